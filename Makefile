@@ -1,0 +1,55 @@
+# `make demo` and `make test` need python3 (3.10 to 3.13) and a network, once.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test lint clean
+
+help:
+	@echo "make demo    train LR, FM and DeepFM on made-up clicks, export, serve"
+	@echo "make test    lint and the whole test suite"
+	@echo "make lint    lint and types only"
+	@echo "make clean   remove .venv and everything the recipes wrote"
+	@echo
+	@echo "Then, on your own data: $(BIN)/python -m pipelines.tabular --help"
+
+demo: .venv/installed
+	@$(BIN)/python -m pipelines.synthetic
+
+test: lint
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: .venv/installed-test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy deepfm_tf pipelines
+
+clean:
+	rm -rf .venv runs build dist *.egg-info .pytest_cache .ruff_cache \
+		.mypy_cache saved_models/*/
+
+.venv/installed: setup.py
+	@$(call install,.)
+	@touch $@
+
+.venv/installed-test: setup.py
+	@$(call install,.[test])
+	@touch $@ .venv/installed
+
+define install
+$(PYTHON) --version >/dev/null 2>&1 || { \
+	echo "Python is missing. Install python3 (3.10 to 3.13), or name one:" \
+		"make PYTHON=/path/to/python3"; exit 1; }; \
+$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' \
+	|| { echo "deepfm_tf needs Python 3.10 to 3.13, but $(PYTHON) is" \
+		"`$(PYTHON) --version`. Name another: make PYTHON=python3.12"; \
+	exit 1; }; \
+$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	echo "Python's venv module is missing. On Debian or Ubuntu:" \
+		"sudo apt install python3-venv"; exit 1; }; \
+test -x $(BIN)/python || $(PYTHON) -m venv .venv || exit 1; \
+echo "Installing into .venv (a minute or two the first time)"; \
+$(BIN)/python -m pip install --disable-pip-version-check --quiet \
+	--editable '$(1)' || { \
+	echo "The packages could not be installed. See pip's message above: is" \
+		"there a network, or a proxy or mirror to set for pip?"; exit 1; }
+endef

@@ -1,0 +1,84 @@
+"""The products of all field pairs, pooled into one vector."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("deepfm_tf")
+class BiInteraction(keras.layers.Layer):
+    """Pools the embeddings of all fields into their second-order interactions.
+
+    The first layer of the neural factorization machine (NFM): an MLP on top of
+    it then sees what a plain FM would only add up. It has no weights, and its
+    cost grows with the number of fields, not of pairs:
+
+        f_k = sum_{i<j} v_ik v_jk = 1/2 [(sum_i v_ik)^2 - sum_i v_ik^2]
+
+    where `v_ik` is component k of the embedding of field i, already multiplied
+    by the weight `x_i`. The two sums all but cancel, so they are computed in
+    float32 whatever the compute dtype; only the result is cast.
+
+    Call arguments:
+        embeddings: Float tensor, one vector per field.
+
+    Input shape:
+        `(batch, num_fields, embedding_dim)`.
+
+    Output shape:
+        `(batch, embedding_dim)`.
+
+    Raises:
+        ValueError: If `embeddings` do not have three axes.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from deepfm_tf.layers import BiInteraction
+    >>> embeddings = np.array([[[1.0, 2.0], [3.0, -1.0], [0.5, 4.0]]])
+    >>> BiInteraction()(embeddings).numpy().tolist()
+    [[5.0, 2.0]]
+
+    Reference:
+        [He and Chua, 2017](https://arxiv.org/abs/1708.05027), equation 4.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        # Else Keras rounds `embeddings` to the compute dtype on the way in.
+        self.autocast = False
+
+    def build(self, embeddings_shape):
+        _check_embeddings_shape(embeddings_shape)
+
+    def call(self, embeddings):
+        # (batch, embedding_dim)
+        products = _sum_pair_products(embeddings, self.compute_dtype)
+        return ops.cast(products, self.compute_dtype)
+
+    def compute_output_shape(self, embeddings_shape):
+        return (embeddings_shape[0], embeddings_shape[2])
+
+    def get_config(self):
+        return super().get_config()
+
+
+def _check_embeddings_shape(shape):
+    """Raises unless `shape` has the three axes that both layers expect."""
+    if len(shape) != 3:
+        raise ValueError(
+            "`embeddings` must have shape (batch, num_fields, embedding_dim). "
+            f"Received: shape={tuple(shape)}."
+        )
+
+
+def _sum_pair_products(embeddings, compute_dtype):
+    """Sums `v_i * v_j` over all pairs of fields, in float32 or wider."""
+    # The two terms nearly cancel: half precision would leave only their error.
+    dtype = keras.backend.result_type(compute_dtype, "float32")
+    # (batch, num_fields, embedding_dim)
+    embeddings = ops.cast(embeddings, dtype)
+    # (batch, embedding_dim); fields are summed, never flattened, before the
+    # square: it must not multiply component k by another component.
+    square_of_sum = ops.square(ops.sum(embeddings, axis=1))
+    sum_of_squares = ops.sum(ops.square(embeddings), axis=1)
+    return ops.multiply(0.5, ops.subtract(square_of_sum, sum_of_squares))

@@ -1,0 +1,184 @@
+"""The multilayer perceptron of the deep part."""
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+import keras
+
+
+@keras.saving.register_keras_serializable("deepfm_tf")
+class DensePyramid(keras.layers.Layer):
+    """Stacks dense layers and ends in an affine map without activation.
+
+    The deep part of DeepFM, Wide & Deep and NFM. The name comes from the
+    book's narrowing 30-20-10 layers; any widths do, also none at all, which
+    leaves the final map alone. For each entry of `hidden_units`:
+
+        z^l = dropout(a(W^l z^(l-1) + b^l))
+
+    where `z^0` is the input, `a` the activation, `W^l` and `b^l` kernel and
+    bias. With batch normalization, `a(BN(W^l z^(l-1)))` stands in its place:
+    the normalization has its own offset, so those layers have no bias. The
+    output is `W z^L + b`.
+
+    Args:
+        hidden_units: Sequence of ints. Width of each hidden layer, first to
+            last; may be empty. Defaults to `(30, 20, 10)`, the book's.
+        activation: Activation after each hidden layer. Defaults to `"relu"`.
+        dropout: float. Probability of dropping a hidden unit in training, at
+            least 0 and less than 1. Defaults to 0.1, the book's.
+        batch_normalization: bool. Whether to normalize before each activation.
+            Defaults to `False`.
+        output_units: int. Width of the output. Defaults to 1, the logits.
+        kernel_initializer: Initializer of every kernel, cloned for each.
+            Defaults to `"glorot_uniform"`, the book's Xavier initialisation.
+        kernel_regularizer: Regularizer of every kernel, the last one included.
+            Defaults to `None`.
+
+    Call arguments:
+        inputs: Float tensor. The embeddings side by side, or pooled.
+        training: bool. Whether to drop units and to normalize by the batch.
+
+    Input shape:
+        `(batch, features)`.
+
+    Output shape:
+        `(batch, output_units)`.
+
+    Raises:
+        ValueError: If a width or `dropout` is out of range, or if `inputs` do
+            not have two axes, the last one known.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from deepfm_tf.layers import DensePyramid
+    >>> pyramid = DensePyramid(hidden_units=(4, 3))
+    >>> pyramid(np.ones((2, 6))).shape
+    TensorShape([2, 1])
+    >>> [kernel.shape for kernel in pyramid.trainable_weights[::2]]
+    [TensorShape([6, 4]), TensorShape([4, 3]), TensorShape([3, 1])]
+
+    Reference:
+        [Guo et al., 2017](https://arxiv.org/abs/1703.04247), equation 4.
+    """
+
+    def __init__(
+        self,
+        hidden_units: Sequence[int] = (30, 20, 10),
+        activation: Any = "relu",
+        dropout: float = 0.1,
+        batch_normalization: bool = False,
+        output_units: int = 1,
+        kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Any = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if not isinstance(hidden_units, Sequence) or not all(
+            map(_is_positive_integer, hidden_units)
+        ):
+            raise ValueError(
+                "`hidden_units` must be a sequence of positive integers. "
+                f"Received: hidden_units={hidden_units}."
+            )
+        if not 0 <= dropout < 1:
+            raise ValueError(
+                "`dropout` must be a drop probability, at least 0 and less "
+                f"than 1. Received: dropout={dropout}."
+            )
+        if not _is_positive_integer(output_units):
+            raise ValueError(
+                "`output_units` must be a positive integer. "
+                f"Received: output_units={output_units}."
+            )
+        self.hidden_units = tuple(map(int, hidden_units))
+        self.activation = keras.activations.get(activation)
+        self.dropout = dropout
+        self.batch_normalization = batch_normalization
+        self.output_units = int(output_units)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+
+    def build(self, inputs_shape):
+        if len(inputs_shape) != 2 or inputs_shape[1] is None:
+            raise ValueError(
+                "`inputs` must have shape (batch, features), features known. "
+                f"Received: shape={tuple(inputs_shape)}."
+            )
+        policy = self.dtype_policy
+        self.dense_layers = []
+        self.normalization_layers = []
+        self.dropout_layers = []
+        shape = tuple(inputs_shape)
+        for index, units in enumerate(self.hidden_units):
+            use_bias = not self.batch_normalization
+            dense = self._dense(units, f"dense_{index}", use_bias)
+            dense.build(shape)
+            self.dense_layers.append(dense)
+            shape = (shape[0], units)
+            if self.batch_normalization:
+                normalization = keras.layers.BatchNormalization(
+                    dtype=policy, name=f"batch_normalization_{index}"
+                )
+                normalization.build(shape)
+                self.normalization_layers.append(normalization)
+            dropout = keras.layers.Dropout(
+                self.dropout, dtype=policy, name=f"dropout_{index}"
+            )
+            dropout.build(shape)
+            self.dropout_layers.append(dropout)
+        self.output_layer = self._dense(self.output_units, "output")
+        self.output_layer.build(shape)
+
+    def call(self, inputs, training=None):
+        # (batch, features)
+        hidden = inputs
+        for index, dense in enumerate(self.dense_layers):
+            # (batch, hidden_units[index])
+            hidden = dense(hidden)
+            if self.batch_normalization:
+                normalization = self.normalization_layers[index]
+                hidden = normalization(hidden, training=training)
+            hidden = self.activation(hidden)
+            hidden = self.dropout_layers[index](hidden, training=training)
+        # (batch, output_units)
+        return self.output_layer(hidden)
+
+    def compute_output_shape(self, inputs_shape):
+        return (inputs_shape[0], self.output_units)
+
+    def get_config(self):
+        return super().get_config() | {
+            "hidden_units": self.hidden_units,
+            "activation": keras.activations.serialize(self.activation),
+            "dropout": self.dropout,
+            "batch_normalization": self.batch_normalization,
+            "output_units": self.output_units,
+            "kernel_initializer": keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+            "kernel_regularizer": keras.regularizers.serialize(
+                self.kernel_regularizer
+            ),
+        }
+
+    def _dense(self, units, name, use_bias=True):
+        """Returns an unbuilt Dense layer with an initializer of its own."""
+        initializer = self.kernel_initializer
+        if isinstance(initializer, keras.Initializer):
+            # Called twice, an unseeded instance draws the same values twice.
+            initializer = initializer.clone()
+        return keras.layers.Dense(
+            units,
+            use_bias=use_bias,
+            kernel_initializer=initializer,
+            kernel_regularizer=self.kernel_regularizer,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+
+def _is_positive_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and int(value) >= 1

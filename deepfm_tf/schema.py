@@ -1,0 +1,358 @@
+"""The Schema of a click log: its fields and its label."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deepfm_tf.fields import (
+    FIELD_TYPES,
+    CategoricalField,
+    Field,
+    MultiValuedField,
+    NumericField,
+    as_tuple,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Schema:
+    """Which columns an example has, and how each is read.
+
+    In the packed inputs and in the shared table the id fields (categorical,
+    bucketized, multi-valued) come first, in schema order, then the numeric
+    fields, in schema order.
+
+    Args:
+        fields: the fields, in any order; names must differ.
+        label: str. The column that says whether there was a click.
+        positive_labels: label values that mean 1. Compared as text, blanks
+            around it ignored.
+        negative_labels: label values that mean 0.
+        missing_values: further values that mean "missing" in every column,
+            such as `"?"` or `"-1"`. Empty text, NaN and null always do.
+        notes: remarks of `Schema.infer`, for the reader. No other effect.
+
+    Example:
+
+    >>> schema = Schema(
+    ...     fields=(CategoricalField("site"), NumericField("price")),
+    ...     label="clicked",
+    ... )
+    >>> Schema.from_json(schema.to_json()) == schema
+    True
+    """
+
+    fields: tuple[Field, ...]
+    label: str
+    positive_labels: tuple[str, ...] = ("1", "1.0", "true", "True")
+    negative_labels: tuple[str, ...] = ("0", "0.0", "false", "False")
+    missing_values: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in (
+            "fields",
+            "positive_labels",
+            "negative_labels",
+            "missing_values",
+            "notes",
+        ):
+            object.__setattr__(self, name, as_tuple(getattr(self, name)))
+        _check_schema(self)
+
+    @classmethod
+    def infer(cls, source: Any, label: str, **reading: Any) -> Schema:
+        """A sensible first schema for data nobody has described yet.
+
+        Looks at the first rows and chooses a type for each column; what it
+        left out, and why, stands in `notes`. Print it, edit it as JSON.
+
+        Args:
+            source: a file, a list of files, a DataFrame or a dict of arrays.
+            label: str. The label column.
+            **reading: `text_format`, `positive_labels`, `negative_labels`
+                and `missing_values`, as for `prepare` and `Schema`.
+        """
+        # The one door that opens against the table: reading belongs to data.
+        from deepfm_tf.data.inference import infer_schema
+
+        return infer_schema(source, label, **reading)
+
+    @property
+    def id_fields(self) -> tuple[Field, ...]:
+        """Fields that are looked up: categorical, bucketized, multi-valued."""
+        return tuple(f for f in self.fields if not _is_numeric(f))
+
+    @property
+    def numeric_fields(self) -> tuple[NumericField, ...]:
+        """Fields embedded as value times vector."""
+        return tuple(f for f in self.fields if isinstance(f, NumericField))
+
+    @property
+    def embedded_fields(self) -> tuple[Field, ...]:
+        """All fields in the order of the packed inputs and embeddings."""
+        return self.id_fields + self.numeric_fields
+
+    @property
+    def slots_per_field(self) -> tuple[int, ...]:
+        """For each embedded field, the id columns it takes."""
+        return tuple(getattr(f, "max_length", 1) for f in self.embedded_fields)
+
+    @property
+    def weighted_fields(self) -> tuple[MultiValuedField, ...]:
+        """Multi-valued fields whose values carry weights."""
+        return tuple(
+            f
+            for f in self.fields
+            if isinstance(f, MultiValuedField) and f.weight_separator
+        )
+
+    @property
+    def table_fields(self) -> tuple[Field, ...]:
+        """Embedded fields that own rows of the shared table."""
+        return tuple(
+            f
+            for f in self.embedded_fields
+            if getattr(f, "share_with", None) is None
+        )
+
+    @property
+    def field_tables(self) -> tuple[int, ...]:
+        """For each embedded field, the position of its owner's rows."""
+        owners = [f.name for f in self.table_fields]
+        return tuple(
+            owners.index(self.owner(f).name) for f in self.embedded_fields
+        )
+
+    @property
+    def vocabulary_sizes(self) -> tuple[int, ...]:
+        """Rows of each field in `table_fields`; needs a fitted schema."""
+        for field in self.table_fields:
+            if field.vocabulary_size is None:
+                raise ValueError(
+                    f"Field '{field.name}' has no `vocabulary_size` yet. Pass "
+                    "the schema of a fitted vocabulary (`prepared.schema` or "
+                    "`vocabulary.schema`), or set `vocabulary_size` if you "
+                    "bring your own ids."
+                )
+        return tuple(f.vocabulary_size or 0 for f in self.table_fields)
+
+    @property
+    def signature_names(self) -> dict[str, str]:
+        """Field name -> input name in the exported signatures.
+
+        TensorFlow allows letters, digits and `_` there, ignores case when it
+        compares names, and keeps `self` for itself. Every other name stays
+        as it is.
+        """
+        names: dict[str, str] = {}
+        used: set[str] = set()
+        for field in self.fields:
+            name = re.sub(r"[^A-Za-z0-9_]", "_", field.name)
+            if not name[0].isalpha() or name == "self":
+                name = f"field_{name}"
+            unique, number = name, 2
+            while unique.lower() in used:
+                unique, number = f"{name}_{number}", number + 1
+            used.add(unique.lower())
+            names[field.name] = unique
+        return names
+
+    def field(self, name: str) -> Field:
+        """The field called `name`."""
+        for field in self.fields:
+            if field.name == name:
+                return field
+        raise ValueError(
+            f"The schema has no field '{name}'. Its fields are: "
+            f"{', '.join(f.name for f in self.fields)}."
+        )
+
+    def owner(self, field: Field) -> Field:
+        """The field whose vocabulary and rows `field` uses."""
+        shared = getattr(field, "share_with", None)
+        return field if shared is None else self.field(shared)
+
+    def has_missing_id(self, field: Field) -> bool:
+        """Whether id 1 of the field's vocabulary stands for "missing".
+
+        So it is if this field, or one it shares a vocabulary with, takes
+        missing as a value of its own.
+        """
+        owner = self.owner(field)
+        return any(
+            f.missing == "value" for f in self.fields if self.owner(f) == owner
+        )
+
+    def with_vocabulary_sizes(self, sizes: Mapping[str, int]) -> Schema:
+        """The same schema with the sizes that the fitted vocabulary has."""
+        fields = tuple(
+            f
+            if _is_numeric(f)
+            else dataclasses.replace(
+                f,
+                vocabulary_size=sizes[f.name],  # type: ignore[arg-type]
+            )
+            for f in self.fields
+        )
+        return dataclasses.replace(self, fields=fields)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form; values that equal the default are left out."""
+        return {
+            **_without_defaults(self, skip=("fields",)),
+            "fields": [
+                {"type": f.type_name, **_without_defaults(f)}
+                for f in self.fields
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> Schema:
+        """The inverse of `to_dict`, with errors a person can act on."""
+        if not isinstance(config, Mapping) or "fields" not in config:
+            raise ValueError(
+                "A schema must be a JSON object with the keys `label` and "
+                f"`fields`. Received: {str(config)[:80]}."
+            )
+        fields = []
+        for number, entry in enumerate(config["fields"]):
+            kind = entry.get("type") if isinstance(entry, Mapping) else None
+            if kind not in FIELD_TYPES:
+                raise ValueError(
+                    f"Field number {number + 1} of the schema must be an "
+                    f"object whose `type` is one of {list(FIELD_TYPES)}. "
+                    f"Received: {entry!r}."
+                )
+            arguments = {k: v for k, v in entry.items() if k != "type"}
+            fields.append(_construct(FIELD_TYPES[kind], arguments, kind))
+        arguments = {k: v for k, v in config.items() if k != "fields"}
+        return _construct(cls, {**arguments, "fields": tuple(fields)}, "schema")
+
+    def to_json(self) -> str:
+        """The schema as indented JSON."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Schema:
+        """The schema written by `to_json`."""
+        try:
+            config = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"The schema is not valid JSON: {error}") from None
+        return cls.from_dict(config)
+
+    def save(self, path: str | Path) -> None:
+        """Write the schema as JSON."""
+        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Schema:
+        """Read a schema written by `save` or by hand."""
+        try:
+            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    def __str__(self) -> str:
+        return self.to_json()
+
+
+def _is_numeric(field: Field) -> bool:
+    return isinstance(field, NumericField)
+
+
+def _without_defaults(item: Any, skip: Sequence[str] = ()) -> dict[str, Any]:
+    entries = {}
+    for field in dataclasses.fields(item):
+        value = getattr(item, field.name)
+        if field.name not in skip and value != field.default:
+            entries[field.name] = (
+                list(value) if isinstance(value, tuple) else value
+            )
+    return entries
+
+
+def _construct(cls: type, arguments: dict[str, Any], kind: str) -> Any:
+    entries = dataclasses.fields(cls)
+    known = [f.name for f in entries]
+    unknown = [key for key in arguments if key not in known]
+    where = f" of '{arguments['name']}'" if "name" in arguments else ""
+    if unknown:
+        raise ValueError(
+            f"Unknown key `{unknown[0]}`{where} in a {kind} entry of the "
+            f"schema. Allowed: {', '.join(known)}."
+        )
+    required = [f.name for f in entries if f.default is dataclasses.MISSING]
+    absent = [key for key in required if key not in arguments]
+    if absent:
+        raise ValueError(
+            f"The key `{absent[0]}` must be given{where} in a {kind} entry of "
+            f"the schema. Received: {sorted(arguments)}."
+        )
+    return cls(**arguments)
+
+
+def _check_schema(schema: Schema) -> None:
+    if not schema.fields:
+        raise ValueError(
+            "A schema must have at least one field. Received: fields=()."
+        )
+    for field in schema.fields:
+        if not isinstance(field, tuple(FIELD_TYPES.values())):
+            raise TypeError(
+                "`fields` must hold CategoricalField, NumericField, "
+                "BucketizedField or MultiValuedField objects. Received: "
+                f"{field!r}."
+            )
+    if not isinstance(schema.label, str) or not schema.label:
+        raise ValueError(
+            "`label` must be the name of the label column. Received: "
+            f"label={schema.label!r}."
+        )
+    names = [f.name for f in schema.fields]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"Two fields of the schema are named '{name}'.")
+    if schema.label in names:
+        raise ValueError(
+            f"The label '{schema.label}' is also a field: the model would be "
+            "given the answer. Remove the field."
+        )
+    for name in ("positive_labels", "negative_labels", "missing_values"):
+        for value in getattr(schema, name):
+            if not isinstance(value, str):
+                raise TypeError(
+                    f"`{name}` must hold strings. Received: {value!r}."
+                )
+    both = set(schema.positive_labels) & set(schema.negative_labels)
+    if both or not schema.positive_labels or not schema.negative_labels:
+        raise ValueError(
+            "`positive_labels` and `negative_labels` must both name at least "
+            "one value, and no value twice. Received: "
+            f"{schema.positive_labels} and {schema.negative_labels}."
+        )
+    for field in schema.fields:
+        _check_sharing(schema, field)
+
+
+def _check_sharing(schema: Schema, field: Field) -> None:
+    shared = getattr(field, "share_with", None)
+    if shared is None:
+        return
+    owner = schema.field(shared)
+    if (
+        owner == field
+        or not isinstance(owner, (CategoricalField, MultiValuedField))
+        or owner.share_with is not None
+    ):
+        raise ValueError(
+            f"Field '{field.name}': `share_with` must name a categorical or "
+            "multi-valued field that has a vocabulary of its own. Received: "
+            f"share_with='{shared}'."
+        )

@@ -1,0 +1,48 @@
+"""Installs deepfm_tf; the recipes in pipelines/ run from the checkout."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.+)"$',
+    (ROOT / "deepfm_tf" / "__init__.py").read_text(encoding="utf-8"),
+    re.MULTILINE,
+).group(1)
+
+setup(
+    name="deepfm_tf",
+    version=VERSION,
+    description=(
+        "DeepFM and its baselines for click-through rates on Keras 3: raw "
+        "logs in, a SavedModel for TensorFlow Serving out"
+    ),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["deepfm_tf", "deepfm_tf.*"]),
+    python_requires=">=3.10,<3.14",
+    # Bounded to what the tests have run with.
+    install_requires=[
+        "tensorflow>=2.20,<2.22",
+        "keras>=3.12,<3.16",
+        "numpy>=1.26,<3",
+        "pandas>=2.2,<4",
+        "pyarrow>=17,<27",
+        "tensorflow-serving-api>=2.19,<2.22",
+        "tqdm>=4.66,<5",
+    ],
+    extras_require={
+        "tensorboard": ["tensorboard>=2.19,<3"],
+        "test": [
+            "mypy>=1.15,<3",
+            "pytest>=8,<10",
+            "pytest-xdist>=3.6,<4",
+            "ruff>=0.12,<0.18",
+            "scikit-learn>=1.5,<2",
+            "tensorboard>=2.19,<3",
+        ],
+    },
+)

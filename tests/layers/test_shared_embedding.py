@@ -1,0 +1,394 @@
+"""Tests of the shared embedding table."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras.src.testing import TestCase
+
+from deepfm_tf.layers import SharedEmbedding
+from tests import reference
+
+DIM = 3
+ONE_SLOT_EACH = {"vocabulary_sizes": (5, 7, 3)}
+SEVERAL_SLOTS = {"vocabulary_sizes": (5, 7, 3), "slots_per_field": (1, 3, 2)}
+COMMON_BLOCK = {
+    "vocabulary_sizes": (5, 7),
+    "slots_per_field": (2, 1, 3),
+    "field_tables": (0, 1, 0),
+}
+LAYOUTS = pytest.mark.parametrize(
+    "fields",
+    [ONE_SLOT_EACH, SEVERAL_SLOTS, COMMON_BLOCK],
+    ids=["one_slot_each", "several_slots", "common_block"],
+)
+
+
+def build(fields, **kwargs):
+    """Returns a built layer, its table drawn from a normal distribution."""
+    layer = SharedEmbedding(embedding_dim=DIM, **fields, **kwargs)
+    layer.build((None, layer.num_slots))
+    shape = (sum(fields["vocabulary_sizes"]), DIM)
+    table = np.random.default_rng(1).normal(size=shape)
+    layer.embeddings.assign(table)
+    return layer
+
+
+def draw(fields, batch, dtype="float32"):
+    """Returns ids, one in four masked, and weights for them."""
+    generator = np.random.default_rng(2)
+    sizes = fields["vocabulary_sizes"]
+    tables = fields.get("field_tables", range(len(sizes)))
+    slots = fields.get("slots_per_field", [1] * len(tables))
+    rows_per_slot = np.repeat([sizes[table] for table in tables], slots)
+    shape = (batch, len(rows_per_slot))
+    ids = generator.integers(0, rows_per_slot, size=shape)
+    ids[generator.random(shape) < 0.25] = -1
+    return ids, generator.normal(size=shape).astype(dtype)
+
+
+def value_and_gradients(layer, ids, weights):
+    weights = tf.convert_to_tensor(weights)
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        outputs = layer(ids, weights)
+        loss = tf.reduce_sum(tf.square(outputs))
+    table_gradient, weights_gradient = tape.gradient(
+        loss, [layer.embeddings, weights]
+    )
+    return outputs, tf.convert_to_tensor(table_gradient), weights_gradient
+
+
+def operations(layer):
+    """Returns the operations in the layer's graph."""
+    ids = tf.TensorSpec((None, layer.num_slots), "int32")
+    graph = tf.function(layer).get_concrete_function(ids).graph
+    return graph.get_operations()
+
+
+@LAYOUTS
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_output_matches_loop_over_slots(fields, batch, weighted):
+    layer = build(fields)
+    ids, weights = draw(fields, batch)
+    weights = weights if weighted else None
+
+    outputs = layer(ids, weights)
+
+    table = layer.embeddings.numpy()
+    expected = reference.pooled_embeddings(
+        table, ids, weights=weights, **fields
+    )
+    # float32 sums of at most three products.
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
+
+
+@LAYOUTS
+def test_gradients_match_central_difference(fields):
+    layer = build(fields, dtype="float64")
+    ids, weights = draw(fields, 5, dtype="float64")
+    table = layer.embeddings.numpy()
+
+    _, table_gradient, weights_gradient = value_and_gradients(
+        layer, ids, weights
+    )
+
+    def loss(table, weights):
+        return np.sum(
+            reference.pooled_embeddings(table, ids, weights=weights, **fields)
+            ** 2
+        )
+
+    # Quadratic in either: the difference is exact up to 1e-15 / epsilon.
+    by_table = reference.central_difference(
+        lambda array: loss(array, weights), table, 1e-4
+    )
+    by_weights = reference.central_difference(
+        lambda array: loss(table, array), weights, 1e-4
+    )
+    np.testing.assert_allclose(table_gradient, by_table, atol=1e-8)
+    np.testing.assert_allclose(weights_gradient, by_weights, atol=1e-8)
+
+
+@LAYOUTS
+def test_gradient_of_table_is_sparse(fields):
+    layer = build(fields)
+    ids, _ = draw(fields, 5)
+
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(ids))
+    gradient = tape.gradient(loss, layer.trainable_variables[0])
+
+    assert isinstance(gradient, tf.IndexedSlices)
+
+
+@pytest.mark.parametrize("masked", [-1, -9])
+def test_negative_id_contributes_nothing(masked):
+    layer = build(SEVERAL_SLOTS)
+    ids = np.array([[2, 1, masked, 6, masked, masked]])
+    # Not even where the weight of the masked slot is not a number.
+    weights = np.array([[2.0, 3.0, np.nan, -1.0, np.inf, 5.0]], "float32")
+
+    outputs, table_gradient, weights_gradient = value_and_gradients(
+        layer, ids, weights
+    )
+
+    # Rows: field 0 starts at 0, field 1 at 5, field 2 at 12.
+    table = layer.embeddings.numpy()
+    by_hand = [[2 * table[2], 3 * table[6] - table[11], np.zeros(DIM)]]
+    np.testing.assert_allclose(outputs, by_hand, rtol=1e-6)
+    touched = np.flatnonzero(np.any(table_gradient.numpy() != 0, axis=1))
+    np.testing.assert_array_equal(touched, [2, 6, 11])
+    np.testing.assert_array_equal(
+        weights_gradient.numpy() == 0, [[0, 0, 1, 0, 1, 1]]
+    )
+
+
+def test_fields_with_one_block_share_its_rows():
+    layer = build({"vocabulary_sizes": (5, 7), "field_tables": (0, 1, 0)})
+
+    outputs = layer(np.array([[3, 3, 3]])).numpy()
+
+    assert layer.embeddings.shape == (12, DIM)
+    np.testing.assert_array_equal(outputs[0, 0], outputs[0, 2])
+    assert np.all(outputs[0, 0] != outputs[0, 1])
+
+
+def test_properties_count_fields_and_slots_before_build():
+    layer = SharedEmbedding(embedding_dim=DIM, **COMMON_BLOCK)
+
+    assert (layer.num_fields, layer.num_slots) == (3, 6)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "int64"])
+def test_id_dtype_does_not_limit_the_number_of_rows(dtype):
+    layer = SharedEmbedding((400, 3), DIM)
+    ids = np.array([[100, 2]], dtype)
+
+    outputs = layer(ids).numpy()
+
+    table = layer.embeddings.numpy()
+    np.testing.assert_array_equal(outputs, [[table[100], table[402]]])
+
+
+def test_one_slot_per_field_costs_no_pooling():
+    layer = build(ONE_SLOT_EACH)
+
+    types = [operation.type for operation in operations(layer)]
+    pooling = ("Sum", "Transpose", "MatMul", "Einsum")
+    assert not [type_ for type_ in types if type_.endswith(pooling)]
+
+
+@pytest.mark.parametrize("distributed", [False, True])
+def test_table_is_never_read_whole(distributed):
+    strategy = tf.distribute.get_strategy()
+    if distributed:
+        strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        layer = build(SEVERAL_SLOTS)
+
+    types = {op.type for op in strategy.run(operations, (layer,))}
+
+    assert "ResourceGather" in types
+    assert types.isdisjoint({"ReadVariableOp", "GatherV2"})
+
+
+@LAYOUTS
+def test_no_step_lacks_a_gpu_kernel(fields):
+    layer = build(fields)
+
+    # TensorFlow computes with int32 on the host; its BiasAdd takes no int64.
+    computed = [
+        operation
+        for operation in operations(layer)
+        if operation.type not in ("Const", "Placeholder")
+    ]
+    assert all(op.type != "BiasAdd" for op in computed)
+    assert all(out.dtype != "int32" for op in computed for out in op.outputs)
+
+
+@LAYOUTS
+def test_compiled_value_and_gradients_equal_eager_ones(fields):
+    layer = build(fields)
+    ids, weights = draw(fields, 5)
+
+    compiled = tf.function(value_and_gradients, jit_compile=True)(
+        layer, tf.constant(ids), tf.constant(weights)
+    )
+
+    # XLA may sum in another order.
+    eager = value_and_gradients(layer, ids, weights)
+    for actual, expected in zip(compiled, eager, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+
+
+@LAYOUTS
+def test_empty_batch_gives_empty_output(fields):
+    layer = build(fields)
+    ids, weights = draw(fields, 0)
+
+    assert layer(ids, weights).shape == (0, 3, DIM)
+
+
+def test_symbolic_batch_stays_unknown():
+    layer = SharedEmbedding(embedding_dim=DIM, **SEVERAL_SLOTS)
+
+    outputs = layer(keras.Input((6,), dtype="int32"), keras.Input((6,)))
+
+    assert outputs.shape == (None, 3, DIM)
+
+
+def test_half_precision_pools_in_float32():
+    layer = build(SEVERAL_SLOTS, dtype="mixed_float16")
+    # In float16 1 + 2^-11 is 1, 2049 is 2048 and 2048 + 1 + 1 is 2048.
+    table = np.ones((15, DIM))
+    table[5] += 2**-11
+    layer.embeddings.assign(table)
+    ids = np.array([[1, 0, 1, -1, 1, 1]])
+    weights = np.array([[0.5, 2048, -2048, 0, 2049, -2048]], "float32")
+
+    outputs = layer(ids, weights)
+
+    # 2048 (1 + 2^-11) - 2048 = 1 and 2049 - 2048 = 1.
+    assert outputs.dtype == "float16"
+    np.testing.assert_array_equal(outputs[0, :, 0], [0.5, 1.0, 1.0])
+
+
+def test_layers_with_one_initializer_start_different():
+    initializer = keras.initializers.RandomNormal()
+    first = SharedEmbedding((5, 7), DIM, embeddings_initializer=initializer)
+    second = SharedEmbedding((5, 7), DIM, embeddings_initializer=initializer)
+
+    first.build((None, 2))
+    second.build((None, 2))
+
+    assert np.all(first.embeddings.numpy() != second.embeddings.numpy())
+
+
+def test_regularizer_penalises_whole_table():
+    layer = build(
+        ONE_SLOT_EACH, embeddings_regularizer=keras.regularizers.L2(3)
+    )
+
+    table = layer.embeddings.numpy()
+    np.testing.assert_allclose(layer.losses, [3 * np.sum(table**2)], rtol=1e-5)
+
+
+def test_config_round_trip_keeps_every_argument():
+    layer = SharedEmbedding(
+        embedding_dim=DIM,
+        embeddings_initializer=keras.initializers.RandomNormal(0.5, 0.1),
+        embeddings_regularizer=keras.regularizers.L1(0.2),
+        name="table",
+        dtype="mixed_bfloat16",
+        **COMMON_BLOCK,
+    )
+
+    config = layer.get_config()
+    clone = SharedEmbedding.from_config(config)
+
+    assert clone.get_config() == config
+    assert config["field_tables"] == (0, 1, 0)
+    assert config["slots_per_field"] == (2, 1, 3)
+    assert config["embeddings_initializer"]["config"]["stddev"] == 0.1
+
+
+def test_numpy_integers_are_accepted():
+    sizes = np.array([5, 7])
+    layer = SharedEmbedding(
+        tuple(sizes), sizes[0], field_tables=tuple(sizes // 6)
+    )
+
+    config = json.loads(json.dumps(layer.get_config()))
+
+    assert config["vocabulary_sizes"] == [5, 7]
+    assert config["field_tables"] == [0, 1]
+
+
+def test_saved_model_file_restores_outputs(tmp_path):
+    ids = keras.Input((6,), dtype="int32")
+    weights = keras.Input((6,))
+    layer = SharedEmbedding(embedding_dim=DIM, **COMMON_BLOCK)
+    model = keras.Model([ids, weights], layer(ids, weights))
+    model.save(tmp_path / "model.keras")
+
+    restored = keras.models.load_model(tmp_path / "model.keras")
+
+    inputs = list(draw(COMMON_BLOCK, 5))
+    np.testing.assert_array_equal(restored(inputs), model(inputs))
+
+
+# Keras's own test fits on a generator and leaves `shuffle` at its default.
+@pytest.mark.filterwarnings("ignore:.shuffle=True. was passed:UserWarning")
+@LAYOUTS
+def test_keras_layer_contract_holds(fields):
+    ids, _ = draw(fields, 2)
+    TestCase().run_layer_test(
+        SharedEmbedding,
+        init_kwargs={"embedding_dim": DIM, **fields},
+        input_data=ids,
+        expected_output_shape=(2, 3, DIM),
+        expected_num_trainable_weights=1,
+        expected_num_non_trainable_weights=0,
+    )
+
+
+def test_keras_layer_contract_holds_with_weights():
+    TestCase().run_layer_test(
+        SharedEmbedding,
+        init_kwargs={"embedding_dim": DIM, **SEVERAL_SLOTS},
+        input_shape={"ids_shape": (2, 6), "weights_shape": (2, 6)},
+        input_dtype={"ids_shape": "int32", "weights_shape": "float32"},
+        expected_output_shape=(2, 3, DIM),
+        run_training_check=False,  # Keras would pass the dict as `ids`
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"vocabulary_sizes": ()}, r"`vocabulary_sizes` must .*=\(\)\."),
+        ({"vocabulary_sizes": 5}, r"`vocabulary_sizes` must .*=5\."),
+        ({"vocabulary_sizes": (5, 0)}, r"`vocabulary_sizes` must .*\(5, 0\)"),
+        ({"embedding_dim": 0}, r"`embedding_dim` must .*embedding_dim=0\."),
+        ({"embedding_dim": 2.5}, r"`embedding_dim` must .*embedding_dim=2\.5"),
+        ({"field_tables": ()}, r"`field_tables` must .* 0 to 1, .*\(\)\."),
+        ({"field_tables": (0, 2)}, r"`field_tables` must .*\(0, 2\)\."),
+        ({"field_tables": (-1, 0)}, r"`field_tables` must .*\(-1, 0\)\."),
+        (
+            {"slots_per_field": ()},
+            r"`slots_per_field` must .* 2 fields.*\(\)\.",
+        ),
+        (
+            {"slots_per_field": (1,)},
+            r"`slots_per_field` must .* 2 fields.*\(1,\)\.",
+        ),
+        ({"slots_per_field": (1, 0)}, r"`slots_per_field` must .*\(1, 0\)\."),
+    ],
+)
+def test_bad_argument_is_refused(arguments, message):
+    valid = {"vocabulary_sizes": (5, 7), "embedding_dim": DIM}
+    with pytest.raises(ValueError, match=message):
+        SharedEmbedding(**{**valid, **arguments})
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (6,), (2, 6, 1)])
+def test_wrong_shape_is_refused(shape):
+    layer = SharedEmbedding(embedding_dim=DIM, **SEVERAL_SLOTS)
+    with pytest.raises(ValueError, match=r"`ids` must have shape \(batch, 6\)"):
+        layer(np.zeros(shape, "int32"))
+
+
+def test_wrong_shape_of_weights_is_refused():
+    layer = SharedEmbedding(embedding_dim=DIM, **SEVERAL_SLOTS)
+    with pytest.raises(ValueError, match=r"`weights` must .*shape=\(2, 1\)"):
+        layer(np.zeros((2, 6), "int32"), np.ones((2, 1)))
+
+
+def test_float_ids_are_refused():
+    layer = build(ONE_SLOT_EACH)
+    with pytest.raises(TypeError, match="`ids` must be integers.*float32"):
+        layer(np.zeros((2, 3), "float32"))
