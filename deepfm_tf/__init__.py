@@ -1,0 +1,85 @@
+"""DeepFM and its baselines for click-through rates, from raw logs to serving.
+
+The public names are those in `__all__`. Importing has no side effects beyond
+importing TensorFlow and Keras.
+"""
+
+from deepfm_tf.backend import require_tensorflow_keras
+
+require_tensorflow_keras()
+
+from deepfm_tf.data import (  # noqa: E402
+    Part,
+    PreparedData,
+    TextFormat,
+    dataset_from_ids,
+    dataset_from_memory,
+    encode,
+    fit_vocabulary,
+    prepare,
+)
+from deepfm_tf.evaluation import (  # noqa: E402
+    binary_metrics,
+    comparison_table,
+    evaluate,
+)
+from deepfm_tf.export import export_saved_model  # noqa: E402
+from deepfm_tf.fields import (  # noqa: E402
+    BucketizedField,
+    CategoricalField,
+    Field,
+    MultiValuedField,
+    NumericField,
+)
+from deepfm_tf.models import (  # noqa: E402
+    FM,
+    NFM,
+    CTRModel,
+    DeepFM,
+    LogisticRegression,
+    WideAndDeep,
+)
+from deepfm_tf.schema import Schema  # noqa: E402
+from deepfm_tf.training import (  # noqa: E402
+    compile_model,
+    create_strategy,
+    load_checkpoint,
+    set_seed,
+    training_callbacks,
+)
+from deepfm_tf.vocabulary import Vocabulary  # noqa: E402
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BucketizedField",
+    "CTRModel",
+    "CategoricalField",
+    "DeepFM",
+    "FM",
+    "Field",
+    "LogisticRegression",
+    "MultiValuedField",
+    "NFM",
+    "NumericField",
+    "Part",
+    "PreparedData",
+    "Schema",
+    "TextFormat",
+    "Vocabulary",
+    "WideAndDeep",
+    "binary_metrics",
+    "comparison_table",
+    "compile_model",
+    "create_strategy",
+    "dataset_from_ids",
+    "dataset_from_memory",
+    "encode",
+    "evaluate",
+    "export_saved_model",
+    "fit_vocabulary",
+    "load_checkpoint",
+    "prepare",
+    "set_seed",
+    "training_callbacks",
+]

@@ -1,0 +1,21 @@
+"""Raw files to prepared shards to tf.data."""
+
+from deepfm_tf.data.dataset import (
+    PreparedData,
+    dataset_from_ids,
+    dataset_from_memory,
+)
+from deepfm_tf.data.prepare import prepare
+from deepfm_tf.data.stream import Part, encode, fit_vocabulary
+from deepfm_tf.data.text import TextFormat
+
+__all__ = [
+    "Part",
+    "PreparedData",
+    "TextFormat",
+    "dataset_from_ids",
+    "dataset_from_memory",
+    "encode",
+    "fit_vocabulary",
+    "prepare",
+]

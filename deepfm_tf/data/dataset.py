@@ -1,0 +1,354 @@
+"""Batches for Keras: from prepared shards, a DataFrame, or packed arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from deepfm_tf.data.packing import PADDING, RowLayout
+from deepfm_tf.data.readers import Source
+from deepfm_tf.data.stream import CheckedBlock, Reading
+from deepfm_tf.data.text import TextFormat
+from deepfm_tf.fields import Field
+from deepfm_tf.schema import Schema
+from deepfm_tf.vocabulary import Vocabulary
+
+FORMAT_VERSION = 1
+MANIFEST_FILE = "prepared.json"
+REJECTED_FILE = "rejected.csv"
+VOCABULARY_DIRECTORY = "vocabulary"
+
+# Shuffling draws blocks of 256 rows from this many, and then permutes the
+# rows of `_GROUP_BLOCKS` blocks: 262,144 and 65,536 rows.
+_SHUFFLE_BLOCKS = 1024
+_GROUP_BLOCKS = 256
+
+
+class PreparedData:
+    """A directory written by `prepare`.
+
+    Args:
+        directory: where it is.
+        manifest: the contents of its `prepared.json`.
+
+    Attributes:
+        schema: the fitted Schema.
+        vocabulary: the Vocabulary.
+        num_rows, num_positives, num_rejected: int. Rows held, of these the
+            ones with label 1, and rows left out because of errors.
+    """
+
+    def __init__(self, directory: Path, manifest: Mapping[str, Any]) -> None:
+        self.directory = directory
+        self.num_rows: int = manifest["num_rows"]
+        self.num_positives: int = manifest["num_positives"]
+        self.num_rejected: int = manifest["num_rejected"]
+        self.fingerprint: str = _fingerprint(manifest)
+        self.vocabulary = Vocabulary.load(directory / VOCABULARY_DIRECTORY)
+        self.schema: Schema = self.vocabulary.schema
+        self._layout = RowLayout(**manifest["layout"])
+        self._shards = [str(directory / name) for name in manifest["shards"]]
+
+    @classmethod
+    def load(cls, directory: str | Path) -> PreparedData:
+        """Open a directory written by `prepare`."""
+        directory = Path(directory)
+        path = directory / MANIFEST_FILE
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{directory} holds no prepared data ({MANIFEST_FILE} is not "
+                "there). Make it with `deepfm_tf.prepare`."
+            )
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if manifest.get("format_version") != FORMAT_VERSION:
+            raise ValueError(
+                f"{directory} must have format version {FORMAT_VERSION}. "
+                f"Received: {manifest.get('format_version')}. Prepare the "
+                "data again with this version of deepfm_tf."
+            )
+        for name, size in manifest["shards"].items():
+            shard = directory / name
+            found = shard.stat().st_size if shard.is_file() else 0
+            if found != size:
+                raise ValueError(
+                    f"{shard} must have {size} bytes but has {found}: the "
+                    "prepared data is damaged. Prepare it again."
+                )
+        return cls(directory, manifest)
+
+    def dataset(
+        self,
+        batch_size: int = 2048,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_remainder: bool = False,
+    ) -> tf.data.Dataset:
+        """Batches of `(inputs, label)` for `fit`, `evaluate` and `predict`.
+
+        Args:
+            batch_size: int. Examples in a batch, over all replicas.
+            shuffle: bool. A new order each epoch. Rows are drawn from a
+                moving window of about 300,000 rows.
+            seed: int. Decides all the orders.
+            drop_remainder: bool. Leave out the last, smaller batch.
+
+        Returns:
+            `tf.data.Dataset` of a dict with `"ids"` (batch, slots) int32
+            and, where the schema has them, `"values"` (batch, numeric
+            fields) and `"weights"` (batch, weighted slots) float32; and
+            the label (batch, 1) float32.
+        """
+        files = tf.data.Dataset.from_tensor_slices(self._shards)
+        if shuffle:
+            files = files.shuffle(len(self._shards), seed=seed)
+        size = self._layout.block_bytes
+        blocks = files.interleave(
+            lambda name: tf.data.FixedLengthRecordDataset(name, size),
+            cycle_length=2 if shuffle else 1,
+            block_length=16,
+        )
+        if shuffle:
+            blocks = blocks.shuffle(_SHUFFLE_BLOCKS, seed=seed)
+        groups = blocks.batch(_GROUP_BLOCKS).map(
+            lambda texts: _decode(texts, self._layout.width),
+            num_parallel_calls=2,
+            deterministic=True,
+        )
+        return _batches(
+            groups,
+            self._layout,
+            self.num_rows,
+            batch_size,
+            seed if shuffle else None,
+            drop_remainder,
+        )
+
+
+def dataset_from_memory(
+    source: Source,
+    vocabulary: Vocabulary,
+    batch_size: int = 2048,
+    *,
+    shuffle: bool = False,
+    seed: int = 0,
+    drop_remainder: bool = False,
+    text_format: TextFormat | None = None,
+) -> tf.data.Dataset:
+    """Batches straight from data small enough for memory.
+
+    Args:
+        source: DataFrame, dict of arrays, or file name(s).
+        vocabulary: a fitted Vocabulary.
+        batch_size, shuffle, seed, drop_remainder: as for
+            `PreparedData.dataset`; shuffling is over all rows.
+        text_format: layout of text files.
+
+    Returns:
+        `tf.data.Dataset` with the elements of `PreparedData.dataset`.
+
+    Example:
+
+    >>> from deepfm_tf import CategoricalField, Schema, fit_vocabulary
+    >>> schema = Schema((CategoricalField("site", min_count=1),), "click")
+    >>> data = {"site": ["b", "a", "b"], "click": [1, 0, 0]}
+    >>> dataset = dataset_from_memory(data, fit_vocabulary(data, schema))
+    >>> next(iter(dataset))[0]["ids"].numpy().tolist()
+    [[2], [3], [2]]
+    """
+    schema = vocabulary.schema
+    layout = RowLayout.of(schema)
+
+    def encode(block: CheckedBlock) -> np.ndarray:
+        label = np.asarray(block.label)
+        return layout.pack(vocabulary.encode(block.columns), label)
+
+    parts = list(Reading(source, schema, text_format).map_blocks(encode))
+    if not sum(map(len, parts)):
+        raise ValueError(
+            "The data must have at least one row. Received: no rows."
+        )
+    return _dataset_from_rows(
+        np.concatenate(parts), layout, batch_size, shuffle, seed, drop_remainder
+    )
+
+
+def dataset_from_ids(
+    packed: Mapping[str, np.ndarray],
+    label: np.ndarray,
+    schema: Schema,
+    batch_size: int = 2048,
+    *,
+    shuffle: bool = False,
+    seed: int = 0,
+    drop_remainder: bool = False,
+) -> tf.data.Dataset:
+    """Batches from ids that you looked up yourself.
+
+    Args:
+        packed: the packed inputs (see `Vocabulary.encode`): `"ids"` and, where
+            the schema has such fields, `"values"` and `"weights"`.
+        label: (rows,) of 0 and 1.
+        schema: a Schema whose fields have a `vocabulary_size`.
+        batch_size, shuffle, seed, drop_remainder: as for
+            `PreparedData.dataset`.
+
+    Raises:
+        ValueError: an id is outside its field, or a shape is wrong.
+
+    Example:
+
+    >>> from deepfm_tf import CategoricalField, Schema
+    >>> field = CategoricalField("site", vocabulary_size=3)
+    >>> dataset = dataset_from_ids(
+    ...     {"ids": np.array([[1], [2]])}, [0, 1], Schema((field,), "click")
+    ... )
+    >>> dataset.element_spec[1].shape
+    TensorShape([None, 1])
+    """
+    layout = RowLayout.of(schema)
+    label = np.asarray(label, dtype=np.float32).reshape(-1)
+    if not np.isin(label, (0.0, 1.0)).all() or not len(label):
+        raise ValueError(
+            "`label` must hold at least one value, each 0 or 1. Received: "
+            f"{label[~np.isin(label, (0.0, 1.0))][:5]} among {len(label)}."
+        )
+    arrays = {}
+    for name, part in layout.parts().items():
+        dtype = np.int32 if name == "ids" else np.float32
+        shape = (len(label), part.stop - part.start)
+        received = np.shape(packed[name]) if name in packed else None
+        if received != shape:
+            raise ValueError(
+                f"`packed` must hold '{name}' of shape {shape}. Received: "
+                f"{received}."
+            )
+        array = np.asarray(packed[name])
+        if name == "ids":
+            _check_ids(array, schema)
+        arrays[name] = array.astype(dtype)
+    return _dataset_from_rows(
+        layout.pack(arrays, label + 0.0),
+        layout,
+        batch_size,
+        shuffle,
+        seed,
+        drop_remainder,
+    )
+
+
+def _dataset_from_rows(
+    rows: np.ndarray,
+    layout: RowLayout,
+    batch_size: int,
+    shuffle: bool,
+    seed: int,
+    drop_remainder: bool,
+) -> tf.data.Dataset:
+    return _batches(
+        tf.data.Dataset.from_tensors(rows),
+        layout,
+        len(rows),
+        batch_size,
+        seed if shuffle else None,
+        drop_remainder,
+    )
+
+
+def _batches(
+    groups: tf.data.Dataset,
+    layout: RowLayout,
+    num_rows: int,
+    batch_size: int,
+    seed: int | None,
+    drop_remainder: bool,
+) -> tf.data.Dataset:
+    """Groups of rows to batches of inputs and label: the one way for all."""
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(
+            "`batch_size` must be a positive integer. Received: "
+            f"batch_size={batch_size!r}."
+        )
+    if drop_remainder and batch_size > num_rows:
+        raise ValueError(
+            f"With `drop_remainder`, `batch_size` must not exceed the "
+            f"{num_rows} rows, or no batch is left. Received: "
+            f"batch_size={batch_size}."
+        )
+    if seed is not None:
+        seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
+        groups = tf.data.Dataset.zip((groups, seeds)).map(
+            lambda rows, number: tf.random.experimental.stateless_shuffle(
+                rows, tf.stack([number, seed])
+            ),
+            num_parallel_calls=2,
+            deterministic=True,
+        )
+    batches = groups.rebatch(batch_size, drop_remainder=drop_remainder).map(
+        lambda rows: _split(rows, layout),
+        num_parallel_calls=2,
+        deterministic=True,
+    )
+    whole, rest = divmod(num_rows, batch_size)
+    count = whole if drop_remainder or not rest else whole + 1
+    options = tf.data.Options()
+    # With autotune, deleting an iterator may stall for its next tick.
+    options.autotune.enabled = False
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.DATA
+    )
+    cardinality = tf.data.experimental.assert_cardinality(count)
+    return batches.apply(cardinality).prefetch(4).with_options(options)
+
+
+def _decode(texts: tf.Tensor, width: int) -> tf.Tensor:
+    """(blocks,) strings to (rows, width) int32, padding left out."""
+    words = tf.io.decode_raw(texts, tf.int32, little_endian=True)
+    rows = tf.reshape(words, (-1, width))
+    is_row = rows[:, 0] != PADDING
+    return tf.cond(
+        tf.reduce_all(is_row),
+        lambda: rows,
+        lambda: tf.boolean_mask(rows, is_row),
+    )
+
+
+def _split(
+    rows: tf.Tensor, layout: RowLayout
+) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    inputs = {}
+    for name, part in layout.parts().items():
+        words = rows[:, part]
+        if name != "ids":
+            words = tf.bitcast(words, tf.float32)
+        inputs[name] = tf.ensure_shape(words, (None, part.stop - part.start))
+    return inputs, tf.bitcast(rows[:, :1], tf.float32)
+
+
+def _check_ids(ids: np.ndarray, schema: Schema) -> None:
+    if not np.issubdtype(ids.dtype, np.integer):
+        raise TypeError(f"`ids` must be integers. Received: {ids.dtype}.")
+    slot = 0
+    for field in schema.id_fields:
+        owner: Field = schema.owner(field)
+        size = owner.vocabulary_size or 0
+        length = getattr(field, "max_length", 1)
+        column = ids[:, slot : slot + length]
+        wrong = column[(column >= size) | (column < -1)]
+        if len(wrong):
+            raise ValueError(
+                f"Field '{field.name}' has id {wrong[0]} but "
+                f"vocabulary_size={size}; ids run from 0 to {size - 1}, and "
+                "-1 contributes nothing. Map unseen values to 0 (OOV)."
+            )
+        slot += length
+
+
+def _fingerprint(manifest: Mapping[str, Any]) -> str:
+    digests = [entry["digest"] for entry in manifest["sources"]]
+    return json.dumps([manifest["recipe"], digests], sort_keys=True)

@@ -1,0 +1,77 @@
+"""Rows of fixed width: the binary form of prepared shards and of memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from deepfm_tf.schema import Schema
+
+# Rows of a shard are read and shuffled in blocks of this many.
+BLOCK_ROWS = 256
+
+# A block is always whole: rows that fill it up carry this instead of a label.
+# As float32 it is -0.0, which no label is.
+PADDING = np.int32(-(2**31))
+
+
+@dataclasses.dataclass(frozen=True)
+class RowLayout:
+    """Where each part of a packed row stands, in words of four bytes.
+
+    A row is little-endian: the label (float32), the numeric values (float32),
+    the weights (float32), then the ids (int32).
+
+    Args:
+        num_values: int. Numeric fields.
+        num_weights: int. Weighted slots.
+        num_ids: int. Slots.
+    """
+
+    num_values: int
+    num_weights: int
+    num_ids: int
+
+    @classmethod
+    def of(cls, schema: Schema) -> RowLayout:
+        """The layout of a schema's examples."""
+        num_slots = sum(getattr(f, "max_length", 1) for f in schema.id_fields)
+        num_weights = sum(f.max_length for f in schema.weighted_fields)
+        return cls(len(schema.numeric_fields), num_weights, num_slots)
+
+    @property
+    def width(self) -> int:
+        """Words in a row."""
+        return 1 + self.num_values + self.num_weights + self.num_ids
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of a whole block."""
+        return 4 * self.width * BLOCK_ROWS
+
+    def parts(self) -> dict[str, slice]:
+        """Name of each packed input there is -> its columns."""
+        sizes = {
+            "values": self.num_values,
+            "weights": self.num_weights,
+            "ids": self.num_ids,
+        }
+        parts, start = {}, 1
+        for name, size in sizes.items():
+            if size:
+                parts[name] = slice(start, start + size)
+            start += size
+        return parts
+
+    def pack(
+        self, packed: Mapping[str, np.ndarray], label: np.ndarray
+    ) -> np.ndarray:
+        """Packed inputs and labels as one (rows, width) int32 array."""
+        rows = np.empty((len(label), self.width), dtype="<i4")
+        rows[:, 0] = label.astype("<f4").view("<i4")
+        for name, columns in self.parts().items():
+            part = np.ascontiguousarray(packed[name])
+            rows[:, columns] = part.view("<i4")
+        return rows

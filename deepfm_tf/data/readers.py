@@ -1,0 +1,220 @@
+"""Raw files, DataFrames and arrays, read as a stream of blocks of rows."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+
+from deepfm_tf.data.text import (
+    BadRow,
+    TextBlock,
+    TextFormat,
+    header_of,
+    text_blocks,
+)
+
+# Rows of a Parquet file, a DataFrame or arrays that make a block.
+BLOCK_ROWS = 65_536
+
+Source = Union[  # noqa: UP007
+    str, Path, Sequence[Any], pd.DataFrame, Mapping[str, Any]
+]
+
+
+class TableBlock:
+    """Some rows of a Parquet file, a DataFrame or a dict of arrays."""
+
+    def __init__(
+        self, source: str, table: pa.Table, first_row: int, size: int
+    ) -> None:
+        self.source = source
+        self.size = size
+        self._table = table
+        self._first_row = first_row
+
+    def read(self, columns: Sequence[str]) -> tuple[pa.Table, list[BadRow]]:
+        """The columns as they are stored."""
+        return self._table.select(list(columns)), []
+
+    def locate(self, row: int) -> tuple[int, str]:
+        """Row number, from 1, and the row's text."""
+        values = self._table.slice(row, 1).to_pylist()[0]
+        return self._first_row + row, str(values)
+
+
+Block = Union[TextBlock, TableBlock]  # noqa: UP007
+
+
+def list_files(source: Source) -> list[str] | None:
+    """The files of a source, patterns expanded; None if it is in memory."""
+    if isinstance(source, (pd.DataFrame, Mapping)):
+        return None
+    items = [source] if isinstance(source, (str, Path)) else list(source)
+    files: list[str] = []
+    for item in items:
+        if not isinstance(item, (str, Path)):
+            raise TypeError(
+                "A data source must be a file name, a list of file names, a "
+                f"DataFrame or a dict of arrays. Received: {type(item)}."
+            )
+        path = str(item)
+        matches = [path] if Path(path).is_file() else sorted(glob.glob(path))
+        matches = [m for m in matches if Path(m).is_file()]
+        if not matches:
+            raise FileNotFoundError(_not_found(path))
+        files.extend(matches)
+    if not files:
+        raise ValueError(
+            "A data source must name at least one file. Received: an empty "
+            "list."
+        )
+    return files
+
+
+def column_names(
+    source: Source, text_format: TextFormat | None = None
+) -> list[str]:
+    """The columns of a source (of its first file, where there are many)."""
+    files = list_files(source)
+    if files is None:
+        return [str(c) for c in _to_frame(source).columns]
+    if _is_parquet(files[0]):
+        return list(_open_parquet(files[0]).schema_arrow.names)
+    return header_of(files[0], text_format or TextFormat())
+
+
+def read_blocks(
+    source: Source,
+    columns: Sequence[str],
+    text_format: TextFormat | None = None,
+) -> Iterator[Block]:
+    """Stream a source as blocks that can be read independently.
+
+    Args:
+        source: file name(s), DataFrame or dict of arrays.
+        columns: the columns wanted; each must be there.
+        text_format: layout of text files.
+    """
+    files = list_files(source)
+    if files is None:
+        frame = _to_frame(source)
+        _check_columns(columns, [str(c) for c in frame.columns], "The data")
+        yield from _frame_blocks(frame, columns)
+        return
+    for path in files:
+        if _is_parquet(path):
+            yield from _parquet_blocks(path, columns)
+        else:
+            layout = text_format or TextFormat()
+            names = header_of(path, layout)
+            _check_columns(columns, names, path, layout)
+            yield from text_blocks(path, layout)
+
+
+def _is_parquet(path: str) -> bool:
+    return path.lower().endswith((".parquet", ".pq"))
+
+
+def _open_parquet(path: str) -> pa.parquet.ParquetFile:
+    try:
+        return pa.parquet.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise ValueError(
+            f"{path} is not a whole Parquet file ({error}). Fetch or write it "
+            "again."
+        ) from error
+
+
+def _parquet_blocks(path: str, columns: Sequence[str]) -> Iterator[TableBlock]:
+    with _open_parquet(path) as file:
+        _check_columns(columns, file.schema_arrow.names, path)
+        size = Path(path).stat().st_size / max(1, file.metadata.num_rows)
+        row = 1
+        for batch in file.iter_batches(BLOCK_ROWS, columns=list(columns)):
+            table = pa.Table.from_batches([batch])
+            num_bytes = int(size * table.num_rows)
+            yield TableBlock(path, table, row, num_bytes)
+            row += table.num_rows
+
+
+def _frame_blocks(
+    frame: pd.DataFrame, columns: Sequence[str]
+) -> Iterator[TableBlock]:
+    frame = frame.set_axis([str(c) for c in frame.columns], axis=1)
+    for start in range(0, len(frame), BLOCK_ROWS):
+        part = frame.iloc[start : start + BLOCK_ROWS]
+        arrays = [_to_arrow(part[name]) for name in columns]
+        table = pa.table(arrays, names=list(columns))
+        yield TableBlock("the data", table, start + 1, table.num_rows)
+
+
+def _to_arrow(column: pd.Series) -> pa.Array:
+    try:
+        array = pa.Array.from_pandas(column)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        # A column of mixed types, such as 7 beside "seven".
+        text = column.map(lambda v: v if pd.isna(v) else str(v))
+        array = pa.Array.from_pandas(text.astype(object), type=pa.string())
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    return array
+
+
+def _to_frame(source: Any) -> pd.DataFrame:
+    if isinstance(source, pd.DataFrame):
+        return source
+    try:
+        return pd.DataFrame({k: np.asarray(v) for k, v in source.items()})
+    except ValueError as error:
+        raise ValueError(
+            "A dict of arrays must hold one-dimensional arrays of one length. "
+            f"Received: {error}."
+        ) from error
+
+
+def _check_columns(
+    wanted: Sequence[str],
+    present: Sequence[str],
+    source: str,
+    text_format: TextFormat | None = None,
+) -> None:
+    for name in wanted:
+        if list(present).count(name) > 1:
+            raise ValueError(
+                f"{source} has {list(present).count(name)} columns named "
+                f"'{name}'. Rename all but one."
+            )
+        if name in present:
+            continue
+        near = difflib.get_close_matches(name, present, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        if text_format is not None and len(present) == 1:
+            separator = text_format.separator_of(source)[0]
+            hint = f" The file was split at {separator!r}: set the separator."
+        shown = ", ".join(map(repr, list(present)[:20]))
+        more = f" and {len(present) - 20} more" if len(present) > 20 else ""
+        raise ValueError(
+            f"{source} has no column '{name}'.{hint} Its columns are: "
+            f"{shown}{more}."
+        )
+
+
+def _not_found(path: str) -> str:
+    if Path(path).is_dir():
+        return f"{path} is a directory. Name its files, e.g. '{path}/*.csv'."
+    folder = Path(path).parent
+    if not folder.is_dir():
+        return f"There is no file {path}: the folder {folder} does not exist."
+    near = difflib.get_close_matches(
+        Path(path).name, [p.name for p in folder.iterdir()], n=1
+    )
+    hint = f" Did you mean {folder / near[0]}?" if near else ""
+    return f"There is no file {path}.{hint}"

@@ -1,0 +1,284 @@
+"""A raw source as a stream of checked blocks, read in parallel, in order."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import tqdm
+
+from deepfm_tf.data.columns import check_columns
+from deepfm_tf.data.readers import Block, Source, list_files, read_blocks
+from deepfm_tf.data.text import BadRow, TextFormat
+from deepfm_tf.schema import Schema
+from deepfm_tf.vocabulary import Columns, Vocabulary
+from deepfm_tf.vocabulary_counts import VocabularyCounts
+
+ON_ERROR = ("raise", "skip")
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A random share of the rows of a source, the same at every reading.
+
+    Each row draws a number in [0, 1) from `seed` and its place; the row
+    belongs to the part if `start <= number < stop`. Parts that do not overlap
+    have no row in common.
+
+    Args:
+        start: float. In [0, 1).
+        stop: float. In (start, 1].
+        seed: int.
+
+    Example:
+
+    >>> train, test = Part(0.0, 0.8, seed=1), Part(0.8, 1.0, seed=1)
+    """
+
+    start: float
+    stop: float
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.start < self.stop <= 1.0:
+            raise ValueError(
+                "A part must have 0 <= start < stop <= 1. Received: "
+                f"start={self.start}, stop={self.stop}."
+            )
+
+    def rows(self, num_rows: int, block: int) -> np.ndarray:
+        """Which rows of a block belong to the part (ascending numbers)."""
+        draws = np.random.default_rng([self.seed, block]).random(num_rows)
+        return np.flatnonzero((draws >= self.start) & (draws < self.stop))
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckedBlock:
+    """The checked columns of some rows, and the rows left out."""
+
+    number: int
+    columns: Columns
+    label: np.ndarray | None
+    rejected: list[BadRow]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How a source is read: everything but what is done with the rows.
+
+    Args:
+        source: file name(s), DataFrame or dict of arrays.
+        schema: the Schema.
+        text_format: layout of text files.
+        part: the share of the rows to read. `None` reads all.
+        on_error: `"raise"`, or `"skip"` bad rows and report them.
+        with_label: bool. Whether the label column is read too.
+    """
+
+    source: Source
+    schema: Schema
+    text_format: TextFormat | None = None
+    part: Part | None = None
+    on_error: str = "raise"
+    with_label: bool = True
+
+    def __post_init__(self) -> None:
+        if self.on_error not in ON_ERROR:
+            raise ValueError(
+                f"`on_error` must be one of {ON_ERROR}. Received: "
+                f"on_error={self.on_error!r}."
+            )
+
+    def map_blocks(
+        self, function: Callable[[CheckedBlock], _Result], progress: str = ""
+    ) -> Iterator[_Result]:
+        """`function` of each block, run in parallel, results in order.
+
+        Args:
+            function: called in worker threads.
+            progress: what a progress bar is to say. Empty shows none.
+        """
+        names = [f.name for f in self.schema.fields]
+        if self.with_label:
+            names.append(self.schema.label)
+        blocks = enumerate(read_blocks(self.source, names, self.text_format))
+
+        def work(item: tuple[int, Block]) -> tuple[int, int, _Result]:
+            checked = self._check(*item, names)
+            size, num_rows = item[1].size, _num_rows(checked)
+            return size, num_rows, function(checked)
+
+        with _progress_bar(self.source, progress) as bar:
+            total = 0
+            for size, num_rows, result in _ordered_map(work, blocks):
+                total += num_rows
+                bar.set_postfix_str(f"{total:,} rows", refresh=False)
+                bar.update(size)
+                yield result
+
+    def _check(
+        self, number: int, block: Block, names: list[str]
+    ) -> CheckedBlock:
+        table, rejected = block.read(names)
+        rows = np.arange(table.num_rows)
+        if self.part is not None:
+            rows = self.part.rows(table.num_rows, number)
+            table = table.take(rows)
+            if self.part.start > 0:
+                # A broken line has no row number: it is the first part's.
+                rejected = []
+        checked = check_columns(table, self.schema, self.with_label)
+        for row, (column, value, reason) in checked.bad.items():
+            line, text = block.locate(int(rows[row]))
+            rejected.append(
+                BadRow(block.source, line, column, value, reason, text)
+            )
+        rejected.sort(key=lambda bad: bad.line)
+        if rejected and self.on_error == "raise":
+            raise ValueError(
+                f'{rejected[0]}. Mend the row, or pass on_error="skip" to '
+                "leave such rows out, counted and written to a file."
+            )
+        if checked.bad:
+            good = np.setdiff1d(np.arange(len(rows)), list(checked.bad))
+            table = table.take(good)
+            checked = check_columns(table, self.schema, self.with_label)
+        return CheckedBlock(number, checked.columns, checked.label, rejected)
+
+
+def fit_vocabulary(
+    source: Source,
+    schema: Schema,
+    *,
+    text_format: TextFormat | None = None,
+    on_error: str = "raise",
+) -> Vocabulary:
+    """Count the values of training data and fit the schema's scalings.
+
+    Args:
+        source: file name(s), DataFrame or dict of arrays: training data only.
+        schema: the Schema.
+        text_format: layout of text files.
+        on_error: `"raise"` or `"skip"`, for rows that cannot be read.
+
+    Returns:
+        Vocabulary.
+    """
+    reading = Reading(source, schema, text_format, None, on_error)
+    return count_values(reading, progress="")
+
+
+def count_values(reading: Reading, progress: str) -> Vocabulary:
+    """The vocabulary of what `reading` reads."""
+    counts = VocabularyCounts(reading.schema)
+
+    def count(block: CheckedBlock) -> VocabularyCounts:
+        partial = VocabularyCounts(reading.schema)
+        partial.count(block.columns, block.number)
+        return partial
+
+    for partial in reading.map_blocks(count, progress):
+        counts.merge(partial)
+    return counts.finish()
+
+
+def encode(
+    source: Source,
+    vocabulary: Vocabulary,
+    *,
+    text_format: TextFormat | None = None,
+) -> dict[str, np.ndarray]:
+    """Raw rows, with or without labels, as the packed inputs of a model.
+
+    Args:
+        source: file name(s), DataFrame or dict of arrays.
+        vocabulary: a fitted Vocabulary.
+        text_format: layout of text files.
+
+    Returns:
+        What `model.predict` takes: see `Vocabulary.encode`.
+
+    Example:
+
+    >>> from deepfm_tf import CategoricalField, Schema
+    >>> schema = Schema((CategoricalField("site", min_count=1),), "click")
+    >>> data = {"site": ["b", "a", "b"], "click": [1, 0, 0]}
+    >>> vocabulary = fit_vocabulary(data, schema)
+    >>> encode({"site": ["a", "unseen", ""]}, vocabulary)["ids"].tolist()
+    [[3], [0], [1]]
+    """
+    reading = Reading(source, vocabulary.schema, text_format, with_label=False)
+    parts = list(
+        reading.map_blocks(lambda block: vocabulary.encode(block.columns))
+    )
+    if not parts:
+        raise ValueError("The data to encode must have at least one row.")
+    return {
+        name: np.concatenate([part[name] for part in parts])
+        for name in parts[0]
+    }
+
+
+def _num_rows(block: CheckedBlock) -> int:
+    return len(next(iter(block.columns.values())))
+
+
+def _ordered_map(
+    function: Callable[[_Item], _Result], items: Iterable[_Item]
+) -> Iterator[_Result]:
+    """Like `map`, in threads, holding only a few items at a time."""
+    workers = os.cpu_count() or 1
+    waiting: collections.deque[Future[_Result]] = collections.deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="deepfm_tf-data")
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _progress_bar(source: Source, description: str) -> Any:
+    if not description:
+        return contextlib.nullcontext(_NoBar())
+    files = list_files(source)
+    total: int | None = (
+        len(next(iter(source.values())))  # type: ignore[union-attr]
+        if files is None and isinstance(source, dict)
+        else len(source)  # type: ignore[arg-type]
+        if files is None
+        else sum(Path(f).stat().st_size for f in files)
+    )
+    # A gzipped file is larger than it looks: its bar has no end to show.
+    if files and any(f.lower().endswith(".gz") for f in files):
+        total = None
+    return tqdm.tqdm(
+        total=total,
+        desc=description,
+        unit="B" if files else " rows",
+        unit_scale=True,
+        delay=0.5,
+        disable=None,
+        leave=False,
+    )
+
+
+class _NoBar:
+    def update(self, size: int) -> None:
+        """Nobody looks."""
+
+    def set_postfix_str(self, text: str, refresh: bool) -> None:
+        """Nobody looks."""

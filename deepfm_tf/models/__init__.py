@@ -1,0 +1,17 @@
+"""The models, all from packed inputs to `{"probability": (batch, 1)}`."""
+
+from deepfm_tf.models.ctr_model import CTRModel
+from deepfm_tf.models.deepfm import DeepFM
+from deepfm_tf.models.fm import FM
+from deepfm_tf.models.logistic_regression import LogisticRegression
+from deepfm_tf.models.nfm import NFM
+from deepfm_tf.models.wide_and_deep import WideAndDeep
+
+__all__ = [
+    "CTRModel",
+    "DeepFM",
+    "FM",
+    "LogisticRegression",
+    "NFM",
+    "WideAndDeep",
+]

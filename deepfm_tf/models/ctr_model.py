@@ -1,0 +1,182 @@
+"""What all models share: packed inputs, one sigmoid, the config round trip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from deepfm_tf.layers import SharedEmbedding
+from deepfm_tf.schema import Schema
+
+
+class CTRModel(keras.Model):
+    """A functional Keras model from packed inputs to a click probability.
+
+    The inputs are `"ids"` (batch, slots) int32, `"values"` (batch, numeric
+    fields) float32 and `"weights"` (batch, weighted slots) float32, each only
+    where the schema needs it; `Vocabulary.encode` says what they hold. The
+    output is `{"probability": (batch, 1)}`. The sigmoid comes last and in
+    float32, so that Keras computes the loss from the logits.
+
+    Args:
+        schema: the Schema of a fitted vocabulary.
+        inputs: what `packed_inputs` gave.
+        logits: (batch, 1), a Keras tensor.
+    """
+
+    def __init__(
+        self, schema: Schema, inputs: dict, logits: Any, **kwargs: Any
+    ) -> None:
+        probability = keras.layers.Activation(
+            "sigmoid", dtype="float32", name="probability"
+        )(logits)
+        super().__init__(
+            inputs=inputs, outputs={"probability": probability}, **kwargs
+        )
+        self.schema = schema
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, JSON-ready."""
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "schema": self.schema.to_dict(),
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> CTRModel:
+        """The model that `get_config` describes, with fresh weights."""
+        config = dict(config)
+        config["schema"] = Schema.from_dict(config["schema"])
+        trainable = config.pop("trainable", True)
+        model = cls(**config)
+        model.trainable = trainable
+        return model
+
+
+def table_arguments(schema: Schema) -> dict[str, Any]:
+    """How the schema's fields lie in a shared table (for the layers)."""
+    if not isinstance(schema, Schema):
+        raise TypeError(
+            "`schema` must be a Schema: the one of a fitted vocabulary. "
+            f"Received: {schema!r}."
+        )
+    return {
+        "vocabulary_sizes": schema.vocabulary_sizes,
+        "slots_per_field": schema.slots_per_field,
+        "field_tables": schema.field_tables,
+    }
+
+
+def shared_embedding(schema: Schema, embedding_dim: int) -> SharedEmbedding:
+    """The one table that all parts of a model read."""
+    return SharedEmbedding(
+        embedding_dim=embedding_dim,
+        dtype="float32",
+        name="shared_embedding",
+        **table_arguments(schema),
+    )
+
+
+def packed_inputs(schema: Schema) -> tuple[dict[str, Any], Any, Any]:
+    """The model's inputs, and the ids and weights of all embedded fields.
+
+    A numeric field becomes a slot whose weight is its value (FM's `x_i`).
+
+    Returns:
+        The dict of Keras inputs; ids (batch, all slots) int32, -1 where
+        nothing is contributed; weights (batch, all slots) float32, or None
+        where all are 1.
+    """
+    inputs, ids, weights = {}, [], []
+    num_slots = sum(getattr(f, "max_length", 1) for f in schema.id_fields)
+    if num_slots:
+        inputs["ids"] = keras.Input((num_slots,), dtype="int32", name="ids")
+        ids.append(inputs["ids"])
+    num_weights = sum(f.max_length for f in schema.weighted_fields)
+    if num_weights:
+        inputs["weights"] = keras.Input(
+            (num_weights,), dtype="float32", name="weights"
+        )
+    num_values = len(schema.numeric_fields)
+    if num_slots and (num_weights or num_values or _mean_slots(schema).any()):
+        weights.append(_slot_weights(schema, inputs))
+    if num_values:
+        inputs["values"] = keras.Input(
+            (num_values,), dtype="float32", name="values"
+        )
+        # Missing is id 1 with weight 1, or nothing; a value is id 0 with the
+        # value as weight. An infinity can only come in serving.
+        present = ops.isfinite(inputs["values"])
+        missing_ids = np.array(
+            [
+                1 if field.missing == "value" else -1
+                for field in schema.numeric_fields
+            ],
+            dtype=np.int32,
+        )
+        ids.append(ops.where(present, np.int32(0), missing_ids))
+        weights.append(ops.where(present, inputs["values"], np.float32(1)))
+    return inputs, _concatenate(ids), _concatenate(weights)
+
+
+def _slot_weights(schema: Schema, inputs: dict[str, Any]) -> Any:
+    """(batch, slots of id fields): given weights, means divided out."""
+    present = ops.cast(ops.greater_equal(inputs["ids"], 0), "float32")
+    weights = present
+    if "weights" in inputs:
+        # Slots without a weight take the column of ones at the end.
+        ones = ops.ones_like(inputs["weights"][:, :1])
+        columns = ops.concatenate([inputs["weights"], ones], axis=1)
+        weights = weights * ops.take(columns, _weight_columns(schema), axis=1)
+    in_mean = _mean_slots(schema)
+    if in_mean.any():
+        fields = np.repeat(
+            np.arange(len(schema.id_fields)),
+            [getattr(f, "max_length", 1) for f in schema.id_fields],
+        )
+        same_field = (fields[:, None] == fields) & in_mean
+        # (batch, slots): in each slot of a mean field, its sum of weights.
+        totals = ops.matmul(weights, same_field.astype(np.float32))
+        totals = ops.where(in_mean, totals, np.float32(1))
+        weights = ops.divide_no_nan(weights, totals)
+    return weights
+
+
+def _weight_columns(schema: Schema) -> np.ndarray:
+    columns: list[int] = []
+    total = sum(f.max_length for f in schema.weighted_fields)
+    start = 0
+    for field in schema.id_fields:
+        length = getattr(field, "max_length", 1)
+        if field in schema.weighted_fields:
+            columns += range(start, start + length)
+            start += length
+        else:
+            columns += [total] * length
+    return np.array(columns, dtype=np.int32)
+
+
+def _mean_slots(schema: Schema) -> np.ndarray:
+    """(slots of id fields,) bool: whether a slot's field is pooled by mean."""
+    return np.concatenate(
+        [
+            np.full(
+                getattr(f, "max_length", 1),
+                getattr(f, "pooling", "sum") == "mean",
+            )
+            for f in schema.id_fields
+        ]
+        or [np.empty(0, dtype=bool)]
+    )
+
+
+def _concatenate(tensors: list[Any]) -> Any:
+    if not tensors:
+        return None
+    return tensors[0] if len(tensors) == 1 else ops.concatenate(tensors, axis=1)

@@ -1,0 +1,118 @@
+"""DeepFM: a factorization machine and a dense pyramid over one embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from deepfm_tf.layers import DensePyramid, FMInteraction, LinearTerm
+from deepfm_tf.models.ctr_model import (
+    CTRModel,
+    packed_inputs,
+    shared_embedding,
+    table_arguments,
+)
+from deepfm_tf.schema import Schema
+
+
+@keras.saving.register_keras_serializable("deepfm_tf")
+class DeepFM(CTRModel):
+    """DeepFM, for when both simple and complex interactions matter.
+
+    `p = sigmoid(w_0 + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j
+    + MLP([v_1 x_1, ..., v_f x_f]))`
+
+    with a first-order weight `w_i` and a latent vector `v_i` per feature. The
+    same vectors feed the factorization machine and the pyramid.
+
+    Args:
+        schema: Schema of a fitted vocabulary.
+        embedding_dim: int. Length k of the latent vectors. Defaults to 10.
+        hidden_units: sequence of int. Widths of the hidden layers.
+        activation: str. Of the hidden layers.
+        dropout: float. Drop probability after each hidden layer, in [0, 1).
+        batch_normalization: bool. Before each activation.
+
+    Input shape:
+        `"ids"` (batch, slots), `"values"` (batch, numeric fields), `"weights"`
+        (batch, weighted slots); see `CTRModel`.
+
+    Output shape:
+        `{"probability": (batch, 1)}`
+
+    Example:
+
+    >>> from deepfm_tf import CategoricalField, DeepFM, Schema
+    >>> fields = (
+    ...     CategoricalField("site", vocabulary_size=5),
+    ...     CategoricalField("hour", vocabulary_size=24),
+    ... )
+    >>> model = DeepFM(Schema(fields, label="click"), embedding_dim=4)
+    >>> model.output_shape
+    {'probability': (None, 1)}
+
+    Reference:
+        [Guo et al., 2017](https://arxiv.org/abs/1703.04247), equations 1-4.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        embedding_dim: int = 10,
+        hidden_units: Sequence[int] = (30, 20, 10),
+        activation: str = "relu",
+        dropout: float = 0.1,
+        batch_normalization: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        # === Layers ===
+        self.shared_embedding = shared_embedding(schema, embedding_dim)
+        self.linear_term = LinearTerm(
+            dtype="float32", name="linear_term", **table_arguments(schema)
+        )
+        self.fm_interaction = FMInteraction(
+            dtype="float32", name="fm_interaction"
+        )
+        self.dense_pyramid = DensePyramid(
+            hidden_units=hidden_units,
+            activation=activation,
+            dropout=dropout,
+            batch_normalization=batch_normalization,
+            name="dense_pyramid",
+        )
+
+        # === Functional model ===
+        inputs, ids, weights = packed_inputs(schema)
+        # (batch, num_fields, embedding_dim)
+        embeddings = self.shared_embedding(ids, weights)
+        # (batch, num_fields * embedding_dim)
+        flat = keras.layers.Flatten(name="flatten")(embeddings)
+        # (batch, 1) each
+        logits = keras.layers.Add(dtype="float32", name="logits")(
+            [
+                self.linear_term(ids, weights),
+                self.fm_interaction(embeddings),
+                self.dense_pyramid(flat),
+            ]
+        )
+        super().__init__(schema, inputs, logits, **kwargs)
+
+        # === Config ===
+        self.embedding_dim = embedding_dim
+        self.hidden_units = tuple(hidden_units)
+        self.activation = activation
+        self.dropout = dropout
+        self.batch_normalization = batch_normalization
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, JSON-ready."""
+        return {
+            **super().get_config(),
+            "embedding_dim": self.embedding_dim,
+            "hidden_units": list(self.hidden_units),
+            "activation": self.activation,
+            "dropout": self.dropout,
+            "batch_normalization": self.batch_normalization,
+        }

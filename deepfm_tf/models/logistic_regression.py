@@ -1,0 +1,57 @@
+"""Logistic regression: the linear baseline under all the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from deepfm_tf.layers import LinearTerm
+from deepfm_tf.models.ctr_model import (
+    CTRModel,
+    packed_inputs,
+    table_arguments,
+)
+from deepfm_tf.schema import Schema
+
+
+@keras.saving.register_keras_serializable("deepfm_tf")
+class LogisticRegression(CTRModel):
+    """Logistic regression on one weight per feature.
+
+    `p = sigmoid(w_0 + sum_i w_i x_i)`
+
+    Args:
+        schema: Schema of a fitted vocabulary.
+
+    Input shape:
+        `"ids"` (batch, slots), `"values"` (batch, numeric fields), `"weights"`
+        (batch, weighted slots); see `CTRModel`.
+
+    Output shape:
+        `{"probability": (batch, 1)}`
+
+    Example:
+
+    >>> from deepfm_tf import CategoricalField, LogisticRegression, Schema
+    >>> field = CategoricalField("site", vocabulary_size=5)
+    >>> model = LogisticRegression(Schema((field,), label="click"))
+    >>> model.count_params()
+    6
+
+    Reference:
+        [Richardson et al., 2007](https://doi.org/10.1145/1242572.1242643),
+        equation 2.
+    """
+
+    def __init__(self, schema: Schema, **kwargs: Any) -> None:
+        # === Layers ===
+        self.linear_term = LinearTerm(
+            dtype="float32", name="linear_term", **table_arguments(schema)
+        )
+
+        # === Functional model ===
+        inputs, ids, weights = packed_inputs(schema)
+        # (batch, 1)
+        logits = self.linear_term(ids, weights)
+        super().__init__(schema, inputs, logits, **kwargs)

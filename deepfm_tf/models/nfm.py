@@ -1,0 +1,117 @@
+"""NFM: a dense pyramid over the pooled pairwise interactions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from deepfm_tf.layers import BiInteraction, DensePyramid, LinearTerm
+from deepfm_tf.models.ctr_model import (
+    CTRModel,
+    packed_inputs,
+    shared_embedding,
+    table_arguments,
+)
+from deepfm_tf.schema import Schema
+
+
+@keras.saving.register_keras_serializable("deepfm_tf")
+class NFM(CTRModel):
+    """Neural factorization machine: nonlinear layers over the pairs.
+
+    `p = sigmoid(w_0 + sum_i w_i x_i + MLP(sum_{i<j} x_i v_i * x_j v_j))`
+
+    where `*` multiplies element by element. Dropout follows the pooling too.
+
+    Args:
+        schema: Schema of a fitted vocabulary.
+        embedding_dim: int. Length k of the latent vectors. Defaults to 10.
+        hidden_units: sequence of int. Widths of the hidden layers. Defaults
+            to the one layer of 64 that the paper uses.
+        activation: str. Of the hidden layers.
+        dropout: float. Drop probability after the pooling and after each
+            hidden layer, in [0, 1).
+        batch_normalization: bool. Before each activation.
+
+    Input shape:
+        `"ids"` (batch, slots), `"values"` (batch, numeric fields), `"weights"`
+        (batch, weighted slots); see `CTRModel`.
+
+    Output shape:
+        `{"probability": (batch, 1)}`
+
+    Example:
+
+    >>> from deepfm_tf import NFM, CategoricalField, Schema
+    >>> fields = (
+    ...     CategoricalField("site", vocabulary_size=5),
+    ...     CategoricalField("hour", vocabulary_size=24),
+    ... )
+    >>> model = NFM(Schema(fields, label="click"), embedding_dim=4)
+    >>> model.output_shape
+    {'probability': (None, 1)}
+
+    Reference:
+        [He and Chua, 2017](https://arxiv.org/abs/1708.05027), equations 3-7.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        embedding_dim: int = 10,
+        hidden_units: Sequence[int] = (64,),
+        activation: str = "relu",
+        dropout: float = 0.1,
+        batch_normalization: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        # === Layers ===
+        self.shared_embedding = shared_embedding(schema, embedding_dim)
+        self.linear_term = LinearTerm(
+            dtype="float32", name="linear_term", **table_arguments(schema)
+        )
+        self.bi_interaction = BiInteraction(
+            dtype="float32", name="bi_interaction"
+        )
+        self.pooled_dropout = keras.layers.Dropout(
+            dropout, name="pooled_dropout"
+        )
+        self.dense_pyramid = DensePyramid(
+            hidden_units=hidden_units,
+            activation=activation,
+            dropout=dropout,
+            batch_normalization=batch_normalization,
+            name="dense_pyramid",
+        )
+
+        # === Functional model ===
+        inputs, ids, weights = packed_inputs(schema)
+        # (batch, num_fields, embedding_dim)
+        embeddings = self.shared_embedding(ids, weights)
+        # (batch, embedding_dim)
+        pooled = self.pooled_dropout(self.bi_interaction(embeddings))
+        # (batch, 1) each
+        logits = keras.layers.Add(dtype="float32", name="logits")(
+            [self.linear_term(ids, weights), self.dense_pyramid(pooled)]
+        )
+        super().__init__(schema, inputs, logits, **kwargs)
+
+        # === Config ===
+        self.embedding_dim = embedding_dim
+        self.hidden_units = tuple(hidden_units)
+        self.activation = activation
+        self.dropout = dropout
+        self.batch_normalization = batch_normalization
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, JSON-ready."""
+        return {
+            **super().get_config(),
+            "embedding_dim": self.embedding_dim,
+            "hidden_units": list(self.hidden_units),
+            "activation": self.activation,
+            "dropout": self.dropout,
+            "batch_normalization": self.batch_normalization,
+        }

@@ -1,0 +1,313 @@
+"""Helpers around Keras `fit`: strategy, compile, callbacks, resume."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from deepfm_tf.evaluation import evaluate
+
+MONITORS = {"log_loss": "min", "auc": "max"}
+OPTIMIZERS = ("adam", "adagrad", "ftrl", "rmsprop", "sgd")
+
+_STATE_FILE = "state.json"
+_BEST_FILE = "best.weights.h5"
+
+
+def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
+    """`MirroredStrategy` over all GPUs, or over the CPU where there is none.
+
+    Build and compile the model inside `strategy.scope()`.
+
+    Args:
+        num_replicas: int or None. Replicas to train on. `None` takes every
+            GPU (one replica on a CPU-only machine). On a CPU, more than one
+            makes as many logical devices, to try things out; that must
+            happen before TensorFlow has run its first operation.
+
+    Raises:
+        ValueError: fewer GPUs than replicas.
+        RuntimeError: TensorFlow runs already, with fewer logical devices.
+
+    Example:
+
+    >>> create_strategy().num_replicas_in_sync
+    1
+    """
+    if num_replicas is not None and num_replicas < 1:
+        raise ValueError(
+            "`num_replicas` must be a positive integer. Received: "
+            f"num_replicas={num_replicas}."
+        )
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        count = len(gpus) if num_replicas is None else num_replicas
+        if count > len(gpus):
+            raise ValueError(
+                "`num_replicas` must not exceed the number of GPUs. Received: "
+                f"num_replicas={num_replicas}, with {len(gpus)} GPUs."
+            )
+        return tf.distribute.MirroredStrategy(
+            [f"GPU:{i}" for i in range(count)]
+        )
+    count = num_replicas or 1
+    if count > 1:
+        _make_logical_cpus(count)
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(count)])
+
+
+def set_seed(seed: int) -> None:
+    """Seed Python, numpy and TensorFlow, so that a run can be repeated.
+
+    Call it before the model is built.
+    """
+    keras.utils.set_random_seed(seed)
+
+
+def compile_model(
+    model: keras.Model,
+    optimizer: str = "adam",
+    learning_rate: float = 0.01,
+) -> None:
+    """`model.compile` with the defaults of the DeepFM experiment.
+
+    Binary cross-entropy, which Keras computes from the logits; no forced XLA,
+    which breaks embeddings under a strategy.
+
+    Args:
+        model: a model of this package.
+        optimizer: str. `"adam"`, `"adagrad"`, `"ftrl"`, `"rmsprop"` or
+            `"sgd"`. For anything else call `model.compile` yourself.
+        learning_rate: float. Defaults to 0.01.
+    """
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(
+            f"`optimizer` must be one of {', '.join(OPTIMIZERS)}. Received: "
+            f"optimizer={optimizer!r}."
+        )
+    if not learning_rate > 0:
+        raise ValueError(
+            "`learning_rate` must be positive. Received: "
+            f"learning_rate={learning_rate}."
+        )
+    rule = keras.optimizers.get(optimizer)
+    rule.learning_rate = learning_rate
+    model.compile(optimizer=rule, loss="binary_crossentropy", jit_compile=False)
+
+
+class ValidationMetrics(keras.callbacks.Callback):
+    """Adds exact `val_auc` and `val_log_loss` to the logs of each epoch.
+
+    Also `train_seconds`: what the epoch took before this evaluation.
+
+    Keras's own AUC is an approximation by 200 thresholds. Give this callback
+    before those that read the logs, and no `validation_data` to `fit`: one
+    pass over the data serves both metrics.
+
+    Args:
+        dataset: `tf.data.Dataset` of `(inputs, label)` in a fixed order.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        super().__init__()
+        self.dataset = dataset
+        self._begin = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Start the clock."""
+        self._begin = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Evaluate, and put the metrics into `logs`."""
+        seconds = time.perf_counter() - self._begin
+        metrics = evaluate(self.model, self.dataset)
+        if logs is not None:
+            logs["train_seconds"] = seconds
+            logs["val_auc"] = metrics["auc"]
+            logs["val_log_loss"] = metrics["log_loss"]
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Keeps the last epoch and the best one on disk, for `load_checkpoint`.
+
+    Every file is written beside its place and then renamed, and
+    `state.json`, written last, says which of them count: a run killed at any
+    moment can be resumed from its last whole epoch.
+
+    Args:
+        directory: where to keep them.
+        early_stopping: the `EarlyStopping` whose patience and best epoch are
+            kept too. Give it to `fit` before this callback. Optional.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        early_stopping: keras.callbacks.EarlyStopping | None = None,
+    ) -> None:
+        super().__init__()
+        self.directory = Path(directory)
+        self.early_stopping = early_stopping
+        self.history: dict[str, list[float]] = {}
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Start afresh, or where the loaded checkpoint stopped."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        state = read_state(self.directory)
+        resumed = getattr(self.model, "_deepfm_tf_resumed", None)
+        if state is None or resumed != state["checkpoint"]:
+            (self.directory / _STATE_FILE).unlink(missing_ok=True)
+            for path in self.directory.glob("epoch-*.keras"):
+                path.unlink()
+            self.history = {}
+            return
+        self.history = state["history"]
+        stopping = self.early_stopping
+        if stopping is not None and state["best"] is not None:
+            stopping.best = state["best"]
+            stopping.best_epoch = state["best_epoch"]
+            stopping.wait = state["wait"]
+            last = self.model.get_weights()
+            self.model.load_weights(self.directory / _BEST_FILE)
+            stopping.best_weights = self.model.get_weights()
+            self.model.set_weights(last)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Save the epoch."""
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(float(value))
+        name = f"epoch-{epoch + 1:04d}.keras"
+        temporary = self.directory / f".{name}"
+        self.model.save(temporary.with_suffix(".tmp.keras"))
+        os.replace(temporary.with_suffix(".tmp.keras"), self.directory / name)
+        stopping = self.early_stopping
+        if stopping is not None and stopping.best_epoch == epoch:
+            best = self.directory / ".tmp.weights.h5"
+            self.model.save_weights(best, overwrite=True)
+            os.replace(best, self.directory / _BEST_FILE)
+        state = {
+            "checkpoint": name,
+            "epoch": epoch + 1,
+            "best": None if stopping is None else stopping.best,
+            "best_epoch": None if stopping is None else stopping.best_epoch,
+            "wait": None if stopping is None else stopping.wait,
+            "history": self.history,
+        }
+        temporary = self.directory / f".{_STATE_FILE}"
+        temporary.write_text(json.dumps(state, indent=1), encoding="utf-8")
+        os.replace(temporary, self.directory / _STATE_FILE)
+        for path in self.directory.glob("epoch-*.keras"):
+            if path.name != name:
+                path.unlink()
+
+
+def training_callbacks(
+    validation: Any,
+    directory: str | Path | None = None,
+    *,
+    patience: int = 2,
+    monitor: str = "log_loss",
+    tensorboard: bool = False,
+) -> list[keras.callbacks.Callback]:
+    """Early stopping with the best weights restored, checkpoints, logs.
+
+    Args:
+        validation: `tf.data.Dataset` to monitor.
+        directory: where checkpoints, `log.csv` and TensorBoard's files go.
+            `None` keeps nothing on disk.
+        patience: int. Epochs without improvement before training stops.
+        monitor: `"log_loss"` or `"auc"`, of the validation data.
+        tensorboard: bool. Write TensorBoard's files (needs
+            `pip install tensorboard`).
+
+    Returns:
+        Callbacks for `model.fit(..., callbacks=...)`.
+    """
+    if monitor not in MONITORS:
+        raise ValueError(
+            f"`monitor` must be one of {', '.join(MONITORS)}. Received: "
+            f"monitor={monitor!r}."
+        )
+    stopping = keras.callbacks.EarlyStopping(
+        monitor=f"val_{monitor}",
+        mode=MONITORS[monitor],
+        patience=patience,
+        restore_best_weights=True,
+    )
+    callbacks = [ValidationMetrics(validation), stopping]
+    if directory is None:
+        return callbacks
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    callbacks.append(Checkpoints(directory, stopping))
+    resumable = read_state(directory) is not None
+    log = keras.callbacks.CSVLogger(directory / "log.csv", append=resumable)
+    callbacks.append(log)
+    if tensorboard:
+        if importlib.util.find_spec("tensorboard") is None:
+            raise ImportError(
+                "`tensorboard=True` needs TensorBoard, which is not "
+                "installed. Run: pip install tensorboard"
+            )
+        callbacks.append(
+            keras.callbacks.TensorBoard(
+                directory / "tensorboard", write_graph=False
+            )
+        )
+    return callbacks
+
+
+def read_state(directory: str | Path) -> dict[str, Any] | None:
+    """What `Checkpoints` left in a directory; None if there is nothing."""
+    path = Path(directory) / _STATE_FILE
+    if not path.is_file():
+        return None
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def load_checkpoint(directory: str | Path) -> tuple[keras.Model, int]:
+    """The model of a stopped run, compiled as it was, to go on with.
+
+    Call it inside `strategy.scope()`, and give `fit` the `initial_epoch` and
+    callbacks made anew by `training_callbacks` for the same directory.
+
+    Args:
+        directory: the one given to `training_callbacks`.
+
+    Returns:
+        `(model, initial_epoch)`.
+    """
+    state = read_state(directory)
+    if state is None:
+        raise FileNotFoundError(
+            f"{directory} holds no checkpoint to resume from: no epoch was "
+            "finished there. Start without resuming."
+        )
+    path = Path(directory) / state["checkpoint"]
+    model = keras.saving.load_model(path)
+    model._deepfm_tf_resumed = state["checkpoint"]
+    return model, state["epoch"]
+
+
+def _make_logical_cpus(count: int) -> None:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    existing = tf.config.get_logical_device_configuration(cpu) or ()
+    if len(existing) >= count:
+        return
+    try:
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * count
+        )
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"{count} replicas on the CPU need {count} logical devices, which "
+            "must be made before TensorFlow runs its first operation. Call "
+            "`create_strategy` at the start of the program."
+        ) from error

@@ -1,0 +1,345 @@
+"""Values to ids: counting, thresholds, OOV, hashing, scaling statistics."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from deepfm_tf.fields import (
+    BucketizedField,
+    Field,
+    MultiValuedField,
+    NumericField,
+)
+from deepfm_tf.schema import Schema
+
+# Field name -> its column: text with nulls where missing, or float32 with NaN.
+Columns = Mapping[str, Union[pa.Array, np.ndarray]]  # noqa: UP007
+
+OOV_ID = 0
+MISSING_ID = 1
+NO_ID = -1  # contributes nothing: padding, or missing="nothing"
+
+# ln(float32 max)^2 is 7871.6: no float32 lies beyond the last threshold. As
+# thresholds, numpy and the exported graph cannot disagree in a last bit.
+LOG_SQUARE_THRESHOLDS = np.exp(np.sqrt(np.arange(1.0, 7872.0))).astype(
+    np.float32
+)
+SMALLEST_BUCKET = -(2.0**31)
+
+_STATISTICS_FILE = "statistics.json"
+_SCHEMA_FILE = "schema.json"
+
+
+class Vocabulary:
+    """What a schema learnt from training data: the ids and the scalings.
+
+    Ids run within a field: 0 is out-of-vocabulary (OOV), 1 is "missing"
+    where missing is a value of its own, then come the values by descending
+    count, ties by value. Made by `fit_vocabulary` or `prepare`.
+
+    Args:
+        schema: the Schema; vocabulary sizes are filled in.
+        values: for each counted field that owns rows, its values, as text,
+            in the order of their ids.
+        statistics: for each field, a dict of plain numbers: `rows`,
+            `missing`, and where they apply `mean`, `std`, `minimum`,
+            `maximum`, `boundaries`, `distinct`.
+
+    Example:
+
+    >>> from deepfm_tf import CategoricalField, Schema, fit_vocabulary
+    >>> schema = Schema((CategoricalField("site", min_count=1),), "click")
+    >>> data = {"site": ["b", "a", "b"], "click": [1, 0, 0]}
+    >>> vocabulary = fit_vocabulary(data, schema)
+    >>> vocabulary.values["site"].tolist()
+    ['b', 'a']
+    >>> vocabulary.schema.field("site").vocabulary_size  # + OOV, missing
+    4
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        values: Mapping[str, np.ndarray],
+        statistics: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        self.values = {
+            name: np.asarray(v, dtype=object) for name, v in values.items()
+        }
+        self.statistics = {n: dict(s) for n, s in statistics.items()}
+        self.schema = schema.with_vocabulary_sizes(
+            {f.name: self._size(schema, f) for f in schema.id_fields}
+        )
+        self._indexes = {
+            n: pd.Index(v, dtype=object) for n, v in self.values.items()
+        }
+        for index in self._indexes.values():
+            # Builds the hash table now: building it is not thread-safe.
+            index.get_indexer(pd.Index([], dtype=object))
+
+    def first_id(self, field: Field) -> int:
+        """The id of the field's most frequent value."""
+        return MISSING_ID + 1 if self.schema.has_missing_id(field) else 1
+
+    def missing_id(self, field: Field) -> int:
+        """The id a missing value gets; -1 contributes nothing."""
+        return MISSING_ID if field.missing == "value" else NO_ID
+
+    def encode(self, columns: Columns) -> dict[str, np.ndarray]:
+        """Columns of raw values to the packed inputs of the models.
+
+        Args:
+            columns: field name -> text array with nulls (id fields), or
+                float32 array with NaN (numeric and bucketized fields).
+
+        Returns:
+            `"ids"` (rows, slots) int32 and, where the schema has such
+            fields, `"values"` (rows, numeric fields) float32 with NaN where
+            missing and `"weights"` (rows, weighted slots) float32.
+        """
+        packed: dict[str, list[np.ndarray]] = {
+            "ids": [],
+            "values": [],
+            "weights": [],
+        }
+        for field in self.schema.embedded_fields:
+            column = columns[field.name]
+            if isinstance(field, NumericField):
+                packed["values"].append(self._scale(field, column)[:, None])
+            elif isinstance(field, MultiValuedField):
+                ids, weights = self._encode_values(field, column)
+                packed["ids"].append(ids)
+                if field.weight_separator:
+                    packed["weights"].append(weights)
+            else:
+                if isinstance(field, BucketizedField):
+                    column = self.bucket_labels(field, column)
+                ids = self.look_up(field, column)
+                packed["ids"].append(ids[:, None])
+        return {
+            name: np.concatenate(parts, axis=1)
+            for name, parts in packed.items()
+            if parts
+        }
+
+    def look_up(self, field: Field, column: pa.Array) -> np.ndarray:
+        """Ids (int32) of a text array; nulls get the field's missing id."""
+        encoded = column.dictionary_encode()
+        unique = encoded.dictionary.to_numpy(zero_copy_only=False)
+        owner = self.schema.owner(field)
+        first = self.first_id(field)
+        num_buckets = getattr(owner, "hash_buckets", None)
+        if num_buckets:
+            ids = hash_values(unique, num_buckets) + first
+        else:
+            found = self._indexes[owner.name].get_indexer(
+                pd.Index(unique, dtype=object)
+            )
+            ids = np.where(found < 0, OOV_ID, found + first)
+        # The last entry serves the nulls, whose index is set to -1.
+        ids = np.append(ids, self.missing_id(field)).astype(np.int32)
+        indices = pc.fill_null(encoded.indices, -1)
+        return ids[indices.to_numpy(zero_copy_only=False)]
+
+    def bucket_labels(self, field: BucketizedField, column: Any) -> pa.Array:
+        """The bucket of each number, as text; null where missing."""
+        boundaries = self.statistics[field.name].get("boundaries", ())
+        buckets = bucketize(field, np.asarray(column), boundaries)
+        text = pc.cast(pa.array(buckets), pa.string())
+        return pc.if_else(pa.array(np.isnan(column)), None, text)
+
+    def save(self, directory: str | Path) -> None:
+        """Write the schema, the statistics and one text file per field."""
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        self.schema.save(directory / _SCHEMA_FILE)
+        text = json.dumps(self.statistics, indent=1, ensure_ascii=False)
+        (directory / _STATISTICS_FILE).write_text(text, encoding="utf-8")
+        for path, name in self._value_files(self.schema, directory):
+            with open(path, "w", encoding="utf-8", newline="\n") as file:
+                file.writelines(f"{value}\n" for value in self.values[name])
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Vocabulary:
+        """Read what `save` wrote."""
+        directory = Path(directory)
+        schema = Schema.load(directory / _SCHEMA_FILE)
+        text = (directory / _STATISTICS_FILE).read_text(encoding="utf-8")
+        values = {}
+        for path, name in cls._value_files(schema, directory):
+            # str.splitlines would also split at U+2028 and the like.
+            lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+            values[name] = np.array(lines, dtype=object)
+            expected = schema.field(name).vocabulary_size
+            first = (
+                MISSING_ID + 1
+                if schema.has_missing_id(schema.field(name))
+                else 1
+            )
+            if len(lines) + first != expected:
+                raise ValueError(
+                    f"{path} must hold {(expected or 0) - first} values, as "
+                    f"the schema beside it says, but has {len(lines)}. The "
+                    "directory is damaged: prepare the data again."
+                )
+        return cls(schema, values, json.loads(text))
+
+    def fingerprint(self) -> str:
+        """A digest of everything that decides how values become ids."""
+        digest = hashlib.blake2b(self.schema.to_json().encode(), digest_size=16)
+        digest.update(json.dumps(self.statistics, sort_keys=True).encode())
+        for name in sorted(self.values):
+            digest.update("\n".join([name, *self.values[name]]).encode())
+        return digest.hexdigest()
+
+    def _size(self, schema: Schema, field: Field) -> int:
+        owner = schema.owner(field)
+        first = MISSING_ID + 1 if schema.has_missing_id(field) else 1
+        buckets = getattr(owner, "hash_buckets", None)
+        return first + (buckets or len(self.values.get(owner.name, ())))
+
+    def _scale(self, field: NumericField, column: Any) -> np.ndarray:
+        x = np.asarray(column, dtype=np.float32)
+        if field.scaling == "standardize":
+            mean, std = self.scaling_constants(field)
+            return (x - mean) / std
+        if field.scaling == "log":
+            return np.sign(x) * np.log1p(np.abs(x))
+        return x
+
+    def scaling_constants(
+        self, field: NumericField
+    ) -> tuple[np.float32, np.float32]:
+        """Mean and standard deviation; a constant column is not divided."""
+        statistics = self.statistics[field.name]
+        return np.float32(statistics["mean"]), np.float32(
+            statistics["std"] or 1.0
+        )
+
+    def _encode_values(
+        self, field: MultiValuedField, column: pa.Array
+    ) -> tuple[np.ndarray, np.ndarray]:
+        rows, tokens, weights = split_values(
+            field, column, self.schema.missing_values
+        )
+        shape = (len(column), field.max_length)
+        position = np.arange(len(rows)) - np.searchsorted(rows, rows)
+        keep = position < field.max_length
+        ids = np.full(shape, NO_ID, dtype=np.int32)
+        ids[rows[keep], position[keep]] = self.look_up(field, tokens)[keep]
+        if field.missing == "value":
+            ids[ids[:, 0] == NO_ID, 0] = MISSING_ID
+        packed = np.ones(shape, dtype=np.float32)
+        packed[rows[keep], position[keep]] = weights[keep]
+        return ids, packed
+
+    @staticmethod
+    def _value_files(schema: Schema, directory: Path) -> list[tuple[Path, str]]:
+        return [
+            (
+                directory / f"{number:03d}_{_file_name(field.name)}.txt",
+                field.name,
+            )
+            for number, field in enumerate(schema.table_fields)
+            if not isinstance(field, NumericField)
+            and not getattr(field, "hash_buckets", None)
+        ]
+
+
+def bucketize(
+    field: BucketizedField, x: np.ndarray, boundaries: Any
+) -> np.ndarray:
+    """Bucket numbers (int64) of float32 `x`; NaN gets an arbitrary one."""
+    x = np.nan_to_num(x.astype(np.float32), nan=0.0)
+    if field.method != "log_square":
+        edges = np.asarray(boundaries, dtype=np.float32)
+        return np.searchsorted(edges, x, side="right").astype(np.int64)
+    large = np.searchsorted(LOG_SQUARE_THRESHOLDS, x, side="right")
+    small = np.floor(np.clip(x, SMALLEST_BUCKET, 2.0))
+    return np.where(x > 2, large, small).astype(np.int64)
+
+
+def split_values(
+    field: MultiValuedField,
+    column: pa.Array,
+    missing_values: tuple[str, ...] = (),
+) -> tuple[np.ndarray, pa.Array, np.ndarray]:
+    """All values of a multi-valued column, flat.
+
+    Returns:
+        For each value kept, in order: the row it stands in (int64), its text,
+        and its weight (float32; 1 where it has none, NaN if unparsable).
+    """
+    lists = pc.split_pattern(pc.fill_null(column, ""), field.separator)
+    tokens = lists.flatten()
+    rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
+    weights = np.ones(len(tokens), dtype=np.float32)
+    if field.weight_separator and len(tokens):
+        parts = pc.split_pattern(
+            tokens, field.weight_separator, max_splits=1, reverse=True
+        )
+        tokens = pc.list_element(parts, 0)
+        has_weight = pc.equal(pc.list_value_length(parts), 2)
+        mask = has_weight.to_numpy(zero_copy_only=False)
+        texts = pc.list_element(parts.filter(has_weight), 1)
+        weights[mask] = parse_numbers(texts)
+    keep = pc.not_equal(tokens, "")
+    if missing_values:
+        keep = pc.and_(
+            keep,
+            pc.invert(pc.is_in(tokens, value_set=pa.array(missing_values))),
+        )
+    mask = keep.to_numpy(zero_copy_only=False)
+    return rows[mask].astype(np.int64), tokens.filter(keep), weights[mask]
+
+
+NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+
+
+def parse_numbers(texts: pa.Array) -> np.ndarray:
+    """Float32 of a text array; NaN for what is not a finite number."""
+    texts = pc.utf8_trim_whitespace(texts)
+    valid = pc.match_substring_regex(texts, NUMBER_PATTERN)
+    # Text to double to float32, so that every reader rounds in one way.
+    numbers = pc.cast(pc.if_else(valid, texts, None), pa.float64())
+    with np.errstate(over="ignore"):
+        result = (
+            pc.fill_null(numbers, np.nan)
+            .to_numpy(zero_copy_only=False)
+            .astype(np.float32)
+        )
+    result[np.isinf(result)] = np.nan
+    return result
+
+
+def numeric_missing_values(schema: Schema) -> np.ndarray:
+    """Those of the schema's missing values that are numbers, as float32."""
+    if not schema.missing_values:
+        return np.empty(0, dtype=np.float32)
+    numbers = parse_numbers(pa.array(schema.missing_values, pa.string()))
+    return numbers[~np.isnan(numbers)]
+
+
+def hash_values(values: np.ndarray, num_buckets: int) -> np.ndarray:
+    """Bucket of each text, by the very op that the exported graph uses."""
+    # FarmHash exists in no package that vocabulary may import; an own
+    # implementation could drift from the serving graph's.
+    import tensorflow as tf
+
+    with tf.device("CPU:0"):
+        texts = tf.constant(values, dtype=tf.string, shape=(len(values),))
+        return tf.strings.to_hash_bucket_fast(texts, num_buckets).numpy()
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:80]

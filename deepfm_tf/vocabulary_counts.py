@@ -1,0 +1,359 @@
+"""Counts over partitions of the training data, merged into a Vocabulary."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from deepfm_tf.fields import BucketizedField, MultiValuedField, NumericField
+from deepfm_tf.schema import Schema
+from deepfm_tf.vocabulary import (
+    MISSING_ID,
+    Columns,
+    Vocabulary,
+    bucketize,
+    split_values,
+)
+
+# Quantiles are exact up to this many rows; beyond, they come from a uniform
+# sample of this size (rank error about 1/sqrt(size), 0.2 %).
+QUANTILE_SAMPLE = 262_144
+
+# Distinct values waiting to be merged before a merge is worth its time.
+_MERGE_AT = 200_000
+
+
+class VocabularyCounts:
+    """What one partition, or several merged ones, say about a schema.
+
+    `count` is a map over partitions and `merge` an associative sum, so any
+    engine may run them; `finish` turns the total into a `Vocabulary`.
+
+    Args:
+        schema: the Schema to be fitted.
+
+    Example:
+
+    >>> import pyarrow as pa
+    >>> from deepfm_tf import CategoricalField, Schema
+    >>> schema = Schema((CategoricalField("site", min_count=2),), "click")
+    >>> counts = VocabularyCounts(schema)
+    >>> counts.count({"site": pa.array(["a", "b", "b", None])}, partition=0)
+    >>> counts.finish().values["site"].tolist()
+    ['b']
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.rows = 0
+        self._missing = {f.name: 0 for f in schema.fields}
+        self._values = {
+            f.name: _ValueCounts()
+            for f in schema.table_fields
+            if _is_counted(f)
+        }
+        self._moments = {
+            f.name: _Moments()
+            for f in schema.fields
+            if isinstance(f, (NumericField, BucketizedField))
+        }
+        self._samples = {
+            f.name: _Sample()
+            for f in schema.fields
+            if isinstance(f, BucketizedField) and f.method == "quantiles"
+        }
+        self._truncated = {
+            f.name: 0 for f in schema.fields if isinstance(f, MultiValuedField)
+        }
+
+    def count(self, columns: Columns, partition: int) -> None:
+        """Add one partition; its number decides which rows are sampled."""
+        num_rows = len(next(iter(columns.values())))
+        self.rows += num_rows
+        for field in self.schema.fields:
+            column = columns[field.name]
+            if field.name in self._moments:
+                x = np.asarray(column, dtype=np.float32)
+                present = x[~np.isnan(x)]
+                self._missing[field.name] += num_rows - len(present)
+                self._moments[field.name].add(present)
+                if field.name in self._samples:
+                    self._samples[field.name].add(present, partition)
+                elif isinstance(field, BucketizedField):
+                    buckets = bucketize(field, present, field.boundaries)
+                    self._add_values(
+                        field.name, pc.cast(pa.array(buckets), pa.string())
+                    )
+                continue
+            if isinstance(field, MultiValuedField):
+                rows, tokens, _ = split_values(
+                    field, column, self.schema.missing_values
+                )
+                lengths = np.bincount(rows, minlength=num_rows)
+                missing = int((lengths == 0).sum())
+                too_long = int((lengths > field.max_length).sum())
+                self._truncated[field.name] += too_long
+            else:
+                tokens = column
+                missing = column.null_count  # type: ignore[union-attr]
+            self._missing[field.name] += missing
+            self._add_values(self.schema.owner(field).name, tokens)
+
+    def merge(self, other: VocabularyCounts) -> None:
+        """Add the counts of later partitions to these."""
+        self.rows += other.rows
+        for name, missing in other._missing.items():
+            self._missing[name] += missing
+        for name, truncated in other._truncated.items():
+            self._truncated[name] += truncated
+        for name, values in other._values.items():
+            self._values[name].merge(values)
+        for name, moments in other._moments.items():
+            self._moments[name].merge(moments)
+        for name, sample in other._samples.items():
+            self._samples[name].merge(sample)
+
+    def finish(self) -> Vocabulary:
+        """The vocabulary of all that was counted."""
+        if not self.rows:
+            raise ValueError(
+                "The training data must have at least one row. Received: 0 "
+                "rows to fit a vocabulary on."
+            )
+        values: dict[str, np.ndarray] = {}
+        statistics: dict[str, dict[str, Any]] = {}
+        for field in self.schema.fields:
+            entry: dict[str, Any] = {
+                "rows": self.rows,
+                "missing": self._missing[field.name],
+            }
+            if field.name in self._moments:
+                entry |= self._moments[field.name].summary()
+            if self._truncated.get(field.name):
+                entry["truncated"] = self._truncated[field.name]
+            if isinstance(field, BucketizedField):
+                boundaries: Any = field.boundaries
+                if field.method == "quantiles":
+                    boundaries = self._samples[field.name].boundaries(
+                        field.num_buckets
+                    )
+                entry["boundaries"] = [float(b) for b in boundaries]
+            if isinstance(field, BucketizedField) and (
+                field.method != "log_square"
+            ):
+                values[field.name] = np.array(
+                    [str(i) for i in range(len(entry["boundaries"]) + 1)],
+                    dtype=object,
+                )
+            elif field.name in self._values:
+                first = (
+                    MISSING_ID + 1 if self.schema.has_missing_id(field) else 1
+                )
+                counts = self._values[field.name]
+                entry["distinct"] = counts.distinct
+                values[field.name] = counts.values(
+                    field.min_count,  # type: ignore[union-attr]
+                    getattr(field, "max_vocabulary_size", None),
+                    first,
+                )
+            statistics[field.name] = entry
+            self._warn(field.name, entry, values.get(field.name))
+        return Vocabulary(self.schema, values, statistics)
+
+    def _add_values(self, owner: str, tokens: pa.Array) -> None:
+        if owner in self._values:
+            self._values[owner].add(tokens)
+
+    def _warn(
+        self, name: str, entry: Mapping[str, Any], values: np.ndarray | None
+    ) -> None:
+        shared = [
+            f
+            for f in self.schema.fields
+            if getattr(f, "share_with", None) == name
+        ]
+        message = None
+        if entry["missing"] == self.rows:
+            message = "is missing in every row of the training data"
+        elif (
+            not entry["missing"]
+            and not shared
+            and (
+                entry.get("distinct") == 1
+                or ("minimum" in entry and entry["minimum"] == entry["maximum"])
+            )
+        ):
+            message = "has the same value in every row of the training data"
+        elif values is not None and not len(values):
+            message = (
+                "keeps no value: each occurs less often than its min_count="
+                f"{getattr(self.schema.field(name), 'min_count', None)}"
+            )
+        if message:
+            warnings.warn(
+                f"Field '{name}' {message}; it teaches the model nothing. "
+                "Check the column, or remove the field from the schema.",
+                stacklevel=3,
+            )
+        if entry.get("truncated"):
+            field = self.schema.field(name)
+            warnings.warn(
+                f"Field '{name}': {entry['truncated']} of {self.rows} rows "
+                f"have more than max_length={field.max_length} values; "  # type: ignore[union-attr]
+                "the further ones are left out.",
+                stacklevel=3,
+            )
+
+
+def _is_counted(field: Any) -> bool:
+    if isinstance(field, BucketizedField):
+        return field.method == "log_square"
+    return not isinstance(field, NumericField) and not field.hash_buckets
+
+
+class _ValueCounts:
+    """How often each text occurs; memory grows with the distinct texts."""
+
+    def __init__(self) -> None:
+        self._merged = _count_table(pa.array([], pa.string()))
+        self._waiting: list[pa.Table] = []
+        self._waiting_rows = 0
+
+    @property
+    def distinct(self) -> int:
+        return self._consolidate().num_rows
+
+    def add(self, tokens: pa.Array) -> None:
+        self._append(_count_table(tokens.drop_null()))
+
+    def merge(self, other: _ValueCounts) -> None:
+        self._append(other._consolidate())
+
+    def values(
+        self, min_count: int, max_size: int | None, first_id: int
+    ) -> np.ndarray:
+        table = self._consolidate()
+        table = table.filter(pc.greater_equal(table["count"], min_count))
+        # Vocabularies are line by line, here and in the exported asset, so a
+        # value with a line break in it cannot be a member: it is OOV.
+        broken = pc.match_substring_regex(table["value"], "[\r\n]")
+        if pc.any(broken).as_py():
+            warnings.warn(
+                f"{pc.sum(broken).as_py()} values have a line break in them "
+                "and are treated as OOV, the first of them "
+                f"{table['value'].filter(broken)[0].as_py()!r}.",
+                stacklevel=4,
+            )
+            table = table.filter(pc.invert(broken))
+        table = table.sort_by([("count", "descending"), ("value", "ascending")])
+        if max_size is not None:
+            table = table.slice(0, max(0, max_size - first_id))
+        return table["value"].to_numpy(zero_copy_only=False)
+
+    def _append(self, table: pa.Table) -> None:
+        self._waiting.append(table)
+        self._waiting_rows += table.num_rows
+        if self._waiting_rows > max(_MERGE_AT, self._merged.num_rows):
+            self._consolidate()
+
+    def _consolidate(self) -> pa.Table:
+        if self._waiting:
+            tables = pa.concat_tables([self._merged, *self._waiting])
+            merged = tables.group_by("value").aggregate([("count", "sum")])
+            self._merged = merged.rename_columns(
+                {"value": "value", "count_sum": "count"}
+            ).combine_chunks()
+            self._waiting, self._waiting_rows = [], 0
+        return self._merged
+
+
+def _count_table(tokens: pa.Array) -> pa.Table:
+    counted = pc.value_counts(tokens)
+    # large_string: the distinct texts of a field may exceed 2 GB together.
+    return pa.table(
+        {
+            "value": pc.cast(counted.field("values"), pa.large_string()),
+            "count": counted.field("counts"),
+        }
+    )
+
+
+class _Moments:
+    """Count, mean, spread and range; partitions merge as in Chan et al."""
+
+    def __init__(self) -> None:
+        self.count, self.mean, self.squares = 0, 0.0, 0.0
+        self.minimum, self.maximum = np.inf, -np.inf
+
+    def add(self, x: np.ndarray) -> None:
+        if not len(x):
+            return
+        other = _Moments()
+        x = x.astype(np.float64)
+        other.count, other.mean = len(x), float(x.mean())
+        other.squares = float(((x - other.mean) ** 2).sum())
+        other.minimum, other.maximum = float(x.min()), float(x.max())
+        self.merge(other)
+
+    def merge(self, other: _Moments) -> None:
+        if not other.count:
+            return
+        total = self.count + other.count
+        delta = other.mean - self.mean
+        self.squares += other.squares
+        self.squares += delta**2 * self.count * other.count / total
+        self.mean += delta * other.count / total
+        self.count = total
+        self.minimum = min(self.minimum, other.minimum)
+        self.maximum = max(self.maximum, other.maximum)
+
+    def summary(self) -> dict[str, float]:
+        if not self.count:
+            return {"mean": 0.0, "std": 0.0}
+        return {
+            "mean": self.mean,
+            "std": float(np.sqrt(self.squares / self.count)),
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+        }
+
+
+class _Sample:
+    """A uniform sample whose members do not depend on the merging order.
+
+    Each number draws a priority from its partition's own generator; the
+    smallest priorities stay.
+    """
+
+    def __init__(self) -> None:
+        self._priorities = np.empty(0)
+        self._numbers = np.empty(0, dtype=np.float32)
+
+    def add(self, x: np.ndarray, partition: int) -> None:
+        priorities = np.random.default_rng(partition).random(len(x))
+        self._keep(priorities, x)
+
+    def merge(self, other: _Sample) -> None:
+        self._keep(other._priorities, other._numbers)
+
+    def boundaries(self, num_buckets: int) -> np.ndarray:
+        if not len(self._numbers):
+            return np.empty(0, dtype=np.float32)
+        inner = np.arange(1, num_buckets) / num_buckets
+        return np.unique(
+            np.quantile(self._numbers, inner, method="inverted_cdf")
+        )
+
+    def _keep(self, priorities: np.ndarray, numbers: np.ndarray) -> None:
+        priorities = np.concatenate([self._priorities, priorities])
+        numbers = np.concatenate([self._numbers, numbers])
+        if len(numbers) > QUANTILE_SAMPLE:
+            order = np.argpartition(priorities, QUANTILE_SAMPLE)
+            priorities = priorities[order[:QUANTILE_SAMPLE]]
+            numbers = numbers[order[:QUANTILE_SAMPLE]]
+        self._priorities, self._numbers = priorities, numbers

@@ -1,0 +1,68 @@
+"""Avazu click-through rates: the hour becomes hour, weekday and weekend."""
+
+import pandas as pd
+
+import deepfm_tf
+from pipelines.command_line import Recipe, main
+
+TIME = ("hour_of_day", "weekday", "is_weekend")
+CATEGORICAL = (
+    "C1",
+    "banner_pos",
+    "site_id",
+    "site_domain",
+    "site_category",
+    "app_id",
+    "app_domain",
+    "app_category",
+    "device_id",
+    "device_ip",
+    "device_model",
+    "device_type",
+    "device_conn_type",
+    *(f"C{i}" for i in range(14, 22)),
+)
+
+
+def schema(min_count: int) -> deepfm_tf.Schema:
+    """24 categorical fields; the id of the row is left out."""
+    fields = tuple(
+        deepfm_tf.CategoricalField(name, min_count=min_count)
+        for name in (*TIME, *CATEGORICAL)
+    )
+    return deepfm_tf.Schema(fields, label="click")
+
+
+def derive(rows: pd.DataFrame) -> pd.DataFrame:
+    """Hour of day, weekday and weekend from `hour` (YYMMDDHH)."""
+    time = pd.to_datetime(rows["hour"], format="%y%m%d%H", errors="coerce")
+    if time.isna().any():
+        row = rows.index[time.isna()][0]
+        raise ValueError(
+            f"Column 'hour' must be YYMMDDHH. Received: {rows['hour'][row]!r} "
+            f"in data row {row + 1}."
+        )
+    return rows.drop(columns=["id", "hour"], errors="ignore").assign(
+        hour_of_day=time.dt.hour.astype(str),
+        weekday=time.dt.weekday.astype(str),
+        is_weekend=(time.dt.weekday >= 5).map({True: "1", False: "0"}),
+    )
+
+
+RECIPE = Recipe(
+    name="avazu",
+    description="""\
+Avazu's format: comma separated with a header. `id` is dropped; `hour` becomes
+hour_of_day, weekday and is_weekend, which the exported model then takes.
+
+    python -m pipelines.avazu --train train.gz --model fm,deepfm --epochs 1
+""",
+    label="click",
+    schema=schema,
+    text_format=deepfm_tf.TextFormat(separator=","),
+    derive=derive,
+    defaults={"learning_rate": 0.001},
+)
+
+if __name__ == "__main__":
+    raise SystemExit(main(RECIPE))

@@ -1,0 +1,359 @@
+"""The one command line of all recipes."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+import deepfm_tf
+from pipelines.experiment import MODELS, Settings, UserError, run
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What a data set adds to the command line.
+
+    Args:
+        name: str. The module's name in `pipelines`.
+        description: str. Said by `--help`.
+        label: str or None. The label column, where the data set fixes it.
+        schema: the Schema, or a function of `--min-count`, or None to infer.
+        text_format: layout of the text files, where the data set fixes it.
+        derive: turns a chunk of raw rows (all text) into the rows to learn
+            from, where columns must be made first.
+        defaults: other defaults for options.
+    """
+
+    name: str
+    description: str
+    label: str | None = None
+    schema: Callable[[int], deepfm_tf.Schema] | None = None
+    text_format: deepfm_tf.TextFormat | None = None
+    derive: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+    defaults: dict[str, object] = dataclasses.field(default_factory=dict)
+
+
+def main(
+    recipe: Recipe,
+    arguments: Sequence[str] | None = None,
+    run_with: Callable[[Settings], object] = run,
+) -> int:
+    """Run a recipe from the command line; returns the exit status."""
+    if arguments is None:
+        arguments = sys.argv[1:]
+    parser = build_parser(recipe)
+    options = parser.parse_args(arguments)
+    settings = _settings(recipe, options, arguments, parser)
+    try:
+        run_with(settings)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            f"\nStopped. Every whole epoch is kept in {settings.run}. Go on "
+            f"with:\n    {settings.command(resume=True)}",
+            file=sys.stderr,
+        )
+        return 130
+    return 0
+
+
+def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
+    """The options, with the recipe's defaults."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m pipelines.{recipe.name}",
+        description=recipe.description,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--train",
+        nargs="+",
+        required="train" not in recipe.defaults,
+        metavar="FILE",
+        help="CSV, TSV (also .gz) or Parquet files to learn from",
+    )
+    for name, use in (("valid", "when to stop"), ("test", "the final table")):
+        data.add_argument(
+            f"--{name}",
+            nargs="+",
+            metavar="FILE",
+            help=f"files that decide {use}; without them a tenth of --train, "
+            "drawn by --seed, is set aside",
+        )
+    if recipe.label is None:
+        data.add_argument(
+            "--label",
+            required=True,
+            metavar="COLUMN",
+            help="the column that says whether there was a click",
+        )
+        for kind, value in (("positive", "1"), ("negative", "0")):
+            data.add_argument(
+                f"--{kind}-label",
+                nargs="+",
+                metavar="VALUE",
+                help=f"values of the label that mean {value} (default: "
+                f"{value}, {'true' if value == '1' else 'false'})",
+            )
+        data.add_argument(
+            "--missing",
+            nargs="+",
+            metavar="VALUE",
+            default=[],
+            help="values that mean missing, besides the empty one (such as ?)",
+        )
+        data.add_argument(
+            "--schema",
+            metavar="FILE",
+            help="the fields, as JSON; without it they are inferred and "
+            "written to RUN/schema.json, to be edited and given back here",
+        )
+    else:
+        data.add_argument(
+            "--min-count",
+            type=_positive_int,
+            default=2,
+            metavar="N",
+            help="values seen less often than this share one id",
+        )
+    if recipe.text_format is None:
+        data.add_argument(
+            "--separator",
+            type=_separator,
+            metavar="CHAR",
+            help="what stands between columns: , or \\t or ', ' (a comma, "
+            "then blanks that are dropped); default: by the file's name",
+        )
+        data.add_argument(
+            "--no-header",
+            action="store_true",
+            help="the first line is data; name the columns with --columns",
+        )
+        data.add_argument(
+            "--columns",
+            type=lambda text: tuple(text.split(",")),
+            metavar="A,B,C",
+            help="names of all columns of a file without a header",
+        )
+        data.add_argument(
+            "--no-quoting",
+            action="store_true",
+            help='a " is a character like any other',
+        )
+    data.add_argument(
+        "--on-error",
+        choices=("raise", "skip"),
+        default="raise",
+        help="skip leaves out rows that cannot be read, and writes them to "
+        "rejected.csv (default: raise)",
+    )
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--model",
+        type=_models,
+        default=("deepfm",),
+        metavar="NAME[,NAME]",
+        help=f"one or more of {', '.join(MODELS)} (default: deepfm)",
+    )
+    model.add_argument(
+        "--embedding-dim", type=_positive_int, default=10, metavar="K"
+    )
+    model.add_argument(
+        "--hidden-units",
+        type=_hidden_units,
+        default=(30, 20, 10),
+        metavar="N,N,N",
+        help="widths of the hidden layers (default: 30,20,10)",
+    )
+    model.add_argument(
+        "--dropout",
+        type=_share,
+        default=0.1,
+        metavar="P",
+        help="drop probability after each hidden layer (default: 0.1)",
+    )
+    model.add_argument("--batch-norm", action="store_true")
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--optimizer",
+        choices=("adam", "adagrad", "ftrl", "rmsprop", "sgd"),
+        default="adam",
+    )
+    training.add_argument(
+        "--learning-rate", type=_positive_float, default=0.01, metavar="RATE"
+    )
+    training.add_argument(
+        "--batch-size",
+        type=_positive_int,
+        default=2048,
+        metavar="N",
+        help="examples in a step, over all replicas (default: 2048)",
+    )
+    training.add_argument(
+        "--epochs", type=_positive_int, default=30, metavar="N"
+    )
+    training.add_argument(
+        "--patience",
+        type=_positive_int,
+        default=2,
+        metavar="N",
+        help="stop after this many epochs without improvement on the "
+        "validation data, and go back to the best (default: 2)",
+    )
+    training.add_argument(
+        "--monitor",
+        choices=("log_loss", "auc"),
+        default="log_loss",
+        help="what must improve (default: log_loss)",
+    )
+    training.add_argument("--seed", type=int, default=1, metavar="N")
+    training.add_argument(
+        "--replicas",
+        type=_positive_int,
+        metavar="N",
+        help="default: every GPU, or one replica on a CPU; more than one on "
+        "a CPU makes logical devices, to try it out",
+    )
+    results = parser.add_argument_group("results")
+    results.add_argument(
+        "--run",
+        type=Path,
+        default=Path("runs") / recipe.name,
+        metavar="DIR",
+        help="checkpoints, logs and prepared data (default: %(default)s)",
+    )
+    results.add_argument(
+        "--prepared",
+        type=Path,
+        metavar="DIR",
+        help="where prepared data is kept for the next run (default: "
+        "RUN/prepared)",
+    )
+    results.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where a stopped run in the same --run left off",
+    )
+    results.add_argument(
+        "--tensorboard", action="store_true", help="write TensorBoard's files"
+    )
+    results.add_argument(
+        "--export",
+        type=Path,
+        metavar="DIR",
+        help="write the model (of several, the best on the validation data) "
+        "as the next version of this servable, such as saved_models/clicks",
+    )
+    results.add_argument(
+        "--report", type=Path, metavar="FILE", help="write the results as JSON"
+    )
+    parser.set_defaults(**recipe.defaults)
+    return parser
+
+
+def _settings(
+    recipe: Recipe,
+    options: argparse.Namespace,
+    arguments: Sequence[str],
+    parser: argparse.ArgumentParser,
+) -> Settings:
+    values = vars(options)
+    text_format = recipe.text_format
+    if text_format is None:
+        if values["no_header"] != (values["columns"] is not None):
+            parser.error("--no-header and --columns A,B,C go together")
+        try:
+            text_format = deepfm_tf.TextFormat(
+                separator=values.pop("separator"),
+                column_names=values.pop("columns"),
+                quoting=not values.pop("no_quoting"),
+            )
+        except ValueError as error:
+            parser.error(str(error))
+        values.pop("no_header")
+    schema = recipe.schema(values.pop("min_count")) if recipe.schema else None
+    if recipe.label is not None:
+        values |= {
+            "label": recipe.label,
+            "schema": None,
+            "positive_label": None,
+            "negative_label": None,
+            "missing": [],
+        }
+    values["schema_file"] = values.pop("schema")
+    return Settings(
+        name=recipe.name,
+        arguments=tuple(arguments),
+        text_format=text_format,
+        fixed_schema=schema,
+        derive=recipe.derive,
+        **values,
+    )
+
+
+def _positive_int(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number of at least 1, not {text!r}"
+        )
+    return value
+
+
+def _positive_float(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(
+            f"must be a positive number, not {text!r}"
+        )
+    return value
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be a number from 0 to below 1, not {text!r}"
+        )
+    return value
+
+
+def _hidden_units(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(_positive_int(part) for part in text.split(","))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"must be widths between commas, such as 30,20,10, not {text!r}"
+        ) from None
+
+
+def _separator(text: str) -> str:
+    return {"\\t": "\t", "tab": "\t"}.get(text, text)
+
+
+def _models(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(text.split(",")))
+    for name in names:
+        if name not in MODELS:
+            raise argparse.ArgumentTypeError(
+                f"{name!r} is not a model. Allowed, one or several between "
+                f"commas: {', '.join(MODELS)}"
+            )
+    return names
