@@ -1,0 +1,95 @@
+"""Shared fixtures: two logical CPU devices, a small click log, real data."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+import deepfm_tf
+
+# Replicas must exist before TensorFlow runs its first operation.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * 2,
+)
+
+REAL_DATA = Path(
+    os.environ.get(
+        "DEEPFM_TF_REAL_DATA",
+        Path(__file__).parents[2] / "shared" / "data",
+    )
+)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets beside the checkout."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"real data is not there: {REAL_DATA}")
+    return REAL_DATA
+
+
+def make_log(num_rows: int, seed: int = 0) -> pd.DataFrame:
+    """A raw log with every kind of field, gaps and odd text."""
+    random = np.random.default_rng(seed)
+    left = random.integers(0, 4, num_rows)
+    right = random.integers(0, 4, num_rows)
+    odds = np.where((left + right) % 2 == 0, 0.9, 0.1)
+    price = random.normal(5, 3, num_rows).astype(np.float32)
+    return pd.DataFrame(
+        {
+            "site": [f"s {i}" for i in left],
+            "ad": [f"00{i}" for i in right],
+            "ad2": random.choice(["000", "001", "\N{SNOWMAN}", ""], num_rows),
+            "user": random.integers(
+                10**19, 10**19 + 500, num_rows, np.uint64
+            ).astype(str),
+            "genres": random.choice(["x|y", "y", "", "x||z|w", "w"], num_rows),
+            "tags": random.choice(["a:0.5|b:2", "", "c", "a:1e-1"], num_rows),
+            "price": np.where(random.random(num_rows) < 0.1, np.nan, price),
+            "age": random.integers(0, 90, num_rows),
+            "count": random.integers(-3, 1000, num_rows),
+            "clicked": (random.random(num_rows) < odds).astype(int),
+        }
+    )
+
+
+def make_schema() -> deepfm_tf.Schema:
+    """The schema of `make_log`."""
+    return deepfm_tf.Schema(
+        (
+            deepfm_tf.CategoricalField("site"),
+            deepfm_tf.CategoricalField("ad"),
+            deepfm_tf.CategoricalField(
+                "ad2", share_with="ad", missing="nothing"
+            ),
+            deepfm_tf.CategoricalField("user", hash_buckets=50),
+            deepfm_tf.MultiValuedField("genres", pooling="mean", max_length=4),
+            deepfm_tf.MultiValuedField(
+                "tags",
+                weight_separator=":",
+                max_length=3,
+                pooling="mean",
+                missing="value",
+            ),
+            deepfm_tf.NumericField("price", missing="nothing"),
+            deepfm_tf.BucketizedField("age", num_buckets=5),
+            deepfm_tf.BucketizedField("count", "log_square"),
+        ),
+        label="clicked",
+    )
+
+
+@pytest.fixture(scope="session")
+def log() -> pd.DataFrame:
+    """2,000 rows of `make_log`."""
+    return make_log(2000)
+
+
+@pytest.fixture(scope="session")
+def vocabulary(log: pd.DataFrame) -> deepfm_tf.Vocabulary:
+    """Fitted on `log`."""
+    return deepfm_tf.fit_vocabulary(log, make_schema())

@@ -1,0 +1,302 @@
+"""Values to ids, by hand and against the graph look-up."""
+
+import collections
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import deepfm_tf
+from deepfm_tf.data import text
+from deepfm_tf.lookup import GraphLookup, raw_dtype
+from deepfm_tf.vocabulary import Vocabulary, bucketize
+from tests.conftest import make_log, make_schema
+
+
+def fit(values, **arguments):
+    field = deepfm_tf.CategoricalField("a", **arguments)
+    schema = deepfm_tf.Schema((field,), "y")
+    data = {"a": values, "y": [0, 1] + [0] * (len(values) - 2)}
+    return deepfm_tf.fit_vocabulary(data, schema)
+
+
+def test_values_are_ordered_by_descending_count_then_by_value():
+    vocabulary = fit(["b", "c", "a", "b", "a", "é", "z"], min_count=1)
+
+    assert vocabulary.values["a"].tolist() == ["a", "b", "c", "z", "é"]
+
+
+def test_rare_values_and_unseen_ones_share_id_0_and_missing_is_1():
+    vocabulary = fit(["b", "b", "c", "", "b"], min_count=2)
+
+    ids = deepfm_tf.encode({"a": ["b", "c", "new", "", None]}, vocabulary)
+
+    assert ids["ids"].tolist() == [[2], [0], [0], [1], [1]]
+
+
+def test_missing_as_nothing_is_minus_1_and_takes_no_id():
+    vocabulary = fit(["b", "b", ""], missing="nothing")
+
+    ids = deepfm_tf.encode({"a": ["b", ""]}, vocabulary)["ids"]
+
+    assert ids.tolist() == [[1], [-1]]
+    assert vocabulary.schema.vocabulary_sizes == (2,)
+
+
+def test_the_cap_counts_oov_and_missing():
+    vocabulary = fit(["a"] * 3 + ["b"] * 2 + ["c"], max_vocabulary_size=3)
+
+    assert vocabulary.values["a"].tolist() == ["a"]
+
+
+def test_long_numbers_and_leading_zeros_stay_text():
+    values = ["17243218809983430025", "007", "7", "007"]
+    vocabulary = fit(values, min_count=1)
+
+    assert set(vocabulary.values["a"]) == set(values)
+
+
+def test_floats_that_are_whole_read_as_integers():
+    vocabulary = fit(np.array([7.0, np.nan, 7.0]))
+
+    assert vocabulary.values["a"].tolist() == ["7"]
+
+
+def test_ids_do_not_depend_on_how_the_file_is_cut(tmp_path, monkeypatch):
+    path = tmp_path / "log.csv"
+    make_log(1000).to_csv(path, index=False)
+    whole = deepfm_tf.fit_vocabulary(path, make_schema())
+
+    monkeypatch.setattr(text, "BLOCK_BYTES", 700)
+    cut = deepfm_tf.fit_vocabulary(path, make_schema())
+
+    for name, values in whole.values.items():
+        assert values.tolist() == cut.values[name].tolist()
+    mean, std = (cut.statistics["price"][n] for n in ("mean", "std"))
+    assert mean == pytest.approx(whole.statistics["price"]["mean"], rel=1e-12)
+    assert std == pytest.approx(whole.statistics["price"]["std"], rel=1e-12)
+
+
+def test_shared_fields_are_counted_together():
+    fields = (
+        deepfm_tf.CategoricalField("a", min_count=2),
+        deepfm_tf.CategoricalField("b", share_with="a"),
+    )
+    data = {"a": ["x", "y"], "b": ["x", "z"], "clicked": [0, 1]}
+
+    vocabulary = deepfm_tf.fit_vocabulary(
+        data, deepfm_tf.Schema(fields, "clicked")
+    )
+
+    assert vocabulary.values["a"].tolist() == ["x"]
+    assert vocabulary.schema.field_tables == (0, 0)
+
+
+@pytest.mark.parametrize("start", [-2000, 1, 500_000])
+def test_the_log_square_rule_holds_for_whole_numbers(start):
+    x = np.arange(start, start + 500_000)
+
+    buckets = bucketize(
+        deepfm_tf.BucketizedField("a", "log_square"), x.astype(np.float32), ()
+    )
+
+    expected = [
+        math.floor(math.log(v) ** 2) if v > 2 else v for v in x.tolist()
+    ]
+    assert buckets.tolist() == expected
+
+
+def test_quantile_buckets_hold_as_many_rows_each():
+    field = deepfm_tf.BucketizedField("a", num_buckets=4)
+    data = {"a": np.arange(100.0), "y": np.arange(100) % 2}
+
+    vocabulary = deepfm_tf.fit_vocabulary(data, deepfm_tf.Schema((field,), "y"))
+    ids = deepfm_tf.encode(data, vocabulary)["ids"][:, 0]
+
+    assert sorted(collections.Counter(ids.tolist()).values()) == [24] + [
+        25,
+        25,
+        26,
+    ]
+
+
+def test_numeric_scalings_by_hand():
+    fields = (
+        deepfm_tf.NumericField("a"),
+        deepfm_tf.NumericField("b", scaling="log"),
+        deepfm_tf.NumericField("c", scaling="none"),
+    )
+    column = np.array([-3.0, 1.0, 5.0, np.nan])
+    data = {"a": column, "b": column, "c": column, "y": [0, 1, 0, 1]}
+
+    vocabulary = deepfm_tf.fit_vocabulary(data, deepfm_tf.Schema(fields, "y"))
+    values = deepfm_tf.encode(data, vocabulary)["values"]
+
+    std = math.sqrt(32 / 3)
+    np.testing.assert_allclose(
+        values[:3],
+        [
+            [-4 / std, -math.log(4), -3],
+            [0, math.log(2), 1],
+            [4 / std, math.log(6), 5],
+        ],
+        rtol=1e-6,
+        atol=1e-7,
+    )
+    assert np.isnan(values[3]).all()
+
+
+def test_multi_valued_fields_keep_the_first_values_and_their_weights():
+    field = deepfm_tf.MultiValuedField(
+        "a", max_length=2, weight_separator=":", min_count=1
+    )
+    data = {"a": ["x:0.5|y", "", "|y:2||x:3|x:4", "y:1"], "y": [0, 1, 0, 1]}
+
+    with pytest.warns(UserWarning, match="1 of 4 rows have more than"):
+        vocabulary = deepfm_tf.fit_vocabulary(
+            data, deepfm_tf.Schema((field,), "y")
+        )
+    packed = deepfm_tf.encode(data, vocabulary)
+
+    assert vocabulary.values["a"].tolist() == ["x", "y"]
+    assert packed["ids"].tolist() == [[1, 2], [-1, -1], [2, 1], [2, -1]]
+    assert packed["weights"].tolist() == [[0.5, 1], [1, 1], [2, 3], [1, 1]]
+
+
+def test_columns_that_teach_nothing_are_warned_of():
+    fields = (
+        deepfm_tf.CategoricalField("same"),
+        deepfm_tf.NumericField("empty"),
+        deepfm_tf.CategoricalField("rare"),
+    )
+    data = {
+        "same": ["a"] * 2,
+        "empty": [np.nan] * 2,
+        "rare": ["a", "b"],
+        "y": [0, 1],
+    }
+
+    with pytest.warns(UserWarning) as caught:
+        deepfm_tf.fit_vocabulary(data, deepfm_tf.Schema(fields, "y"))
+
+    messages = " ".join(str(w.message) for w in caught)
+    assert "'same' has the same value" in messages
+    assert "'empty' is missing in every row" in messages
+    assert "'rare' keeps no value" in messages
+
+
+def test_saved_and_loaded_it_encodes_alike(vocabulary, log, tmp_path):
+    vocabulary.save(tmp_path)
+
+    loaded = Vocabulary.load(tmp_path)
+
+    assert loaded.fingerprint() == vocabulary.fingerprint()
+    packed = deepfm_tf.encode(log, vocabulary)
+    for name, array in deepfm_tf.encode(log, loaded).items():
+        np.testing.assert_array_equal(array, packed[name])
+
+
+def test_a_damaged_vocabulary_file_is_noticed(vocabulary, tmp_path):
+    vocabulary.save(tmp_path)
+    path = next(tmp_path.glob("*_site.txt"))
+    path.write_text("s 1\n")
+
+    with pytest.raises(ValueError, match="directory is damaged"):
+        Vocabulary.load(tmp_path)
+
+
+NASTY = [
+    "",
+    " ",
+    "nan",
+    "s 1",
+    "s 1 ",
+    "\N{SNOWMAN}",
+    "日本語",
+    'a"b',
+    "a\tb",
+    "a:b",
+    "a|b:2|:3|c:0.5",
+    "|||",
+    "0:s 1",
+    "x" * 300,
+    "-1",
+    "?",
+]
+
+
+def test_the_graph_gives_the_ids_that_preparation_gives(vocabulary, tmp_path):
+    random = np.random.default_rng(3)
+    log = make_log(300, seed=5)
+    for name in ("site", "ad", "ad2", "user", "genres"):
+        odd = random.random(300) < 0.4
+        log.loc[odd, name] = random.choice(NASTY, odd.sum())
+    numbers = [0.0, -1e30, 3e38, 2.0, np.nan, 0.5, -0.5, 2.7182817]
+    for name in ("price", "age", "count"):
+        log[name] = log[name].astype(np.float64)
+        odd = random.random(300) < 0.4
+        log.loc[odd, name] = random.choice(numbers, odd.sum())
+
+    expected = deepfm_tf.encode(log, vocabulary)
+    lookup = GraphLookup(vocabulary, tmp_path / "asset.txt")
+    raw = {
+        f.name: tf.constant(log[f.name].to_numpy(), dtype=raw_dtype(f))
+        for f in vocabulary.schema.fields
+    }
+    packed = lookup(raw)
+
+    assert packed.keys() == expected.keys()
+    np.testing.assert_array_equal(packed["ids"], expected["ids"])
+    for name in ("values", "weights"):
+        np.testing.assert_allclose(packed[name], expected[name], rtol=1e-6)
+
+
+def test_missing_markers_mean_missing_everywhere(tmp_path):
+    fields = (
+        deepfm_tf.CategoricalField("a", min_count=1),
+        deepfm_tf.NumericField("n", scaling="none"),
+        deepfm_tf.MultiValuedField("m", min_count=1),
+    )
+    schema = deepfm_tf.Schema(fields, "y", missing_values=("?", "-1"))
+    path = tmp_path / "log.csv"
+    path.write_text("a,n,m,y\n?,-1,x|?,1\nb,?,-1,0\nb,2,y,0\n")
+
+    vocabulary = deepfm_tf.fit_vocabulary(path, schema)
+    packed = deepfm_tf.encode(path, vocabulary)
+    lookup = GraphLookup(vocabulary, tmp_path / "asset.txt")
+    served = lookup(
+        {
+            "a": tf.constant(["?", "b", "b"]),
+            "n": tf.constant([-1.0, np.nan, 2.0]),
+            "m": tf.constant(["x|?", "-1", "y"]),
+        }
+    )
+
+    assert packed["ids"][:, :3].tolist() == [
+        [1, 1, -1],
+        [2, -1, -1],
+        [2, 2, -1],
+    ]
+    assert np.isnan(packed["values"][:2]).all()
+    np.testing.assert_array_equal(served["ids"], packed["ids"])
+    np.testing.assert_array_equal(served["values"], packed["values"])
+
+
+@pytest.mark.real_data
+def test_the_textbook_rule_on_its_own_test_file(real_data):
+    from pipelines.ctr import COLUMNS, RECIPE, schema
+
+    path = real_data / "d2l_ctr" / "test.csv"
+    rows = [line.split("\t") for line in path.read_text().splitlines()]
+    assert RECIPE.text_format is not None
+
+    vocabulary = deepfm_tf.fit_vocabulary(
+        path, schema(4), text_format=RECIPE.text_format
+    )
+
+    for number, name in enumerate(COLUMNS[1:], start=1):
+        counts = collections.Counter(row[number] for row in rows)
+        kept = [v for v, c in counts.items() if c >= 4]
+        kept.sort(key=lambda v: (-counts[v], v))
+        assert vocabulary.values[name].tolist() == kept
