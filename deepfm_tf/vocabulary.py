@@ -29,10 +29,15 @@ OOV_ID = 0
 MISSING_ID = 1
 NO_ID = -1  # contributes nothing: padding, or missing="nothing"
 
-# ln(float32 max)^2 is 7871.6: no float32 lies beyond the last threshold. As
-# thresholds, numpy and the exported graph cannot disagree in a last bit.
-LOG_SQUARE_THRESHOLDS = np.exp(np.sqrt(np.arange(1.0, 7872.0))).astype(
-    np.float32
+_EXACT_THRESHOLDS = np.exp(np.sqrt(np.arange(1.0, 7872.0)))
+_ROUNDED = _EXACT_THRESHOLDS.astype(np.float32)
+# The least float32 from each threshold e^sqrt(n) on; ln(float32 max)^2 is
+# 7871.6, so no float32 lies beyond the last. As thresholds, numpy and the
+# exported graph cannot disagree in a last bit of a logarithm.
+LOG_SQUARE_THRESHOLDS = np.where(
+    _ROUNDED < _EXACT_THRESHOLDS,
+    np.nextafter(_ROUNDED, np.float32(np.inf)),
+    _ROUNDED,
 )
 SMALLEST_BUCKET = -(2.0**31)
 

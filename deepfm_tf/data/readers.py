@@ -32,6 +32,8 @@ Source = Union[  # noqa: UP007
 class TableBlock:
     """Some rows of a Parquet file, a DataFrame or a dict of arrays."""
 
+    unit = "row"
+
     def __init__(
         self, source: str, table: pa.Table, first_row: int, size: int
     ) -> None:

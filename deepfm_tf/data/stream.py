@@ -141,7 +141,9 @@ class Reading:
         for row, (column, value, reason) in checked.bad.items():
             line, text = block.locate(int(rows[row]))
             rejected.append(
-                BadRow(block.source, line, column, value, reason, text)
+                BadRow(
+                    block.source, line, column, value, reason, text, block.unit
+                )
             )
         rejected.sort(key=lambda bad: bad.line)
         if rejected and self.on_error == "raise":

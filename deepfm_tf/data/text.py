@@ -73,14 +73,18 @@ class BadRow:
     value: str
     reason: str
     text: str = ""
+    unit: str = "line"
 
     def __str__(self) -> str:
         column = f", column '{self.column}'" if self.column else ""
-        return f"{self.source}, line {self.line}{column}: {self.reason}"
+        place = f"{self.unit} {self.line}{column}"
+        return f"{self.source}, {place}: {self.reason}"
 
 
 class TextBlock:
     """Some whole lines of a text file."""
+
+    unit = "line"
 
     def __init__(
         self,

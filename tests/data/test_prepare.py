@@ -1,0 +1,265 @@
+"""Prepared directories: complete or absent, and the same every time."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import deepfm_tf
+from deepfm_tf.data import prepare as module
+from deepfm_tf.data import text
+from tests.conftest import make_log, make_schema
+
+
+def rows_of(dataset):
+    parts = [
+        np.concatenate([*(v.numpy() for v in x.values()), y.numpy()], axis=1)
+        for x, y in dataset
+    ]
+    return np.concatenate(parts)
+
+
+def tree(directory):
+    return {
+        str(p.relative_to(directory)): p.read_bytes()
+        for p in sorted(directory.rglob("*"))
+        if p.is_file()
+    }
+
+
+@pytest.fixture
+def csv_file(tmp_path):
+    path = tmp_path / "log.csv"
+    make_log(1000).to_csv(path, index=False)
+    return path
+
+
+def test_shards_and_memory_hold_the_same_rows(csv_file, tmp_path):
+    prepared = deepfm_tf.prepare(csv_file, tmp_path / "p", schema=make_schema())
+    memory = deepfm_tf.dataset_from_memory(csv_file, prepared.vocabulary, 300)
+    packed = deepfm_tf.encode(csv_file, prepared.vocabulary)
+    label = make_log(1000)["clicked"].to_numpy()
+    own = deepfm_tf.dataset_from_ids(packed, label, prepared.schema, 300)
+
+    disk = prepared.dataset(300)
+
+    assert disk.element_spec == memory.element_spec == own.element_spec
+    assert [len(y) for _, y in disk] == [300, 300, 300, 100]
+    np.testing.assert_array_equal(rows_of(disk), rows_of(memory))
+    np.testing.assert_array_equal(rows_of(disk), rows_of(own))
+    np.testing.assert_array_equal(rows_of(disk)[:, -1], label)
+    assert prepared.num_rows == 1000
+    assert prepared.num_positives == label.sum()
+
+
+def test_shuffling_is_new_each_epoch_and_repeatable(csv_file, tmp_path):
+    prepared = deepfm_tf.prepare(csv_file, tmp_path / "p", schema=make_schema())
+    first = prepared.dataset(64, shuffle=True, seed=1)
+    again = prepared.dataset(64, shuffle=True, seed=1)
+    other = prepared.dataset(64, shuffle=True, seed=2)
+    plain = rows_of(prepared.dataset(64))
+
+    epochs = [rows_of(first), rows_of(first)]
+
+    np.testing.assert_array_equal(epochs[0], rows_of(again))
+    np.testing.assert_array_equal(epochs[1], rows_of(again))
+    for shuffled in (*epochs, rows_of(other)):
+        assert (shuffled != plain).any()
+        key = np.lexsort(np.nan_to_num(shuffled).T)
+        key_plain = np.lexsort(np.nan_to_num(plain).T)
+        np.testing.assert_array_equal(shuffled[key], plain[key_plain])
+    assert (epochs[0] != epochs[1]).any()
+    assert (epochs[0] != rows_of(other)).any()
+
+
+def test_the_last_partial_batch_is_dropped_by_choice(csv_file, tmp_path):
+    prepared = deepfm_tf.prepare(csv_file, tmp_path / "p", schema=make_schema())
+
+    dataset = prepared.dataset(300, drop_remainder=True)
+
+    assert [len(y) for _, y in dataset] == [300] * 3
+    assert int(dataset.cardinality()) == 3
+    with pytest.raises(ValueError, match="no batch is left"):
+        prepared.dataset(2000, drop_remainder=True)
+    with pytest.raises(ValueError, match="`batch_size` must be a positive"):
+        prepared.dataset(0)
+
+
+def test_many_shards_lose_nothing(csv_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SHARD_BLOCKS", 1)
+    prepared = deepfm_tf.prepare(csv_file, tmp_path / "p", schema=make_schema())
+    memory = deepfm_tf.dataset_from_memory(csv_file, prepared.vocabulary)
+
+    assert len(list((tmp_path / "p").glob("shard-*.bin"))) == 4
+    np.testing.assert_array_equal(
+        rows_of(prepared.dataset(100)), rows_of(memory)
+    )
+
+
+def test_preparing_again_does_nothing(csv_file, tmp_path, monkeypatch):
+    target = tmp_path / "p"
+    deepfm_tf.prepare(csv_file, target, schema=make_schema())
+    os.utime(csv_file)
+    monkeypatch.setattr(module, "_write_rows", None)
+
+    prepared = deepfm_tf.prepare(csv_file, target, schema=make_schema())
+
+    assert prepared.num_rows == 1000
+
+
+def test_other_contents_are_prepared_anew(csv_file, tmp_path):
+    target = tmp_path / "p"
+    deepfm_tf.prepare(csv_file, target, schema=make_schema())
+    make_log(500).to_csv(csv_file, index=False)
+
+    prepared = deepfm_tf.prepare(csv_file, target, schema=make_schema())
+
+    assert prepared.num_rows == 500
+
+
+def test_the_parts_of_a_split_are_disjoint_and_complete(tmp_path):
+    source = {"a": [str(i) for i in range(999)], "y": np.arange(999) % 2}
+    schema = deepfm_tf.Schema((deepfm_tf.NumericField("a", "none"),), "y")
+
+    found = []
+    for start, stop in ((0.0, 0.7), (0.7, 1.0)):
+        part = deepfm_tf.Part(start, stop, seed=3)
+        prepared = deepfm_tf.prepare(
+            source, tmp_path / f"{start}", schema=schema, part=part
+        )
+        found.append(rows_of(prepared.dataset(100))[:, 0].tolist())
+
+    assert sorted(found[0] + found[1]) == list(range(999))
+    assert 600 < len(found[0]) < 800
+    with pytest.raises(ValueError, match="0 <= start < stop <= 1"):
+        deepfm_tf.Part(0.5, 0.5)
+
+
+def test_skipped_rows_are_counted_and_written(csv_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(text, "BLOCK_BYTES", 5000)
+    lines = csv_file.read_text().splitlines()
+    lines[500] = "cut,off"
+    lines[700] = lines[700].rpartition(",")[0] + ",maybe"
+    csv_file.write_text("\n".join(lines))
+
+    prepared = deepfm_tf.prepare(
+        csv_file, tmp_path / "p", schema=make_schema(), on_error="skip"
+    )
+
+    assert (prepared.num_rows, prepared.num_rejected) == (998, 2)
+    rejected = (tmp_path / "p" / "rejected.csv").read_text().splitlines()
+    assert ",501," in rejected[1] and "cut,off" in rejected[1]
+    assert ",701,clicked,maybe," in rejected[2]
+
+
+@pytest.mark.parametrize("stage", ["count_values", "_write_rows", "_replace"])
+def test_a_full_disk_leaves_nothing(csv_file, tmp_path, monkeypatch, stage):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, stage, fail)
+
+    with pytest.raises(OSError, match="is full; nothing was kept"):
+        deepfm_tf.prepare(csv_file, tmp_path / "p", schema=make_schema())
+
+    assert [p.name for p in tmp_path.iterdir()] == ["log.csv"]
+
+
+@pytest.mark.slow_process
+def test_a_killed_run_leaves_nothing_and_the_next_is_whole(csv_file, tmp_path):
+    program = """
+        import os, signal, sys
+        import deepfm_tf
+        from deepfm_tf.data import prepare as module
+        from tests.conftest import make_schema
+        write = module._ShardWriter.write
+        def die(self, rows):
+            write(self, rows)
+            os.kill(os.getpid(), signal.SIGKILL)
+        module._ShardWriter.write = die
+        deepfm_tf.prepare(sys.argv[1], sys.argv[2], schema=make_schema())
+    """
+    target = tmp_path / "p"
+    process = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), csv_file, target],
+        capture_output=True,
+    )
+
+    assert process.returncode == -signal.SIGKILL
+    assert not target.exists()
+    assert list(tmp_path.glob(".p.*.tmp"))
+    deepfm_tf.prepare(csv_file, target, schema=make_schema())
+    deepfm_tf.prepare(csv_file, tmp_path / "q", schema=make_schema())
+    assert not list(tmp_path.glob(".*.tmp"))
+    assert tree(target) == tree(tmp_path / "q")
+
+
+def test_foreign_directories_are_left_alone(csv_file, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+
+    with pytest.raises(FileExistsError, match="nothing in it was touched"):
+        deepfm_tf.prepare(csv_file, tmp_path / "mine", schema=make_schema())
+
+
+def test_a_damaged_shard_is_noticed(csv_file, tmp_path):
+    deepfm_tf.prepare(csv_file, tmp_path / "p", schema=make_schema())
+    shard = tmp_path / "p" / "shard-00000.bin"
+    shard.write_bytes(shard.read_bytes()[:-1])
+
+    with pytest.raises(ValueError, match="prepared data is damaged"):
+        deepfm_tf.PreparedData.load(tmp_path / "p")
+    with pytest.warns(UserWarning, match="It is prepared anew"):
+        deepfm_tf.prepare(csv_file, tmp_path / "p", schema=make_schema())
+    with pytest.raises(FileNotFoundError, match="holds no prepared data"):
+        deepfm_tf.PreparedData.load(tmp_path)
+
+
+def test_arguments_are_checked(csv_file, tmp_path):
+    with pytest.raises(ValueError, match="Received: neither"):
+        deepfm_tf.prepare(csv_file, tmp_path / "p")
+    with pytest.raises(ValueError, match="`on_error` must be one of"):
+        deepfm_tf.prepare(
+            csv_file, tmp_path / "p", schema=make_schema(), on_error="x"
+        )
+
+
+def test_one_label_only_is_warned_of(tmp_path):
+    schema = deepfm_tf.Schema((deepfm_tf.NumericField("a"),), "y")
+
+    with pytest.warns(UserWarning, match="Every label is 0 in the 2 rows"):
+        deepfm_tf.prepare(
+            {"a": [1, 2], "y": [0, 0]}, tmp_path / "p", schema=schema
+        )
+
+
+@pytest.mark.parametrize(
+    ("ids", "label", "message"),
+    [
+        ([[52]], [0], "Field 'C14' has id 52 but vocabulary_size=52; ids run"),
+        ([[-2]], [0], "Field 'C14' has id -2"),
+        ([[1, 2]], [0], "of shape \\(1, 1\\)"),
+        ([[1]], [2], "each 0 or 1"),
+    ],
+)
+def test_ids_of_your_own_are_checked(ids, label, message):
+    field = deepfm_tf.CategoricalField("C14", vocabulary_size=52)
+
+    with pytest.raises(ValueError, match=message):
+        deepfm_tf.dataset_from_ids(
+            {"ids": np.array(ids)}, label, deepfm_tf.Schema((field,), "y")
+        )
+
+
+def test_two_input_pipelines_share_the_rows(csv_file, tmp_path):
+    prepared = deepfm_tf.prepare(csv_file, tmp_path / "p", schema=make_schema())
+    dataset = prepared.dataset(100)
+
+    halves = [rows_of(dataset.shard(2, i)) for i in range(2)]
+
+    assert sum(map(len, halves)) == 1000
