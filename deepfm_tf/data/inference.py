@@ -173,7 +173,7 @@ def _text_field(unique: pa.Array, name: str) -> tuple[Field, str]:
         parts = pc.split_pattern(unique, separator)
         lengths = pc.list_value_length(parts).to_numpy(zero_copy_only=False)
         # Parts must recur: otherwise the separator is only punctuation.
-        recurring = len(pc.unique(parts.flatten())) < 0.5 * lengths.sum()
+        recurring = len(pc.unique(parts.flatten())) < 0.75 * lengths.sum()
         if (lengths > 1).mean() >= 0.2 and recurring:
             longest = int(lengths.max())
             field = MultiValuedField(

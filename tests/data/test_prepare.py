@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 import deepfm_tf
-from deepfm_tf.data import prepare as module
 from deepfm_tf.data import text
 from tests.conftest import make_log, make_schema
+
+# `deepfm_tf.data.prepare` itself is the function.
+module = sys.modules["deepfm_tf.data.prepare"]
 
 
 def rows_of(dataset):
@@ -175,7 +177,7 @@ def test_a_killed_run_leaves_nothing_and_the_next_is_whole(csv_file, tmp_path):
     program = """
         import os, signal, sys
         import deepfm_tf
-        from deepfm_tf.data import prepare as module
+        module = sys.modules["deepfm_tf.data.prepare"]
         from tests.conftest import make_schema
         write = module._ShardWriter.write
         def die(self, rows):

@@ -1,0 +1,277 @@
+"""What every model must do, against the papers' equations in numpy loops."""
+
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import deepfm_tf
+from tests import reference
+from tests.catalogue import MODELS, build
+from tests.conftest import make_log
+
+EVERY_MODEL = pytest.mark.parametrize("name", MODELS)
+
+
+def randomize(model, seed=0):
+    """Weights that no wrong variant gets right by being zero or equal."""
+    random = np.random.default_rng(seed)
+    model.set_weights(
+        [random.normal(0, 0.3, w.shape) for w in model.get_weights()]
+    )
+
+
+def expected_slots(schema, packed):
+    """Row of the table, and weight, of each field's slots; plain loops."""
+    sizes = [f.vocabulary_size for f in schema.table_fields]
+    examples = []
+    for row in range(len(packed["ids"])):
+        fields, slot, weight_slot = [], 0, 0
+        for number, field in enumerate(schema.embedded_fields):
+            start = sum(sizes[: schema.field_tables[number]])
+            entries = []
+            if isinstance(field, deepfm_tf.NumericField):
+                position = schema.numeric_fields.index(field)
+                value = packed["values"][row, position]
+                if np.isfinite(value):
+                    entries.append((start, float(value)))
+                elif field.missing == "value":
+                    entries.append((start + 1, 1.0))
+                fields.append(entries)
+                continue
+            weighted = getattr(field, "weight_separator", None)
+            for _ in range(getattr(field, "max_length", 1)):
+                weight = 1.0
+                if weighted:
+                    weight = float(packed["weights"][row, weight_slot])
+                    weight_slot += 1
+                if packed["ids"][row, slot] >= 0:
+                    entries.append(
+                        (start + int(packed["ids"][row, slot]), weight)
+                    )
+                slot += 1
+            if getattr(field, "pooling", "sum") == "mean" and entries:
+                total = sum(w for _, w in entries)
+                entries = [(i, w / total) for i, w in entries]
+            fields.append(entries)
+        examples.append(fields)
+    return examples
+
+
+def expected_probability(name, model, packed):
+    """The papers' sums over features and pairs, one by one."""
+    schema = model.schema
+    weights = {w.path.split("/", 1)[-1]: np.array(w) for w in model.weights}
+    first = next(v for k, v in weights.items() if "first_order" in k)[:, 0]
+    bias = float(
+        np.squeeze(
+            next(
+                np.array(w)
+                for w in model.linear_term.weights
+                if w.name == "bias"
+            )
+        )
+    )
+    result = []
+    for fields in expected_slots(schema, packed):
+        logit = bias + sum(first[i] * w for f in fields for i, w in f)
+        if name != "LogisticRegression":
+            table = np.array(model.shared_embedding.embeddings)
+            vectors = np.array(
+                [
+                    sum((table[i] * w for i, w in f), np.zeros(table.shape[1]))
+                    for f in fields
+                ]
+            )
+            pairs = np.zeros(table.shape[1])
+            for i in range(len(vectors)):
+                for j in range(i + 1, len(vectors)):
+                    pairs += vectors[i] * vectors[j]
+            if name in ("FM", "DeepFM"):
+                logit += pairs.sum()
+            if name != "FM":
+                z = pairs if name == "NFM" else vectors.reshape(-1)
+                arrays = [np.array(w) for w in model.dense_pyramid.weights]
+                for kernel, offset in zip(
+                    arrays[:-2:2], arrays[1:-2:2], strict=True
+                ):
+                    z = np.maximum(z @ kernel + offset, 0)
+                logit += float(np.squeeze(z @ arrays[-2] + arrays[-1]))
+        result.append(1 / (1 + np.exp(-logit)))
+    return np.array(result)
+
+
+@EVERY_MODEL
+def test_probabilities_are_the_papers_sums(name, vocabulary):
+    log = make_log(41, seed=9)
+    packed = deepfm_tf.encode(log, vocabulary)
+    packed["values"][:3] = [[np.nan], [np.inf], [-40.0]]
+    model = build(name, vocabulary.schema)
+    randomize(model)
+
+    probability = model.predict(packed, verbose=0)["probability"]
+
+    assert probability.shape == (41, 1)
+    np.testing.assert_allclose(
+        probability[:, 0],
+        expected_probability(name, model, packed),
+        atol=2e-6,  # float32 sums of about 100 terms
+    )
+
+
+@EVERY_MODEL
+@pytest.mark.parametrize("batch", [0, 1, 7])
+def test_any_batch_size_gives_the_same_rows(name, batch, vocabulary):
+    packed = deepfm_tf.encode(make_log(7), vocabulary)
+    model = build(name, vocabulary.schema)
+    randomize(model)
+
+    part = model({k: v[:batch] for k, v in packed.items()}, training=False)
+    whole = model(packed, training=False)
+
+    np.testing.assert_allclose(
+        part["probability"], whole["probability"][:batch], atol=1e-6
+    )
+
+
+@EVERY_MODEL
+def test_compiled_by_xla_it_gives_the_same(name, vocabulary):
+    packed = deepfm_tf.encode(make_log(9), vocabulary)
+    model = build(name, vocabulary.schema)
+    randomize(model)
+
+    compiled = tf.function(
+        lambda x: model(x, training=False)["probability"], jit_compile=True
+    )
+
+    np.testing.assert_allclose(
+        compiled(packed), model(packed)["probability"], atol=1e-6
+    )
+
+
+@EVERY_MODEL
+def test_config_round_trip_keeps_the_architecture(name, vocabulary):
+    model = build(name, vocabulary.schema)
+
+    clone = type(model).from_config(model.get_config())
+
+    assert clone.get_config() == model.get_config()
+    assert [w.shape for w in clone.weights] == [w.shape for w in model.weights]
+
+
+@pytest.mark.slow_process
+def test_keras_files_load_in_a_fresh_process(vocabulary, tmp_path):
+    packed = deepfm_tf.encode(make_log(20), vocabulary)
+    np.savez(tmp_path / "in.npz", **packed)
+    expected = {}
+    for name in MODELS:
+        model = build(name, vocabulary.schema)
+        randomize(model)
+        model.save(tmp_path / f"{name}.keras")
+        expected[name] = model.predict(packed, verbose=0)["probability"]
+    program = """
+        import sys, pathlib, numpy, keras, deepfm_tf
+        folder = pathlib.Path(sys.argv[1])
+        packed = dict(numpy.load(folder / "in.npz"))
+        numpy.savez(folder / "out.npz", **{
+            p.stem: keras.saving.load_model(p).predict(packed, verbose=0)[
+                "probability"]
+            for p in folder.glob("*.keras")})
+    """
+
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)],
+        check=True,
+        capture_output=True,
+    )
+
+    found = np.load(tmp_path / "out.npz")
+    for name in MODELS:
+        np.testing.assert_array_equal(found[name], expected[name])
+
+
+@EVERY_MODEL
+def test_two_replicas_equal_one(name, vocabulary):
+    log = make_log(250, seed=2)
+    dataset = deepfm_tf.dataset_from_memory(log, vocabulary, 64)
+    losses, weights, predictions = [], [], []
+
+    for replicas in (1, 2):
+        with deepfm_tf.create_strategy(replicas).scope():
+            model = build(name, vocabulary.schema)
+            randomize(model)
+            deepfm_tf.compile_model(model)
+        history = model.fit(dataset, epochs=2, verbose=0, shuffle=False)
+        losses.append(history.history["loss"])
+        weights.append(np.concatenate([w.ravel() for w in model.get_weights()]))
+        predictions.append(model.predict(dataset, verbose=0)["probability"])
+
+    # Float32 sums in another order, through 8 steps of Adam.
+    np.testing.assert_allclose(losses[0], losses[1], rtol=2e-5)
+    np.testing.assert_allclose(weights[0], weights[1], atol=2e-4)
+    np.testing.assert_allclose(predictions[0], predictions[1], atol=2e-4)
+
+
+def test_the_loss_is_computed_from_the_logits():
+    field = deepfm_tf.CategoricalField("a", vocabulary_size=2)
+    model = deepfm_tf.LogisticRegression(deepfm_tf.Schema((field,), "y"))
+    deepfm_tf.compile_model(model)
+    model.linear_term.bias.assign(np.full(model.linear_term.bias.shape, 40.0))
+    dataset = deepfm_tf.dataset_from_ids(
+        {"ids": np.array([[0]])}, [0], model.schema
+    )
+
+    assert model.evaluate(dataset, verbose=0) == 40.0
+
+
+def test_pairs_are_learnt_by_every_model_but_the_linear_one(vocabulary):
+    train = deepfm_tf.dataset_from_memory(
+        make_log(4000, 3), vocabulary, 256, shuffle=True
+    )
+    test = deepfm_tf.dataset_from_memory(make_log(2000, 4), vocabulary)
+    scores = {}
+
+    for name in MODELS:
+        deepfm_tf.set_seed(1)
+        model = build(
+            name,
+            vocabulary.schema,
+            **({"embedding_dim": 8} if name != "LogisticRegression" else {}),
+        )
+        deepfm_tf.compile_model(model)
+        model.fit(train, epochs=12, verbose=0, shuffle=False)
+        scores[name] = deepfm_tf.evaluate(model, test)["auc"]
+
+    assert scores.pop("LogisticRegression") < 0.6
+    assert min(scores.values()) > 0.8, scores
+
+
+def test_dropout_is_off_when_evaluating(vocabulary):
+    model = build("DeepFM", vocabulary.schema, dropout=0.5)
+    dataset = deepfm_tf.dataset_from_memory(make_log(300), vocabulary)
+
+    assert deepfm_tf.evaluate(model, dataset) == deepfm_tf.evaluate(
+        model, dataset
+    )
+
+
+def test_a_schema_is_asked_for():
+    with pytest.raises(TypeError, match="`schema` must be a Schema"):
+        deepfm_tf.DeepFM("schema")
+
+
+def test_the_reference_of_the_layers_agrees_with_this_one():
+    vectors = np.random.default_rng(0).normal(size=(2, 4, 3))
+
+    pairs = reference.fm_interaction(vectors)
+
+    by_hand = [
+        sum(float(v[i] @ v[j]) for i in range(4) for j in range(i + 1, 4))
+        for v in vectors
+    ]
+    np.testing.assert_allclose(np.ravel(pairs), by_hand)
+    assert keras.backend.backend() == "tensorflow"
