@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
@@ -60,7 +61,12 @@ def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
     count = num_replicas or 1
     if count > 1:
         _make_logical_cpus(count)
-    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(count)])
+    return tf.distribute.MirroredStrategy(
+        [f"CPU:{i}" for i in range(count)],
+        # Collectives between logical CPUs fail as soon as a process makes a
+        # second strategy: both number their operations from the same start.
+        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+    )
 
 
 def set_seed(seed: int) -> None:
@@ -294,6 +300,18 @@ def load_checkpoint(directory: str | Path) -> tuple[keras.Model, int]:
     model = keras.saving.load_model(path)
     model._deepfm_tf_resumed = state["checkpoint"]
     return model, state["epoch"]
+
+
+@functools.cache
+def _mirrored_strategy(kind: str, count: int) -> tf.distribute.Strategy:
+    """The one strategy over these devices.
+
+    Two of them in a process number their collective operations alike, and
+    the second fails on shapes that the runtime remembers from the first.
+    """
+    return tf.distribute.MirroredStrategy(
+        [f"{kind}:{number}" for number in range(count)]
+    )
 
 
 def _make_logical_cpus(count: int) -> None:

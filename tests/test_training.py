@@ -73,6 +73,9 @@ def test_resuming_equals_never_having_stopped(vocabulary, data, tmp_path):
     assert len((tmp_path / "cut" / "log.csv").read_text().splitlines()) == 5
 
 
+# Keras leaves its CSV log open when it is interrupted.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_patience_goes_on_after_resuming(vocabulary, data, tmp_path):
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):

@@ -284,6 +284,7 @@ def test_missing_markers_mean_missing_everywhere(tmp_path):
 
 
 @pytest.mark.real_data
+@pytest.mark.filterwarnings("ignore:Field .* keeps no value")
 def test_the_textbook_rule_on_its_own_test_file(real_data):
     from pipelines.ctr import COLUMNS, RECIPE, schema
 

@@ -50,8 +50,8 @@ class DeepFM(CTRModel):
     ...     CategoricalField("hour", vocabulary_size=24),
     ... )
     >>> model = DeepFM(Schema(fields, label="click"), embedding_dim=4)
-    >>> model.output_shape
-    {'probability': (None, 1)}
+    >>> model.count_params()
+    1257
 
     Reference:
         [Guo et al., 2017](https://arxiv.org/abs/1703.04247), equations 1-4.

@@ -50,8 +50,8 @@ class NFM(CTRModel):
     ...     CategoricalField("hour", vocabulary_size=24),
     ... )
     >>> model = NFM(Schema(fields, label="click"), embedding_dim=4)
-    >>> model.output_shape
-    {'probability': (None, 1)}
+    >>> model.count_params()
+    531
 
     Reference:
         [He and Chua, 2017](https://arxiv.org/abs/1708.05027), equations 3-7.

@@ -49,8 +49,8 @@ class WideAndDeep(CTRModel):
     ...     CategoricalField("hour", vocabulary_size=24),
     ... )
     >>> model = WideAndDeep(Schema(fields, label="click"), embedding_dim=4)
-    >>> model.output_shape
-    {'probability': (None, 1)}
+    >>> model.count_params()
+    1257
 
     Reference:
         [Cheng et al., 2016](https://arxiv.org/abs/1606.07792), equation 3.

@@ -113,11 +113,11 @@ def test_quoted_line_breaks_survive_block_borders(tmp_path, monkeypatch):
 
 def test_without_quoting_a_quote_is_a_character(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text('a,n,y\n"x,1.5,1\n"x,2,0\n')
+    path.write_text('a,n,y\n"x,1.5,1\n"z,2,0\n')
 
     rows = read(path, deepfm_tf.TextFormat(quoting=False))
 
-    assert [row[0] for row in rows] == ['"x', '"x']
+    assert [row[0] for row in rows] == ['"x', '"z']
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,12 @@ def test_bad_weights_are_named(tmp_path):
         ("a.csv", b"aa,n,y\nx,1,1\n", ValueError, "Did you mean 'aa'"),
         ("a.csv", b"a;n;y\nx;1;1\n", ValueError, "set the separator"),
         ("a.csv", b"a,n,n,y\nx,1,1,1\n", ValueError, "2 columns named 'n'"),
-        ("a.csv.gz", gzip.compress(b"a,n,y\n" * 99)[:-9], ValueError, "cut"),
+        (
+            "a.csv.gz",
+            gzip.compress(b"a,n,y\n" * 99, mtime=0)[:-9],
+            ValueError,
+            "cut",
+        ),
         ("a.parquet", b"PAR1 half", ValueError, "not a whole Parquet file"),
     ],
 )

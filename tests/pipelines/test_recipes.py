@@ -1,0 +1,253 @@
+"""The recipes from the command line, on small files."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines import avazu, census, criteo, ctr, synthetic, tabular
+from pipelines.command_line import build_parser, main
+from tests.conftest import make_log
+
+
+@pytest.fixture(autouse=True)
+def empty_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def clicks(tmp_path):
+    frame = make_log(800).drop(columns=["user", "ad2", "tags"])
+    frame.to_csv(tmp_path / "clicks.csv", index=False)
+    return tmp_path / "clicks.csv"
+
+
+SMALL = ["--epochs", "2", "--batch-size", "256"]
+
+
+def test_an_own_file_goes_all_the_way(clicks, capsys):
+    status = main(
+        tabular.RECIPE,
+        ["--train", "clicks.csv", "--label", "clicked", *SMALL]
+        + ["--model", "logistic_regression,fm,deepfm"]
+        + ["--export", "saved_models/clicks", "--report", "out/report.json"],
+    )
+
+    out = capsys.readouterr().out
+    report = json.loads((clicks.parent / "out" / "report.json").read_text())
+    assert status == 0
+    assert "drawn at random instead (seed 1)" in out
+    assert (clicks.parent / "saved_models/clicks/1/saved_model.pb").exists()
+    assert sum(part["rows"] for part in report["data"].values()) == 800
+    assert [m["model"] for m in report["models"]] == [
+        "logistic_regression",
+        "fm",
+        "deepfm",
+    ]
+    for result in report["models"]:
+        assert set(result) == {
+            *("model", "parameters", "seconds", "examples_per_second"),
+            *("history", "test"),
+        }
+        assert set(result["test"]) == {"auc", "log_loss", "rows"}
+        assert len(result["history"]["loss"]) == 2
+    assert {"tensorflow", "keras"} <= set(report["versions"])
+    assert report["command"].startswith("python -m pipelines.tabular --train")
+
+
+def test_the_inferred_schema_can_be_edited_and_given_back(clicks, capsys):
+    arguments = ["--train", "clicks.csv", "--label", "clicked", *SMALL]
+    main(tabular.RECIPE, arguments)
+    path = clicks.parent / "runs" / "tabular" / "schema.json"
+    schema = json.loads(path.read_text())
+    schema["fields"] = [f for f in schema["fields"] if f["name"] == "site"]
+    path.write_text(json.dumps(schema))
+    capsys.readouterr()
+
+    status = main(tabular.RECIPE, [*arguments, "--schema", str(path)])
+
+    assert status == 0
+    assert "1 categorical fields" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_says_how_to_resume_and_does(
+    clicks, capsys, monkeypatch
+):
+    from pipelines import experiment
+
+    arguments = ["--train", "clicks.csv", "--label", "clicked"]
+    arguments += ["--epochs", "3", "--batch-size", "256", "--patience", "9"]
+    evaluate = experiment.deepfm_tf.evaluate
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiment.deepfm_tf, "evaluate", interrupt)
+    stopped = main(tabular.RECIPE, arguments)
+    message = capsys.readouterr().err
+    monkeypatch.setattr(experiment.deepfm_tf, "evaluate", evaluate)
+    arguments[arguments.index("3")] = "5"
+    resumed = main(tabular.RECIPE, [*arguments, "--resume"])
+
+    assert (stopped, resumed) == (130, 0)
+    assert "--resume" in message
+    out = capsys.readouterr().out
+    assert "Resumed after epoch 3" in out
+    state = clicks.parent / "runs" / "tabular" / "deepfm" / "state.json"
+    assert json.loads(state.read_text())["epoch"] == 5
+
+
+def test_resuming_with_other_options_is_refused(clicks, capsys):
+    arguments = ["--train", "clicks.csv", "--label", "clicked", *SMALL]
+    main(tabular.RECIPE, arguments)
+
+    status = main(tabular.RECIPE, [*arguments, "--resume", "--seed", "2"])
+
+    assert status == 2
+    assert "with other options" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--label", "clickd"], "no column 'clickd'. Did you mean 'clicked'?"),
+        (["--label", "clicked", "--schema", "no.json"], "No such file"),
+        (["--label", "site"], "the label must be 0"),
+        (["--label", "clicked", "--test", "no.csv"], "no file no.csv"),
+    ],
+)
+def test_mistakes_in_the_data_are_one_sentence(
+    clicks, capsys, arguments, message
+):
+    status = main(tabular.RECIPE, ["--train", "clicks.csv", *arguments])
+
+    assert status == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "deepmf"], "'deepmf' is not a model. Allowed"),
+        (["--hidden-units", "30;20"], "widths between commas"),
+        (["--dropout", "1"], "from 0 to below 1"),
+        (["--epochs", "0"], "a whole number of at least 1"),
+        (["--learning-rate", "-1"], "must be a positive number"),
+        (["--no-header"], "go together"),
+        (["--separator", "abc"], "must be one character"),
+        (["--optimizer", "adamm"], "invalid choice: 'adamm'"),
+    ],
+)
+def test_a_wrong_value_says_what_is_allowed(capsys, arguments, message):
+    with pytest.raises(SystemExit):
+        main(
+            tabular.RECIPE,
+            ["--train", "a.csv", "--label", "y", *arguments],
+        )
+
+    assert message in capsys.readouterr().err
+
+
+def test_the_textbook_format_is_read(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    rows = random.choice(["017", "23", "99999999999999999999"], (600, 34))
+    frame = pd.DataFrame(rows)
+    frame.insert(0, "label", random.integers(0, 2, 600))
+    frame.to_csv("train.csv", sep="\t", header=False, index=False)
+
+    status = main(ctr.RECIPE, ["--train", "train.csv", *SMALL])
+
+    assert status == 0
+    assert "34 categorical fields, 170 rows" in capsys.readouterr().out
+    defaults = build_parser(ctr.RECIPE).parse_args(["--train", "x"])
+    assert (defaults.embedding_dim, defaults.hidden_units) == (10, (30, 20, 10))
+    assert (defaults.dropout, defaults.learning_rate) == (0.1, 0.01)
+    assert (defaults.batch_size, defaults.epochs) == (2048, 30)
+    assert defaults.min_count == 4
+
+
+def test_criteos_format_is_read_with_gaps_and_negative_numbers(capsys):
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {name: random.integers(-2, 500, 600) for name in criteo.NUMERIC}
+    ).astype(object)
+    for name in criteo.CATEGORICAL:
+        frame[name] = random.choice(["68fd1e64", "80e26c9b", ""], 600)
+    frame = frame.where(random.random(frame.shape) > 0.1, "")
+    frame.insert(0, "label", random.integers(0, 2, 600))
+    frame.to_csv("train.txt", sep="\t", header=False, index=False)
+
+    assert main(criteo.RECIPE, ["--train", "train.txt", *SMALL]) == 0
+    assert "13 bucketized, 26 categorical" in capsys.readouterr().out
+
+
+def test_avazus_hour_becomes_three_fields(capsys):
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"id": np.arange(600), "click": np.arange(600) % 2})
+    frame["hour"] = random.choice(["14102100", "14102523"], 600)
+    for name in avazu.CATEGORICAL:
+        frame[name] = random.choice(["1f", "0"], 600)
+    frame.to_csv("train.csv", index=False)
+
+    derived = avazu.derive(pd.DataFrame({"hour": ["14102100", "14102523"]}))
+
+    assert derived.to_dict("list") == {
+        "hour_of_day": ["0", "23"],
+        "weekday": ["1", "5"],  # a Tuesday, a Saturday
+        "is_weekend": ["0", "1"],
+    }
+    with pytest.raises(ValueError, match="'hour' must be YYMMDDHH"):
+        avazu.derive(pd.DataFrame({"hour": ["2014"]}))
+    assert main(avazu.RECIPE, ["--train", "train.csv", *SMALL]) == 0
+    assert "24 categorical fields" in capsys.readouterr().out
+
+
+def test_the_planted_probabilities_are_those_of_the_labels():
+    rows, probability = synthetic.make_rows(40_000, seed=5)
+
+    label = rows["clicked"].to_numpy()
+    for low in np.arange(0, 0.8, 0.1):
+        inside = (probability >= low) & (probability < low + 0.1)
+        spread = np.sqrt(probability[inside].mean() / inside.sum())
+        assert abs(label[inside].mean() - probability[inside].mean()) < (
+            4 * spread
+        )
+
+
+@pytest.mark.slow_process
+@pytest.mark.filterwarnings("ignore:Field")
+def test_the_demo_runs_to_its_end(capsys, monkeypatch):
+    sizes = {"train": 6000, "valid": 500, "test": 500}
+    monkeypatch.setattr(synthetic, "ROWS", sizes)
+    root = str(tabular.__file__).rsplit("/", 2)[0]
+    monkeypatch.setenv("PYTHONPATH", root)
+
+    status = main(synthetic.RECIPE, SMALL, run_with=synthetic.demonstrate)
+
+    out = capsys.readouterr().out
+    assert status == 0
+    assert "Bayes optimum" in out
+    assert "in a process that imports TensorFlow" in out
+    assert "pipelines.tabular --train clicks.csv" in out.splitlines()[-1]
+
+
+@pytest.mark.real_data
+@pytest.mark.filterwarnings("ignore:Field")
+def test_census_is_learnt(real_data, capsys):
+    folder = real_data / "census_kdd"
+
+    status = main(
+        census.RECIPE,
+        ["--train", str(folder / "train.parquet"), "--epochs", "2"]
+        + ["--test", str(folder / "test.parquet"), "--report", "r.json"],
+    )
+
+    assert status == 0
+    with open("r.json") as file:
+        report = json.load(file)
+    assert report["data"]["test"]["rows"] == 39_905
+    assert report["models"][0]["test"]["auc"] > 0.93
+    assert "census" in report["command"] and sys.argv

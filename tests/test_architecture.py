@@ -1,0 +1,93 @@
+"""The rooms of the package, and which of them may import which."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# Room -> what it may import of ours, and of third parties.
+DOORS = {
+    "backend": ((), ("keras",)),
+    "fields": ((), ()),
+    # The one exception: `Schema.infer` opens `data` when it is called.
+    "schema": (("fields", "data"), ()),
+    "vocabulary": (
+        ("fields", "schema"),
+        # TensorFlow for its string hash alone: serving must hash alike.
+        ("pandas", "numpy", "pyarrow", "tensorflow"),
+    ),
+    "vocabulary_counts": (
+        ("fields", "schema", "vocabulary"),
+        ("numpy", "pyarrow"),
+    ),
+    "lookup": (("fields", "schema", "vocabulary"), ("tensorflow", "numpy")),
+    "layers": (("layers",), ("keras", "tensorflow", "numpy")),
+    "models": (("layers", "models", "schema", "fields"), ("keras", "numpy")),
+    "data": (
+        ("data", "fields", "schema", "vocabulary", "vocabulary_counts"),
+        ("tensorflow", "numpy", "pandas", "pyarrow", "tqdm"),
+    ),
+    "metrics": ((), ("numpy",)),
+    "evaluation": (("metrics", "models", "schema"), ("keras", "numpy")),
+    "training": (("evaluation", "metrics", "data"), ("keras", "tensorflow")),
+    "export": (
+        ("fields", "schema", "vocabulary", "lookup", "models"),
+        ("keras", "tensorflow", "numpy", "pyarrow"),
+    ),
+}
+STDLIB = __import__("sys").stdlib_module_names
+SOURCES = sorted((ROOT / "deepfm_tf").rglob("*.py"))
+RECIPES = sorted((ROOT / "pipelines").glob("*.py"))
+
+
+def imports(path):
+    """Every module that a file imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import in {path}"
+            found.add(str(node.module))
+    return found
+
+
+@pytest.mark.parametrize(
+    "path", SOURCES, ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_rooms_keep_to_their_doors(path):
+    parts = path.relative_to(ROOT / "deepfm_tf").with_suffix("").parts
+    if parts == ("__init__",):
+        return
+    ours, others = DOORS[parts[0]]
+
+    for name in imports(path):
+        top, *rest = name.split(".")
+        if top == "deepfm_tf":
+            assert rest and rest[0] in ours, f"{path} imports {name}"
+        else:
+            assert top in STDLIB or top in others, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.name)
+def test_recipes_use_public_names_only(path):
+    allowed = {"deepfm_tf", "numpy", "pandas", "pipelines"}
+    if path.name == "score.py":  # it shows that TensorFlow alone suffices
+        allowed = {"tensorflow"}
+
+    for name in imports(path):
+        assert name.split(".")[0] in allowed | STDLIB, f"imports {name}"
+        assert not name.startswith("deepfm_tf."), f"imports {name}"
+
+
+@pytest.mark.parametrize("path", SOURCES + RECIPES, ids=lambda p: p.stem)
+def test_no_file_is_longer_than_400_lines(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def test_all_names_what_is_public():
+    import deepfm_tf
+
+    assert all(hasattr(deepfm_tf, name) for name in deepfm_tf.__all__)
+    assert len(set(deepfm_tf.__all__)) == len(deepfm_tf.__all__)

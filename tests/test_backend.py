@@ -1,0 +1,71 @@
+"""Another Keras is refused; importing does nothing else."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow_process
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=environment.get("HOME"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("KERAS_BACKEND", "jax", "set KERAS_BACKEND=tensorflow."),
+        ("TF_USE_LEGACY_KERAS", "1", "Unset TF_USE_LEGACY_KERAS."),
+    ],
+)
+def test_another_keras_is_refused_with_a_sentence(name, value, sentence):
+    process = run("-c", "import deepfm_tf", **{name: value})
+
+    assert process.returncode == 1
+    assert process.stderr.strip().endswith(sentence)
+
+
+def test_importing_prints_nothing_and_runs_no_operation(tmp_path):
+    program = (
+        "import socket\n"
+        "def refuse(*_): raise RuntimeError('network')\n"
+        "socket.socket.connect = refuse\n"
+        "import deepfm_tf, tensorflow as tf\n"
+        "tf.config.set_logical_device_configuration(\n"
+        "    tf.config.list_physical_devices('CPU')[0],\n"
+        "    [tf.config.LogicalDeviceConfiguration()] * 2)\n"
+    )
+
+    process = run("-c", program, HOME=str(tmp_path))
+
+    assert process.returncode == 0, process.stderr
+    assert process.stdout == ""
+    made = {p.name for p in tmp_path.iterdir()}
+    assert made <= {".keras"}  # Keras's own
+
+
+def test_the_wheel_holds_the_package_alone(tmp_path):
+    process = run(
+        *("-m", "pip", "wheel", ROOT, "--no-deps", "--quiet"),
+        *("--wheel-dir", tmp_path),
+    )
+
+    assert process.returncode == 0, process.stderr
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        names = wheel.namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {t for t in tops if not t.endswith(".dist-info")} == {"deepfm_tf"}
+    assert "deepfm_tf/layers/shared_embedding.py" in names
+    assert "deepfm_tf/data/prepare.py" in names
