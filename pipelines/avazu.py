@@ -44,8 +44,8 @@ def derive(rows: pd.DataFrame) -> pd.DataFrame:
         )
     return rows.drop(columns=["id", "hour"], errors="ignore").assign(
         hour_of_day=time.dt.hour.astype(str),
-        weekday=time.dt.weekday.astype(str),
-        is_weekend=(time.dt.weekday >= 5).map({True: "1", False: "0"}),
+        weekday=time.dt.day_of_week.astype(str),
+        is_weekend=(time.dt.day_of_week >= 5).map({True: "1", False: "0"}),
     )
 
 

@@ -137,13 +137,16 @@ def test_a_missing_tensorboard_is_named(data, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("optimizer", training.OPTIMIZERS)
-def test_every_optimizer_learns(optimizer, vocabulary, data):
+def test_every_optimizer_steps(optimizer, vocabulary, data):
     model = build("FM", vocabulary.schema)
     deepfm_tf.compile_model(model, optimizer, learning_rate=0.02)
+    before = model.get_weights()
 
-    loss = fit(model, data, 3, []).history["loss"]
+    loss = fit(model, data, 1, []).history["loss"]
 
-    assert loss[-1] < loss[0]
+    assert np.isfinite(loss).all()
+    for old, new in zip(before, model.get_weights(), strict=True):
+        assert (old != new).any()
 
 
 def test_wrong_arguments_are_refused(vocabulary, data, tmp_path):
