@@ -17,7 +17,8 @@ def require_tensorflow_keras() -> None:
             "deepfm_tf needs Keras on TensorFlow, but KERAS_BACKEND is "
             f"'{backend}'. Unset it, or set KERAS_BACKEND=tensorflow."
         )
-    if os.environ.get("TF_USE_LEGACY_KERAS", "0") not in ("", "0", "False"):
+    # The values that TensorFlow itself takes for yes.
+    if os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True"):
         raise ImportError(
             "deepfm_tf needs Keras 3, but TF_USE_LEGACY_KERAS asks for legacy "
             "Keras. Unset TF_USE_LEGACY_KERAS."

@@ -11,12 +11,17 @@ from pathlib import Path
 import keras
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import tensorflow as tf
 
 from deepfm_tf.fields import BucketizedField, MultiValuedField, NumericField
 from deepfm_tf.lookup import GraphLookup, raw_dtype
 from deepfm_tf.models import CTRModel
-from deepfm_tf.vocabulary import Columns, Vocabulary
+from deepfm_tf.vocabulary import (
+    Columns,
+    Vocabulary,
+    numeric_missing_values,
+)
 
 # Rows of the self-check, and how far the two may be apart: float32 sums in
 # another order. A wrong id shows in the first digits.
@@ -50,7 +55,7 @@ def export_saved_model(
         Path of the new version, `<directory>/<version>`.
 
     Raises:
-        ValueError: the vocabulary is not the model's.
+        ValueError: the vocabulary is not the model's, or a weight is NaN.
         RuntimeError: the SavedModel does not agree with the model.
 
     Example:
@@ -64,12 +69,7 @@ def export_saved_model(
     >>> export_saved_model(model, vocabulary, tempfile.mkdtemp()).name
     '1'
     """
-    if model.schema.to_dict() != vocabulary.schema.to_dict():
-        raise ValueError(
-            "`vocabulary` must be the one the model was built for: "
-            "`vocabulary.schema` and `model.schema` differ. Pass the "
-            "vocabulary of the prepared training data."
-        )
+    _check_arguments(model, vocabulary)
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     # Not a number, so TF Serving does not look at it; a sibling, so that the
@@ -84,6 +84,33 @@ def export_saved_model(
         return _publish(saved_model, directory)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_arguments(model: CTRModel, vocabulary: Vocabulary) -> None:
+    if not isinstance(model, CTRModel):
+        raise TypeError(
+            "`model` must be a model of this package. Received: "
+            f"{type(model).__name__}."
+        )
+    if not isinstance(vocabulary, Vocabulary):
+        raise TypeError(
+            "`vocabulary` must be the Vocabulary of the prepared training data "
+            "(`prepared.vocabulary`). Received: "
+            f"{type(vocabulary).__name__}."
+        )
+    if model.schema.to_dict() != vocabulary.schema.to_dict():
+        raise ValueError(
+            "`vocabulary` must be the one the model was built for: "
+            "`vocabulary.schema` and `model.schema` differ. Pass the "
+            "vocabulary of the prepared training data."
+        )
+    for weight in model.weights:
+        if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
+            raise ValueError(
+                f"The weight '{weight.path}' must be finite to be served, but "
+                "holds NaN or infinity: the model has diverged. Train with a "
+                "smaller learning rate."
+            )
 
 
 def _write(
@@ -132,7 +159,7 @@ def _check(model: CTRModel, vocabulary: Vocabulary, path: Path) -> None:
             "The SavedModel must give the model's probabilities to "
             f"{_CHECK_TOLERANCE}; nothing was published. Received: "
             f"{served[row]} where the model gives {expected[row]}, for the "
-            f"row {values}. If the weights are not NaN, please report this."
+            f"row {values}. Please report this."
         )
 
 
@@ -150,8 +177,13 @@ def _check_rows(
             high = statistics.get("maximum", 1.0)
             numbers = random.uniform(low, high, _CHECK_ROWS).astype(np.float32)
             numbers[:3] = (low, high, np.nan)
-            column = random.permutation(numbers)
-            raw[field.name] = columns[field.name] = column
+            numbers = random.permutation(numbers)
+            raw[field.name] = numbers
+            markers = numeric_missing_values(vocabulary.schema)
+            is_missing = np.isin(numbers, markers)
+            columns[field.name] = np.where(is_missing, np.nan, numbers).astype(
+                np.float32
+            )
             continue
         owner = vocabulary.schema.owner(field).name
         known = vocabulary.values.get(owner, np.empty(0, object)).tolist()
@@ -164,20 +196,20 @@ def _check_rows(
             weight = f"{field.weight_separator}0.5" * bool(
                 field.weight_separator
             )
-            texts = texts + weight + field.separator + other
+            texts = texts + weight + field.separator + other + weight
             texts[:1] = ""
         texts = random.permutation(texts)
         raw[field.name] = texts
         column = pa.array(texts, pa.string())
         missing = pa.array(["", *vocabulary.schema.missing_values])
-        is_missing = pa.compute.is_in(column, value_set=missing)
-        columns[field.name] = pa.compute.if_else(is_missing, None, column)
+        is_missing = pc.is_in(column, value_set=missing)
+        columns[field.name] = pc.if_else(is_missing, None, column)
     return raw, columns
 
 
 def _publish(saved_model: Path, directory: Path) -> Path:
     version = 1 + max(
-        (int(p.name) for p in directory.iterdir() if p.name.isdigit()),
+        (int(p.name) for p in directory.iterdir() if p.name.isdecimal()),
         default=0,
     )
     while True:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import importlib.util
+import itertools
 import json
+import math
 import os
+import shutil
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from deepfm_tf.evaluation import evaluate
@@ -19,7 +26,10 @@ MONITORS = {"log_loss": "min", "auc": "max"}
 OPTIMIZERS = ("adam", "adagrad", "ftrl", "rmsprop", "sgd")
 
 _STATE_FILE = "state.json"
-_BEST_FILE = "best.weights.h5"
+_LOG_FILE = "log.csv"
+_EPOCH_FILES = "epoch-*.keras"
+_BEST_FILES = "best-*.npz"
+_TENSORBOARD = "tensorboard"
 
 
 def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
@@ -119,11 +129,13 @@ class ValidationMetrics(keras.callbacks.Callback):
 
     Args:
         dataset: `tf.data.Dataset` of `(inputs, label)` in a fixed order.
+        monitor: `"log_loss"` or `"auc"`, the one that must not be undefined.
     """
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, dataset: Any, monitor: str = "log_loss") -> None:
         super().__init__()
         self.dataset = dataset
+        self.monitor = monitor
         self._begin = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -134,6 +146,12 @@ class ValidationMetrics(keras.callbacks.Callback):
         """Evaluate, and put the metrics into `logs`."""
         seconds = time.perf_counter() - self._begin
         metrics = evaluate(self.model, self.dataset)
+        if math.isnan(metrics[self.monitor]):
+            raise ValueError(
+                "The validation data must hold both classes to monitor the "
+                f"AUC. Received: {metrics['rows']} rows of one class. Monitor "
+                "the log loss, or validate on more rows."
+            )
         if logs is not None:
             logs["train_seconds"] = seconds
             logs["val_auc"] = metrics["auc"]
@@ -145,7 +163,8 @@ class Checkpoints(keras.callbacks.Callback):
 
     Every file is written beside its place and then renamed, and
     `state.json`, written last, says which of them count: a run killed at any
-    moment can be resumed from its last whole epoch.
+    moment can be resumed from its last whole epoch. `log.csv` holds the logs
+    of all epochs, resumed ones included.
 
     Args:
         directory: where to keep them.
@@ -166,52 +185,87 @@ class Checkpoints(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Start afresh, or where the loaded checkpoint stopped."""
         self.directory.mkdir(parents=True, exist_ok=True)
+        self.history = {}
         state = read_state(self.directory)
+        if state is None:
+            return
+        checkpoint = self.directory / state["checkpoint"]
         resumed = getattr(self.model, "_deepfm_tf_resumed", None)
-        if state is None or resumed != state["checkpoint"]:
-            (self.directory / _STATE_FILE).unlink(missing_ok=True)
-            for path in self.directory.glob("epoch-*.keras"):
-                path.unlink()
-            self.history = {}
+        if resumed != checkpoint.resolve():
+            self._remove_old_run()
             return
         self.history = state["history"]
         stopping = self.early_stopping
-        if stopping is not None and state["best"] is not None:
-            stopping.best = state["best"]
-            stopping.best_epoch = state["best_epoch"]
-            stopping.wait = state["wait"]
-            last = self.model.get_weights()
-            self.model.load_weights(self.directory / _BEST_FILE)
-            stopping.best_weights = self.model.get_weights()
-            self.model.set_weights(last)
+        if stopping is None or state["best_weights"] is None:
+            return
+        stopping.best = state["best"]
+        stopping.best_epoch = state["best_epoch"]
+        stopping.wait = state["wait"]
+        with np.load(self.directory / state["best_weights"]) as arrays:
+            stopping.best_weights = [arrays[name] for name in arrays.files]
+        if state["ended"]:
+            # No epoch is left to do; what Keras's own BackupAndRestore sets.
+            self.model._initial_epoch = sys.maxsize
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Save the epoch."""
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
-        name = f"epoch-{epoch + 1:04d}.keras"
-        temporary = self.directory / f".{name}"
-        self.model.save(temporary.with_suffix(".tmp.keras"))
-        os.replace(temporary.with_suffix(".tmp.keras"), self.directory / name)
-        stopping = self.early_stopping
-        if stopping is not None and stopping.best_epoch == epoch:
-            best = self.directory / ".tmp.weights.h5"
-            self.model.save_weights(best, overwrite=True)
-            os.replace(best, self.directory / _BEST_FILE)
-        state = {
-            "checkpoint": name,
+        state: dict[str, Any] = {
+            "checkpoint": f"epoch-{epoch + 1:04d}.keras",
+            "best_weights": None,
             "epoch": epoch + 1,
-            "best": None if stopping is None else stopping.best,
-            "best_epoch": None if stopping is None else stopping.best_epoch,
-            "wait": None if stopping is None else stopping.wait,
             "history": self.history,
         }
-        temporary = self.directory / f".{_STATE_FILE}"
-        temporary.write_text(json.dumps(state, indent=1), encoding="utf-8")
-        os.replace(temporary, self.directory / _STATE_FILE)
-        for path in self.directory.glob("epoch-*.keras"):
-            if path.name != name:
+        self._write(state["checkpoint"], self.model.save)
+        stopping = self.early_stopping
+        if stopping is not None and stopping.best_weights is not None:
+            name = f"best-{stopping.best_epoch + 1:04d}.npz"
+            if stopping.best_epoch == epoch:
+                # Not a Keras file: that would hold the optimizer's state too.
+                arrays = stopping.best_weights
+                self._write(name, lambda path: np.savez(path, *arrays))
+            state |= {
+                "best_weights": name,
+                "best": stopping.best,
+                "best_epoch": stopping.best_epoch,
+                "wait": stopping.wait,
+                "ended": 0 < epoch == stopping.stopped_epoch,
+            }
+        text = json.dumps(state, indent=1)
+        self._write(_LOG_FILE, self._write_log)
+        self._write(_STATE_FILE, lambda path: path.write_text(text))
+        for pattern in (_EPOCH_FILES, _BEST_FILES):
+            for path in self.directory.glob(pattern):
+                if path.name not in (
+                    state["checkpoint"],
+                    state["best_weights"],
+                ):
+                    path.unlink()
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Leave the model as any other."""
+        self.model._initial_epoch = None
+
+    def _write(self, name: str, write: Callable[[Path], Any]) -> None:
+        temporary = self.directory / f".tmp-{name}"
+        write(temporary)
+        os.replace(temporary, self.directory / name)
+
+    def _write_log(self, path: Path) -> None:
+        rows = itertools.zip_longest(*self.history.values(), fillvalue="")
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["epoch", *self.history])
+            writer.writerows((n, *row) for n, row in enumerate(rows, 1))
+
+    def _remove_old_run(self) -> None:
+        # First what says that the rest counts.
+        (self.directory / _STATE_FILE).unlink()
+        for pattern in (_EPOCH_FILES, _BEST_FILES, _LOG_FILE, ".tmp-*"):
+            for path in self.directory.glob(pattern):
                 path.unlink()
+        shutil.rmtree(self.directory / _TENSORBOARD, ignore_errors=True)
 
 
 def training_callbacks(
@@ -227,7 +281,8 @@ def training_callbacks(
     Args:
         validation: `tf.data.Dataset` to monitor.
         directory: where checkpoints, `log.csv` and TensorBoard's files go.
-            `None` keeps nothing on disk.
+            Those of an earlier run there are removed, unless the model comes
+            from `load_checkpoint`. `None` keeps nothing on disk.
         patience: int. Epochs without improvement before training stops.
         monitor: `"log_loss"` or `"auc"`, of the validation data.
         tensorboard: bool. Write TensorBoard's files (needs
@@ -247,15 +302,10 @@ def training_callbacks(
         patience=patience,
         restore_best_weights=True,
     )
-    callbacks = [ValidationMetrics(validation), stopping]
+    callbacks = [ValidationMetrics(validation, monitor), stopping]
     if directory is None:
         return callbacks
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     callbacks.append(Checkpoints(directory, stopping))
-    resumable = read_state(directory) is not None
-    log = keras.callbacks.CSVLogger(directory / "log.csv", append=resumable)
-    callbacks.append(log)
     if tensorboard:
         if importlib.util.find_spec("tensorboard") is None:
             raise ImportError(
@@ -264,7 +314,7 @@ def training_callbacks(
             )
         callbacks.append(
             keras.callbacks.TensorBoard(
-                directory / "tensorboard", write_graph=False
+                Path(directory) / _TENSORBOARD, write_graph=False
             )
         )
     return callbacks
@@ -282,7 +332,9 @@ def load_checkpoint(directory: str | Path) -> tuple[keras.Model, int]:
     """The model of a stopped run, compiled as it was, to go on with.
 
     Call it inside `strategy.scope()`, and give `fit` the `initial_epoch` and
-    callbacks made anew by `training_callbacks` for the same directory.
+    callbacks made anew by `training_callbacks` for the same directory. A run
+    that early stopping had ended does no further epoch then, and comes out of
+    `fit` with its best weights again.
 
     Args:
         directory: the one given to `training_callbacks`.
@@ -298,7 +350,7 @@ def load_checkpoint(directory: str | Path) -> tuple[keras.Model, int]:
         )
     path = Path(directory) / state["checkpoint"]
     model = keras.saving.load_model(path)
-    model._deepfm_tf_resumed = state["checkpoint"]
+    model._deepfm_tf_resumed = path.resolve()
     return model, state["epoch"]
 
 

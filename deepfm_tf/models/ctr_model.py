@@ -127,22 +127,24 @@ def packed_inputs(schema: Schema) -> tuple[dict[str, Any], Any, Any]:
 
 def _slot_weights(schema: Schema, inputs: dict[str, Any]) -> Any:
     """(batch, slots of id fields): given weights, means divided out."""
-    present = ops.cast(ops.greater_equal(inputs["ids"], 0), "float32")
-    weights = present
+    present = ops.greater_equal(inputs["ids"], 0)
+    weights = 1.0
     if "weights" in inputs:
         # Slots without a weight take the column of ones at the end.
         ones = ops.ones_like(inputs["weights"][:, :1])
         columns = ops.concatenate([inputs["weights"], ones], axis=1)
-        weights = weights * ops.take(columns, _weight_columns(schema), axis=1)
+        weights = ops.take(columns, _weight_columns(schema), axis=1)
+    # A selection, not a product: the weight of an absent value may be NaN.
+    weights = ops.where(present, weights, np.float32(0))
     in_mean = _mean_slots(schema)
     if in_mean.any():
-        fields = np.repeat(
-            np.arange(len(schema.id_fields)),
-            [getattr(f, "max_length", 1) for f in schema.id_fields],
-        )
-        same_field = (fields[:, None] == fields) & in_mean
+        lengths = [getattr(f, "max_length", 1) for f in schema.id_fields]
+        fields = np.repeat(np.arange(len(lengths)), lengths)
+        # Not a 0/1 matrix product, which rounds to TF32 on a GPU.
+        # (fields, batch)
+        totals = ops.segment_sum(ops.transpose(weights), fields, len(lengths))
         # (batch, slots): in each slot of a mean field, its sum of weights.
-        totals = ops.matmul(weights, same_field.astype(np.float32))
+        totals = ops.transpose(ops.take(totals, fields, axis=0))
         totals = ops.where(in_mean, totals, np.float32(1))
         weights = ops.divide_no_nan(weights, totals)
     return weights
