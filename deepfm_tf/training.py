@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from deepfm_tf.evaluation import evaluate
@@ -28,14 +27,15 @@ OPTIMIZERS = ("adam", "adagrad", "ftrl", "rmsprop", "sgd")
 _STATE_FILE = "state.json"
 _LOG_FILE = "log.csv"
 _EPOCH_FILES = "epoch-*.keras"
-_BEST_FILES = "best-*.npz"
 _TENSORBOARD = "tensorboard"
 
 
 def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
     """`MirroredStrategy` over all GPUs, or over the CPU where there is none.
 
-    Build and compile the model inside `strategy.scope()`.
+    Build and compile the model inside `strategy.scope()`. Each batch is split
+    between the replicas, so its size should be a multiple of their number:
+    the first batch must be, and unequal shares count alike in the gradient.
 
     Args:
         num_replicas: int or None. Replicas to train on. `None` takes every
@@ -65,18 +65,11 @@ def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
                 "`num_replicas` must not exceed the number of GPUs. Received: "
                 f"num_replicas={num_replicas}, with {len(gpus)} GPUs."
             )
-        return tf.distribute.MirroredStrategy(
-            [f"GPU:{i}" for i in range(count)]
-        )
+        return _mirrored_strategy("GPU", count)
     count = num_replicas or 1
     if count > 1:
         _make_logical_cpus(count)
-    return tf.distribute.MirroredStrategy(
-        [f"CPU:{i}" for i in range(count)],
-        # Collectives between logical CPUs fail as soon as a process makes a
-        # second strategy: both number their operations from the same start.
-        cross_device_ops=tf.distribute.ReductionToOneDevice(),
-    )
+    return _mirrored_strategy("CPU", count)
 
 
 def set_seed(seed: int) -> None:
@@ -196,13 +189,15 @@ class Checkpoints(keras.callbacks.Callback):
             return
         self.history = state["history"]
         stopping = self.early_stopping
-        if stopping is None or state["best_weights"] is None:
+        if stopping is None or state["best_checkpoint"] is None:
             return
         stopping.best = state["best"]
         stopping.best_epoch = state["best_epoch"]
         stopping.wait = state["wait"]
-        with np.load(self.directory / state["best_weights"]) as arrays:
-            stopping.best_weights = [arrays[name] for name in arrays.files]
+        best = keras.saving.load_model(
+            self.directory / state["best_checkpoint"], compile=False
+        )
+        stopping.best_weights = best.get_weights()
         if state["ended"]:
             # No epoch is left to do; what Keras's own BackupAndRestore sets.
             self.model._initial_epoch = sys.maxsize
@@ -213,35 +208,26 @@ class Checkpoints(keras.callbacks.Callback):
             self.history.setdefault(name, []).append(float(value))
         state: dict[str, Any] = {
             "checkpoint": f"epoch-{epoch + 1:04d}.keras",
-            "best_weights": None,
+            "best_checkpoint": None,
             "epoch": epoch + 1,
             "history": self.history,
         }
-        self._write(state["checkpoint"], self.model.save)
         stopping = self.early_stopping
         if stopping is not None and stopping.best_weights is not None:
-            name = f"best-{stopping.best_epoch + 1:04d}.npz"
-            if stopping.best_epoch == epoch:
-                # Not a Keras file: that would hold the optimizer's state too.
-                arrays = stopping.best_weights
-                self._write(name, lambda path: np.savez(path, *arrays))
             state |= {
-                "best_weights": name,
+                "best_checkpoint": f"epoch-{stopping.best_epoch + 1:04d}.keras",
                 "best": stopping.best,
                 "best_epoch": stopping.best_epoch,
                 "wait": stopping.wait,
                 "ended": 0 < epoch == stopping.stopped_epoch,
             }
+        self._write(state["checkpoint"], self.model.save)
         text = json.dumps(state, indent=1)
         self._write(_LOG_FILE, self._write_log)
         self._write(_STATE_FILE, lambda path: path.write_text(text))
-        for pattern in (_EPOCH_FILES, _BEST_FILES):
-            for path in self.directory.glob(pattern):
-                if path.name not in (
-                    state["checkpoint"],
-                    state["best_weights"],
-                ):
-                    path.unlink()
+        for path in self.directory.glob(_EPOCH_FILES):
+            if path.name not in (state["checkpoint"], state["best_checkpoint"]):
+                path.unlink()
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Leave the model as any other."""
@@ -262,7 +248,7 @@ class Checkpoints(keras.callbacks.Callback):
     def _remove_old_run(self) -> None:
         # First what says that the rest counts.
         (self.directory / _STATE_FILE).unlink()
-        for pattern in (_EPOCH_FILES, _BEST_FILES, _LOG_FILE, ".tmp-*"):
+        for pattern in (_EPOCH_FILES, _LOG_FILE, ".tmp-*"):
             for path in self.directory.glob(pattern):
                 path.unlink()
         shutil.rmtree(self.directory / _TENSORBOARD, ignore_errors=True)
@@ -361,9 +347,12 @@ def _mirrored_strategy(kind: str, count: int) -> tf.distribute.Strategy:
     Two of them in a process number their collective operations alike, and
     the second fails on shapes that the runtime remembers from the first.
     """
-    return tf.distribute.MirroredStrategy(
-        [f"{kind}:{number}" for number in range(count)]
-    )
+    devices = [f"{kind}:{number}" for number in range(count)]
+    if kind == "CPU":
+        return tf.distribute.MirroredStrategy(
+            devices, cross_device_ops=tf.distribute.ReductionToOneDevice()
+        )
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _make_logical_cpus(count: int) -> None:

@@ -229,7 +229,7 @@ def test_nan_weights_are_not_published(vocabulary, tmp_path):
     model = build("FM", vocabulary.schema)
     model.set_weights([np.full(w.shape, np.nan) for w in model.get_weights()])
 
-    with pytest.raises(RuntimeError, match="If the weights are not NaN"):
+    with pytest.raises(ValueError, match="must be finite to be served"):
         deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
 
 
