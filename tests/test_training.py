@@ -1,6 +1,10 @@
 """Strategy, compile, early stopping, checkpoints and resume."""
 
 import importlib.util
+import signal
+import subprocess
+import sys
+import textwrap
 
 import keras
 import numpy as np
@@ -8,6 +12,7 @@ import pytest
 
 import deepfm_tf
 from deepfm_tf import training
+from deepfm_tf.evaluation import predict_with_labels
 from tests.catalogue import build
 from tests.conftest import make_log
 
@@ -73,30 +78,111 @@ def test_resuming_equals_never_having_stopped(vocabulary, data, tmp_path):
     assert len((tmp_path / "cut" / "log.csv").read_text().splitlines()) == 5
 
 
-# Keras leaves its CSV log open when it is interrupted.
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_patience_goes_on_after_resuming(vocabulary, data, tmp_path):
-    class Stop(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            if callbacks[1].wait == 1:
+def test_an_interrupted_run_goes_on_as_if_undisturbed(
+    vocabulary, data, tmp_path
+):
+    class Interrupt(keras.callbacks.Callback):
+        """Ctrl-C in the middle of the epoch after the best one but one."""
+
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 2 and callbacks[1].wait == 1:
                 raise KeyboardInterrupt
 
-    model = new_model(vocabulary)
-    callbacks = deepfm_tf.training_callbacks(data[1], tmp_path)
+    whole = new_model(vocabulary)
+    callbacks = deepfm_tf.training_callbacks(data[1], tmp_path / "whole")
+    fit(whole, data, 60, callbacks)
+    callbacks = deepfm_tf.training_callbacks(data[1], tmp_path / "cut")
     with pytest.raises(KeyboardInterrupt):
-        fit(model, data, 60, [*callbacks, Stop()])
-    state = training.read_state(tmp_path)
+        fit(new_model(vocabulary), data, 60, [*callbacks, Interrupt()])
+    cut = training.read_state(tmp_path / "cut")
+
+    model, first = deepfm_tf.load_checkpoint(tmp_path / "cut")
+    callbacks = deepfm_tf.training_callbacks(data[1], tmp_path / "cut")
+    fit(model, data, 60, callbacks, first)
+
+    # The best epoch was not the last one: its weights, and the last one's
+    # optimizer, had to come back.
+    assert (cut["wait"], cut["epoch"]) == (1, first)
+    states = [training.read_state(tmp_path / n) for n in ("whole", "cut")]
+    for state in states:
+        del state["history"]["train_seconds"]
+    assert states[0].keys() == states[1].keys()
+    for key, values in states[0].pop("history").items():
+        # One instruction path or another, through some 50 steps of Adam.
+        resumed = states[1]["history"][key]
+        np.testing.assert_allclose(resumed, values, rtol=1e-5, err_msg=key)
+    del states[1]["history"], states[0]["best"], states[1]["best"]
+    assert states[0] == states[1]
+    assert whole.optimizer.iterations == model.optimizer.iterations
+    for a, b in zip(whole.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_a_run_that_had_ended_does_no_further_epoch(vocabulary, data, tmp_path):
+    callbacks = deepfm_tf.training_callbacks(data[1], tmp_path, patience=1)
+    ended = new_model(vocabulary)
+    fit(ended, data, 60, callbacks)
 
     model, first = deepfm_tf.load_checkpoint(tmp_path)
-    callbacks = deepfm_tf.training_callbacks(data[1], tmp_path)
-    history = fit(model, data, 60, callbacks, first).history["val_log_loss"]
+    callbacks = deepfm_tf.training_callbacks(data[1], tmp_path, patience=1)
+    history = fit(model, data, 60, callbacks, first).history
 
-    assert state["wait"] == 1
-    assert len(history) == 1 or min(history) < state["best"]
-    best = min(state["best"], *history)
-    found = deepfm_tf.evaluate(model, data[1])["log_loss"]
-    assert found == pytest.approx(best, rel=1e-6)
+    assert history == {}
+    for a, b in zip(ended.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow_process
+def test_a_run_killed_within_an_epoch_resumes_after_the_last_whole_one(
+    vocabulary, data, tmp_path
+):
+    fit(
+        new_model(vocabulary),
+        data,
+        2,
+        deepfm_tf.training_callbacks(data[1], tmp_path),
+    )
+    program = """
+        import os, signal, sys, numpy, keras, deepfm_tf
+
+        class Kill(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                if batch == 1 and os.path.exists(folder + "/epoch-0003.keras"):
+                    open(folder + "/.tmp-epoch-0004.keras", "w").write("half")
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        folder = sys.argv[1]
+        arrays = dict(numpy.load(folder + "/data.npz"))
+        label = arrays.pop("label")
+        model, first = deepfm_tf.load_checkpoint(folder)
+        data = deepfm_tf.dataset_from_ids(arrays, label, model.schema, 128)
+        callbacks = deepfm_tf.training_callbacks(data, folder)
+        model.fit(data, epochs=9, initial_epoch=first, verbose=0,
+                  callbacks=[*callbacks, Kill()])
+    """
+    log = make_log(600, 3)
+    packed = deepfm_tf.encode(log, vocabulary)
+    np.savez(tmp_path / "data.npz", label=log["clicked"], **packed)
+
+    killed = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)],
+        capture_output=True,
+        check=False,
+    )
+
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    model, first = deepfm_tf.load_checkpoint(tmp_path)
+    assert first == 3
+    fit(
+        model,
+        data,
+        4,
+        deepfm_tf.training_callbacks(data[1], tmp_path),
+        first,
+    )
+    assert training.read_state(tmp_path)["epoch"] == 4
+    log = (tmp_path / "log.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in log] == ["epoch", *"1234"]
 
 
 def test_a_new_run_in_an_old_directory_starts_afresh(
@@ -108,6 +194,71 @@ def test_a_new_run_in_an_old_directory_starts_afresh(
 
     assert training.read_state(tmp_path)["epoch"] == 1
     assert [p.name for p in tmp_path.glob("*.keras")] == ["epoch-0001.keras"]
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 2
+
+
+def test_a_checkpoint_of_another_directory_does_not_count(
+    vocabulary, data, tmp_path
+):
+    for name in ("a", "b"):
+        callbacks = deepfm_tf.training_callbacks(data[1], tmp_path / name)
+        fit(new_model(vocabulary), data, 1, callbacks)
+
+    model, _ = deepfm_tf.load_checkpoint(tmp_path / "a")
+    callbacks = deepfm_tf.training_callbacks(data[1], tmp_path / "b")
+    fit(model, data, 1, callbacks)
+
+    assert len(training.read_state(tmp_path / "b")["history"]["loss"]) == 1
+
+
+def test_the_auc_of_one_class_cannot_be_monitored(vocabulary, data):
+    clicks = make_log(50)
+    clicks["clicked"] = 1
+    one_class = deepfm_tf.dataset_from_memory(clicks, vocabulary)
+    callbacks = deepfm_tf.training_callbacks(one_class, monitor="auc")
+
+    with pytest.raises(ValueError, match="must hold both classes"):
+        fit(new_model(vocabulary), data, 1, callbacks)
+
+
+def test_a_process_has_one_strategy_over_the_same_devices():
+    strategies = [deepfm_tf.create_strategy(n) for n in (1, 2, 2)]
+
+    assert [s.num_replicas_in_sync for s in strategies] == [1, 2, 2]
+    assert strategies[1] is strategies[2]
+
+
+@pytest.mark.parametrize("batch_size", [64, 7])
+def test_two_replicas_keep_the_order_of_odd_batches(batch_size, vocabulary):
+    # 193 = 3 * 64 + 1 = 27 * 7 + 4: one replica gets less, or nothing.
+    log = make_log(193, 5)
+    dataset = deepfm_tf.dataset_from_memory(log, vocabulary, batch_size)
+    with deepfm_tf.create_strategy(2).scope():
+        model = build("FM", vocabulary.schema)
+    model.shared_embedding.embeddings.assign(
+        np.random.default_rng(0).normal(
+            size=model.shared_embedding.embeddings.shape
+        )
+    )
+
+    label, probability = predict_with_labels(model, dataset)
+
+    one_pass = model(deepfm_tf.encode(log, vocabulary))["probability"]
+    np.testing.assert_array_equal(label, log["clicked"])
+    np.testing.assert_allclose(probability, one_pass[:, 0], atol=1e-6)
+
+
+def test_a_last_batch_that_leaves_a_replica_idle_is_trained_on(vocabulary):
+    dataset = deepfm_tf.dataset_from_memory(make_log(129), vocabulary, 64)
+    with deepfm_tf.create_strategy(2).scope():
+        model = build("DeepFM", vocabulary.schema)
+        deepfm_tf.compile_model(model)
+
+    loss = fit(model, (dataset,), 2, []).history["loss"]
+
+    assert np.isfinite(loss).all() and loss[1] < loss[0]
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+    assert model.optimizer.iterations == 6
 
 
 def test_seeds_make_runs_repeatable(vocabulary, data):
