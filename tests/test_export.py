@@ -3,14 +3,17 @@
 import errno
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 import deepfm_tf
 from deepfm_tf import export
@@ -178,23 +181,57 @@ def test_a_reloaded_model_is_exported_as_the_next_version(
     assert [p.name for p in paths] == ["8", "9"]
 
 
-def test_a_version_taken_meanwhile_is_not_overwritten(tmp_path):
-    for name in ("first", "second"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "saved_model.pb").write_text(name)
-    base = tmp_path / "sm"
-    base.mkdir()
-    listing = os.listdir(base)
+def test_a_version_taken_meanwhile_is_not_overwritten(
+    model, vocabulary, tmp_path, monkeypatch
+):
+    rename = os.rename
 
-    first = export._publish(tmp_path / "first", base)
-    assert listing == []
-    second = export._publish(tmp_path / "second", base)
+    def rename_too_late(source, target):
+        monkeypatch.setattr(os, "rename", rename)
+        target.mkdir()
+        (target / "saved_model.pb").write_text("of another exporter")
+        rename(source, target)
 
-    assert (first.name, second.name) == ("1", "2")
-    assert (first / "saved_model.pb").read_text() == "first"
+    monkeypatch.setattr(os, "rename", rename_too_late)
+
+    path = deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
+
+    assert path.name == "2"
+    assert (tmp_path / "1" / "saved_model.pb").read_text().startswith("of an")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "2"]
 
 
-@pytest.mark.parametrize("stage", ["_write", "_check", "_publish"])
+def test_nothing_has_a_number_before_it_is_whole(
+    model, vocabulary, tmp_path, monkeypatch
+):
+    sync, seen = export._sync, []
+
+    def look(path):
+        seen.extend(p.name for p in tmp_path.iterdir())
+        sync(path)
+
+    monkeypatch.setattr(export, "_sync", look)
+
+    path = deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
+
+    # All files reach the disk unseen; then the directory, once renamed.
+    last = seen.pop()
+    assert seen and all(name.startswith(".tmp-") for name in set(seen) - {last})
+    assert path.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("name", ["\N{SUPERSCRIPT TWO}", "v3", "5.tmp"])
+def test_other_names_are_no_versions(name, model, vocabulary, tmp_path):
+    (tmp_path / name).mkdir()
+
+    path = deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
+
+    assert path.name == "1"
+
+
+@pytest.mark.parametrize(
+    "stage", ["_write", "_check", "_sync_tree", "_publish"]
+)
 def test_a_failure_at_any_stage_publishes_nothing(
     stage, model, vocabulary, tmp_path, monkeypatch
 ):
@@ -239,3 +276,96 @@ def test_a_foreign_vocabulary_is_refused(vocabulary, tmp_path):
 
     with pytest.raises(ValueError, match="the one the model was built for"):
         deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
+
+
+def test_other_objects_are_refused(model, vocabulary, tmp_path):
+    with pytest.raises(TypeError, match="`model` must be a model of this pack"):
+        deepfm_tf.export_saved_model(keras.Sequential(), vocabulary, tmp_path)
+    with pytest.raises(TypeError, match="`vocabulary` must be the Vocabulary"):
+        deepfm_tf.export_saved_model(model, model.schema, tmp_path)
+
+
+def test_the_file_holds_one_signature_and_the_tables(exported):
+    content = (pathlib.Path(exported) / "saved_model.pb").read_bytes()
+
+    graphs = saved_model_pb2.SavedModel.FromString(content).meta_graphs
+
+    signatures = graphs[0].signature_def
+    assert set(signatures) == {"serving_default", "__saved_model_init_op"}
+    output = signatures["serving_default"].outputs["probability"]
+    assert [d.size for d in output.tensor_shape.dim] == [-1]
+    assert tf.as_dtype(output.dtype) == tf.float32
+
+
+def test_bytes_that_are_no_text_are_unseen_values(exported, vocabulary):
+    serve = tf.saved_model.load(exported).signatures["serving_default"]
+    raw = raw_of(make_log(2), vocabulary.schema)
+    raw["site"] = np.array([b"\xff\xfe", b"never seen"], object)
+
+    def served(name):
+        row = {k: tf.constant(v[[0, 0]]) for k, v in raw.items()}
+        return serve(**{**row, "site": tf.constant(raw["site"])})[name].numpy()
+
+    np.testing.assert_equal(*served("probability"))
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "missing"),
+    [
+        # What looks like a weight is part of the value.
+        (
+            deepfm_tf.MultiValuedField("a", weight_separator=":"),
+            ["x:y:0.5|z:1", "x:y:2"],
+            (),
+        ),
+        (
+            deepfm_tf.MultiValuedField("a", weight_separator=" "),
+            ["x 0.5|z 1", "x 2"],
+            (),
+        ),
+        # A marker of "missing" lies within the range of the numbers.
+        (deepfm_tf.NumericField("a"), [-5.0, 5.0, -1.0], ("-1", "?")),
+        (deepfm_tf.BucketizedField("a"), [-1.0, -1.0], ("-1",)),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Field 'a'")
+def test_the_self_check_reads_odd_columns_as_training_does(
+    field, values, missing, tmp_path
+):
+    data = {"a": values * 4, "y": ([0, 1] * 6)[: 4 * len(values)]}
+    schema = deepfm_tf.Schema((field,), "y", missing_values=missing)
+    vocabulary = deepfm_tf.fit_vocabulary(pd.DataFrame(data), schema)
+    model = deepfm_tf.LogisticRegression(vocabulary.schema)
+    randomize(model)
+
+    path = deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
+
+    serve = tf.saved_model.load(path).signatures["serving_default"]
+    dtype = "float32" if isinstance(values[0], float) else object
+    served = serve(a=tf.constant(np.array(values, dtype)))["probability"]
+    packed = deepfm_tf.encode({"a": values}, vocabulary)
+    expected = model(packed)["probability"][:, 0]
+    np.testing.assert_allclose(served, expected, atol=1e-6)
+
+
+def test_large_weights_that_cancel_are_no_disagreement(tmp_path):
+    random = np.random.default_rng(0)
+    data = {f"x{i}": random.normal(0, 30, 200) for i in range(30)}
+    data |= {f"c{i}": random.choice(list("abcdef"), 200) for i in range(30)}
+    fields = [
+        deepfm_tf.NumericField(name)
+        if name[0] == "x"
+        else deepfm_tf.CategoricalField(name)
+        for name in data
+    ]
+    schema = deepfm_tf.Schema(tuple(fields), "y")
+    log = pd.DataFrame({**data, "y": [0, 1] * 100})
+    vocabulary = deepfm_tf.fit_vocabulary(log, schema)
+    model = deepfm_tf.DeepFM(vocabulary.schema)
+    randomize(model)
+    model.set_weights([3 * w for w in model.get_weights()])
+
+    # One row at a time, this model itself is 6e-5 off its batches.
+    path = deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
+
+    assert path.name == "1"

@@ -48,6 +48,7 @@ def test_without_the_pyramids_output_it_is_fm():
 
 
 def test_dropout_acts_in_training_alone():
+    deepfm_tf.set_seed(0)
     model = deepfm_tf.DeepFM(SCHEMA, dropout=0.9, hidden_units=(64,))
     whole = model(IDS, training=False)["probability"]
 

@@ -1,0 +1,205 @@
+"""Packed inputs: what counts, with which weight, and what does not."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import deepfm_tf
+from tests import reference
+from tests.catalogue import MODELS, build
+
+SCHEMA = deepfm_tf.Schema(
+    (
+        deepfm_tf.CategoricalField("a", missing="nothing", vocabulary_size=3),
+        deepfm_tf.NumericField("x", missing="nothing"),
+        deepfm_tf.NumericField("z"),
+        deepfm_tf.MultiValuedField(
+            "t",
+            weight_separator=":",
+            pooling="mean",
+            max_length=3,
+            vocabulary_size=4,
+        ),
+        deepfm_tf.MultiValuedField(
+            "u", max_length=2, share_with="t", vocabulary_size=4
+        ),
+    ),
+    label="y",
+)
+# The rows of the shared table: a 0-2, t and u 3-6, x 7, z 8 (9 if missing).
+NOTHING = {
+    "ids": [[-1, -1, -1, -1, -1, -1]],
+    "weights": [[1.0, 1.0, 1.0]],
+    "values": [[np.nan, 2.0]],
+}
+
+
+def packed(**changes):
+    arrays = {**NOTHING, **changes}
+    return {
+        name: np.array(array, "int32" if name == "ids" else "float32")
+        for name, array in arrays.items()
+    }
+
+
+def linear_model():
+    """Logistic regression whose first-order weight of row i is i / 10."""
+    model = deepfm_tf.LogisticRegression(SCHEMA)
+    first_order = np.arange(10, dtype="float32")[:, np.newaxis] / 10
+    model.linear_term.first_order.embeddings.assign(first_order)
+    return model
+
+
+def logit_of(model, inputs):
+    probability = float(np.squeeze(model(inputs)["probability"]))
+    return np.log(probability / (1 - probability))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 0.8 * 2.0),
+        ({"values": [[np.nan, np.nan]]}, 0.9),
+        ({"values": [[np.inf, -np.inf]]}, 0.9),
+        ({"values": [[-3.0, 2.0]]}, -3.0 * 0.7 + 1.6),
+        ({"values": [[0.0, 0.0]]}, 0.0),
+        ({"ids": [[2, -1, -1, -1, -1, -1]]}, 0.2 + 1.6),
+        # A mean of one, of two, and of two with weights.
+        ({"ids": [[-1, 3, -1, -1, -1, -1]]}, 0.6 + 1.6),
+        ({"ids": [[-1, 3, 0, -1, -1, -1]]}, (0.6 + 0.3) / 2 + 1.6),
+        (
+            {
+                "ids": [[-1, 3, 0, -1, -1, -1]],
+                "weights": [[0.5, 2.0, 9.0]],
+            },
+            (0.5 * 0.6 + 2.0 * 0.3) / 2.5 + 1.6,
+        ),
+        # The weights of one field are not those of another, nor of padding.
+        (
+            {
+                "ids": [[1, -1, 3, -1, 3, 1]],
+                "weights": [[np.nan, 4.0, np.inf]],
+            },
+            0.1 + 0.6 + (0.6 + 0.4) + 1.6,
+        ),
+        # Weights that sum to zero leave no mean to take.
+        (
+            {
+                "ids": [[-1, 3, 0, -1, -1, -1]],
+                "weights": [[1.0, -1.0, 1.0]],
+            },
+            1.6,
+        ),
+    ],
+)
+def test_logits_are_those_worked_out_by_hand(changes, expected):
+    logit = logit_of(linear_model(), packed(**changes))
+
+    # The logit of a float32 probability near 0.9 has four good digits.
+    assert logit == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_contributes_nothing_has_no_gradient(name):
+    keras.utils.set_random_seed(0)
+    model = build(name, SCHEMA)
+    with tf.GradientTape() as tape:
+        probability = model(packed())["probability"]
+    tables = [
+        weight for weight in model.weights if weight.path.endswith("embeddings")
+    ]
+
+    gradients = tape.gradient(probability, [t.value for t in tables])
+
+    for gradient in gradients:
+        dense = tf.convert_to_tensor(gradient).numpy()
+        # Row 8, of z, is the only feature there is.
+        np.testing.assert_array_equal(np.delete(dense, 8, axis=0), 0)
+
+
+def test_fields_that_share_a_vocabulary_read_the_same_rows():
+    model = linear_model()
+
+    of_t = logit_of(model, packed(ids=[[-1, 2, -1, -1, -1, -1]]))
+    of_u = logit_of(model, packed(ids=[[-1, -1, -1, -1, 2, -1]]))
+
+    assert of_t == of_u
+    assert model.count_params() == 3 + 4 + 1 + 2 + 1
+
+
+def test_gradients_match_central_differences():
+    keras.utils.set_random_seed(3)
+    model = build("DeepFM", SCHEMA, activation="tanh", hidden_units=(3,))
+    inputs = packed(
+        ids=[[1, 3, 0, -1, 3, 1], [-1, 2, -1, -1, -1, -1]],
+        weights=[[0.5, 2.0, 1.0], [1.0, 1.0, 1.0]],
+        values=[[0.5, -1.0], [np.nan, np.nan]],
+    )
+    upstream = np.array([[1.0], [-2.0]], "float32")
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(inputs)["probability"] * upstream)
+    variables = [weight.value for weight in model.trainable_weights]
+
+    gradients = tape.gradient(loss, variables)
+
+    for weight, gradient in zip(model.weights, gradients, strict=True):
+        before = weight.numpy()
+
+        def loss_at(array, weight=weight):
+            weight.assign(array)
+            return np.sum(model(inputs)["probability"] * upstream)
+
+        expected = reference.central_difference(loss_at, before, 1e-2)
+        weight.assign(before)
+        # Float32 rounding over the step is 1e-5, the truncation 1e-4.
+        np.testing.assert_allclose(
+            tf.convert_to_tensor(gradient), expected, atol=5e-4
+        )
+
+
+def test_only_needed_inputs_exist():
+    numeric = deepfm_tf.Schema((deepfm_tf.NumericField("x"),), "y")
+    categorical = deepfm_tf.Schema(
+        (deepfm_tf.CategoricalField("a", vocabulary_size=3),), "y"
+    )
+
+    inputs = [deepfm_tf.FM(s).input for s in (numeric, categorical, SCHEMA)]
+
+    assert [sorted(entry) for entry in inputs] == [
+        ["values"],
+        ["ids"],
+        ["ids", "values", "weights"],
+    ]
+    assert inputs[2]["ids"].dtype == "int32"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_probability_is_float32_under_mixed_precision(name):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = build(name, SCHEMA)
+        probability = model(packed())["probability"]
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+    assert probability.dtype == "float32"
+    assert all(weight.dtype == "float32" for weight in model.weights)
+
+
+def test_a_frozen_model_stays_frozen_in_its_config():
+    model = deepfm_tf.FM(SCHEMA, embedding_dim=3, name="mine")
+    model.trainable = False
+
+    clone = deepfm_tf.FM.from_config(model.get_config())
+
+    assert (clone.name, clone.trainable) == ("mine", False)
+    assert clone.schema == SCHEMA
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_unfitted_schema_is_refused(name):
+    schema = deepfm_tf.Schema((deepfm_tf.CategoricalField("site"),), "y")
+
+    with pytest.raises(ValueError, match="'site' has no `vocabulary_size` yet"):
+        build(name, schema)
