@@ -1,0 +1,1 @@
+"""One worker per implementation, each started as a process of its own."""

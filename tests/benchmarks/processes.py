@@ -1,0 +1,163 @@
+"""The driver's side of the protocol: processes that run one at a time."""
+
+import dataclasses
+import json
+import os
+import select
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.environments import python_of
+from tests.benchmarks.machine import ROOT
+
+
+@dataclasses.dataclass(frozen=True)
+class Implementation:
+    """How one contender is started.
+
+    Args:
+        module: of `tests.benchmarks.peers`.
+        environment: of `ENVIRONMENTS`; None is the one this runs in.
+        policy: Keras's dtype policy.
+    """
+
+    module: str
+    environment: str | None = None
+    policy: str = "float32"
+
+
+IMPLEMENTATIONS = {
+    "ours": Implementation("ours"),
+    "ours_bfloat16": Implementation("ours", policy="mixed_bfloat16"),
+    "dense_only": Implementation("dense_only"),
+    "plain_keras": Implementation("plain_keras"),
+    "plain_keras_bfloat16": Implementation(
+        "plain_keras", policy="mixed_bfloat16"
+    ),
+    "keras_rs": Implementation("keras_rs", "keras-rs"),
+    "deepctr": Implementation("deepctr", "deepctr"),
+    "torch_sparse": Implementation("torch_sparse", "torch"),
+    "deepctr_torch": Implementation("deepctr_torch", "torch"),
+    "fuxictr": Implementation("fuxictr", "torch"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One implementation at one size; the settings a worker is given."""
+
+    implementation: str
+    vocabulary: int
+    hidden_units: tuple[int, ...] = (400, 400, 400)
+    optimizer: str = "lazy_adam"
+    embedding_dim: int = 10
+    batch_size: int = 4096
+    num_batches: int = 32
+    learning_rate: float = 0.001
+    warm_up: float = 4.0
+
+    @property
+    def label(self) -> str:
+        units = "-".join(map(str, self.hidden_units))
+        return f"{self.implementation} V={self.vocabulary:.0e} {units}"
+
+    @property
+    def expected_gib(self) -> float:
+        """About what it needs: the table, its slots, a dense gradient."""
+        row_bytes = 4 * (self.embedding_dim + 1)
+        return 1.0 + 6 * row_bytes * self.vocabulary / 2**30
+
+
+class WorkerFailed(Exception):
+    """A worker ended, or did not answer in time."""
+
+
+class Worker:
+    """A process that trains when told to, and is frozen otherwise.
+
+    Args:
+        case: what to build.
+        directory: of environments; what the process prints goes to `logs`
+            in it.
+
+    Raises:
+        WorkerFailed: its environment cannot be made.
+    """
+
+    def __init__(self, case: Case, directory: Path) -> None:
+        implementation = IMPLEMENTATIONS[case.implementation]
+        try:
+            python = python_of(implementation.environment, directory)
+        except RuntimeError as error:
+            raise WorkerFailed(str(error)) from error
+        logs = directory / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        self._log = logs / f"{case.label.replace(' ', '_')}.txt"
+        module = f"tests.benchmarks.peers.{implementation.module}"
+        environ = os.environ | {
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+            "CUDA_VISIBLE_DEVICES": "-1",
+        }
+        answers, end = os.pipe()
+        self._answers = os.fdopen(answers, encoding="utf-8")
+        with open(self._log, "w", encoding="utf-8") as log:
+            self._process = subprocess.Popen(
+                [python, "-m", module, str(end)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=(end,),
+                cwd=ROOT,
+                env=environ,
+                text=True,
+            )
+        os.close(end)
+        settings = dataclasses.asdict(case)
+        self._tell(settings | {"policy": implementation.policy})
+
+    def wait_until_ready(self, timeout: float = 900) -> dict[str, Any]:
+        """What was built, once it is warm; the worker is frozen then."""
+        facts = self._hear(timeout)
+        self._signal(signal.SIGSTOP)
+        return facts
+
+    def run(self, seconds: float, timeout: float = 600) -> dict[str, Any]:
+        """Let it train for some seconds, and freeze it again."""
+        self._signal(signal.SIGCONT)
+        self._tell({"seconds": seconds})
+        answer = self._hear(timeout)
+        self._signal(signal.SIGSTOP)
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+        self._answers.close()
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        try:
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            # Its end is seen when an answer is waited for.
+            pass
+
+    def _hear(self, timeout: float) -> dict[str, Any]:
+        ready, _, _ = select.select([self._answers], [], [], timeout)
+        line = self._answers.readline() if ready else ""
+        if line:
+            return json.loads(line)
+        if ready:
+            ending = f"it ended with status {self._process.wait()}"
+        else:
+            ending = f"it did not answer within {timeout:.0f} s"
+        self.close()
+        last = self._log.read_text(errors="replace").strip().splitlines()[-3:]
+        raise WorkerFailed(f"{ending}: {' / '.join(last)[-600:]}")
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(number)
