@@ -60,14 +60,16 @@ class Case:
 
     @property
     def label(self) -> str:
+        """Implementation, vocabulary and pyramid in a few words."""
         units = "-".join(map(str, self.hidden_units))
         return f"{self.implementation} V={self.vocabulary:.0e} {units}"
 
     @property
     def expected_gib(self) -> float:
-        """About what it needs: the table, its slots, a dense gradient."""
+        """About what it needs at most, while it is built or in a step."""
+        copies = 5 if self.implementation.startswith("ours") else 6
         row_bytes = 4 * (self.embedding_dim + 1)
-        return 1.0 + 6 * row_bytes * self.vocabulary / 2**30
+        return 1.0 + copies * row_bytes * self.vocabulary / 2**30
 
 
 class WorkerFailed(Exception):
