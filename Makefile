@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint bench clean
 
 help:
 	@echo "make demo    train LR, FM and DeepFM on made-up clicks, export, serve"
 	@echo "make test    lint and the whole test suite"
 	@echo "make lint    lint and types only"
+	@echo "make bench   ten minutes of benchmarks, see tests/benchmarks"
 	@echo "make clean   remove .venv and everything the recipes wrote"
 	@echo
 	@echo "Then, on your own data: $(BIN)/python -m pipelines.tabular --help"
@@ -22,6 +23,10 @@ lint: .venv/installed-test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy deepfm_tf pipelines
+
+# Installs the peers first, once: some minutes and 5 GB, all under runs/.
+bench: .venv/installed
+	@$(BIN)/python -m tests.benchmarks
 
 clean:
 	rm -rf .venv runs build dist *.egg-info .pytest_cache .ruff_cache \
