@@ -51,7 +51,7 @@ def main() -> None:
         for measurement in group:
             record = measurement.record(group)
             emit({"benchmark": "vocabulary"} | record, options.output)
-            if "eps" in record and (number == 0 or measurement != group[0]):
+            if "eps" in record and (number == 0 or measurement is not group[0]):
                 points = rates.setdefault(record["implementation"], [])
                 points.append((record["vocabulary"], record["eps"]))
     if options.plot is not None:

@@ -23,6 +23,8 @@ class Measurement:
         facts: of the worker; empty if it never was ready.
         rounds: training examples per second (eps) of each round, from the
             median step.
+        other_cores: in each round, how many cores were busy with something
+            else: what is not near 0 spoils the round.
         losses: mean loss of the warm-up, and of each round.
         peak_kib: the largest resident set of the process so far.
         failure: why it stopped; "" if it did not.
@@ -31,6 +33,7 @@ class Measurement:
     case: Case
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
     rounds: list[float] = dataclasses.field(default_factory=list)
+    other_cores: list[float] = dataclasses.field(default_factory=list)
     losses: list[float] = dataclasses.field(default_factory=list)
     peak_kib: int = 0
     failure: str = ""
@@ -51,6 +54,7 @@ class Measurement:
             record |= {
                 "eps": round(statistics.median(self.rounds)),
                 "rounds": [round(eps) for eps in self.rounds],
+                "other_cores": [round(c, 2) for c in self.other_cores],
                 "loss": [round(self.losses[0], 4), round(self.losses[-1], 4)],
                 "peak_gb": round(self.peak_kib * 1024 / 1e9, 2),
                 "times": {
@@ -157,6 +161,7 @@ def _run_round(
         return False
     step = statistics.median(answer["seconds"])
     measurement.rounds.append(measurement.case.batch_size / step)
+    measurement.other_cores.append(answer["other_cores"])
     measurement.losses.append(answer["loss"])
     measurement.peak_kib = answer["peak_kib"]
     return True

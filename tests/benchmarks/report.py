@@ -151,8 +151,8 @@ def report(lines: Sequence[Line]) -> str:
     parts += ["", "## Training", ""]
     parts += [
         "| implementation | V | pyramid | examples/s | ours / it | peak GB "
-        "| loss | differs |",
-        "|---|---|---|---|---|---|---|---|",
+        "| loss | other cores busy | differs |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     latest = {
         (line["benchmark"], line["label"]): line
@@ -182,18 +182,19 @@ def _training_row(line: Line) -> str:
     units = "-".join(map(str, line["hidden_units"]))
     head = f"| {line['implementation']} | {line['vocabulary']:.0e} | {units} "
     if "eps" not in line:
-        return f"{head}| failed | | | | {line['failure']} |"
+        return f"{head}| failed | | | | | {line['failure']} |"
     ours = label("ours", line["vocabulary"], units)
     ratio = line["times"].get(ours)
     multiple = f"{1 / ratio:.2f}" if ratio else ""
     loss = " → ".join(f"{value:.3f}" for value in line["loss"])
+    others = max(line["other_cores"])
     note = line["differs"]
     if "failure" in line:
         note += f"; failed after {len(line['rounds'])} rounds: "
         note += line["failure"]
     return (
         f"{head}| {line['eps']:,} | {multiple} | {line['peak_gb']} "
-        f"| {loss} | {note} |"
+        f"| {loss} | {others} | {note} |"
     )
 
 
