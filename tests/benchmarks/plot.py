@@ -46,12 +46,14 @@ def draw(rates: dict[str, list[tuple[int, float]]], path: str) -> None:
         axes.plot(sizes, speeds, color=color, marker=marker, linewidth=2)
         axes.annotate(
             label,
-            (sizes[0], speeds[0]),
-            xytext=(0, 8),
+            (sizes[-1], speeds[-1]),
+            xytext=(8, 0),
             textcoords="offset points",
+            verticalalignment="center",
             color=color,
         )
     axes.set_xscale("log")
+    axes.minorticks_off()
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_xlabel("values in the vocabulary")
