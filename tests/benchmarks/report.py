@@ -38,7 +38,7 @@ class Target:
         sign = "≤" if self.at_most else "≥"
         values = [v for v in map(self.find, lines) if v is not None]
         if not values:
-            return f"| {self.text} | {sign} {self.bound} | not measured | |"
+            return f"| {self.text} | {sign} {self.bound} | none, see below | |"
         value = values[-1]
         met = value <= self.bound if self.at_most else value >= self.bound
         verdict = "yes" if met else "no"
