@@ -64,7 +64,7 @@ class Measurement:
                 },
             }
         if self.failure:
-            record["failure"] = self.failure
+            record["failure"] = " ".join(self.failure.split())
         return record
 
 
