@@ -66,7 +66,11 @@ def expected_probability(name, model, packed):
     """The papers' sums over features and pairs, one by one."""
     schema = model.schema
     weights = {w.path.split("/", 1)[-1]: np.array(w) for w in model.weights}
-    first = next(v for k, v in weights.items() if "first_order" in k)[:, 0]
+    if name == "LogisticRegression":
+        first = next(v for k, v in weights.items() if "first_order" in k)[:, 0]
+    else:  # the last column of the shared table
+        joint = np.array(model.shared_embedding.embeddings)
+        first, table = joint[:, -1], joint[:, :-1]
     bias = float(
         np.squeeze(
             next(
@@ -80,7 +84,6 @@ def expected_probability(name, model, packed):
     for fields in expected_slots(schema, packed):
         logit = bias + sum(first[i] * w for f in fields for i, w in f)
         if name != "LogisticRegression":
-            table = np.array(model.shared_embedding.embeddings)
             vectors = np.array(
                 [
                     sum((table[i] * w for i, w in f), np.zeros(table.shape[1]))

@@ -1,7 +1,12 @@
 """The products of all field pairs, pooled into one vector."""
 
+import functools
+
 import keras
+import tensorflow as tf
 from keras import ops
+
+from deepfm_tf.kernels import compiled
 
 
 @keras.saving.register_keras_serializable("deepfm_tf")
@@ -50,9 +55,9 @@ class BiInteraction(keras.layers.Layer):
     def build(self, embeddings_shape):
         _check_embeddings_shape(embeddings_shape)
 
-    def call(self, embeddings):
+    def call(self, embeddings, training=None):
         # (batch, embedding_dim)
-        products = _sum_pair_products(embeddings, self.compute_dtype)
+        products = _sum_pair_products(embeddings, self.compute_dtype, training)
         return ops.cast(products, self.compute_dtype)
 
     def compute_output_shape(self, embeddings_shape):
@@ -71,14 +76,39 @@ def _check_embeddings_shape(shape):
         )
 
 
-def _sum_pair_products(embeddings, compute_dtype):
+def _sum_pair_products(embeddings, compute_dtype, training):
     """Sums `v_i * v_j` over all pairs of fields, in float32 or wider."""
     # The two terms nearly cancel: half precision would leave only their error.
     dtype = keras.backend.result_type(compute_dtype, "float32")
     # (batch, num_fields, embedding_dim)
     embeddings = ops.cast(embeddings, dtype)
-    # (batch, embedding_dim); fields are summed, never flattened, before the
-    # square: it must not multiply component k by another component.
+    # (batch, embedding_dim)
+    return (_fused_products if training else _products)(embeddings)
+
+
+def _products(embeddings):
+    # Fields are summed, never flattened, before the square: it must not
+    # multiply component k by another component.
     square_of_sum = ops.square(ops.sum(embeddings, axis=1))
     sum_of_squares = ops.sum(ops.square(embeddings), axis=1)
     return ops.multiply(0.5, ops.subtract(square_of_sum, sum_of_squares))
+
+
+def _products_gradient(embeddings, upstream):
+    # d f_k / d v_ik = sum_j v_jk - v_ik
+    sums = ops.sum(embeddings, axis=1, keepdims=True)
+    return ops.multiply(
+        ops.expand_dims(upstream, 1), ops.subtract(sums, embeddings)
+    )
+
+
+_compiled_products = compiled(_products)
+_compiled_gradient = compiled(_products_gradient)
+
+
+@tf.custom_gradient
+def _fused_products(embeddings):
+    """`_products` in one pass, and one pass back instead of autodiff's six."""
+    return _compiled_products(embeddings), functools.partial(
+        _compiled_gradient, embeddings
+    )

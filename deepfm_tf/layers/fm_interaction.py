@@ -57,9 +57,9 @@ class FMInteraction(keras.layers.Layer):
     def build(self, embeddings_shape):
         _check_embeddings_shape(embeddings_shape)
 
-    def call(self, embeddings):
+    def call(self, embeddings, training=None):
         # (batch, embedding_dim)
-        products = _sum_pair_products(embeddings, self.compute_dtype)
+        products = _sum_pair_products(embeddings, self.compute_dtype, training)
         # (batch, 1)
         logits = ops.sum(products, axis=1, keepdims=True)
         return ops.cast(logits, self.compute_dtype)

@@ -95,24 +95,27 @@ class LinearTerm(keras.layers.Layer):
         self.weights_regularizer = self.first_order.embeddings_regularizer
         self.use_bias = use_bias
 
-    def build(self, ids_shape, weights_shape=None):
-        self.first_order.build(ids_shape, weights_shape)
+    def build(self, ids_shape=None, weights_shape=None, values_shape=None):
+        self.first_order.build(ids_shape, weights_shape, values_shape)
+        self.first_order.embeddings.first_order_columns = 1
         if self.use_bias:
             self.bias = self.add_weight(
                 name="bias", shape=(), initializer="zeros", autocast=False
             )
 
-    def call(self, ids, weights=None):
+    def call(self, ids=None, weights=None, values=None, training=None):
         # (batch, num_fields, 1)
-        first_order = self.first_order(ids, weights)
+        first_order = self.first_order(ids, weights, values, training=training)
         # (batch, 1)
         logits = ops.sum(first_order, axis=1)
         if self.use_bias:
             logits = ops.add(logits, self.bias)
         return ops.cast(logits, self.compute_dtype)
 
-    def compute_output_shape(self, ids_shape, weights_shape=None):
-        return (ids_shape[0], 1)
+    def compute_output_shape(
+        self, ids_shape=None, weights_shape=None, values_shape=None
+    ):
+        return ((ids_shape or values_shape)[0], 1)
 
     def get_config(self):
         return super().get_config() | {

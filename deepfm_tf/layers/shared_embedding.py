@@ -9,6 +9,9 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from deepfm_tf.kernels import compiled, local_value, row_dtype
+from deepfm_tf.layers.slot_pooling import SlotPooling
+
 
 @keras.saving.register_keras_serializable("deepfm_tf")
 class SharedEmbedding(keras.layers.Layer):
@@ -16,36 +19,51 @@ class SharedEmbedding(keras.layers.Layer):
 
     The embedding that the FM part and the deep part of DeepFM have in common:
     one variable holds the rows of every field, block after block, and one
-    gather reads it. The gradient of the table is a `tf.IndexedSlices`.
+    gather reads it. The gradient of the table is a `tf.IndexedSlices` that
+    names only rows with a feature in the batch.
 
     Field i yields `e_i = sum_s x_s v_s` over its slots s, where `v_s` is the
     row of the slot's id and `x_s` its weight (1 where no weights are given). A
     slot is one column of `ids`; a multi-valued field has several. A negative
     id marks a missing or padding slot: its vector and its gradient are zero.
 
+    The last fields are numeric if `values` are given, one column each. Such a
+    field yields `x v`, where `v` is the first row of its block; a value that
+    is not finite is missing and yields the second row, or, in a block of one
+    row, nothing.
+
     Args:
         vocabulary_sizes: Sequence of ints. Rows of each block of the table,
             the out-of-vocabulary row included.
         embedding_dim: int. Length k of the latent vectors.
         slots_per_field: Sequence of ints, one per field. How many consecutive
-            columns of `ids` belong to each field. Defaults to `None`: one each.
+            columns of `ids` belong to each field; 1 for a numeric one, which
+            has none. Defaults to `None`: one each.
         field_tables: Sequence of ints, one per field. The block each field
             reads, shared or not. Defaults to `None`: field i reads block i.
-        embeddings_initializer: Initializer of the table. Defaults to
+        embeddings_initializer: Initializer of the latent vectors. Defaults to
             `"glorot_uniform"`, the book's Xavier initialisation.
         embeddings_regularizer: Regularizer of the whole table, which every step
             then reads and writes in full. Defaults to `None`.
+        first_order: bool. Whether each row ends in one more column, zero at
+            first: the first-order weight `w` of FM. One read then serves both
+            orders. Defaults to `False`.
 
     Call arguments:
         ids: Integer tensor. Ids within each field, from 0 (out of vocabulary)
             to the block's size less one; a larger one reads the next block.
-        weights: Float tensor, the x of the equation. Defaults to `None`.
+        weights: Float tensor, the x of the slots. Defaults to `None`.
+        values: Float tensor, the x of the numeric fields. Defaults to `None`.
+        training: bool. Whether XLA compiles the step after the gather. The
+            result is the same.
 
     Input shape:
-        `ids` and `weights`: `(batch, num_slots)`.
+        `ids` and `weights`: `(batch, num_slots)`, numeric fields left out.
+        `values`: `(batch, num_values)`.
 
     Output shape:
-        `(batch, num_fields, embedding_dim)`.
+        `(batch, num_fields, embedding_dim)`; with `first_order`, a tuple of it
+        and `sum_i w_i x_i`, `(batch, 1)`.
 
     Raises:
         ValueError: If a size, slot count or block index is out of range, or if
@@ -72,6 +90,7 @@ class SharedEmbedding(keras.layers.Layer):
         field_tables: Sequence[int] | None = None,
         embeddings_initializer: Any = "glorot_uniform",
         embeddings_regularizer: Any = None,
+        first_order: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -87,6 +106,7 @@ class SharedEmbedding(keras.layers.Layer):
                 "`embedding_dim` must be a positive integer. "
                 f"Received: embedding_dim={embedding_dim}."
             )
+        self.first_order = first_order
         self.vocabulary_sizes = tuple(map(int, vocabulary_sizes))
         self.embedding_dim = int(embedding_dim)
         last = len(vocabulary_sizes) - 1
@@ -125,65 +145,77 @@ class SharedEmbedding(keras.layers.Layer):
     def num_slots(self) -> int:
         return sum(self.slots_per_field or [1] * self.num_fields)
 
-    def build(self, ids_shape, weights_shape=None):
+    @property
+    def num_columns(self) -> int:
+        """Columns of the table."""
+        return self.embedding_dim + self.first_order
+
+    def build(self, ids_shape=None, weights_shape=None, values_shape=None):
+        num_values = 0 if values_shape is None else values_shape[1]
+        num_pooled = self.num_fields - num_values
+        if num_pooled < 0 or (ids_shape is None) != (num_pooled == 0):
+            raise ValueError(
+                "`ids` must hold the fields that are not in `values`, of "
+                f"{self.num_fields} in all. Received: ids of shape "
+                f"{ids_shape}, values of shape {values_shape}."
+            )
+        slots = (self.slots_per_field or [1] * self.num_fields)[:num_pooled]
         for name, shape in (("ids", ids_shape), ("weights", weights_shape)):
-            if shape is not None and tuple(shape[1:]) != (self.num_slots,):
+            if shape is not None and tuple(shape[1:]) != (sum(slots),):
                 raise ValueError(
-                    f"`{name}` must have shape (batch, {self.num_slots}), one "
+                    f"`{name}` must have shape (batch, {sum(slots)}), one "
                     f"column per slot. Received: shape={tuple(shape)}."
                 )
-        initializer = self.embeddings_initializer
-        if isinstance(initializer, keras.Initializer):
-            # Called twice, an unseeded instance draws the same values twice.
-            initializer = initializer.clone()
         self.embeddings = self.add_weight(
             name="embeddings",
-            shape=(sum(self.vocabulary_sizes), self.embedding_dim),
-            initializer=initializer,
+            shape=(sum(self.vocabulary_sizes), self.num_columns),
+            initializer=self._initialize,
             regularizer=self.embeddings_regularizer,
             autocast=False,
         )
-        slots = self.slots_per_field or [1] * self.num_fields
+        # For optimizers that have a rule of its own for first-order weights.
+        self.embeddings.first_order_columns = int(self.first_order)
         tables = self.field_tables or range(self.num_fields)
-        rows = [0, *accumulate(self.vocabulary_sizes)]
+        first_rows = [0, *accumulate(self.vocabulary_sizes)]
         # (num_slots,)
-        self._fields = tuple(i for i, n in enumerate(slots) for _ in range(n))
-        self._first_rows = tuple(rows[tables[field]] for field in self._fields)
+        fields = [field for field, n in enumerate(slots) for _ in range(n)]
+        self._slot_rows = [first_rows[tables[field]] for field in fields]
+        # Of the numeric fields: the rows of their values, then of "missing".
+        tables = tables[num_pooled:]
+        has_missing = [self.vocabulary_sizes[table] > 1 for table in tables]
+        self._numeric_rows = [first_rows[table] for table in tables]
+        self._missing = [i for i, has in enumerate(has_missing) if has]
+        self._numeric_rows += [self._numeric_rows[i] + 1 for i in self._missing]
+        self._pooling = SlotPooling(fields, has_missing, self.embedding_dim)
+        self._compiled_rows = compiled(self._touched_rows)
 
-    def call(self, ids, weights=None):
-        if not keras.backend.is_int_dtype(ids.dtype):
+    def call(self, ids=None, weights=None, values=None, training=None):
+        if ids is not None and not keras.backend.is_int_dtype(ids.dtype):
             raise TypeError(f"`ids` must be integers. Received: {ids.dtype!r}.")
-        # int64 and `+`: TensorFlow's int32 arithmetic and the `BiasAdd` that
-        # `ops.add` makes of this have no GPU kernel and would run on the host.
-        # (batch, num_slots)
-        ids = ops.cast(ids, "int64")
-        present = ops.greater_equal(ids, 0)
-        rows = ops.maximum(ids, 0) + self._first_rows
-        # A selection, not a product: the weight of a masked slot may be NaN.
-        factors = ops.where(present, 1.0 if weights is None else weights, 0.0)
-        factors = ops.cast(factors, self.variable_dtype)
-        pooled = self.num_slots > self.num_fields
-        if pooled:
-            # (num_slots, batch): pooling wants its axis first
-            rows, factors = ops.transpose(rows), ops.transpose(factors)
-        table = self.embeddings.value
-        if isinstance(table, tf.distribute.DistributedValues):
-            table = table._get()  # this replica's copy
-        # Neither `ops.take` nor a gather off the distributed variable: they
-        # read, and after a sparse update copy, the whole table at each step.
-        # (batch, num_slots, embedding_dim), or slots first
-        vectors = tf.gather(table, rows)
-        vectors = ops.multiply(vectors, ops.expand_dims(factors, -1))
-        if pooled:
-            # A 0/1 matrix product costs the same, but rounds to TF32 on a GPU.
-            fields = ops.convert_to_tensor(self._fields, "int64")
-            vectors = ops.segment_sum(vectors, fields, self.num_fields)
-            vectors = ops.transpose(vectors, (1, 0, 2))
-        # (batch, num_fields, embedding_dim)
-        return ops.cast(vectors, self.compute_dtype)
+        table = local_value(self.embeddings)
+        if training:
+            vectors = tf.gather(table, self._compiled_rows(ids, values))
+            outputs = self._pooling.fused_pool(vectors, ids, weights, values)
+        else:
+            outputs = self._pooling.pool(
+                None if ids is None else tf.gather(table, self._rows(ids)),
+                None
+                if values is None
+                else tf.gather(table, self._numeric_rows),
+                ids,
+                weights,
+                values,
+            )
+        # (batch, num_fields, embedding_dim) and, if asked for, (batch, 1)
+        outputs = tuple(ops.cast(x, self.compute_dtype) for x in outputs)
+        return outputs if self.first_order else outputs[0]
 
-    def compute_output_shape(self, ids_shape, weights_shape=None):
-        return (ids_shape[0], self.num_fields, self.embedding_dim)
+    def compute_output_shape(
+        self, ids_shape=None, weights_shape=None, values_shape=None
+    ):
+        batch = (ids_shape or values_shape)[0]
+        shape = (batch, self.num_fields, self.embedding_dim)
+        return (shape, (batch, 1)) if self.first_order else shape
 
     def get_config(self):
         return super().get_config() | {
@@ -197,7 +229,47 @@ class SharedEmbedding(keras.layers.Layer):
             "embeddings_regularizer": keras.regularizers.serialize(
                 self.embeddings_regularizer
             ),
+            "first_order": self.first_order,
         }
+
+    def _initialize(self, shape, dtype):
+        """Latent vectors as the initializer draws them, then zeros."""
+        initializer = self.embeddings_initializer
+        if isinstance(initializer, keras.Initializer):
+            # Called twice, an unseeded instance draws the same values twice.
+            initializer = initializer.clone()
+        vectors = initializer((shape[0], self.embedding_dim), dtype=dtype)
+        return ops.pad(vectors, ((0, 0), (0, int(self.first_order))))
+
+    def _rows(self, ids):
+        """Rows of the table, (batch, num_slots); the first for masked slots."""
+        # `+`: the `BiasAdd` that `ops.add` makes of this has no kernel for
+        # integers on a GPU and would run on the host.
+        dtype = row_dtype(self.embeddings.shape[0])
+        ids = ops.maximum(ops.cast(ids, dtype), 0)
+        return ids + ops.convert_to_tensor(self._slot_rows, dtype)
+
+    def _touched_rows(self, ids, values):
+        """The rows of all slots in turn, then those of the numeric fields.
+
+        What contributes nothing names a row that something else touches: an
+        optimizer that updates the rows of the gradient leaves all others.
+        """
+        rows, touched = [], []
+        if ids is not None:
+            rows.append(ops.reshape(self._rows(ids), (-1,)))
+            touched.append(ops.reshape(ops.greater_equal(ids, 0), (-1,)))
+        if values is not None:
+            dtype = row_dtype(self.embeddings.shape[0])
+            rows.append(ops.convert_to_tensor(self._numeric_rows, dtype))
+            present = ops.isfinite(values)
+            absent = ops.any(ops.logical_not(present), axis=0)
+            touched.append(ops.any(present, axis=0))
+            touched += [absent[i : i + 1] for i in self._missing]
+        rows = ops.concatenate(rows, axis=0)
+        touched = ops.concatenate(touched, axis=0)
+        any_row = ops.max(ops.where(touched, rows, 0))
+        return ops.where(touched, rows, any_row)
 
 
 def _are_integers(values: Any, minimum: int) -> bool:

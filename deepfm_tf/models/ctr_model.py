@@ -74,55 +74,47 @@ def table_arguments(schema: Schema) -> dict[str, Any]:
 
 
 def shared_embedding(schema: Schema, embedding_dim: int) -> SharedEmbedding:
-    """The one table that all parts of a model read."""
+    """The one table that all parts of a model read, first order included.
+
+    Its last column is the first-order weight: one read of a row costs less
+    than one of each of two tables (see tests/benchmarks/README.md).
+    """
     return SharedEmbedding(
         embedding_dim=embedding_dim,
+        first_order=True,
         dtype="float32",
         name="shared_embedding",
         **table_arguments(schema),
     )
 
 
-def packed_inputs(schema: Schema) -> tuple[dict[str, Any], Any, Any]:
-    """The model's inputs, and the ids and weights of all embedded fields.
-
-    A numeric field becomes a slot whose weight is its value (FM's `x_i`).
+def packed_inputs(schema: Schema) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The model's inputs, and what the embedding layers take of them.
 
     Returns:
-        The dict of Keras inputs; ids (batch, all slots) int32, -1 where
-        nothing is contributed; weights (batch, all slots) float32, or None
-        where all are 1.
+        The dict of Keras inputs; and the call arguments of `SharedEmbedding`
+        and `LinearTerm`: `ids` (batch, slots) int32, -1 where nothing is
+        contributed, `weights` (batch, slots) float32 unless all are 1, and
+        `values` (batch, numeric fields) float32, each where there are any.
     """
-    inputs, ids, weights = {}, [], []
+    inputs = {}
     num_slots = sum(getattr(f, "max_length", 1) for f in schema.id_fields)
     if num_slots:
         inputs["ids"] = keras.Input((num_slots,), dtype="int32", name="ids")
-        ids.append(inputs["ids"])
     num_weights = sum(f.max_length for f in schema.weighted_fields)
     if num_weights:
         inputs["weights"] = keras.Input(
             (num_weights,), dtype="float32", name="weights"
         )
     num_values = len(schema.numeric_fields)
-    if num_slots and (num_weights or num_values or _mean_slots(schema).any()):
-        weights.append(_slot_weights(schema, inputs))
     if num_values:
         inputs["values"] = keras.Input(
             (num_values,), dtype="float32", name="values"
         )
-        # Missing is id 1 with weight 1, or nothing; a value is id 0 with the
-        # value as weight. An infinity can only come in serving.
-        present = ops.isfinite(inputs["values"])
-        missing_ids = np.array(
-            [
-                1 if field.missing == "value" else -1
-                for field in schema.numeric_fields
-            ],
-            dtype=np.int32,
-        )
-        ids.append(ops.where(present, np.int32(0), missing_ids))
-        weights.append(ops.where(present, inputs["values"], np.float32(1)))
-    return inputs, _concatenate(ids), _concatenate(weights)
+    arguments = {k: v for k, v in inputs.items() if k != "weights"}
+    if num_slots and (num_weights or _mean_slots(schema).any()):
+        arguments["weights"] = _slot_weights(schema, inputs)
+    return inputs, arguments
 
 
 def _slot_weights(schema: Schema, inputs: dict[str, Any]) -> Any:
@@ -176,9 +168,3 @@ def _mean_slots(schema: Schema) -> np.ndarray:
         ]
         or [np.empty(0, dtype=bool)]
     )
-
-
-def _concatenate(tensors: list[Any]) -> Any:
-    if not tensors:
-        return None
-    return tensors[0] if len(tensors) == 1 else ops.concatenate(tensors, axis=1)

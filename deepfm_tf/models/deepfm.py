@@ -7,12 +7,15 @@ from typing import Any
 
 import keras
 
-from deepfm_tf.layers import DensePyramid, FMInteraction, LinearTerm
+from deepfm_tf.layers import (
+    DensePyramid,
+    FirstOrderTerm,
+    FMInteraction,
+)
 from deepfm_tf.models.ctr_model import (
     CTRModel,
     packed_inputs,
     shared_embedding,
-    table_arguments,
 )
 from deepfm_tf.schema import Schema
 
@@ -69,9 +72,7 @@ class DeepFM(CTRModel):
     ) -> None:
         # === Layers ===
         self.shared_embedding = shared_embedding(schema, embedding_dim)
-        self.linear_term = LinearTerm(
-            dtype="float32", name="linear_term", **table_arguments(schema)
-        )
+        self.linear_term = FirstOrderTerm(dtype="float32", name="linear_term")
         self.fm_interaction = FMInteraction(
             dtype="float32", name="fm_interaction"
         )
@@ -84,15 +85,15 @@ class DeepFM(CTRModel):
         )
 
         # === Functional model ===
-        inputs, ids, weights = packed_inputs(schema)
-        # (batch, num_fields, embedding_dim)
-        embeddings = self.shared_embedding(ids, weights)
+        inputs, features = packed_inputs(schema)
+        # (batch, num_fields, embedding_dim), (batch, 1)
+        embeddings, linear = self.shared_embedding(**features)
         # (batch, num_fields * embedding_dim)
         flat = keras.layers.Flatten(name="flatten")(embeddings)
         # (batch, 1) each
         logits = keras.layers.Add(dtype="float32", name="logits")(
             [
-                self.linear_term(ids, weights),
+                self.linear_term(linear),
                 self.fm_interaction(embeddings),
                 self.dense_pyramid(flat),
             ]

@@ -51,7 +51,7 @@ class LogisticRegression(CTRModel):
         )
 
         # === Functional model ===
-        inputs, ids, weights = packed_inputs(schema)
+        inputs, features = packed_inputs(schema)
         # (batch, 1)
-        logits = self.linear_term(ids, weights)
+        logits = self.linear_term(**features)
         super().__init__(schema, inputs, logits, **kwargs)

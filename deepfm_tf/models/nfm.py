@@ -7,12 +7,15 @@ from typing import Any
 
 import keras
 
-from deepfm_tf.layers import BiInteraction, DensePyramid, LinearTerm
+from deepfm_tf.layers import (
+    BiInteraction,
+    DensePyramid,
+    FirstOrderTerm,
+)
 from deepfm_tf.models.ctr_model import (
     CTRModel,
     packed_inputs,
     shared_embedding,
-    table_arguments,
 )
 from deepfm_tf.schema import Schema
 
@@ -69,9 +72,7 @@ class NFM(CTRModel):
     ) -> None:
         # === Layers ===
         self.shared_embedding = shared_embedding(schema, embedding_dim)
-        self.linear_term = LinearTerm(
-            dtype="float32", name="linear_term", **table_arguments(schema)
-        )
+        self.linear_term = FirstOrderTerm(dtype="float32", name="linear_term")
         self.bi_interaction = BiInteraction(
             dtype="float32", name="bi_interaction"
         )
@@ -87,14 +88,14 @@ class NFM(CTRModel):
         )
 
         # === Functional model ===
-        inputs, ids, weights = packed_inputs(schema)
-        # (batch, num_fields, embedding_dim)
-        embeddings = self.shared_embedding(ids, weights)
+        inputs, features = packed_inputs(schema)
+        # (batch, num_fields, embedding_dim), (batch, 1)
+        embeddings, linear = self.shared_embedding(**features)
         # (batch, embedding_dim)
         pooled = self.pooled_dropout(self.bi_interaction(embeddings))
         # (batch, 1) each
         logits = keras.layers.Add(dtype="float32", name="logits")(
-            [self.linear_term(ids, weights), self.dense_pyramid(pooled)]
+            [self.linear_term(linear), self.dense_pyramid(pooled)]
         )
         super().__init__(schema, inputs, logits, **kwargs)
 

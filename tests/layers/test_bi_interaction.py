@@ -46,7 +46,8 @@ def test_empty_batch_gives_empty_output():
     assert BiInteraction()(draw(0)).shape == (0, 3)
 
 
-def test_gradient_matches_central_difference():
+@pytest.mark.parametrize("training", [False, True])
+def test_gradient_matches_central_difference(training):
     embeddings = draw(3, dtype="float64")
     upstream = np.random.default_rng(8).normal(size=(3, 3))
     layer = BiInteraction(dtype="float64")
@@ -54,7 +55,7 @@ def test_gradient_matches_central_difference():
     inputs = tf.constant(embeddings)
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        loss = tf.reduce_sum(layer(inputs) * upstream)
+        loss = tf.reduce_sum(layer(inputs, training=training) * upstream)
     gradient = tape.gradient(loss, inputs)
 
     def loss_of(array):

@@ -51,7 +51,8 @@ def test_empty_batch_gives_empty_output():
     assert FMInteraction()(draw(0)).shape == (0, 1)
 
 
-def test_gradient_matches_central_difference():
+@pytest.mark.parametrize("training", [False, True])
+def test_gradient_matches_central_difference(training):
     embeddings = draw(3, dtype="float64")
     upstream = np.array([[0.5], [-2.0], [3.0]])
     layer = FMInteraction(dtype="float64")
@@ -59,7 +60,7 @@ def test_gradient_matches_central_difference():
     inputs = tf.constant(embeddings)
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        loss = tf.reduce_sum(layer(inputs) * upstream)
+        loss = tf.reduce_sum(layer(inputs, training=training) * upstream)
     gradient = tape.gradient(loss, inputs)
 
     def loss_of(array):

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from keras.src.testing import TestCase
 
+from deepfm_tf import kernels
 from deepfm_tf.layers import SharedEmbedding
 from tests import reference
 
@@ -49,11 +50,11 @@ def draw(fields, batch, dtype="float32"):
     return ids, generator.normal(size=shape).astype(dtype)
 
 
-def value_and_gradients(layer, ids, weights):
+def value_and_gradients(layer, ids, weights, training=False):
     weights = tf.convert_to_tensor(weights)
     with tf.GradientTape() as tape:
         tape.watch(weights)
-        outputs = layer(ids, weights)
+        outputs = layer(ids, weights, training=training)
         loss = tf.reduce_sum(tf.square(outputs))
     table_gradient, weights_gradient = tape.gradient(
         loss, [layer.embeddings, weights]
@@ -87,13 +88,14 @@ def test_output_matches_loop_over_slots(fields, batch, weighted):
 
 
 @LAYOUTS
-def test_gradients_match_central_difference(fields):
+@pytest.mark.parametrize("training", [False, True])
+def test_gradients_match_central_difference(fields, training):
     layer = build(fields, dtype="float64")
     ids, weights = draw(fields, 5, dtype="float64")
     table = layer.embeddings.numpy()
 
     _, table_gradient, weights_gradient = value_and_gradients(
-        layer, ids, weights
+        layer, ids, weights, training
     )
 
     def loss(table, weights):
@@ -114,15 +116,145 @@ def test_gradients_match_central_difference(fields):
 
 
 @LAYOUTS
-def test_gradient_of_table_is_sparse(fields):
+@pytest.mark.parametrize("training", [False, True])
+def test_gradient_of_table_is_sparse(fields, training):
     layer = build(fields)
     ids, _ = draw(fields, 5)
 
     with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(layer(ids))
+        loss = tf.reduce_sum(layer(ids, training=training))
     gradient = tape.gradient(loss, layer.trainable_variables[0])
 
     assert isinstance(gradient, tf.IndexedSlices)
+
+
+# Two fields by id, then three numeric ones; the middle one of these has no row
+# for missing values. Rows: 0-2, 3-4, 5-6, 7, 8-9.
+NUMERIC = {"vocabulary_sizes": (3, 2, 2, 1, 2)}
+NAN = np.nan
+MIXED_IDS = np.array([[1, -1], [2, 1], [1, -1]])
+MIXED_VALUES = np.array(
+    [[0.5, NAN, 2.0], [np.inf, 3.0, NAN], [-2.0, NAN, 0.25]]
+)
+
+
+def mixed_layer(dtype="float32"):
+    """Five fields, `DIM` columns and the first-order one."""
+    layer = SharedEmbedding(
+        embedding_dim=DIM, first_order=True, dtype=dtype, **NUMERIC
+    )
+    layer.build((None, 2), None, (None, 3))
+    layer.embeddings.assign(np.random.default_rng(3).normal(size=(10, DIM + 1)))
+    return layer
+
+
+def mixed_by_hand(table, ids=MIXED_IDS, values=MIXED_VALUES):
+    """Embeddings and first-order sums, one field of one example at a time."""
+    embeddings = np.zeros((len(ids), 5, DIM))
+    linear = np.zeros((len(ids), 1))
+    for example in range(len(ids)):
+        rows = [
+            (field, first + ids[example][field], 1.0)
+            for field, first in ((0, 0), (1, 3))
+            if ids[example][field] >= 0
+        ]
+        for number, (row, missing) in enumerate(((5, 6), (7, None), (8, 9))):
+            value = values[example][number]
+            if np.isfinite(value):
+                rows.append((2 + number, row, value))
+            elif missing:
+                rows.append((2 + number, missing, 1.0))
+        for field, row, x in rows:
+            embeddings[example, field] += x * table[row, :DIM]
+            linear[example, 0] += x * table[row, DIM]
+    return embeddings, linear
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_numeric_fields_and_first_order_match_a_loop(training):
+    layer = mixed_layer()
+
+    outputs = layer(MIXED_IDS, None, MIXED_VALUES, training=training)
+
+    expected = mixed_by_hand(layer.embeddings.numpy())
+    for actual, by_hand in zip(outputs, expected, strict=True):
+        np.testing.assert_allclose(actual, by_hand, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_gradients_of_numeric_fields_match_central_difference(training):
+    layer = mixed_layer("float64")
+    table = layer.embeddings.numpy()
+    values = tf.constant(MIXED_VALUES)
+
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        embeddings, linear = layer(MIXED_IDS, None, values, training=training)
+        loss = tf.reduce_sum(embeddings**2) + tf.reduce_sum(linear**3)
+    actual = tape.gradient(loss, [layer.embeddings.value, values])
+
+    def loss_of(table, values):
+        embeddings, linear = mixed_by_hand(table, values=values)
+        return np.sum(embeddings**2) + np.sum(linear**3)
+
+    present = np.isfinite(MIXED_VALUES)
+    by_table = reference.central_difference(
+        lambda array: loss_of(array, MIXED_VALUES), table, 1e-5
+    )
+    # Stepping away from NaN is no derivative; there the gradient is zero.
+    by_values = reference.central_difference(
+        lambda array: loss_of(table, np.where(present, array, MIXED_VALUES)),
+        np.where(present, MIXED_VALUES, 0.0),
+        1e-5,
+    )
+    np.testing.assert_allclose(
+        tf.convert_to_tensor(actual[0]), by_table, atol=1e-7
+    )
+    np.testing.assert_allclose(actual[1], by_values, atol=1e-7)
+
+
+def test_the_gradient_in_training_names_touched_rows_alone():
+    layer = mixed_layer()
+    values = MIXED_VALUES.copy()
+    values[:, 0] = [0.0, 1.0, 2.0]  # never missing: row 6 is not touched
+
+    with tf.GradientTape() as tape:
+        outputs = layer(MIXED_IDS, None, values, training=True)
+        loss = tf.reduce_sum(outputs[0]) + tf.reduce_sum(outputs[1])
+    gradient = tape.gradient(loss, layer.embeddings.value)
+
+    # By id 1, 2 and 3 + 1; by value 5, 7 and 8; 9 is missing once.
+    assert set(gradient.indices.numpy()) == {1, 2, 4, 5, 7, 8, 9}
+
+
+def test_numeric_fields_alone_need_no_ids():
+    layer = SharedEmbedding((2, 1), DIM)
+    values = np.array([[0.5, 2.0], [NAN, NAN]], "float32")
+
+    outputs = layer(values=values)
+
+    table = layer.embeddings.numpy()
+    np.testing.assert_allclose(
+        outputs,
+        [[0.5 * table[0], 2 * table[2]], [table[1], np.zeros(DIM)]],
+        rtol=1e-6,
+    )
+
+
+def test_first_order_weights_start_at_zero():
+    layer = SharedEmbedding((5, 7), DIM, first_order=True)
+    layer.build((None, 2))
+
+    table = layer.embeddings.numpy()
+
+    assert table.shape == (12, DIM + 1)
+    assert np.all(table[:, :DIM] != 0) and np.all(table[:, DIM] == 0)
+
+
+def test_fields_without_a_column_are_refused():
+    layer = SharedEmbedding((5, 7), DIM)
+    with pytest.raises(ValueError, match="of 2 in all.*values of shape"):
+        layer(np.zeros((2, 1), "int32"), None, np.zeros((2, 2), "float32"))
 
 
 @pytest.mark.parametrize("masked", [-1, -9])
@@ -197,7 +329,8 @@ def test_table_is_never_read_whole(distributed):
 
 
 @LAYOUTS
-def test_no_step_lacks_a_gpu_kernel(fields):
+def test_no_step_lacks_a_gpu_kernel(fields, monkeypatch):
+    monkeypatch.setattr(kernels, "_has_gpu", lambda: True)
     layer = build(fields)
 
     # TensorFlow computes with int32 on the host; its BiasAdd takes no int64.

@@ -27,9 +27,10 @@ def test_defaults_are_the_books():
 def test_one_table_feeds_both_parts():
     model = deepfm_tf.DeepFM(SCHEMA, embedding_dim=2, hidden_units=(4,))
 
-    tables = [w for w in model.weights if w.shape == (12, 2)]
+    tables = [w for w in model.weights if w.path.endswith("embeddings")]
 
-    assert len(tables) == 1
+    # The latent vectors and, as a last column, the first-order weights.
+    assert [tuple(table.shape) for table in tables] == [(12, 3)]
     # 12 rows of 2 + 1, the bias, 6 -> 4 -> 1.
     assert model.count_params() == 12 * 3 + 1 + (6 * 4 + 4) + (4 + 1)
 

@@ -16,8 +16,7 @@ def test_the_probability_is_that_worked_out_by_hand():
     model = deepfm_tf.FM(SCHEMA, embedding_dim=2)
     v = [[9, 9], [1.0, 2.0], [9, 9], [3.0, -1.0], [9, 9], [0.5, 4.0]]
     w = [[9], [0.5], [9], [-2.0], [9], [-6.0]]
-    model.shared_embedding.embeddings.assign(v)
-    model.linear_term.first_order.embeddings.assign(w)
+    model.shared_embedding.embeddings.assign(np.hstack([v, w]))
     model.linear_term.bias.assign(0.25)
 
     probability = model({"ids": np.array([[1, 1, 1]])})["probability"]

@@ -31,7 +31,7 @@ def test_without_hidden_layers_and_summed_up_it_is_fm():
 def test_the_pooled_interactions_are_dropped_too():
     deepfm_tf.set_seed(0)
     model = deepfm_tf.NFM(SCHEMA, hidden_units=(), dropout=0.9)
-    model.shared_embedding.embeddings.assign(np.ones((12, 10)))
+    model.shared_embedding.embeddings.assign(np.ones((12, 11)))
 
     whole = model(IDS, training=False)["probability"]
     dropped = model(IDS, training=True)["probability"]

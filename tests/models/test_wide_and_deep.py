@@ -17,15 +17,19 @@ def test_without_the_deep_output_it_is_logistic_regression():
     random = np.random.default_rng(0)
     model = deepfm_tf.WideAndDeep(SCHEMA)
     linear = deepfm_tf.LogisticRegression(SCHEMA)
-    weights = [random.normal(size=w.shape) for w in linear.get_weights()]
-    for each in (model, linear):
-        each.linear_term.set_weights(weights)
+    bias, weights = np.array(random.normal()), random.normal(size=(12, 1))
+    linear.linear_term.set_weights([bias, weights])
+    model.linear_term.set_weights([bias])
+    vectors = random.normal(size=(12, 10))
+    model.shared_embedding.set_weights([np.hstack([vectors, weights])])
     output = model.dense_pyramid.output_layer
     output.set_weights([np.zeros(w.shape) for w in output.get_weights()])
 
     probability = model(IDS)["probability"]
 
-    np.testing.assert_array_equal(probability, linear(IDS)["probability"])
+    np.testing.assert_allclose(
+        probability, linear(IDS)["probability"], rtol=1e-6
+    )
 
 
 def test_the_deep_part_sees_each_field_in_its_place():
@@ -33,7 +37,7 @@ def test_the_deep_part_sees_each_field_in_its_place():
     kernel = np.array([[1.0], [10.0], [100.0]])
     model.dense_pyramid.set_weights([kernel, np.zeros(1)])
     model.shared_embedding.embeddings.assign(
-        np.arange(12, dtype="float32")[:, np.newaxis] / 1000
+        np.arange(12)[:, np.newaxis] * [0.001, 0.0]
     )
 
     probability = model({"ids": np.array([[1, 2, 3]])})["probability"]

@@ -1,0 +1,54 @@
+"""What layers and optimizers need of TensorFlow below Keras."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+
+def local_value(variable: Any) -> tf.Variable:
+    """The `tf.Variable` of the current replica behind a variable.
+
+    A gather off it reads the rows it names. Off a distributed variable, or
+    through `keras.ops.take`, it would read, and after a sparse update copy,
+    the whole table at each step.
+
+    Args:
+        variable: Keras, distributed or plain TensorFlow variable.
+    """
+    value = variable.value
+    if callable(value):  # `tf.Variable.value` is a method
+        value = variable
+    if isinstance(value, tf.distribute.DistributedValues):
+        return value._get()
+    return value
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` of tensors as one pass that XLA compiles, on a CPU.
+
+    TensorFlow's CPU kernels make a pass over memory for each operation. Where
+    there is a GPU, whose kernels do not need it, `function` stays as it is.
+    """
+    fused = tf.function(function, jit_compile=True, autograph=False)
+
+    @functools.wraps(function)
+    def call(*tensors: Any) -> Any:
+        return (function if _has_gpu() else fused)(*tensors)
+
+    return call
+
+
+def row_dtype(num_rows: int) -> str:
+    """The integer type for the rows of a table.
+
+    int32 is faster on a CPU; on a GPU TensorFlow computes int32 on the host.
+    """
+    return "int64" if _has_gpu() or num_rows > 2**31 - 1 else "int32"
+
+
+def _has_gpu() -> bool:
+    return bool(tf.config.list_logical_devices("GPU"))

@@ -1,0 +1,172 @@
+"""From the rows of a table to one vector per field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+from keras import ops
+
+from deepfm_tf.kernels import compiled
+
+
+class SlotPooling:
+    """Weighs and adds up gathered rows; what `SharedEmbedding` computes.
+
+    Arguments of all methods are called alike. `vectors`: the rows of all slots
+    in turn, then those of `numeric_rows`, (batch * num_slots + num_rows,
+    columns). `ids`, `weights`: (batch, num_slots). `values`: (batch,
+    num_values). Each of the last three may be `None`.
+
+    Args:
+        fields: Sequence of ints, ascending. The field of each slot.
+        has_missing: Sequence of bools. Whether a numeric field has a row for
+            missing values; these rows follow the rows of the values.
+        embedding_dim: int. Columns beyond it are added up over the fields.
+    """
+
+    def __init__(
+        self,
+        fields: Sequence[int],
+        has_missing: Sequence[bool],
+        embedding_dim: int,
+    ):
+        self.embedding_dim = embedding_dim
+        self.fields = tuple(fields)
+        self.has_missing = tuple(has_missing)
+        self.num_pooled = self.fields[-1] + 1 if self.fields else 0
+        self._compiled_pool = compiled(self._pool_all)
+        self._compiled_slots_gradient = compiled(self._slots_gradient)
+        self._compiled_numeric_gradient = compiled(self._numeric_gradient)
+
+    def pool(self, slots, numeric, ids, weights, values):
+        """Embeddings (batch, num_fields, embedding_dim), and the rest's sum.
+
+        `vectors` come in two parts: `slots` (batch, num_slots, columns) and
+        `numeric` (num_rows, columns). A tuple, with (batch, columns -
+        embedding_dim) only if there are such columns.
+        """
+        parts = []
+        if ids is not None:
+            factors = _slot_factors(ids, weights, slots.dtype)
+            # (batch, num_slots, columns)
+            slots = ops.multiply(slots, factors)
+            if len(self.fields) > self.num_pooled:
+                # A 0/1 matrix product is as fast, but rounds to TF32 on a GPU.
+                fields = ops.convert_to_tensor(self.fields, "int64")
+                slots = ops.transpose(slots, (1, 0, 2))
+                slots = ops.segment_sum(slots, fields, self.num_pooled)
+                slots = ops.transpose(slots, (1, 0, 2))
+            parts.append(slots)
+        if values is not None:
+            parts.append(self._pool_numeric(numeric, values))
+        # (batch, num_fields, columns)
+        vectors = (
+            parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=1)
+        )
+        embeddings = vectors[:, :, : self.embedding_dim]
+        if vectors.shape[-1] == self.embedding_dim:
+            return (embeddings,)
+        return embeddings, ops.sum(vectors[:, :, self.embedding_dim :], axis=1)
+
+    def fused_pool(self, vectors, ids, weights, values):
+        """`pool`, with one pass over memory forward and one back."""
+        others = [x for x in (weights, values) if x is not None]
+
+        @tf.custom_gradient
+        def pool(vectors, *others):
+            def gradient(*upstream):
+                numeric = None
+                if values is not None:
+                    numeric = self._compiled_numeric_gradient(values, *upstream)
+                rows = numeric
+                if ids is not None:
+                    rows = self._compiled_slots_gradient(
+                        ids, weights, numeric, *upstream
+                    )
+                # No model trains what its weights and values come from; TF
+                # then drops these operations, and needs no fast ones.
+                with tf.GradientTape() as tape:
+                    tape.watch(others)
+                    outputs = self._pool_all(vectors, ids, weights, values)
+                return rows, *tape.gradient(
+                    outputs,
+                    list(others),
+                    upstream,
+                    unconnected_gradients="zero",
+                )
+
+            return self._compiled_pool(vectors, ids, weights, values), gradient
+
+        return pool(vectors, *others)
+
+    def _pool_all(self, vectors, ids, weights, values):
+        num_slots = 0 if ids is None else tf.size(ids)
+        shape = (-1, len(self.fields), vectors.shape[-1])
+        slots = None if ids is None else ops.reshape(vectors[:num_slots], shape)
+        return self.pool(slots, vectors[num_slots:], ids, weights, values)
+
+    def _pool_numeric(self, numeric, values):
+        num_values = len(self.has_missing)
+        # (batch, num_values, 1)
+        present, values = _numeric_factors(values, numeric.dtype)
+        # (batch, num_values, columns)
+        vectors = ops.multiply(values, numeric[:num_values])
+        if not any(self.has_missing):
+            return vectors
+        rows = iter(range(num_values, num_values + sum(self.has_missing)))
+        zeros = ops.zeros_like(numeric[0])
+        missing = ops.stack(
+            [numeric[next(rows)] if has else zeros for has in self.has_missing]
+        )
+        return ops.add(vectors, ops.where(present, 0.0, missing))
+
+    def _slots_gradient(self, ids, weights, numeric, *upstream):
+        """Gradient of `vectors`; `numeric` is that of their last rows."""
+        slots = _join(0, self.num_pooled, *upstream)
+        if len(self.fields) > self.num_pooled:
+            slots = ops.take(slots, self.fields, axis=1)
+        slots = ops.multiply(slots, _slot_factors(ids, weights, slots.dtype))
+        slots = ops.reshape(slots, (-1, slots.shape[-1]))
+        if numeric is None:
+            return slots
+        return ops.concatenate([slots, numeric], axis=0)
+
+    def _numeric_gradient(self, values, *upstream):
+        numeric = _join(self.num_pooled, None, *upstream)
+        present, values = _numeric_factors(values, numeric.dtype)
+        missing = ops.sum(ops.where(present, 0.0, numeric), axis=0)
+        rows = [i for i, has in enumerate(self.has_missing) if has]
+        return ops.concatenate(
+            [
+                ops.sum(ops.multiply(values, numeric), axis=0),
+                *(missing[row : row + 1] for row in rows),
+            ],
+            axis=0,
+        )
+
+
+def _join(start: int, stop: int | None, embeddings: Any, rest: Any = None):
+    """The gradients of what `pool` gives, for some fields, side by side."""
+    embeddings = embeddings[:, start:stop]
+    if rest is None:
+        return embeddings
+    shape = (*ops.shape(embeddings)[:2], rest.shape[-1])
+    rest = ops.broadcast_to(ops.expand_dims(rest, 1), shape)
+    return ops.concatenate([embeddings, rest], axis=2)
+
+
+def _slot_factors(ids: Any, weights: Any, dtype: Any) -> Any:
+    """(batch, num_slots, 1); zero where the id is negative."""
+    # A selection, not a product: the weight of a masked slot may be NaN.
+    present = ops.greater_equal(ids, 0)
+    factors = ops.where(present, 1.0 if weights is None else weights, 0.0)
+    return ops.expand_dims(ops.cast(factors, dtype), -1)
+
+
+def _numeric_factors(values: Any, dtype: Any) -> tuple[Any, Any]:
+    """Whether a value is finite, and the value or zero, each with an axis."""
+    values = ops.expand_dims(values, -1)
+    present = ops.isfinite(values)
+    return present, ops.cast(ops.where(present, values, 0.0), dtype)
