@@ -8,6 +8,10 @@ from deepfm_tf.backend import require_tensorflow_keras
 
 require_tensorflow_keras()
 
+from deepfm_tf.callbacks import (  # noqa: E402
+    load_checkpoint,
+    training_callbacks,
+)
 from deepfm_tf.data import (  # noqa: E402
     Part,
     PreparedData,
@@ -41,11 +45,11 @@ from deepfm_tf.models import (  # noqa: E402
 )
 from deepfm_tf.schema import Schema  # noqa: E402
 from deepfm_tf.training import (  # noqa: E402
+    OPTIMIZERS,
     compile_model,
     create_strategy,
-    load_checkpoint,
+    set_precision,
     set_seed,
-    training_callbacks,
 )
 from deepfm_tf.vocabulary import Vocabulary  # noqa: E402
 
@@ -62,6 +66,7 @@ __all__ = [
     "MultiValuedField",
     "NFM",
     "NumericField",
+    "OPTIMIZERS",
     "Part",
     "PreparedData",
     "Schema",
@@ -80,6 +85,7 @@ __all__ = [
     "fit_vocabulary",
     "load_checkpoint",
     "prepare",
+    "set_precision",
     "set_seed",
     "training_callbacks",
 ]

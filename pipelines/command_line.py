@@ -184,8 +184,16 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
     training = parser.add_argument_group("training")
     training.add_argument(
         "--optimizer",
-        choices=("adam", "adagrad", "ftrl", "rmsprop", "sgd"),
-        default="adam",
+        choices=tuple(deepfm_tf.OPTIMIZERS),
+        default="lazy_adam",
+        help="the lazy ones update only the rows of the table that a batch "
+        "touches (default: lazy_adam)",
+    )
+    training.add_argument(
+        "--mixed-bfloat16",
+        action="store_true",
+        help="matrix products in bfloat16: faster with wide hidden layers, "
+        "where the hardware has it",
     )
     training.add_argument(
         "--learning-rate", type=_positive_float, default=0.01, metavar="RATE"

@@ -68,6 +68,7 @@ class Settings:
     dropout: float
     batch_norm: bool
     optimizer: str
+    mixed_bfloat16: bool
     learning_rate: float
     batch_size: int
     epochs: int
@@ -93,7 +94,7 @@ class Settings:
         """A digest of all that decides the course of the training."""
         names = (
             "embedding_dim hidden_units dropout batch_norm optimizer "
-            "learning_rate batch_size patience monitor seed"
+            "mixed_bfloat16 learning_rate batch_size patience monitor seed"
         )
         values = [str(getattr(self, name)) for name in names.split()]
         values += [part.fingerprint for part in data.values()]
@@ -126,6 +127,9 @@ def run(
             validation data.
         reference: a further row for the table, such as the Bayes optimum.
     """
+    deepfm_tf.set_precision(
+        "mixed_bfloat16" if settings.mixed_bfloat16 else "float32"
+    )
     with _user_errors():
         strategy = deepfm_tf.create_strategy(settings.replicas)
         schema = _schema(settings)

@@ -22,7 +22,10 @@ DOORS = {
         ("numpy", "pyarrow"),
     ),
     "lookup": (("fields", "schema", "vocabulary"), ("tensorflow", "numpy")),
-    "layers": (("layers",), ("keras", "tensorflow", "numpy")),
+    # What `layers` and `optimizers` both need of TensorFlow itself.
+    "kernels": ((), ("tensorflow",)),
+    "layers": (("kernels", "layers"), ("keras", "tensorflow", "numpy")),
+    "optimizers": (("kernels", "optimizers"), ("keras", "tensorflow")),
     "models": (("layers", "models", "schema", "fields"), ("keras", "numpy")),
     "data": (
         ("data", "fields", "schema", "vocabulary", "vocabulary_counts"),
@@ -30,7 +33,8 @@ DOORS = {
     ),
     "metrics": ((), ("numpy",)),
     "evaluation": (("metrics", "models", "schema"), ("keras", "numpy")),
-    "training": (("evaluation", "metrics", "data"), ("keras", "tensorflow")),
+    "callbacks": (("evaluation",), ("keras",)),
+    "training": (("optimizers",), ("keras", "tensorflow")),
     "export": (
         ("fields", "schema", "vocabulary", "lookup", "models"),
         ("keras", "tensorflow", "numpy", "pyarrow"),

@@ -1,0 +1,256 @@
+"""Callbacks for Keras `fit`: exact validation, checkpoints; and resuming."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import itertools
+import json
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from deepfm_tf.evaluation import evaluate
+
+MONITORS = {"log_loss": "min", "auc": "max"}
+
+_STATE_FILE = "state.json"
+_LOG_FILE = "log.csv"
+_EPOCH_FILES = "epoch-*.keras"
+_TENSORBOARD = "tensorboard"
+
+
+class ValidationMetrics(keras.callbacks.Callback):
+    """Adds exact `val_auc` and `val_log_loss` to the logs of each epoch.
+
+    Also `train_seconds`: what the epoch took before this evaluation.
+
+    Keras's own AUC is an approximation by 200 thresholds. Give this callback
+    before those that read the logs, and no `validation_data` to `fit`: one
+    pass over the data serves both metrics.
+
+    Args:
+        dataset: `tf.data.Dataset` of `(inputs, label)` in a fixed order.
+        monitor: `"log_loss"` or `"auc"`, the one that must not be undefined.
+    """
+
+    def __init__(self, dataset: Any, monitor: str = "log_loss") -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.monitor = monitor
+        self._begin = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Start the clock."""
+        self._begin = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Evaluate, and put the metrics into `logs`."""
+        seconds = time.perf_counter() - self._begin
+        metrics = evaluate(self.model, self.dataset)
+        if math.isnan(metrics[self.monitor]):
+            raise ValueError(
+                "The validation data must hold both classes to monitor the "
+                f"AUC. Received: {metrics['rows']} rows of one class. Monitor "
+                "the log loss, or validate on more rows."
+            )
+        if logs is not None:
+            logs["train_seconds"] = seconds
+            logs["val_auc"] = metrics["auc"]
+            logs["val_log_loss"] = metrics["log_loss"]
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Keeps the last epoch and the best one on disk, for `load_checkpoint`.
+
+    Every file is written beside its place and then renamed, and
+    `state.json`, written last, says which of them count: a run killed at any
+    moment can be resumed from its last whole epoch. `log.csv` holds the logs
+    of all epochs, resumed ones included.
+
+    Args:
+        directory: where to keep them.
+        early_stopping: the `EarlyStopping` whose patience and best epoch are
+            kept too. Give it to `fit` before this callback. Optional.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        early_stopping: keras.callbacks.EarlyStopping | None = None,
+    ) -> None:
+        super().__init__()
+        self.directory = Path(directory)
+        self.early_stopping = early_stopping
+        self.history: dict[str, list[float]] = {}
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Start afresh, or where the loaded checkpoint stopped."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.history = {}
+        state = read_state(self.directory)
+        if state is None:
+            return
+        checkpoint = self.directory / state["checkpoint"]
+        resumed = getattr(self.model, "_deepfm_tf_resumed", None)
+        if resumed != checkpoint.resolve():
+            self._remove_old_run()
+            return
+        self.history = state["history"]
+        stopping = self.early_stopping
+        if stopping is None or state["best_checkpoint"] is None:
+            return
+        stopping.best = state["best"]
+        stopping.best_epoch = state["best_epoch"]
+        stopping.wait = state["wait"]
+        best = keras.saving.load_model(
+            self.directory / state["best_checkpoint"], compile=False
+        )
+        stopping.best_weights = best.get_weights()
+        if state["ended"]:
+            # No epoch is left to do; what Keras's own BackupAndRestore sets.
+            self.model._initial_epoch = sys.maxsize
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Save the epoch."""
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(float(value))
+        state: dict[str, Any] = {
+            "checkpoint": f"epoch-{epoch + 1:04d}.keras",
+            "best_checkpoint": None,
+            "epoch": epoch + 1,
+            "history": self.history,
+        }
+        stopping = self.early_stopping
+        if stopping is not None and stopping.best_weights is not None:
+            state |= {
+                "best_checkpoint": f"epoch-{stopping.best_epoch + 1:04d}.keras",
+                "best": stopping.best,
+                "best_epoch": stopping.best_epoch,
+                "wait": stopping.wait,
+                "ended": 0 < epoch == stopping.stopped_epoch,
+            }
+        self._write(state["checkpoint"], self.model.save)
+        text = json.dumps(state, indent=1)
+        self._write(_LOG_FILE, self._write_log)
+        self._write(_STATE_FILE, lambda path: path.write_text(text))
+        for path in self.directory.glob(_EPOCH_FILES):
+            if path.name not in (state["checkpoint"], state["best_checkpoint"]):
+                path.unlink()
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Leave the model as any other."""
+        self.model._initial_epoch = None
+
+    def _write(self, name: str, write: Callable[[Path], Any]) -> None:
+        temporary = self.directory / f".tmp-{name}"
+        write(temporary)
+        os.replace(temporary, self.directory / name)
+
+    def _write_log(self, path: Path) -> None:
+        rows = itertools.zip_longest(*self.history.values(), fillvalue="")
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["epoch", *self.history])
+            writer.writerows((n, *row) for n, row in enumerate(rows, 1))
+
+    def _remove_old_run(self) -> None:
+        # First what says that the rest counts.
+        (self.directory / _STATE_FILE).unlink()
+        for pattern in (_EPOCH_FILES, _LOG_FILE, ".tmp-*"):
+            for path in self.directory.glob(pattern):
+                path.unlink()
+        shutil.rmtree(self.directory / _TENSORBOARD, ignore_errors=True)
+
+
+def training_callbacks(
+    validation: Any,
+    directory: str | Path | None = None,
+    *,
+    patience: int = 2,
+    monitor: str = "log_loss",
+    tensorboard: bool = False,
+) -> list[keras.callbacks.Callback]:
+    """Early stopping with the best weights restored, checkpoints, logs.
+
+    Args:
+        validation: `tf.data.Dataset` to monitor.
+        directory: where checkpoints, `log.csv` and TensorBoard's files go.
+            Those of an earlier run there are removed, unless the model comes
+            from `load_checkpoint`. `None` keeps nothing on disk.
+        patience: int. Epochs without improvement before training stops.
+        monitor: `"log_loss"` or `"auc"`, of the validation data.
+        tensorboard: bool. Write TensorBoard's files (needs
+            `pip install tensorboard`).
+
+    Returns:
+        Callbacks for `model.fit(..., callbacks=...)`.
+    """
+    if monitor not in MONITORS:
+        raise ValueError(
+            f"`monitor` must be one of {', '.join(MONITORS)}. Received: "
+            f"monitor={monitor!r}."
+        )
+    stopping = keras.callbacks.EarlyStopping(
+        monitor=f"val_{monitor}",
+        mode=MONITORS[monitor],
+        patience=patience,
+        restore_best_weights=True,
+    )
+    callbacks = [ValidationMetrics(validation, monitor), stopping]
+    if directory is None:
+        return callbacks
+    callbacks.append(Checkpoints(directory, stopping))
+    if tensorboard:
+        if importlib.util.find_spec("tensorboard") is None:
+            raise ImportError(
+                "`tensorboard=True` needs TensorBoard, which is not "
+                "installed. Run: pip install tensorboard"
+            )
+        callbacks.append(
+            keras.callbacks.TensorBoard(
+                Path(directory) / _TENSORBOARD, write_graph=False
+            )
+        )
+    return callbacks
+
+
+def read_state(directory: str | Path) -> dict[str, Any] | None:
+    """What `Checkpoints` left in a directory; None if there is nothing."""
+    path = Path(directory) / _STATE_FILE
+    if not path.is_file():
+        return None
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def load_checkpoint(directory: str | Path) -> tuple[keras.Model, int]:
+    """The model of a stopped run, compiled as it was, to go on with.
+
+    Call it inside `strategy.scope()`, and give `fit` the `initial_epoch` and
+    callbacks made anew by `training_callbacks` for the same directory. A run
+    that early stopping had ended does no further epoch then, and comes out of
+    `fit` with its best weights again.
+
+    Args:
+        directory: the one given to `training_callbacks`.
+
+    Returns:
+        `(model, initial_epoch)`.
+    """
+    state = read_state(directory)
+    if state is None:
+        raise FileNotFoundError(
+            f"{directory} holds no checkpoint to resume from: no epoch was "
+            "finished there. Start without resuming."
+        )
+    path = Path(directory) / state["checkpoint"]
+    model = keras.saving.load_model(path)
+    model._deepfm_tf_resumed = path.resolve()
+    return model, state["epoch"]

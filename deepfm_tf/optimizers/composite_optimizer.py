@@ -1,0 +1,202 @@
+"""One optimizer for the tables, one for first order, one for the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from deepfm_tf.optimizers.lazy_optimizer import LazyOptimizer, is_table
+
+_CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")
+_REFUSED = ("gradient_accumulation_steps", "loss_scale_factor")
+
+
+@keras.saving.register_keras_serializable("deepfm_tf")
+class CompositeOptimizer(LazyOptimizer):
+    """Gives embeddings, first-order weights and dense weights their own rules.
+
+    The customary split for CTR models: FTRL on the first-order weights,
+    Adagrad or Adam on the latent vectors, Adam on the pyramid; still one
+    optimizer to `compile` with. Where the first-order weight is a column of
+    the shared table (`SharedEmbedding(first_order=True)`), it gets its own
+    rule all the same.
+
+    Args:
+        embeddings: LazyOptimizer. For the tables (see `LazyOptimizer`).
+        first_order: LazyOptimizer. For the first-order weights in them.
+        dense: Keras optimizer. For all other variables.
+        **kwargs: `clipnorm`, `global_clipnorm`, `clipvalue`, `use_ema`,
+            `ema_momentum`, `ema_overwrite_frequency` and `name`. They act on
+            all variables together, so the three must not have them.
+            `weight_decay` is for each of the three.
+
+    Attributes:
+        learning_rate: What the learning rates of the three are multiplied by;
+            1 at first. `ReduceLROnPlateau` and `LearningRateScheduler` so act
+            on all of them.
+
+    Raises:
+        TypeError: One of the three is not such an optimizer.
+        ValueError: One of the three clips or averages by itself.
+
+    Example:
+
+    >>> import keras
+    >>> from deepfm_tf.optimizers import (
+    ...     CompositeOptimizer, LazyFTRL, RowwiseAdagrad
+    ... )
+    >>> optimizer = CompositeOptimizer(
+    ...     embeddings=RowwiseAdagrad(learning_rate=0.05),
+    ...     first_order=LazyFTRL(learning_rate=0.05),
+    ...     dense=keras.optimizers.Adam(learning_rate=0.001),
+    ... )
+    >>> float(optimizer.learning_rate)
+    1.0
+
+    Reference:
+        [Cheng et al., 2016](https://arxiv.org/abs/1606.07792), section 3.3.
+    """
+
+    def __init__(
+        self,
+        embeddings: LazyOptimizer,
+        first_order: LazyOptimizer,
+        dense: keras.optimizers.Optimizer,
+        learning_rate: float = 1.0,
+        name: str = "composite_optimizer",
+        **kwargs: Any,
+    ) -> None:
+        parts = {
+            "embeddings": embeddings,
+            "first_order": first_order,
+            "dense": dense,
+        }
+        for part, optimizer in parts.items():
+            kind = LazyOptimizer
+            if part == "dense":
+                kind = keras.optimizers.Optimizer
+            if not isinstance(optimizer, kind) or isinstance(
+                optimizer, CompositeOptimizer
+            ):
+                raise TypeError(
+                    f"`{part}` must be a {kind.__name__}. Received: "
+                    f"{optimizer!r}."
+                )
+            for option in (*_CLIPPING, "use_ema", *_REFUSED):
+                if getattr(optimizer, option):
+                    raise ValueError(
+                        f"`{part}` must not have `{option}`, which concerns "
+                        "all variables: give it to the CompositeOptimizer. "
+                        f"Received: {option}={getattr(optimizer, option)}."
+                    )
+        if kwargs.get("weight_decay"):
+            raise ValueError(
+                "`weight_decay` must be given to the optimizers it is for. "
+                f"Received: weight_decay={kwargs['weight_decay']}."
+            )
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self.embeddings = embeddings
+        self.first_order = first_order
+        self.dense = dense
+
+    @property
+    def variables(self) -> list[Any]:
+        """The variables of the three, and its own."""
+        return [
+            *super().variables,
+            *(v for part in self._parts() for v in part.variables),
+        ]
+
+    def build(self, variables: list[Any]) -> None:
+        """Make the slots of the tables and the variables of `dense`."""
+        if self.built:
+            return
+        self.dense.build([v for v in variables if not is_table(v)])
+        super().build(variables)
+        self._first_order_columns = [
+            getattr(variable, "first_order_columns", 0)
+            for variable in variables
+        ]
+
+    def apply(self, grads, trainable_variables=None):
+        """Update all variables, and count the step for each of the three."""
+        super().apply(grads, trainable_variables)
+        for part in self._parts():
+            part._iterations.assign_add(1)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, JSON-ready."""
+        config = super().get_config()
+        for name in ("weight_decay", *_REFUSED):
+            config.pop(name)
+        serialize = keras.saving.serialize_keras_object
+        return config | {
+            "embeddings": serialize(self.embeddings),
+            "first_order": serialize(self.first_order),
+            "dense": serialize(self.dense),
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> CompositeOptimizer:
+        """The optimizer that `get_config` describes."""
+        config = dict(config)
+        for part in ("embeddings", "first_order", "dense"):
+            config[part] = keras.saving.deserialize_keras_object(
+                config[part], custom_objects=custom_objects
+            )
+        return cls(**config)
+
+    def _parts(self) -> tuple[keras.optimizers.Optimizer, ...]:
+        return self.embeddings, self.first_order, self.dense
+
+    def _rules(self, variable: Any, first_order_columns: int) -> list[Any]:
+        """(rule, its columns, their slots) for the columns of a table."""
+        latent = variable.shape[1] - first_order_columns
+        return [
+            (rule, columns, rule.slot_columns(columns))
+            for rule, columns in (
+                (self.embeddings, latent),
+                (self.first_order, first_order_columns),
+            )
+            if columns
+        ]
+
+    def _slot_columns_of(self, variable: Any) -> int:
+        columns = getattr(variable, "first_order_columns", 0)
+        return sum(slots for _, _, slots in self._rules(variable, columns))
+
+    def _update_dense(self, gradient, variable, learning_rate):
+        rate = learning_rate * tf.cast(self.dense.learning_rate, "float32")
+        self.dense.update_step(gradient, variable, rate)
+
+    def _apply_weight_decay(self, variables):
+        self.dense._apply_weight_decay(
+            [v for v in variables if not is_table(v)]
+        )
+
+    def _decay_and_update(
+        self, variable, gradient, values, slots, learning_rate
+    ):
+        index = self._get_variable_index(variable)
+        rules = self._rules(variable, self._first_order_columns[index])
+        columns = [columns for _, columns, _ in rules]
+        updated = [
+            rule._decay_and_update(
+                variable,
+                *part,
+                learning_rate * tf.cast(rule.learning_rate, values.dtype),
+            )
+            for (rule, _, _), *part in zip(
+                rules,
+                tf.split(gradient, columns, axis=1),
+                tf.split(values, columns, axis=1),
+                tf.split(slots, [slots for _, _, slots in rules], axis=1),
+                strict=True,
+            )
+        ]
+        new_values, new_slots = zip(*updated, strict=True)
+        return tf.concat(new_values, axis=1), tf.concat(new_slots, axis=1)

@@ -1,0 +1,213 @@
+"""What the lazy optimizers share: which rows of a table they touch, and how."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from deepfm_tf.kernels import compiled, local_value
+
+
+class LazyOptimizer(keras.optimizers.Optimizer):
+    """Updates only the rows of embedding tables that a batch has touched.
+
+    Keras's own optimizers read and write every row of a table at every step,
+    and take each occurrence of a row in a batch for a gradient of its own.
+    Mixed into one of them, this class
+
+    - adds up the gradients of the replicas, then those of equal rows, and
+      only then clips: `clipnorm`, `global_clipnorm` and `clipvalue` see the
+      gradient that a dense one would be;
+    - gathers the touched rows and their slots, applies `update_rows`, and
+      writes them back. All other rows, their slots and their weight decay are
+      left alone, bit for bit.
+
+    A table is a variable of two axes named `embeddings`, as the layers of this
+    package and `keras.layers.Embedding` name it. Every other variable gets the
+    rule of the Keras optimizer, which follows this class in the bases. A table
+    whose gradient is dense (it has a regularizer) is touched in all its rows.
+
+    `use_ema` works, but reads and writes the whole tables. What cannot keep to
+    the touched rows is refused: `gradient_accumulation_steps` (use a larger
+    batch) and `loss_scale_factor` (wrap the optimizer in
+    `keras.optimizers.LossScaleOptimizer`).
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        for name, hint in (
+            ("gradient_accumulation_steps", "Use a larger batch."),
+            (
+                "loss_scale_factor",
+                "Wrap it in keras.optimizers.LossScaleOptimizer, which Keras "
+                "does by itself under mixed_float16; mixed_bfloat16 needs no "
+                "scaling.",
+            ),
+        ):
+            if kwargs.get(name) is not None:
+                raise ValueError(
+                    f"`{name}` must be None: {type(self).__name__} does not "
+                    f"support it. {hint} Received: {name}={kwargs[name]}."
+                )
+        super().__init__(**kwargs)
+
+    def slot_columns(self, num_columns: int) -> int:
+        """How many numbers are kept for a row of `num_columns` weights."""
+        raise NotImplementedError
+
+    def update_rows(
+        self,
+        gradient: tf.Tensor,
+        values: tf.Tensor,
+        slots: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The rule for touched rows.
+
+        Args:
+            gradient, values: (rows, columns).
+            slots: (rows, slot columns), zero for a row never touched.
+            learning_rate: scalar.
+
+        Returns:
+            The new `values` and `slots`.
+        """
+        raise NotImplementedError
+
+    def build(self, variables: list[Any]) -> None:
+        """Make the slots. Called by Keras."""
+        if self.built:
+            return
+        super().build(variables)
+        self._slots = [
+            self._add_slots(variable) if is_table(variable) else None
+            for variable in variables
+        ]
+
+    def add_optimizer_variables(
+        self, trainable_variables, name, initializer="zeros"
+    ):
+        """The variables of the Keras rule: for all but the tables."""
+        if name == "average":  # of `use_ema`, which is the same for tables
+            return super().add_optimizer_variables(
+                trainable_variables, name, initializer
+            )
+        dense = [v for v in trainable_variables if not is_table(v)]
+        added = super().add_optimizer_variables(dense, name, initializer)
+        if isinstance(name, str):
+            return _spread(added, trainable_variables)
+        return tuple(_spread(part, trainable_variables) for part in added)
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Update one variable. Called by Keras, on each replica."""
+        slots = self._slots[self._get_variable_index(variable)]
+        if slots is None:
+            gradient = tf.convert_to_tensor(gradient)
+            self._update_dense(gradient, variable, learning_rate)
+            return
+        table, slots = local_value(variable), local_value(slots)
+        learning_rate = tf.cast(learning_rate, table.dtype)
+        if not isinstance(gradient, tf.IndexedSlices):
+            values, state = self._decay_and_update(
+                variable,
+                gradient,
+                tf.convert_to_tensor(table),
+                tf.convert_to_tensor(slots),
+                learning_rate,
+            )
+            table.assign(values)
+            slots.assign(state)
+            return
+        rows = gradient.indices
+        values, state = self._decay_and_update(
+            variable,
+            gradient.values,
+            tf.gather(table, rows),
+            tf.gather(slots, rows),
+            learning_rate,
+        )
+        table.scatter_update(tf.IndexedSlices(values, rows))
+        slots.scatter_update(tf.IndexedSlices(state, rows))
+
+    def _update_dense(self, gradient, variable, learning_rate):
+        super().update_step(gradient, variable, learning_rate)
+
+    def _decay_and_update(
+        self, variable, gradient, values, slots, learning_rate
+    ):
+        if self.weight_decay is not None and self._use_weight_decay(variable):
+            values = values * (1 - learning_rate * self.weight_decay)
+        return self.update_rows(gradient, values, slots, learning_rate)
+
+    def _slot_columns_of(self, variable: Any) -> int:
+        return self.slot_columns(variable.shape[1])
+
+    def _add_slots(self, variable: Any) -> Any:
+        strategy = self._distribution_strategy.extended
+        with strategy.colocate_vars_with(getattr(variable, "value", variable)):
+            return self.add_variable(
+                (variable.shape[0], self._slot_columns_of(variable)),
+                dtype=variable.dtype,
+                name=f"{_path(variable).replace('/', '_')}_slots",
+            )
+
+    def _clip_gradients(self, grads):
+        # Keras adds up the replicas after clipping; clipping is not linear.
+        replica = tf.distribute.get_replica_context()
+        if replica is not None:
+            grads = replica.all_reduce(tf.distribute.ReduceOp.SUM, list(grads))
+        grads = [merge_duplicates(gradient) for gradient in grads]
+        clipped = super()._clip_gradients(
+            [getattr(gradient, "values", gradient) for gradient in grads]
+        )
+        return [
+            tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
+            if isinstance(gradient, tf.IndexedSlices)
+            else values
+            for gradient, values in zip(grads, clipped, strict=True)
+        ]
+
+    def _apply_weight_decay(self, variables):
+        super()._apply_weight_decay([v for v in variables if not is_table(v)])
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        # As in Keras, but for the sum over the replicas, which is taken.
+        variables = [getattr(v, "value", v) for v in trainable_variables]
+        tf.__internal__.distribute.interim.maybe_merge_call(
+            self._distributed_tf_update_step,
+            self._distribution_strategy,
+            list(zip(grads, variables, strict=True)),
+            learning_rate,
+        )
+
+
+def is_table(variable: Any) -> bool:
+    """Whether a variable is an embedding table."""
+    name = _path(variable).split("/")[-1].split(":")[0]
+    return name == "embeddings" and len(variable.shape) == 2
+
+
+def merge_duplicates(gradient: Any) -> Any:
+    """The same gradient, each row of it named once."""
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    rows, positions = tf.unique(gradient.indices)
+    # XLA wants the number of sums beforehand: as many as there are gradients.
+    values = _add_up(gradient.values, positions)[: tf.size(rows)]
+    return tf.IndexedSlices(values, rows, gradient.dense_shape)
+
+
+@compiled
+def _add_up(values: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    return tf.math.unsorted_segment_sum(values, positions, tf.shape(values)[0])
+
+
+def _spread(added: list[Any], variables: list[Any]) -> list[Any]:
+    """`added`, which holds none for the tables, with `None` for these."""
+    remaining = iter(added)
+    return [None if is_table(v) else next(remaining) for v in variables]
+
+
+def _path(variable: Any) -> str:
+    return getattr(variable, "path", variable.name)

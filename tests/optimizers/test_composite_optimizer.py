@@ -1,0 +1,172 @@
+"""One rule for embeddings, one for first order, one for the rest."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import deepfm_tf
+from deepfm_tf.layers import SharedEmbedding
+from deepfm_tf.optimizers import (
+    CompositeOptimizer,
+    LazyAdam,
+    LazyFTRL,
+    RowwiseAdagrad,
+)
+from tests.conftest import make_log
+from tests.optimizers import rules
+
+ROWS = [[1, 4, 1], [4, 5, 0]]
+
+
+def composite(**options):
+    return CompositeOptimizer(
+        embeddings=LazyAdam(learning_rate=0.1, weight_decay=0.2),
+        first_order=LazyFTRL(learning_rate=0.3, l1_regularization_strength=0.1),
+        dense=keras.optimizers.SGD(learning_rate=0.5),
+        **options,
+    )
+
+
+def joint_table():
+    layer = SharedEmbedding((6,), embedding_dim=3, first_order=True)
+    layer.build((None, 1))
+    return layer.embeddings
+
+
+def test_each_part_follows_its_own_rule():
+    table = joint_table()
+    bias = keras.Variable(np.ones(2), name="bias", dtype="float32")
+    random = np.random.default_rng(0)
+    latent, first = np.split(table.numpy().astype("float64"), [3], axis=1)
+    adam, ftrl = rules.Adam(0.1, decay=0.2), rules.FTRL(0.3, l1=0.1)
+    expected_bias = np.ones(2)
+    rule = composite()
+
+    for t, rows in enumerate(ROWS, 1):
+        gradient = random.normal(size=(3, 4))
+        dense = random.normal(size=2)
+        slices = tf.IndexedSlices(
+            tf.constant(gradient, "float32"),
+            tf.constant(rows),
+            tf.constant([6, 4]),
+        )
+        rule.apply([slices, tf.constant(dense, "float32")], [table, bias])
+        adam.step(latent, rules.merged(rows, gradient[:, :3]), t)
+        ftrl.step(first, rules.merged(rows, gradient[:, 3:]), t)
+        expected_bias -= 0.5 * dense
+
+    np.testing.assert_allclose(
+        table.numpy(), np.hstack([latent, first]), rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_allclose(bias.numpy(), expected_bias, rtol=1e-6)
+
+
+def test_the_table_of_a_linear_term_is_all_first_order(vocabulary):
+    model = deepfm_tf.LogisticRegression(vocabulary.schema)
+    rule = composite()
+
+    rule.build(model.trainable_variables)
+
+    slots = [v.shape for v in rule.variables if len(v.shape) == 2]
+    assert slots == [(sum(vocabulary.schema.vocabulary_sizes), 2)]
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.0])
+def test_the_learning_rate_multiplies_those_of_all_three(factor, vocabulary):
+    dataset = deepfm_tf.dataset_from_memory(make_log(64), vocabulary, 64)
+    moved = []
+    for scale in (1.0, factor):
+        deepfm_tf.set_seed(0)
+        model = deepfm_tf.DeepFM(vocabulary.schema, hidden_units=(4,))
+        rule = CompositeOptimizer(
+            LazyAdam(), RowwiseAdagrad(), keras.optimizers.SGD()
+        )
+        model.compile(rule, loss="binary_crossentropy", jit_compile=False)
+        rule.learning_rate = scale
+        before = model.get_weights()
+        model.fit(dataset, verbose=0, shuffle=False)
+        moved.append(
+            [b - a for a, b in zip(before, model.get_weights(), strict=True)]
+        )
+
+    for whole, part in zip(*moved, strict=True):
+        assert np.any(whole != 0)
+        np.testing.assert_allclose(part, factor * whole, rtol=0.01, atol=3e-7)
+
+
+def test_training_goes_on_from_a_file_as_if_undisturbed(vocabulary, tmp_path):
+    dataset = deepfm_tf.dataset_from_memory(make_log(128), vocabulary, 32)
+    deepfm_tf.set_seed(0)
+    model = deepfm_tf.DeepFM(
+        vocabulary.schema, hidden_units=(4,), dropout=0.0, embedding_dim=2
+    )
+    model.compile(
+        composite(global_clipnorm=0.5),
+        loss="binary_crossentropy",
+        jit_compile=False,
+    )
+    model.fit(dataset, verbose=0, shuffle=False)
+    model.save(tmp_path / "model.keras")
+    restored = keras.saving.load_model(tmp_path / "model.keras")
+
+    for each in (model, restored):
+        each.fit(dataset, verbose=0, shuffle=False)
+
+    assert restored.optimizer.get_config() == model.optimizer.get_config()
+    for a, b in zip(model.get_weights(), restored.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_two_replicas_equal_one(vocabulary):
+    dataset = deepfm_tf.dataset_from_memory(make_log(128), vocabulary, 32)
+    weights = []
+
+    for replicas in (1, 2):
+        with deepfm_tf.create_strategy(replicas).scope():
+            deepfm_tf.set_seed(3)
+            model = deepfm_tf.FM(vocabulary.schema, embedding_dim=3)
+            rule = CompositeOptimizer(
+                RowwiseAdagrad(weight_decay=0.1),
+                LazyFTRL(),
+                keras.optimizers.SGD(),
+                global_clipnorm=0.05,
+            )
+            model.compile(rule, loss="binary_crossentropy", jit_compile=False)
+        model.fit(dataset, verbose=0, shuffle=False)
+        weights.append(model.get_weights())
+
+    for one, two in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("part", "optimizer", "error", "message"),
+    [
+        ("embeddings", keras.optimizers.Adam(), TypeError, "a LazyOptimizer"),
+        ("dense", "adam", TypeError, "`dense` must be a .*'adam'"),
+        ("first_order", LazyFTRL(clipnorm=1.0), ValueError, "have `clipnorm`"),
+        ("dense", keras.optimizers.SGD(use_ema=True), ValueError, "`use_ema`"),
+        (
+            "dense",
+            keras.optimizers.SGD(gradient_accumulation_steps=2),
+            ValueError,
+            "`gradient_accumulation_steps`",
+        ),
+    ],
+)
+def test_parts_that_act_on_all_variables_are_refused(
+    part, optimizer, error, message
+):
+    parts = {
+        "embeddings": LazyAdam(),
+        "first_order": LazyFTRL(),
+        "dense": keras.optimizers.Adam(),
+    }
+    with pytest.raises(error, match=message):
+        CompositeOptimizer(**(parts | {part: optimizer}))
+
+
+def test_weight_decay_for_all_is_refused():
+    with pytest.raises(ValueError, match="`weight_decay` must be given to"):
+        composite(weight_decay=0.1)

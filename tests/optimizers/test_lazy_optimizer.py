@@ -1,0 +1,376 @@
+"""What all lazy optimizers do alike."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import deepfm_tf
+from deepfm_tf.optimizers import LazyAdam, LazyFTRL, RowwiseAdagrad
+from tests.conftest import make_log
+from tests.optimizers import rules
+
+ROWS, DIM = 6, 3
+RULES = {
+    LazyAdam: rules.Adam,
+    RowwiseAdagrad: rules.RowAdagrad,
+    LazyFTRL: rules.FTRL,
+}
+EVERY = pytest.mark.parametrize("optimizer", RULES, ids=lambda c: c.__name__)
+# Rows 1 and 4 come twice, row 3 and row 0 never.
+STEPS = [[1, 4, 1, 2], [4, 5], [2, 4, 4]]
+
+
+def new_table(value=None, name="embeddings", dtype="float32"):
+    if value is None:
+        value = np.random.default_rng(0).normal(size=(ROWS, DIM))
+    return keras.Variable(np.array(value, dtype), name=name, dtype=dtype)
+
+
+def gradients_of(steps, dim=DIM, seed=1):
+    random = np.random.default_rng(seed)
+    return [random.normal(size=(len(rows), dim)) for rows in steps]
+
+
+def slices(rows, gradient):
+    return tf.IndexedSlices(
+        tf.constant(gradient, "float32"),
+        tf.constant(rows, "int32"),
+        tf.constant([ROWS, np.shape(gradient)[1]], "int32"),
+    )
+
+
+def run(optimizer, table, steps=STEPS, gradients=None):
+    gradients = gradients or gradients_of(steps, table.shape[1])
+    for rows, gradient in zip(steps, gradients, strict=True):
+        optimizer.apply([slices(rows, gradient)], [table])
+
+
+@EVERY
+@pytest.mark.parametrize("decay", [None, 0.2])
+def test_steps_are_those_worked_out_row_by_row(optimizer, decay):
+    table = new_table()
+    expected = table.numpy().astype("float64")
+    rule = RULES[optimizer](0.1, decay or 0.0)
+    for t, (rows, gradient) in enumerate(
+        zip(STEPS, gradients_of(STEPS), strict=True), 1
+    ):
+        rule.step(expected, rules.merged(rows, gradient), t)
+
+    run(optimizer(learning_rate=0.1, weight_decay=decay), table)
+
+    np.testing.assert_allclose(table.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+@EVERY
+def test_untouched_rows_and_their_slots_stay_bit_for_bit(optimizer):
+    table = new_table()
+    before = table.numpy()
+    rule = optimizer(learning_rate=0.1, weight_decay=0.5, clipnorm=0.1)
+
+    run(rule, table)
+
+    changed = np.any(table.numpy() != before, axis=1)
+    assert changed.tolist() == [False, True, True, False, True, True]
+    slots = rule.variables[-1].numpy()
+    assert np.any(slots != 0, axis=1).tolist() == changed.tolist()
+
+
+@EVERY
+@pytest.mark.parametrize("clip", ["clipnorm", "clipvalue", "global_clipnorm"])
+def test_duplicates_are_merged_before_clipping(optimizer, clip):
+    random = np.random.default_rng(4)
+    rows, gradient = [1, 4, 1, 1], random.normal(size=(4, DIM))
+    dense = random.normal(size=(2,))
+    tables = [new_table(), new_table()]
+    others = [keras.Variable(np.ones(2), name="bias") for _ in tables]
+    merged = rules.merged(rows, gradient)
+
+    for table, other, (given, values) in zip(
+        tables,
+        others,
+        ((rows, gradient), (list(merged), list(merged.values()))),
+        strict=True,
+    ):
+        rule = optimizer(learning_rate=0.1, **{clip: 0.5})
+        for _ in range(2):
+            rule.apply(
+                [slices(given, values), tf.constant(dense, "float32")],
+                [table, other],
+            )
+
+    np.testing.assert_allclose(*tables, rtol=1e-6)
+    np.testing.assert_allclose(*others, rtol=1e-6)
+
+
+@pytest.mark.parametrize("clip", ["clipnorm", "clipvalue", "global_clipnorm"])
+def test_clipping_sees_what_it_would_of_a_dense_gradient(clip):
+    rows, gradient = [1, 4, 1], gradients_of([[1, 4, 1]])[0]
+    dense = np.zeros((ROWS, DIM))
+    np.add.at(dense, rows, gradient)
+    lazy, plain = new_table(), new_table(name="kernel")
+    before = lazy.numpy()
+    # One step of FTRL from zero slots is linear in the gradient's size.
+    options = {"learning_rate": 0.1, clip: 0.3}
+
+    RowwiseAdagrad(initial_accumulator_value=1e6, **options).apply(
+        [slices(rows, gradient)], [lazy]
+    )
+    keras.optimizers.SGD(**options).apply(
+        [tf.constant(dense, "float32")], [plain]
+    )
+
+    moved = (lazy.numpy() - before) * 1e3
+    np.testing.assert_allclose(moved, plain.numpy() - before, atol=2e-3)
+
+
+@EVERY
+def test_other_variables_get_the_rule_of_keras(optimizer):
+    mine, keras_own = (keras.Variable(np.ones((4, 2))) for _ in range(2))
+    config = {"learning_rate": 0.05, "weight_decay": 0.1, "clipnorm": 0.7}
+    parent = optimizer.__mro__[2]
+    rules_of = optimizer(**config), parent(**config)
+    random = np.random.default_rng(3)
+
+    for _ in range(5):
+        gradient = tf.constant(random.normal(size=(4, 2)), "float32")
+        rules_of[0].apply([gradient], [mine])
+        rules_of[1].apply([gradient], [keras_own])
+
+    assert parent.__module__.startswith("keras.")
+    np.testing.assert_allclose(mine, keras_own, rtol=1e-6)
+
+
+@EVERY
+def test_a_dense_gradient_touches_every_row(optimizer):
+    mine, by_rows = new_table(), new_table()
+    gradient = gradients_of([range(ROWS)])[0]
+
+    for table, given in (
+        (mine, tf.constant(gradient, "float32")),
+        (by_rows, slices(range(ROWS), gradient)),
+    ):
+        rule = optimizer(learning_rate=0.1, weight_decay=0.1)
+        for _ in range(3):
+            rule.apply([given], [table])
+
+    np.testing.assert_allclose(mine, by_rows, rtol=1e-6)
+
+
+@EVERY
+def test_learning_rate_schedules_are_followed(optimizer):
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
+        [0, 1], [0.3, 0.1, 0.02]
+    )
+    table = new_table(np.zeros((ROWS, DIM)))
+    expected = np.zeros((ROWS, DIM))
+    rule = RULES[optimizer](0.0)
+    for t, (rows, gradient) in enumerate(
+        zip(STEPS, gradients_of(STEPS), strict=True), 1
+    ):
+        rule.learning_rate = (0.3, 0.1, 0.02)[t - 1]
+        rule.step(expected, rules.merged(rows, gradient), t)
+
+    run(optimizer(learning_rate=schedule), table)
+
+    np.testing.assert_allclose(table.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_moving_average_is_over_the_whole_table():
+    table = new_table()
+    rule = LazyAdam(learning_rate=0.1, use_ema=True, ema_momentum=0.8)
+    average = None
+
+    for rows, gradient in zip(STEPS, gradients_of(STEPS), strict=True):
+        rule.apply([slices(rows, gradient)], [table])
+        now = table.numpy()
+        average = now if average is None else 0.8 * average + 0.2 * now
+    rule.finalize_variable_values([table])
+
+    np.testing.assert_allclose(table.numpy(), average, rtol=1e-5)
+
+
+@EVERY
+@pytest.mark.parametrize(
+    ("option", "value", "hint"),
+    [
+        ("gradient_accumulation_steps", 4, "Use a larger batch"),
+        ("loss_scale_factor", 8.0, "LossScaleOptimizer"),
+    ],
+)
+def test_what_cannot_be_lazy_is_refused(optimizer, option, value, hint):
+    with pytest.raises(ValueError, match=f"`{option}` must be None.*{hint}"):
+        optimizer(**{option: value})
+
+
+def embedding_model(**kwargs):
+    """A model of stock Keras layers, as anyone writes it."""
+    return keras.Sequential(
+        [
+            keras.Input((2,), dtype="int32"),
+            keras.layers.Embedding(50, 4, **kwargs),
+            keras.layers.Flatten(),
+            keras.layers.Dense(1),
+        ]
+    )
+
+
+IDS = np.random.default_rng(5).integers(0, 40, (64, 2))
+TARGETS = np.random.default_rng(6).normal(size=(64, 1))
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 2])
+@EVERY
+def test_any_keras_model_trains(optimizer, steps_per_execution):
+    keras.utils.set_random_seed(0)
+    model = embedding_model()
+    model.compile(
+        optimizer=optimizer(learning_rate=0.1),
+        loss="mse",
+        steps_per_execution=steps_per_execution,
+        jit_compile=False,
+    )
+    before = model.layers[0].embeddings.numpy()
+
+    losses = model.fit(
+        IDS, TARGETS, batch_size=16, epochs=20, verbose=0
+    ).history
+
+    assert losses["loss"][-1] < 0.9 * losses["loss"][0]
+    after = model.layers[0].embeddings.numpy()
+    np.testing.assert_array_equal(after[40:], before[40:])
+
+
+def test_a_regularized_table_gets_the_dense_rule():
+    tables = []
+    for rule in (LazyAdam, keras.optimizers.Adam):
+        keras.utils.set_random_seed(0)
+        model = embedding_model(embeddings_regularizer="l2")
+        model.compile(
+            optimizer=rule(learning_rate=0.01), loss="mse", jit_compile=False
+        )
+        # Each row once a batch: Keras takes repeated ones for several.
+        ids = np.arange(48).reshape(24, 2)
+        model.fit(
+            ids, TARGETS[:24], batch_size=24, epochs=4, verbose=0, shuffle=False
+        )
+        tables.append(model.layers[0].embeddings.numpy())
+
+    np.testing.assert_allclose(*tables, rtol=1e-4, atol=1e-6)
+
+
+@EVERY
+def test_training_goes_on_from_a_file_as_if_undisturbed(optimizer, tmp_path):
+    def fit(model, epochs):
+        model.fit(IDS, TARGETS, 16, epochs, verbose=0, shuffle=False)
+
+    keras.utils.set_random_seed(0)
+    model = embedding_model()
+    rule = optimizer(learning_rate=0.1, weight_decay=0.01, clipnorm=1.0)
+    model.compile(optimizer=rule, loss="mse", jit_compile=False)
+    fit(model, 2)
+    model.save(tmp_path / "model.keras")
+    restored = keras.saving.load_model(tmp_path / "model.keras")
+
+    for each in (model, restored):
+        fit(each, 2)
+
+    assert restored.optimizer.get_config() == rule.get_config()
+    assert int(restored.optimizer.iterations) == 16
+    for a, b in zip(model.get_weights(), restored.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_tensorflow_checkpoint_keeps_the_slots(tmp_path):
+    tables, rules_of = [], []
+    for _ in range(2):
+        tables.append(new_table())
+        rules_of.append(LazyAdam(learning_rate=0.1))
+        rules_of[-1].build([tables[-1]])
+    run(rules_of[0], tables[0])
+
+    path = tf.train.Checkpoint(optimizer=rules_of[0]).save(tmp_path / "c")
+    tf.train.Checkpoint(optimizer=rules_of[1]).restore(path)
+
+    for a, b in zip(rules_of[0].variables, rules_of[1].variables, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+@EVERY
+def test_dynamic_loss_scaling_changes_nothing_but_the_rounding(optimizer):
+    tables = []
+    for scaled in (False, True):
+        keras.utils.set_random_seed(0)
+        model = embedding_model()
+        rule = optimizer(learning_rate=0.1, global_clipnorm=0.5)
+        if scaled:
+            rule = keras.optimizers.LossScaleOptimizer(rule, 2.0**10)
+        model.compile(optimizer=rule, loss="mse", jit_compile=False)
+        model.fit(IDS, TARGETS, 16, 3, verbose=0, shuffle=False)
+        tables.append(model.layers[0].embeddings.numpy())
+
+    np.testing.assert_allclose(*tables, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"clipnorm": 0.01},
+        {"global_clipnorm": 0.01},
+        {"clipvalue": 0.001},
+        {"weight_decay": 0.1},
+        {"use_ema": True},
+    ],
+    ids=str,
+)
+@EVERY
+def test_two_replicas_equal_one(optimizer, options, vocabulary):
+    dataset = deepfm_tf.dataset_from_memory(make_log(128), vocabulary, 32)
+    weights = []
+
+    for replicas in (1, 2):
+        with deepfm_tf.create_strategy(replicas).scope():
+            deepfm_tf.set_seed(3)
+            model = deepfm_tf.FM(vocabulary.schema, embedding_dim=3)
+            model.compile(
+                # With a large epsilon Adam's steps follow the gradient, and
+                # do not blow the rounding of a near-zero one up to a step.
+                optimizer=optimizer(
+                    **({"epsilon": 0.01} if optimizer is LazyAdam else {}),
+                    learning_rate=0.01,
+                    **options,
+                ),
+                loss="binary_crossentropy",
+                jit_compile=False,
+            )
+        model.fit(dataset, epochs=2, verbose=0, shuffle=False)
+        weights.append(model.get_weights())
+
+    for one, two in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+def test_mixed_precision_keeps_table_and_slots_in_float32(vocabulary):
+    deepfm_tf.set_precision("mixed_bfloat16")
+    try:
+        model = deepfm_tf.DeepFM(vocabulary.schema, hidden_units=(8,))
+    finally:
+        deepfm_tf.set_precision("float32")
+    deepfm_tf.compile_model(model)
+
+    model.fit(
+        deepfm_tf.dataset_from_memory(make_log(64), vocabulary, 32),
+        verbose=0,
+        shuffle=False,
+    )
+
+    floats = [
+        v
+        for v in (*model.weights, *model.optimizer.variables)
+        if "int" not in v.dtype
+    ]
+    assert {v.dtype for v in floats} == {"float32"}
+    assert model.dense_pyramid.compute_dtype == "bfloat16"
+    others = (model.shared_embedding, model.fm_interaction, model.linear_term)
+    assert {layer.compute_dtype for layer in others} == {"float32"}

@@ -1,0 +1,37 @@
+"""The TensorFlow below Keras."""
+
+import numpy as np
+import tensorflow as tf
+
+from deepfm_tf import kernels
+
+
+def uses_xla(function):
+    graph = tf.function(function).get_concrete_function(tf.constant(1.0)).graph
+    calls = [op for op in graph.get_operations() if "Call" in op.type]
+    return any(op.get_attr("_XlaMustCompile") for op in calls)
+
+
+def test_only_on_a_cpu_functions_are_compiled(monkeypatch):
+    double = kernels.compiled(lambda x: 2 * x)
+    assert uses_xla(double)
+
+    monkeypatch.setattr(kernels, "_has_gpu", lambda: True)
+
+    assert not uses_xla(double)
+    assert float(double(tf.constant(3.0))) == 6.0
+
+
+def test_rows_are_int32_where_that_is_fast_and_enough(monkeypatch):
+    assert kernels.row_dtype(2**31 - 1) == "int32"
+    assert kernels.row_dtype(2**31) == "int64"
+
+    monkeypatch.setattr(kernels, "_has_gpu", lambda: True)
+
+    assert kernels.row_dtype(5) == "int64"
+
+
+def test_a_plain_variable_is_its_own_local_value():
+    variable = tf.Variable(np.ones(3))
+
+    assert kernels.local_value(variable) is variable
