@@ -16,7 +16,7 @@ from deepfm_tf.vocabulary import (
     MISSING_ID,
     Columns,
     Vocabulary,
-    bucketize,
+    bucket_texts,
     split_values,
 )
 
@@ -85,9 +85,9 @@ class VocabularyCounts:
                 if field.name in self._samples:
                     self._samples[field.name].add(present, partition)
                 elif isinstance(field, BucketizedField):
-                    buckets = bucketize(field, present, field.boundaries)
                     self._add_values(
-                        field.name, pc.cast(pa.array(buckets), pa.string())
+                        field.name,
+                        bucket_texts(field, present, field.boundaries),
                     )
                 continue
             if isinstance(field, MultiValuedField):
@@ -273,13 +273,18 @@ class _ValueCounts:
 
 
 def _count_table(tokens: pa.Array) -> pa.Table:
-    counted = pc.value_counts(tokens)
+    if pa.types.is_dictionary(tokens.type):
+        codes = tokens.indices.to_numpy(zero_copy_only=False)
+        counts = np.bincount(codes, minlength=len(tokens.dictionary))
+        used = np.flatnonzero(counts)
+        values = tokens.dictionary.take(pa.array(used))
+        counts = pa.array(counts[used], pa.int64())
+    else:
+        counted = pc.value_counts(tokens)
+        values, counts = counted.field("values"), counted.field("counts")
     # large_string: the distinct texts of a field may exceed 2 GB together.
     return pa.table(
-        {
-            "value": pc.cast(counted.field("values"), pa.large_string()),
-            "count": counted.field("counts"),
-        }
+        {"value": pc.cast(values, pa.large_string()), "count": counts}
     )
 
 

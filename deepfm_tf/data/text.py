@@ -17,6 +17,8 @@ import pyarrow.csv
 BLOCK_BYTES = 16 * 2**20
 # A quoted value may span lines, up to this many blocks.
 _LONGEST_RECORD_BLOCKS = 4
+# Each distinct value of a block is kept, and looked at, once.
+_CELLS = pa.dictionary(pa.int32(), pa.binary())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +129,7 @@ class TextBlock:
                 invalid_row_handler=skip,
             ),
             convert_options=pa.csv.ConvertOptions(
-                column_types={name: pa.binary() for name in columns},
+                column_types={name: _CELLS for name in columns},
                 include_columns=list(columns),
                 strings_can_be_null=False,
             ),
@@ -253,8 +255,12 @@ def _read_header(
 
 
 def _trim_left(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    text = pc.cast(column, pa.string(), safe=False)
-    return pc.cast(pc.ascii_ltrim(text, characters=" "), pa.binary())
+    trimmed = []
+    for chunk in column.chunks:
+        text = pc.cast(chunk.dictionary, pa.string(), safe=False)
+        text = pc.cast(pc.ascii_ltrim(text, characters=" "), pa.binary())
+        trimmed.append(pa.DictionaryArray.from_arrays(chunk.indices, text))
+    return pa.chunked_array(trimmed, column.type)
 
 
 def _split_records(
