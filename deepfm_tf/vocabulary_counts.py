@@ -264,12 +264,26 @@ class _ValueCounts:
     def _consolidate(self) -> pa.Table:
         if self._waiting:
             tables = pa.concat_tables([self._merged, *self._waiting])
-            merged = tables.group_by("value").aggregate([("count", "sum")])
-            self._merged = merged.rename_columns(
-                {"value": "value", "count_sum": "count"}
-            ).combine_chunks()
+            # Many times faster than a group_by and aggregate.
+            values = _whole(tables["value"]).dictionary_encode()
+            # Sums in float64 are exact up to 2^53.
+            counts = np.bincount(
+                values.indices.to_numpy(zero_copy_only=False),
+                weights=tables["count"].to_numpy(),
+                minlength=len(values.dictionary),
+            )
+            self._merged = pa.table(
+                {
+                    "value": values.dictionary,
+                    "count": pa.array(counts.astype(np.int64)),
+                }
+            )
             self._waiting, self._waiting_rows = [], 0
         return self._merged
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks)
 
 
 def _count_table(tokens: pa.Array) -> pa.Table:
