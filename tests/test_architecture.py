@@ -25,7 +25,14 @@ DOORS = {
     "layers": (("layers",), ("keras", "tensorflow", "numpy")),
     "models": (("layers", "models", "schema", "fields"), ("keras", "numpy")),
     "data": (
-        ("data", "fields", "schema", "vocabulary", "vocabulary_counts"),
+        (
+            "data",
+            "fields",
+            "schema",
+            "vocabulary",
+            "vocabulary_counts",
+            "lookup",
+        ),
         ("tensorflow", "numpy", "pandas", "pyarrow", "tqdm"),
     ),
     "metrics": ((), ("numpy",)),

@@ -166,7 +166,7 @@ def make_batches(
         else:
             words = tf.gather(table, places[start : start + size])
         with tf.control_dependencies(counter.count(epoch, step)):
-            return _split(tf.identity(words), layout)
+            return split_rows(tf.identity(words), layout)
 
     return (
         counter.epochs()
@@ -224,9 +224,34 @@ class _EpochCounter:
         return epoch
 
 
-def _split(
+def shuffle_groups(groups: tf.data.Dataset, seed: int) -> tf.data.Dataset:
+    """Mix the rows of each group, in another order at each pass."""
+    seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
+    return tf.data.Dataset.zip((groups, seeds)).map(
+        lambda rows, number: tf.random.experimental.stateless_shuffle(
+            rows, tf.stack([number, seed])
+        ),
+        num_parallel_calls=2,
+        deterministic=True,
+    )
+
+
+def with_options(dataset: tf.data.Dataset, auto_shard: bool) -> tf.data.Dataset:
+    """The options of every data set."""
+    options = tf.data.Options()
+    # With autotune, deleting an iterator may stall for its next tick.
+    options.autotune.enabled = False
+    policy = tf.data.experimental.AutoShardPolicy
+    options.experimental_distribute.auto_shard_policy = (
+        policy.DATA if auto_shard else policy.OFF
+    )
+    return dataset.with_options(options)
+
+
+def split_rows(
     words: Tensor, layout: RowLayout
 ) -> tuple[dict[str, Tensor], Tensor]:
+    """Packed rows to inputs and label."""
     inputs = {}
     for name, part in layout.parts().items():
         columns = words[:, part]

@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from deepfm_tf.data.batches import MemoryRows, Passes, make_batches
+from deepfm_tf.data.batches import (
+    MemoryRows,
+    Passes,
+    make_batches,
+    with_options,
+)
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.readers import Source
 from deepfm_tf.data.shards import ShardRows
@@ -140,7 +145,7 @@ class PreparedData:
         )
         # Parts differ by a row, which must not make a batch more.
         least = self.num_rows // count if drop_remainder else rows.num_rows
-        return _with_options(
+        return with_options(
             make_batches(rows, self._layout, passes, passes.num_batches(least)),
             auto_shard=shard is None,
         )
@@ -267,25 +272,12 @@ def _dataset_from_rows(
     drop_remainder: bool,
 ) -> tf.data.Dataset:
     passes = Passes(batch_size, seed if shuffle else None, drop_remainder)
-    return _with_options(
+    return with_options(
         make_batches(
             MemoryRows(rows), layout, passes, passes.num_batches(len(rows))
         ),
         auto_shard=True,
     )
-
-
-def _with_options(
-    dataset: tf.data.Dataset, auto_shard: bool
-) -> tf.data.Dataset:
-    options = tf.data.Options()
-    # With autotune, deleting an iterator may stall for its next tick.
-    options.autotune.enabled = False
-    policy = tf.data.experimental.AutoShardPolicy
-    options.experimental_distribute.auto_shard_policy = (
-        policy.DATA if auto_shard else policy.OFF
-    )
-    return dataset.with_options(options)
 
 
 def _check_ids(ids: np.ndarray, schema: Schema) -> None:

@@ -115,7 +115,7 @@ class Reading:
         blocks = enumerate(read_blocks(self.source, names, self.text_format))
 
         def work(item: tuple[int, Block]) -> tuple[int, int, _Result]:
-            checked = self._check(*item, names)
+            checked = self.check(*item, names)
             size, num_rows = item[1].size, _num_rows(checked)
             return size, num_rows, function(checked)
 
@@ -130,9 +130,10 @@ class Reading:
                 bar.update(size)
                 yield result
 
-    def _check(
+    def check(
         self, number: int, block: Block, names: list[str]
     ) -> CheckedBlock:
+        """Read and check the columns `names` of a block."""
         table, rejected = block.read(names)
         rows = np.arange(table.num_rows)
         if self.part is not None:
