@@ -232,7 +232,8 @@ class _ValueCounts:
         self._append(_count_table(tokens.drop_null()))
 
     def merge(self, other: _ValueCounts) -> None:
-        self._append(other._consolidate())
+        for table in (other._merged, *other._waiting):
+            self._append(table)
 
     def values(
         self, min_count: int, max_size: int | None, first_id: int
