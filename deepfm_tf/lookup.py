@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +53,9 @@ class GraphLookup(tf.Module):
         line = 0
         with open(asset_file, "w", encoding="utf-8", newline="\n") as file:
             for number, field in enumerate(self._schema.table_fields):
-                if field.name not in vocabulary.values:
+                if field.name not in vocabulary.values or isinstance(
+                    field, BucketizedField
+                ):
                     continue
                 values = vocabulary.values[field.name]
                 self._first_lines[field.name] = line
@@ -78,7 +80,7 @@ class GraphLookup(tf.Module):
         for field in self._schema.id_fields:
             column = raw[field.name]
             if isinstance(field, BucketizedField):
-                texts.append(self._bucket_labels(field, column)[:, None])
+                texts.append(self._bucket_ids(field, column)[:, None])
             elif isinstance(field, MultiValuedField):
                 tokens, token_weights = self._split(field, column)
                 texts.append(tokens)
@@ -96,36 +98,44 @@ class GraphLookup(tf.Module):
         return packed
 
     def _look_up(self, texts: list[tf.Tensor]) -> tf.Tensor:
-        """Texts of each id field, "" where missing, to (batch, slots) ids."""
+        """Texts of each id field, "" where missing, to (batch, slots) ids.
+
+        Bucketized fields come as ids already.
+        """
         counted: list[tuple[Field, tf.Tensor]] = []
-        hashed: list[tf.Tensor] = []
+        found: list[tf.Tensor] = []
         order_counted: list[int] = []
-        order_hashed: list[int] = []
+        order_found: list[int] = []
         start = 0
         for field, text in zip(self._schema.id_fields, texts, strict=True):
             slots = range(start, start + text.shape[1])
             start = slots.stop
             buckets = getattr(self._schema.owner(field), "hash_buckets", None)
-            if buckets:
+            if isinstance(field, BucketizedField):
+                found.append(text)
+                order_found += slots
+            elif buckets:
                 first = self._vocabulary.first_id(field)
                 ids = tf.strings.to_hash_bucket_fast(text, buckets) + first
-                hashed.append(ids)
-                order_hashed += slots
+                found.append(self._with_missing([field], text, ids))
+                order_found += slots
             else:
                 counted.append((field, text))
                 order_counted += slots
-        parts = hashed
+        parts = found
         if counted:
-            parts = [self._look_up_counted(counted), *hashed]
+            parts = [self._look_up_counted(counted), *found]
         ids = tf.concat(parts, axis=1)
-        if order_counted and order_hashed:
-            order = np.argsort(order_counted + order_hashed)
+        if order_counted and order_found:
+            order = np.argsort(order_counted + order_found)
             ids = tf.gather(ids, order, axis=1)
-        missing = np.concatenate(
-            [self._missing_ids(field) for field in self._schema.id_fields]
-        )
-        is_missing = tf.equal(tf.concat(texts, axis=1), "")
-        return tf.where(is_missing, missing, tf.cast(ids, tf.int32))
+        return ids
+
+    def _with_missing(
+        self, fields: Sequence[Field], texts: tf.Tensor, ids: tf.Tensor
+    ) -> tf.Tensor:
+        missing = np.concatenate([self._missing_ids(f) for f in fields])
+        return tf.where(tf.equal(texts, ""), missing, tf.cast(ids, tf.int32))
 
     def _look_up_counted(
         self, counted: list[tuple[Field, tf.Tensor]]
@@ -140,16 +150,19 @@ class GraphLookup(tf.Module):
             offsets += [
                 self._vocabulary.first_id(field) - first_line
             ] * text.shape[1]
+        fields = [field for field, _ in counted]
         texts = tf.concat([text for _, text in counted], axis=1)
         if self._table is None:
-            return tf.fill(tf.shape(texts), tf.constant(OOV_ID, tf.int64))
+            ids = tf.fill(tf.shape(texts), OOV_ID)
+            return self._with_missing(fields, texts, ids)
         # (batch, slots): the line in the file, -1 for OOV.
         keys = tf.strings.join(
             [tf.broadcast_to(prefixes, tf.shape(texts)), texts]
         )
         lines = self._table.lookup(keys)
         ids = lines + np.array(offsets, dtype=np.int64)
-        return tf.where(lines < 0, tf.constant(OOV_ID, tf.int64), ids)
+        ids = tf.where(lines < 0, tf.constant(OOV_ID, tf.int64), ids)
+        return self._with_missing(fields, texts, ids)
 
     def _missing_ids(self, field: Field) -> np.ndarray:
         length = getattr(field, "max_length", 1)
@@ -168,25 +181,41 @@ class GraphLookup(tf.Module):
             x = tf.where(tf.equal(x, value), np.float32(np.nan), x)
         return x
 
-    def _bucket_labels(
+    def _bucket_ids(
         self, field: BucketizedField, column: tf.Tensor
     ) -> tf.Tensor:
         column = self._numbers(column)
         # An infinity can only come in serving; it counts as missing.
         present = tf.math.is_finite(column)
         x = tf.where(present, column, 0.0)
+        first = self._vocabulary.first_id(field)
         if field.method == "log_square":
             large = tf.searchsorted(
                 tf.constant(LOG_SQUARE_THRESHOLDS), x, side="right"
             )
             small = tf.floor(tf.clip_by_value(x, SMALLEST_BUCKET, 2.0))
             buckets = tf.where(x > 2.0, large, tf.cast(small, tf.int32))
+            ids = self._known_ids(field, buckets)
         else:
             edges = self._vocabulary.statistics[field.name]["boundaries"]
-            buckets = tf.searchsorted(
+            ids = first + tf.searchsorted(
                 tf.constant(edges, tf.float32), x, side="right"
             )
-        return tf.where(present, tf.strings.as_string(buckets), "")
+        return tf.where(present, ids, self._vocabulary.missing_id(field))
+
+    def _known_ids(
+        self, field: BucketizedField, buckets: tf.Tensor
+    ) -> tf.Tensor:
+        """Ids of the buckets that the vocabulary has; OOV of the others."""
+        known = self._vocabulary.values[field.name].astype(np.int32)
+        if not len(known):
+            return tf.fill(tf.shape(buckets), OOV_ID)
+        order = np.argsort(known)
+        place = tf.searchsorted(tf.constant(known[order]), buckets)
+        place = tf.minimum(place, len(known) - 1)
+        is_known = tf.equal(tf.gather(known[order], place), buckets)
+        ids = (order + self._vocabulary.first_id(field)).astype(np.int32)
+        return tf.where(is_known, tf.gather(ids, place), OOV_ID)
 
     def _split(
         self, field: MultiValuedField, column: tf.Tensor

@@ -104,8 +104,9 @@ class Vocabulary:
         """Columns of raw values to the packed inputs of the models.
 
         Args:
-            columns: field name -> text array with nulls (id fields), or
-                float32 array with NaN (numeric and bucketized fields).
+            columns: field name -> text array, dictionary or not, with nulls
+                (id fields), or float32 array with NaN (numeric and
+                bucketized fields).
 
         Returns:
             `"ids"` (rows, slots) int32 and, where the schema has such
@@ -139,7 +140,9 @@ class Vocabulary:
 
     def look_up(self, field: Field, column: pa.Array) -> np.ndarray:
         """Ids (int32) of a text array; nulls get the field's missing id."""
-        encoded = column.dictionary_encode()
+        encoded = column
+        if not pa.types.is_dictionary(column.type):
+            encoded = column.dictionary_encode()
         unique = encoded.dictionary.to_numpy(zero_copy_only=False)
         owner = self.schema.owner(field)
         first = self.first_id(field)
@@ -159,9 +162,7 @@ class Vocabulary:
     def bucket_labels(self, field: BucketizedField, column: Any) -> pa.Array:
         """The bucket of each number, as text; null where missing."""
         boundaries = self.statistics[field.name].get("boundaries", ())
-        buckets = bucketize(field, np.asarray(column), boundaries)
-        text = pc.cast(pa.array(buckets), pa.string())
-        return pc.if_else(pa.array(np.isnan(column)), None, text)
+        return bucket_texts(field, np.asarray(column), boundaries)
 
     def save(self, directory: str | Path) -> None:
         """Write the schema, the statistics and one text file per field."""
@@ -274,6 +275,17 @@ def bucketize(
     return np.where(x > 2, large, small).astype(np.int64)
 
 
+def bucket_texts(
+    field: BucketizedField, x: np.ndarray, boundaries: Any
+) -> pa.Array:
+    """Bucket numbers as text, in a dictionary array; null for NaN."""
+    numbers = pa.array(x, pa.float32(), mask=np.isnan(x)).dictionary_encode()
+    distinct = numbers.dictionary.to_numpy(zero_copy_only=False)
+    buckets = bucketize(field, distinct, boundaries)
+    texts = pc.cast(pa.array(buckets), pa.string())
+    return pa.DictionaryArray.from_arrays(numbers.indices, texts)
+
+
 def split_values(
     field: MultiValuedField,
     column: pa.Array,
@@ -285,6 +297,8 @@ def split_values(
         For each value kept, in order: the row it stands in (int64), its text,
         and its weight (float32; 1 where it has none, NaN if unparsable).
     """
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     lists = pc.split_pattern(pc.fill_null(column, ""), field.separator)
     tokens = lists.flatten()
     rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)

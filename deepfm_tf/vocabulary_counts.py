@@ -16,7 +16,7 @@ from deepfm_tf.vocabulary import (
     MISSING_ID,
     Columns,
     Vocabulary,
-    bucketize,
+    bucket_texts,
     split_values,
 )
 
@@ -85,9 +85,9 @@ class VocabularyCounts:
                 if field.name in self._samples:
                     self._samples[field.name].add(present, partition)
                 elif isinstance(field, BucketizedField):
-                    buckets = bucketize(field, present, field.boundaries)
                     self._add_values(
-                        field.name, pc.cast(pa.array(buckets), pa.string())
+                        field.name,
+                        bucket_texts(field, present, field.boundaries),
                     )
                 continue
             if isinstance(field, MultiValuedField):
@@ -232,7 +232,8 @@ class _ValueCounts:
         self._append(_count_table(tokens.drop_null()))
 
     def merge(self, other: _ValueCounts) -> None:
-        self._append(other._consolidate())
+        for table in (other._merged, *other._waiting):
+            self._append(table)
 
     def values(
         self, min_count: int, max_size: int | None, first_id: int
@@ -264,22 +265,41 @@ class _ValueCounts:
     def _consolidate(self) -> pa.Table:
         if self._waiting:
             tables = pa.concat_tables([self._merged, *self._waiting])
-            merged = tables.group_by("value").aggregate([("count", "sum")])
-            self._merged = merged.rename_columns(
-                {"value": "value", "count_sum": "count"}
-            ).combine_chunks()
+            # Many times faster than a group_by and aggregate.
+            values = _whole(tables["value"]).dictionary_encode()
+            # Sums in float64 are exact up to 2^53.
+            counts = np.bincount(
+                values.indices.to_numpy(zero_copy_only=False),
+                weights=tables["count"].to_numpy(),
+                minlength=len(values.dictionary),
+            )
+            self._merged = pa.table(
+                {
+                    "value": values.dictionary,
+                    "count": pa.array(counts.astype(np.int64)),
+                }
+            )
             self._waiting, self._waiting_rows = [], 0
         return self._merged
 
 
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks)
+
+
 def _count_table(tokens: pa.Array) -> pa.Table:
-    counted = pc.value_counts(tokens)
+    if pa.types.is_dictionary(tokens.type):
+        codes = tokens.indices.to_numpy(zero_copy_only=False)
+        counts = np.bincount(codes, minlength=len(tokens.dictionary))
+        used = np.flatnonzero(counts)
+        values = tokens.dictionary.take(pa.array(used))
+        counts = pa.array(counts[used], pa.int64())
+    else:
+        counted = pc.value_counts(tokens)
+        values, counts = counted.field("values"), counted.field("counts")
     # large_string: the distinct texts of a field may exceed 2 GB together.
     return pa.table(
-        {
-            "value": pc.cast(counted.field("values"), pa.large_string()),
-            "count": counted.field("counts"),
-        }
+        {"value": pc.cast(values, pa.large_string()), "count": counts}
     )
 
 

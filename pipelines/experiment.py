@@ -298,12 +298,10 @@ def _train(
         )
     print(f"\n{name}, {strategy.num_replicas_in_sync} replica(s)")
     deepfm_tf.set_seed(settings.seed)
-    seed, first_epoch = settings.seed, 0
+    first_epoch = 0
     with strategy.scope():
         if resumes and (directory / "state.json").is_file():
             model, first_epoch = deepfm_tf.load_checkpoint(directory)
-            # The order of the epochs to come, not the first one's again.
-            seed += 1_000_003 * first_epoch
             print(f"Resumed after epoch {first_epoch}")
         else:
             shutil.rmtree(directory, ignore_errors=True)
@@ -323,7 +321,9 @@ def _train(
     )
     begin = time.perf_counter()
     model.fit(
-        data["train"].dataset(batch, shuffle=True, seed=seed),
+        data["train"].dataset(
+            batch, shuffle=True, seed=settings.seed, first_epoch=first_epoch
+        ),
         epochs=settings.epochs,
         initial_epoch=first_epoch,
         callbacks=callbacks,

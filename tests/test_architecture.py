@@ -28,7 +28,14 @@ DOORS = {
     "optimizers": (("kernels", "optimizers"), ("keras", "tensorflow")),
     "models": (("layers", "models", "schema", "fields"), ("keras", "numpy")),
     "data": (
-        ("data", "fields", "schema", "vocabulary", "vocabulary_counts"),
+        (
+            "data",
+            "fields",
+            "schema",
+            "vocabulary",
+            "vocabulary_counts",
+            "lookup",
+        ),
         ("tensorflow", "numpy", "pandas", "pyarrow", "tqdm"),
     ),
     "metrics": ((), ("numpy",)),

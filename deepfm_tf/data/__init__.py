@@ -8,6 +8,7 @@ from deepfm_tf.data.dataset import (
 from deepfm_tf.data.prepare import prepare
 from deepfm_tf.data.stream import Part, encode, fit_vocabulary
 from deepfm_tf.data.text import TextFormat
+from deepfm_tf.data.text_dataset import dataset_from_text
 
 __all__ = [
     "Part",
@@ -15,6 +16,7 @@ __all__ = [
     "TextFormat",
     "dataset_from_ids",
     "dataset_from_memory",
+    "dataset_from_text",
     "encode",
     "fit_vocabulary",
     "prepare",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,9 @@ from deepfm_tf.vocabulary import (
     split_values,
 )
 
+# Row (or value) -> column, value and reason.
+Bad = dict[int, tuple[str, str, str]]
+
 
 @dataclasses.dataclass
 class CheckedColumns:
@@ -29,7 +33,7 @@ class CheckedColumns:
 
     columns: Columns
     label: np.ndarray | None
-    bad: dict[int, tuple[str, str, str]]
+    bad: Bad
 
 
 def check_columns(
@@ -43,27 +47,96 @@ def check_columns(
         with_label: bool. Whether the label column is read too.
 
     Returns:
-        CheckedColumns. Text is as it stands in the data; null, NaN, the empty
-        text and `schema.missing_values` are missing.
+        CheckedColumns. Text is as it stands in the data, as dictionary
+        arrays; null, NaN, the empty text and `schema.missing_values` are
+        missing.
     """
-    bad: dict[int, tuple[str, str, str]] = {}
-    columns = {}
+    bad: Bad = {}
+    columns: dict[str, Any] = {}
     for field in schema.fields:
-        raw = _flatten(table.column(field.name))
+        raw = _distinct(_flatten(table.column(field.name)))
+        wrong: Bad = {}
         if isinstance(field, (NumericField, BucketizedField)):
-            columns[field.name] = _numbers(raw, field.name, schema, bad)
+            numbers = _numbers(raw.values, field.name, schema, wrong)
+            columns[field.name] = raw.expand(numbers)
         else:
             separator = getattr(field, "separator", None)
-            text = _texts(raw, field.name, bad, separator)
+            text = _texts(raw.values, field.name, wrong, separator)
             text = _missing_to_null(text, schema.missing_values)
             if isinstance(field, MultiValuedField) and field.weight_separator:
-                _check_weights(field, text, schema, bad)
-            columns[field.name] = text
+                _check_weights(field, text, schema, wrong)
+            columns[field.name] = raw.dictionary(text)
+        raw.report(wrong, bad)
     label = None
     if with_label:
-        raw = _flatten(table.column(schema.label))
-        label = _labels(raw, schema, bad)
+        raw = _distinct(_flatten(table.column(schema.label)))
+        wrong = {}
+        label = raw.expand(_labels(raw.values, schema, wrong))
+        raw.report(wrong, bad)
     return CheckedColumns(columns, label, bad)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Distinct:
+    """Distinct values of a column, so that each is checked once.
+
+    Args:
+        values: the values, with a null behind them if any row has none.
+        codes: which of the values each row has. `None` means: row by row.
+    """
+
+    values: pa.Array
+    codes: np.ndarray | None
+
+    def expand(self, results: np.ndarray) -> np.ndarray:
+        """What was found for the values, for each row."""
+        return results if self.codes is None else results[self.codes]
+
+    def dictionary(self, texts: pa.Array) -> pa.Array:
+        """The rows' texts, as a dictionary array without null values."""
+        if self.codes is None:
+            return texts.dictionary_encode()
+        if not texts.null_count:
+            return pa.DictionaryArray.from_arrays(self.codes, texts)
+        is_null = texts.is_null().to_numpy(zero_copy_only=False)
+        indices = pa.array(self.codes, mask=is_null[self.codes])
+        return pa.DictionaryArray.from_arrays(indices, pc.fill_null(texts, ""))
+
+    def report(self, wrong: Bad, bad: Bad) -> None:
+        """Add what is wrong with values to what is bad about rows."""
+        if not wrong:
+            return
+        codes = (
+            np.arange(len(self.values)) if self.codes is None else self.codes
+        )
+        is_wrong = np.zeros(len(self.values), dtype=bool)
+        is_wrong[list(wrong)] = True
+        for row in np.flatnonzero(is_wrong[codes]):
+            bad.setdefault(int(row), wrong[int(codes[row])])
+
+
+def _distinct(array: pa.Array) -> _Distinct:
+    kind = array.type
+    if not pa.types.is_dictionary(kind):
+        if not _is_text(kind):
+            return _Distinct(array, None)
+        array = array.dictionary_encode()
+    values = array.dictionary
+    codes = array.indices
+    if codes.null_count:
+        codes = pc.fill_null(codes, len(values))
+        values = pa.concat_arrays([values, pa.nulls(1, values.type)])
+    codes = pc.cast(codes, pa.int32())
+    return _Distinct(values, codes.to_numpy(zero_copy_only=False))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+    )
 
 
 def read_texts(
@@ -71,6 +144,8 @@ def read_texts(
 ) -> pa.Array:
     """Any column as text, null where missing; lists joined by `|`."""
     array = _flatten(column)
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
     texts = _texts(array, name, {}, separator="|")
     return _missing_to_null(texts, tuple(missing_values))
 
@@ -83,15 +158,13 @@ def _flatten(column: pa.ChunkedArray) -> pa.Array:
             if array.num_chunks
             else (pa.array([], column.type))
         )
-    if pa.types.is_dictionary(array.type):
-        array = pc.cast(array, array.type.value_type)
     return array
 
 
 def _texts(
     array: pa.Array,
     name: str,
-    bad: dict[int, tuple[str, str, str]],
+    bad: Bad,
     separator: str | None = None,
 ) -> pa.Array:
     kind = array.type
@@ -120,9 +193,7 @@ def _texts(
         ) from error
 
 
-def _utf8_or_bad(
-    array: pa.Array, name: str, bad: dict[int, tuple[str, str, str]]
-) -> pa.Array:
+def _utf8_or_bad(array: pa.Array, name: str, bad: Bad) -> pa.Array:
     texts = []
     for row, value in enumerate(array.to_pylist()):
         try:
@@ -146,7 +217,7 @@ def _numbers(
     array: pa.Array,
     name: str,
     schema: Schema,
-    bad: dict[int, tuple[str, str, str]],
+    bad: Bad,
 ) -> np.ndarray:
     kind = array.type
     if (
@@ -185,7 +256,7 @@ def _check_weights(
     field: MultiValuedField,
     text: pa.Array,
     schema: Schema,
-    bad: dict[int, tuple[str, str, str]],
+    bad: Bad,
 ) -> None:
     rows, _, weights = split_values(field, text, schema.missing_values)
     for row in np.unique(rows[np.isnan(weights)]):
@@ -200,7 +271,7 @@ def _check_weights(
 def _labels(
     array: pa.Array,
     schema: Schema,
-    bad: dict[int, tuple[str, str, str]],
+    bad: Bad,
 ) -> np.ndarray:
     text = _texts(array, schema.label, bad)
     text = pc.utf8_trim_whitespace(text)

@@ -10,8 +10,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from deepfm_tf.data.packing import PADDING, RowLayout
+from deepfm_tf.data.batches import (
+    MemoryRows,
+    Passes,
+    make_batches,
+    with_options,
+)
+from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.readers import Source
+from deepfm_tf.data.shards import ShardRows
 from deepfm_tf.data.stream import CheckedBlock, Reading
 from deepfm_tf.data.text import TextFormat
 from deepfm_tf.fields import Field
@@ -22,11 +29,6 @@ FORMAT_VERSION = 1
 MANIFEST_FILE = "prepared.json"
 REJECTED_FILE = "rejected.csv"
 VOCABULARY_DIRECTORY = "vocabulary"
-
-# Shuffling draws blocks of 256 rows from this many, and then permutes the
-# rows of `_GROUP_BLOCKS` blocks: 262,144 and 65,536 rows.
-_SHUFFLE_BLOCKS = 1024
-_GROUP_BLOCKS = 256
 
 
 class PreparedData:
@@ -52,7 +54,7 @@ class PreparedData:
         self.vocabulary = Vocabulary.load(directory / VOCABULARY_DIRECTORY)
         self.schema: Schema = self.vocabulary.schema
         self._layout = RowLayout(**manifest["layout"])
-        self._shards = [str(directory / name) for name in manifest["shards"]]
+        self._shards: dict[str, int] = manifest["shards"]
 
     @classmethod
     def load(cls, directory: str | Path) -> PreparedData:
@@ -88,15 +90,32 @@ class PreparedData:
         shuffle: bool = False,
         seed: int = 0,
         drop_remainder: bool = False,
+        first_epoch: int = 0,
+        first_step: int = 0,
+        shard: tuple[int, int] | None = None,
     ) -> tf.data.Dataset:
         """Batches of `(inputs, label)` for `fit`, `evaluate` and `predict`.
 
+        The order of an epoch is a function of `seed` and the epoch's number
+        alone, so a run that is resumed with `first_epoch` goes through the
+        batches that it would have seen undisturbed. Each pass is an epoch; a
+        pass that is abandoned before its end does not count (in a data set
+        of at most 32 batches it does).
+
         Args:
             batch_size: int. Examples in a batch, over all replicas.
-            shuffle: bool. A new order each epoch. Rows are drawn from a
-                moving window of about 300,000 rows.
+            shuffle: bool. A new order each epoch: pieces of 1024 adjoining
+                rows come from all over the data, and the rows of 128 such
+                pieces are mixed.
             seed: int. Decides all the orders.
             drop_remainder: bool. Leave out the last, smaller batch.
+            first_epoch: int. The number of the first pass, as in
+                `fit(initial_epoch=...)`.
+            first_step: int. With more than 0, the data set is the rest of
+                the one epoch `first_epoch`, from this batch on.
+            shard: `(index, count)` or None. Read one of `count` disjoint
+                parts of the rows, for the worker `index` of as many. Give
+                `drop_remainder` too, so that all have equally many batches.
 
         Returns:
             `tf.data.Dataset` of a dict with `"ids"` (batch, slots) int32
@@ -104,29 +123,31 @@ class PreparedData:
             fields) and `"weights"` (batch, weighted slots) float32; and
             the label (batch, 1) float32.
         """
-        files = tf.data.Dataset.from_tensor_slices(self._shards)
-        if shuffle:
-            files = files.shuffle(len(self._shards), seed=seed)
-        size = self._layout.block_bytes
-        blocks = files.interleave(
-            lambda name: tf.data.FixedLengthRecordDataset(name, size),
-            cycle_length=2 if shuffle else 1,
-            block_length=16,
-        )
-        if shuffle:
-            blocks = blocks.shuffle(_SHUFFLE_BLOCKS, seed=seed)
-        groups = blocks.batch(_GROUP_BLOCKS).map(
-            lambda texts: _decode(texts, self._layout.width),
-            num_parallel_calls=2,
-            deterministic=True,
-        )
-        return _batches(
-            groups,
+        index, count = (0, 1) if shard is None else shard
+        if not 0 <= index < count <= self.num_rows:
+            raise ValueError(
+                "`shard` must be (index, count) with 0 <= index < count, and "
+                f"at least one row for each. Received: shard={shard} of "
+                f"{self.num_rows} rows."
+            )
+        rows = ShardRows(
+            {self.directory / name: n for name, n in self._shards.items()},
             self._layout,
-            self.num_rows,
+            self.num_rows * index // count,
+            self.num_rows * (index + 1) // count,
+        )
+        passes = Passes(
             batch_size,
             seed if shuffle else None,
             drop_remainder,
+            first_epoch,
+            first_step,
+        )
+        # Parts differ by a row, which must not make a batch more.
+        least = self.num_rows // count if drop_remainder else rows.num_rows
+        return with_options(
+            make_batches(rows, self._layout, passes, passes.num_batches(least)),
+            auto_shard=shard is None,
         )
 
 
@@ -250,84 +271,13 @@ def _dataset_from_rows(
     seed: int,
     drop_remainder: bool,
 ) -> tf.data.Dataset:
-    return _batches(
-        tf.data.Dataset.from_tensors(rows),
-        layout,
-        len(rows),
-        batch_size,
-        seed if shuffle else None,
-        drop_remainder,
+    passes = Passes(batch_size, seed if shuffle else None, drop_remainder)
+    return with_options(
+        make_batches(
+            MemoryRows(rows), layout, passes, passes.num_batches(len(rows))
+        ),
+        auto_shard=True,
     )
-
-
-def _batches(
-    groups: tf.data.Dataset,
-    layout: RowLayout,
-    num_rows: int,
-    batch_size: int,
-    seed: int | None,
-    drop_remainder: bool,
-) -> tf.data.Dataset:
-    """Groups of rows to batches of inputs and label: the one way for all."""
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(
-            "`batch_size` must be a positive integer. Received: "
-            f"batch_size={batch_size!r}."
-        )
-    if drop_remainder and batch_size > num_rows:
-        raise ValueError(
-            f"With `drop_remainder`, `batch_size` must not exceed the "
-            f"{num_rows} rows, or no batch is left. Received: "
-            f"batch_size={batch_size}."
-        )
-    if seed is not None:
-        seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
-        groups = tf.data.Dataset.zip((groups, seeds)).map(
-            lambda rows, number: tf.random.experimental.stateless_shuffle(
-                rows, tf.stack([number, seed])
-            ),
-            num_parallel_calls=2,
-            deterministic=True,
-        )
-    batches = groups.rebatch(batch_size, drop_remainder=drop_remainder).map(
-        lambda rows: _split(rows, layout),
-        num_parallel_calls=2,
-        deterministic=True,
-    )
-    whole, rest = divmod(num_rows, batch_size)
-    count = whole if drop_remainder or not rest else whole + 1
-    options = tf.data.Options()
-    # With autotune, deleting an iterator may stall for its next tick.
-    options.autotune.enabled = False
-    options.experimental_distribute.auto_shard_policy = (
-        tf.data.experimental.AutoShardPolicy.DATA
-    )
-    cardinality = tf.data.experimental.assert_cardinality(count)
-    return batches.apply(cardinality).prefetch(4).with_options(options)
-
-
-def _decode(texts: tf.Tensor, width: int) -> tf.Tensor:
-    """(blocks,) strings to (rows, width) int32, padding left out."""
-    words = tf.io.decode_raw(texts, tf.int32, little_endian=True)
-    rows = tf.reshape(words, (-1, width))
-    is_row = rows[:, 0] != PADDING
-    return tf.cond(
-        tf.reduce_all(is_row),
-        lambda: rows,
-        lambda: tf.boolean_mask(rows, is_row),
-    )
-
-
-def _split(
-    rows: tf.Tensor, layout: RowLayout
-) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    inputs = {}
-    for name, part in layout.parts().items():
-        words = rows[:, part]
-        if name != "ids":
-            words = tf.bitcast(words, tf.float32)
-        inputs[name] = tf.ensure_shape(words, (None, part.stop - part.start))
-    return inputs, tf.bitcast(rows[:, :1], tf.float32)
 
 
 def _check_ids(ids: np.ndarray, schema: Schema) -> None:

@@ -9,8 +9,10 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,6 +28,7 @@ from deepfm_tf.data.dataset import (
 )
 from deepfm_tf.data.packing import BLOCK_ROWS, PADDING, RowLayout
 from deepfm_tf.data.readers import Source, list_files, read_blocks
+from deepfm_tf.data.spill import SpilledBlocks
 from deepfm_tf.data.stream import CheckedBlock, Part, Reading, count_values
 from deepfm_tf.data.text import BadRow, TextFormat
 from deepfm_tf.schema import Schema
@@ -33,6 +36,8 @@ from deepfm_tf.vocabulary import Vocabulary
 
 # Blocks of 256 rows in a shard: half a million rows.
 SHARD_BLOCKS = 2048
+
+_BLOCKS_DIRECTORY = "blocks"
 
 
 def prepare(
@@ -100,19 +105,31 @@ def prepare(
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "recipe": _recipe(reading, vocabulary),
-        "sources": _sources(reading, directory),
+        "sources": [],
     }
-    done = _load_if_same(directory, manifest)
-    if done is not None:
-        return done
+    if (directory / MANIFEST_FILE).exists():
+        # Their digests are known if the files are as they were.
+        manifest["sources"] = _sources(reading, directory)
+        done = _load_if_same(directory, manifest)
+        if done is not None:
+            return done
     _remove_leftovers(directory)
     temporary = directory.parent / f".{directory.name}.{os.getpid()}.tmp"
+    stop = threading.Event()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="deepfm_tf-digest")
     try:
         temporary.mkdir(parents=True)
+        sources = pool.submit(_sources, reading, directory, stop)
+        blocks: Reading | SpilledBlocks
         if vocabulary is None:
-            vocabulary = count_values(reading, "Counting")
+            blocks = SpilledBlocks(temporary / _BLOCKS_DIRECTORY)
+            vocabulary = count_values(reading, "Reading", blocks.write)
+        else:
+            blocks = reading
         vocabulary.save(temporary / VOCABULARY_DIRECTORY)
-        manifest |= _write_rows(reading, vocabulary, temporary)
+        manifest |= _write_rows(reading, blocks, vocabulary, temporary)
+        shutil.rmtree(temporary / _BLOCKS_DIRECTORY, ignore_errors=True)
+        manifest["sources"] = sources.result()
         with open(temporary / MANIFEST_FILE, "w", encoding="utf-8") as file:
             json.dump(manifest, file, indent=1)
             _to_disk(file)
@@ -126,6 +143,8 @@ def prepare(
             "room, or prepare into another directory",
         ) from error
     finally:
+        stop.set()
+        pool.shutdown(wait=True)
         shutil.rmtree(temporary, ignore_errors=True)
     return PreparedData.load(directory)
 
@@ -143,7 +162,9 @@ def _recipe(reading: Reading, vocabulary: Vocabulary | None) -> dict[str, Any]:
     return json.loads(json.dumps(recipe))
 
 
-def _sources(reading: Reading, directory: Path) -> list[dict[str, Any]]:
+def _sources(
+    reading: Reading, directory: Path, stop: threading.Event | None = None
+) -> list[dict[str, Any]]:
     """Name and content digest of each input."""
     files = list_files(reading.source)
     if files is None:
@@ -167,15 +188,15 @@ def _sources(reading: Reading, directory: Path) -> list[dict[str, Any]]:
         path = str(Path(name).resolve())
         status = os.stat(path)
         stat = f"{status.st_size}/{status.st_mtime_ns}"
-        digest_text = known.get((path, stat)) or _digest(path)
+        digest_text = known.get((path, stat)) or _digest(path, stop)
         entries.append({"path": path, "stat": stat, "digest": digest_text})
     return entries
 
 
-def _digest(path: str) -> str:
+def _digest(path: str, stop: threading.Event | None) -> str:
     digest = hashlib.blake2b(digest_size=16)
     with open(path, "rb") as file:
-        while data := file.read(2**22):
+        while (data := file.read(2**22)) and not (stop and stop.is_set()):
             digest.update(data)
     return digest.hexdigest()
 
@@ -206,7 +227,10 @@ def _load_if_same(
 
 
 def _write_rows(
-    reading: Reading, vocabulary: Vocabulary, directory: Path
+    reading: Reading,
+    blocks: Reading | SpilledBlocks,
+    vocabulary: Vocabulary,
+    directory: Path,
 ) -> dict[str, Any]:
     layout = RowLayout.of(vocabulary.schema)
     num_rows, num_positives, num_rejected = 0, 0, 0
@@ -216,12 +240,11 @@ def _write_rows(
         label = np.asarray(block.label)
         return layout.pack(packed, label), block.rejected
 
-    encoded = dataclasses.replace(reading, schema=vocabulary.schema)
     with (
         _ShardWriter(directory, layout) as shards,
         _RejectedWriter(directory) as rejected,
     ):
-        for rows, bad in encoded.map_blocks(encode, "Encoding"):
+        for rows, bad in blocks.map_blocks(encode, "Encoding"):
             shards.write(rows)
             rejected.write(bad)
             num_rows += len(rows)

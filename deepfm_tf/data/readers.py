@@ -81,6 +81,18 @@ def list_files(source: Source) -> list[str] | None:
     return files
 
 
+def list_text_files(source: Source) -> list[str]:
+    """The files of a source, which must all be text."""
+    files = list_files(source)
+    if files is None or any(map(_is_parquet, files)):
+        received = "data in memory" if files is None else files[0]
+        raise ValueError(
+            "The data must be text files (CSV, TSV, or those gzipped). "
+            f"Received: {received}. Use `prepare` or `dataset_from_memory`."
+        )
+    return files
+
+
 def column_names(
     source: Source, text_format: TextFormat | None = None
 ) -> list[str]:
@@ -97,6 +109,7 @@ def read_blocks(
     source: Source,
     columns: Sequence[str],
     text_format: TextFormat | None = None,
+    block_bytes: int | None = None,
 ) -> Iterator[Block]:
     """Stream a source as blocks that can be read independently.
 
@@ -104,6 +117,7 @@ def read_blocks(
         source: file name(s), DataFrame or dict of arrays.
         columns: the columns wanted; each must be there.
         text_format: layout of text files.
+        block_bytes: int or None. About how much text makes a block.
     """
     files = list_files(source)
     if files is None:
@@ -118,7 +132,7 @@ def read_blocks(
             layout = text_format or TextFormat()
             names = header_of(path, layout)
             _check_columns(columns, names, path, layout)
-            yield from text_blocks(path, layout)
+            yield from text_blocks(path, layout, block_bytes)
 
 
 def _is_parquet(path: str) -> bool:

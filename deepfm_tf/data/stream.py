@@ -6,6 +6,7 @@ import collections
 import contextlib
 import dataclasses
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -114,21 +115,25 @@ class Reading:
         blocks = enumerate(read_blocks(self.source, names, self.text_format))
 
         def work(item: tuple[int, Block]) -> tuple[int, int, _Result]:
-            checked = self._check(*item, names)
+            checked = self.check(*item, names)
             size, num_rows = item[1].size, _num_rows(checked)
             return size, num_rows, function(checked)
 
-        with _progress_bar(self.source, progress) as bar:
-            total = 0
-            for size, num_rows, result in _ordered_map(work, blocks):
-                total += num_rows
-                bar.set_postfix_str(f"{total:,} rows", refresh=False)
+        total, unit = _extent(self.source)
+        with progress_bar(progress, total, unit) as bar:
+            begin, count = time.perf_counter(), 0
+            for size, num_rows, result in ordered_map(work, blocks):
+                count += num_rows
+                rate = count / (time.perf_counter() - begin)
+                text = f"{count:,} rows, {rate:,.0f} rows/s"
+                bar.set_postfix_str(text, refresh=False)
                 bar.update(size)
                 yield result
 
-    def _check(
+    def check(
         self, number: int, block: Block, names: list[str]
     ) -> CheckedBlock:
+        """Read and check the columns `names` of a block."""
         table, rejected = block.read(names)
         rows = np.arange(table.num_rows)
         if self.part is not None:
@@ -180,13 +185,19 @@ def fit_vocabulary(
     return count_values(reading, progress="")
 
 
-def count_values(reading: Reading, progress: str) -> Vocabulary:
-    """The vocabulary of what `reading` reads."""
+def count_values(
+    reading: Reading,
+    progress: str,
+    keep: Callable[[CheckedBlock], None] | None = None,
+) -> Vocabulary:
+    """The vocabulary of what `reading` reads; `keep` gets each block too."""
     counts = VocabularyCounts(reading.schema)
 
     def count(block: CheckedBlock) -> VocabularyCounts:
         partial = VocabularyCounts(reading.schema)
         partial.count(block.columns, block.number)
+        if keep is not None:
+            keep(block)
         return partial
 
     for partial in reading.map_blocks(count, progress):
@@ -235,7 +246,7 @@ def _num_rows(block: CheckedBlock) -> int:
     return len(next(iter(block.columns.values())))
 
 
-def _ordered_map(
+def ordered_map(
     function: Callable[[_Item], _Result], items: Iterable[_Item]
 ) -> Iterator[_Result]:
     """Like `map`, in threads, holding only a few items at a time."""
@@ -253,29 +264,32 @@ def _ordered_map(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _progress_bar(source: Source, description: str) -> Any:
+def progress_bar(description: str, total: int | None, unit: str) -> Any:
+    """A bar with the rate and the time left; none without a description."""
     if not description:
         return contextlib.nullcontext(_NoBar())
-    files = list_files(source)
-    total: int | None = (
-        len(next(iter(source.values())))  # type: ignore[union-attr]
-        if files is None and isinstance(source, dict)
-        else len(source)  # type: ignore[arg-type]
-        if files is None
-        else sum(Path(f).stat().st_size for f in files)
-    )
-    # A gzipped file is larger than it looks: its bar has no end to show.
-    if files and any(f.lower().endswith(".gz") for f in files):
-        total = None
     return tqdm.tqdm(
         total=total,
         desc=description,
-        unit="B" if files else " rows",
+        unit=unit,
         unit_scale=True,
         delay=0.5,
         disable=None,
         leave=False,
     )
+
+
+def _extent(source: Source) -> tuple[int | None, str]:
+    """How much there is to read, and of what."""
+    files = list_files(source)
+    if files is None:
+        if isinstance(source, dict):
+            return len(next(iter(source.values()), ())), " rows"
+        return len(source), " rows"  # type: ignore[arg-type]
+    # A gzipped file is larger than it looks: its bar has no end to show.
+    if any(f.lower().endswith(".gz") for f in files):
+        return None, "B"
+    return sum(Path(f).stat().st_size for f in files), "B"
 
 
 class _NoBar:

@@ -17,6 +17,8 @@ import pyarrow.csv
 BLOCK_BYTES = 16 * 2**20
 # A quoted value may span lines, up to this many blocks.
 _LONGEST_RECORD_BLOCKS = 4
+# Each distinct value of a block is kept, and looked at, once.
+_CELLS = pa.dictionary(pa.int32(), pa.binary())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,8 +98,8 @@ class TextBlock:
     ) -> None:
         self.source = path
         self.size = len(data)
-        self._data = data
-        self._first_line = first_line
+        self.data = data
+        self.first_line = first_line
         self._column_names = column_names
         self._format = text_format
         self._num_records = 0
@@ -114,11 +116,11 @@ class TextBlock:
 
         # Bytes first: text that is not UTF-8 is then found cell by cell.
         table = pa.csv.read_csv(
-            pa.BufferReader(self._data),
+            pa.BufferReader(self.data),
             read_options=pa.csv.ReadOptions(
                 use_threads=False,
                 column_names=list(self._column_names),
-                block_size=len(self._data) + 1,
+                block_size=len(self.data) + 1,
             ),
             parse_options=pa.csv.ParseOptions(
                 delimiter=separator,
@@ -127,7 +129,7 @@ class TextBlock:
                 invalid_row_handler=skip,
             ),
             convert_options=pa.csv.ConvertOptions(
-                column_types={name: pa.binary() for name in columns},
+                column_types={name: _CELLS for name in columns},
                 include_columns=list(columns),
                 strings_can_be_null=False,
             ),
@@ -160,19 +162,22 @@ class TextBlock:
         # Only for messages about bad rows; pyarrow has done the parsing. A
         # stray quote can make the two disagree: then each line is a record.
         records = _split_records(
-            self._data, self._first_line, self._format.quoting
+            self.data, self.first_line, self._format.quoting
         )
         if len(records) != self._num_records:
-            records = _split_records(self._data, self._first_line, False)
+            records = _split_records(self.data, self.first_line, False)
         missing = max(0, self._num_records - len(records))
-        return records + [(self._first_line, "")] * missing
+        return records + [(self.first_line, "")] * missing
 
 
-def text_blocks(path: str, text_format: TextFormat) -> Iterator[TextBlock]:
+def text_blocks(
+    path: str, text_format: TextFormat, block_bytes: int | None = None
+) -> Iterator[TextBlock]:
+    block_bytes = block_bytes or BLOCK_BYTES
     with _open_text(path) as file:
-        names, data, line = _read_header(path, file, text_format)
+        names, data, line = _read_header(path, file, text_format, block_bytes)
         while True:
-            chunk = _read_chunk(path, file, BLOCK_BYTES)
+            chunk = _read_chunk(path, file, block_bytes)
             data += chunk
             if not chunk:
                 if data.strip(b"\r\n"):
@@ -189,7 +194,7 @@ def text_blocks(path: str, text_format: TextFormat) -> Iterator[TextBlock]:
 def header_of(path: str, text_format: TextFormat) -> list[str]:
     """The column names of a text file."""
     with _open_text(path) as file:
-        return _read_header(path, file, text_format)[0]
+        return _read_header(path, file, text_format, BLOCK_BYTES)[0]
 
 
 def _last_record_end(data: bytes, quoting: bool) -> int:
@@ -226,10 +231,10 @@ def _read_chunk(path: str, file: BinaryIO, size: int) -> bytes:
 
 
 def _read_header(
-    path: str, file: BinaryIO, text_format: TextFormat
+    path: str, file: BinaryIO, text_format: TextFormat, block_bytes: int
 ) -> tuple[list[str], bytes, int]:
     """Column names, the bytes after the header line, and their line number."""
-    data = _read_chunk(path, file, BLOCK_BYTES).removeprefix(b"\xef\xbb\xbf")
+    data = _read_chunk(path, file, block_bytes).removeprefix(b"\xef\xbb\xbf")
     if text_format.column_names is not None:
         return list(text_format.column_names), data, 1
     header, newline, rest = data.partition(b"\n")
@@ -253,8 +258,12 @@ def _read_header(
 
 
 def _trim_left(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    text = pc.cast(column, pa.string(), safe=False)
-    return pc.cast(pc.ascii_ltrim(text, characters=" "), pa.binary())
+    trimmed = []
+    for chunk in column.chunks:
+        text = pc.cast(chunk.dictionary, pa.string(), safe=False)
+        text = pc.cast(pc.ascii_ltrim(text, characters=" "), pa.binary())
+        trimmed.append(pa.DictionaryArray.from_arrays(chunk.indices, text))
+    return pa.chunked_array(trimmed, column.type)
 
 
 def _split_records(

@@ -1,0 +1,261 @@
+"""Rows to batches: the one way for shards and for memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import Tensor
+
+from deepfm_tf.data.packing import RowLayout
+
+# A pass counts as an epoch once its last batch is made. Batches are made
+# ahead of their use: 2 here, 4 by `prefetch`, about 4 under a strategy. In a
+# data set of no more than this, the first batch must do to count a pass.
+_MADE_AHEAD = 32
+
+
+class Rows(Protocol):
+    """Packed rows that can be loaded in groups.
+
+    Attributes:
+        num_rows: int.
+        group_rows: int. Rows that should be loaded at a time.
+    """
+
+    num_rows: int
+    group_rows: int
+
+    def order(self, key: Tensor) -> Tensor:
+        """A random order of the rows' chunks."""
+
+    def load(self, order: Tensor | None, start: Tensor, stop: Tensor) -> Tensor:
+        """(rows, width) int32: those from `start` to `stop` in that order."""
+
+
+class MemoryRows:
+    """Rows in memory, all of them one group.
+
+    Args:
+        rows: (rows, width) int32.
+    """
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self.num_rows = self.group_rows = len(rows)
+        self._rows = tf.constant(rows)
+
+    def order(self, key: Tensor) -> Tensor:
+        """There is one chunk only."""
+        return tf.zeros((1,), tf.int64)
+
+    def load(self, order: Tensor | None, start: Tensor, stop: Tensor) -> Tensor:
+        """All rows."""
+        return self._rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Passes:
+    """What the passes through a data set are to bring.
+
+    Args:
+        batch_size: int. Examples in a batch.
+        seed: int or None. Decides the order; `None` does not shuffle.
+        drop_remainder: bool. Leave out the last, smaller batch.
+        first_epoch: int. The number of the first pass.
+        first_step: int. Batches left out at the start of the one epoch.
+    """
+
+    batch_size: int
+    seed: int | None = None
+    drop_remainder: bool = False
+    first_epoch: int = 0
+    first_step: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.batch_size, int) or self.batch_size < 1:
+            raise ValueError(
+                "`batch_size` must be a positive integer. Received: "
+                f"batch_size={self.batch_size!r}."
+            )
+        for name in ("first_epoch", "first_step"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 0:
+                raise ValueError(
+                    f"`{name}` must be an integer of at least 0. Received: "
+                    f"{name}={value!r}."
+                )
+
+    def num_batches(self, num_rows: int) -> int:
+        """Batches in a whole epoch."""
+        whole, rest = divmod(num_rows, self.batch_size)
+        if self.drop_remainder and not whole:
+            raise ValueError(
+                f"With `drop_remainder`, `batch_size` must not exceed the "
+                f"{num_rows} rows, or no batch is left. Received: "
+                f"batch_size={self.batch_size}."
+            )
+        count = whole if self.drop_remainder or not rest else whole + 1
+        if self.first_step >= count:
+            raise ValueError(
+                f"`first_step` must be below {count}, the number of batches. "
+                f"Received: first_step={self.first_step}."
+            )
+        return count
+
+
+def make_batches(
+    rows: Rows, layout: RowLayout, passes: Passes, num_batches: int
+) -> tf.data.Dataset:
+    """Batches of inputs and label, in the order of (seed, epoch).
+
+    Rows come in groups of whole batches, so that the group of any batch is
+    known: an epoch can begin at any step, and no batch is put together from
+    two groups.
+    """
+    size, seed = passes.batch_size, passes.seed
+    group_steps = min(num_batches, -(-rows.group_rows // size))
+    num_groups = -(-num_batches // group_steps)
+    counter = _EpochCounter(passes, num_batches)
+
+    def key(epoch: Tensor) -> Tensor:
+        return tf.stack([tf.constant(seed, tf.int64), epoch])
+
+    def groups(epoch: Tensor) -> tf.data.Dataset:
+        first = passes.first_step // group_steps
+        numbers = tf.data.Dataset.range(first, num_groups)
+        if seed is None:
+            return numbers.map(lambda group: (epoch, group))
+        order = rows.order(key(epoch))
+        return numbers.map(lambda group: (epoch, group, order))
+
+    def load(
+        epoch: Tensor, group: Tensor, order: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        start = group * group_steps * size
+        # The last group has the rows that `drop_remainder` leaves out, too.
+        stop = tf.where(
+            tf.equal(group, num_groups - 1),
+            tf.constant(rows.num_rows, tf.int64),
+            start + group_steps * size,
+        )
+        table = rows.load(order, start, stop)
+        if seed is None:
+            return epoch, group, table
+        places = tf.random.experimental.stateless_shuffle(
+            tf.range(tf.cast(stop - start, tf.int32)),
+            tf.random.experimental.stateless_fold_in(key(epoch), group),
+        )
+        return epoch, group, table, places
+
+    def steps(epoch: Tensor, group: Tensor, *tables: Tensor) -> tf.data.Dataset:
+        start = group * group_steps
+        numbers = tf.data.Dataset.range(
+            tf.maximum(start, passes.first_step),
+            tf.minimum(start + group_steps, num_batches),
+        )
+        return numbers.map(lambda step: (epoch, step, *tables))
+
+    def batch(
+        epoch: Tensor, step: Tensor, table: Tensor, places: Tensor | None = None
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        start = step % group_steps * size
+        if places is None:
+            words = table[start : start + size]
+        else:
+            words = tf.gather(table, places[start : start + size])
+        with tf.control_dependencies(counter.count(epoch, step)):
+            return split_rows(tf.identity(words), layout)
+
+    return (
+        counter.epochs()
+        .flat_map(groups)
+        .map(load, num_parallel_calls=2, deterministic=True)
+        .flat_map(steps)
+        .map(batch, num_parallel_calls=2, deterministic=True)
+        .apply(
+            tf.data.experimental.assert_cardinality(
+                num_batches - passes.first_step
+            )
+        )
+        .prefetch(4)
+    )
+
+
+class _EpochCounter:
+    """Numbers the passes through a data set.
+
+    A pass that is abandoned, such as the one that Keras makes to build a
+    model, does not count; nor does an iterator that is never read.
+    """
+
+    def __init__(self, passes: Passes, num_batches: int) -> None:
+        self._next = passes.first_epoch
+        # Part of an epoch stays what it is.
+        self._counts = passes.seed is not None and not passes.first_step
+        self._last = num_batches - 1 if num_batches > _MADE_AHEAD else 0
+
+    def epochs(self) -> tf.data.Dataset:
+        """The number of the pass, found out when its first batch is read."""
+        one = tf.data.Dataset.range(1)
+        if not self._counts:
+            return one.map(lambda _: tf.constant(self._next, tf.int64))
+        return one.map(
+            lambda _: tf.ensure_shape(
+                tf.numpy_function(lambda: np.int64(self._next), [], tf.int64),
+                (),
+            )
+        )
+
+    def count(self, epoch: Tensor, step: Tensor) -> list[Tensor]:
+        """Count a pass, if this is its step to be counted at."""
+        if not self._counts:
+            return []
+        counted = tf.cond(
+            step == self._last,
+            lambda: tf.numpy_function(self._pass, [epoch], tf.int64),
+            lambda: epoch,
+        )
+        return [counted]
+
+    def _pass(self, epoch: np.int64) -> np.int64:
+        self._next = int(epoch) + 1
+        return epoch
+
+
+def shuffle_groups(groups: tf.data.Dataset, seed: int) -> tf.data.Dataset:
+    """Mix the rows of each group, in another order at each pass."""
+    seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
+    return tf.data.Dataset.zip((groups, seeds)).map(
+        lambda rows, number: tf.random.experimental.stateless_shuffle(
+            rows, tf.stack([number, seed])
+        ),
+        num_parallel_calls=2,
+        deterministic=True,
+    )
+
+
+def with_options(dataset: tf.data.Dataset, auto_shard: bool) -> tf.data.Dataset:
+    """The options of every data set."""
+    options = tf.data.Options()
+    # With autotune, deleting an iterator may stall for its next tick.
+    options.autotune.enabled = False
+    policy = tf.data.experimental.AutoShardPolicy
+    options.experimental_distribute.auto_shard_policy = (
+        policy.DATA if auto_shard else policy.OFF
+    )
+    return dataset.with_options(options)
+
+
+def split_rows(
+    words: Tensor, layout: RowLayout
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Packed rows to inputs and label."""
+    inputs = {}
+    for name, part in layout.parts().items():
+        columns = words[:, part]
+        if name != "ids":
+            columns = tf.bitcast(columns, tf.float32)
+        inputs[name] = tf.ensure_shape(columns, (None, part.stop - part.start))
+    return inputs, tf.bitcast(words[:, :1], tf.float32)

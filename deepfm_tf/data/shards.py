@@ -1,0 +1,121 @@
+"""Rows of prepared shards, read in groups from anywhere in the files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from deepfm_tf.data.packing import RowLayout
+
+# Shuffling reads chunks of this many adjoining rows from all over the files,
+# and permutes the rows of a group of chunks.
+CHUNK_ROWS = 1024
+_GROUP_ROWS = 128 * CHUNK_ROWS
+_LEAST_GROUP_ROWS = 16 * CHUNK_ROWS
+_GROUP_BYTES = 32 * 2**20
+
+# TensorFlow takes over an array without a copy if it begins at a multiple.
+_ALIGNMENT = 64
+
+
+class ShardRows:
+    """Adjoining rows of the shards of one prepared directory.
+
+    Args:
+        sizes: path of each shard, in order, -> its bytes.
+        layout: RowLayout of the rows.
+        start: int. The first row.
+        stop: int. The row after the last.
+    """
+
+    def __init__(
+        self,
+        sizes: Mapping[Path, int],
+        layout: RowLayout,
+        start: int,
+        stop: int,
+    ) -> None:
+        self.num_rows = stop - start
+        self._row_bytes = 4 * layout.width
+        self._width = layout.width
+        self._first_row = start
+        self._paths = list(sizes)
+        rows = np.array(list(sizes.values()), dtype=np.int64)
+        # The row behind each shard; the last shard's padding is never read.
+        self._ends = np.cumsum(rows // self._row_bytes)
+        self.group_rows = max(
+            _LEAST_GROUP_ROWS,
+            min(_GROUP_ROWS, _GROUP_BYTES // self._row_bytes),
+        )
+
+    def order(self, key: tf.Tensor) -> tf.Tensor:
+        """A random order of the chunks."""
+        num_chunks = -(-self.num_rows // CHUNK_ROWS)
+        return tf.random.experimental.stateless_shuffle(
+            tf.range(num_chunks, dtype=tf.int64), key
+        )
+
+    def load(
+        self, order: tf.Tensor | None, start: tf.Tensor, stop: tf.Tensor
+    ) -> tf.Tensor:
+        """(rows, width) int32: those from `start` to `stop` in that order."""
+        if order is None:
+            order = tf.zeros((0,), tf.int64)
+        rows = tf.numpy_function(self._read, [order, start, stop], tf.int32)
+        return tf.ensure_shape(rows, (None, self._width))
+
+    def _read(self, order: np.ndarray, start: int, stop: int) -> np.ndarray:
+        size = (stop - start) * self._row_bytes
+        memory = np.empty(size + _ALIGNMENT, dtype=np.uint8)
+        skipped = -memory.ctypes.data % _ALIGNMENT
+        memory = memory[skipped : skipped + size]
+        view, done = memory.data, 0
+        for first, last in self._pieces(order, int(start), int(stop)):
+            for path, offset, num_bytes in self._places(first, last):
+                with open(path, "rb", buffering=0) as file:
+                    file.seek(offset)
+                    part = view[done : done + num_bytes]
+                    if file.readinto(part) != num_bytes:
+                        raise ValueError(
+                            f"{path} is shorter than when it was opened. "
+                            "Prepare the data again."
+                        )
+                done += num_bytes
+        return memory.view("<i4").reshape(-1, self._width)
+
+    def _pieces(
+        self, order: np.ndarray, start: int, stop: int
+    ) -> Iterator[tuple[int, int]]:
+        """Stretches of rows that stand from `start` to `stop` in an order."""
+        if not len(order):
+            yield start, stop
+            return
+        firsts = order * CHUNK_ROWS
+        lasts = np.minimum(firsts + CHUNK_ROWS, self.num_rows)
+        ends = np.cumsum(lasts - firsts)
+        number = int(np.searchsorted(ends, start, side="right"))
+        while start < stop:
+            rest = int(min(ends[number], stop) - start)
+            first = int(lasts[number] - (ends[number] - start))
+            yield first, first + rest
+            start += rest
+            number += 1
+
+    def _places(self, first: int, last: int) -> Iterator[tuple[Path, int, int]]:
+        """Path, offset and bytes of a stretch of rows."""
+        first, last = first + self._first_row, last + self._first_row
+        number = int(np.searchsorted(self._ends, first, side="right"))
+        while first < last:
+            end = int(self._ends[number])
+            begin = int(self._ends[number - 1]) if number else 0
+            stop = min(last, end)
+            yield (
+                self._paths[number],
+                (first - begin) * self._row_bytes,
+                (stop - first) * self._row_bytes,
+            )
+            first = stop
+            number += 1

@@ -1,0 +1,90 @@
+"""Checked blocks on disk, from the reading to the encoding."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from deepfm_tf.data.stream import CheckedBlock, ordered_map, progress_bar
+from deepfm_tf.data.text import BadRow
+
+_Result = TypeVar("_Result")
+
+
+class SpilledBlocks:
+    """Blocks that are read and checked once, and needed again.
+
+    Values can be encoded only when all of them have been counted. Until then
+    the blocks wait here, their columns as codes and distinct values, which
+    is smaller than the text and needs no parsing.
+
+    Args:
+        directory: an empty directory of their own.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir()
+        self._num_rows: dict[int, int] = {}
+
+    def write(self, block: CheckedBlock) -> None:
+        """Keep a block; may be called from several threads."""
+        label = np.asarray(block.label)
+        columns = [pa.array(c) for c in (*block.columns.values(), label)]
+        # Numbers, because a field may have any name.
+        names = [str(number) for number in range(len(columns))]
+        batch = pa.record_batch(columns, names=names)
+        rejected = [dataclasses.astuple(row) for row in block.rejected]
+        metadata = {
+            "names": json.dumps(list(block.columns)),
+            "rejected": json.dumps(rejected),
+        }
+        schema = batch.schema.with_metadata(metadata)
+        path = self._path(block.number)
+        with (
+            pa.OSFile(str(path), "wb") as sink,
+            pa.ipc.new_file(sink, schema) as writer,
+        ):
+            writer.write_batch(batch.replace_schema_metadata(metadata))
+        self._num_rows[block.number] = len(label)
+
+    def map_blocks(
+        self, function: Callable[[CheckedBlock], _Result], progress: str = ""
+    ) -> Iterator[_Result]:
+        """As `Reading.map_blocks`; each block is deleted after its use."""
+
+        def work(number: int) -> tuple[int, _Result]:
+            result = function(self._read(number))
+            self._path(number).unlink()
+            return self._num_rows[number], result
+
+        total = sum(self._num_rows.values())
+        with progress_bar(progress, total, " rows") as bar:
+            for num_rows, result in ordered_map(work, sorted(self._num_rows)):
+                bar.update(num_rows)
+                yield result
+
+    def _read(self, number: int) -> CheckedBlock:
+        with pa.memory_map(str(self._path(number))) as source:
+            batch = pa.ipc.open_file(source).get_batch(0)
+        metadata = batch.schema.metadata
+        names = json.loads(metadata[b"names"])
+        *columns, label = (_column(column) for column in batch.columns)
+        rejected = [BadRow(*row) for row in json.loads(metadata[b"rejected"])]
+        by_name = dict(zip(names, columns, strict=True))
+        return CheckedBlock(number, by_name, label, rejected)
+
+    def _path(self, number: int) -> Path:
+        return self._directory / f"{number:08d}.arrow"
+
+
+def _column(column: pa.Array) -> Any:
+    if pa.types.is_dictionary(column.type):
+        return column
+    return column.to_numpy(zero_copy_only=False)

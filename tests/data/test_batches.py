@@ -1,0 +1,197 @@
+"""The order of epochs: a function of seed and number, whatever happened."""
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import deepfm_tf
+from tests.conftest import make_log
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """3,000 rows: 47 batches of 64."""
+    directory = tmp_path_factory.mktemp("batches") / "p"
+    fields = [deepfm_tf.CategoricalField(n) for n in ("site", "ad", "user")]
+    schema = deepfm_tf.Schema(tuple(fields), "clicked")
+    return deepfm_tf.prepare(make_log(3000), directory, schema=schema)
+
+
+def numbered(directory, num_rows):
+    """Prepared data whose only value is the number of the row."""
+    source = {"n": np.arange(num_rows), "y": np.arange(num_rows) % 2}
+    schema = deepfm_tf.Schema((deepfm_tf.NumericField("n", "none"),), "y")
+    return deepfm_tf.prepare(source, directory, schema=schema)
+
+
+def values(dataset):
+    return [x["values"].numpy()[:, 0].astype(int).tolist() for x, _ in dataset]
+
+
+def flat(batches):
+    return [value for batch in batches for value in batch]
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory):
+    """5,000 numbered rows: five chunks, the last of them partial."""
+    return numbered(tmp_path_factory.mktemp("numbers") / "p", 5000)
+
+
+def test_an_epoch_can_be_asked_for_by_its_number(numbers):
+    dataset = numbers.dataset(100, shuffle=True, seed=7)
+    epochs = [values(dataset) for _ in range(4)]
+
+    later = numbers.dataset(100, shuffle=True, seed=7, first_epoch=2)
+
+    assert [values(later), values(later)] == epochs[2:]
+    for epoch in epochs:
+        assert sorted(flat(epoch)) == list(range(5000))
+    assert len({tuple(flat(epoch)) for epoch in epochs}) == 4
+
+
+def test_a_pass_that_is_abandoned_does_not_count(numbers):
+    whole = numbers.dataset(100, shuffle=True, seed=7)
+    expected = [values(whole), values(whole)]
+    dataset = numbers.dataset(100, shuffle=True, seed=7)
+
+    for _ in range(3):
+        next(iter(dataset))
+    iter(dataset)  # never read
+    first = values(dataset)
+    next(iter(dataset))
+
+    assert [first, values(dataset)] == expected
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_the_rest_of_an_epoch_begins_at_any_step(numbers, shuffle):
+    arguments = {"shuffle": shuffle, "seed": 7, "first_epoch": 1}
+    epoch = values(numbers.dataset(96, **arguments))
+
+    for step in (1, 30, 52):
+        rest = numbers.dataset(96, **arguments, first_step=step)
+
+        assert int(rest.cardinality()) == len(epoch) - step
+        assert values(rest) == values(rest) == epoch[step:]
+
+
+def test_rows_are_mixed_across_the_whole_data(numbers):
+    batch = values(numbers.dataset(500, shuffle=True, seed=1))[0]
+
+    # Each fifth of the rows is expected to give a hundred to the batch.
+    fifths = np.bincount(np.array(batch) // 1000, minlength=5)
+
+    assert fifths.min() > 60
+
+
+def test_memory_is_shuffled_by_the_same_rule(numbers):
+    data = {"n": np.arange(99), "y": np.arange(99) % 2}
+    dataset = deepfm_tf.dataset_from_memory(
+        data, numbers.vocabulary, 2, shuffle=True, seed=7
+    )
+
+    epochs = [values(dataset), values(dataset)]
+
+    assert epochs[0] != epochs[1]
+    assert [sorted(flat(epoch)) for epoch in epochs] == [list(range(99))] * 2
+
+
+def test_each_shard_reads_its_own_rows(numbers):
+    read = []
+    for index in range(3):
+        dataset = numbers.dataset(64, shuffle=True, seed=7, shard=(index, 3))
+        read.append([flat(values(dataset)), flat(values(dataset))])
+
+    for first, second in read:
+        assert first != second
+        assert sorted(first) == sorted(second)
+    assert [len(first) for first, _ in read] == [1666, 1667, 1667]
+    assert sorted(sum([first for first, _ in read], [])) == list(range(5000))
+
+
+def test_shards_have_equally_many_whole_batches(numbers):
+    # The shards have 1,666, 1,667 and 1,667 rows.
+    for size, whole, all_rows in ((833, 2, [2, 3, 3]), (1666, 1, [1, 2, 2])):
+        for index in range(3):
+            shard = (index, 3)
+            even = numbers.dataset(size, shard=shard, drop_remainder=True)
+            uneven = numbers.dataset(size, shard=shard)
+
+            assert len(values(even)) == int(even.cardinality()) == whole
+            assert len(values(uneven)) == all_rows[index]
+    with pytest.raises(ValueError, match="no batch is left"):
+        numbers.dataset(1667, shard=(1, 3), drop_remainder=True)
+
+
+def test_wrong_arguments_are_refused(numbers):
+    for shard in ((2, 2), (-1, 2), (0, 5001)):
+        with pytest.raises(ValueError, match="`shard` must be"):
+            numbers.dataset(shard=shard)
+    with pytest.raises(ValueError, match="`first_epoch` must be an integer"):
+        numbers.dataset(first_epoch=-1)
+    with pytest.raises(ValueError, match="`first_step` must be below 50"):
+        numbers.dataset(100, first_step=50)
+
+
+def train(prepared, directory, batch_size, epochs, replicas=None):
+    """Train up to `epochs`, from where the directory's checkpoint stands."""
+    strategy = deepfm_tf.create_strategy(replicas)
+    deepfm_tf.set_seed(3)
+    first_epoch = 0
+    with strategy.scope():
+        if (directory / "state.json").exists():
+            model, first_epoch = deepfm_tf.load_checkpoint(directory)
+        else:
+            model = deepfm_tf.LogisticRegression(prepared.schema)
+            deepfm_tf.compile_model(model, learning_rate=0.02)
+    validate, _, keep = deepfm_tf.training_callbacks(
+        prepared.dataset(3000), directory
+    )
+    dataset = prepared.dataset(
+        batch_size, shuffle=True, seed=5, first_epoch=first_epoch
+    )
+    model.fit(
+        dataset,
+        initial_epoch=first_epoch,
+        epochs=epochs,
+        # Early stopping would restore the best weights.
+        callbacks=[validate, keep],
+        shuffle=False,
+        verbose=0,
+    )
+    return model.get_weights()
+
+
+def test_a_resumed_fit_goes_on_as_if_undisturbed(prepared, tmp_path):
+    # Six batches and two replicas: everything is read ahead.
+    whole = train(prepared, tmp_path / "a", 512, 3, replicas=2)
+    train(prepared, tmp_path / "b", 512, 1, replicas=2)
+
+    resumed = train(prepared, tmp_path / "b", 512, 3, replicas=2)
+
+    for expected, found in zip(whole, resumed, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.slow_process
+def test_a_fresh_process_resumes_to_the_same_weights(prepared, tmp_path):
+    whole = train(prepared, tmp_path / "a", 64, 3)
+    train(prepared, tmp_path / "b", 64, 1)
+    program = """
+        import sys, pathlib, numpy as np
+        from tests.data.test_batches import deepfm_tf, train
+        data, directory = map(pathlib.Path, sys.argv[1:])
+        prepared = deepfm_tf.PreparedData.load(data)
+        weights = train(prepared, directory, 64, 3)
+        np.savez(directory / "weights.npz", *weights)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    subprocess.run([*command, prepared.directory, tmp_path / "b"], check=True)
+
+    with np.load(tmp_path / "b" / "weights.npz") as resumed:
+        for name, expected in zip(resumed.files, whole, strict=True):
+            np.testing.assert_array_equal(resumed[name], expected)
