@@ -54,7 +54,7 @@ from deepfm_tf.training import (  # noqa: E402
 )
 from deepfm_tf.vocabulary import Vocabulary  # noqa: E402
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "BucketizedField",

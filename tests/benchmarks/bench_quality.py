@@ -22,6 +22,7 @@ import keras
 import deepfm_tf
 from pipelines import census, synthetic
 from tests.benchmarks import arguments
+from tests.benchmarks.decaying_adam import DecayingAdam
 from tests.benchmarks.machine import emit
 
 VARIANTS = (
@@ -29,6 +30,7 @@ VARIANTS = (
     "rowwise_adagrad:0.01,rowwise_adagrad:0.03,rowwise_adagrad:0.1,"
     "adam:0.0003,adam:0.001,adam:0.003"
 )
+deepfm_tf.OPTIMIZERS["decaying_adam"] = DecayingAdam
 BATCH_SIZE = 2048
 METRICS = ("auc", "log_loss")
 
