@@ -127,6 +127,10 @@ class Checkpoints(keras.callbacks.Callback):
             "best_checkpoint": None,
             "epoch": epoch + 1,
             "history": self.history,
+            # Keras files do not hold what dropout has drawn so far.
+            "dropout_seeds": [
+                seed.numpy().tolist() for seed in _dropout_seeds(self.model)
+            ],
         }
         stopping = self.early_stopping
         if stopping is not None and stopping.best_weights is not None:
@@ -252,5 +256,17 @@ def load_checkpoint(directory: str | Path) -> tuple[keras.Model, int]:
         )
     path = Path(directory) / state["checkpoint"]
     model = keras.saving.load_model(path)
+    seeds = _dropout_seeds(model)
+    for seed, value in zip(seeds, state["dropout_seeds"], strict=True):
+        seed.assign(value)
     model._deepfm_tf_resumed = path.resolve()
     return model, state["epoch"]
+
+
+def _dropout_seeds(model: keras.Model) -> list[Any]:
+    """The variables that say which random numbers come next."""
+    return [
+        variable
+        for variable in model.non_trainable_variables
+        if variable.name == "seed_generator_state"
+    ]

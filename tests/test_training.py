@@ -57,12 +57,15 @@ def test_early_stopping_brings_the_best_weights_back(monitor, vocabulary, data):
     assert deepfm_tf.evaluate(model, data[1])[monitor] == pytest.approx(best)
 
 
-def test_resuming_equals_never_having_stopped(vocabulary, data, tmp_path):
-    whole = new_model(vocabulary)
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_resuming_equals_never_having_stopped(
+    dropout, vocabulary, data, tmp_path
+):
+    whole = new_model(vocabulary, dropout=dropout)
     callbacks = deepfm_tf.training_callbacks(data[1], tmp_path / "whole")
     fit(whole, data, 4, callbacks)
     callbacks = deepfm_tf.training_callbacks(data[1], tmp_path / "cut")
-    fit(new_model(vocabulary), data, 2, callbacks)
+    fit(new_model(vocabulary, dropout=dropout), data, 2, callbacks)
 
     model, first = deepfm_tf.load_checkpoint(tmp_path / "cut")
     callbacks = deepfm_tf.training_callbacks(data[1], tmp_path / "cut")
@@ -306,6 +309,8 @@ def test_wrong_arguments_are_refused(vocabulary, data, tmp_path):
         deepfm_tf.compile_model(model, "adamm")
     with pytest.raises(ValueError, match="`learning_rate` must be positive"):
         deepfm_tf.compile_model(model, learning_rate=0)
+    with pytest.raises(ValueError, match="`precision` must be one of.*'half'"):
+        deepfm_tf.set_precision("half")
     with pytest.raises(ValueError, match="`monitor` must be one of"):
         deepfm_tf.training_callbacks(data[1], monitor="loss")
     with pytest.raises(ValueError, match="`num_replicas` must be a positive"):
