@@ -39,10 +39,13 @@ class LinearTerm(keras.layers.Layer):
 
     Call arguments:
         ids: Integer tensor. Ids within each field; a negative one adds nothing.
-        weights: Float tensor, the x of the equation. Defaults to `None`.
+        weights: Float tensor, the x of the slots. Defaults to `None`.
+        values: Float tensor, the x of the last fields, which are numeric (see
+            `SharedEmbedding`). Defaults to `None`.
 
     Input shape:
-        `ids` and `weights`: `(batch, num_slots)`.
+        `ids` and `weights`: `(batch, num_slots)`. `values`: `(batch,
+        num_values)`.
 
     Output shape:
         `(batch, 1)`.

@@ -253,7 +253,8 @@ class SharedEmbedding(keras.layers.Layer):
         """The rows of all slots in turn, then those of the numeric fields.
 
         What contributes nothing names a row that something else touches: an
-        optimizer that updates the rows of the gradient leaves all others.
+        optimizer that updates the rows of the gradient leaves all others. Row
+        0 stands in if nothing at all contributes.
         """
         rows, touched = [], []
         if ids is not None:

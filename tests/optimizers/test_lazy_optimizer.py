@@ -110,7 +110,7 @@ def test_clipping_sees_what_it_would_of_a_dense_gradient(clip):
     np.add.at(dense, rows, gradient)
     lazy, plain = new_table(), new_table(name="kernel")
     before = lazy.numpy()
-    # One step of FTRL from zero slots is linear in the gradient's size.
+    # Beside a large accumulator, 1e6, a step is the gradient over 1e3.
     options = {"learning_rate": 0.1, clip: 0.3}
 
     RowwiseAdagrad(initial_accumulator_value=1e6, **options).apply(

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import deepfm_tf
 from pipelines import avazu, census, criteo, ctr, synthetic, tabular
 from pipelines.command_line import build_parser, main
+from pipelines.experiment import run
 from tests.conftest import make_log
 
 
@@ -56,6 +58,23 @@ def test_an_own_file_goes_all_the_way(clicks, capsys):
         assert len(result["history"]["loss"]) == 2
     assert {"tensorflow", "keras"} <= set(report["versions"])
     assert report["command"].startswith("python -m pipelines.tabular --train")
+
+
+@pytest.mark.parametrize("flag", [[], ["--mixed-bfloat16"]])
+def test_bfloat16_is_for_the_pyramid_if_asked_for(clicks, flag):
+    models = {}
+
+    status = main(
+        tabular.RECIPE,
+        ["--train", "clicks.csv", "--label", "clicked", *SMALL, *flag],
+        lambda settings: models.update(run(settings).models),
+    )
+
+    dtype = "bfloat16" if flag else "float32"
+    deepfm_tf.set_precision("float32")
+    assert status == 0
+    assert models["deepfm"].dense_pyramid.compute_dtype == dtype
+    assert models["deepfm"].shared_embedding.compute_dtype == "float32"
 
 
 def test_the_inferred_schema_can_be_edited_and_given_back(clicks, capsys):
