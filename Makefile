@@ -33,7 +33,7 @@ clean:
 		.mypy_cache saved_models/*/
 
 .venv/installed: setup.py
-	@$(call install,.)
+	@$(call install,.[serving])
 	@touch $@
 
 .venv/installed-test: setup.py

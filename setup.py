@@ -11,6 +11,13 @@ VERSION = re.search(
     (ROOT / "deepfm_tf" / "__init__.py").read_text(encoding="utf-8"),
     re.MULTILINE,
 ).group(1)
+# The local server; the client and TensorFlow Serving itself need none of it.
+SERVING = [
+    "grpcio-health-checking>=1.70,<2",
+    "prometheus-client>=0.21,<1",
+    "starlette>=0.45,<2",
+    "uvicorn>=0.34,<1",
+]
 
 setup(
     name="deepfm_tf",
@@ -35,8 +42,11 @@ setup(
         "tqdm>=4.66,<5",
     ],
     extras_require={
+        "serving": SERVING,
         "tensorboard": ["tensorboard>=2.19,<3"],
         "test": [
+            *SERVING,
+            "hypothesis>=6.100,<7",
             "mypy>=1.15,<3",
             "pytest>=8,<10",
             "pytest-xdist>=3.6,<4",

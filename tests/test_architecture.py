@@ -46,6 +46,24 @@ DOORS = {
         ("fields", "schema", "vocabulary", "lookup", "models"),
         ("keras", "tensorflow", "numpy", "pyarrow"),
     ),
+    # Knows SavedModels and gRPC, no model class: it serves anybody's.
+    "serving": (
+        ("serving",),
+        (
+            "tensorflow",
+            "tensorflow_serving",
+            "google",
+            "grpc",
+            "grpc_health",
+            "numpy",
+            "pandas",
+            "prometheus_client",
+            "pyarrow",
+            "starlette",
+            "tqdm",
+            "uvicorn",
+        ),
+    ),
 }
 STDLIB = __import__("sys").stdlib_module_names
 SOURCES = sorted((ROOT / "deepfm_tf").rglob("*.py"))

@@ -1,0 +1,1 @@
+"""TensorFlow Serving's API: a local server and a client for any server."""
