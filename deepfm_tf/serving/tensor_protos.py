@@ -96,22 +96,22 @@ def serialize(proto: tensor_pb2.TensorProto, alias: str) -> bytes:
 
 
 def to_proto(
-    array: np.ndarray, dtype: int, tensor_content: bool = False
+    array: np.ndarray, tensor_content: bool = False
 ) -> tensor_pb2.TensorProto:
     """A TensorProto as TensorFlow Serving answers it.
 
     Args:
         array: what a session returned; bytes as objects for strings.
-        dtype: int. DT_* of the array.
         tensor_content: bool. Numbers as packed bytes instead of `float_val`
             and the like, which are the default.
 
     Example:
 
-    >>> proto = to_proto(np.float32([0.5, 2]), types_pb2.DT_FLOAT)
+    >>> proto = to_proto(np.float32([0.5, 2]))
     >>> list(proto.float_val), proto.tensor_shape.dim[0].size
     ([0.5, 2.0], 2)
     """
+    dtype = tf.as_dtype(array.dtype).as_datatype_enum
     proto = tensor_pb2.TensorProto(dtype=dtype)
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
