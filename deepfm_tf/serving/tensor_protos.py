@@ -17,8 +17,14 @@ from deepfm_tf.serving.errors import invalid_argument
 MAX_REPEATED_BYTES = 2**28
 _STRING_BYTES = 24  # What TensorFlow keeps for a string, text apart.
 
-# Where a TensorProto keeps its values, by type. Halves are kept as bits.
-_BITS = {types_pb2.DT_HALF, types_pb2.DT_BFLOAT16}
+# What some types are kept as: halves as bits, complex numbers as pairs.
+_VIEWS = {
+    types_pb2.DT_HALF: np.uint16,
+    types_pb2.DT_BFLOAT16: np.uint16,
+    types_pb2.DT_COMPLEX64: np.float32,
+    types_pb2.DT_COMPLEX128: np.float64,
+}
+# Where a TensorProto keeps its values, by type.
 _FIELDS = {
     types_pb2.DT_FLOAT: "float_val",
     types_pb2.DT_DOUBLE: "double_val",
@@ -34,6 +40,8 @@ _FIELDS = {
     types_pb2.DT_INT8: "int_val",
     types_pb2.DT_UINT16: "int_val",
     types_pb2.DT_UINT8: "int_val",
+    types_pb2.DT_COMPLEX64: "scomplex_val",
+    types_pb2.DT_COMPLEX128: "dcomplex_val",
 }
 
 
@@ -119,8 +127,10 @@ def to_proto(
         proto.tensor_content = array.tobytes()
         return proto
     field = _FIELDS.get(dtype)
-    if field is None:  # Complex and quantized numbers.
+    if field is None:  # Quantized numbers.
         return tf.make_tensor_proto(array)
-    values = array.view(np.uint16) if dtype in _BITS else array
-    getattr(proto, field).extend(values.ravel().tolist())
+    values = array.ravel()
+    if dtype in _VIEWS:
+        values = values.view(_VIEWS[dtype])
+    getattr(proto, field).extend(values.tolist())
     return proto

@@ -17,6 +17,8 @@ from tests.serving.toy_model import (
     TEXTS,
     expected_ctr,
     predict_request,
+    save_v1,
+    signature_v1,
 )
 
 
@@ -207,32 +209,6 @@ def test_closed_is_closed(toy_path):
 
     with pytest.raises(ServingError, match="^CANCELLED"):
         run(servable, predict_request().inputs)
-
-
-def save_v1(path, build):
-    """A SavedModel of TensorFlow 1: `build()` -> signatures, init op."""
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        signatures, init_op = build()
-        session.run(tf.compat.v1.global_variables_initializer())
-        builder = tf.compat.v1.saved_model.Builder(str(path))
-        builder.add_meta_graph_and_variables(
-            session,
-            ["serve"],
-            signatures,
-            assets_collection=tf.compat.v1.get_collection("asset_filepaths"),
-            main_op=init_op,
-        )
-        builder.save()
-
-
-def signature_v1(inputs, outputs, method="predict"):
-    """A SignatureDef from tensors."""
-    v1 = tf.compat.v1.saved_model
-    return v1.build_signature_def(
-        {key: v1.build_tensor_info(value) for key, value in inputs.items()},
-        {key: v1.build_tensor_info(value) for key, value in outputs.items()},
-        f"tensorflow/serving/{method}",
-    )
 
 
 @pytest.mark.parametrize("use_resource", [False, True])
