@@ -71,13 +71,15 @@ class GrpcServer:
         )
         self._server = grpc.server(
             self._threads,
-            options=[
-                ("grpc.max_receive_message_length", -1),
-                ("grpc.max_send_message_length", -1),
-                # Or a second server on the port would get half the calls.
-                ("grpc.so_reuseport", 0),
-                *_channel_arguments(options.grpc_channel_arguments),
-            ],
+            options=list(
+                {
+                    "grpc.max_receive_message_length": -1,
+                    "grpc.max_send_message_length": -1,
+                    # Or a second server on the port gets half the calls.
+                    "grpc.so_reuseport": 0,
+                    **_channel_arguments(options.grpc_channel_arguments),
+                }.items()
+            ),
             maximum_concurrent_rpcs=_MAX_CONCURRENT_RPCS,
         )
         for service, methods in _methods(manager, options).items():
@@ -269,9 +271,9 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-def _channel_arguments(text: str) -> list[tuple[str, int | str]]:
+def _channel_arguments(text: str) -> dict[str, int | str]:
     """`key=value,key=value`; whole numbers become such."""
-    arguments: list[tuple[str, int | str]] = []
+    arguments: dict[str, int | str] = {}
     for pair in filter(None, text.split(",")):
         key, equals, value = pair.partition("=")
         if not (key and equals):
@@ -280,7 +282,7 @@ def _channel_arguments(text: str) -> list[tuple[str, int | str]]:
                 f"Received: {pair!r} in it."
             )
         is_int = re.fullmatch(r"-?[0-9]+", value)
-        arguments.append((key, int(value) if is_int else value))
+        arguments[key] = int(value) if is_int else value
     return arguments
 
 
