@@ -14,11 +14,13 @@ import grpc
 from google.protobuf import message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     inference_pb2,
     model_management_pb2,
     predict_pb2,
+    regression_pb2,
 )
 
 from deepfm_tf.serving import handlers
@@ -210,6 +212,33 @@ def _methods(
                     _remaining(context),
                     signature_method_name_check=check,
                     tensor_content=content,
+                ),
+            ),
+            "Classify": (
+                classification_pb2.ClassificationRequest,
+                lambda request, context: handlers.classify(
+                    manager,
+                    request,
+                    _remaining(context),
+                    signature_method_name_check=check,
+                ),
+            ),
+            "Regress": (
+                regression_pb2.RegressionRequest,
+                lambda request, context: handlers.regress(
+                    manager,
+                    request,
+                    _remaining(context),
+                    signature_method_name_check=check,
+                ),
+            ),
+            "MultiInference": (
+                inference_pb2.MultiInferenceRequest,
+                lambda request, context: handlers.multi_inference(
+                    manager,
+                    request,
+                    _remaining(context),
+                    signature_method_name_check=check,
                 ),
             ),
             "GetModelMetadata": (
