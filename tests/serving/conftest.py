@@ -1,0 +1,73 @@
+"""The toy model on disk and loaded, once a session."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from deepfm_tf.serving.flags import Options
+from deepfm_tf.serving.servable import Servable
+from deepfm_tf.serving.server import Server
+from tests.serving.toy_model import ToyModels, toy_model
+
+
+@pytest.fixture(scope="session")
+def toy_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`<base>/toy/1`, the toy model's first version. Do not write there."""
+    return toy_model(tmp_path_factory.mktemp("models") / "toy")
+
+
+@pytest.fixture(scope="session")
+def toy_servable(toy_path: Path) -> Iterator[Servable]:
+    """The toy model, loaded."""
+    servable = Servable(toy_path)
+    yield servable
+    servable.close()
+
+
+@pytest.fixture(scope="session")
+def toy_models(toy_servable: Servable) -> ToyModels:
+    """The handlers' first argument: the toy and nothing else."""
+    return ToyModels(toy_servable)
+
+
+@pytest.fixture(scope="session")
+def toy_server(toy_path: Path) -> Iterator[Server]:
+    """A server of the toy: gRPC on `.port`, all flags at their defaults."""
+    options = Options(
+        port=0, model_name="toy", model_base_path=str(toy_path.parent)
+    )
+    with Server(options) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def toy_channel(toy_server: Server) -> Iterator[grpc.Channel]:
+    """A gRPC channel to `toy_server`."""
+    with grpc.insecure_channel(f"localhost:{toy_server.port}") as channel:
+        yield channel
+
+
+@pytest.fixture(scope="session")
+def toy_versions(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., None]:
+    """`toy_versions(directory, 1, 2)` puts versions of the toy there.
+
+    The bias of a version is its number over ten. Each is exported once a
+    session; a copy then appears at once, by rename.
+    """
+    exported = tmp_path_factory.mktemp("exported")
+
+    def publish(directory: Path, *versions: int) -> None:
+        for version in versions:
+            source = exported / str(version)
+            if not source.exists():
+                toy_model(exported, version, bias=version / 10)
+            hidden = Path(directory, f"{version}.tmp")
+            shutil.copytree(source, hidden)
+            hidden.rename(Path(directory, str(version)))
+
+    return publish
