@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
 
@@ -32,17 +33,18 @@ from deepfm_tf.serving.flags import Options
 from deepfm_tf.serving.manager import ModelManager
 from deepfm_tf.serving.metrics import Metrics
 from deepfm_tf.serving.model_service import get_model_status, reload_config
+from deepfm_tf.serving.patience import Patience
 
 _LOG = logging.getLogger(__name__)
 _Method = tuple[type[message.Message], Callable[..., message.Message]]
 _MODEL_SERVICE = "tensorflow.serving.ModelService"
-_THREAD_POOL = "experimental_thread_pool"  # grpcio's name for such a pool
 _HEALTH_NAMES = ("", "ModelService", "PredictionService")
-# Calls accepted at once, those that wait for a thread included; their
-# messages are read only by then. The next one gets RESOURCE_EXHAUSTED.
+# Calls accepted at once, those that wait for their turn or are still being
+# received included. The next one gets RESOURCE_EXHAUSTED.
 _MAX_CONCURRENT_RPCS = 1024
+# A request of 100 MB needs a line of 14 Mbit/s for it.
+_RECEIVE_SECONDS = 60.0
 _FOREVER_SECONDS = 1e9  # "no deadline" arrives as some centuries
-_MODEL_SERVICE_THREADS = 4
 
 
 class GrpcServer:
@@ -62,13 +64,13 @@ class GrpcServer:
         self, manager: ModelManager, options: Options, metrics: Metrics
     ) -> None:
         self._metrics = metrics
+        # A thread for every call, or slow senders would keep out the others;
+        # of those that have arrived, a few are worked on at once.
         self._threads = futures.ThreadPoolExecutor(
-            options.grpc_max_threads, thread_name_prefix="grpc"
+            _MAX_CONCURRENT_RPCS, thread_name_prefix="grpc"
         )
-        # A reload may wait for long, and a probe must not wait at all.
-        self._model_threads = futures.ThreadPoolExecutor(
-            _MODEL_SERVICE_THREADS, thread_name_prefix="grpc-model"
-        )
+        self._turns = threading.Semaphore(options.grpc_max_threads)
+        self._patience = Patience(_RECEIVE_SECONDS)
         self._server = grpc.server(
             self._threads,
             options=list(
@@ -114,6 +116,7 @@ class GrpcServer:
         """
         if self._health:
             self._health.enter_graceful_shutdown()
+        self._patience.stop()
         return self._server.stop(grace)
 
     def _listen(self, options: Options) -> int:
@@ -148,15 +151,27 @@ class GrpcServer:
     ) -> grpc.RpcMethodHandler:
         """Bytes in, bytes out: parsing is part of what is answered."""
         api = _snake(method)
+        # A reload may wait for long, and a probe must not wait at all.
+        turn = (
+            contextlib.nullcontext if service == _MODEL_SERVICE else self._turn
+        )
 
-        def behaviour(data: bytes, context: grpc.ServicerContext) -> bytes:
+        def behaviour(
+            requests: Iterator[bytes], context: grpc.ServicerContext
+        ) -> bytes:
+            try:
+                with self._patience.waiting(context):
+                    data = next(requests)
+            except (StopIteration, grpc.RpcError):
+                return b""  # the client has gone, or was sent away
             begin = time.perf_counter()
             request: Any = None
             answer = b""
             error: ServingError | None = None
             try:
                 request = _parse(request_type, data)
-                answer = respond(request, context).SerializeToString()
+                with turn(context):
+                    answer = respond(request, context).SerializeToString()
             except ServingError as raised:
                 error = raised
             except Exception as raised:  # a request never ends the process
@@ -188,9 +203,19 @@ class GrpcServer:
             context.abort(error.code, error.message)
             raise AssertionError("abort has raised")
 
-        if service == _MODEL_SERVICE:
-            setattr(behaviour, _THREAD_POOL, self._model_threads)
-        return grpc.unary_unary_rpc_method_handler(behaviour)
+        # On the wire a stream of one request is a unary call; here it gives
+        # the context while the request is still on its way.
+        return grpc.stream_unary_rpc_method_handler(behaviour)
+
+    @contextlib.contextmanager
+    def _turn(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """Wait to be worked on, as long as the client does."""
+        if not self._turns.acquire(timeout=_remaining(context)):
+            raise _too_late()
+        try:
+            yield
+        finally:
+            self._turns.release()
 
 
 def _methods(
@@ -240,11 +265,15 @@ def _remaining(context: grpc.ServicerContext) -> float | None:
     if seconds is None or seconds > _FOREVER_SECONDS:
         return None
     if seconds <= 0:
-        raise ServingError(
-            grpc.StatusCode.DEADLINE_EXCEEDED,
-            "The deadline passed before the request was worked on.",
-        )
+        raise _too_late()
     return seconds
+
+
+def _too_late() -> ServingError:
+    return ServingError(
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        "The deadline passed before the request was worked on.",
+    )
 
 
 def _parse(request_type: type[message.Message], data: bytes) -> message.Message:
