@@ -14,11 +14,13 @@ import grpc
 from google.protobuf import message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     inference_pb2,
     model_management_pb2,
     predict_pb2,
+    regression_pb2,
 )
 
 from deepfm_tf.serving import handlers
@@ -71,13 +73,15 @@ class GrpcServer:
         )
         self._server = grpc.server(
             self._threads,
-            options=[
-                ("grpc.max_receive_message_length", -1),
-                ("grpc.max_send_message_length", -1),
-                # Or a second server on the port would get half the calls.
-                ("grpc.so_reuseport", 0),
-                *_channel_arguments(options.grpc_channel_arguments),
-            ],
+            options=list(
+                {
+                    "grpc.max_receive_message_length": -1,
+                    "grpc.max_send_message_length": -1,
+                    # Or a second server on the port gets half the calls.
+                    "grpc.so_reuseport": 0,
+                    **_channel_arguments(options.grpc_channel_arguments),
+                }.items()
+            ),
             maximum_concurrent_rpcs=_MAX_CONCURRENT_RPCS,
         )
         for service, methods in _methods(manager, options).items():
@@ -210,6 +214,33 @@ def _methods(
                     tensor_content=content,
                 ),
             ),
+            "Classify": (
+                classification_pb2.ClassificationRequest,
+                lambda request, context: handlers.classify(
+                    manager,
+                    request,
+                    _remaining(context),
+                    signature_method_name_check=check,
+                ),
+            ),
+            "Regress": (
+                regression_pb2.RegressionRequest,
+                lambda request, context: handlers.regress(
+                    manager,
+                    request,
+                    _remaining(context),
+                    signature_method_name_check=check,
+                ),
+            ),
+            "MultiInference": (
+                inference_pb2.MultiInferenceRequest,
+                lambda request, context: handlers.multi_inference(
+                    manager,
+                    request,
+                    _remaining(context),
+                    signature_method_name_check=check,
+                ),
+            ),
             "GetModelMetadata": (
                 get_model_metadata_pb2.GetModelMetadataRequest,
                 lambda request, _: handlers.get_model_metadata(
@@ -269,9 +300,9 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-def _channel_arguments(text: str) -> list[tuple[str, int | str]]:
+def _channel_arguments(text: str) -> dict[str, int | str]:
     """`key=value,key=value`; whole numbers become such."""
-    arguments: list[tuple[str, int | str]] = []
+    arguments: dict[str, int | str] = {}
     for pair in filter(None, text.split(",")):
         key, equals, value = pair.partition("=")
         if not (key and equals):
@@ -280,7 +311,7 @@ def _channel_arguments(text: str) -> list[tuple[str, int | str]]:
                 f"Received: {pair!r} in it."
             )
         is_int = re.fullmatch(r"-?[0-9]+", value)
-        arguments.append((key, int(value) if is_int else value))
+        arguments[key] = int(value) if is_int else value
     return arguments
 
 
