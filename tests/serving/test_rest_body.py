@@ -4,7 +4,7 @@ import re
 import pytest
 
 from deepfm_tf.serving.errors import ServingError
-from deepfm_tf.serving.rest_body import parse_body
+from deepfm_tf.serving.rest_body import MAX_CONTAINERS, parse_body
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,11 @@ def test_a_byte_order_mark_is_skipped():
 
 def test_the_last_of_equal_keys_counts():
     assert parse_body(bytearray(b'{"a": 1, "a": 2}')) == {"a": 2}
+
+
+def test_lists_and_objects_are_counted_before_they_are_made():
+    half = MAX_CONTAINERS // 2
+    body = b'{"a": [' + b"[],{}," * half + b"0]}"
+
+    with pytest.raises(ServingError, match="more than 4000000 lists"):
+        parse_body(body)
