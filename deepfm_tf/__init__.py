@@ -4,8 +4,15 @@ The public names are those in `__all__`. Importing has no side effects beyond
 importing TensorFlow and Keras.
 """
 
+import os
+import sys
+
 from deepfm_tf.backend import require_tensorflow_keras
 
+if sys.argv[:1] == ["-m"]:
+    # `python -m deepfm_tf.…`: a command, whose output is for people.
+    # TensorFlow reads this when it is imported, which is now.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 require_tensorflow_keras()
 
 from deepfm_tf.callbacks import (  # noqa: E402

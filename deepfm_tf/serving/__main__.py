@@ -1,0 +1,134 @@
+"""`python -m deepfm_tf.serving`: a model server from the command line."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deepfm_tf.serving.flags import Options
+    from deepfm_tf.serving.server import Server
+
+USAGE = """\
+Serve SavedModels over TensorFlow Serving's gRPC and REST API.
+
+  python -m deepfm_tf.serving --model_name=NAME --model_base_path=DIRECTORY
+  python -m deepfm_tf.serving predict --help    ask a server for predictions
+  python -m deepfm_tf.serving config --help     files for the real server
+
+The flags are tensorflow_model_server's. DIRECTORY holds a directory for each
+version, named by its number.
+"""
+COMMANDS = {
+    "predict": "deepfm_tf.serving.predict_command",
+    "config": "deepfm_tf.serving.operator_files",
+}
+# What the shell and supervisors see.
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: sequence of str. Without the command's name; None takes
+            `sys.argv`.
+
+    Returns:
+        Exit status: 0 after an orderly stop, 1 where the server could not
+        start or serve, 2 for a wrong command line.
+    """
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    if argv[:1] and argv[0] in COMMANDS:
+        command = importlib.import_module(COMMANDS[argv[0]])
+        return command.main(argv[1:]) or EXIT_OK
+    from deepfm_tf.serving.flags import help_text, parse_flags
+
+    if any(flag in argv for flag in ("--help", "-h", "-help")):
+        print(USAGE + help_text(), end="")
+        return EXIT_OK
+    try:
+        options = parse_flags(argv)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
+    return _serve(options)
+
+
+def _serve(options: Options) -> int:
+    """Serve until a signal comes."""
+    from deepfm_tf.serving.errors import ServingError
+    from deepfm_tf.serving.server import Server
+
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname).1s %(name)s: %(message)s",
+    )
+    try:
+        server = Server(options)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
+    _stop_on_signals(server)
+    try:
+        server.start()
+    except (ServingError, ValueError) as error:
+        if server.is_asked_to_stop:
+            return EXIT_OK
+        print(f"Failed to start server. Error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    # What lives now lives to the end: a collection that follows the unload
+    # of a version need not look at it, which would hold requests up.
+    gc.freeze()
+    print(_announcement(server), flush=True)
+    server.wait()
+    print("Finishing the requests under way; press again to drop them.")
+    server.stop()
+    print("Stopped.")
+    return EXIT_OK
+
+
+def _stop_on_signals(server: Server) -> None:
+    """The first signal drains, the second one ends at once."""
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if server.is_asked_to_stop:
+            os._exit(128 + number)
+        server.ask_to_stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+
+
+def _announcement(server: Server) -> str:
+    """What is served, where, and what to type next."""
+    names = sorted(server.manager.names())
+    lines = [f"Serving {', '.join(names)}", f"  gRPC  localhost:{server.port}"]
+    if server.options.grpc_socket_path:
+        lines.append(f"  gRPC  unix:{server.options.grpc_socket_path}")
+    if server.rest_port:
+        lines.append(
+            f"  REST  http://localhost:{server.rest_port}/v1/models/{names[0]}"
+        )
+    if server.rest_port and server.metrics_path:
+        lines.append(
+            f"  Metrics  http://localhost:{server.rest_port}"
+            f"{server.metrics_path}"
+        )
+    lines.append(
+        "Next, in another terminal: python -m deepfm_tf.serving predict "
+        f"--address localhost:{server.port} --model_name {names[0]} "
+        "--input rows.csv"
+    )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,205 @@
+"""The text files a server is configured with, and what they must hold."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, TypeVar
+
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message,
+    message_factory,
+    text_format,
+    wrappers_pb2,
+)
+from tensorflow_serving.config.model_server_config_pb2 import (
+    TENSORFLOW,
+    ModelConfig,
+    ModelServerConfig,
+)
+
+from deepfm_tf.serving.errors import invalid_argument
+
+METRICS_PATH = "/monitoring/prometheus/metrics"
+
+_Message = TypeVar("_Message", bound=message.Message)
+_Field = descriptor_pb2.FieldDescriptorProto
+_PACKAGE = "tensorflow.serving"
+_INT64_VALUE = ".google.protobuf.Int64Value"
+# The official package has no Python for these three files: message to field
+# to type. Text format knows fields by name, so that the numbers are ours.
+_MESSAGES: dict[str, dict[str, int | str]] = {
+    "BatchingParameters": {
+        "max_batch_size": _INT64_VALUE,
+        "batch_timeout_micros": _INT64_VALUE,
+        "max_enqueued_batches": _INT64_VALUE,
+        "num_batch_threads": _INT64_VALUE,
+        "thread_pool_name": ".google.protobuf.StringValue",
+        "allowed_batch_sizes": _Field.TYPE_INT64,  # repeated
+        "pad_variable_length_inputs": _Field.TYPE_BOOL,
+        "enable_large_batch_splitting": ".google.protobuf.BoolValue",
+        "max_execution_batch_size": _INT64_VALUE,
+    },
+    "PrometheusConfig": {
+        "enable": _Field.TYPE_BOOL,
+        "path": _Field.TYPE_STRING,
+    },
+    "MonitoringConfig": {
+        "prometheus_config": f".{_PACKAGE}.PrometheusConfig",
+    },
+    "SSLConfig": {
+        "server_key": _Field.TYPE_STRING,
+        "server_cert": _Field.TYPE_STRING,
+        "custom_ca": _Field.TYPE_STRING,
+        "client_verify": _Field.TYPE_BOOL,
+    },
+}
+_REPEATED = {"allowed_batch_sizes"}
+
+
+def message_type(name: str) -> type[message.Message]:
+    """The class of one of TensorFlow Serving's own configuration messages.
+
+    Args:
+        name: str. `"BatchingParameters"`, `"MonitoringConfig"`,
+            `"PrometheusConfig"` or `"SSLConfig"`.
+
+    Returns:
+        A protobuf message class with the real one's field names.
+
+    Example:
+        >>> parameters = message_type("BatchingParameters")()
+        >>> parameters.max_batch_size.value = 32
+    """
+    pool = descriptor_pool.DescriptorPool()
+    wrappers = descriptor_pb2.FileDescriptorProto()
+    wrappers_pb2.DESCRIPTOR.CopyToProto(wrappers)
+    pool.Add(wrappers)
+    pool.Add(_file_descriptor(wrappers.name))
+    return message_factory.GetMessageClass(
+        pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")
+    )
+
+
+def read_text_proto(path: str | os.PathLike[str], into: _Message) -> _Message:
+    """Fill a message from a file in protobuf's text format.
+
+    Args:
+        path: path. A UTF-8 file.
+        into: message. An empty one; it is changed.
+
+    Returns:
+        `into`.
+
+    Raises:
+        ValueError: the file is missing, or is not such a text.
+    """
+    name = into.DESCRIPTOR.full_name
+    try:
+        with open(path, encoding="utf-8") as file:
+            return text_format.Parse(file.read(), into)
+    except OSError as error:
+        raise ValueError(
+            f"The {name} file must be readable. Received: {path} "
+            f"({error.strerror}). Check the path."
+        ) from error
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        # The first five words are what the real server prints.
+        raise ValueError(
+            f"Error parsing text-format {name}: {path}:{error}. "
+            "The file must be such a message in protobuf's text format."
+        ) from error
+
+
+def single_model_config(name: str, base_path: str) -> ModelServerConfig:
+    """What --model_name and --model_base_path mean.
+
+    A relative path counts from the current directory.
+    """
+    if "://" not in base_path:
+        base_path = os.path.abspath(base_path)
+    config = ModelServerConfig()
+    config.model_config_list.config.add(
+        name=name, base_path=base_path, model_platform="tensorflow"
+    )
+    return config
+
+
+def check_config(config: ModelServerConfig) -> None:
+    """Refuse a configuration that cannot be served.
+
+    Args:
+        config: `ModelServerConfig`. With a `model_config_list`.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, with TensorFlow Serving's text where
+            it has one.
+    """
+    names: set[str] = set()
+    for model in config.model_config_list.config:
+        if model.name in names:
+            raise invalid_argument(
+                f"Illegal to list model {model.name} multiple times in "
+                "config list"
+            )
+        names.add(model.name)
+        if "://" in model.base_path:
+            raise invalid_argument(
+                f"Model {model.name}: base_path must be a local directory; "
+                f"got base_path()={model.base_path}. Copy or mount it, or "
+                "use TensorFlow Serving itself."
+            )
+        if not os.path.isabs(model.base_path):
+            raise invalid_argument(
+                f"Expected model {model.name} to have an absolute path or "
+                f"URI; got base_path()={model.base_path}"
+            )
+        _check_platform(model)
+
+
+def _check_platform(model: ModelConfig) -> None:
+    """Refuse any other platform than TensorFlow."""
+    platform = model.model_platform
+    if model.model_type == TENSORFLOW:
+        if platform:
+            raise invalid_argument(
+                "Illegal setting both ModelServerConfig::model_type "
+                "(deprecated) and ModelServerConfig::model_platform."
+            )
+        return
+    if not platform:
+        raise invalid_argument(
+            "Illegal setting neither ModelServerConfig::model_type "
+            "(deprecated) nor ModelServerConfig::model_platform, model name "
+            f"is {model.name}"
+        )
+    if platform != "tensorflow":
+        raise invalid_argument(
+            f"Model {model.name} requests unsupported platform {platform}"
+        )
+
+
+def _file_descriptor(wrappers: str) -> descriptor_pb2.FileDescriptorProto:
+    """The messages of `_MESSAGES`, as the compiler would describe them."""
+    file: Any = descriptor_pb2.FileDescriptorProto(
+        name="deepfm_tf/serving/config.proto",
+        package=_PACKAGE,
+        syntax="proto3",
+        dependency=[wrappers],
+    )
+    for name, fields in _MESSAGES.items():
+        described = file.message_type.add(name=name)
+        for number, (field, kind) in enumerate(fields.items(), start=1):
+            added = described.field.add(
+                name=field,
+                number=number,
+                label=_Field.LABEL_REPEATED
+                if field in _REPEATED
+                else _Field.LABEL_OPTIONAL,
+            )
+            if isinstance(kind, str):
+                added.type, added.type_name = _Field.TYPE_MESSAGE, kind
+            else:
+                added.type = kind
+    return file

@@ -1,0 +1,66 @@
+"""The one exception of serving: a gRPC status code and its message."""
+
+from __future__ import annotations
+
+import grpc
+import tensorflow as tf
+from google.protobuf import message as protobuf_message
+
+# TensorFlow Serving cuts its messages here.
+_LIMIT = 1024
+_CUT = "...TRUNCATED"
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class ServingError(Exception):
+    """What a client is told: a status code and a message.
+
+    Args:
+        code: grpc.StatusCode. Not OK.
+        message: str. Cut after 1024 characters, as TensorFlow Serving does.
+
+    Example:
+
+    >>> error = ServingError(grpc.StatusCode.NOT_FOUND, "no such model")
+    >>> error.code.name, error.message
+    ('NOT_FOUND', 'no such model')
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        if len(message) > _LIMIT:
+            message = message[:_LIMIT] + _CUT
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.code.name}: {self.message}"
+
+
+def invalid_argument(message: str) -> ServingError:
+    """The commonest of them: the request is at fault, whenever it is sent."""
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def from_tensorflow(error: Exception) -> ServingError:
+    """The same failure as a status: TensorFlow's codes are gRPC's.
+
+    Args:
+        error: tf.errors.OpError keeps its code and message. Bytes that are
+            no protocol buffer, or text that is no UTF-8, are the client's
+            fault: INVALID_ARGUMENT. Anything else is INTERNAL.
+
+    Example:
+
+    >>> from_tensorflow(tf.errors.InvalidArgumentError(None, None, "rank"))
+    ServingError('rank')
+    """
+    if isinstance(error, ServingError):
+        return error
+    if isinstance(error, tf.errors.OpError):
+        code = _CODES.get(error.error_code, grpc.StatusCode.UNKNOWN)
+        return ServingError(code, error.message)
+    if isinstance(error, protobuf_message.Error | UnicodeError):
+        return invalid_argument(str(error))
+    name = type(error).__name__
+    return ServingError(grpc.StatusCode.INTERNAL, f"{name}: {error}")

@@ -1,0 +1,98 @@
+"""An ASGI application on a port, in a thread of its own."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+import time
+
+import uvicorn
+from starlette.types import ASGIApp
+
+# Connections open at once; the next one gets 503.
+_MAX_CONNECTIONS = 1024
+_KEEP_ALIVE_SECONDS = 75
+_START_SECONDS = 30.0
+
+
+class HttpServer:
+    """Runs an application with uvicorn until stopped.
+
+    Args:
+        application: ASGI application.
+        port: int. On all interfaces; 0 picks a free one.
+        grace_seconds: int. Requests under way have this long at a stop.
+
+    Attributes:
+        port: int. The one it listens on.
+
+    Raises:
+        ValueError: the port is taken or not allowed.
+    """
+
+    def __init__(
+        self, application: ASGIApp, port: int, grace_seconds: int
+    ) -> None:
+        self._socket = _bound_socket(port)
+        self.port: int = self._socket.getsockname()[1]
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                application,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                limit_concurrency=_MAX_CONNECTIONS,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=grace_seconds,
+            )
+        )
+        self._thread = threading.Thread(
+            target=self._server.run,
+            args=([self._socket],),
+            name="http",
+            daemon=True,
+        )
+
+    def start(self) -> None:
+        """Take requests; back when it does.
+
+        Raises:
+            RuntimeError: it did not start.
+        """
+        self._thread.start()
+        end = time.monotonic() + _START_SECONDS
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > end:
+                raise RuntimeError(
+                    f"The REST server did not start on port {self.port}; the "
+                    "log says why."
+                )
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Take no more requests; back when those under way have ended."""
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join()
+        self._socket.close()
+
+
+def _bound_socket(port: int) -> socket.socket:
+    """Bound here rather than by uvicorn, which would end the process."""
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind(("0.0.0.0", port))
+    except OSError as error:
+        bound.close()
+        why = (
+            "another server has it"
+            if error.errno == errno.EADDRINUSE
+            else str(error.strerror)
+        )
+        raise ValueError(
+            f"REST must be able to listen on port {port}. It cannot: {why}. "
+            "Stop that one, or choose another with --rest_api_port."
+        ) from error
+    return bound

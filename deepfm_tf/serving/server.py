@@ -1,0 +1,246 @@
+"""A model server in one object: models, gRPC, REST, metrics."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tensorflow_serving.apis import get_model_status_pb2
+from tensorflow_serving.config.model_server_config_pb2 import (
+    ModelServerConfig,
+)
+
+from deepfm_tf.serving.config import (
+    METRICS_PATH,
+    message_type,
+    read_text_proto,
+    single_model_config,
+)
+from deepfm_tf.serving.errors import ServingError
+from deepfm_tf.serving.flags import Options
+from deepfm_tf.serving.grpc_server import GrpcServer
+from deepfm_tf.serving.http_server import HttpServer
+from deepfm_tf.serving.manager import ModelManager
+from deepfm_tf.serving.metrics import Metrics
+from deepfm_tf.serving.model_service import get_model_status
+from deepfm_tf.serving.servable import Servable
+
+# Kubernetes kills 30 seconds after it has asked.
+GRACE_SECONDS = 25
+
+_LOG = logging.getLogger(__name__)
+
+
+class Server:
+    """TensorFlow Serving's API over SavedModels, in this process.
+
+    As with the real one, the ports open when every model has a version
+    available: a port that answers is a server that serves.
+
+    Args:
+        options: `Options`. What to serve, where and how.
+
+    Attributes:
+        manager: `ModelManager`. The models.
+        metrics: `Metrics`. What was counted.
+        port: int. Of gRPC, once started; also where the option was 0.
+        rest_port: int. Of REST, once started; 0 without.
+        metrics_path: str or None. Of the metrics, on the REST port.
+
+    Raises:
+        ValueError: a file that the options name cannot be read or parsed.
+
+    Example:
+        options = Options(
+            port=0, model_name="ctr", model_base_path="saved_models/ctr"
+        )
+        with Server(options) as server:
+            channel = grpc.insecure_channel(f"localhost:{server.port}")
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.port = 0
+        self.rest_port = 0
+        self.metrics = Metrics()
+        self._config = self._read_config()
+        self.metrics_path = _metrics_path(options.monitoring_config_file)
+        self._stop_asked = threading.Event()
+        self._grpc: GrpcServer | None = None
+        self._http: HttpServer | None = None
+        self._config_poller: threading.Thread | None = None
+        self.manager = ModelManager(
+            self._load,
+            poll_wait_seconds=options.file_system_poll_wait_seconds,
+            num_load_threads=options.num_load_threads,
+            max_num_load_retries=options.max_num_load_retries,
+            load_retry_interval_seconds=(
+                options.load_retry_interval_micros / 1e6
+            ),
+            allow_unavailable_labels=(
+                options.allow_version_labels_for_unavailable_models
+            ),
+        )
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self, timeout: float | None = None) -> None:
+        """Load the models, then open the ports.
+
+        Args:
+            timeout: float. Seconds to wait for the models; None waits until
+                they are there or `ask_to_stop` is called.
+
+        Raises:
+            ServingError: the configuration is refused, or no version of a
+                model could be loaded (in time).
+            ValueError: a port is taken, or an option cannot be used.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        try:
+            self.manager.reload(
+                self._config,
+                lambda: (
+                    self._stop_asked.is_set()
+                    or (end is not None and time.monotonic() > end)
+                ),
+            )
+            self._grpc = GrpcServer(self.manager, self.options, self.metrics)
+            if self.options.rest_api_port:
+                self._http = HttpServer(
+                    self._rest_application(),
+                    max(self.options.rest_api_port, 0),
+                    GRACE_SECONDS,
+                )
+                self._http.start()
+                self.rest_port = self._http.port
+            self._grpc.start()
+            self.port = self._grpc.port
+        except BaseException:
+            self.stop(grace=0)
+            raise
+        if self.options.model_config_file_poll_wait_seconds > 0:
+            self._config_poller = threading.Thread(
+                target=self._poll_config, name="poll-config", daemon=True
+            )
+            self._config_poller.start()
+
+    def ask_to_stop(self) -> None:
+        """Have `wait` return. Safe in a signal handler."""
+        self._stop_asked.set()
+
+    @property
+    def is_asked_to_stop(self) -> bool:
+        """Whether `ask_to_stop` or `stop` was called."""
+        return self._stop_asked.is_set()
+
+    def wait(self) -> None:
+        """Serve until `ask_to_stop` is called."""
+        self._stop_asked.wait()
+
+    def stop(self, grace: float = GRACE_SECONDS) -> None:
+        """Take no more requests, finish those under way, unload all.
+
+        Args:
+            grace: float. Seconds that requests under way have.
+        """
+        self._stop_asked.set()
+        ended = self._grpc.stop(grace) if self._grpc else None
+        if self._http:
+            self._http.stop()
+        if ended:
+            ended.wait()
+        if self._config_poller:
+            self._config_poller.join()
+        self.manager.stop(timeout=grace)
+
+    def _load(self, path: Path) -> Servable:
+        """Load a version and warm it up, with the times taken."""
+        begin = time.perf_counter()
+        is_loaded = False
+        try:
+            servable = Servable(path)
+            is_loaded = True
+        finally:
+            seconds = time.perf_counter() - begin
+            self.metrics.add_load(str(path), is_loaded, seconds)
+        return servable
+
+    def _read_config(self) -> ModelServerConfig:
+        """The models of the options, from the file or the two flags."""
+        if not self.options.model_config_file:
+            return single_model_config(
+                self.options.model_name, self.options.model_base_path
+            )
+        return read_text_proto(
+            self.options.model_config_file, ModelServerConfig()
+        )
+
+    def _poll_config(self) -> None:
+        """Take over what the configuration file says whenever it changes."""
+        wait = self.options.model_config_file_poll_wait_seconds
+        complaint = ""
+        while not self._stop_asked.wait(wait):
+            try:
+                config = self._read_config()
+                if config != self._config:
+                    self.manager.reload(config, self._stop_asked.is_set)
+                    self._config = config
+                complaint = ""
+            except (ValueError, ServingError) as error:
+                if str(error) != complaint:
+                    complaint = str(error)
+                    _LOG.error("The old configuration stays: %s", complaint)
+
+    def _rest_application(self) -> Any:
+        """The REST side; imported here, as gRPC alone needs none of it."""
+        from deepfm_tf.serving.rest import rest_application
+
+        return rest_application(
+            self.manager,
+            model_status=self._model_status,
+            timeout_seconds=self.options.rest_api_timeout_in_ms / 1e3,
+            metrics_path=self.metrics_path,
+            metrics_text=self.metrics.text,
+            signature_method_name_check=(
+                self.options.enable_signature_method_name_check
+            ),
+        )
+
+    def _model_status(
+        self, name: str, version: int | None, label: str | None
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        """As REST asks for it."""
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = name
+        if version is not None:
+            request.model_spec.version.value = version
+        elif label is not None:
+            request.model_spec.version_label = label
+        return get_model_status(self.manager, request)
+
+
+def _metrics_path(monitoring_config_file: str) -> str | None:
+    """Where to serve the metrics; None for nowhere."""
+    if not monitoring_config_file:
+        return None
+    monitoring: Any = read_text_proto(
+        monitoring_config_file, message_type("MonitoringConfig")()
+    )
+    if not monitoring.prometheus_config.enable:
+        return None
+    return monitoring.prometheus_config.path or METRICS_PATH

@@ -1,0 +1,126 @@
+"""TensorProto in and out: what a claim may cost, and typed answers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2, types_pb2
+
+from deepfm_tf.serving.errors import invalid_argument
+
+# A tensor may hold fewer values than its shape says: the last one is then
+# repeated. So 20 bytes can ask for a terabyte, and TensorFlow would try.
+# TensorFlow Serving has no such bound; this one is on the memory, in bytes,
+# of one repeated tensor.
+MAX_REPEATED_BYTES = 2**28
+_STRING_BYTES = 24  # What TensorFlow keeps for a string, text apart.
+
+# Where a TensorProto keeps its values, by type. Halves are kept as bits.
+_BITS = {types_pb2.DT_HALF, types_pb2.DT_BFLOAT16}
+_FIELDS = {
+    types_pb2.DT_FLOAT: "float_val",
+    types_pb2.DT_DOUBLE: "double_val",
+    types_pb2.DT_INT64: "int64_val",
+    types_pb2.DT_BOOL: "bool_val",
+    types_pb2.DT_STRING: "string_val",
+    types_pb2.DT_UINT32: "uint32_val",
+    types_pb2.DT_UINT64: "uint64_val",
+    types_pb2.DT_HALF: "half_val",
+    types_pb2.DT_BFLOAT16: "half_val",
+    types_pb2.DT_INT32: "int_val",
+    types_pb2.DT_INT16: "int_val",
+    types_pb2.DT_INT8: "int_val",
+    types_pb2.DT_UINT16: "int_val",
+    types_pb2.DT_UINT8: "int_val",
+}
+
+
+# What a request may send: no handles, no variants, no references.
+PARSABLE = frozenset(
+    dtype
+    for dtype in types_pb2.DataType.values()
+    if 0 < dtype < types_pb2.DT_FLOAT_REF
+    and dtype not in (types_pb2.DT_RESOURCE, types_pb2.DT_VARIANT)
+)
+
+
+def type_name(dtype: int) -> str:
+    """TensorFlow's C++ name: "float" for DT_FLOAT.
+
+    Example:
+
+    >>> type_name(types_pb2.DT_DOUBLE), type_name(-1)
+    ('double', 'unknown dtype enum (-1)')
+    """
+    if dtype not in types_pb2.DataType.values():
+        return f"unknown dtype enum ({dtype})"
+    return types_pb2.DataType.Name(dtype).removeprefix("DT_").lower()
+
+
+def serialize(proto: tensor_pb2.TensorProto, alias: str) -> bytes:
+    """The proto's bytes, unless parsing them could take too much memory.
+
+    Args:
+        proto: TensorProto, of a type in `PARSABLE`. Whatever else may be
+            wrong with it, the parsing will say.
+        alias: str. The input's name, for the error.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, when it would take more than 256 MiB
+            to repeat a value up to the shape.
+    """
+    serialized = proto.SerializeToString()
+    dims = proto.tensor_shape.dim
+    if len(dims) == 1:  # Nearly always.
+        elements = dims[0].size
+    else:
+        elements = math.prod(dim.size for dim in dims)
+    # A value that is there takes a byte or more.
+    if elements > len(serialized):
+        if proto.dtype == types_pb2.DT_STRING:
+            size = _STRING_BYTES + max(
+                map(len, proto.string_val[-1:]), default=0
+            )
+        else:
+            size = tf.as_dtype(proto.dtype).size
+        if elements * size > MAX_REPEATED_BYTES:
+            raise invalid_argument(
+                f"tensor parsing error: {alias}: its shape of {elements} "
+                f"elements would take {elements * size} bytes, but the "
+                f"message has {len(serialized)}. At most {MAX_REPEATED_BYTES}"
+                " bytes are made by repeating a value. Send every value."
+            )
+    return serialized
+
+
+def to_proto(
+    array: np.ndarray, dtype: int, tensor_content: bool = False
+) -> tensor_pb2.TensorProto:
+    """A TensorProto as TensorFlow Serving answers it.
+
+    Args:
+        array: what a session returned; bytes as objects for strings.
+        dtype: int. DT_* of the array.
+        tensor_content: bool. Numbers as packed bytes instead of `float_val`
+            and the like, which are the default.
+
+    Example:
+
+    >>> proto = to_proto(np.float32([0.5, 2]), types_pb2.DT_FLOAT)
+    >>> list(proto.float_val), proto.tensor_shape.dim[0].size
+    ([0.5, 2.0], 2)
+    """
+    proto = tensor_pb2.TensorProto(dtype=dtype)
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    if tensor_content and dtype != types_pb2.DT_STRING:
+        proto.tensor_content = array.tobytes()
+        return proto
+    field = _FIELDS.get(dtype)
+    if field is None:  # Complex and quantized numbers.
+        return tf.make_tensor_proto(array)
+    values = array.view(np.uint16) if dtype in _BITS else array
+    getattr(proto, field).extend(values.ravel().tolist())
+    return proto
