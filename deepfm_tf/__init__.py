@@ -12,7 +12,7 @@ from deepfm_tf.backend import require_tensorflow_keras
 if sys.argv[:1] == ["-m"]:
     # `python -m deepfm_tf.…`: a command, whose output is for people.
     # TensorFlow reads this when it is imported, which is now.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 require_tensorflow_keras()
 
 from deepfm_tf.callbacks import (  # noqa: E402

@@ -132,7 +132,8 @@ class GrpcServer:
                 raise ValueError(
                     f"gRPC must be able to listen on {address}. It cannot: "
                     "another server has it, or it is not allowed. Stop that "
-                    "one, or choose another with --port."
+                    "one, or choose another with --port or "
+                    "--grpc_socket_path."
                 ) from error
         return ports[0]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import socket
 import threading
 import time
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from deepfm_tf.serving.ports import bind
 
 # Connections open at once; the next one gets 503.
 _MAX_CONNECTIONS = 1024
@@ -34,7 +34,7 @@ class HttpServer:
     def __init__(
         self, application: ASGIApp, port: int, grace_seconds: int
     ) -> None:
-        self._socket = _bound_socket(port)
+        self._socket = bind(port, "--rest_api_port")
         self.port: int = self._socket.getsockname()[1]
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -76,23 +76,3 @@ class HttpServer:
         if self._thread.is_alive():
             self._thread.join()
         self._socket.close()
-
-
-def _bound_socket(port: int) -> socket.socket:
-    """Bound here rather than by uvicorn, which would end the process."""
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind(("0.0.0.0", port))
-    except OSError as error:
-        bound.close()
-        why = (
-            "another server has it"
-            if error.errno == errno.EADDRINUSE
-            else str(error.strerror)
-        )
-        raise ValueError(
-            f"REST must be able to listen on port {port}. It cannot: {why}. "
-            "Stop that one, or choose another with --rest_api_port."
-        ) from error
-    return bound

@@ -27,6 +27,7 @@ from deepfm_tf.serving.http_server import HttpServer
 from deepfm_tf.serving.manager import ModelManager
 from deepfm_tf.serving.metrics import Metrics
 from deepfm_tf.serving.model_service import get_model_status
+from deepfm_tf.serving.ports import bind
 from deepfm_tf.serving.servable import Servable
 
 # Kubernetes kills 30 seconds after it has asked.
@@ -112,6 +113,9 @@ class Server:
         """
         end = None if timeout is None else time.monotonic() + timeout
         try:
+            # A port that is taken is told now, not after a long load.
+            bind(self.options.port, "--port").close()
+            bind(max(self.options.rest_api_port, 0), "--rest_api_port").close()
             self.manager.reload(
                 self._config,
                 lambda: (

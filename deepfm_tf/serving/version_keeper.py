@@ -49,6 +49,7 @@ class VersionKeeper:
         changed: `threading.Condition`. Its lock guards `models` and all in
             them, and is held for moments only; notified at every change.
         models: dict. Name to `Model`, also of those configured earlier.
+        num_polls: int. Looks at all base paths so far.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class VersionKeeper:
     ) -> None:
         self.changed = threading.Condition(threading.Lock())
         self.models: dict[str, Model] = {}
+        self.num_polls = 0
         self._load = load
         self._poll_wait_seconds = poll_wait_seconds
         self._max_num_load_retries = max_num_load_retries
@@ -117,9 +119,10 @@ class VersionKeeper:
                 ),
                 timeout,
             )
-        if not is_done:
+        if is_done:
+            self._closer.shutdown()
+        else:  # it closes what those requests give back later
             _LOG.warning("Stopped while requests still held a version.")
-        self._closer.shutdown(wait=is_done)
 
     def _wake(self) -> None:
         """Have the deciding thread look again. Needs the lock."""
@@ -180,6 +183,9 @@ class VersionKeeper:
                 model.complaint = complaint
                 if wanted is not None:
                     model.wanted = wanted
+        with self.changed:
+            self.num_polls += 1
+            self.changed.notify_all()
 
     def _decide(self) -> float:
         """Start what is due; monotonic seconds of the next retry, or inf.
@@ -265,11 +271,24 @@ class VersionKeeper:
             error = ServingError(
                 grpc.StatusCode.UNKNOWN, f"{type(error).__name__}: {error}"
             )
+        num_tries = version.num_tries + 1
+        is_last = num_tries > self._max_num_load_retries
+        _LOG.error(
+            "Model %s version %d could not be loaded (try %d of %d): %s. %s",
+            version.name,
+            version.version,
+            num_tries,
+            self._max_num_load_retries + 1,
+            error,
+            "Delete or replace the directory."
+            if is_last
+            else f"Next try in {self._load_retry_interval_seconds:g} s; "
+            "deleting the directory ends it.",
+        )
         with self.changed:
             version.in_work = False
             version.error = error
-            version.num_tries += 1
-            is_last = version.num_tries > self._max_num_load_retries
+            version.num_tries = num_tries
             if is_last:
                 version.failed = True
                 version.state = State.END
@@ -278,18 +297,6 @@ class VersionKeeper:
                     time.monotonic() + self._load_retry_interval_seconds
                 )
             self._wake()
-        _LOG.error(
-            "Model %s version %d could not be loaded (try %d of %d): %s. %s",
-            version.name,
-            version.version,
-            version.num_tries,
-            self._max_num_load_retries + 1,
-            error,
-            "Delete or replace the directory."
-            if is_last
-            else f"Next try in {self._load_retry_interval_seconds:g} s; "
-            "deleting the directory ends it.",
-        )
 
     def _close(self, version: ModelVersion) -> None:
         """Queue the close of a version that nobody holds. Needs the lock."""

@@ -1,6 +1,7 @@
 """The toy model on disk and loaded, once a session."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
@@ -47,3 +48,26 @@ def toy_channel(toy_server: Server) -> Iterator[grpc.Channel]:
     """A gRPC channel to `toy_server`."""
     with grpc.insecure_channel(f"localhost:{toy_server.port}") as channel:
         yield channel
+
+
+@pytest.fixture(scope="session")
+def toy_versions(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., None]:
+    """`toy_versions(directory, 1, 2)` puts versions of the toy there.
+
+    The bias of a version is its number over ten. Each is exported once a
+    session; a copy then appears at once, by rename.
+    """
+    exported = tmp_path_factory.mktemp("exported")
+
+    def publish(directory: Path, *versions: int) -> None:
+        for version in versions:
+            source = exported / str(version)
+            if not source.exists():
+                toy_model(exported, version, bias=version / 10)
+            hidden = Path(directory, f"{version}.tmp")
+            shutil.copytree(source, hidden)
+            hidden.rename(Path(directory, str(version)))
+
+    return publish

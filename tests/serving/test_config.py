@@ -1,0 +1,145 @@
+"""Configuration files and what is refused in them."""
+
+import re
+
+import grpc
+import pytest
+from google.protobuf import text_format
+from tensorflow_serving.config.model_server_config_pb2 import (
+    ModelServerConfig,
+)
+
+from deepfm_tf.serving.config import (
+    check_config,
+    message_type,
+    read_text_proto,
+    single_model_config,
+)
+from deepfm_tf.serving.errors import ServingError
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        (
+            "BatchingParameters",
+            "max_batch_size { value: 128 } batch_timeout_micros { value: 0 } "
+            "allowed_batch_sizes: 8 allowed_batch_sizes: 128 "
+            "pad_variable_length_inputs: true "
+            "enable_large_batch_splitting { value: true } "
+            'thread_pool_name { value: "x" }',
+            lambda m: (
+                m.max_batch_size.value == 128
+                and m.HasField("batch_timeout_micros")
+                and not m.HasField("num_batch_threads")
+                and list(m.allowed_batch_sizes) == [8, 128]
+            ),
+        ),
+        (
+            "MonitoringConfig",
+            'prometheus_config { enable: true path: "/metrics" }',
+            lambda m: m.prometheus_config.path == "/metrics",
+        ),
+        (
+            "SSLConfig",
+            'server_key: "k" server_cert: "c" custom_ca: "a" '
+            "client_verify: true",
+            lambda m: m.client_verify and m.server_key == "k",
+        ),
+    ],
+)
+def test_text_of_the_real_server_is_read(tmp_path, name, text, expected):
+    file = tmp_path / "file"
+    file.write_text(text)
+
+    message = read_text_proto(file, message_type(name)())
+
+    assert message.DESCRIPTOR.full_name == f"tensorflow.serving.{name}"
+    assert expected(message)
+
+
+def test_a_bad_file_is_refused_in_the_real_servers_words(tmp_path):
+    file = tmp_path / "models.config"
+    file.write_text("model_config_list { konfig {} }")
+
+    with pytest.raises(
+        ValueError,
+        match="Error parsing text-format "
+        "tensorflow.serving.ModelServerConfig: .*konfig",
+    ):
+        read_text_proto(file, ModelServerConfig())
+
+
+@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir()])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, make):
+    file = tmp_path / "absent"
+    make(file)
+
+    with pytest.raises(ValueError, match="must be readable.*absent"):
+        read_text_proto(file, ModelServerConfig())
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    file = tmp_path / "binary"
+    file.write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(ValueError, match="Error parsing text-format"):
+        read_text_proto(file, ModelServerConfig())
+
+
+def test_a_relative_base_path_of_the_flag_counts_from_here(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+
+    [model] = single_model_config("m", "models/m").model_config_list.config
+
+    assert model.base_path == str(tmp_path / "models" / "m")
+
+
+@pytest.mark.parametrize(
+    ("models", "error"),
+    [
+        (
+            'config { name: "toy" base_path: "rel/toy" '
+            'model_platform: "tensorflow" }',
+            "^Expected model toy to have an absolute path or URI; got "
+            r"base_path\(\)=rel/toy$",
+        ),
+        (
+            'config { name: "toy" base_path: "/toy" }',
+            r"^Illegal setting neither ModelServerConfig::model_type "
+            r"\(deprecated\) nor ModelServerConfig::model_platform, model "
+            "name is toy$",
+        ),
+        (
+            'config { name: "toy" base_path: "/a" model_type: TENSORFLOW } '
+            'config { name: "toy" base_path: "/b" model_type: TENSORFLOW }',
+            "^Illegal to list model toy multiple times in config list$",
+        ),
+        (
+            'config { name: "toy" base_path: "s3://bucket/toy" '
+            'model_platform: "tensorflow" }',
+            "must be a local directory.*s3://bucket/toy",
+        ),
+        (
+            'config { name: "toy" base_path: "/a" model_type: TENSORFLOW '
+            'model_platform: "tensorflow" }',
+            "^Illegal setting both",
+        ),
+        (
+            'config { name: "toy" base_path: "/a" model_platform: "caffe" }',
+            "^Model toy requests unsupported platform caffe$",
+        ),
+    ],
+)
+def test_a_configuration_that_cannot_be_served_is_refused(models, error):
+    config = text_format.Parse(
+        f"model_config_list {{ {models} }}", ModelServerConfig()
+    )
+
+    with pytest.raises(ServingError) as caught:
+        check_config(config)
+
+    assert caught.value.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert re.search(error, caught.value.message)
