@@ -65,13 +65,12 @@ class AsyncPredictClient:
         self.model_name = model_name
         self._core = ClientCore(model_name, address, max_rows)
         self._timeout = timeout
+        options = channel_options(address)
         credentials = channel_credentials(ssl)
         self._channel = (
-            grpc.aio.insecure_channel(address, channel_options())
+            grpc.aio.insecure_channel(address, options)
             if credentials is None
-            else grpc.aio.secure_channel(
-                address, credentials, channel_options()
-            )
+            else grpc.aio.secure_channel(address, credentials, options)
         )
         self._methods = methods(self._channel)
 

@@ -45,7 +45,9 @@ class PredictClient:
     One client may be used by many threads. Close it, or use `with`.
 
     Args:
-        address: str. `host:port`, or `unix:/path/of/socket`.
+        address: str. `host:port`; `unix:/path/of/socket`; or
+            `dns:///name:port`, which spreads the requests over all hosts of
+            that name.
         model_name: str. The model. Defaults to "deepfm".
         timeout: float or None. Seconds that each request may take; `None`
             waits forever. Defaults to 60.
@@ -82,11 +84,12 @@ class PredictClient:
         self.model_name = model_name
         self._core = ClientCore(model_name, address, max_rows)
         self._timeout = timeout
+        options = channel_options(address)
         credentials = channel_credentials(ssl)
         self._channel = (
-            grpc.insecure_channel(address, channel_options())
+            grpc.insecure_channel(address, options)
             if credentials is None
-            else grpc.secure_channel(address, credentials, channel_options())
+            else grpc.secure_channel(address, credentials, options)
         )
         self._methods = methods(self._channel)
 

@@ -40,17 +40,36 @@ _MAX_RECEIVE_BYTES = 64 * 2**20
 _RETRY_BUFFER_BYTES = 8 * 2**20
 
 
-def channel_options() -> list[tuple[str, Any]]:
-    """gRPC's options for every channel of ours."""
-    policy = {
-        "name": [{"service": service} for service in _SERVICES],
-        "retryPolicy": _RETRY_POLICY,
+def channel_options(address: str) -> list[tuple[str, Any]]:
+    """gRPC's options for a channel of ours.
+
+    Raises:
+        ValueError: the address cannot be one of gRPC's.
+    """
+    if address.startswith(("http:", "https:")) or ":" not in address:
+        raise ValueError(
+            "`address` must be host:port, such as 'localhost:8500' (gRPC's "
+            f"port, not REST's). Received: '{address}'."
+        )
+    config: dict[str, Any] = {
+        "methodConfig": [
+            {
+                "name": [{"service": service} for service in _SERVICES],
+                "retryPolicy": _RETRY_POLICY,
+            }
+        ]
     }
+    if address.startswith("dns:"):
+        config["loadBalancingConfig"] = [{"round_robin": {}}]
     return [
-        ("grpc.service_config", json.dumps({"methodConfig": [policy]})),
+        ("grpc.service_config", json.dumps(config)),
         ("grpc.enable_retries", 1),
         ("grpc.per_rpc_retry_buffer_size", _RETRY_BUFFER_BYTES),
         ("grpc.max_receive_message_length", _MAX_RECEIVE_BYTES),
+        # A server that was away is found again within seconds; left alone,
+        # gRPC waits up to two minutes between its tries.
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 3000),
     ]
 
 

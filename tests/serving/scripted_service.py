@@ -133,19 +133,17 @@ class ScriptedService(
 
 
 @contextlib.contextmanager
-def served(service, credentials=None, options=()):
-    """Serve on a free port of this machine; gives its address."""
-    server = grpc.server(
-        futures.ThreadPoolExecutor(8), options=[*options, *_UNLIMITED]
-    )
+def served(service, credentials=None, port=0):
+    """Serve on a port of this machine, or a free one; gives its address."""
+    server = grpc.server(futures.ThreadPoolExecutor(8), options=_UNLIMITED)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         service, server
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(service, server)
     if credentials is None:
-        port = server.add_insecure_port("localhost:0")
+        port = server.add_insecure_port(f"localhost:{port}")
     else:
-        port = server.add_secure_port("localhost:0", credentials)
+        port = server.add_secure_port(f"localhost:{port}", credentials)
     server.start()
     try:
         yield f"localhost:{port}"

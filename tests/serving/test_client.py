@@ -1,15 +1,18 @@
 """The blocking client against a server whose answers the test writes."""
 
+import importlib.util
+import shutil
 import subprocess
-import sys
 import threading
 import time
+from pathlib import Path
 
 import grpc
 import numpy as np
 import pandas as pd
 import pytest
 
+import deepfm_tf.serving
 from deepfm_tf.serving import PredictClient, PredictError
 from tests.serving.scripted_service import (
     FLOAT,
@@ -18,6 +21,8 @@ from tests.serving.scripted_service import (
     served,
     signature_def,
 )
+from tests.serving.toy_model import COLUMNS, expected_ctr
+from tests.test_architecture import imports
 
 INPUTS = {"site": (TEXT, [None]), "price": (FLOAT, [None])}
 SIGNATURES = {
@@ -189,6 +194,25 @@ def test_no_server_is_said_so():
     assert "python -m deepfm_tf.serving" in str(error.value)
 
 
+def test_a_server_that_comes_back_is_found_again(service):
+    rows = [{"site": "a", "price": 4}]
+    with served(service) as address:
+        port = address.split(":")[1]
+        client = PredictClient(address, "toy")
+        assert client.predict(rows).tolist() == [8]
+    with client:
+        with pytest.raises(PredictError, match="No server answers"):
+            client.predict(rows)
+        with served(service, port=port):
+            deadline = time.monotonic() + 15
+            while True:
+                try:
+                    assert client.predict(rows).tolist() == [8]
+                    break
+                except PredictError:
+                    assert time.monotonic() < deadline
+
+
 def test_one_client_serves_many_threads(client):
     results = {}
 
@@ -205,15 +229,68 @@ def test_one_client_serves_many_threads(client):
     assert results == {n: [2 * n, 2 * n + 2, 2 * n + 4] for n in range(20)}
 
 
-@pytest.mark.slow_process
-def test_the_client_needs_none_of_the_servers_packages():
-    code = (
-        "import sys\n"
-        "for name in 'grpc_health', 'prometheus_client', 'starlette', "
-        "'uvicorn':\n"
-        "    sys.modules[name] = None\n"
-        "from deepfm_tf.serving import AsyncPredictClient, PredictClient\n"
-        "PredictClient('localhost:1').close()\n"
+@pytest.fixture
+def certificate(tmp_path):
+    """Paths of a key and of a certificate for this machine."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl, which makes the certificate, is not installed")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 "
+        f"-nodes -days 2 -subj /CN=localhost -keyout {key} -out {certificate} "
+        "-addext subjectAltName=DNS:localhost"
     )
+    subprocess.run(command.split(), check=True, capture_output=True)
+    return key, certificate
 
-    subprocess.run([sys.executable, "-c", code], check=True)
+
+def test_tls_needs_the_servers_root(service, certificate):
+    key, roots = certificate
+    credentials = grpc.ssl_server_credentials(
+        [(key.read_bytes(), roots.read_bytes())]
+    )
+    rows = [{"site": "a", "price": 4}]
+
+    with served(service, credentials) as address:
+        with PredictClient(address, "toy", ssl=roots) as client:
+            assert client.predict(rows).tolist() == [8]
+        with PredictClient(address, "toy", ssl=True) as client:
+            with pytest.raises(PredictError, match="`ssl`.*certificate"):
+                client.predict(rows)
+
+
+def test_the_local_server_is_understood(toy_server):
+    frame = pd.DataFrame({"clicked": 1, **COLUMNS})
+    address = f"localhost:{toy_server.port}"
+
+    with PredictClient(address, "toy", max_rows=2) as client:
+        result = client.predict(frame)
+        no_rows = client.predict(frame[:0])
+        with pytest.raises(ValueError, match="'n1'.*Did you mean 'n11'"):
+            client.predict(frame.rename(columns={"n1": "n11"}))
+        with pytest.raises(ValueError, match="needs the columns 'n1'"):
+            client.predict(frame.drop(columns="n1"))
+        with pytest.raises(PredictError, match=r"Specific\(toy, 9\)"):
+            client.predict(frame, version=9)
+        status = client.status()
+
+    np.testing.assert_allclose(result, expected_ctr(COLUMNS), rtol=1e-6)
+    assert no_rows.shape == (0,)
+    assert status == [(1, "AVAILABLE", "")]
+
+
+@pytest.mark.parametrize("name", ["PredictClient", "AsyncPredictClient"])
+def test_the_client_needs_none_of_the_servers_packages(name):
+    extra = {"grpc_health", "prometheus_client", "starlette", "uvicorn"}
+    module = getattr(deepfm_tf.serving, name).__module__
+    modules, found = [module, "deepfm_tf.serving"], set()
+
+    while modules:
+        spec = importlib.util.find_spec(modules.pop())
+        names = imports(Path(spec.origin))
+        ours = {n for n in names if n.startswith("deepfm_tf.serving.")}
+        modules += ours - found
+        found |= names
+
+    assert "deepfm_tf.serving.client_core" in found
+    assert not {n.split(".")[0] for n in found} & extra
