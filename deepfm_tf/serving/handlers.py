@@ -3,73 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    model_pb2,
-    predict_pb2,
-)
+from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
 from deepfm_tf.serving.errors import ServingError, invalid_argument
+from deepfm_tf.serving.inference import classify, multi_inference, regress
+from deepfm_tf.serving.model_specs import (
+    DEFAULT_SIGNATURE,
+    LoadedVersion,
+    Models,
+    acquire,
+    answered_spec,
+    require_model_spec,
+)
 
-if TYPE_CHECKING:
-    from deepfm_tf.serving.servable import Servable
+__all__ = [
+    "LoadedVersion",
+    "Models",
+    "classify",
+    "get_model_metadata",
+    "multi_inference",
+    "predict",
+    "regress",
+]
 
-DEFAULT_SIGNATURE = "serving_default"
 _SIGNATURE_DEF = "signature_def"
 _METHODS = tuple(
     f"tensorflow/serving/{method}"
     for method in ("predict", "classify", "regress")
 )
-
-
-class LoadedVersion(Protocol):
-    """A version that cannot be unloaded while it is held."""
-
-    name: str
-    version: int
-    servable: Servable
-
-
-class Models(Protocol):
-    """Where the handlers get their versions from."""
-
-    def acquire(
-        self, model_spec: model_pb2.ModelSpec
-    ) -> AbstractContextManager[LoadedVersion]:
-        """The version that a request means; ServingError if there is none."""
-
-
-def acquire(
-    models: Models, model_spec: model_pb2.ModelSpec
-) -> AbstractContextManager[LoadedVersion]:
-    """`models.acquire`, once the request names a model at all."""
-    if not model_spec.name:
-        raise invalid_argument("ModelSpec has no name specified.")
-    return models.acquire(model_spec)
-
-
-def require_model_spec(request: Any) -> model_pb2.ModelSpec:
-    """The request's `model_spec`, or the error when there is none."""
-    if not request.HasField("model_spec"):
-        raise invalid_argument("Missing ModelSpec")
-    return request.model_spec
-
-
-def answered_spec(
-    loaded: LoadedVersion, signature_name: str | None
-) -> model_pb2.ModelSpec:
-    """The `model_spec` of a response: the version that has answered."""
-    spec = model_pb2.ModelSpec(name=loaded.name)
-    spec.version.value = loaded.version
-    if signature_name is not None:
-        spec.signature_name = signature_name or DEFAULT_SIGNATURE
-    return spec
 
 
 def predict(
@@ -157,16 +122,16 @@ def _feeds(
     """A proto for every input: the request's, or else the default."""
     required, given = set(signature.inputs), dict(request.inputs)
     defaults = signature.defaults
-    if len(given) != len(required):
-        extra = given.keys() - required
-        missing = required - given.keys() - set(defaults)
-        if extra or missing:
-            raise invalid_argument(
-                "input size does not match signature: "
-                f"{len(given)}!={len(required)} len({_braces(given)}) != "
-                f"len({_braces(required)}). Sent extra: {_braces(extra)}. "
-                f"Missing but required: {_braces(missing)}."
-            )
+    if len(given) > len(required) or (
+        len(given) < len(required) and not defaults
+    ):
+        extra, missing = given.keys() - required, required - given.keys()
+        raise invalid_argument(
+            "input size does not match signature: "
+            f"{len(given)}!={len(required)} len({_braces(given)}) != "
+            f"len({_braces(required)}). Sent extra: {_braces(extra)}. "
+            f"Missing but required: {_braces(missing)}."
+        )
     feeds = {}
     for alias in sorted(required):
         if alias in given:

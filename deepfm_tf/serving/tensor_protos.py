@@ -17,8 +17,14 @@ from deepfm_tf.serving.errors import invalid_argument
 MAX_REPEATED_BYTES = 2**28
 _STRING_BYTES = 24  # What TensorFlow keeps for a string, text apart.
 
-# Where a TensorProto keeps its values, by type. Halves are kept as bits.
-_BITS = {types_pb2.DT_HALF, types_pb2.DT_BFLOAT16}
+# What some types are kept as: halves as bits, complex numbers as pairs.
+_VIEWS = {
+    types_pb2.DT_HALF: np.uint16,
+    types_pb2.DT_BFLOAT16: np.uint16,
+    types_pb2.DT_COMPLEX64: np.float32,
+    types_pb2.DT_COMPLEX128: np.float64,
+}
+# Where a TensorProto keeps its values, by type.
 _FIELDS = {
     types_pb2.DT_FLOAT: "float_val",
     types_pb2.DT_DOUBLE: "double_val",
@@ -34,6 +40,8 @@ _FIELDS = {
     types_pb2.DT_INT8: "int_val",
     types_pb2.DT_UINT16: "int_val",
     types_pb2.DT_UINT8: "int_val",
+    types_pb2.DT_COMPLEX64: "scomplex_val",
+    types_pb2.DT_COMPLEX128: "dcomplex_val",
 }
 
 
@@ -96,22 +104,22 @@ def serialize(proto: tensor_pb2.TensorProto, alias: str) -> bytes:
 
 
 def to_proto(
-    array: np.ndarray, dtype: int, tensor_content: bool = False
+    array: np.ndarray, tensor_content: bool = False
 ) -> tensor_pb2.TensorProto:
     """A TensorProto as TensorFlow Serving answers it.
 
     Args:
         array: what a session returned; bytes as objects for strings.
-        dtype: int. DT_* of the array.
         tensor_content: bool. Numbers as packed bytes instead of `float_val`
             and the like, which are the default.
 
     Example:
 
-    >>> proto = to_proto(np.float32([0.5, 2]), types_pb2.DT_FLOAT)
+    >>> proto = to_proto(np.float32([0.5, 2]))
     >>> list(proto.float_val), proto.tensor_shape.dim[0].size
     ([0.5, 2.0], 2)
     """
+    dtype = tf.as_dtype(array.dtype).as_datatype_enum
     proto = tensor_pb2.TensorProto(dtype=dtype)
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
@@ -119,8 +127,10 @@ def to_proto(
         proto.tensor_content = array.tobytes()
         return proto
     field = _FIELDS.get(dtype)
-    if field is None:  # Complex and quantized numbers.
+    if field is None:  # Quantized numbers.
         return tf.make_tensor_proto(array)
-    values = array.view(np.uint16) if dtype in _BITS else array
-    getattr(proto, field).extend(values.ravel().tolist())
+    values = array.ravel()
+    if dtype in _VIEWS:
+        values = values.view(_VIEWS[dtype])
+    getattr(proto, field).extend(values.tolist())
     return proto

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow_serving.apis import model_pb2, predict_pb2
 
 from deepfm_tf.serving.servable import Servable
@@ -151,3 +152,35 @@ def predict_request(
         proto = tf.make_tensor_proto(values, dtype)
         request.inputs[name].CopyFrom(proto)
     return request
+
+
+def save_v1(
+    path: str | Path, build: Callable[[], tuple[dict, tf.Operation | None]]
+) -> None:
+    """A SavedModel of TensorFlow 1: `build()` -> signatures, init op."""
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        signatures, init_op = build()
+        session.run(tf.compat.v1.global_variables_initializer())
+        builder = tf.compat.v1.saved_model.Builder(str(path))
+        builder.add_meta_graph_and_variables(
+            session,
+            ["serve"],
+            signatures,
+            assets_collection=tf.compat.v1.get_collection("asset_filepaths"),
+            main_op=init_op,
+        )
+        builder.save()
+
+
+def signature_v1(
+    inputs: dict[str, tf.Tensor],
+    outputs: dict[str, tf.Tensor],
+    method: str = "predict",
+) -> SignatureDef:
+    """A SignatureDef from tensors of the graph."""
+    v1 = tf.compat.v1.saved_model
+    return v1.build_signature_def(
+        {key: v1.build_tensor_info(value) for key, value in inputs.items()},
+        {key: v1.build_tensor_info(value) for key, value in outputs.items()},
+        f"tensorflow/serving/{method}",
+    )

@@ -1,0 +1,53 @@
+"""Codes and messages, and what becomes of TensorFlow's errors."""
+
+import grpc
+import pytest
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from deepfm_tf.serving.errors import ServingError, from_tensorflow
+
+
+def test_long_messages_are_cut():
+    code = grpc.StatusCode.INTERNAL
+
+    assert ServingError(code, "x" * 1024).message == "x" * 1024
+    cut = ServingError(code, "x" * 1025).message
+    assert cut == "x" * 1024 + "...TRUNCATED"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (
+            tf.errors.InvalidArgumentError(None, None, "text"),
+            grpc.StatusCode.INVALID_ARGUMENT,
+        ),
+        (
+            tf.errors.DeadlineExceededError(None, None, "text"),
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+        ),
+        (
+            tf.errors.UnavailableError(None, None, "text"),
+            grpc.StatusCode.UNAVAILABLE,
+        ),
+        (tf.errors.OpError(None, None, "text", 99), grpc.StatusCode.UNKNOWN),
+        (DecodeError("text"), grpc.StatusCode.INVALID_ARGUMENT),
+        (
+            ServingError(grpc.StatusCode.ABORTED, "text"),
+            grpc.StatusCode.ABORTED,
+        ),
+    ],
+)
+def test_errors_keep_their_code_and_text(error, code):
+    found = from_tensorflow(error)
+
+    assert found.code is code
+    assert found.message == "text"
+
+
+def test_other_errors_are_internal_and_named():
+    found = from_tensorflow(KeyError("x"))
+
+    assert found.code is grpc.StatusCode.INTERNAL
+    assert found.message == "KeyError: 'x'"
