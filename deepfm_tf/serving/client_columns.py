@@ -1,0 +1,142 @@
+"""Frames, dicts and rows to the arrays that a signature's inputs want."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Union
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from deepfm_tf.serving.client_errors import did_you_mean, shown
+from deepfm_tf.serving.client_signature import TensorInfo
+
+# What the client takes for rows: a frame, columns, or rows as dicts.
+Data = Union[  # noqa: UP007
+    pd.DataFrame, pa.Table, Mapping[str, Any], Sequence[Mapping[str, Any]]
+]
+
+
+def as_columns(data: Any, inputs: Collection[str]) -> dict[str, Any]:
+    """Column name -> values, of any kind of data.
+
+    Args:
+        data: a DataFrame, an Arrow table, a dict of columns, or rows as
+            dicts. Where a model has but one input, also its bare values.
+        inputs: the names of the inputs.
+
+    Raises:
+        ValueError: two columns of one name, or a row that lacks a key.
+        TypeError: data of another kind.
+
+    Example:
+
+    >>> as_columns([{"site": "a"}, {"site": None}], ["site"])
+    {'site': ['a', None]}
+    """
+    if isinstance(data, (pd.DataFrame, pa.Table)):
+        return _frame_columns(data)
+    if isinstance(data, Mapping):
+        return {str(name): values for name, values in data.items()}
+    is_list = isinstance(data, (list, tuple))
+    if is_list and data and all(isinstance(row, Mapping) for row in data):
+        return _row_columns(data)
+    if is_list and not data:
+        return {name: [] for name in inputs}
+    if len(inputs) == 1 and (is_list or isinstance(data, np.ndarray)):
+        return {next(iter(inputs)): data}
+    raise TypeError(
+        "The data must be a DataFrame, a dict of columns or a list of dicts, "
+        f"one a row. Received: {type(data).__name__}."
+    )
+
+
+def match_columns(
+    columns: Collection[str], inputs: Collection[str]
+) -> dict[str, str]:
+    """Input name -> the column that is meant for it, where there is one.
+
+    Names of inputs hold only letters, digits and `_`: where no column is
+    called like an input, one whose name becomes it is taken.
+
+    Example:
+
+    >>> match_columns(["site", "age (years)"], ["site", "age__years_", "ad"])
+    {'site': 'site', 'age__years_': 'age (years)'}
+    """
+    by_input = {
+        re.sub(r"[^A-Za-z0-9_]", "_", column): column
+        for column in columns
+        if column not in inputs
+    }
+    matches = {}
+    for name in inputs:
+        if name in columns:
+            matches[name] = name
+            continue
+        column = by_input.get(name) or by_input.get(name.removeprefix("field_"))
+        if column is not None:
+            matches[name] = column
+    return matches
+
+
+def missing_message(missing: Collection[str], columns: Collection[str]) -> str:
+    """What to say of inputs for which there is no column."""
+    hints = "".join(
+        f" For '{name}':{hint}"
+        for name in list(missing)[:5]
+        if (hint := did_you_mean(name, columns))
+    )
+    return (
+        f"The model needs the columns {shown(missing)}, which the data does "
+        f"not have.{hints} The data's other columns are: {shown(columns)}."
+    )
+
+
+def num_rows_of(
+    arrays: Mapping[str, np.ndarray], inputs: Mapping[str, TensorInfo]
+) -> int:
+    """The rows that all columns have; a ValueError if they differ."""
+    lengths = {
+        name: len(array)
+        for name, array in arrays.items()
+        if inputs[name].is_batched and array.ndim
+    }
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"'{n}' {length}" for n, length in lengths.items())
+        raise ValueError(
+            f"All columns must have the same number of rows. Received: "
+            f"{listed}."
+        )
+    return next(iter(lengths.values()), 1)
+
+
+def _frame_columns(frame: pd.DataFrame | pa.Table) -> dict[str, Any]:
+    is_arrow = isinstance(frame, pa.Table)
+    names = frame.column_names if is_arrow else list(map(str, frame.columns))
+    double = {name for name in names if names.count(name) > 1}
+    if double:
+        raise ValueError(
+            f"Each column must have a name of its own. Received twice: "
+            f"{shown(sorted(double))}."
+        )
+    if is_arrow:
+        return {name: frame.column(name) for name in names}
+    return {name: frame.iloc[:, n] for n, name in enumerate(names)}
+
+
+def _row_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    names = dict.fromkeys(str(key) for row in rows for key in row)
+    columns: dict[str, Any] = {}
+    for name in names:
+        try:
+            columns[name] = [row[name] for row in rows]
+        except KeyError:
+            row = next(n for n, row in enumerate(rows) if name not in row)
+            raise ValueError(
+                f"Each row must have the same keys, but row {row} (counted "
+                f"from 0) lacks '{name}'. Write None where a value is missing."
+            ) from None
+    return columns

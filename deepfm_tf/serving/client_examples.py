@@ -1,0 +1,100 @@
+"""Rows of raw values to serialized `tf.train.Example`s."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from deepfm_tf.serving.client_arrays import to_array
+from deepfm_tf.serving.client_columns import as_columns, match_columns
+from deepfm_tf.serving.client_signature import TensorInfo
+
+
+def to_examples(data: Any, inputs: Mapping[str, TensorInfo]) -> list[bytes]:
+    """Serialized examples; what is missing in a row is left out of it.
+
+    A model reads a feature as text, float or integer, and refuses the
+    others. Where an input of the same name tells which, values are converted
+    to it; elsewhere `str` and `bytes` become text, `float` floats, `int` and
+    `bool` integers.
+
+    Args:
+        data: rows as `PredictClient.predict` takes them, or a list of
+            `tf.train.Example`, serialized or not. Lists in a row become
+            features of several values.
+        inputs: inputs whose names and dtypes tell the kinds of features.
+
+    Example:
+
+    >>> example = tf.train.Example.FromString(
+    ...     to_examples([{"price": 3, "site": "a"}], {})[0])
+    >>> example.features.feature["price"].int64_list.value
+    [3]
+    """
+    if isinstance(data, (list, tuple)) and data:
+        if all(isinstance(e, tf.train.Example) for e in data):
+            return [example.SerializeToString() for example in data]
+        if all(isinstance(e, bytes) for e in data):
+            return list(data)
+    columns = as_columns(data, ())
+    flat = {n: s for n, s in inputs.items() if s.shape == (None,)}
+    matches = match_columns(columns, flat)
+    lists: dict[str, list] = {
+        name: to_array(name, columns[column], flat[name]).tolist()
+        for name, column in matches.items()
+    }
+    for name, values in columns.items():
+        if name not in matches.values():
+            lists[name] = _to_list(values)
+    lengths = {name: len(values) for name, values in lists.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(
+            "All columns must have the same number of rows. Received: "
+            f"{lengths}."
+        )
+    names = list(lists)
+    return [
+        _example(dict(zip(names, row, strict=True)))
+        for row in zip(*lists.values(), strict=True)
+    ]
+
+
+def _to_list(values: Any) -> list:
+    if hasattr(values, "to_pylist"):
+        return values.to_pylist()
+    return values.tolist() if hasattr(values, "tolist") else list(values)
+
+
+def _example(row: Mapping[str, Any]) -> bytes:
+    features = {}
+    for name, value in row.items():
+        values = value if isinstance(value, (list, np.ndarray)) else [value]
+        values = [v for v in values if not _is_missing(v)]
+        if values:
+            features[name] = _feature(name, values)
+    return tf.train.Example(
+        features=tf.train.Features(feature=features)
+    ).SerializeToString()
+
+
+def _is_missing(value: Any) -> bool:
+    # pandas' NA and NaT are neither equal nor unequal to themselves.
+    return value is None or value == b"" or (value == value) is not True
+
+
+def _feature(name: str, values: list) -> tf.train.Feature:
+    if all(isinstance(v, (str, bytes)) for v in values):
+        encoded = [v if isinstance(v, bytes) else v.encode() for v in values]
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=encoded))
+    if all(isinstance(v, (bool, int, np.integer)) for v in values):
+        return tf.train.Feature(
+            int64_list=tf.train.Int64List(value=[int(v) for v in values])
+        )
+    if all(isinstance(v, (int, float, np.number)) for v in values):
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    raise ValueError(
+        f"Column '{name}' must hold text or numbers. Received: {values[0]!r}."
+    )

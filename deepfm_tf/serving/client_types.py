@@ -1,0 +1,53 @@
+"""What the two clients ask for, and what they give back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """Requests of one kind to send; `count` of them, made when needed."""
+
+    method: str
+    requests: Iterator[Any]
+    count: int
+
+
+class Classes(NamedTuple):
+    """What `classify` returns.
+
+    `labels`: object array (N, classes) of `str`; `scores`: float32 array
+    (N, classes).
+    """
+
+    labels: np.ndarray
+    scores: np.ndarray
+
+
+class VersionStatus(NamedTuple):
+    """A version of a model: its state (`"AVAILABLE"`, …) and any error."""
+
+    version: int
+    state: str
+    error: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """The signature and the version that a call asks for."""
+
+    signature: str
+    version: int | None = None
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.version is not None and self.label is not None:
+            raise ValueError(
+                "Only one of `version` and `label` can be given. Received: "
+                f"version={self.version}, label='{self.label}'."
+            )

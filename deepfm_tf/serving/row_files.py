@@ -1,0 +1,294 @@
+"""Files of rows, read block by block and written with columns added."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import difflib
+import gzip
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+# Rows of a block, or text that makes one: what is held at a time.
+BLOCK_ROWS = 16_384
+BLOCK_BYTES = 8 * 2**20
+
+FORMATS = "CSV (.csv), TSV (.tsv), Parquet (.parquet) or JSON lines (.jsonl)"
+_SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+}
+_SEPARATORS = {"csv": ",", "tsv": "\t"}
+
+
+def format_of(path: str | Path) -> str:
+    """What a file is, by its name; a ValueError lists what it may be.
+
+    Example:
+
+    >>> format_of("rows.tsv.gz")
+    'tsv'
+    """
+    name = str(path).lower().removesuffix(".gz")
+    suffix = Path(name).suffix
+    if suffix not in _SUFFIXES:
+        raise ValueError(
+            f"A file of rows must be {FORMATS}, the text ones gzipped or not. "
+            f"Received: {path}."
+        )
+    return _SUFFIXES[suffix]
+
+
+def check_file(path: str | Path) -> Path:
+    """The path, if there is a file; a FileNotFoundError helps to find it."""
+    path = Path(path)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise FileNotFoundError(f"{path} is a directory. Name a file in it.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"There is no file {path}: the folder {path.parent} does not exist."
+        )
+    names = [other.name for other in path.parent.iterdir()]
+    near = difflib.get_close_matches(path.name, names, n=1)
+    hint = f" Did you mean {path.parent / near[0]}?" if near else ""
+    raise FileNotFoundError(f"There is no file {path}.{hint}")
+
+
+def read_rows(path: str | Path) -> Iterator[pa.Table]:
+    """The rows of a file, a block at a time, in their order.
+
+    Text files hold text: every value stays as it is written, `007` too. An
+    empty one is missing. JSON and Parquet values keep their types.
+
+    Args:
+        path: a CSV or TSV file with a line of column names, gzipped or not;
+            Parquet; or JSON lines, one object a line.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not what its name says.
+    """
+    path = check_file(path)
+    kind = format_of(path)
+    if kind == "parquet":
+        return _read_parquet(path)
+    if kind == "jsonl":
+        return _read_json(path)
+    return _read_text(path, _SEPARATORS[kind])
+
+
+def num_rows(path: str | Path) -> int | None:
+    """The rows of a Parquet file; None for text, which must be read."""
+    if format_of(path) != "parquet":
+        return None
+    return pa.parquet.read_metadata(path).num_rows
+
+
+@contextlib.contextmanager
+def row_writer(
+    path: str | Path | None, kind: str
+) -> Iterator[Callable[[pa.Table], None]]:
+    """Write tables one after the other, to a file or to standard output.
+
+    The file appears when all is written, in place of an older one; on an
+    error, or Ctrl-C, it does not.
+
+    Args:
+        path: the file, or None for standard output.
+        kind: str. As `format_of` says.
+    """
+    if path is None:
+        yield _text_writer(sys.stdout, kind)
+        return
+    path = Path(path)
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(
+            f"{path} cannot be written: the folder {path.parent} does not "
+            "exist."
+        )
+    handle, temporary = tempfile.mkstemp(
+        prefix=f".{path.name}.", dir=path.absolute().parent
+    )
+    os.close(handle)
+    try:
+        with contextlib.ExitStack() as stack:
+            if kind == "parquet":
+                yield _parquet_writer(temporary, stack)
+            else:
+                opener = gzip.open if path.suffix == ".gz" else open
+                file = opener(temporary, "wt", encoding="utf-8", newline="")
+                yield _text_writer(stack.enter_context(file), kind)
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def _read_text(path: Path, separator: str) -> Iterator[pa.Table]:
+    parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
+    try:
+        names = _header(path, separator)
+        reader = pa.csv.open_csv(
+            path,
+            read_options=pa.csv.ReadOptions(block_size=BLOCK_BYTES),
+            parse_options=parse,
+            convert_options=pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                strings_can_be_null=False,
+            ),
+        )
+        is_empty = True
+        for batch in reader:
+            is_empty = False
+            yield pa.Table.from_batches([batch])
+        if is_empty:  # Its columns are still worth knowing.
+            yield reader.schema.empty_table()
+    except (pa.ArrowInvalid, OSError, EOFError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path} must be a text file with a line of column names, then "
+            f"as many values in each line. Received: {error}."
+        ) from error
+
+
+def _header(path: Path, separator: str) -> list[str]:
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+        names = next(csv.reader(file, delimiter=separator), [])
+    if not names:
+        raise ValueError(f"{path} is empty. Write a line of column names.")
+    return names
+
+
+def _read_parquet(path: Path) -> Iterator[pa.Table]:
+    try:
+        with pa.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(BLOCK_ROWS):
+                yield pa.Table.from_batches([batch])
+    except pa.ArrowInvalid as error:
+        raise ValueError(
+            f"{path} is not a whole Parquet file ({error}). Fetch or write it "
+            "again."
+        ) from error
+
+
+def _read_json(path: Path) -> Iterator[pa.Table]:
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as file:
+        names: dict[str, None] = {}
+        rows: list[dict[str, Any]] = []
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            rows.append(_json_row(path, number, line))
+            names.update(dict.fromkeys(rows[-1]))
+            if len(rows) == BLOCK_ROWS:
+                yield _json_table(names, rows)
+                rows = []
+        if rows:
+            yield _json_table(names, rows)
+
+
+def _json_row(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"{path}, line {number}: {error}. Each line must be a JSON object."
+        ) from error
+    if not isinstance(row, dict):
+        raise ValueError(
+            f"{path}, line {number}: each line must be a JSON object. "
+            f"Received: {line.strip()[:60]}."
+        )
+    return row
+
+
+def _json_table(
+    names: dict[str, None], rows: Sequence[dict[str, Any]]
+) -> pa.Table:
+    columns = {}
+    for name in names:
+        values = [row.get(name) for row in rows]
+        try:
+            columns[name] = pa.array(values)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            # 7 beside "seven": a column of names, as they are written.
+            columns[name] = pa.array(
+                [v if v is None else str(v) for v in values], pa.string()
+            )
+    return pa.table(columns)
+
+
+def _text_writer(file: IO[str], kind: str) -> Callable[[pa.Table], None]:
+    header: list[str] = []
+    writer = csv.writer(
+        file, delimiter=_SEPARATORS.get(kind, ","), lineterminator="\n"
+    )
+
+    def write(table: pa.Table) -> None:
+        if kind == "jsonl":
+            for row in _without_nan(table).to_pylist():
+                line = json.dumps(row, ensure_ascii=False, default=str)
+                file.write(f"{line}\n")
+            return
+        if not header:
+            header.extend(table.column_names)
+            writer.writerow(header)
+        columns = [_written(column) for column in table.columns]
+        writer.writerows(zip(*columns, strict=True))
+
+    return write
+
+
+def _written(column: pa.ChunkedArray) -> list:
+    if pa.types.is_floating(column.type):
+        # The fewest digits that give the number back, also for float32.
+        column = pc.cast(column, pa.string())
+    elif pa.types.is_binary(column.type):
+        column = pc.cast(column, pa.string())
+    return column.to_pylist()
+
+
+def _without_nan(table: pa.Table) -> pa.Table:
+    """JSON has no NaN."""
+    for number, field in enumerate(table.schema):
+        if pa.types.is_floating(field.type):
+            column = table.column(number)
+            column = pc.if_else(pc.is_nan(column), None, column)
+            table = table.set_column(number, field.name, column)
+    return table
+
+
+def _parquet_writer(
+    path: str, stack: contextlib.ExitStack
+) -> Callable[[pa.Table], None]:
+    writers: list[pa.parquet.ParquetWriter] = []
+
+    def write(table: pa.Table) -> None:
+        if not writers:
+            writer = pa.parquet.ParquetWriter(path, table.schema)
+            writers.append(stack.enter_context(writer))
+        writers[0].write_table(table.cast(writers[0].schema))
+
+    return write

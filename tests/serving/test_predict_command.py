@@ -1,0 +1,131 @@
+"""`python -m deepfm_tf.serving predict`, against the local server."""
+
+import csv
+import json
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from deepfm_tf.serving import predict_command, row_files
+from tests.serving.toy_model import COLUMNS, expected_ctr
+
+MANY = {name: values * 100 for name, values in COLUMNS.items()}
+
+
+@pytest.fixture
+def run(toy_server, capsys):
+    """Run the command against the toy; gives status, output and errors."""
+
+    def run(*arguments):
+        status = predict_command.main(
+            [
+                f"--address=localhost:{toy_server.port}",
+                "--model_name=toy",
+                *map(str, arguments),
+            ]
+        )
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def write(path, columns):
+    with row_files.row_writer(path, row_files.format_of(path)) as writer:
+        writer(pa.table(columns))
+    return path
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.tsv.gz", "r.parquet", "r.jsonl"])
+def test_scores_are_printed_behind_the_rows(run, tmp_path, name):
+    path = write(tmp_path / name, {"id": ["007", "8", "9"], **COLUMNS})
+
+    status, out, err = run("--input", path)
+
+    assert (status, err) == (0, "")
+    rows = list(csv.DictReader(out.splitlines()))
+    assert [row["id"] for row in rows] == ["007", "8", "9"]
+    assert list(rows[0]) == ["id", *COLUMNS, "ctr"]
+    assert [float(row["ctr"]) for row in rows] == pytest.approx(
+        expected_ctr(COLUMNS), rel=1e-6
+    )
+
+
+def test_a_file_is_scored_in_blocks(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(row_files, "BLOCK_BYTES", 500)
+    path = write(tmp_path / "rows.csv", MANY)
+    output = tmp_path / "scores.parquet"
+
+    status, out, err = run("--input", path, "--output", output)
+
+    assert (status, out) == (0, "")
+    assert "300 rows scored: " in err
+    scores = pa.parquet.read_table(output)["ctr"].to_pylist()
+    assert scores == pytest.approx(expected_ctr(MANY), rel=1e-6)
+
+
+def test_json_lines_come_out_as_json_lines(run, tmp_path):
+    path = write(tmp_path / "rows.jsonl", COLUMNS)
+
+    run("--input", path, "--output", tmp_path / "scores.jsonl")
+
+    lines = (tmp_path / "scores.jsonl").read_text().splitlines()
+    assert json.loads(lines[0])["ctr"] == pytest.approx(
+        expected_ctr(COLUMNS)[0], rel=1e-6
+    )
+
+
+def test_a_missing_column_is_named_and_nothing_written(run, tmp_path):
+    columns = {("N1" if n == "n1" else n): v for n, v in COLUMNS.items()}
+    path = write(tmp_path / "rows.csv", columns)
+
+    status, _, err = run("--input", path, "--output", tmp_path / "out.csv")
+
+    assert status == 1
+    assert "rows 1 to 3: The model needs the columns 'n1'" in err
+    assert "Did you mean 'N1'?" in err
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--input=nope.csv"], "error: There is no file nope.csv"),
+        (["--input=rows.xlsx"], "error: "),
+        (["--input={rows}", "--signature=x"], "has no signature 'x'"),
+        (["--input={rows}", "--model_version=9"], "Specific\\(toy, 9\\)"),
+        (["--input={rows}", "--output=x.doc"], "must be CSV"),
+        (["--input={rows}", "--address=localhost:1"], "No server answers at"),
+    ],
+)
+def test_mistakes_are_told_in_words(
+    run, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "rows.csv", COLUMNS)
+
+    status, out, err = run(*[a.format(rows="rows.csv") for a in arguments])
+
+    assert status == 1
+    assert out == ""
+    with pytest.raises(ValueError, match=message):
+        raise ValueError(err)
+
+
+def test_a_column_called_like_the_output_is_refused(run, tmp_path):
+    path = write(tmp_path / "rows.csv", {**COLUMNS, "ctr": [1, 2, 3]})
+
+    status, _, err = run("--input", path)
+
+    assert status == 1
+    assert "must not have a column 'ctr' already" in err
+
+
+def test_a_header_alone_gives_a_header(run, tmp_path):
+    (tmp_path / "rows.csv").write_text(",".join(COLUMNS) + "\n")
+
+    status, out, _ = run("--input", tmp_path / "rows.csv")
+
+    assert status == 0
+    assert out == ",".join([*COLUMNS, "ctr"]) + "\n"

@@ -1,0 +1,142 @@
+"""Rows are read as they are written, in blocks, and written whole or not."""
+
+import gzip
+import json
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from deepfm_tf.serving import row_files
+from deepfm_tf.serving.row_files import (
+    check_file,
+    format_of,
+    num_rows,
+    read_rows,
+    row_writer,
+)
+
+TEXT = 'id,price,note\n007,1.50,"a, ""b""\nc"\n2020-01-01,,\n'
+ROWS = [
+    {"id": "007", "price": "1.50", "note": 'a, "b"\nc'},
+    {"id": "2020-01-01", "price": "", "note": ""},
+]
+
+
+def rows_of(path):
+    return pa.concat_tables(read_rows(path)).to_pylist()
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.tsv", "r.csv.gz"])
+def test_text_stays_text(tmp_path, name):
+    path = tmp_path / name
+    text = TEXT.replace(",", "\t") if "tsv" in name else TEXT
+    rows = [
+        {k: v.replace(",", "\t") if "tsv" in name else v for k, v in r.items()}
+        for r in ROWS
+    ]
+    data = ("\ufeff" + text).encode()
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+
+    assert rows_of(path) == rows
+
+
+def test_typed_files_keep_their_types(tmp_path):
+    rows = [{"id": "007", "n": 7, "x": 0.5}, {"id": None, "n": None, "x": 1.0}]
+    pa.parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "r.parquet")
+    lines = [json.dumps(row) for row in rows]
+    (tmp_path / "r.jsonl").write_text("\n\n".join(lines))
+
+    assert rows_of(tmp_path / "r.parquet") == rows
+    assert rows_of(tmp_path / "r.jsonl") == rows
+    assert num_rows(tmp_path / "r.parquet") == 2
+    assert num_rows(tmp_path / "r.jsonl") is None
+
+
+def test_json_of_mixed_types_and_absent_keys(tmp_path):
+    (tmp_path / "r.jsonl").write_text('{"a": 7}\n{"a": "x", "b": 1}\n')
+
+    assert rows_of(tmp_path / "r.jsonl") == [
+        {"a": "7", "b": None},
+        {"a": "x", "b": 1},
+    ]
+
+
+def test_files_are_read_in_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(row_files, "BLOCK_ROWS", 100)
+    monkeypatch.setattr(row_files, "BLOCK_BYTES", 1000)
+    table = pa.table({"n": [f"{n:06d}" for n in range(1000)]})
+    pa.parquet.write_table(table, tmp_path / "r.parquet")
+    for name in ("r.csv", "r.jsonl"):
+        with row_writer(tmp_path / name, format_of(name)) as write:
+            write(table)
+
+    for name in ("r.parquet", "r.csv", "r.jsonl"):
+        blocks = list(read_rows(tmp_path / name))
+        assert len(blocks) >= 7, name
+        assert pa.concat_tables(blocks).to_pylist() == table.to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("r.csv", "", "is empty. Write a line of column names"),
+        ("r.csv", "a,b\n1,2\n3\n", "as many values in each line.*Expected 2"),
+        ("r.csv", b"a\n\xff\n", "must be a text file.*utf-8"),
+        ("r.parquet", "no", "not a whole Parquet file"),
+        ("r.jsonl", '{"a": 1}\n{"a"', "line 2: .*must be a JSON object"),
+        ("r.jsonl", "[1]", r"line 1: each line must be .*Received: \[1\]"),
+        ("r.csv.gz", "no", "must be a text file|gzip"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, name, text, message):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    with pytest.raises(ValueError, match=message):
+        list(read_rows(path))
+
+
+def test_missing_files_are_looked_for(tmp_path):
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+
+    with pytest.raises(FileNotFoundError, match="Did you mean .*rows.csv"):
+        check_file(tmp_path / "row.csv")
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        check_file(tmp_path / "nope" / "row.csv")
+    with pytest.raises(FileNotFoundError, match="is a directory"):
+        check_file(tmp_path)
+    with pytest.raises(ValueError, match="must be CSV.*Received: rows.xlsx"):
+        format_of("rows.xlsx")
+    with pytest.raises(FileNotFoundError, match="cannot be written"):
+        with row_writer(tmp_path / "nope" / "out.csv", "csv"):
+            pass
+
+
+def test_numbers_are_written_as_short_as_they_are(tmp_path):
+    table = pa.table({"id": ["007"], "p": np.array([0.1], np.float32)})
+
+    with row_writer(tmp_path / "out.csv", "csv") as write:
+        write(table)
+    with row_writer(tmp_path / "out.jsonl", "jsonl") as write:
+        write(pa.table({"p": [0.5, float("nan")], "t": ["\N{SNOWMAN}", None]}))
+
+    assert (tmp_path / "out.csv").read_text() == "id,p\n007,0.1\n"
+    assert (tmp_path / "out.jsonl").read_text(encoding="utf-8") == (
+        '{"p": 0.5, "t": "\N{SNOWMAN}"}\n{"p": null, "t": null}\n'
+    )
+
+
+def test_a_file_that_fails_half_way_does_not_appear(tmp_path):
+    old = tmp_path / "out.parquet"
+    old.write_text("old")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        with row_writer(old, "parquet") as write:
+            write(pa.table({"a": [1]}))
+            raise RuntimeError("half way")
+
+    assert os.listdir(tmp_path) == ["out.parquet"]
+    assert old.read_text() == "old"
