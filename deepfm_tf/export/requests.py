@@ -21,7 +21,6 @@ from deepfm_tf.fields import (
 from deepfm_tf.lookup import number_fields, text_fields
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import (
-    Columns,
     Vocabulary,
     numeric_missing_values,
 )
@@ -40,9 +39,26 @@ class Rows:
     packed: Mapping[str, np.ndarray]
 
     @classmethod
-    def make(cls, vocabulary: Vocabulary, num_rows: int) -> Rows:
-        """Rows from the vocabulary's values; at least three."""
+    def make(
+        cls,
+        vocabulary: Vocabulary,
+        num_rows: int,
+        repeated: Sequence[str] = (),
+        row: int = 0,
+    ) -> Rows:
+        """Rows from the vocabulary's values.
+
+        Args:
+            vocabulary: fitted.
+            num_rows: int, at least three.
+            repeated: fields that have the value of one row in all of them.
+            row: int. That row.
+        """
         raw, columns = _raw_rows(vocabulary, num_rows)
+        places = np.full(num_rows, row)
+        for name in repeated:
+            raw[name] = raw[name][places]
+            columns[name] = columns[name].take(places)
         return cls(raw, vocabulary.encode(columns))
 
     def head(self, num_rows: int) -> Rows:
@@ -83,7 +99,7 @@ def make_requests(
     rows = rows.head(num_rows)
     examples = _examples(rows, schema, defaults)
     return [
-        Request("serving_default", rows, columns(rows, schema)),
+        Request("serving_default", rows, _columns(rows, schema)),
         Request("packed", rows, _matrices(rows, schema.fields)),
         Request("ids", rows, rows.packed),
         Request("classify", rows, examples),
@@ -91,8 +107,31 @@ def make_requests(
     ]
 
 
-def columns(rows: Rows, schema: Schema) -> dict[str, np.ndarray]:
-    """Inputs of `serving_default`."""
+def make_rank_request(
+    vocabulary: Vocabulary, context_fields: Sequence[str], num_rows: int
+) -> Request:
+    """A request to `rank`, each time with another context.
+
+    Args:
+        vocabulary: fitted.
+        context_fields: names of the fields that all rows have in common.
+        num_rows: int. Number of candidates.
+    """
+    rows = Rows.make(
+        vocabulary, num_rows + 3, context_fields, row=num_rows
+    ).head(num_rows)
+    names = vocabulary.schema.signature_names
+    return Request(
+        "rank",
+        rows,
+        {
+            names[name]: column[:1] if name in context_fields else column
+            for name, column in rows.raw.items()
+        },
+    )
+
+
+def _columns(rows: Rows, schema: Schema) -> dict[str, np.ndarray]:
     names = schema.signature_names
     return {names[field.name]: rows.raw[field.name] for field in schema.fields}
 
@@ -129,10 +168,10 @@ def _examples(rows: Rows, schema: Schema, defaults: Defaults) -> list[Any]:
 
 def _raw_rows(
     vocabulary: Vocabulary, num_rows: int
-) -> tuple[dict[str, np.ndarray], Columns]:
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     random = np.random.default_rng(0)
     raw: dict[str, np.ndarray] = {}
-    columns: dict[str, pa.Array | np.ndarray] = {}
+    columns: dict[str, Any] = {}
     for field in vocabulary.schema.fields:
         if isinstance(field, (NumericField, BucketizedField)):
             statistics = vocabulary.statistics[field.name]

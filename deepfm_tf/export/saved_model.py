@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,17 @@ import tensorflow as tf
 
 from deepfm_tf.export.check import check
 from deepfm_tf.export.publish import prune, publish, unpublished
-from deepfm_tf.export.requests import Rows, make_requests
+from deepfm_tf.export.rank import rank_signature
+from deepfm_tf.export.requests import (
+    Rows,
+    make_rank_request,
+    make_requests,
+)
 from deepfm_tf.export.signatures import signatures, write
 from deepfm_tf.export.warm_up import BATCH_SIZES, write_warm_up
 from deepfm_tf.lookup import GraphLookup, raw_dtype
 from deepfm_tf.models import CTRModel
+from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import Vocabulary
 
 
@@ -25,6 +31,7 @@ def export_saved_model(
     vocabulary: Vocabulary,
     directory: str | Path,
     *,
+    context_fields: Sequence[str] = (),
     defaults: Mapping[str, Any] | None = None,
     keep_versions: int | None = None,
 ) -> Path:
@@ -49,6 +56,11 @@ def export_saved_model(
       called as the fields: a bytes list of one text, or a float list of one
       number; an absent feature is missing. They return `classes` (batch, 2),
       "0" and "1", with their `scores` (batch, 2); and `outputs` (batch,).
+    - `rank`, only with `context_fields`, takes what `serving_default` takes,
+      but one value, shape `(1,)`, for each field of the context, and one for
+      each of N candidates, shape `(N,)`, for the other fields. It returns
+      `probability`, shape `(N,)`. What depends on the context alone is
+      computed once.
 
     Before anything is published, the SavedModel is loaded again, and every
     signature is compared with the model on rows with known, unseen and
@@ -62,9 +74,13 @@ def export_saved_model(
         vocabulary: the Vocabulary that its training data was prepared with.
         directory: TF Serving's `model_base_path`, such as
             `saved_models/deepfm`.
+        context_fields: names of the fields that describe the context of a
+            request (the user, the page, the hour) and not the candidate.
+            Defaults to none: there is no signature `rank`.
         defaults: field name -> value (text or number) where a request to
-            `serving_default` leaves the field out, or an Example does; so
-            that clients which do not know a new field yet keep working.
+            `serving_default` or `rank` leaves the field out, or an Example
+            does; so that clients which do not know a new field yet keep
+            working. Defaults to none.
         keep_versions: int. After publishing, remove the oldest versions so
             that this many are left. Defaults to None: remove none.
 
@@ -88,8 +104,10 @@ def export_saved_model(
     '1'
     """
     defaults = dict(defaults or {})
+    context_fields = tuple(context_fields)
     _check_arguments(model, vocabulary)
-    _check_defaults(defaults, vocabulary)
+    _check_context_fields(context_fields, vocabulary.schema)
+    _check_defaults(defaults, context_fields, vocabulary.schema)
     _check_keep_versions(keep_versions)
     directory = Path(directory)
     with unpublished(directory) as temporary:
@@ -97,13 +115,19 @@ def export_saved_model(
         schema = vocabulary.schema
         lookup = GraphLookup(vocabulary, temporary / "vocabulary.txt")
         chosen = signatures(model, schema, lookup, defaults)
+        if context_fields:
+            chosen.append(
+                rank_signature(model, lookup, context_fields, defaults)
+            )
         write(chosen, [model, lookup], saved_model)
         rows = Rows.make(vocabulary, max(BATCH_SIZES))
-        requests = [
-            request
-            for size in BATCH_SIZES
-            for request in make_requests(rows, schema, defaults, size)
-        ]
+        requests = []
+        for size in BATCH_SIZES:
+            requests += make_requests(rows, schema, defaults, size)
+            if context_fields:
+                requests.append(
+                    make_rank_request(vocabulary, context_fields, size)
+                )
         write_warm_up(requests, directory.name, saved_model)
         check(model, requests, saved_model)
         path = publish(saved_model, directory)
@@ -139,10 +163,22 @@ def _check_arguments(model: CTRModel, vocabulary: Vocabulary) -> None:
             )
 
 
-def _check_defaults(
-    defaults: Mapping[str, Any], vocabulary: Vocabulary
+def _check_context_fields(
+    context_fields: tuple[str, ...], schema: Schema
 ) -> None:
-    schema = vocabulary.schema
+    names = {schema.field(name).name for name in context_fields}
+    if len(names) == len(schema.fields):
+        raise ValueError(
+            "`context_fields` must leave at least one field to the "
+            f"candidates. Received: all of {list(context_fields)}."
+        )
+
+
+def _check_defaults(
+    defaults: Mapping[str, Any],
+    context_fields: tuple[str, ...],
+    schema: Schema,
+) -> None:
     for name, value in defaults.items():
         is_text = raw_dtype(schema.field(name)) == tf.string
         kinds = (str,) if is_text else (int, float, np.integer, np.floating)
@@ -152,10 +188,12 @@ def _check_defaults(
                 f"{'text' if is_text else 'a number'}, as its values are. "
                 f"Received: {value!r}."
             )
-    if len(defaults) == len(schema.fields):
+    rows = {f.name for f in schema.fields} - {*context_fields}
+    if rows <= defaults.keys():
         raise ValueError(
-            "At least one field must have no default: it says how many rows "
-            f"a request has. Received: `defaults` for all of {list(defaults)}."
+            "At least one field of the candidates (without `context_fields`, "
+            "one of all) must have no default: it says how many rows a "
+            f"request has. Received: `defaults` for all of {sorted(rows)}."
         )
 
 

@@ -12,6 +12,7 @@ from tests.conftest import make_log
 from tests.test_conformance import randomize
 
 NUMBERS = ("price", "age", "count")
+CONTEXT = ("ad2", "user", "tags", "price")
 TEXTS = ("site", "ad", "ad2", "user", "genres", "tags")
 
 
@@ -26,7 +27,9 @@ def model(vocabulary):
 @pytest.fixture(scope="session")
 def exported(model, vocabulary, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
-    path = deepfm_tf.export_saved_model(model, vocabulary, folder / "deepfm")
+    path = deepfm_tf.export_saved_model(
+        model, vocabulary, folder / "deepfm", context_fields=CONTEXT
+    )
     # Nothing may point back to where it was made.
     return shutil.move(path, folder / "moved")
 

@@ -14,7 +14,7 @@ import pytest
 import deepfm_tf
 from deepfm_tf.export import saved_model
 from tests.catalogue import build
-from tests.export.conftest import NUMBERS, raw_of
+from tests.export.conftest import NUMBERS, TEXTS, raw_of
 
 
 @pytest.mark.slow_process
@@ -134,17 +134,27 @@ def test_as_many_versions_as_asked_for_are_kept(
     [
         ({"keep_versions": 0}, "a whole number of at least 1"),
         ({"keep_versions": True}, "a whole number of at least 1"),
+        ({"context_fields": ["sit"]}, "no field 'sit'"),
+        (
+            {"context_fields": [*TEXTS, *NUMBERS]},
+            "must leave at least one field to the candidates",
+        ),
+        (
+            {
+                "context_fields": [*TEXTS, "price", "age"],
+                "defaults": {"count": 1},
+            },
+            r"for all of \['count'\]",
+        ),
         ({"defaults": {"sit": ""}}, "no field 'sit'"),
         ({"defaults": {"site": 1}}, "'site' must be text, as its values are"),
         ({"defaults": {"price": "1"}}, "'price' must be a number"),
         (
             {
-                "defaults": dict.fromkeys(
-                    ["site", "ad", "ad2", "user", "genres", "tags"], ""
-                )
+                "defaults": dict.fromkeys(TEXTS, "")
                 | dict.fromkeys(NUMBERS, 0.0)
             },
-            "At least one field must have no default",
+            "At least one field .* must have no default",
         ),
     ],
 )

@@ -9,6 +9,7 @@ import deepfm_tf
 from tests import saved_model_c_api
 from tests.conftest import make_log
 from tests.export.conftest import (
+    CONTEXT,
     NUMBERS,
     TEXTS,
     clicks,
@@ -102,6 +103,14 @@ def test_inputs_outputs_and_methods_are_the_contract(exported):
             {"classes": ("string", [-1, 2]), "scores": ("float32", [-1, 2])},
         ),
         "regress": ("regress", examples, {"outputs": ("float32", [-1])}),
+        "rank": (
+            "predict",
+            {
+                name: (dtype, [1] if name in CONTEXT else shape)
+                for name, (dtype, shape) in columns.items()
+            },
+            probability,
+        ),
     }
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from deepfm_tf.export.warm_up import read_warm_up, replay
 
-SIGNATURES = ["serving_default", "packed", "ids", "classify", "regress"]
+SIGNATURES = ["serving_default", "packed", "ids", "classify", "regress", "rank"]
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +26,9 @@ def test_every_signature_is_asked_about_few_batch_sizes(logs):
     for log in logs:
         request = request_of(log)
         if log.HasField("predict_log"):
-            shapes = {
+            size = max(
                 t.tensor_shape.dim[0].size for t in request.inputs.values()
-            }
-            (size,) = shapes
+            )
         else:
             size = len(request.input.example_list.examples)
         sizes[request.model_spec.signature_name].append(size)
