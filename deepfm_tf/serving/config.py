@@ -19,7 +19,9 @@ from tensorflow_serving.config.model_server_config_pb2 import (
     ModelServerConfig,
 )
 
+from deepfm_tf.serving.batching import BatchingOptions
 from deepfm_tf.serving.errors import invalid_argument
+from deepfm_tf.serving.flags import Options
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
 
@@ -110,6 +112,33 @@ def read_text_proto(path: str | os.PathLike[str], into: _Message) -> _Message:
             f"Error parsing text-format {name}: {path}:{error}. "
             "The file must be such a message in protobuf's text format."
         ) from error
+
+
+def read_batching_options(options: Options) -> BatchingOptions | None:
+    """What --enable_batching and its file ask for; None for no batching.
+
+    Raises:
+        ValueError: the file is missing, wrong, or asks for what must not be.
+    """
+    if not options.enable_batching:
+        return None
+    path = options.batching_parameters_file
+    if not path:
+        return BatchingOptions()
+    parameters: Any = read_text_proto(
+        path, message_type("BatchingParameters")()
+    )
+    given = {
+        field.name: getattr(value, "value", value)
+        for field, value in parameters.ListFields()
+        if field.name != "thread_pool_name"  # a name for the log alone
+    }
+    if "allowed_batch_sizes" in given:
+        given["allowed_batch_sizes"] = tuple(given["allowed_batch_sizes"])
+    try:
+        return BatchingOptions(**given)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def single_model_config(name: str, base_path: str) -> ModelServerConfig:

@@ -6,24 +6,14 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent import futures
 from typing import Any
 
 import grpc
 from google.protobuf import message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from tensorflow_serving.apis import (
-    classification_pb2,
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    inference_pb2,
-    model_management_pb2,
-    predict_pb2,
-    regression_pb2,
-)
 
-from deepfm_tf.serving import handlers
 from deepfm_tf.serving.config import message_type, read_text_proto
 from deepfm_tf.serving.errors import (
     ServingError,
@@ -31,20 +21,25 @@ from deepfm_tf.serving.errors import (
     invalid_argument,
 )
 from deepfm_tf.serving.flags import Options
+from deepfm_tf.serving.grpc_methods import (
+    Method,
+    methods,
+    model_name,
+    num_examples,
+    remaining,
+    too_late,
+)
 from deepfm_tf.serving.manager import ModelManager
 from deepfm_tf.serving.metrics import Metrics
-from deepfm_tf.serving.model_service import get_model_status, reload_config
+from deepfm_tf.serving.patience import Patience
 
 _LOG = logging.getLogger(__name__)
-_Method = tuple[type[message.Message], Callable[..., message.Message]]
-_MODEL_SERVICE = "tensorflow.serving.ModelService"
-_THREAD_POOL = "experimental_thread_pool"  # grpcio's name for such a pool
 _HEALTH_NAMES = ("", "ModelService", "PredictionService")
-# Calls accepted at once, those that wait for a thread included; their
-# messages are read only by then. The next one gets RESOURCE_EXHAUSTED.
+# Calls accepted at once, those that wait for their turn or are still being
+# received included. The next one gets RESOURCE_EXHAUSTED.
 _MAX_CONCURRENT_RPCS = 1024
-_FOREVER_SECONDS = 1e9  # "no deadline" arrives as some centuries
-_MODEL_SERVICE_THREADS = 4
+# A request of 100 MB needs a line of 14 Mbit/s for it.
+_RECEIVE_SECONDS = 60.0
 
 
 class GrpcServer:
@@ -64,13 +59,13 @@ class GrpcServer:
         self, manager: ModelManager, options: Options, metrics: Metrics
     ) -> None:
         self._metrics = metrics
+        # A thread for every call, or slow senders would keep out the others;
+        # of those that have arrived, a few are worked on at once.
         self._threads = futures.ThreadPoolExecutor(
-            options.grpc_max_threads, thread_name_prefix="grpc"
+            _MAX_CONCURRENT_RPCS, thread_name_prefix="grpc"
         )
-        # A reload may wait for long, and a probe must not wait at all.
-        self._model_threads = futures.ThreadPoolExecutor(
-            _MODEL_SERVICE_THREADS, thread_name_prefix="grpc-model"
-        )
+        self._turns = threading.Semaphore(options.grpc_max_threads)
+        self._patience = Patience(_RECEIVE_SECONDS)
         self._server = grpc.server(
             self._threads,
             options=list(
@@ -84,11 +79,8 @@ class GrpcServer:
             ),
             maximum_concurrent_rpcs=_MAX_CONCURRENT_RPCS,
         )
-        for service, methods in _methods(manager, options).items():
-            made = {
-                name: self._handler(service, name, request, respond)
-                for name, (request, respond) in methods.items()
-            }
+        for service, found in methods(manager, options, metrics).items():
+            made = {method.name: self._handler(method) for method in found}
             self._server.add_generic_rpc_handlers(
                 [grpc.method_handlers_generic_handler(service, made)]
             )
@@ -116,6 +108,7 @@ class GrpcServer:
         """
         if self._health:
             self._health.enter_graceful_shutdown()
+        self._patience.stop()
         return self._server.stop(grace)
 
     def _listen(self, options: Options) -> int:
@@ -141,139 +134,85 @@ class GrpcServer:
                 ) from error
         return ports[0]
 
-    def _handler(
-        self,
-        service: str,
-        method: str,
-        request_type: type[message.Message],
-        respond: Callable[..., message.Message],
-    ) -> grpc.RpcMethodHandler:
+    def _handler(self, method: Method) -> grpc.RpcMethodHandler:
         """Bytes in, bytes out: parsing is part of what is answered."""
-        api = _snake(method)
 
-        def behaviour(data: bytes, context: grpc.ServicerContext) -> bytes:
+        def behaviour(
+            requests: Iterator[bytes], context: grpc.ServicerContext
+        ) -> bytes:
+            try:
+                with self._patience.waiting(context):
+                    data = next(requests)
+            except (StopIteration, grpc.RpcError):
+                return b""  # the client has gone, or was sent away
             begin = time.perf_counter()
             request: Any = None
             answer = b""
             error: ServingError | None = None
             try:
-                request = _parse(request_type, data)
-                answer = respond(request, context).SerializeToString()
+                request = _parse(method.request_type, data)
+                answer = self._answer(method, request, context)
             except ServingError as raised:
                 error = raised
             except Exception as raised:  # a request never ends the process
                 error = from_tensorflow(raised)
                 if error.code == grpc.StatusCode.INTERNAL:
-                    _LOG.exception("%s failed.", method)
-            name = _model_name(request)
-            status = error.code.name if error else "OK"
+                    _LOG.exception("%s failed.", method.name)
             seconds = time.perf_counter() - begin
-            self._metrics.add_request(name, api, "GRPC", status, seconds)
-            if error is None:
-                _LOG.debug(
-                    "%s model=%r peer=%s bytes=%d ms=%.1f",
-                    method,
-                    name,
-                    context.peer(),
-                    len(data),
-                    seconds * 1e3,
-                )
-                return answer
-            _LOG.warning(
-                "%s model=%r peer=%s: %s %r",
-                method,
+            self._note(method, request, context, error, seconds)
+            if error is not None:
+                context.abort(error.code, error.message)
+            return answer
+
+        # On the wire a stream of one request is a unary call; here it gives
+        # the context while the request is still on its way.
+        return grpc.stream_unary_rpc_method_handler(behaviour)
+
+    def _answer(
+        self,
+        method: Method,
+        request: message.Message,
+        context: grpc.ServicerContext,
+    ) -> bytes:
+        """The serialized response, in turn."""
+        # A reload may wait for long, and a probe must not wait at all.
+        if not method.takes_turn:
+            return method.respond(request, context).SerializeToString()
+        if not self._turns.acquire(timeout=remaining(context)):
+            raise too_late()
+        try:
+            return method.respond(request, context).SerializeToString()
+        finally:
+            self._turns.release()
+
+    def _note(
+        self,
+        method: Method,
+        request: Any,
+        context: grpc.ServicerContext,
+        error: ServingError | None,
+        seconds: float,
+    ) -> None:
+        """Count it, and write a line about it."""
+        name = model_name(request)
+        status = error.code.name if error else "OK"
+        if method.api:
+            self._metrics.add_request(name, method.api, "GRPC", status, seconds)
+            examples = num_examples(request) if request else None
+            if examples is not None and not error:
+                self._metrics.add_examples(name, examples)
+        level = logging.WARNING if error else logging.DEBUG
+        if _LOG.isEnabledFor(level):
+            _LOG.log(
+                level,
+                "%s model=%r peer=%s ms=%.1f %s %r",
+                method.name,
                 name,
                 context.peer(),
+                seconds * 1e3,
                 status,
-                error.message,
+                error.message if error else "",
             )
-            context.abort(error.code, error.message)
-            raise AssertionError("abort has raised")
-
-        if service == _MODEL_SERVICE:
-            setattr(behaviour, _THREAD_POOL, self._model_threads)
-        return grpc.unary_unary_rpc_method_handler(behaviour)
-
-
-def _methods(
-    manager: ModelManager, options: Options
-) -> dict[str, dict[str, _Method]]:
-    """Service to method to what it is sent and how it is answered."""
-    check = options.enable_signature_method_name_check
-    content = options.enable_serialization_as_tensor_content
-
-    return {
-        "tensorflow.serving.PredictionService": {
-            "Predict": (
-                predict_pb2.PredictRequest,
-                lambda request, context: handlers.predict(
-                    manager,
-                    request,
-                    _remaining(context),
-                    signature_method_name_check=check,
-                    tensor_content=content,
-                ),
-            ),
-            "Classify": (
-                classification_pb2.ClassificationRequest,
-                lambda request, context: handlers.classify(
-                    manager,
-                    request,
-                    _remaining(context),
-                    signature_method_name_check=check,
-                ),
-            ),
-            "Regress": (
-                regression_pb2.RegressionRequest,
-                lambda request, context: handlers.regress(
-                    manager,
-                    request,
-                    _remaining(context),
-                    signature_method_name_check=check,
-                ),
-            ),
-            "MultiInference": (
-                inference_pb2.MultiInferenceRequest,
-                lambda request, context: handlers.multi_inference(
-                    manager,
-                    request,
-                    _remaining(context),
-                    signature_method_name_check=check,
-                ),
-            ),
-            "GetModelMetadata": (
-                get_model_metadata_pb2.GetModelMetadataRequest,
-                lambda request, _: handlers.get_model_metadata(
-                    manager, request
-                ),
-            ),
-        },
-        _MODEL_SERVICE: {
-            "GetModelStatus": (
-                get_model_status_pb2.GetModelStatusRequest,
-                lambda request, _: get_model_status(manager, request),
-            ),
-            "HandleReloadConfigRequest": (
-                model_management_pb2.ReloadConfigRequest,
-                lambda request, context: reload_config(
-                    manager, request, lambda: not context.is_active()
-                ),
-            ),
-        },
-    }
-
-
-def _remaining(context: grpc.ServicerContext) -> float | None:
-    """Seconds to the client's deadline; None where it has none."""
-    seconds = context.time_remaining()
-    if seconds is None or seconds > _FOREVER_SECONDS:
-        return None
-    if seconds <= 0:
-        raise ServingError(
-            grpc.StatusCode.DEADLINE_EXCEEDED,
-            "The deadline passed before the request was worked on.",
-        )
-    return seconds
 
 
 def _parse(request_type: type[message.Message], data: bytes) -> message.Message:
@@ -285,19 +224,6 @@ def _parse(request_type: type[message.Message], data: bytes) -> message.Message:
             f"The bytes must be a {request_type.DESCRIPTOR.full_name}. "
             f"Received: {len(data)} bytes that cannot be parsed ({error})."
         ) from error
-
-
-def _model_name(request: Any) -> str:
-    """The model that a request is about, for the log and the metrics."""
-    if isinstance(request, inference_pb2.MultiInferenceRequest):
-        return request.tasks[0].model_spec.name if request.tasks else ""
-    spec = getattr(request, "model_spec", None)
-    return spec.name if spec else ""
-
-
-def _snake(name: str) -> str:
-    """`GetModelStatus` -> `get_model_status`: the label of the metrics."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def _channel_arguments(text: str) -> dict[str, int | str]:

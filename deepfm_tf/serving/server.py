@@ -17,6 +17,7 @@ from tensorflow_serving.config.model_server_config_pb2 import (
 from deepfm_tf.serving.config import (
     METRICS_PATH,
     message_type,
+    read_batching_options,
     read_text_proto,
     single_model_config,
 )
@@ -29,6 +30,7 @@ from deepfm_tf.serving.metrics import Metrics
 from deepfm_tf.serving.model_service import get_model_status
 from deepfm_tf.serving.ports import bind
 from deepfm_tf.serving.servable import Servable
+from deepfm_tf.serving.warmup import warm_up
 
 # Kubernetes kills 30 seconds after it has asked.
 GRACE_SECONDS = 25
@@ -69,6 +71,7 @@ class Server:
         self.rest_port = 0
         self.metrics = Metrics()
         self._config = self._read_config()
+        self._batching = read_batching_options(options)
         self.metrics_path = _metrics_path(options.monitoring_config_file)
         self._stop_asked = threading.Event()
         self._grpc: GrpcServer | None = None
@@ -177,11 +180,22 @@ class Server:
         begin = time.perf_counter()
         is_loaded = False
         try:
-            servable = Servable(path)
+            servable = Servable(path, self._batching)
             is_loaded = True
         finally:
             seconds = time.perf_counter() - begin
             self.metrics.add_load(str(path), is_loaded, seconds)
+        begin = time.perf_counter()
+        status = "OK"
+        try:
+            warm_up(servable, self.options.num_request_iterations_for_warmup)
+        except ServingError as error:
+            status = error.code.name
+            servable.close()
+            raise
+        finally:
+            seconds = time.perf_counter() - begin
+            self.metrics.add_warmup(str(path), status, seconds)
         return servable
 
     def _read_config(self) -> ModelServerConfig:

@@ -345,3 +345,21 @@ def test_tls_is_served(start, manager, tmp_path, verify):
 def test_half_a_tls_file_is_refused(start, tmp_path, fields, error):
     with pytest.raises(ValueError, match=error):
         start(ssl_config_file=tls_file(tmp_path / "tls", **fields))
+
+
+def test_slow_senders_keep_nobody_out(start, manager, monkeypatch):
+    manager.gate.set()
+    monkeypatch.setattr(grpc_server, "_RECEIVE_SECONDS", 1.0)
+    channel = start(grpc_max_threads=1)
+    go_on = threading.Event()
+
+    def nothing():
+        go_on.wait(SECONDS)
+        yield from ()
+
+    method = channel.stream_unary(PREDICT)
+    slow = [method.future(nothing()) for _ in range(20)]
+
+    assert code(predict(channel)) == "NOT_FOUND"
+    assert {code(future) for future in slow} == {"CANCELLED"}
+    go_on.set()

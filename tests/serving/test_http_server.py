@@ -1,0 +1,68 @@
+"""An application on a port of its own."""
+
+import threading
+import urllib.error
+import urllib.request
+
+import pytest
+
+from deepfm_tf.serving.http_server import HttpServer
+
+
+class Application:
+    """Answers 200 once the gate is open."""
+
+    def __init__(self):
+        self.entered, self.gate = threading.Event(), threading.Event()
+
+    async def __call__(self, scope, receive, send):
+        import asyncio
+
+        if scope["type"] == "lifespan":
+            while True:
+                message = await receive()
+                await send({"type": f"{message['type']}.complete"})
+                if message["type"] == "lifespan.shutdown":
+                    return
+        self.entered.set()
+        await asyncio.to_thread(self.gate.wait, 20)
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": []}
+        )
+        await send({"type": "http.response.body", "body": b"yes"})
+
+
+def get(port):
+    return urllib.request.urlopen(f"http://localhost:{port}/", timeout=20)
+
+
+def test_requests_under_way_are_answered_at_a_stop():
+    application = Application()
+    server = HttpServer(application, 0, grace_seconds=20)
+    server.start()
+    answers = []
+    client = threading.Thread(
+        target=lambda: answers.append(get(server.port).read())
+    )
+    client.start()
+    assert application.entered.wait(20)
+
+    stopping = threading.Thread(target=server.stop)
+    stopping.start()
+    application.gate.set()
+    stopping.join(20)
+    client.join(20)
+
+    assert answers == [b"yes"]
+    with pytest.raises(urllib.error.URLError):
+        get(server.port)
+
+
+def test_a_taken_port_is_explained():
+    server = HttpServer(Application(), 0, grace_seconds=1)
+    server.start()
+
+    with pytest.raises(ValueError, match="another port with --rest_api_port"):
+        HttpServer(Application(), server.port, grace_seconds=1)
+
+    server.stop()
