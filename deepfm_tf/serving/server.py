@@ -232,6 +232,9 @@ class Server:
             signature_method_name_check=(
                 self.options.enable_signature_method_name_check
             ),
+            on_answer=lambda name, api, status, seconds: (
+                self.metrics.add_request(name, api, "REST", status, seconds)
+            ),
         )
 
     def _model_status(
