@@ -72,16 +72,16 @@ def rest_application(
         models: Models. Where the handlers get their versions from.
         model_status: callable. `(name, version or None, label or None)` to a
             GetModelStatusResponse; raises ServingError.
-        timeout_seconds: float. From the first byte of a request to its
-            answer; then 504. Defaults to 30.
+        timeout_seconds: float. From a request's headers to its answer, its
+            body and waiting included; then 504. Defaults to 30.
         metrics_path: str or None. Where `metrics_text` is served, e.g.
             `/monitoring/prometheus/metrics`.
         metrics_text: callable or None. The metrics in Prometheus's format.
         num_threads: int or None. Requests that are answered at once. Defaults
             to four for each CPU.
         max_body_bytes: int. The largest body, before and after gzip; then
-            413. All bodies together may take four times this; then 429.
-            Defaults to 32 MiB.
+            413. All bodies together may take twice this; then 429. Defaults
+            to 32 MiB.
         signature_method_name_check: bool. As in `handlers.predict`.
         on_answer: callable or None. Told `(model name, method, name of the
             gRPC code, seconds)` of every request that names a model.

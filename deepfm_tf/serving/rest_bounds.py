@@ -11,7 +11,7 @@ from starlette.requests import Request
 from deepfm_tf.serving.errors import ServingError, invalid_argument
 
 # All bodies together may take as much as this many of the largest.
-_MAX_BODIES = 4
+_MAX_BODIES = 2
 
 
 class BodyTooLarge(ServingError):
@@ -33,7 +33,8 @@ class BodyMemory:
     """What the bodies of all requests under way may take together.
 
     Slow clients could otherwise fill the memory with bodies that are almost
-    complete, and parsed JSON is more than 20 times as large as its text.
+    complete; and a body that means to takes 50 times its size when it is
+    turned into tensors or examples.
 
     Args:
         max_body_bytes: int. Of one body, before and after it is unpacked.

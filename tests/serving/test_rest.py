@@ -210,7 +210,7 @@ def test_an_announced_body_is_refused_before_it_comes(port):
 def test_all_bodies_together_have_a_bound(broken_port, broken_models):
     broken_models.error = ServingError(grpc.StatusCode.NOT_FOUND, "none")
     with contextlib.ExitStack() as stack:
-        for _ in range(5):
+        for _ in range(3):
             client = stack.enter_context(
                 socket.create_connection(("127.0.0.1", broken_port))
             )

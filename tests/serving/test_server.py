@@ -254,4 +254,3 @@ def test_stopping_unloads_and_closes_the_port(tmp_path, toy_versions):
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
     [status] = server.manager.status(spec())
     assert status.state == status.END
-    assert server.is_asked_to_stop
