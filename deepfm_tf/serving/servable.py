@@ -143,8 +143,8 @@ class Servable:
             elif inputs:
                 _log.warning(
                     "%s: signature %s cannot be batched and runs request by "
-                    "request: it has inputs of unknown or fixed shape, or "
-                    "variables of TensorFlow 1.",
+                    "request: it has inputs of unknown or fixed shape, "
+                    "sparse outputs, or variables of TensorFlow 1.",
                     self.path,
                     name,
                 )
