@@ -72,7 +72,7 @@ def predict(
             raise ServingError(
                 grpc.StatusCode.INTERNAL,
                 "Expected prediction signature method_name to be one of "
-                f"{_braces(_METHODS, ', ')}. Was: {method}",
+                f"{{{', '.join(_METHODS)}}}. Was: {method}",
             )
         feeds = _feeds(signature, request)
         outputs = _outputs(signature, request.output_filter)
@@ -167,5 +167,5 @@ def _outputs(
     return outputs or sorted(signature.outputs)
 
 
-def _braces(names: Iterable[str], separator: str = ",") -> str:
-    return "{" + separator.join(sorted(names)) + "}"
+def _braces(names: Iterable[str]) -> str:
+    return "{" + ",".join(sorted(names)) + "}"

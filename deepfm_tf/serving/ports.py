@@ -21,7 +21,11 @@ def bind(port: int, flag: str) -> socket.socket:
         ...     bound.getsockname()[1] > 0
         True
     """
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio sends small packets at once (TCP_NODELAY) only where the protocol
+    # is named; an answer would else wait 40 ms for the client's ACK.
+    bound = socket.socket(
+        socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
+    )
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind(("0.0.0.0", port))

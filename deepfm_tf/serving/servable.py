@@ -39,8 +39,9 @@ from deepfm_tf.serving.errors import (
 )
 from deepfm_tf.serving.parsers import Parsers
 from deepfm_tf.serving.tensor_protos import (
+    MAX_REPEATED_BYTES,
     PARSABLE,
-    serialize,
+    repeated_bytes,
     to_proto,
     type_name,
 )
@@ -199,6 +200,7 @@ class Servable:
         serialized: dict[str, bytes] = {}
         aliases: dict[str, str] = {}
         wrong: list[tuple[str, int, int]] = []
+        repeated = 0
         for signature, feeds in tasks:
             for alias, name, dtype in self._inputs[id(signature)]:
                 proto = feeds[alias]
@@ -209,7 +211,15 @@ class Servable:
                 if given != dtype:
                     wrong.append((name, dtype, given))
                 else:
-                    serialized[name] = serialize(proto, alias)
+                    content = proto.SerializeToString()
+                    serialized[name] = content
+                    repeated += repeated_bytes(proto, len(content))
+        if repeated > MAX_REPEATED_BYTES:
+            raise invalid_argument(
+                "tensor parsing error: the shapes say more than the values. "
+                f"To repeat the last ones would take {repeated} bytes; at "
+                f"most {MAX_REPEATED_BYTES} may be repeated. Send every value."
+            )
         if wrong:
             name, expected, provided = min(wrong)
             position = sorted(aliases).index(name)

@@ -150,11 +150,6 @@ class Server:
         """Have `wait` return. Safe in a signal handler."""
         self._stop_asked.set()
 
-    @property
-    def is_asked_to_stop(self) -> bool:
-        """Whether `ask_to_stop` or `stop` was called."""
-        return self._stop_asked.is_set()
-
     def wait(self) -> None:
         """Serve until `ask_to_stop` is called."""
         self._stop_asked.wait()
@@ -236,6 +231,9 @@ class Server:
             metrics_text=self.metrics.text,
             signature_method_name_check=(
                 self.options.enable_signature_method_name_check
+            ),
+            on_answer=lambda name, api, status, seconds: (
+                self.metrics.add_request(name, api, "REST", status, seconds)
             ),
         )
 

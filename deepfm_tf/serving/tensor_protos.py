@@ -8,12 +8,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-from deepfm_tf.serving.errors import invalid_argument
-
 # A tensor may hold fewer values than its shape says: the last one is then
 # repeated. So 20 bytes can ask for a terabyte, and TensorFlow would try.
-# TensorFlow Serving has no such bound; this one is on the memory, in bytes,
-# of one repeated tensor.
+# TensorFlow Serving has no such bound; this one is on what `repeated_bytes`
+# finds in all the tensors of a request.
 MAX_REPEATED_BYTES = 2**28
 _STRING_BYTES = 24  # What TensorFlow keeps for a string, text apart.
 
@@ -67,40 +65,37 @@ def type_name(dtype: int) -> str:
     return types_pb2.DataType.Name(dtype).removeprefix("DT_").lower()
 
 
-def serialize(proto: tensor_pb2.TensorProto, alias: str) -> bytes:
-    """The proto's bytes, unless parsing them could take too much memory.
+def repeated_bytes(proto: tensor_pb2.TensorProto, length: int) -> int:
+    """The memory of a tensor that its message does not account for.
 
     Args:
-        proto: TensorProto, of a type in `PARSABLE`. Whatever else may be
-            wrong with it, the parsing will say.
-        alias: str. The input's name, for the error.
+        proto: TensorProto. Of a type in `PARSABLE`.
+        length: int. Bytes of the message.
 
-    Raises:
-        ServingError: INVALID_ARGUMENT, when it would take more than 256 MiB
-            to repeat a value up to the shape.
+    Returns:
+        int. Bytes; 0 where every value is there, or the shape is none.
+
+    Example:
+
+    >>> proto = tf.make_tensor_proto(0.5, shape=[1000])
+    >>> repeated_bytes(proto, proto.ByteSize())
+    4000
     """
-    serialized = proto.SerializeToString()
     dims = proto.tensor_shape.dim
     if len(dims) == 1:  # Nearly always.
         elements = dims[0].size
     else:
         elements = math.prod(dim.size for dim in dims)
-    # A value that is there takes a byte or more.
-    if elements > len(serialized):
-        if proto.dtype == types_pb2.DT_STRING:
-            size = _STRING_BYTES + max(
-                map(len, proto.string_val[-1:]), default=0
-            )
-        else:
-            size = tf.as_dtype(proto.dtype).size
-        if elements * size > MAX_REPEATED_BYTES:
-            raise invalid_argument(
-                f"tensor parsing error: {alias}: its shape of {elements} "
-                f"elements would take {elements * size} bytes, but the "
-                f"message has {len(serialized)}. At most {MAX_REPEATED_BYTES}"
-                " bytes are made by repeating a value. Send every value."
-            )
-    return serialized
+    if proto.dtype == types_pb2.DT_STRING:
+        values = proto.string_val
+        if elements <= len(values):
+            return 0
+        size = _STRING_BYTES + (len(values[-1]) if values else 0)
+        return elements * size
+    # A number that is there takes a byte or more.
+    if elements <= length:
+        return 0
+    return elements * tf.as_dtype(proto.dtype).size
 
 
 def to_proto(

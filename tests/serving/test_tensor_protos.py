@@ -5,21 +5,19 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-from deepfm_tf.serving import tensor_protos
-from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.tensor_protos import (
-    MAX_REPEATED_BYTES,
-    serialize,
+    repeated_bytes,
     to_proto,
     type_name,
 )
 
 
-def repeated(dtype, size, **fields):
-    """One value for `size` rows."""
+def claimed(dtype, dims, **fields):
+    """What `repeated_bytes` says of a proto."""
     proto = tensor_pb2.TensorProto(dtype=dtype, **fields)
-    proto.tensor_shape.dim.add(size=size)
-    return proto
+    for size in dims:
+        proto.tensor_shape.dim.add(size=size)
+    return repeated_bytes(proto, proto.ByteSize())
 
 
 @pytest.mark.parametrize(
@@ -28,25 +26,33 @@ def repeated(dtype, size, **fields):
         (types_pb2.DT_FLOAT, {"float_val": [1]}, 4),
         (types_pb2.DT_COMPLEX128, {"dcomplex_val": [1, 0]}, 16),
         (types_pb2.DT_QINT8, {"int_val": [1]}, 1),
-        (types_pb2.DT_STRING, {"string_val": [b"x" * 40]}, 64),
+        # 24 bytes for a string, and its text.
+        (types_pb2.DT_STRING, {"string_val": [b"", b"x" * 40]}, 64),
+        (types_pb2.DT_STRING, {"tensor_content": b"x" * 2000}, 24),
     ],
 )
-def test_repeating_is_bounded_in_memory(dtype, fields, size):
-    rows = MAX_REPEATED_BYTES // size
-
-    assert serialize(repeated(dtype, rows, **fields), "n0")
-    with pytest.raises(ServingError, match="tensor parsing error: n0"):
-        serialize(repeated(dtype, rows + 1, **fields), "n0")
+def test_what_is_repeated_takes_memory(dtype, fields, size):
+    assert claimed(dtype, [1000], **fields) == 1000 * size
+    assert claimed(dtype, [10, 100], **fields) == 1000 * size
 
 
-def test_values_that_are_there_have_no_bound(monkeypatch):
-    monkeypatch.setattr(tensor_protos, "MAX_REPEATED_BYTES", 100)
-    values = np.zeros(26, np.float32)
-    there = repeated(types_pb2.DT_FLOAT, 26, tensor_content=values.tobytes())
+@pytest.mark.parametrize(
+    ("dtype", "fields"),
+    [
+        (types_pb2.DT_FLOAT, {"float_val": [0.5] * 1000}),
+        (types_pb2.DT_FLOAT, {"tensor_content": bytes(4000)}),
+        (types_pb2.DT_INT64, {"int64_val": [0] * 1000}),
+        (types_pb2.DT_BOOL, {"tensor_content": bytes(1000)}),
+        (types_pb2.DT_STRING, {"string_val": [b""] * 1000}),
+    ],
+)
+def test_what_is_there_is_not_repeated(dtype, fields):
+    assert claimed(dtype, [1000], **fields) == 0
 
-    assert serialize(there, "n0")
-    with pytest.raises(ServingError, match="would take 104 bytes"):
-        serialize(repeated(types_pb2.DT_FLOAT, 26, float_val=[1]), "n0")
+
+@pytest.mark.parametrize("dims", [[], [0], [-5], [10**9, 0]])
+def test_shapes_of_no_values_take_no_memory(dims):
+    assert claimed(types_pb2.DT_FLOAT, dims, float_val=[1]) <= 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,169 @@
+"""The command."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import types
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from deepfm_tf.serving import __main__ as command
+from deepfm_tf.serving.flags import Options
+from tests.serving.toy_model import predict_request
+
+SECONDS = 60.0
+
+
+def test_help_groups_the_flags(capsys):
+    assert command.main(["--help"]) == command.EXIT_OK
+
+    text = capsys.readouterr().out
+    assert text.startswith("Serve SavedModels")
+    assert "\nWhere to listen:\n  --port=8500\n" in text
+
+
+def test_a_wrong_flag_is_a_usage_error(capsys):
+    status = command.main(["--model_base_path=/m", "--prot=1"])
+
+    assert status == command.EXIT_USAGE
+    assert "Did you mean --port?" in capsys.readouterr().err
+
+
+def test_a_bad_file_fails_in_one_line(tmp_path, capsys):
+    file = tmp_path / "models.config"
+    file.write_text("x")
+
+    status = command.main([f"--model_config_file={file}"])
+
+    assert status == command.EXIT_FAILED
+    assert capsys.readouterr().err.startswith(
+        "Error parsing text-format tensorflow.serving.ModelServerConfig"
+    )
+
+
+def test_a_start_that_fails_says_why(capsys, monkeypatch):
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    status = command.main(["--model_base_path=s3://b/m", "--port=0"])
+
+    assert status == command.EXIT_FAILED
+    assert capsys.readouterr().err.startswith(
+        "Failed to start server. Error: INVALID_ARGUMENT: Model default: "
+        "base_path must be a local directory"
+    )
+
+
+@pytest.mark.parametrize(("word", "status"), [("predict", 0), ("config", 3)])
+def test_subcommands_get_their_arguments(monkeypatch, word, status):
+    seen = []
+    module = types.SimpleNamespace(
+        main=lambda arguments: seen.append(arguments) or status
+    )
+    monkeypatch.setitem(sys.modules, command.COMMANDS[word], module)
+
+    assert command.main([word, "--x", "1"]) == status
+    assert seen == [["--x", "1"]]
+
+
+def test_the_second_signal_ends_at_once(monkeypatch):
+    handlers, statuses = {}, []
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    monkeypatch.setattr(os, "_exit", statuses.append)
+    stop = threading.Event()
+    server = types.SimpleNamespace(ask_to_stop=stop.set)
+
+    command._stop_on_signals(server)
+
+    handlers[signal.SIGTERM](signal.SIGTERM, None)
+    assert (stop.is_set(), statuses) == (True, [])
+    handlers[signal.SIGINT](signal.SIGINT, None)
+    assert statuses == [128 + signal.SIGINT]
+
+
+def test_the_announcement_says_what_to_type_next():
+    server = types.SimpleNamespace(
+        manager=types.SimpleNamespace(names=lambda: {"ctr"}),
+        options=Options(grpc_socket_path="/tmp/s"),
+        port=8500,
+        rest_port=8501,
+        metrics_path="/metrics",
+    )
+
+    text = command._announcement(server)
+
+    for part in (
+        "gRPC  localhost:8500",
+        "unix:/tmp/s",
+        "http://localhost:8501/v1/models/ctr",
+        "http://localhost:8501/metrics",
+        "predict --address localhost:8500 --model_name ctr",
+    ):
+        assert part in text
+
+
+@pytest.fixture(scope="module")
+def process(toy_path, tmp_path_factory):
+    """The command as a process; its port as `.port`."""
+    log = tmp_path_factory.mktemp("log") / "stderr"
+    with open(log, "w") as stderr:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "deepfm_tf.serving",
+                "--port=0",
+                "--model_name",
+                "toy",
+                f"--model_base_path={toy_path.parent}",
+                "--enable_grpc_healthcheck_service",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    ready, _, _ = select.select([process.stdout], [], [], SECONDS)
+    assert ready, log.read_text()
+    assert process.stdout.readline() == "Serving toy\n", log.read_text()
+    process.port = process.stdout.readline().rpartition(":")[2].strip()
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.mark.slow_process
+def test_sigterm_finishes_the_requests_under_way(process):
+    with grpc.insecure_channel(f"localhost:{process.port}") as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        watch = health_pb2_grpc.HealthStub(channel).Watch(
+            health_pb2.HealthCheckRequest()
+        )
+        serving = health_pb2.HealthCheckResponse
+        assert next(watch).status == serving.SERVING
+        send = threading.Event()
+
+        def late():
+            assert send.wait(SECONDS)
+            yield predict_request().SerializeToString()
+
+        # On its way, and known to the server before the next one is.
+        under_way = channel.stream_unary(
+            "/tensorflow.serving.PredictionService/Predict",
+            response_deserializer=predict_pb2.PredictResponse.FromString,
+        ).future(late(), timeout=SECONDS)
+        stub.Predict(predict_request(), timeout=SECONDS)
+
+        process.send_signal(signal.SIGTERM)
+
+        assert next(watch).status == serving.NOT_SERVING
+        send.set()
+        assert under_way.result().outputs["ctr"].float_val
+        watch.cancel()
+    assert process.wait(SECONDS) == command.EXIT_OK
+    assert process.stdout.read().endswith("Stopped.\n")
