@@ -149,12 +149,14 @@ def _as_text(value: Any) -> str:
 
 
 def _texts(name: str, values: Any) -> np.ndarray:
-    if isinstance(values, pd.Series) and len(values) < _FEW_ROWS:
-        if not isinstance(values.dtype, np.dtype) or values.dtype == object:
-            values = values.tolist()
-    if isinstance(values, list) and len(values) < _FEW_ROWS:
-        if all(type(value) is str for value in values):
-            return _objects([value.encode() for value in values])
+    if len(values) < _FEW_ROWS:
+        small = values
+        if isinstance(values, pd.Series) and (
+            values.dtype == object or not isinstance(values.dtype, np.dtype)
+        ):
+            small = values.to_numpy().tolist()
+        if isinstance(small, list) and set(map(type, small)) == {str}:
+            return _objects([text.encode() for text in small])
     array = _to_arrow(name, values)
     kind = array.type
     if pa.types.is_floating(kind):
@@ -166,7 +168,7 @@ def _texts(name: str, values: Any) -> np.ndarray:
     elif not _is_binary(kind):
         array = pc.cast(array, pa.string())
     array = pc.fill_null(pc.cast(array, pa.large_binary()), b"")
-    return _objects(array.to_pylist())
+    return array.to_numpy(zero_copy_only=False)
 
 
 def _objects(values: list) -> np.ndarray:

@@ -6,6 +6,7 @@ their answers, so that a blocking and an asyncio transport can drive it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
@@ -278,7 +279,9 @@ class ClientCore:
             if error.code is not grpc.StatusCode.INVALID_ARGUMENT:
                 raise
             if any(words in error.details for words in _INPUT_IS_MISSING):
-                raise ValueError(missing_message(missing, others)) from error
+                words = re.findall(r"\w+", error.details)
+                named = [n for n in missing if n in words] or missing
+                raise ValueError(missing_message(named, others)) from error
             # Refused for being empty, not for what it lacks.
         self._optional.add(key)
 

@@ -20,7 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 # Rows of a block, or text that makes one: what is held at a time.
-BLOCK_ROWS = 16_384
+BLOCK_ROWS = 32_768
 BLOCK_BYTES = 8 * 2**20
 
 FORMATS = "CSV (.csv), TSV (.tsv), Parquet (.parquet) or JSON lines (.jsonl)"
@@ -161,7 +161,9 @@ def _read_text(path: Path, separator: str) -> Iterator[pa.Table]:
         is_empty = True
         for batch in reader:
             is_empty = False
-            yield pa.Table.from_batches([batch])
+            table = pa.Table.from_batches([batch])
+            for start in range(0, table.num_rows, BLOCK_ROWS):
+                yield table.slice(start, BLOCK_ROWS)
         if is_empty:  # Its columns are still worth knowing.
             yield reader.schema.empty_table()
     except (pa.ArrowInvalid, OSError, EOFError, UnicodeDecodeError) as error:

@@ -273,8 +273,14 @@ def test_the_local_server_is_understood(toy_server):
         with pytest.raises(PredictError, match=r"Specific\(toy, 9\)"):
             client.predict(frame, version=9)
         status = client.status()
+        classes = client.classify(frame)
+        numbers = client.regress(frame.to_dict("records"))
 
-    np.testing.assert_allclose(result, expected_ctr(COLUMNS), rtol=1e-6)
+    expected = expected_ctr(COLUMNS)
+    np.testing.assert_allclose(result, expected, rtol=1e-6)
+    np.testing.assert_allclose(classes.scores[:, 1], expected, rtol=1e-6)
+    np.testing.assert_allclose(numbers, expected, rtol=1e-6)
+    assert classes.labels.tolist() == [["0", "1"]] * 3
     assert no_rows.shape == (0,)
     assert status == [(1, "AVAILABLE", "")]
 

@@ -128,10 +128,10 @@ def test_the_server_is_asked_once_whether_it_has_a_default():
 
 
 def test_a_server_without_a_default_makes_the_column_missing():
-    backend = Backend(ctr("a", "added"))
+    backend = Backend(ctr("a", "added", "optional"))
     backend.refuses = lambda request: "Missing but required: {added}."
 
-    with pytest.raises(ValueError, match="needs the columns 'added'"):
+    with pytest.raises(ValueError, match="needs the columns 'added', which"):
         backend.predict({"a": [1, 2]})
 
     assert backend.count("Predict") == 1  # with no rows
