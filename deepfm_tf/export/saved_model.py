@@ -114,12 +114,12 @@ def export_saved_model(
         saved_model = temporary / "saved_model"
         schema = vocabulary.schema
         lookup = GraphLookup(vocabulary, temporary / "vocabulary.txt")
-        chosen = signatures(model, schema, lookup, defaults)
+        chosen = signatures(model, lookup, defaults)
         if context_fields:
             chosen.append(
                 rank_signature(model, lookup, context_fields, defaults)
             )
-        write(chosen, [model, lookup], saved_model)
+        write(chosen, lookup, saved_model)
         rows = Rows.make(vocabulary, max(BATCH_SIZES))
         requests = []
         for size in BATCH_SIZES:
