@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,16 @@ from deepfm_tf.export.warm_up import read_warm_up, replay
 _TOLERANCE = 1e-6
 
 
+Reference = Callable[[Mapping[str, np.ndarray]], np.ndarray]
+
+
 def check(
-    model: keras.Model, requests: Iterable[Request], saved_model: Path
+    reference: Reference, requests: Iterable[Request], saved_model: Path
 ) -> None:
     """Replay the warm-up requests of a SavedModel, and judge the answers.
 
     Args:
-        model: gives the probabilities that are expected.
+        reference: packed inputs to the probabilities that are expected.
         requests: those of the warm-up file, in its order.
         saved_model: the directory of the version.
 
@@ -34,7 +37,7 @@ def check(
     loaded = tf.saved_model.load(str(saved_model))
     for request, log in zip(requests, read_warm_up(saved_model), strict=True):
         outputs = replay(log, loaded)
-        _compare(model, request, _probability(outputs))
+        compare(reference, request, _probability(outputs))
 
 
 def probabilities(
@@ -53,14 +56,15 @@ def _probability(outputs: Mapping[str, np.ndarray]) -> np.ndarray:
     return probability
 
 
-def _compare(model: keras.Model, request: Request, served: Any) -> None:
+def compare(reference: Reference, request: Request, served: Any) -> None:
+    """Raise RuntimeError unless the probabilities are those expected."""
     rows = request.rows
-    expected = probabilities(model, rows.packed)
+    expected = reference(rows.packed)
     difference = np.abs(served - expected)
     if difference.max() <= _TOLERANCE:
         return
     # Where large terms cancel, the model itself is less exact than that.
-    rounding = np.abs(_one_by_one(model, rows) - expected).max()
+    rounding = np.abs(_one_by_one(reference, rows) - expected).max()
     if difference.max() <= 4 * rounding:
         return
     row = int(np.argmax(np.nan_to_num(difference, nan=np.inf)))
@@ -73,13 +77,11 @@ def _compare(model: keras.Model, request: Request, served: Any) -> None:
     )
 
 
-def _one_by_one(model: keras.Model, rows: Rows) -> np.ndarray:
+def _one_by_one(reference: Reference, rows: Rows) -> np.ndarray:
     num_rows = len(next(iter(rows.packed.values())))
     return np.concatenate(
         [
-            probabilities(
-                model, {k: v[i : i + 1] for k, v in rows.packed.items()}
-            )
+            reference({k: v[i : i + 1] for k, v in rows.packed.items()})
             for i in range(num_rows)
         ]
     )

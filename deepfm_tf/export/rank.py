@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 
+from deepfm_tf.export.scoring import is_complete, probability
 from deepfm_tf.export.signatures import (
     PREDICT,
     Defaults,
@@ -44,8 +44,15 @@ def rank_signature(
     names = schema.signature_names
     context = [f for f in schema.fields if f.name in context_fields]
     candidates = [f for f in schema.fields if f.name not in context_fields]
-    context_terms = FieldTerms(model, [f.name for f in context], table)
-    candidate_terms = FieldTerms(model, [f.name for f in candidates], table)
+    context_terms, candidate_terms = (
+        FieldTerms(
+            model,
+            [f.name for f in fields],
+            table,
+            is_complete(schema, [f.name for f in fields]),
+        )
+        for fields in (context, candidates)
+    )
 
     @tf.function(
         input_signature=[
@@ -62,8 +69,7 @@ def rank_signature(
         terms = candidate_terms(lookup(fill_rows(columns, defaults)))
         # (1, ...) + (N, ...)
         terms = {name: term + shared[name] for name, term in terms.items()}
-        logits = tf.reshape(model.from_terms(terms), [-1])
-        return {"probability": keras.ops.sigmoid(logits)}
+        return {"probability": probability(model, terms)}
 
     named = {names[name]: value for name, value in defaults.items()}
     return Signature("rank", PREDICT, rank, named)

@@ -28,7 +28,12 @@ def model(vocabulary):
 def exported(model, vocabulary, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     path = deepfm_tf.export_saved_model(
-        model, vocabulary, folder / "deepfm", context_fields=CONTEXT
+        model,
+        vocabulary,
+        folder / "deepfm",
+        context_fields=CONTEXT,
+        metrics={"auc": 0.75, "log_loss": float("nan")},
+        data_fingerprint="f00d",
     )
     # Nothing may point back to where it was made.
     return shutil.move(path, folder / "moved")
