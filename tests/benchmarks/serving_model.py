@@ -68,7 +68,7 @@ def inputs(signature: str, batch_size: int) -> dict[str, np.ndarray]:
     columns = rows(batch_size, repeat_context=True)
     if signature == "packed":
         return {
-            "strings": np.stack([columns[n] for n in CATEGORICAL], axis=1),
+            "texts": np.stack([columns[n] for n in CATEGORICAL], axis=1),
             "numbers": np.stack([columns[n] for n in NUMERIC], axis=1),
         }
     if signature == "rank":
