@@ -1,8 +1,6 @@
 """The blocking client against a server whose answers the test writes."""
 
 import importlib.util
-import shutil
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 
 import deepfm_tf.serving
 from deepfm_tf.serving import PredictClient, PredictError
+from tests.serving.localhost_tls import CERTIFICATE, KEY
 from tests.serving.scripted_service import (
     FLOAT,
     TEXT,
@@ -37,7 +36,6 @@ SIGNATURES = {
         {"ctr": (FLOAT, [None])},
     ),
 }
-# Of the services: made once, as a server takes a while to start.
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "away for a moment")
 
 
@@ -229,26 +227,12 @@ def test_one_client_serves_many_threads(client):
     assert results == {n: [2 * n, 2 * n + 2, 2 * n + 4] for n in range(20)}
 
 
-@pytest.fixture
-def certificate(tmp_path):
-    """Paths of a key and of a certificate for this machine."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl, which makes the certificate, is not installed")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 "
-        f"-nodes -days 2 -subj /CN=localhost -keyout {key} -out {certificate} "
-        "-addext subjectAltName=DNS:localhost"
-    )
-    subprocess.run(command.split(), check=True, capture_output=True)
-    return key, certificate
-
-
-def test_tls_needs_the_servers_root(service, certificate):
-    key, roots = certificate
+def test_tls_needs_the_servers_root(service, tmp_path):
     credentials = grpc.ssl_server_credentials(
-        [(key.read_bytes(), roots.read_bytes())]
+        [(KEY.encode(), CERTIFICATE.encode())]
     )
+    roots = tmp_path / "roots.pem"
+    roots.write_text(CERTIFICATE)
     rows = [{"site": "a", "price": 4}]
 
     with served(service, credentials) as address:
