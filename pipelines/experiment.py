@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 import deepfm_tf
+from pipelines.exporting import check_options, export
 from pipelines.report import summary, write_report
 
 MODELS: dict[str, Any] = {
@@ -81,6 +82,9 @@ class Settings:
     resume: bool
     tensorboard: bool
     export: Path | None
+    context_fields: tuple[str, ...]
+    keep_versions: int | None
+    table_dtype: str | None
     report: Path | None
 
     def command(self, resume: bool = False) -> str:
@@ -133,6 +137,7 @@ def run(
     with _user_errors():
         strategy = deepfm_tf.create_strategy(settings.replicas)
         schema = _schema(settings)
+        check_options(settings, schema)
         data = _prepare(settings, schema)
     settings.run.mkdir(parents=True, exist_ok=True)
     results, models = [], {}
@@ -145,13 +150,8 @@ def run(
     print(f"\n{deepfm_tf.comparison_table(TABLE, rows)}\n")
     exported, best = None, export_model or _best(settings, results)
     if settings.export is not None:
-        exported = deepfm_tf.export_saved_model(
-            models[best], data["train"].vocabulary, settings.export
-        )
-        print(
-            f"Exported {best} to {exported}. Look at it with:\n"
-            f"    saved_model_cli show --dir {exported} --all"
-        )
+        (result,) = (r for r in results if r["model"] == best)
+        exported = export(settings, models[best], data, result)
     if settings.report is not None:
         command = settings.command()
         write_report(settings.report, command, settings.seed, data, results)

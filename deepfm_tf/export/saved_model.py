@@ -16,6 +16,7 @@ from deepfm_tf.export.check import (
     check,
     compare,
     probabilities,
+    tolerance_of,
 )
 from deepfm_tf.export.model_card import write_model_card
 from deepfm_tf.export.publish import prune, publish, unpublished
@@ -166,17 +167,23 @@ def export_saved_model(
                 )
         write_warm_up(requests, directory.name, saved_model)
         reference: Reference = functools.partial(probabilities, model)
+        tolerance = tolerance_of(model)
         card_of_table: dict[str, Any] = {"dtype": table_dtype or "float32"}
         if table is not None:
             # The same sums from the exact table must be the model's.
             exact = _eager(make_score(model))
-            compare(reference, requests[-1], exact(requests[-1].rows.packed))
+            compare(
+                reference,
+                requests[-1],
+                exact(requests[-1].rows.packed),
+                tolerance,
+            )
             reference = _eager(make_score(model, table))
             batches = evaluation_data
             if batches is None:
                 batches = [(rows.packed, None)]
             card_of_table |= cost_of_rounding(exact, reference, batches)
-        check(reference, requests, saved_model)
+        check(reference, requests, saved_model, tolerance)
         write_model_card(
             model,
             vocabulary,

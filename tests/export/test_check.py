@@ -11,6 +11,7 @@ import deepfm_tf
 from deepfm_tf.export import check as checking
 from deepfm_tf.export.requests import Request, Rows
 from deepfm_tf.lookup import GraphLookup
+from tests.catalogue import build
 from tests.test_conformance import randomize
 
 
@@ -125,5 +126,27 @@ def test_large_weights_that_cancel_are_no_disagreement(tmp_path):
 
     # One row at a time, this model itself is 6e-5 off its batches.
     path = deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
+
+    assert path.name == "1"
+
+
+def test_half_precision_may_round_another_way(vocabulary, model):
+    deepfm_tf.set_precision("mixed_bfloat16")
+    half = build("DeepFM", vocabulary.schema)
+    deepfm_tf.set_precision("float32")
+
+    assert checking.tolerance_of(half) == 1e-2
+    assert checking.tolerance_of(model) == 1e-6
+
+
+def test_a_model_in_half_precision_is_exported(vocabulary, tmp_path):
+    deepfm_tf.set_precision("mixed_bfloat16")
+    model = build("DeepFM", vocabulary.schema, hidden_units=(64, 32))
+    deepfm_tf.set_precision("float32")
+    randomize(model)
+
+    path = deepfm_tf.export_saved_model(
+        model, vocabulary, tmp_path, context_fields=["site"]
+    )
 
     assert path.name == "1"
