@@ -72,8 +72,9 @@ def _serve(options: Options) -> int:
         level=logging.INFO,
         format="%(asctime)s %(levelname).1s %(name)s: %(message)s",
     )
-    # It has a handler of its own, and says each variable that it restores.
-    logging.getLogger("tensorflow").setLevel(logging.WARNING)
+    # The first names each file that it restores, the other its own steps.
+    for name in ("tensorflow", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         server = Server(options)
     except ValueError as error:
