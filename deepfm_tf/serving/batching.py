@@ -177,11 +177,13 @@ def batched_outputs(
         options: BatchingOptions.
 
     Returns:
-        dict. The batched tensor for each of `outputs`; none at all for a
-        model that cannot be put into a function, because it has TensorFlow
-        1's reference variables.
+        dict. The batched tensor for each of `outputs`; none at all where
+        they cannot be put into a function: TensorFlow 1's reference
+        variables, or an output that is no tensor.
     """
     nodes = {node.name: node for node in graph_def.node}
+    if any(name.rpartition(":")[0] not in nodes for name in outputs):
+        return {}
     body = tf.compat.v1.GraphDef(
         library=graph_def.library, versions=graph_def.versions
     )

@@ -48,7 +48,8 @@ def from_tensorflow(error: Exception) -> ServingError:
     Args:
         error: tf.errors.OpError keeps its code and message. Bytes that are
             no protocol buffer, or text that is no UTF-8, are the client's
-            fault: INVALID_ARGUMENT. Anything else is INTERNAL.
+            fault: INVALID_ARGUMENT, with what can be read of it. Anything
+            else is INTERNAL.
 
     Example:
 
@@ -60,6 +61,9 @@ def from_tensorflow(error: Exception) -> ServingError:
     if isinstance(error, tf.errors.OpError):
         code = _CODES.get(error.error_code, grpc.StatusCode.UNKNOWN)
         return ServingError(code, error.message)
+    if isinstance(error, UnicodeDecodeError):
+        # What TensorFlow raises when an op's text quotes the client's bytes.
+        return invalid_argument(error.object.decode(errors="replace"))
     if isinstance(error, protobuf_message.Error | UnicodeError):
         return invalid_argument(str(error))
     name = type(error).__name__

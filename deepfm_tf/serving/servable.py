@@ -48,6 +48,9 @@ from deepfm_tf.serving.tensor_protos import (
 
 _log = logging.getLogger(__name__)
 _TAGS = ["serve"]
+# A session keeps a graph for every set of outputs it was ever asked for, and
+# 30 outputs have a billion sets. Past so many, all outputs are computed.
+_MAX_FETCHED = 64
 
 
 class Servable:
@@ -76,6 +79,7 @@ class Servable:
         # Of each of them: (alias, tensor's name, type) of the inputs. Reading
         # them off 39 messages a request would take 50 microseconds.
         self._inputs: dict[int, list[tuple[str, str, int]]] = {}
+        self._fetched: set[tuple[int, tuple[str, ...]]] = set()
         # Of each set of fed tensors that is batched: the batched outputs.
         self._batched: dict[frozenset[str], dict[str, tf.Tensor]] = {}
         try:
@@ -143,8 +147,8 @@ class Servable:
             elif inputs:
                 _log.warning(
                     "%s: signature %s cannot be batched and runs request by "
-                    "request: it has inputs of unknown or fixed shape, or "
-                    "variables of TensorFlow 1.",
+                    "request: it has inputs of unknown or fixed shape, "
+                    "sparse outputs, or variables of TensorFlow 1.",
                     self.path,
                     name,
                 )
@@ -171,11 +175,18 @@ class Servable:
                 a wrong type or a proto that cannot be parsed;
                 DEADLINE_EXCEEDED after the timeout.
         """
-        names = [signature.outputs[alias].name for alias in outputs]
-        arrays = self.run_union([(signature, feeds)], names, timeout)
+        names = {alias: signature.outputs[alias].name for alias in outputs}
+        fetches = tuple(sorted(set(names.values())))
+        if (id(signature), fetches) not in self._fetched:
+            if len(self._fetched) < _MAX_FETCHED:
+                self._fetched.add((id(signature), fetches))
+            else:
+                found = (info.name for info in signature.outputs.values())
+                fetches = tuple(sorted(set(found)))
+        arrays = self.run_union([(signature, feeds)], fetches, timeout)
         return {
             alias: to_proto(arrays[name], tensor_content)
-            for alias, name in zip(outputs, names, strict=True)
+            for alias, name in names.items()
         }
 
     def run_union(
@@ -242,6 +253,8 @@ class Servable:
             failed = self._parsers.failed(error.message)
             if failed is not None:
                 raise _parsing_error(aliases[failed]) from error
+            raise from_tensorflow(error) from error
+        except UnicodeDecodeError as error:
             raise from_tensorflow(error) from error
 
     def _run(

@@ -34,6 +34,10 @@ def test_long_messages_are_cut():
         (tf.errors.OpError(None, None, "text", 99), grpc.StatusCode.UNKNOWN),
         (DecodeError("text"), grpc.StatusCode.INVALID_ARGUMENT),
         (
+            UnicodeDecodeError("utf-8", b"text", 0, 1, "reason"),
+            grpc.StatusCode.INVALID_ARGUMENT,
+        ),
+        (
             ServingError(grpc.StatusCode.ABORTED, "text"),
             grpc.StatusCode.ABORTED,
         ),

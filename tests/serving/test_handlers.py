@@ -196,7 +196,7 @@ CLIENT_CODES = {
     grpc.StatusCode.NOT_FOUND,
 }
 FUZZ = settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     database=None,
@@ -274,6 +274,23 @@ def classification_request():
         feature = inputs.examples.add().features.feature["n0"]
         feature.float_list.value.append(number)
     return request
+
+
+@FUZZ
+@given(texts=st.lists(st.binary(max_size=20), max_size=3))
+def test_any_bytes_for_an_example_cost_an_error_at_most(toy_models, texts):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "toy"
+    request.model_spec.signature_name = "classify"
+    proto = tf.make_tensor_proto(np.array(texts, object), tf.string)
+    request.inputs["inputs"].CopyFrom(proto)
+
+    blamed_on_the_client(
+        handlers.predict,
+        toy_models,
+        predict_pb2.PredictRequest,
+        request.SerializeToString(),
+    )
 
 
 @FUZZ

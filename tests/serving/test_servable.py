@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
+import deepfm_tf.serving.servable as servable_module
 from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.servable import Servable
 from tests.saved_model_c_api import run_signature
@@ -201,9 +202,50 @@ def test_a_wrong_type_is_named_by_its_place_among_the_feeds(toy_servable):
     )
 
 
+def test_bytes_in_an_error_may_be_no_text(toy_servable):
+    feeds = {"inputs": tf.make_tensor_proto([b"\xff no example"])}
+
+    with pytest.raises(ServingError) as raised:
+        run(toy_servable, feeds, "regress")
+
+    assert raised.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert raised.value.message.startswith(
+        "Could not parse example input, value: '\N{REPLACEMENT CHARACTER} no"
+    )
+
+
 def test_the_initializer_is_no_signature_to_run(toy_servable):
     with pytest.raises(ServingError, match="INVALID_ARGUMENT: FetchOutputs"):
         run(toy_servable, {}, "__saved_model_init_op")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_sets_of_outputs_are_not_kept_without_end(tmp_path, monkeypatch):
+    def build():
+        x = tf.compat.v1.placeholder(tf.float32, [])
+        with tf.control_dependencies([tf.debugging.Assert(x >= 0, ["neg"])]):
+            root = tf.sqrt(x)
+        outputs = {"double": 2 * x, "half": x / 2, "root": root}
+        return {"serving_default": signature_v1({"x": x}, outputs)}, None
+
+    save_v1(tmp_path / "1", build)
+    loaded = Servable(tmp_path / "1")
+    signature = loaded.signature_defs["serving_default"]
+    monkeypatch.setattr(servable_module, "_MAX_FETCHED", 2)
+
+    def answers(*names, x=4.0):
+        found = loaded.run(signature, protos(x=x), names)
+        return {name: tuple(proto.float_val) for name, proto in found.items()}
+
+    assert answers("root") == {"root": (2,)}
+    assert answers("double", "half") == {"double": (8,), "half": (2,)}
+    # As before in another order, and as before the limit.
+    assert answers("half", "double", x=-1) == {"half": (-0.5,), "double": (-2,)}
+    # A third set: all are computed, and one of them fails.
+    assert answers("double") == {"double": (8,)}
+    with pytest.raises(ServingError, match="neg"):
+        answers("double", x=-1)
+    loaded.close()
 
 
 class Endless(tf.Module):
