@@ -1,36 +1,25 @@
-"""An application under uvicorn in a thread, and requests to it."""
+"""An application on a port of its own, and requests to it."""
 
 import contextlib
 import http.client
 import json
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
+
+from deepfm_tf.serving.http_server import HttpServer
 
 
 @contextlib.contextmanager
 def serve(application: Starlette) -> Iterator[int]:
-    """Serves an application on a free port of localhost, which it yields."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        config = uvicorn.Config(application, log_level="warning")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(
-            target=server.run, kwargs={"sockets": [listening]}
-        )
-        thread.start()
-        try:
-            while not server.started:
-                assert thread.is_alive(), "The server did not start."
-                time.sleep(0.01)
-            yield listening.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join()
+    """Serves an application on a free port, which it yields."""
+    server = HttpServer(application, 0, grace_seconds=5)
+    server.start()
+    try:
+        yield server.port
+    finally:
+        server.stop()
 
 
 def call(
@@ -39,7 +28,6 @@ def call(
     body: Any = None,
     verb: str | None = None,
     headers: dict[str, str] | None = None,
-    host: str = "127.0.0.1",
 ) -> tuple[int, Any]:
     """One request: its status and the JSON of its answer.
 
@@ -49,7 +37,7 @@ def call(
     if body is not None and not isinstance(body, bytes):
         body = json.dumps(body).encode()
     verb = verb or ("GET" if body is None else "POST")
-    connection = http.client.HTTPConnection(host, port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     with contextlib.closing(connection):
         connection.request(verb, path, body, headers or {})
         response = connection.getresponse()

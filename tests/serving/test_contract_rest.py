@@ -1,17 +1,16 @@
 """REST as the contract has it, through HTTP, of any server that claims it."""
 
+import contextlib
 import http.client
 import json
-import os
-import shutil
 import socket
-import subprocess
 import time
 
 import pytest
 
 from deepfm_tf.serving.flags import Options
 from deepfm_tf.serving.server import Server
+from tests.serving.any_server import SERVERS, running_server
 from tests.serving.rest_client import call
 from tests.serving.toy_model import COLUMNS, expected_ctr
 
@@ -38,56 +37,26 @@ def config_file(toy_path, tmp_path_factory):
     return str(path)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        "local",
-        pytest.param("tensorflow_model_server", marks=pytest.mark.tf_serving),
-    ],
-)
+@pytest.fixture(scope="module", params=SERVERS)
 def port(request, config_file):
     """The REST port of a server of the toy."""
-    if request.param == "local":
-        options = Options(
-            port=0,
-            rest_api_port=-1,
-            model_config_file=config_file,
-            allow_version_labels_for_unavailable_models=True,
-        )
-        with Server(options) as server:
-            yield server.rest_port
-        return
-    binary = shutil.which(request.param)
-    if binary is None:
-        pytest.skip(f"{request.param} is not on PATH")
-    ports = []
-    for _ in range(2):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            ports.append(free.getsockname()[1])
-    process = subprocess.Popen(
-        [
-            binary,
-            f"--port={ports[0]}",
-            f"--rest_api_port={ports[1]}",
-            f"--model_config_file={config_file}",
-            "--allow_version_labels_for_unavailable_models=true",
-        ],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    try:
-        deadline = time.monotonic() + 60
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    flags = [
+        f"--rest_api_port={port}",
+        f"--model_config_file={config_file}",
+        "--allow_version_labels_for_unavailable_models=true",
+    ]
+    with running_server(request.param, flags):
+        # The real server opens this port a moment after that of gRPC.
+        end = time.monotonic() + 10
         while True:
-            try:
-                if call(ports[1], TOY)[0] == 200:
-                    break
-            except OSError:
-                pass
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.1)
-        yield ports[1]
-    finally:
-        process.terminate()
-        process.wait()
+            with contextlib.suppress(ConnectionRefusedError):
+                call(port, TOY)
+                break
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        yield port
 
 
 def error_of(port, *arguments, **keywords):
