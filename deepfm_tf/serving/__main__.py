@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -80,11 +79,11 @@ def _serve(options: Options) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
-    asked = _stop_on_signals(server)
+    _stop_on_signals(server)
     try:
         server.start()
     except (ServingError, ValueError) as error:
-        if asked.is_set():
+        if server.is_asked_to_stop:
             return EXIT_OK
         print(f"Failed to start server. Error: {error}", file=sys.stderr)
         return EXIT_FAILED
@@ -99,23 +98,16 @@ def _serve(options: Options) -> int:
     return EXIT_OK
 
 
-def _stop_on_signals(server: Server) -> threading.Event:
-    """The first signal drains, the second one ends at once.
-
-    Returns:
-        An event: whether the first has come.
-    """
-    asked = threading.Event()
+def _stop_on_signals(server: Server) -> None:
+    """The first signal drains, the second one ends at once."""
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        if asked.is_set():
+        if server.is_asked_to_stop:
             os._exit(128 + number)
-        asked.set()
         server.ask_to_stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
-    return asked
 
 
 def _announcement(server: Server) -> str:
