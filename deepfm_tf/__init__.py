@@ -4,16 +4,12 @@ The public names are those in `__all__`. Importing has no side effects beyond
 importing TensorFlow and Keras.
 """
 
-import os
 import sys
 
 from deepfm_tf.backend import require_tensorflow_keras
 
-if sys.argv[:1] == ["-m"]:
-    # `python -m deepfm_tf.…`: a command, whose output is for people.
-    # TensorFlow reads this when it is imported, which is now.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-require_tensorflow_keras()
+# `python -m deepfm_tf.…` is a command, for people to read.
+require_tensorflow_keras(quiet=sys.argv[:1] == ["-m"])
 
 from deepfm_tf.callbacks import (  # noqa: E402
     load_checkpoint,

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
 
 
-def require_tensorflow_keras() -> None:
+def require_tensorflow_keras(quiet: bool = False) -> None:
     """Raise ImportError unless Keras 3 runs on TensorFlow.
+
+    Args:
+        quiet: bool. Import it without TensorFlow's notices, and have it
+            write errors alone from then on.
 
     Raises:
         ImportError: says which setting to change.
@@ -28,7 +36,8 @@ def require_tensorflow_keras() -> None:
         '"tensorflow" in ~/.keras/keras.json, or set KERAS_BACKEND=tensorflow.'
     )
     try:
-        import keras
+        with _notices_kept_back() if quiet else contextlib.nullcontext():
+            import keras
     except ModuleNotFoundError as error:
         raise ImportError(hint) from error
     if not keras.__version__.startswith("3."):
@@ -38,3 +47,26 @@ def require_tensorflow_keras() -> None:
         )
     if keras.config.backend() != "tensorflow":
         raise ImportError(f"{hint} Received: {keras.config.backend()}.")
+
+
+@contextlib.contextmanager
+def _notices_kept_back() -> Iterator[None]:
+    """Nothing reaches stderr, unless the block fails.
+
+    While it is imported, TensorFlow's C++ side writes some lines there
+    whatever TF_CPP_MIN_LOG_LEVEL says.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(stderr, kept.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

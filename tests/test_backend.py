@@ -78,3 +78,11 @@ def test_the_wheel_holds_the_package_alone(tmp_path):
     assert {t for t in tops if not t.endswith(".dist-info")} == {"deepfm_tf"}
     assert "deepfm_tf/layers/shared_embedding.py" in names
     assert "deepfm_tf/data/prepare.py" in names
+
+
+def test_the_command_writes_nothing_but_its_answer():
+    process = run("-m", "deepfm_tf.serving", "--help")
+
+    assert process.returncode == 0
+    assert process.stdout.startswith("Serve SavedModels")
+    assert process.stderr == ""

@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -72,18 +71,19 @@ def _serve(options: Options) -> int:
         level=logging.INFO,
         format="%(asctime)s %(levelname).1s %(name)s: %(message)s",
     )
-    # It has a handler of its own, and says each variable that it restores.
-    logging.getLogger("tensorflow").setLevel(logging.WARNING)
+    # The first names each file that it restores, the other its own steps.
+    for name in ("tensorflow", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         server = Server(options)
     except ValueError as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
-    asked = _stop_on_signals(server)
+    _stop_on_signals(server)
     try:
         server.start()
     except (ServingError, ValueError) as error:
-        if asked.is_set():
+        if server.is_asked_to_stop:
             return EXIT_OK
         print(f"Failed to start server. Error: {error}", file=sys.stderr)
         return EXIT_FAILED
@@ -98,23 +98,16 @@ def _serve(options: Options) -> int:
     return EXIT_OK
 
 
-def _stop_on_signals(server: Server) -> threading.Event:
-    """The first signal drains, the second one ends at once.
-
-    Returns:
-        An event: whether the first has come.
-    """
-    asked = threading.Event()
+def _stop_on_signals(server: Server) -> None:
+    """The first signal drains, the second one ends at once."""
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        if asked.is_set():
+        if server.is_asked_to_stop:
             os._exit(128 + number)
-        asked.set()
         server.ask_to_stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
-    return asked
 
 
 def _announcement(server: Server) -> str:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from deepfm_tf.serving.ports import bind
 
 # Connections open at once; the next one gets 503.
 _MAX_CONNECTIONS = 1024
 _KEEP_ALIVE_SECONDS = 75
+# Then a connection without a request is closed, or idle ones would use up
+# the number above; uvicorn waits for a first request for ever.
+_FIRST_REQUEST_SECONDS = 20.0
 _START_SECONDS = 30.0
 
 
@@ -39,6 +44,7 @@ class HttpServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 application,
+                http=_ImpatientProtocol,
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -76,3 +82,17 @@ class HttpServer:
         if self._thread.is_alive():
             self._thread.join()
         self._socket.close()
+
+
+class _ImpatientProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """uvicorn's protocol, for clients that soon say what they want."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
+        super().connection_made(transport)
+        self.loop.call_later(_FIRST_REQUEST_SECONDS, self._close_if_silent)
+
+    def _close_if_silent(self) -> None:
+        """Close what has not sent the whole head of a request."""
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.close()

@@ -34,6 +34,7 @@ from deepfm_tf.serving.warmup import warm_up
 
 # Kubernetes kills 30 seconds after it has asked.
 GRACE_SECONDS = 25
+_LOOK_SECONDS = 0.2
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Server:
         port: int. Of gRPC, once started; also where the option was 0.
         rest_port: int. Of REST, once started; 0 without.
         metrics_path: str or None. Of the metrics, on the REST port.
+        is_asked_to_stop: bool. Whether `ask_to_stop` was called.
 
     Raises:
         ValueError: a file that the options name cannot be read or parsed.
@@ -73,7 +75,8 @@ class Server:
         self._config = self._read_config()
         self._batching = read_batching_options(options)
         self.metrics_path = _metrics_path(options.monitoring_config_file)
-        self._stop_asked = threading.Event()
+        self.is_asked_to_stop = False
+        self._stopping = threading.Event()
         self._grpc: GrpcServer | None = None
         self._http: HttpServer | None = None
         self._config_poller: threading.Thread | None = None
@@ -122,7 +125,7 @@ class Server:
             self.manager.reload(
                 self._config,
                 lambda: (
-                    self._stop_asked.is_set()
+                    self._stopping.is_set()
                     or (end is not None and time.monotonic() > end)
                 ),
             )
@@ -147,12 +150,17 @@ class Server:
             self._config_poller.start()
 
     def ask_to_stop(self) -> None:
-        """Have `wait` return. Safe in a signal handler."""
-        self._stop_asked.set()
+        """Have `wait` return, and `start` where it still waits.
+
+        For signal handlers: it takes no lock, which the interrupted code
+        might hold.
+        """
+        self.is_asked_to_stop = True
 
     def wait(self) -> None:
         """Serve until `ask_to_stop` is called."""
-        self._stop_asked.wait()
+        while not self.is_asked_to_stop:
+            time.sleep(_LOOK_SECONDS)
 
     def stop(self, grace: float = GRACE_SECONDS) -> None:
         """Take no more requests, finish those under way, unload all.
@@ -160,7 +168,7 @@ class Server:
         Args:
             grace: float. Seconds that requests under way have.
         """
-        self._stop_asked.set()
+        self._stopping.set()
         ended = self._grpc.stop(grace) if self._grpc else None
         if self._http:
             self._http.stop()
@@ -207,11 +215,11 @@ class Server:
         """Take over what the configuration file says whenever it changes."""
         wait = self.options.model_config_file_poll_wait_seconds
         complaint = ""
-        while not self._stop_asked.wait(wait):
+        while not self._stopping.wait(wait):
             try:
                 config = self._read_config()
                 if config != self._config:
-                    self.manager.reload(config, self._stop_asked.is_set)
+                    self.manager.reload(config, self._stopping.is_set)
                     self._config = config
                 complaint = ""
             except (ValueError, ServingError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent import futures
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -160,7 +160,7 @@ class VersionKeeper:
             try:
                 found = find_versions(config.base_path)
                 wanted = choose_versions(config.model_version_policy, found)
-                complaint = ""
+                complaint = _missing(name, config, found)
                 if not wanted:
                     complaint = (
                         f"No versions of servable {name} found under base "
@@ -178,11 +178,12 @@ class VersionKeeper:
                 if generation != self._generation:
                     return  # and the new configuration is polled next
                 model = self.models[name]
-                if complaint and complaint != model.complaint:
-                    _LOG.warning("%s", complaint)
+                is_news = bool(complaint) and complaint != model.complaint
                 model.complaint = complaint
                 if wanted is not None:
                     model.wanted = wanted
+            if is_news:  # outside the lock: the log may be slow
+                _LOG.warning("%s", complaint)
         with self.changed:
             self.num_polls += 1
             self.changed.notify_all()
@@ -325,3 +326,15 @@ class VersionKeeper:
             version.in_work = False
             version.state = State.END
             self._wake()
+
+
+def _missing(name: str, config: ModelConfig, found: Collection[int]) -> str:
+    """What to say of specific versions that are not there; or nothing."""
+    specific = config.model_version_policy.specific.versions
+    missing = sorted(set(specific) - set(found))
+    if not missing:
+        return ""
+    return (
+        f"Versions {missing} of servable {name}, which the version policy "
+        f"names, were not found under base path {config.base_path}."
+    )

@@ -75,13 +75,13 @@ def test_the_second_signal_ends_at_once(monkeypatch):
     handlers, statuses = {}, []
     monkeypatch.setattr(signal, "signal", handlers.__setitem__)
     monkeypatch.setattr(os, "_exit", statuses.append)
-    stop = threading.Event()
-    server = types.SimpleNamespace(ask_to_stop=stop.set)
+    server = types.SimpleNamespace(is_asked_to_stop=False)
+    server.ask_to_stop = lambda: setattr(server, "is_asked_to_stop", True)
 
     command._stop_on_signals(server)
 
     handlers[signal.SIGTERM](signal.SIGTERM, None)
-    assert (stop.is_set(), statuses) == (True, [])
+    assert (server.is_asked_to_stop, statuses) == (True, [])
     handlers[signal.SIGINT](signal.SIGINT, None)
     assert statuses == [128 + signal.SIGINT]
 

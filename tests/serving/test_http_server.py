@@ -1,11 +1,14 @@
 """An application on a port of its own."""
 
+import asyncio
+import socket
 import threading
 import urllib.error
 import urllib.request
 
 import pytest
 
+from deepfm_tf.serving import http_server
 from deepfm_tf.serving.http_server import HttpServer
 
 
@@ -16,8 +19,6 @@ class Application:
         self.entered, self.gate = threading.Event(), threading.Event()
 
     async def __call__(self, scope, receive, send):
-        import asyncio
-
         if scope["type"] == "lifespan":
             while True:
                 message = await receive()
@@ -56,6 +57,19 @@ def test_requests_under_way_are_answered_at_a_stop():
     assert answers == [b"yes"]
     with pytest.raises(urllib.error.URLError):
         get(server.port)
+
+
+def test_connections_without_a_request_are_closed(monkeypatch):
+    monkeypatch.setattr(http_server, "_FIRST_REQUEST_SECONDS", 0.1)
+    server = HttpServer(Application(), 0, grace_seconds=1)
+    server.start()
+
+    with socket.create_connection(("localhost", server.port), 20) as silent:
+        silent.sendall(b"GET / HT")
+        received = silent.recv(100)
+
+    assert received == b""
+    server.stop()
 
 
 def test_a_taken_port_is_explained():

@@ -173,7 +173,6 @@ def test_an_emptied_base_path_unloads_all_a_missing_one_nothing(models, caplog):
     models.start()
     (models.root / "toy").rename(models.root / "away")
     models.wait_for(lambda: bool(models.manager._models["toy"].complaint))
-    assert "Could not find base path" in caplog.text
     assert served(models) == 1
 
     (models.root / "away").rename(models.root / "toy")
@@ -197,6 +196,19 @@ def test_a_complaint_is_logged_once(models, caplog):
     models.wait_for(lambda: models.manager._keeper.num_polls > polls + 3)
 
     assert caplog.text.count("Could not find base path") == 1
+
+
+def test_a_specific_version_that_is_missing_is_logged(models, caplog):
+    models.add(1)
+
+    models.start(
+        "model_version_policy { specific { versions: 1 versions: 4 } }"
+    )
+
+    assert served(models) == 1
+    polls = models.manager._keeper.num_polls
+    models.wait_for(lambda: models.manager._keeper.num_polls > polls)
+    assert "Versions [4] of servable toy" in caplog.text
 
 
 @pytest.mark.parametrize(
