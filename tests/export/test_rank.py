@@ -7,7 +7,7 @@ import tensorflow as tf
 import deepfm_tf
 from tests import saved_model_c_api
 from tests.catalogue import build
-from tests.export.conftest import CONTEXT, raw_of
+from tests.export.conftest import CONTEXT, NUMBERS, TEXTS, raw_of
 from tests.test_conformance import randomize
 
 
@@ -20,13 +20,27 @@ def split(log):
     return ranked, repeated
 
 
+def to_matrices(ranked):
+    """The inputs of `packed_rank`, from those of `rank`."""
+    matrices = {}
+    for prefix, in_context in (("context_", True), ("", False)):
+        for kind, names in (("texts", TEXTS), ("numbers", NUMBERS)):
+            columns = [ranked[n] for n in names if (n in CONTEXT) == in_context]
+            matrices[prefix + kind] = np.stack(columns, axis=1)
+    return matrices
+
+
+@pytest.mark.parametrize("signature", ["rank", "packed_rank"])
 @pytest.mark.parametrize("num_candidates", [0, 1, 50])
-def test_candidates_score_as_whole_rows(num_candidates, exported, odd_log):
+def test_candidates_score_as_whole_rows(
+    num_candidates, signature, exported, odd_log
+):
     ranked, repeated = split(odd_log)
     for name in ranked.keys() - {*CONTEXT}:
         ranked[name] = ranked[name][:num_candidates]
+    inputs = ranked if signature == "rank" else to_matrices(ranked)
 
-    served = saved_model_c_api.run_signature(str(exported), ranked, "rank")
+    served = saved_model_c_api.run_signature(str(exported), inputs, signature)
 
     expected = saved_model_c_api.run_signature(str(exported), repeated)
     assert served["probability"].shape == (num_candidates,)
@@ -63,7 +77,7 @@ def test_without_a_context_there_is_no_rank(vocabulary, tmp_path):
         model, vocabulary, tmp_path, defaults={"price": 1.0}
     )
 
-    assert "rank" not in tf.saved_model.load(path).signatures
+    assert not {"rank", "packed_rank"} & {*tf.saved_model.load(path).signatures}
 
 
 def test_candidates_may_leave_out_a_default_too(vocabulary, odd_log, tmp_path):

@@ -111,6 +111,16 @@ def test_inputs_outputs_and_methods_are_the_contract(exported):
             },
             probability,
         ),
+        "packed_rank": (
+            "predict",
+            {
+                "context_texts": ("string", [1, 3]),
+                "context_numbers": ("float32", [1, 1]),
+                "texts": ("string", [-1, 3]),
+                "numbers": ("float32", [-1, 2]),
+            },
+            probability,
+        ),
     }
 
 
