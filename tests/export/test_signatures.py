@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 
 import deepfm_tf
 from tests import saved_model_c_api
@@ -13,6 +12,7 @@ from tests.export.conftest import (
     NUMBERS,
     TEXTS,
     clicks,
+    definitions,
     examples_of,
     matrices_of,
     raw_of,
@@ -20,12 +20,6 @@ from tests.export.conftest import (
 from tests.test_conformance import randomize
 
 INDEPENDENT_ROWS = ("serving_default", "packed", "ids", "classify", "regress")
-
-
-def definitions(path):
-    with open(f"{path}/saved_model.pb", "rb") as file:
-        content = saved_model_pb2.SavedModel.FromString(file.read())
-    return content.meta_graphs[0].signature_def
 
 
 def constants(arrays):
@@ -253,3 +247,10 @@ def test_an_example_without_the_field_takes_the_default(with_defaults):
 
 def test_without_defaults_there_are_none(exported):
     assert not definitions(exported)["serving_default"].defaults
+
+
+def test_without_a_context_there_is_no_rank(with_defaults):
+    assert set(definitions(with_defaults)) == {
+        *INDEPENDENT_ROWS,
+        "__saved_model_init_op",
+    }
