@@ -16,8 +16,11 @@ import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from deepfm_tf.export.rank import CONTEXT_PREFIX, split_fields
+from deepfm_tf.fields import Field
 from deepfm_tf.lookup import number_fields, text_fields
 from deepfm_tf.models import CTRModel
+from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import Vocabulary
 
 CARD_FILE = Path("assets.extra") / "model_card.json"
@@ -65,11 +68,9 @@ def write_model_card(
             )
         ),
         "signatures": _signatures(saved_model),
-        # The columns of the inputs of `packed`, in order.
-        "packed_columns": {
-            "texts": [field.name for field in text_fields(schema.fields)],
-            "numbers": [field.name for field in number_fields(schema.fields)],
-        },
+        # The columns of the matrices, in order.
+        "packed_columns": _columns(schema.fields),
+        "packed_rank_columns": _rank_columns(schema, context_fields),
         "context_fields": list(context_fields),
         "table": dict(table),
         "training_data": {
@@ -107,6 +108,27 @@ def git_commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None  # no git
     return process.stdout.strip() or None
+
+
+def _columns(fields: Sequence[Field], prefix: str = "") -> dict[str, Any]:
+    """Input -> the names of its columns."""
+    return {
+        f"{prefix}{name}": [field.name for field in chosen]
+        for name, chosen in (
+            ("texts", text_fields(fields)),
+            ("numbers", number_fields(fields)),
+        )
+        if chosen
+    }
+
+
+def _rank_columns(
+    schema: Schema, context_fields: Sequence[str]
+) -> dict[str, Any]:
+    if not context_fields:
+        return {}
+    context, candidates = split_fields(schema, context_fields)
+    return _columns(context, CONTEXT_PREFIX) | _columns(candidates)
 
 
 def _signatures(saved_model: Path) -> dict[str, Any]:

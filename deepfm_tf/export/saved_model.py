@@ -20,10 +20,10 @@ from deepfm_tf.export.check import (
 )
 from deepfm_tf.export.model_card import write_model_card
 from deepfm_tf.export.publish import prune, publish, unpublished
-from deepfm_tf.export.rank import rank_signature
+from deepfm_tf.export.rank import rank_signatures
 from deepfm_tf.export.requests import (
     Rows,
-    make_rank_request,
+    make_rank_requests,
     make_requests,
 )
 from deepfm_tf.export.scoring import Score, has_terms, make_score
@@ -78,7 +78,9 @@ def export_saved_model(
       but one value, shape `(1,)`, for each field of the context, and one for
       each of N candidates, shape `(N,)`, for the other fields. It returns
       `probability`, shape `(N,)`. What depends on the context alone is
-      computed once.
+      computed once. `packed_rank` is the same from matrices: `texts` and
+      `numbers` of the candidates, `context_texts` and `context_numbers` of
+      one row, each only if it has columns.
 
     Before anything is published, the SavedModel is loaded again, and every
     signature is compared with the model on rows with known, unseen and
@@ -153,8 +155,8 @@ def export_saved_model(
         lookup = GraphLookup(vocabulary, temporary / "vocabulary.txt")
         chosen = signatures(model, lookup, defaults, table)
         if context_fields:
-            chosen.append(
-                rank_signature(model, lookup, context_fields, defaults, table)
+            chosen += rank_signatures(
+                model, lookup, context_fields, defaults, table
             )
         write(chosen, lookup, saved_model)
         rows = Rows.make(vocabulary, max(BATCH_SIZES))
@@ -162,9 +164,7 @@ def export_saved_model(
         for size in BATCH_SIZES:
             requests += make_requests(rows, schema, defaults, size)
             if context_fields:
-                requests.append(
-                    make_rank_request(vocabulary, context_fields, size)
-                )
+                requests += make_rank_requests(vocabulary, context_fields, size)
         write_warm_up(requests, directory.name, saved_model)
         reference: Reference = functools.partial(probabilities, model)
         tolerance = tolerance_of(model)

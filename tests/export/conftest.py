@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 import deepfm_tf
 from tests.catalogue import build
@@ -109,3 +110,10 @@ def clicks(outputs):
         return np.asarray(outputs["scores"])[:, 1]
     (probability,) = outputs.values()
     return np.asarray(probability)
+
+
+def definitions(path):
+    """The SignatureDefs of a SavedModel, by name."""
+    with open(f"{path}/saved_model.pb", "rb") as file:
+        content = saved_model_pb2.SavedModel.FromString(file.read())
+    return content.meta_graphs[0].signature_def

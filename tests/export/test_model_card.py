@@ -35,11 +35,21 @@ def test_it_names_the_columns_of_packed(card):
     }
 
 
+def test_it_names_the_columns_of_packed_rank(card):
+    assert card["packed_rank_columns"] == {
+        "context_texts": ["ad2", "user", "tags"],
+        "context_numbers": ["price"],
+        "texts": ["site", "ad", "genres"],
+        "numbers": ["age", "count"],
+    }
+
+
 def test_it_lists_the_signatures(card):
     assert list(card["signatures"]) == [
         "classify",
         "ids",
         "packed",
+        "packed_rank",
         "rank",
         "regress",
         "serving_default",
