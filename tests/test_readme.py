@@ -1,12 +1,19 @@
 """The README is the manual: what it shows, runs."""
 
+import os
 import re
+import shlex
 from pathlib import Path
 
+import pandas as pd
+
 import deepfm_tf
+from deepfm_tf.serving import operator_files, predict_command
+from deepfm_tf.serving.flags import parse_flags
 from pipelines import tabular
 from pipelines.command_line import build_parser
-from tests.conftest import make_log
+from tests.conftest import make_log, make_schema
+from tests.serving.any_server import running_server
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -16,17 +23,65 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
+def commands(block):
+    """The words of each command, as the shell splits them."""
+    lines = block.replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+def test_the_python_examples_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     columns = ["site", "ad", "price", "clicked"]
     make_log(400)[columns].to_csv("clicks.csv", index=False)
     make_log(200, 1)[columns].to_csv("test.csv", index=False)
+    names = {}
 
     for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), {})
+        exports, _, serves = block.partition("with PredictClient")
+        exec(compile(exports, "README.md", "exec"), names)
+        if serves:
+            flags = [
+                "--model_name=clicks",
+                "--model_base_path=saved_models/clicks",
+            ]
+            assert f"-m deepfm_tf.serving {' '.join(flags)}" in block
+            with running_server("local", flags) as port:
+                serves = serves.replace("localhost:8500", f"localhost:{port}")
+                exec("with PredictClient" + serves, names)
 
     assert "'log_loss'" in capsys.readouterr().out
     assert (tmp_path / "saved_models/clicks/1/saved_model.pb").is_file()
+    assert names["probabilities"].shape == (200,)
+    assert names["scores"].shape == (2,)
+
+
+def test_the_three_commands_serve(tmp_path, monkeypatch):
+    _, serve, predict = commands(
+        next(b for b in blocks("bash") if "predict" in b)
+    )
+    monkeypatch.chdir(tmp_path)
+    data = make_log(300)
+    vocabulary = deepfm_tf.fit_vocabulary(data, make_schema())
+    deepfm_tf.export_saved_model(
+        deepfm_tf.DeepFM(vocabulary.schema), vocabulary, "saved_models/deepfm"
+    )
+    os.makedirs("runs/synthetic/data")
+    data.to_csv("runs/synthetic/data/test.tsv", index=False, sep="\t")
+
+    assert (
+        serve[:3]
+        == predict[:3]
+        == [".venv/bin/python", "-m", "deepfm_tf.serving"]
+    )
+    assert parse_flags(serve[3:]).rest_api_port == 8501
+    with running_server("local", serve[4:]) as port:
+        address = ["--address", f"localhost:{port}"]
+        assert predict_command.main([*predict[4:], *address]) == 0
+
+    assert len(pd.read_csv("runs/scores.csv")["probability"]) == 300
+    (config,) = commands(next(b for b in blocks("bash") if " config " in b))
+    assert operator_files.main(config[4:]) == 0
+    assert (tmp_path / "runs/serving/models.config").is_file()
 
 
 def test_the_make_targets_exist():
@@ -34,7 +89,7 @@ def test_the_make_targets_exist():
 
     targets = re.findall(r"^make (\w+)", "".join(blocks("bash")), re.MULTILINE)
 
-    assert targets == ["demo", "test"]
+    assert targets[:2] == ["demo", "test"]
     assert all(re.search(rf"^{t}:", makefile, re.MULTILINE) for t in targets)
 
 
