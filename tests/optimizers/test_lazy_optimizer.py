@@ -312,6 +312,22 @@ def test_dynamic_loss_scaling_changes_nothing_but_the_rounding(optimizer):
     np.testing.assert_allclose(*tables, rtol=1e-4, atol=1e-5)
 
 
+@EVERY
+def test_a_step_that_overflows_is_skipped(optimizer):
+    table = new_table()
+    before = table.numpy()
+    rule = keras.optimizers.LossScaleOptimizer(optimizer(learning_rate=0.1), 8)
+    gradient = gradients_of([[1, 4, 1]])[0]
+
+    gradient[2, 1] = np.inf
+    rule.apply([slices([1, 4, 1], gradient)], [table])
+
+    np.testing.assert_array_equal(table.numpy(), before)
+    assert float(rule.dynamic_scale) == 4
+    slots = rule.inner_optimizer.variables[-1].numpy()
+    np.testing.assert_array_equal(slots, np.zeros_like(slots))
+
+
 # Of two batches, the rows of a table that each of two replicas touches: row 4
 # on both, and twice on one.
 BATCHES = [([1, 4, 4], [4, 2, 5]), ([0, 0, 5], [4, 4, 4])]
