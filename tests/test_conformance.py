@@ -199,7 +199,9 @@ def test_keras_files_load_in_a_fresh_process(vocabulary, tmp_path):
 
 @EVERY_MODEL
 def test_two_replicas_equal_one(name, vocabulary):
-    log = make_log(250, seed=2)
+    # A last batch that is smaller is one more shape to trace and compile.
+    num_rows = 250 if name == "DeepFM" else 256
+    log = make_log(num_rows, seed=2)
     dataset = deepfm_tf.dataset_from_memory(log, vocabulary, 64)
     losses, weights, predictions = [], [], []
 
@@ -233,7 +235,7 @@ def test_the_loss_is_computed_from_the_logits():
 
 def test_pairs_are_learnt_by_every_model_but_the_linear_one(vocabulary):
     train = deepfm_tf.dataset_from_memory(
-        make_log(4000, 3), vocabulary, 256, shuffle=True
+        make_log(4096, 3), vocabulary, 256, shuffle=True
     )
     test = deepfm_tf.dataset_from_memory(make_log(2000, 4), vocabulary)
     scores = {}

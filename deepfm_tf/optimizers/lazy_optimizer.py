@@ -29,6 +29,9 @@ class LazyOptimizer(keras.optimizers.Optimizer):
     rule of the Keras optimizer, which follows this class in the bases. A table
     whose gradient is dense (it has a regularizer) is touched in all its rows.
 
+    XLA cannot compile the search for equal rows: where there is a GPU, give
+    `compile` the argument `jit_compile=False`, or Keras tries it.
+
     `use_ema` works, but reads and writes the whole tables. What cannot keep to
     the touched rows is refused: `gradient_accumulation_steps` (use a larger
     batch) and `loss_scale_factor` (wrap the optimizer in

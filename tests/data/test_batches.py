@@ -13,11 +13,11 @@ from tests.conftest import make_log
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """3,000 rows: 47 batches of 64."""
+    """3,072 rows: 48 whole batches of 64, 6 of 512."""
     directory = tmp_path_factory.mktemp("batches") / "p"
     fields = [deepfm_tf.CategoricalField(n) for n in ("site", "ad", "user")]
     schema = deepfm_tf.Schema(tuple(fields), "clicked")
-    return deepfm_tf.prepare(make_log(3000), directory, schema=schema)
+    return deepfm_tf.prepare(make_log(3072), directory, schema=schema)
 
 
 def numbered(directory, num_rows):
@@ -149,7 +149,7 @@ def train(prepared, directory, batch_size, epochs, replicas=None):
             model = deepfm_tf.LogisticRegression(prepared.schema)
             deepfm_tf.compile_model(model, learning_rate=0.02)
     validate, _, keep = deepfm_tf.training_callbacks(
-        prepared.dataset(3000), directory
+        prepared.dataset(3072), directory
     )
     dataset = prepared.dataset(
         batch_size, shuffle=True, seed=5, first_epoch=first_epoch

@@ -118,7 +118,26 @@ def test_training_goes_on_from_a_file_as_if_undisturbed(vocabulary, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_two_replicas_equal_one(vocabulary):
+# With a large epsilon Adam's steps follow the gradient, and do not blow the
+# rounding of a near-zero one up to a step.
+@pytest.mark.parametrize(
+    "parts",
+    [
+        lambda: (
+            RowwiseAdagrad(weight_decay=0.1),
+            LazyFTRL(),
+            keras.optimizers.SGD(),
+        ),
+        # Rules that depend on the number of the step.
+        lambda: (
+            LazyAdam(0.01, epsilon=0.01),
+            LazyAdam(0.01, epsilon=0.01),
+            keras.optimizers.Adam(0.01, epsilon=0.01),
+        ),
+    ],
+    ids=["adagrad", "adam"],
+)
+def test_two_replicas_equal_one(parts, vocabulary):
     dataset = deepfm_tf.dataset_from_memory(make_log(128), vocabulary, 32)
     weights = []
 
@@ -126,15 +145,12 @@ def test_two_replicas_equal_one(vocabulary):
         with deepfm_tf.create_strategy(replicas).scope():
             deepfm_tf.set_seed(3)
             model = deepfm_tf.FM(vocabulary.schema, embedding_dim=3)
-            rule = CompositeOptimizer(
-                RowwiseAdagrad(weight_decay=0.1),
-                LazyFTRL(),
-                keras.optimizers.SGD(),
-                global_clipnorm=0.05,
-            )
+            rule = CompositeOptimizer(*parts(), global_clipnorm=0.05)
             model.compile(rule, loss="binary_crossentropy", jit_compile=False)
         model.fit(dataset, verbose=0, shuffle=False)
         weights.append(model.get_weights())
+        for part in (rule, *rule._parts()):
+            assert part.iterations.numpy() == 4
 
     for one, two in zip(*weights, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-6)

@@ -312,20 +312,99 @@ def test_dynamic_loss_scaling_changes_nothing_but_the_rounding(optimizer):
     np.testing.assert_allclose(*tables, rtol=1e-4, atol=1e-5)
 
 
+@EVERY
+def test_a_step_that_overflows_is_skipped(optimizer):
+    table = new_table()
+    before = table.numpy()
+    rule = keras.optimizers.LossScaleOptimizer(optimizer(learning_rate=0.1), 8)
+    gradient = gradients_of([[1, 4, 1]])[0]
+
+    gradient[2, 1] = np.inf
+    rule.apply([slices([1, 4, 1], gradient)], [table])
+
+    np.testing.assert_array_equal(table.numpy(), before)
+    assert float(rule.dynamic_scale) == 4
+    slots = rule.inner_optimizer.variables[-1].numpy()
+    np.testing.assert_array_equal(slots, np.zeros_like(slots))
+
+
+# Of two batches, the rows of a table that each of two replicas touches: row 4
+# on both, and twice on one.
+BATCHES = [([1, 4, 4], [4, 2, 5]), ([0, 0, 5], [4, 4, 4])]
+
+
 @pytest.mark.parametrize(
     "options",
     [
         {},
-        {"clipnorm": 0.01},
-        {"global_clipnorm": 0.01},
-        {"clipvalue": 0.001},
+        {"clipnorm": 0.3},
+        {"global_clipnorm": 0.3},
+        {"clipvalue": 0.1},
         {"weight_decay": 0.1},
         {"use_ema": True},
     ],
     ids=str,
 )
 @EVERY
-def test_two_replicas_equal_one(optimizer, options, vocabulary):
+def test_two_replicas_step_as_one_on_the_sum(optimizer, options):
+    random = np.random.default_rng(7)
+    tables = [random.normal(size=(2, 3, DIM)) for _ in BATCHES]
+    biases = [random.normal(size=(2, 2)) for _ in BATCHES]
+    found = []
+
+    for replicas in (1, 2):
+        strategy = deepfm_tf.create_strategy(replicas)
+        with strategy.scope():
+            table = new_table()
+            bias = keras.Variable(np.ones(2, "float32"), name="bias")
+            rule = optimizer(learning_rate=0.1, **options)
+            rule.build([table, bias])
+
+        @tf.function
+        def step(rows, values, sums, rule=rule, variables=(table, bias)):
+            # On the replica's device, as those that a tape makes are.
+            values, sums = tf.identity(values), tf.identity(sums)
+            gradient = tf.IndexedSlices(values, rows, tf.constant([ROWS, DIM]))
+            rule.apply([gradient, sums], variables)
+
+        for rows, values, sums in zip(BATCHES, tables, biases, strict=True):
+            if replicas == 1:
+                parts = [(np.ravel(rows), np.concatenate(values), sum(sums))]
+            else:
+                parts = list(zip(rows, values, sums, strict=True))
+            strategy.run(
+                step,
+                [
+                    strategy.experimental_distribute_values_from_function(
+                        lambda context, parts=parts, i=i, kind=kind: (
+                            tf.constant(
+                                parts[context.replica_id_in_sync_group][i],
+                                kind,
+                            )
+                        )
+                    )
+                    for i, kind in enumerate(("int32", "float32", "float32"))
+                ],
+            )
+        if options.get("use_ema"):
+            rule.finalize_variable_values([table, bias])
+        on_replicas = [
+            [v.numpy() for v in strategy.experimental_local_results(x.value)]
+            for x in (table, bias)
+        ]
+        assert all(len(copies) == replicas for copies in on_replicas)
+        for first, *others in on_replicas:
+            for other in others:
+                np.testing.assert_array_equal(first, other)
+        found.append([first for first, *_ in on_replicas])
+
+    for one, two, start in zip(*found, (new_table(), np.ones(2)), strict=True):
+        assert (one != start).any()
+        np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+@EVERY
+def test_fit_on_two_replicas_equals_one(optimizer, vocabulary):
     dataset = deepfm_tf.dataset_from_memory(make_log(128), vocabulary, 32)
     weights = []
 
@@ -339,7 +418,7 @@ def test_two_replicas_equal_one(optimizer, options, vocabulary):
                 optimizer=optimizer(
                     **({"epsilon": 0.01} if optimizer is LazyAdam else {}),
                     learning_rate=0.01,
-                    **options,
+                    global_clipnorm=0.01,
                 ),
                 loss="binary_crossentropy",
                 jit_compile=False,

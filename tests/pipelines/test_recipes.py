@@ -27,7 +27,8 @@ def clicks(tmp_path):
     return tmp_path / "clicks.csv"
 
 
-SMALL = ["--epochs", "2", "--batch-size", "256"]
+# One batch an epoch: each other size of a batch is traced and compiled anew.
+SMALL = ["--epochs", "2", "--batch-size", "1024"]
 
 
 def test_an_own_file_goes_all_the_way(clicks, capsys):
@@ -127,7 +128,7 @@ def test_an_interrupted_run_says_how_to_resume_and_does(
     from pipelines import experiment
 
     arguments = ["--train", "clicks.csv", "--label", "clicked"]
-    arguments += ["--epochs", "3", "--batch-size", "256", "--patience", "9"]
+    arguments += ["--epochs", "3", "--batch-size", "1024", "--patience", "9"]
     evaluate = experiment.deepfm_tf.evaluate
 
     def interrupt(*_):
@@ -283,7 +284,7 @@ def test_the_planted_probabilities_are_those_of_the_labels():
 @pytest.mark.slow_process
 @pytest.mark.filterwarnings("ignore:Field")
 def test_the_demo_runs_to_its_end(capsys, monkeypatch):
-    sizes = {"train": 6000, "valid": 500, "test": 500}
+    sizes = {"train": 6144, "valid": 500, "test": 500}
     monkeypatch.setattr(synthetic, "ROWS", sizes)
     root = str(tabular.__file__).rsplit("/", 2)[0]
     monkeypatch.setenv("PYTHONPATH", root)

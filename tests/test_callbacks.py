@@ -1,0 +1,262 @@
+"""Early stopping, checkpoints and resume."""
+
+import importlib.util
+import signal
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+
+import deepfm_tf
+from deepfm_tf.callbacks import read_state
+from tests.catalogue import build
+from tests.conftest import make_log
+
+
+@pytest.fixture(scope="module")
+def data(vocabulary):
+    # Whole batches: each other size is traced and compiled anew.
+    train = deepfm_tf.dataset_from_memory(make_log(640, 3), vocabulary, 128)
+    valid = deepfm_tf.dataset_from_memory(make_log(256, 4), vocabulary, 128)
+    return train, valid
+
+
+@pytest.fixture(scope="module")
+def new_model(vocabulary):
+    """Gives a compiled model as it was when new, but traced only once."""
+    models = {}
+
+    def new_model(dropout=0.0):
+        if dropout not in models:
+            deepfm_tf.set_seed(1)
+            model = build("DeepFM", vocabulary.schema, dropout=dropout)
+            deepfm_tf.compile_model(model, learning_rate=0.05)
+            model.optimizer.build(model.trainable_variables)
+            variables = [*model.variables, *model.optimizer.variables]
+            models[dropout] = model, [(v, v.numpy()) for v in variables]
+        model, variables = models[dropout]
+        for variable, value in variables:
+            variable.assign(value)
+        return model
+
+    return new_model
+
+
+def fit(model, data, epochs, callbacks, first=0):
+    return model.fit(
+        data[0],
+        epochs=epochs,
+        initial_epoch=first,
+        callbacks=callbacks,
+        verbose=0,
+        shuffle=False,
+    )
+
+
+@pytest.mark.parametrize("monitor", ["log_loss", "auc"])
+def test_early_stopping_brings_the_best_weights_back(monitor, new_model, data):
+    model = new_model()
+    callbacks = deepfm_tf.training_callbacks(
+        data[1], patience=2, monitor=monitor
+    )
+
+    history = fit(model, data, 60, callbacks).history[f"val_{monitor}"]
+
+    best = min(history) if monitor == "log_loss" else max(history)
+    assert len(history) < 60
+    assert history[-3] == best
+    assert deepfm_tf.evaluate(model, data[1])[monitor] == pytest.approx(best)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_resuming_equals_never_having_stopped(
+    dropout, new_model, data, tmp_path
+):
+    whole = new_model(dropout)
+    callbacks = deepfm_tf.training_callbacks(data[1], tmp_path / "whole")
+    fit(whole, data, 4, callbacks)
+    expected = whole.get_weights()
+    callbacks = deepfm_tf.training_callbacks(data[1], tmp_path / "cut")
+    fit(new_model(dropout), data, 2, callbacks)
+
+    model, first = deepfm_tf.load_checkpoint(tmp_path / "cut")
+    callbacks = deepfm_tf.training_callbacks(data[1], tmp_path / "cut")
+    fit(model, data, 4, callbacks, first)
+
+    assert first == 2
+    for a, b in zip(expected, model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    states = [read_state(tmp_path / n) for n in ("whole", "cut")]
+    for key in ("epoch", "best_epoch", "wait"):
+        assert states[0][key] == states[1][key]
+    assert len(states[1]["history"]["loss"]) == 4
+    assert len((tmp_path / "cut" / "log.csv").read_text().splitlines()) == 5
+
+
+def test_an_interrupted_run_goes_on_as_if_undisturbed(
+    new_model, data, tmp_path
+):
+    class Interrupt(keras.callbacks.Callback):
+        """Ctrl-C in the middle of the epoch after the best one but one."""
+
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 2 and callbacks[1].wait == 1:
+                raise KeyboardInterrupt
+
+    whole = new_model()
+    callbacks = deepfm_tf.training_callbacks(data[1], tmp_path / "whole")
+    fit(whole, data, 60, callbacks)
+    expected, steps = whole.get_weights(), int(whole.optimizer.iterations)
+    callbacks = deepfm_tf.training_callbacks(data[1], tmp_path / "cut")
+    with pytest.raises(KeyboardInterrupt):
+        fit(new_model(), data, 60, [*callbacks, Interrupt()])
+    cut = read_state(tmp_path / "cut")
+
+    model, first = deepfm_tf.load_checkpoint(tmp_path / "cut")
+    callbacks = deepfm_tf.training_callbacks(data[1], tmp_path / "cut")
+    fit(model, data, 60, callbacks, first)
+
+    # The best epoch was not the last one: its weights, and the last one's
+    # optimizer, had to come back.
+    assert (cut["wait"], cut["epoch"]) == (1, first)
+    states = [read_state(tmp_path / n) for n in ("whole", "cut")]
+    for state in states:
+        del state["history"]["train_seconds"]
+    assert states[0].keys() == states[1].keys()
+    for key, values in states[0].pop("history").items():
+        # One instruction path or another, through some 50 steps of Adam.
+        resumed = states[1]["history"][key]
+        np.testing.assert_allclose(resumed, values, rtol=1e-5, err_msg=key)
+    del states[1]["history"], states[0]["best"], states[1]["best"]
+    assert states[0] == states[1]
+    assert model.optimizer.iterations == steps
+    for a, b in zip(expected, model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_a_run_that_had_ended_does_no_further_epoch(new_model, data, tmp_path):
+    callbacks = deepfm_tf.training_callbacks(data[1], tmp_path, patience=1)
+    ended = new_model()
+    fit(ended, data, 60, callbacks)
+
+    model, first = deepfm_tf.load_checkpoint(tmp_path)
+    callbacks = deepfm_tf.training_callbacks(data[1], tmp_path, patience=1)
+    history = fit(model, data, 60, callbacks, first).history
+
+    assert history == {}
+    for a, b in zip(ended.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow_process
+def test_a_run_killed_within_an_epoch_resumes_after_the_last_whole_one(
+    new_model, data, vocabulary, tmp_path
+):
+    fit(
+        new_model(),
+        data,
+        2,
+        deepfm_tf.training_callbacks(data[1], tmp_path),
+    )
+    program = """
+        import os, signal, sys, numpy, keras, deepfm_tf
+
+        class Kill(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                if batch == 1 and os.path.exists(folder + "/epoch-0003.keras"):
+                    open(folder + "/.tmp-epoch-0004.keras", "w").write("half")
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        folder = sys.argv[1]
+        arrays = dict(numpy.load(folder + "/data.npz"))
+        label = arrays.pop("label")
+        model, first = deepfm_tf.load_checkpoint(folder)
+        data = deepfm_tf.dataset_from_ids(arrays, label, model.schema, 128)
+        callbacks = deepfm_tf.training_callbacks(data, folder)
+        model.fit(data, epochs=9, initial_epoch=first, verbose=0,
+                  callbacks=[*callbacks, Kill()])
+    """
+    log = make_log(640, 3)
+    packed = deepfm_tf.encode(log, vocabulary)
+    np.savez(tmp_path / "data.npz", label=log["clicked"], **packed)
+
+    killed = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)],
+        capture_output=True,
+        check=False,
+    )
+
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    model, first = deepfm_tf.load_checkpoint(tmp_path)
+    assert first == 3
+    fit(
+        model,
+        data,
+        4,
+        deepfm_tf.training_callbacks(data[1], tmp_path),
+        first,
+    )
+    assert read_state(tmp_path)["epoch"] == 4
+    log = (tmp_path / "log.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in log] == ["epoch", *"1234"]
+
+
+def test_a_new_run_in_an_old_directory_starts_afresh(new_model, data, tmp_path):
+    for epochs in (2, 1):
+        callbacks = deepfm_tf.training_callbacks(data[1], tmp_path)
+        fit(new_model(), data, epochs, callbacks)
+
+    assert read_state(tmp_path)["epoch"] == 1
+    assert [p.name for p in tmp_path.glob("*.keras")] == ["epoch-0001.keras"]
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 2
+
+
+def test_a_checkpoint_of_another_directory_does_not_count(
+    new_model, data, tmp_path
+):
+    for name in ("a", "b"):
+        callbacks = deepfm_tf.training_callbacks(data[1], tmp_path / name)
+        fit(new_model(), data, 1, callbacks)
+
+    model, _ = deepfm_tf.load_checkpoint(tmp_path / "a")
+    callbacks = deepfm_tf.training_callbacks(data[1], tmp_path / "b")
+    fit(model, data, 1, callbacks)
+
+    assert len(read_state(tmp_path / "b")["history"]["loss"]) == 1
+
+
+def test_the_auc_of_one_class_cannot_be_monitored(new_model, data, vocabulary):
+    clicks = make_log(50)
+    clicks["clicked"] = 1
+    one_class = deepfm_tf.dataset_from_memory(clicks, vocabulary)
+    callbacks = deepfm_tf.training_callbacks(one_class, monitor="auc")
+
+    with pytest.raises(ValueError, match="must hold both classes"):
+        fit(new_model(), data, 1, callbacks)
+
+
+def test_tensorboard_files_are_written(new_model, data, tmp_path):
+    callbacks = deepfm_tf.training_callbacks(
+        data[1], tmp_path, tensorboard=True
+    )
+
+    fit(new_model(), data, 1, callbacks)
+
+    assert list(tmp_path.rglob("events.out.tfevents.*"))
+
+
+def test_a_missing_tensorboard_is_named(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+
+    with pytest.raises(ImportError, match="pip install tensorboard"):
+        deepfm_tf.training_callbacks(data[1], tmp_path, tensorboard=True)
+
+
+def test_wrong_arguments_are_refused(data, tmp_path):
+    with pytest.raises(ValueError, match="`monitor` must be one of"):
+        deepfm_tf.training_callbacks(data[1], monitor="loss")
+    with pytest.raises(FileNotFoundError, match="no checkpoint to resume"):
+        deepfm_tf.load_checkpoint(tmp_path)
