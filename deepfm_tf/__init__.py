@@ -57,7 +57,7 @@ from deepfm_tf.training import (  # noqa: E402
 )
 from deepfm_tf.vocabulary import Vocabulary  # noqa: E402
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "BucketizedField",
