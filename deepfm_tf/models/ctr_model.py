@@ -73,7 +73,9 @@ def table_arguments(schema: Schema) -> dict[str, Any]:
     }
 
 
-def shared_embedding(schema: Schema, embedding_dim: int) -> SharedEmbedding:
+def shared_embedding(
+    schema: Schema, embedding_dim: int, factored: bool = False
+) -> SharedEmbedding:
     """The one table that all parts of a model read, first order included.
 
     Its last column is the first-order weight: one read of a row costs less
@@ -82,10 +84,21 @@ def shared_embedding(schema: Schema, embedding_dim: int) -> SharedEmbedding:
     return SharedEmbedding(
         embedding_dim=embedding_dim,
         first_order=True,
+        factored=factored,
         dtype="float32",
         name="shared_embedding",
         **table_arguments(schema),
     )
+
+
+def numeric_parts(schema: Schema) -> list[int]:
+    """`parts_of_vectors` of a pyramid over a factored `SharedEmbedding`."""
+    missing = [
+        number
+        for number, field in enumerate(schema.numeric_fields)
+        if (schema.owner(field).vocabulary_size or 0) > 1
+    ]
+    return [*range(len(schema.numeric_fields)), *missing]
 
 
 def packed_inputs(schema: Schema) -> tuple[dict[str, Any], dict[str, Any]]:
