@@ -61,11 +61,7 @@ class CTRModel(keras.Model):
 
 def table_arguments(schema: Schema) -> dict[str, Any]:
     """How the schema's fields lie in a shared table (for the layers)."""
-    if not isinstance(schema, Schema):
-        raise TypeError(
-            "`schema` must be a Schema: the one of a fitted vocabulary. "
-            f"Received: {schema!r}."
-        )
+    _check_schema(schema)
     return {
         "vocabulary_sizes": schema.vocabulary_sizes,
         "slots_per_field": schema.slots_per_field,
@@ -93,6 +89,7 @@ def shared_embedding(
 
 def numeric_parts(schema: Schema) -> list[int]:
     """`parts_of_vectors` of a pyramid over a factored `SharedEmbedding`."""
+    _check_schema(schema)
     missing = [
         number
         for number, field in enumerate(schema.numeric_fields)
@@ -128,6 +125,14 @@ def packed_inputs(schema: Schema) -> tuple[dict[str, Any], dict[str, Any]]:
     if num_slots and (num_weights or _mean_slots(schema).any()):
         arguments["weights"] = _slot_weights(schema, inputs)
     return inputs, arguments
+
+
+def _check_schema(schema: Schema) -> None:
+    if not isinstance(schema, Schema):
+        raise TypeError(
+            "`schema` must be a Schema: the one of a fitted vocabulary. "
+            f"Received: {schema!r}."
+        )
 
 
 def _slot_weights(schema: Schema, inputs: dict[str, Any]) -> Any:
