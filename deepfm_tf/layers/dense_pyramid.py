@@ -23,6 +23,11 @@ class DensePyramid(keras.layers.Layer):
     the normalization has its own offset, so those layers have no bias. The
     output is `W z^L + b`.
 
+    Where a part of `z^0` is `x v`, an input `x` times a vector `v` that all
+    examples have in common, `W (x v) = x (W v)` costs one column of the
+    product in place of as many as `v` has numbers. For that, `inputs` hold
+    `x` alone, and `vectors` hold `v`. The kernels are the same either way.
+
     Args:
         hidden_units: Sequence of ints. Width of each hidden layer, first to
             last; may be empty. Defaults to `(30, 20, 10)`, the book's.
@@ -36,13 +41,19 @@ class DensePyramid(keras.layers.Layer):
             Defaults to `"glorot_uniform"`, the book's Xavier initialisation.
         kernel_regularizer: Regularizer of every kernel, the last one included.
             Defaults to `None`.
+        parts_of_vectors: Sequence of ints. For each of `vectors`, which part
+            of `z^0` it goes to, of those that come after the other features;
+            all that go to one part are added up. Defaults to `()`.
 
     Call arguments:
-        inputs: Float tensor. The embeddings side by side, or pooled.
+        inputs: Float tensor. The embeddings side by side, or pooled; then the
+            factors of `vectors`.
+        vectors: Float tensor. Defaults to `None`.
         training: bool. Whether to drop units and to normalize by the batch.
 
     Input shape:
-        `(batch, features)`.
+        `inputs`: `(batch, features)`, the last `num_vectors` of them factors.
+        `vectors`: `(num_vectors, columns)`.
 
     Output shape:
         `(batch, output_units)`.
@@ -74,6 +85,7 @@ class DensePyramid(keras.layers.Layer):
         output_units: int = 1,
         kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
+        parts_of_vectors: Sequence[int] = (),
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -101,8 +113,9 @@ class DensePyramid(keras.layers.Layer):
         self.output_units = int(output_units)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.parts_of_vectors = tuple(map(int, parts_of_vectors))
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape, vectors_shape=None):
         if len(inputs_shape) != 2 or inputs_shape[1] is None:
             raise ValueError(
                 "`inputs` must have shape (batch, features), features known. "
@@ -113,6 +126,17 @@ class DensePyramid(keras.layers.Layer):
         self.normalization_layers = []
         self.dropout_layers = []
         shape = tuple(inputs_shape)
+        if vectors_shape is not None:
+            num_vectors, columns = vectors_shape
+            if num_vectors != len(self.parts_of_vectors):
+                raise ValueError(
+                    "`vectors` must have one row for each of "
+                    f"`parts_of_vectors`, {self.parts_of_vectors}. Received: "
+                    f"shape={tuple(vectors_shape)}."
+                )
+            num_parts = max(self.parts_of_vectors, default=-1) + 1
+            width = num_parts * columns
+            shape = (shape[0], shape[1] - num_vectors + width)
         for index, units in enumerate(self.hidden_units):
             use_bias = not self.batch_normalization
             dense = self._dense(units, f"dense_{index}", use_bias)
@@ -133,14 +157,16 @@ class DensePyramid(keras.layers.Layer):
         self.output_layer = self._dense(self.output_units, "output")
         self.output_layer.build(shape)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, vectors=None, training=None):
         # (batch, features)
         hidden = inputs
         for index, dense in enumerate(self.dense_layers):
             # (batch, hidden_units[index])
-            hidden = self._activate(index, dense(hidden), training)
+            hidden = self._map(dense, hidden, vectors)
+            vectors = None
+            hidden = self._activate(index, hidden, training)
         # (batch, output_units)
-        return self.output_layer(hidden)
+        return self._map(self.output_layer, hidden, vectors)
 
     def first_kernel(self, features):
         """Rows of the first layer's kernel.
@@ -196,7 +222,7 @@ class DensePyramid(keras.layers.Layer):
             hidden = self._activate(index, dense(hidden), training=False)
         return self.output_layer(hidden)
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape, vectors_shape=None):
         return (inputs_shape[0], self.output_units)
 
     def get_config(self):
@@ -212,6 +238,7 @@ class DensePyramid(keras.layers.Layer):
             "kernel_regularizer": keras.regularizers.serialize(
                 self.kernel_regularizer
             ),
+            "parts_of_vectors": self.parts_of_vectors,
         }
 
     @property
@@ -225,6 +252,23 @@ class DensePyramid(keras.layers.Layer):
             hidden = normalization(hidden, training=training)
         hidden = self.activation(hidden)
         return self.dropout_layers[index](hidden, training=training)
+
+    def _map(self, dense, inputs, vectors):
+        """`dense` of `inputs`, whose last columns may be factors."""
+        if vectors is None or not self.parts_of_vectors:
+            return dense(inputs)
+        num_vectors, columns = vectors.shape
+        # (features, units)
+        kernel = ops.convert_to_tensor(dense.kernel)
+        width = inputs.shape[1] - num_vectors
+        # (parts, columns, units)
+        parts = ops.reshape(kernel[width:], (-1, columns, kernel.shape[1]))
+        parts = ops.take(parts, self.parts_of_vectors, axis=0)
+        # (num_vectors, units)
+        mapped = ops.sum(ops.multiply(vectors[:, :, None], parts), axis=1)
+        kernel = ops.concatenate([kernel[:width], mapped], axis=0)
+        outputs = ops.matmul(inputs, kernel)
+        return outputs if dense.bias is None else ops.add(outputs, dense.bias)
 
     def _dense(self, units, name, use_bias=True):
         """Returns an unbuilt Dense layer with an initializer of its own."""

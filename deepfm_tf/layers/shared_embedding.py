@@ -48,6 +48,11 @@ class SharedEmbedding(keras.layers.Layer):
         first_order: bool. Whether each row ends in one more column, zero at
             first: the first-order weight `w` of FM. One read then serves both
             orders. Defaults to `False`.
+        factored: bool. Whether to give also what `DensePyramid` needs to
+            multiply a numeric field's `x v` by a kernel as `x (v W)`, with one
+            column in place of k: the vectors of all other fields side by side
+            and then the factor of each row of the numeric fields; and these
+            rows. Defaults to `False`.
 
     Call arguments:
         ids: Integer tensor. Ids within each field, from 0 (out of vocabulary)
@@ -62,8 +67,11 @@ class SharedEmbedding(keras.layers.Layer):
         `values`: `(batch, num_values)`.
 
     Output shape:
-        `(batch, num_fields, embedding_dim)`; with `first_order`, a tuple of it
-        and `sum_i w_i x_i`, `(batch, 1)`.
+        `(batch, num_fields, embedding_dim)`; or a tuple of it, with
+        `first_order` `sum_i w_i x_i`, `(batch, 1)`, and with `factored`
+        `(batch, num_others * embedding_dim + num_rows)` and `(num_rows,
+        embedding_dim)`: first the `v` of each numeric field, then the rows for
+        missing values of those that have one.
 
     Raises:
         ValueError: If a size, slot count or block index is out of range, or if
@@ -91,6 +99,7 @@ class SharedEmbedding(keras.layers.Layer):
         embeddings_initializer: Any = "glorot_uniform",
         embeddings_regularizer: Any = None,
         first_order: bool = False,
+        factored: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -107,6 +116,7 @@ class SharedEmbedding(keras.layers.Layer):
                 f"Received: embedding_dim={embedding_dim}."
             )
         self.first_order = first_order
+        self.factored = factored
         self.vocabulary_sizes = tuple(map(int, vocabulary_sizes))
         self.embedding_dim = int(embedding_dim)
         last = len(vocabulary_sizes) - 1
@@ -244,7 +254,9 @@ class SharedEmbedding(keras.layers.Layer):
         self._numeric_rows = [first_rows[table] for table in tables]
         self._missing = [i for i, has in enumerate(has_missing) if has]
         self._numeric_rows += [self._numeric_rows[i] + 1 for i in self._missing]
-        self._pooling = SlotPooling(fields, has_missing, self.embedding_dim)
+        self._pooling = SlotPooling(
+            fields, has_missing, self.embedding_dim, self.factored
+        )
         self._compiled_rows = compiled(self._touched_rows)
 
     def call(self, ids=None, weights=None, values=None, training=None):
@@ -257,23 +269,29 @@ class SharedEmbedding(keras.layers.Layer):
         else:
             outputs = self._pooling.pool(
                 None if ids is None else self._read(table, self._rows(ids)),
-                None
-                if values is None
-                else self._read(table, self._numeric_rows),
+                self._read(table, tf.constant(self._numeric_rows, "int32")),
                 ids,
                 weights,
                 values,
             )
         # (batch, num_fields, embedding_dim) and, if asked for, (batch, 1)
         outputs = tuple(ops.cast(x, self.compute_dtype) for x in outputs)
-        return outputs if self.first_order else outputs[0]
+        return outputs if len(outputs) > 1 else outputs[0]
 
     def compute_output_shape(
         self, ids_shape=None, weights_shape=None, values_shape=None
     ):
         batch = (ids_shape or values_shape)[0]
-        shape = (batch, self.num_fields, self.embedding_dim)
-        return (shape, (batch, 1)) if self.first_order else shape
+        shapes: list[tuple] = [(batch, self.num_fields, self.embedding_dim)]
+        if self.first_order:
+            shapes.append((batch, 1))
+        if self.factored:
+            num_values = 0 if values_shape is None else values_shape[1]
+            others = (self.num_fields - num_values) * self.embedding_dim
+            num_rows = len(self._numeric_rows)
+            shapes += [(batch, others + num_rows)]
+            shapes += [(num_rows, self.embedding_dim)]
+        return tuple(shapes) if len(shapes) > 1 else shapes[0]
 
     def get_config(self):
         return super().get_config() | {
@@ -288,6 +306,7 @@ class SharedEmbedding(keras.layers.Layer):
                 self.embeddings_regularizer
             ),
             "first_order": self.first_order,
+            "factored": self.factored,
         }
 
     def _initialize(self, shape, dtype):

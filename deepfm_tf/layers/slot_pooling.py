@@ -24,6 +24,10 @@ class SlotPooling:
         has_missing: Sequence of bools. Whether a numeric field has a row for
             missing values; these rows follow the rows of the values.
         embedding_dim: int. Columns beyond it are added up over the fields.
+        factored: bool. Whether to give the fields a second time: those with
+            slots side by side, then, in place of each numeric field's product
+            `x v`, its `x` alone; and the `v` of all of them. A matrix product
+            over these columns costs less (see `DensePyramid`).
     """
 
     def __init__(
@@ -31,10 +35,13 @@ class SlotPooling:
         fields: Sequence[int],
         has_missing: Sequence[bool],
         embedding_dim: int,
+        factored: bool = False,
     ):
+        self.factored = factored
         self.embedding_dim = embedding_dim
         self.fields = tuple(fields)
         self.has_missing = tuple(has_missing)
+        self._missing_rows = [i for i, has in enumerate(has_missing) if has]
         self.num_pooled = self.fields[-1] + 1 if self.fields else 0
         self._compiled_pool = compiled(self._pool_all)
         self._compiled_slots_gradient = compiled(self._slots_gradient)
@@ -45,13 +52,28 @@ class SlotPooling:
 
         `vectors` come in two parts: `slots` (batch, num_slots, columns) and
         `numeric` (num_rows, columns). A tuple, with (batch, columns -
-        embedding_dim) only if there are such columns.
+        embedding_dim) only if there are such columns, and with (batch,
+        num_pooled * embedding_dim + num_rows) and (num_rows, embedding_dim)
+        only if `factored`.
         """
         vectors = self.pool_columns(slots, numeric, ids, weights, values)
-        embeddings = vectors[:, :, : self.embedding_dim]
-        if vectors.shape[-1] == self.embedding_dim:
-            return (embeddings,)
-        return embeddings, ops.sum(vectors[:, :, self.embedding_dim :], axis=1)
+        dim = self.embedding_dim
+        outputs = [vectors[:, :, :dim]]
+        if vectors.shape[-1] > dim:
+            outputs.append(ops.sum(vectors[:, :, dim:], axis=1))
+        if self.factored:
+            columns = []
+            if ids is not None:
+                flat = vectors[:, : self.num_pooled, :dim]
+                columns.append(ops.reshape(flat, (-1, self.num_pooled * dim)))
+            if values is not None:
+                columns.append(self._row_factors(values, vectors.dtype))
+            num_rows = len(self.has_missing) + len(self._missing_rows)
+            outputs += [
+                ops.concatenate(columns, axis=1),
+                ops.reshape(numeric[:, :dim], (num_rows, dim)),
+            ]
+        return tuple(outputs)
 
     def pool_columns(
         self, slots, numeric, ids, weights, values, complete=False
@@ -132,7 +154,12 @@ class SlotPooling:
 
     def _slots_gradient(self, ids, weights, numeric, *upstream):
         """Gradient of `vectors`; `numeric` is that of their last rows."""
+        upstream, flat, _ = self._split(upstream)
         slots = _join(0, self.num_pooled, *upstream)
+        if flat is not None:
+            shape = (-1, self.num_pooled, self.embedding_dim)
+            flat = flat[:, : self.num_pooled * self.embedding_dim]
+            slots = ops.add(slots, _pad(ops.reshape(flat, shape), slots))
         if len(self.fields) > self.num_pooled:
             slots = ops.take(slots, self.fields, axis=1)
         slots = ops.multiply(slots, _slot_factors(ids, weights, slots.dtype))
@@ -142,17 +169,39 @@ class SlotPooling:
         return ops.concatenate([slots, numeric], axis=0)
 
     def _numeric_gradient(self, values, *upstream):
+        upstream, _, vectors = self._split(upstream)
         numeric = _join(self.num_pooled, None, *upstream)
         present, values = _numeric_factors(values, numeric.dtype)
         missing = ops.sum(ops.where(present, 0.0, numeric), axis=0)
-        rows = [i for i, has in enumerate(self.has_missing) if has]
-        return ops.concatenate(
+        gradient = ops.concatenate(
             [
                 ops.sum(ops.multiply(values, numeric), axis=0),
-                *(missing[row : row + 1] for row in rows),
+                *(missing[row : row + 1] for row in self._missing_rows),
             ],
             axis=0,
         )
+        if vectors is None:
+            return gradient
+        return ops.add(gradient, _pad(vectors, gradient))
+
+    def _row_factors(self, values, dtype):
+        """(batch, num_rows): by what each row of a numeric field counts."""
+        present, values = _numeric_factors(values, dtype)
+        missing = ops.cast(ops.logical_not(present), dtype)
+        return ops.concatenate(
+            [
+                values[:, :, 0],
+                *(missing[:, row] for row in self._missing_rows),
+            ],
+            axis=1,
+        )
+
+    def _split(self, upstream):
+        """Gradients of the sums, and of the two outputs that are factored."""
+        if not self.factored:
+            return upstream, None, None
+        *sums, flat, rows = upstream
+        return sums, flat, rows
 
 
 def _join(start: int, stop: int | None, embeddings: Any, rest: Any = None):
@@ -163,6 +212,12 @@ def _join(start: int, stop: int | None, embeddings: Any, rest: Any = None):
     shape = (*ops.shape(embeddings)[:2], rest.shape[-1])
     rest = ops.broadcast_to(ops.expand_dims(rest, 1), shape)
     return ops.concatenate([embeddings, rest], axis=2)
+
+
+def _pad(vectors: Any, like: Any) -> Any:
+    """`vectors` with zeros in further columns, as many as `like` has."""
+    missing = like.shape[-1] - vectors.shape[-1]
+    return ops.pad(vectors, [[0, 0]] * (len(like.shape) - 1) + [[0, missing]])
 
 
 def _slot_factors(ids: Any, weights: Any, dtype: Any) -> Any:

@@ -102,11 +102,7 @@ class CTRModel(keras.Model):
 
 def table_arguments(schema: Schema) -> dict[str, Any]:
     """How the schema's fields lie in a shared table (for the layers)."""
-    if not isinstance(schema, Schema):
-        raise TypeError(
-            "`schema` must be a Schema: the one of a fitted vocabulary. "
-            f"Received: {schema!r}."
-        )
+    _check_schema(schema)
     return {
         "vocabulary_sizes": schema.vocabulary_sizes,
         "slots_per_field": schema.slots_per_field,
@@ -114,7 +110,9 @@ def table_arguments(schema: Schema) -> dict[str, Any]:
     }
 
 
-def shared_embedding(schema: Schema, embedding_dim: int) -> SharedEmbedding:
+def shared_embedding(
+    schema: Schema, embedding_dim: int, factored: bool = False
+) -> SharedEmbedding:
     """The one table that all parts of a model read, first order included.
 
     Its last column is the first-order weight: one read of a row costs less
@@ -123,6 +121,7 @@ def shared_embedding(schema: Schema, embedding_dim: int) -> SharedEmbedding:
     return SharedEmbedding(
         embedding_dim=embedding_dim,
         first_order=True,
+        factored=factored,
         dtype="float32",
         name="shared_embedding",
         **table_arguments(schema),
@@ -150,6 +149,17 @@ def field_kernel(
         # The pyramid does not see the first-order weight.
         features += [*range(start, start + embedding_dim), -1]
     return pyramid.first_kernel(features)
+
+
+def numeric_parts(schema: Schema) -> list[int]:
+    """`parts_of_vectors` of a pyramid over a factored `SharedEmbedding`."""
+    _check_schema(schema)
+    missing = [
+        number
+        for number, field in enumerate(schema.numeric_fields)
+        if (schema.owner(field).vocabulary_size or 0) > 1
+    ]
+    return [*range(len(schema.numeric_fields)), *missing]
 
 
 def packed_inputs(schema: Schema) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -191,6 +201,14 @@ def embedding_arguments(
     if "ids" in packed and ("weights" in packed or _mean_slots(schema).any()):
         arguments["weights"] = _slot_weights(schema, packed)
     return arguments
+
+
+def _check_schema(schema: Schema) -> None:
+    if not isinstance(schema, Schema):
+        raise TypeError(
+            "`schema` must be a Schema: the one of a fitted vocabulary. "
+            f"Received: {schema!r}."
+        )
 
 
 def _slot_weights(schema: Schema, inputs: Mapping[str, Any]) -> Any:

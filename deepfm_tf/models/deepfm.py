@@ -17,10 +17,15 @@ from deepfm_tf.models.ctr_model import (
     CTRModel,
     field_kernel,
     flatten_fields,
+    numeric_parts,
     packed_inputs,
     shared_embedding,
 )
 from deepfm_tf.schema import Schema
+
+# From this width of the first hidden layer on, the products that numeric
+# fields save cost more than what they take (see tests/benchmarks/README.md).
+FACTORED_UNITS = 100
 
 
 @keras.saving.register_keras_serializable("deepfm_tf")
@@ -74,7 +79,6 @@ class DeepFM(CTRModel):
         **kwargs: Any,
     ) -> None:
         # === Layers ===
-        self.shared_embedding = shared_embedding(schema, embedding_dim)
         self.linear_term = FirstOrderTerm(dtype="float32", name="linear_term")
         self.fm_interaction = FMInteraction(
             dtype="float32", name="fm_interaction"
@@ -84,21 +88,30 @@ class DeepFM(CTRModel):
             activation=activation,
             dropout=dropout,
             batch_normalization=batch_normalization,
+            parts_of_vectors=numeric_parts(schema),
             name="dense_pyramid",
+        )
+        factored = bool(schema.numeric_fields) and any(
+            units >= FACTORED_UNITS
+            for units in self.dense_pyramid.hidden_units[:1]
+        )
+        self.shared_embedding = shared_embedding(
+            schema, embedding_dim, factored
         )
 
         # === Functional model ===
         inputs, features = packed_inputs(schema)
         # (batch, num_fields, embedding_dim), (batch, 1)
-        embeddings, linear = self.shared_embedding(**features)
-        # (batch, num_fields * embedding_dim)
-        flat = keras.layers.Flatten(name="flatten")(embeddings)
+        embeddings, linear, *deep = self.shared_embedding(**features)
+        if not factored:
+            # (batch, num_fields * embedding_dim)
+            deep = [keras.layers.Flatten(name="flatten")(embeddings)]
         # (batch, 1) each
         logits = keras.layers.Add(dtype="float32", name="logits")(
             [
                 self.linear_term(linear),
                 self.fm_interaction(embeddings),
-                self.dense_pyramid(flat),
+                self.dense_pyramid(*deep),
             ]
         )
         super().__init__(schema, inputs, logits, **kwargs)

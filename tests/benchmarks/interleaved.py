@@ -25,6 +25,8 @@ class Measurement:
             median step.
         other_cores: in each round, how many cores were busy with something
             else: what is not near 0 spoils the round.
+        cpu_seconds: in each round, the processor's seconds in a step, of all
+            cores together: what still says something on a shared machine.
         losses: mean loss of the warm-up, and of each round.
         peak_kib: the largest resident set of the process so far.
         failure: why it stopped; "" if it did not.
@@ -34,15 +36,18 @@ class Measurement:
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
     rounds: list[float] = dataclasses.field(default_factory=list)
     other_cores: list[float] = dataclasses.field(default_factory=list)
+    cpu_seconds: list[float] = dataclasses.field(default_factory=list)
     losses: list[float] = dataclasses.field(default_factory=list)
     peak_kib: int = 0
     failure: str = ""
 
     def ratio_to(self, other: "Measurement") -> float | None:
         """Median over the rounds of this rate to the other one's."""
-        pairs = zip(self.rounds, other.rounds, strict=False)
-        ratios = [mine / theirs for mine, theirs in pairs]
-        return round(statistics.median(ratios), 3) if ratios else None
+        return _median_ratio(self.rounds, other.rounds)
+
+    def cpu_ratio_to(self, other: "Measurement") -> float | None:
+        """The same, were the processor's seconds all that counts."""
+        return _median_ratio(other.cpu_seconds, self.cpu_seconds)
 
     def record(self, group: Sequence["Measurement"]) -> dict[str, Any]:
         """The JSON line: what was measured, and ratios to the group's."""
@@ -55,6 +60,7 @@ class Measurement:
                 "eps": round(statistics.median(self.rounds)),
                 "rounds": [round(eps) for eps in self.rounds],
                 "other_cores": [round(c, 2) for c in self.other_cores],
+                "cpu_ms": round(1e3 * statistics.median(self.cpu_seconds), 2),
                 "loss": [round(self.losses[0], 4), round(self.losses[-1], 4)],
                 "peak_gb": round(self.peak_kib * 1024 / 1e9, 2),
                 "times": {
@@ -62,10 +68,20 @@ class Measurement:
                     for other in group
                     if other is not self and other.rounds
                 },
+                "cpu_times": {
+                    other.case.label: self.cpu_ratio_to(other)
+                    for other in group
+                    if other is not self and other.rounds
+                },
             }
         if self.failure:
             record["failure"] = " ".join(self.failure.split())
         return record
+
+
+def _median_ratio(mine: list[float], others: list[float]) -> float | None:
+    ratios = [a / b for a, b in zip(mine, others, strict=False)]
+    return round(statistics.median(ratios), 3) if ratios else None
 
 
 def measure(
@@ -162,6 +178,7 @@ def _run_round(
     step = statistics.median(answer["seconds"])
     measurement.rounds.append(measurement.case.batch_size / step)
     measurement.other_cores.append(answer["other_cores"])
+    measurement.cpu_seconds.append(answer["cpu_seconds"])
     measurement.losses.append(answer["loss"])
     measurement.peak_kib = answer["peak_kib"]
     return True

@@ -41,6 +41,7 @@ IMPLEMENTATIONS = {
     "plain_keras_bfloat16": Implementation(
         "plain_keras", 5.5, policy="mixed_bfloat16"
     ),
+    "plain_keras_embedded": Implementation("plain_keras_embedded", 5.5),
     "keras_rs": Implementation("keras_rs", 5.5, "keras-rs"),
     "deepctr": Implementation("deepctr", 5.5, "deepctr"),
     "torch_sparse": Implementation("torch_sparse", 3, "torch"),

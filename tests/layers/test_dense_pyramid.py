@@ -238,6 +238,7 @@ def test_config_round_trip_keeps_every_argument():
         output_units=2,
         kernel_initializer=keras.initializers.HeNormal(seed=4),
         kernel_regularizer=keras.regularizers.L2(0.2),
+        parts_of_vectors=[0, 1, 0],
         name="deep",
     )
 
@@ -250,6 +251,7 @@ def test_config_round_trip_keeps_every_argument():
     assert config["dropout"] == 0.3
     assert config["batch_normalization"] is True
     assert config["output_units"] == 2
+    assert config["parts_of_vectors"] == (0, 1, 0)
     assert config["kernel_initializer"]["config"]["seed"] == 4
 
 
@@ -350,3 +352,89 @@ def test_a_feature_the_layer_does_not_see_has_zeros():
 
     own = np.asarray(layer.dense_layers[0].kernel)
     np.testing.assert_array_equal(kernel, [own[1], np.zeros(4), own[0]])
+
+
+# Two features, then the factors of three vectors of two numbers: the first
+# and the last one go to the first part of the input, the other to the second.
+PARTS = (0, 1, 0)
+
+
+def factored(batch=5):
+    """Inputs and vectors, and the input that they stand for."""
+    generator = np.random.default_rng(8)
+    inputs = generator.normal(size=(batch, 2 + 3)).astype("float32")
+    vectors = generator.normal(size=(3, 2)).astype("float32")
+    whole = np.zeros((batch, FEATURES), "float32")
+    whole[:, :2] = inputs[:, :2]
+    for row, part in enumerate(PARTS):
+        start = 2 + 2 * part
+        for example in range(batch):
+            x = inputs[example, 2 + row]
+            whole[example, start : start + 2] += x * vectors[row]
+    return inputs, vectors, whole
+
+
+@pytest.mark.parametrize("batch_normalization", [False, True])
+@pytest.mark.parametrize("hidden_units", [(), (5, 4)])
+def test_factors_and_vectors_stand_for_their_products(
+    hidden_units, batch_normalization
+):
+    arguments = {
+        "hidden_units": hidden_units,
+        "batch_normalization": batch_normalization,
+        "dropout": 0.0,
+    }
+    inputs, vectors, whole = factored()
+    plain = build(**arguments)
+    layer = DensePyramid(parts_of_vectors=PARTS, **arguments)
+    layer.build(inputs.shape, vectors.shape)
+    layer.set_weights(plain.get_weights())
+    assert [w.path.split("/")[-2:] for w in layer.weights] == [
+        w.path.split("/")[-2:] for w in plain.weights
+    ]
+
+    with tf.GradientTape() as tape:
+        outputs = layer(inputs, vectors, training=True)
+    found = tape.gradient(outputs, layer.trainable_weights)
+    with tf.GradientTape() as tape:
+        expected = plain(whole, training=True)
+    gradients = tape.gradient(expected, plain.trainable_weights)
+
+    # The same sums, in another order.
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
+    for a, b in zip(found, gradients, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_gradient_of_vectors_matches_central_difference():
+    inputs, vectors, _ = (x.astype("float64") for x in factored(3))
+    layer = DensePyramid(
+        (4,), "tanh", 0.0, parts_of_vectors=PARTS, dtype="float64"
+    )
+    layer.build(inputs.shape, vectors.shape)
+    variable = tf.constant(vectors)
+
+    with tf.GradientTape() as tape:
+        tape.watch(variable)
+        loss = tf.reduce_sum(tf.square(layer(inputs, variable)))
+    gradient = tape.gradient(loss, variable)
+
+    kernels, biases = kernels_and_biases(layer)
+
+    def loss_of(vectors):
+        whole = np.zeros((3, FEATURES))
+        whole[:, :2] = inputs[:, :2]
+        for row, part in enumerate(PARTS):
+            columns = slice(2 + 2 * part, 4 + 2 * part)
+            whole[:, columns] += np.outer(inputs[:, 2 + row], vectors[row])
+        return np.sum(reference.mlp(whole, kernels, biases, math.tanh) ** 2)
+
+    expected = reference.central_difference(loss_of, vectors, 1e-5)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-7, atol=1e-7)
+
+
+def test_vectors_without_a_part_are_refused():
+    layer = DensePyramid(parts_of_vectors=(0, 1))
+
+    with pytest.raises(ValueError, match="one row for each of.*\\(0, 1\\)"):
+        layer.build((None, 5), (3, 2))

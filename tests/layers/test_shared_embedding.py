@@ -227,6 +227,53 @@ def test_the_gradient_in_training_names_touched_rows_alone():
     assert set(gradient.indices.numpy()) == {1, 2, 4, 5, 7, 8, 9}
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_factored_outputs_multiply_out_to_the_embeddings(training):
+    layer = SharedEmbedding(embedding_dim=DIM, factored=True, **NUMERIC)
+    layer.build((None, 2), None, (None, 3))
+    layer.embeddings.assign(np.random.default_rng(3).normal(size=(10, DIM)))
+
+    embeddings, flat, vectors = layer(
+        MIXED_IDS, None, MIXED_VALUES, training=training
+    )
+
+    assert flat.shape == (3, 2 * DIM + 5) and vectors.shape == (5, DIM)
+    # Of the last five columns, the last two count rows for missing values.
+    table, field = layer.embeddings.numpy(), (2, 3, 4, 2, 4)
+    np.testing.assert_array_equal(vectors, table[[5, 7, 8, 6, 9]])
+    parts = np.zeros((3, 5, DIM))
+    parts[:, :2] = np.reshape(flat[:, : 2 * DIM], (3, 2, DIM))
+    for row in range(5):
+        for example in range(3):
+            x = float(flat[example, 2 * DIM + row])
+            parts[example, field[row]] += x * vectors[row]
+    np.testing.assert_allclose(parts, embeddings, rtol=1e-6)
+
+
+@pytest.mark.parametrize("num_ids", [0, 2])
+@pytest.mark.parametrize("num_values", [0, 3])
+def test_factored_shapes_are_known_beforehand(num_ids, num_values):
+    if not num_ids + num_values:
+        return
+    sizes = (3, 2)[:num_ids] + (2, 1, 2)[:num_values]
+    inputs = {}
+    if num_ids:
+        inputs["ids"] = keras.Input((num_ids,), dtype="int32", name="ids")
+    if num_values:
+        inputs["values"] = keras.Input((num_values,), name="values")
+    layer = SharedEmbedding(sizes, DIM, first_order=True, factored=True)
+
+    outputs = layer(**inputs)
+
+    arrays = {k: np.ones((4, x.shape[1]), x.dtype) for k, x in inputs.items()}
+    model = keras.Model(inputs, outputs)
+    for training in (False, True):
+        found = tf.function(model)(arrays, training=training)
+        for symbolic, actual in zip(outputs, found, strict=True):
+            known = tuple(4 if n is None else n for n in symbolic.shape)
+            assert known == actual.shape
+
+
 def test_numeric_fields_alone_need_no_ids():
     layer = SharedEmbedding((2, 1), DIM)
     values = np.array([[0.5, 2.0], [NAN, NAN]], "float32")
@@ -415,6 +462,8 @@ def test_config_round_trip_keeps_every_argument():
         embedding_dim=DIM,
         embeddings_initializer=keras.initializers.RandomNormal(0.5, 0.1),
         embeddings_regularizer=keras.regularizers.L1(0.2),
+        first_order=True,
+        factored=True,
         name="table",
         dtype="mixed_bfloat16",
         **COMMON_BLOCK,
@@ -425,6 +474,7 @@ def test_config_round_trip_keeps_every_argument():
 
     assert clone.get_config() == config
     assert config["field_tables"] == (0, 1, 0)
+    assert config["first_order"] and config["factored"]
     assert config["slots_per_field"] == (2, 1, 3)
     assert config["embeddings_initializer"]["config"]["stddev"] == 0.1
 

@@ -100,3 +100,52 @@ def test_a_masked_slot_adds_nothing_whatever_its_weight():
         expected, pooling.fused_pool(vectors, ids, weights, values), strict=True
     ):
         np.testing.assert_array_equal(a, b)
+
+
+def factored_by_hand(vectors, ids, weights, values):
+    """Fields with slots side by side, then factors; and the numeric rows."""
+    embeddings, _ = by_hand(vectors, ids, weights, values)
+    flat = np.zeros((BATCH, 2 * DIM + ROWS))
+    for example in range(BATCH):
+        flat[example, : 2 * DIM] = embeddings[example, :2].reshape(-1)
+        for number in range(2):
+            value = values[example, number]
+            flat[example, 2 * DIM + number] = value if value == value else 0
+        flat[example, -1] = np.isnan(values[example, 1])
+    return flat, vectors[BATCH * SLOTS :, :DIM]
+
+
+def test_factored_outputs_are_those_worked_out_by_hand():
+    inputs = draw()
+
+    outputs = SlotPooling(FIELDS, HAS_MISSING, DIM, True).fused_pool(*inputs)
+
+    expected = [*by_hand(*inputs), *factored_by_hand(*inputs)]
+    for found, by_loop in zip(outputs, expected, strict=True):
+        np.testing.assert_allclose(found, by_loop, rtol=1e-12, atol=1e-12)
+
+
+def test_the_gradient_adds_up_what_comes_of_all_four_outputs():
+    vectors, ids, weights, values = draw()
+    random = np.random.default_rng(1)
+    shapes = [(BATCH, 4, DIM), (BATCH, 1), (BATCH, 2 * DIM + ROWS), (ROWS, DIM)]
+    upstream = [random.normal(size=shape) for shape in shapes]
+    pooling = SlotPooling(FIELDS, HAS_MISSING, DIM, True)
+    rows, numbers = tf.constant(vectors), tf.constant(values)
+
+    with tf.GradientTape() as tape:
+        tape.watch(rows)
+        outputs = pooling.fused_pool(rows, ids, tf.constant(weights), numbers)
+    gradient = tape.gradient(outputs, rows, upstream)
+
+    def loss(vectors):
+        inputs = vectors, ids, weights, values
+        parts = [*by_hand(*inputs), *factored_by_hand(*inputs)]
+        return sum((p * u).sum() for p, u in zip(parts, upstream, strict=True))
+
+    np.testing.assert_allclose(
+        gradient,
+        reference.central_difference(loss, vectors),
+        rtol=1e-6,
+        atol=1e-7,
+    )

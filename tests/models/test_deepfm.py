@@ -2,9 +2,15 @@
 
 import inspect
 
+import keras
 import numpy as np
+import pytest
 
 import deepfm_tf
+from deepfm_tf.models import deepfm
+from tests.catalogue import build
+from tests.conftest import make_log
+from tests.test_conformance import expected_probability, randomize
 
 FIELDS = tuple(
     deepfm_tf.CategoricalField(name, vocabulary_size=size)
@@ -65,3 +71,52 @@ def test_batch_normalization_learns_moving_averages():
     names = [weight.name for weight in model.non_trainable_weights]
 
     assert names == ["moving_mean", "moving_variance"] * 3
+
+
+WIDE = {"hidden_units": (deepfm.FACTORED_UNITS, 3)}
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_wide_pyramid_gives_the_papers_sums(training, vocabulary):
+    packed = deepfm_tf.encode(make_log(41, seed=9), vocabulary)
+    packed["values"][:3] = [[np.nan], [np.inf], [-40.0]]
+    model = build("DeepFM", vocabulary.schema, **WIDE)
+    randomize(model)
+
+    probability = model(packed, training=training)["probability"]
+
+    assert model.shared_embedding.factored
+    expected = expected_probability("DeepFM", model, packed)
+    np.testing.assert_allclose(probability[:, 0], expected, atol=2e-6)
+
+
+def test_factors_change_the_cost_of_training_alone(
+    vocabulary, monkeypatch, tmp_path
+):
+    dataset = deepfm_tf.dataset_from_memory(make_log(128), vocabulary, 64)
+    models = []
+    for least in (deepfm.FACTORED_UNITS, 10**6):
+        monkeypatch.setattr(deepfm, "FACTORED_UNITS", least)
+        model = build("DeepFM", vocabulary.schema, **WIDE)
+        randomize(model)
+        model.compile(
+            keras.optimizers.SGD(0.1), "binary_crossentropy", jit_compile=False
+        )
+        model.fit(dataset, epochs=2, verbose=0, shuffle=False)
+        models.append(model)
+
+    factored, plain = models
+    assert factored.shared_embedding.factored
+    assert not plain.shared_embedding.factored
+    for a, b in zip(factored.weights, plain.weights, strict=True):
+        assert a.path == b.path
+        # Four steps, the sums in another order.
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    # Compares what it exports with the model.
+    deepfm_tf.export_saved_model(factored, vocabulary, tmp_path / "wide")
+
+
+def test_without_numeric_fields_nothing_is_factored():
+    model = deepfm_tf.DeepFM(SCHEMA, embedding_dim=2, **WIDE)
+
+    assert not model.shared_embedding.factored

@@ -39,7 +39,7 @@ def build(settings: dict) -> KerasTrainer:
     return KerasTrainer(
         model,
         *packed_batches(settings),
-        differs="numbers are embedded too: the pyramid is 39 k wide",
+        differs="numbers are embedded too: the pyramid's input is 39 k wide",
         packages=("deepfm_tf", "tensorflow", "keras"),
     )
 

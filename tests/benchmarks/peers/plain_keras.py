@@ -24,7 +24,11 @@ def pyramid(inputs: Any, hidden_units: Sequence[int]) -> Any:
 
 
 def deepfm(
-    inputs: Any, factors: Any, weights: Any, hidden_units: Sequence[int]
+    inputs: Any,
+    factors: Any,
+    weights: Any,
+    hidden_units: Sequence[int],
+    raw_values: bool = True,
 ) -> keras.Model:
     """DeepFM over embedded fields.
 
@@ -33,6 +37,7 @@ def deepfm(
         factors: (batch, fields, k).
         weights: (batch, fields), first order.
         hidden_units: of the pyramid.
+        raw_values: whether the numbers go to the pyramid as they are.
     """
     values = inputs["values"]
     first_order = ops.sum(weights, axis=1, keepdims=True)
@@ -43,7 +48,9 @@ def deepfm(
         square_of_sum - sum_of_squares, axis=1, keepdims=True
     )
     flat = keras.layers.Flatten()(factors)
-    deep = pyramid(ops.concatenate([flat, values], axis=1), hidden_units)
+    if raw_values:
+        flat = ops.concatenate([flat, values], axis=1)
+    deep = pyramid(flat, hidden_units)
     logits = first_order + second_order + deep
     probability = keras.layers.Activation("sigmoid", dtype="float32")(logits)
     return keras.Model(inputs, probability)

@@ -2,7 +2,8 @@
 
 The first line in holds the settings. The answer to it, after warm-up, says
 what was built. Every later line, `{"seconds": s}`, is answered with the
-seconds of each step taken in that time.
+seconds of each step taken in that time, and with the processor's seconds in a
+step, of all cores together.
 """
 
 import ctypes
@@ -66,8 +67,11 @@ def serve(build: Callable[[dict[str, Any]], Trainer]) -> None:
         duration = json.loads(line)["seconds"]
         # The first step after a pause finds cold caches.
         trainer.step()
+        begin = time.process_time()
         seconds = _time_steps(trainer, MIN_STEPS, duration)
-        _answer(answers, trainer, {"seconds": seconds})
+        cpu_seconds = (time.process_time() - begin) / len(seconds)
+        facts = {"seconds": seconds, "cpu_seconds": cpu_seconds}
+        _answer(answers, trainer, facts)
 
 
 def _time_steps(
