@@ -26,6 +26,8 @@ from deepfm_tf.data import (  # noqa: E402
 from deepfm_tf.evaluation import (  # noqa: E402
     comparison_table,
     evaluate,
+    evaluate_stream,
+    predict_with_labels,
 )
 from deepfm_tf.export import export_saved_model  # noqa: E402
 from deepfm_tf.fields import (  # noqa: E402
@@ -98,10 +100,12 @@ __all__ = [
     "dataset_from_text",
     "encode",
     "evaluate",
+    "evaluate_stream",
     "export_saved_model",
     "fit_vocabulary",
     "grouped_auc",
     "load_checkpoint",
+    "predict_with_labels",
     "prepare",
     "reliability_curve",
     "set_precision",

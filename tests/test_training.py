@@ -9,6 +9,7 @@ import textwrap
 import keras
 import numpy as np
 import pytest
+import sklearn.metrics
 
 import deepfm_tf
 from deepfm_tf.callbacks import read_state
@@ -212,6 +213,31 @@ def test_a_checkpoint_of_another_directory_does_not_count(
     fit(model, data, 1, callbacks)
 
     assert len(read_state(tmp_path / "b")["history"]["loss"]) == 1
+
+
+def test_the_validation_auc_is_exact_at_a_rate_of_one_in_a_thousand():
+    schema = deepfm_tf.Schema((deepfm_tf.NumericField("x", "none"),), "click")
+    model = deepfm_tf.LogisticRegression(schema)
+    model.linear_term.bias.assign(-7.5)
+    model.linear_term.first_order.embeddings.assign([[1.0], [0.0]])
+    random = np.random.default_rng(0)
+    x = random.normal(size=(60_000, 1)).astype("float32")
+    odds = np.exp(-7.5 + x[:, 0])
+    click = (random.random(60_000) < odds / (1 + odds)).astype("float32")
+    data = deepfm_tf.dataset_from_ids({"values": x}, click, schema, 8192)
+    deepfm_tf.compile_model(model, learning_rate=1e-6)
+
+    history = fit(
+        model, (data, data), 1, deepfm_tf.training_callbacks(data)
+    ).history
+
+    p = predict_with_labels(model, data)[1]
+    assert 0.0005 < click.mean() < 0.002
+    expected = sklearn.metrics.roc_auc_score(click, p)
+    assert 0.6 < expected < 0.95
+    assert history["val_auc"] == [pytest.approx(expected, abs=1e-12)]
+    expected = sklearn.metrics.log_loss(click, p.astype("float64"))
+    assert history["val_log_loss"] == [pytest.approx(expected, rel=1e-9)]
 
 
 def test_the_auc_of_one_class_cannot_be_monitored(vocabulary, data):

@@ -54,7 +54,7 @@ def test_an_own_file_goes_all_the_way(clicks, capsys):
             *("model", "parameters", "seconds", "examples_per_second"),
             *("history", "test"),
         }
-        assert set(result["test"]) == {"auc", "log_loss", "rows"}
+        assert {"auc", "log_loss", "rows"} < set(result["test"])
         assert len(result["history"]["loss"]) == 2
     assert {"tensorflow", "keras"} <= set(report["versions"])
     assert report["command"].startswith("python -m pipelines.tabular --train")
