@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,13 @@ from deepfm_tf.vocabulary import (
     LOG_SQUARE_THRESHOLDS,
     NO_ID,
     OOV_ID,
-    SMALLEST_BUCKET,
     Vocabulary,
+    bucketize,
     numeric_missing_values,
 )
+
+# What the table answers for a value it lacks: below zero whatever is added.
+_ABSENT = -(2**62)
 
 
 class GraphLookup(tf.Module):
@@ -42,7 +45,8 @@ class GraphLookup(tf.Module):
             bucketized ones (NaN is missing).
 
     Returns:
-        The packed inputs of a model: see `Vocabulary.encode`.
+        The packed inputs of a model: see `Vocabulary.encode`. If `raw` holds
+        only some of the fields, the columns of these, in the same order.
     """
 
     def __init__(self, vocabulary: Vocabulary, asset_file: str | Path) -> None:
@@ -71,98 +75,132 @@ class GraphLookup(tf.Module):
                     value_dtype=tf.int64,
                     value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
                 ),
-                default_value=-1,
+                default_value=_ABSENT,
             )
 
     def __call__(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        raw = {name: tf.reshape(value, [-1]) for name, value in raw.items()}
-        texts, weights = [], []
-        for field in self._schema.id_fields:
-            column = raw[field.name]
-            if isinstance(field, BucketizedField):
-                texts.append(self._bucket_ids(field, column)[:, None])
-            elif isinstance(field, MultiValuedField):
-                tokens, token_weights = self._split(field, column)
-                texts.append(tokens)
-                if field.weight_separator:
-                    weights.append(token_weights)
-            else:
-                texts.append(self._drop_missing(column)[:, None])
+        fields = [f for f in self._schema.fields if f.name in raw]
+        columns = [
+            [tf.reshape(raw[f.name], [-1]) for f in chosen]
+            for chosen in (text_fields(fields), number_fields(fields))
+        ]
+        texts, numbers = (tf.stack(c, axis=1) if c else None for c in columns)
+        return self.encode(texts, numbers, fields)
+
+    def encode(
+        self,
+        texts: tf.Tensor | None,
+        numbers: tf.Tensor | None,
+        fields: Sequence[Field] | None = None,
+    ) -> dict[str, tf.Tensor]:
+        """The same, from two matrices: the fast way in.
+
+        Args:
+            texts: (batch, text fields) string, or None if there are none.
+            numbers: (batch, number fields) float32, or None.
+            fields: those that the columns belong to, in schema order.
+                Defaults to all.
+        """
+        fields = self._schema.fields if fields is None else fields
+        if texts is not None:
+            texts = self._drop_missing(texts)
+        if numbers is not None:
+            for value in numeric_missing_values(self._schema):
+                numbers = tf.where(
+                    tf.equal(numbers, value), np.float32(np.nan), numbers
+                )
         packed = {}
-        if texts:
-            packed["ids"] = self._look_up(texts)
+        ids, weights = self._look_up(texts, numbers, fields)
+        if ids is not None:
+            packed["ids"] = ids
         if weights:
-            packed["weights"] = tf.concat(weights, axis=1)
-        if self._schema.numeric_fields:
-            packed["values"] = self._scale(raw)
+            packed["weights"] = _join(weights)
+        numeric = [f for f in fields if isinstance(f, NumericField)]
+        if numeric:
+            columns = _columns(numbers, number_fields(fields), numeric)
+            packed["values"] = self._scale(columns, numeric)
         return packed
 
-    def _look_up(self, texts: list[tf.Tensor]) -> tf.Tensor:
-        """Texts of each id field, "" where missing, to (batch, slots) ids.
-
-        Bucketized fields come as ids already.
-        """
-        counted: list[tuple[Field, tf.Tensor]] = []
-        found: list[tf.Tensor] = []
-        order_counted: list[int] = []
-        order_found: list[int] = []
+    def _look_up(
+        self,
+        texts: tf.Tensor | None,
+        numbers: tf.Tensor | None,
+        fields: Sequence[Field],
+    ) -> tuple[tf.Tensor | None, list[tf.Tensor]]:
+        """(batch, slots) ids, and the weights of each weighted field."""
+        slots: dict[str, range] = {}
         start = 0
-        for field, text in zip(self._schema.id_fields, texts, strict=True):
-            slots = range(start, start + text.shape[1])
-            start = slots.stop
-            buckets = getattr(self._schema.owner(field), "hash_buckets", None)
-            if isinstance(field, BucketizedField):
-                found.append(text)
-                order_found += slots
-            elif buckets:
-                first = self._vocabulary.first_id(field)
-                ids = tf.strings.to_hash_bucket_fast(text, buckets) + first
-                found.append(self._with_missing([field], text, ids))
-                order_found += slots
-            else:
-                counted.append((field, text))
-                order_counted += slots
-        parts = found
-        if counted:
-            parts = [self._look_up_counted(counted), *found]
-        ids = tf.concat(parts, axis=1)
-        if order_counted and order_found:
-            order = np.argsort(order_counted + order_found)
-            ids = tf.gather(ids, order, axis=1)
-        return ids
+        for field in fields:
+            if not isinstance(field, NumericField):
+                stop = start + getattr(field, "max_length", 1)
+                slots[field.name] = range(start, stop)
+                start = stop
+        parts: list[tf.Tensor] = []
+        order: list[int] = []
+        weights: list[tf.Tensor] = []
+        # Texts in three kinds: in the table, or hashed into so many buckets.
+        groups: dict[int | None, list[tuple[list[Field], tf.Tensor]]] = {}
+        for buckets, single in self._single(fields).items():
+            columns = _columns(texts, text_fields(fields), single)
+            groups.setdefault(buckets, []).append((single, columns))
+        for field in fields:
+            if isinstance(field, MultiValuedField):
+                column = _columns(texts, text_fields(fields), [field])
+                tokens, token_weights = self._split(field, column[:, 0])
+                buckets = self._hash_buckets(field)
+                groups.setdefault(buckets, []).append(([field], tokens))
+                if field.weight_separator:
+                    weights.append(token_weights)
+        for buckets, members in groups.items():
+            owned = [field for group, _ in members for field in group]
+            joined = _join([columns for _, columns in members])
+            parts.append(self._text_ids(owned, joined, buckets))
+            order += [slot for field in owned for slot in slots[field.name]]
+        bucketized = [f for f in fields if isinstance(f, BucketizedField)]
+        if bucketized:
+            columns = _columns(numbers, number_fields(fields), bucketized)
+            parts.append(self._bucket_ids(columns, bucketized))
+            order += [slots[field.name].start for field in bucketized]
+        if not parts:
+            return None, weights
+        ids = _join(parts)
+        if order != sorted(order):
+            ids = tf.gather(ids, np.argsort(order), axis=1)
+        return ids, weights
 
-    def _with_missing(
-        self, fields: Sequence[Field], texts: tf.Tensor, ids: tf.Tensor
+    def _single(self, fields: Iterable[Field]) -> dict[int | None, list[Field]]:
+        """Fields of one text value, by the number of their hash buckets."""
+        groups: dict[int | None, list[Field]] = {}
+        for field in text_fields(fields):
+            if not isinstance(field, MultiValuedField):
+                groups.setdefault(self._hash_buckets(field), []).append(field)
+        return groups
+
+    def _hash_buckets(self, field: Field) -> int | None:
+        return getattr(self._schema.owner(field), "hash_buckets", None)
+
+    def _text_ids(
+        self, fields: Sequence[Field], texts: tf.Tensor, buckets: int | None
     ) -> tf.Tensor:
+        """(batch, slots of the fields) int32; texts are "" where missing."""
+        lengths = [getattr(field, "max_length", 1) for field in fields]
+        first = np.array([self._vocabulary.first_id(f) for f in fields])
+        if buckets:
+            ids = tf.strings.to_hash_bucket_fast(texts, buckets)
+            ids = ids + np.repeat(first, lengths)
+        elif self._table is None:
+            ids = tf.fill(tf.shape(texts), np.int64(OOV_ID))
+        else:
+            owners = [self._schema.owner(f).name for f in fields]
+            names = [f.name for f in self._schema.table_fields]
+            prefixes = [f"{names.index(owner)}:" for owner in owners]
+            lines = [self._first_lines[owner] for owner in owners]
+            # The only op that joins strings and broadcasts. -> line in file
+            keys = tf.add(tf.constant(np.repeat(prefixes, lengths)), texts)
+            ids = self._table.lookup(keys) + np.repeat(first - lines, lengths)
+            ids = tf.maximum(ids, np.int64(OOV_ID))
         missing = np.concatenate([self._missing_ids(f) for f in fields])
         return tf.where(tf.equal(texts, ""), missing, tf.cast(ids, tf.int32))
-
-    def _look_up_counted(
-        self, counted: list[tuple[Field, tf.Tensor]]
-    ) -> tf.Tensor:
-        prefixes: list[str] = []
-        offsets: list[int] = []
-        owners = [f.name for f in self._schema.table_fields]
-        for field, text in counted:
-            owner = self._schema.owner(field).name
-            first_line = self._first_lines[owner]
-            prefixes += [f"{owners.index(owner)}:"] * text.shape[1]
-            offsets += [
-                self._vocabulary.first_id(field) - first_line
-            ] * text.shape[1]
-        fields = [field for field, _ in counted]
-        texts = tf.concat([text for _, text in counted], axis=1)
-        if self._table is None:
-            ids = tf.fill(tf.shape(texts), OOV_ID)
-            return self._with_missing(fields, texts, ids)
-        # (batch, slots): the line in the file, -1 for OOV.
-        keys = tf.strings.join(
-            [tf.broadcast_to(prefixes, tf.shape(texts)), texts]
-        )
-        lines = self._table.lookup(keys)
-        ids = lines + np.array(offsets, dtype=np.int64)
-        ids = tf.where(lines < 0, tf.constant(OOV_ID, tf.int64), ids)
-        return self._with_missing(fields, texts, ids)
 
     def _missing_ids(self, field: Field) -> np.ndarray:
         length = getattr(field, "max_length", 1)
@@ -176,52 +214,63 @@ class GraphLookup(tf.Module):
             text = tf.where(tf.equal(text, value), "", text)
         return text
 
-    def _numbers(self, x: tf.Tensor) -> tf.Tensor:
-        for value in numeric_missing_values(self._schema):
-            x = tf.where(tf.equal(x, value), np.float32(np.nan), x)
-        return x
-
     def _bucket_ids(
-        self, field: BucketizedField, column: tf.Tensor
+        self, x: tf.Tensor, fields: Sequence[BucketizedField]
     ) -> tf.Tensor:
-        column = self._numbers(column)
+        """(batch, fields) int32, with one search for all of them."""
         # An infinity can only come in serving; it counts as missing.
-        present = tf.math.is_finite(column)
-        x = tf.where(present, column, 0.0)
-        first = self._vocabulary.first_id(field)
-        if field.method == "log_square":
-            large = tf.searchsorted(
-                tf.constant(LOG_SQUARE_THRESHOLDS), x, side="right"
-            )
-            small = tf.floor(tf.clip_by_value(x, SMALLEST_BUCKET, 2.0))
-            buckets = tf.where(x > 2.0, large, tf.cast(small, tf.int32))
-            ids = self._known_ids(field, buckets)
-        else:
-            edges = self._vocabulary.statistics[field.name]["boundaries"]
-            ids = first + tf.searchsorted(
-                tf.constant(edges, tf.float32), x, side="right"
-            )
-        return tf.where(present, ids, self._vocabulary.missing_id(field))
+        present = tf.math.is_finite(x)
+        steps = [self._steps(field) for field in fields]
+        width = max(1, *(len(edges) for edges, _ in steps))
+        edges = np.full((len(fields), width), np.inf, dtype=np.float32)
+        ids = np.zeros((len(fields), width + 1), dtype=np.int32)
+        for row, (own_edges, own_ids) in enumerate(steps):
+            edges[row, : len(own_edges)] = own_edges
+            ids[row, : len(own_ids)] = own_ids
+        # (fields, batch): how many edges are not above the number.
+        step = tf.raw_ops.UpperBound(
+            sorted_inputs=edges,
+            values=tf.transpose(tf.where(present, x, 0.0)),
+        )
+        step += (np.arange(len(fields), dtype=np.int32) * (width + 1))[:, None]
+        found = tf.transpose(tf.gather(ids.reshape(-1), step))
+        missing = [self._vocabulary.missing_id(field) for field in fields]
+        return tf.where(present, found, np.array(missing, dtype=np.int32))
 
-    def _known_ids(
-        self, field: BucketizedField, buckets: tf.Tensor
-    ) -> tf.Tensor:
-        """Ids of the buckets that the vocabulary has; OOV of the others."""
-        known = self._vocabulary.values[field.name].astype(np.int32)
-        if not len(known):
-            return tf.fill(tf.shape(buckets), OOV_ID)
-        order = np.argsort(known)
-        place = tf.searchsorted(tf.constant(known[order]), buckets)
-        place = tf.minimum(place, len(known) - 1)
-        is_known = tf.equal(tf.gather(known[order], place), buckets)
-        ids = (order + self._vocabulary.first_id(field)).astype(np.int32)
-        return tf.where(is_known, tf.gather(ids, place), OOV_ID)
+    def _steps(self, field: BucketizedField) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers at which the id changes, and the ids between them."""
+        first = self._vocabulary.first_id(field)
+        if field.method != "log_square":
+            edges = np.asarray(
+                self._vocabulary.statistics[field.name]["boundaries"],
+                dtype=np.float32,
+            )
+            return edges, np.arange(first, first + len(edges) + 1)
+        known = self._vocabulary.values[field.name].astype(np.int64)
+        ids = dict(zip(known.tolist(), range(first, 2**31), strict=False))
+        # Every edge of a known bucket; between two of them the id is one.
+        whole = known[known <= 2].astype(np.float32)
+        next_whole = np.maximum(
+            whole + 1, np.nextafter(whole, np.float32(np.inf))
+        )
+        above = np.nextafter(np.float32(2), np.float32(3))
+        large = known[known >= 0]
+        raised = np.concatenate([large - 1, large])
+        raised = raised[(raised >= 0) & (raised < len(LOG_SQUARE_THRESHOLDS))]
+        edges = np.unique(
+            np.concatenate(
+                [whole, next_whole, [2, above], LOG_SQUARE_THRESHOLDS[raised]]
+            ).astype(np.float32)
+        )
+        # One number of each interval; the first reaches down to -infinity.
+        inside = np.concatenate([[-np.inf], edges]).astype(np.float32)
+        buckets = bucketize(field, inside, ())
+        return edges, np.array([ids.get(b, OOV_ID) for b in buckets.tolist()])
 
     def _split(
         self, field: MultiValuedField, column: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """(batch, max_length) values, "" where none, and their weights."""
-        column = self._drop_missing(column)
         parts = tf.strings.split(column, field.separator)
         tokens = parts.flat_values
         weights = tf.ones_like(tokens, dtype=tf.float32)
@@ -244,10 +293,8 @@ class GraphLookup(tf.Module):
 
         return pad(tokens, ""), pad(weights, 1.0)
 
-    def _scale(self, raw: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def _scale(self, x: tf.Tensor, fields: Sequence[NumericField]) -> tf.Tensor:
         """(batch, numeric fields), scaled; NaN where missing."""
-        fields = self._schema.numeric_fields
-        x = self._numbers(tf.stack([raw[f.name] for f in fields], axis=1))
         mean, std = np.transpose(
             [
                 self._vocabulary.scaling_constants(f)
@@ -269,3 +316,26 @@ def raw_dtype(field: Field) -> tf.DType:
     if isinstance(field, (NumericField, BucketizedField)):
         return tf.float32
     return tf.string
+
+
+def text_fields(fields: Iterable[Field]) -> list[Field]:
+    """Those whose raw values are text, in the same order."""
+    return [field for field in fields if raw_dtype(field) == tf.string]
+
+
+def number_fields(fields: Iterable[Field]) -> list[Field]:
+    """Those whose raw values are numbers, in the same order."""
+    return [field for field in fields if raw_dtype(field) == tf.float32]
+
+
+def _columns(
+    matrix: tf.Tensor, fields: Sequence[Field], chosen: Sequence[Field]
+) -> tf.Tensor:
+    """The columns of the chosen fields; none is copied if all are chosen."""
+    if list(fields) == list(chosen):
+        return matrix
+    return tf.gather(matrix, [fields.index(f) for f in chosen], axis=1)
+
+
+def _join(parts: Sequence[tf.Tensor]) -> tf.Tensor:
+    return parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)

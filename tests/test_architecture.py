@@ -43,8 +43,8 @@ DOORS = {
     "callbacks": (("evaluation",), ("keras",)),
     "training": (("optimizers",), ("keras", "tensorflow")),
     "export": (
-        ("fields", "schema", "vocabulary", "lookup", "models"),
-        ("keras", "tensorflow", "numpy", "pyarrow"),
+        ("export", "fields", "schema", "vocabulary", "lookup", "models"),
+        ("keras", "tensorflow", "tensorflow_serving", "numpy", "pyarrow"),
     ),
     # Knows SavedModels and gRPC, no model class: it serves anybody's.
     "serving": (

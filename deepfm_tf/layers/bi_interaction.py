@@ -60,6 +60,23 @@ class BiInteraction(keras.layers.Layer):
         products = _sum_pair_products(embeddings, self.compute_dtype, training)
         return ops.cast(products, self.compute_dtype)
 
+    def field_sums(self, embeddings):
+        """What fields contribute: `sum_i v_i` and `sum_i v_i^2`.
+
+        Those of two groups of fields add up to those of both.
+
+        Args:
+            embeddings: (batch, num_fields, embedding_dim), of any fields.
+
+        Returns:
+            Two tensors, (batch, embedding_dim) each.
+        """
+        return _field_sums(_widen(embeddings, self.compute_dtype))
+
+    def from_sums(self, sums, squares):
+        """What `call` gives, from `field_sums` of all fields."""
+        return ops.cast(_products_of_sums(sums, squares), self.compute_dtype)
+
     def compute_output_shape(self, embeddings_shape):
         return (embeddings_shape[0], embeddings_shape[2])
 
@@ -78,20 +95,30 @@ def _check_embeddings_shape(shape):
 
 def _sum_pair_products(embeddings, compute_dtype, training):
     """Sums `v_i * v_j` over all pairs of fields, in float32 or wider."""
-    # The two terms nearly cancel: half precision would leave only their error.
-    dtype = keras.backend.result_type(compute_dtype, "float32")
     # (batch, num_fields, embedding_dim)
-    embeddings = ops.cast(embeddings, dtype)
+    embeddings = _widen(embeddings, compute_dtype)
     # (batch, embedding_dim)
     return (_fused_products if training else _products)(embeddings)
 
 
-def _products(embeddings):
+def _widen(embeddings, compute_dtype):
+    # The two terms nearly cancel: half precision would leave only their error.
+    dtype = keras.backend.result_type(compute_dtype, "float32")
+    return ops.cast(embeddings, dtype)
+
+
+def _field_sums(embeddings):
     # Fields are summed, never flattened, before the square: it must not
     # multiply component k by another component.
-    square_of_sum = ops.square(ops.sum(embeddings, axis=1))
-    sum_of_squares = ops.sum(ops.square(embeddings), axis=1)
-    return ops.multiply(0.5, ops.subtract(square_of_sum, sum_of_squares))
+    return ops.sum(embeddings, axis=1), ops.sum(ops.square(embeddings), axis=1)
+
+
+def _products_of_sums(sums, squares):
+    return ops.multiply(0.5, ops.subtract(ops.square(sums), squares))
+
+
+def _products(embeddings):
+    return _products_of_sums(*_field_sums(embeddings))
 
 
 def _products_gradient(embeddings, upstream):

@@ -5,6 +5,7 @@ from numbers import Integral
 from typing import Any
 
 import keras
+from keras import ops
 
 
 @keras.saving.register_keras_serializable("deepfm_tf")
@@ -137,13 +138,48 @@ class DensePyramid(keras.layers.Layer):
         hidden = inputs
         for index, dense in enumerate(self.dense_layers):
             # (batch, hidden_units[index])
-            hidden = dense(hidden)
-            if self.batch_normalization:
-                normalization = self.normalization_layers[index]
-                hidden = normalization(hidden, training=training)
-            hidden = self.activation(hidden)
-            hidden = self.dropout_layers[index](hidden, training=training)
+            hidden = self._activate(index, dense(hidden), training)
         # (batch, output_units)
+        return self.output_layer(hidden)
+
+    def project(self, inputs, features):
+        """What some of the features contribute to the first layer.
+
+        The rows `features` of the first kernel, times `inputs`; no bias. The
+        projections of two groups of features add up to that of both, `W^1
+        z^0`, so that a part which many examples have in common need be
+        computed only once.
+
+        Args:
+            inputs: (batch, len(features)).
+            features: Sequence of ints. Which columns of the layer's input
+                `inputs` are.
+
+        Returns:
+            (batch, units of the first layer), float32 or wider.
+        """
+        kernel = ops.take(self._first_layer.kernel, features, axis=0)
+        # Half precision rounds the factors, as in `call`, but not the sums:
+        # they are yet to be added up.
+        dtype = keras.backend.result_type(self.compute_dtype, "float32")
+        factors = [
+            ops.cast(ops.cast(x, self.compute_dtype), dtype)
+            for x in (inputs, kernel)
+        ]
+        return ops.matmul(*factors)
+
+    def from_projection(self, projection):
+        """What `call` gives in inference, from `project` of all features."""
+        first = self._first_layer
+        hidden = ops.cast(projection, self.compute_dtype)
+        if first.use_bias:
+            bias = ops.cast(first.bias, self.compute_dtype)
+            hidden = ops.add(hidden, bias)
+        if not self.dense_layers:
+            return hidden
+        hidden = self._activate(0, hidden, training=False)
+        for index, dense in enumerate(self.dense_layers[1:], start=1):
+            hidden = self._activate(index, dense(hidden), training=False)
         return self.output_layer(hidden)
 
     def compute_output_shape(self, inputs_shape):
@@ -163,6 +199,18 @@ class DensePyramid(keras.layers.Layer):
                 self.kernel_regularizer
             ),
         }
+
+    @property
+    def _first_layer(self):
+        return (*self.dense_layers, self.output_layer)[0]
+
+    def _activate(self, index, hidden, training):
+        """All that follows the kernel and bias of a hidden layer."""
+        if self.batch_normalization:
+            normalization = self.normalization_layers[index]
+            hidden = normalization(hidden, training=training)
+        hidden = self.activation(hidden)
+        return self.dropout_layers[index](hidden, training=training)
 
     def _dense(self, units, name, use_bias=True):
         """Returns an unbuilt Dense layer with an initializer of its own."""

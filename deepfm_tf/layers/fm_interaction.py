@@ -5,7 +5,10 @@ from keras import ops
 
 from deepfm_tf.layers.bi_interaction import (
     _check_embeddings_shape,
+    _field_sums,
+    _products_of_sums,
     _sum_pair_products,
+    _widen,
 )
 
 
@@ -60,12 +63,23 @@ class FMInteraction(keras.layers.Layer):
     def call(self, embeddings, training=None):
         # (batch, embedding_dim)
         products = _sum_pair_products(embeddings, self.compute_dtype, training)
-        # (batch, 1)
-        logits = ops.sum(products, axis=1, keepdims=True)
-        return ops.cast(logits, self.compute_dtype)
+        return self._add_up(products)
+
+    def field_sums(self, embeddings):
+        """As in `BiInteraction`: they add up over groups of fields."""
+        return _field_sums(_widen(embeddings, self.compute_dtype))
+
+    def from_sums(self, sums, squares):
+        """What `call` gives, from `field_sums` of all fields."""
+        return self._add_up(_products_of_sums(sums, squares))
 
     def compute_output_shape(self, embeddings_shape):
         return (embeddings_shape[0], 1)
 
     def get_config(self):
         return super().get_config()
+
+    def _add_up(self, products):
+        # (batch, 1)
+        logits = ops.sum(products, axis=1, keepdims=True)
+        return ops.cast(logits, self.compute_dtype)

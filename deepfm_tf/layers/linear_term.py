@@ -110,10 +110,13 @@ class LinearTerm(keras.layers.Layer):
         # (batch, num_fields, 1)
         first_order = self.first_order(ids, weights, values, training=training)
         # (batch, 1)
-        logits = ops.sum(first_order, axis=1)
+        return self.from_sum(ops.sum(first_order, axis=1))
+
+    def from_sum(self, linear):
+        """What `call` gives, from `sum_i w_i x_i`, (batch, 1)."""
         if self.use_bias:
-            logits = ops.add(logits, self.bias)
-        return ops.cast(logits, self.compute_dtype)
+            linear = ops.add(linear, self.bias)
+        return ops.cast(linear, self.compute_dtype)
 
     def compute_output_shape(
         self, ids_shape=None, weights_shape=None, values_shape=None

@@ -175,6 +175,42 @@ class SharedEmbedding(keras.layers.Layer):
         )
         # For optimizers that have a rule of its own for first-order weights.
         self.embeddings.first_order_columns = int(self.first_order)
+        self._lay_out(num_pooled)
+
+    def of_fields(self, fields, table=None):
+        """A layer that embeds some of the fields, with the rows of this one.
+
+        For inference: its table is this layer's, or a copy of it.
+
+        Args:
+            fields: Sequence of ints, ascending. Positions of the fields.
+            table: Variable to read instead of this layer's table, of the same
+                shape; rows are cast to this layer's type once they are read.
+                Defaults to `None`.
+
+        Returns:
+            A built SharedEmbedding of `len(fields)` fields.
+        """
+        slots = self.slots_per_field or [1] * self.num_fields
+        tables = self.field_tables or range(self.num_fields)
+        part = SharedEmbedding(
+            self.vocabulary_sizes,
+            self.embedding_dim,
+            slots_per_field=[slots[field] for field in fields],
+            field_tables=[tables[field] for field in fields],
+            first_order=self.first_order,
+            dtype=self.dtype_policy,
+            name=self.name,
+        )
+        part.embeddings = self.embeddings if table is None else table
+        part._lay_out(sum(field < self._num_pooled for field in fields))
+        part.built = True
+        return part
+
+    def _lay_out(self, num_pooled):
+        """Where the slots and the numeric fields find their rows."""
+        self._num_pooled = num_pooled
+        slots = (self.slots_per_field or [1] * self.num_fields)[:num_pooled]
         tables = self.field_tables or range(self.num_fields)
         first_rows = [0, *accumulate(self.vocabulary_sizes)]
         # (num_slots,)
@@ -198,10 +234,10 @@ class SharedEmbedding(keras.layers.Layer):
             outputs = self._pooling.fused_pool(vectors, ids, weights, values)
         else:
             outputs = self._pooling.pool(
-                None if ids is None else tf.gather(table, self._rows(ids)),
+                None if ids is None else self._read(table, self._rows(ids)),
                 None
                 if values is None
-                else tf.gather(table, self._numeric_rows),
+                else self._read(table, self._numeric_rows),
                 ids,
                 weights,
                 values,
@@ -240,6 +276,9 @@ class SharedEmbedding(keras.layers.Layer):
             initializer = initializer.clone()
         vectors = initializer((shape[0], self.embedding_dim), dtype=dtype)
         return ops.pad(vectors, ((0, 0), (0, int(self.first_order))))
+
+    def _read(self, table, rows):
+        return ops.cast(tf.gather(table, rows), self.variable_dtype)
 
     def _rows(self, ids):
         """Rows of the table, (batch, num_slots); the first for masked slots."""

@@ -2,6 +2,7 @@
 
 from deepfm_tf.models.ctr_model import CTRModel
 from deepfm_tf.models.deepfm import DeepFM
+from deepfm_tf.models.field_terms import FieldTerms
 from deepfm_tf.models.fm import FM
 from deepfm_tf.models.logistic_regression import LogisticRegression
 from deepfm_tf.models.nfm import NFM
@@ -11,6 +12,7 @@ __all__ = [
     "CTRModel",
     "DeepFM",
     "FM",
+    "FieldTerms",
     "LogisticRegression",
     "NFM",
     "WideAndDeep",

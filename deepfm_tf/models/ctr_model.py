@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from deepfm_tf.layers import SharedEmbedding
+from deepfm_tf.layers import DensePyramid, SharedEmbedding
 from deepfm_tf.schema import Schema
 
 
@@ -37,6 +38,34 @@ class CTRModel(keras.Model):
             inputs=inputs, outputs={"probability": probability}, **kwargs
         )
         self.schema = schema
+
+    @property
+    def embedding_layer(self) -> SharedEmbedding:
+        """The layer that holds the table."""
+        return self.shared_embedding
+
+    def terms(self, embedded: Any, fields: Sequence[int]) -> dict[str, Any]:
+        """What some of the fields contribute, before anything joins them.
+
+        The terms of two groups of fields add up, each on its own, to those of
+        both: what many examples have in common need be computed only once.
+        See `FieldTerms`.
+
+        Args:
+            embedded: the output of `embedding_layer` for these fields.
+            fields: positions of the fields in `schema.embedded_fields`.
+
+        Returns:
+            Name -> (batch, ...) tensor.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must define `terms` and `from_terms` to "
+            "be computed for some of its fields at a time."
+        )
+
+    def from_terms(self, terms: Mapping[str, Any]) -> Any:
+        """(batch, 1) logits in inference, from the terms of all fields."""
+        raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, JSON-ready."""
@@ -88,6 +117,22 @@ def shared_embedding(schema: Schema, embedding_dim: int) -> SharedEmbedding:
     )
 
 
+def project_fields(
+    pyramid: DensePyramid, embeddings: Any, fields: Sequence[int]
+) -> Any:
+    """`DensePyramid.project` where the features are fields, side by side.
+
+    Args:
+        pyramid: its input is the embeddings of all fields, flattened.
+        embeddings: (batch, len(fields), embedding_dim).
+        fields: positions of the fields.
+    """
+    dim = embeddings.shape[2]
+    features = [field * dim + k for field in fields for k in range(dim)]
+    flat = ops.reshape(embeddings, (-1, len(features)))
+    return pyramid.project(flat, features)
+
+
 def packed_inputs(schema: Schema) -> tuple[dict[str, Any], dict[str, Any]]:
     """The model's inputs, and what the embedding layers take of them.
 
@@ -111,13 +156,25 @@ def packed_inputs(schema: Schema) -> tuple[dict[str, Any], dict[str, Any]]:
         inputs["values"] = keras.Input(
             (num_values,), dtype="float32", name="values"
         )
-    arguments = {k: v for k, v in inputs.items() if k != "weights"}
-    if num_slots and (num_weights or _mean_slots(schema).any()):
-        arguments["weights"] = _slot_weights(schema, inputs)
-    return inputs, arguments
+    return inputs, embedding_arguments(schema, inputs)
 
 
-def _slot_weights(schema: Schema, inputs: dict[str, Any]) -> Any:
+def embedding_arguments(
+    schema: Schema, packed: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The call arguments of `SharedEmbedding` and `LinearTerm`.
+
+    Args:
+        schema: the Schema of a fitted vocabulary.
+        packed: the packed inputs of its fields.
+    """
+    arguments = {k: v for k, v in packed.items() if k != "weights"}
+    if "ids" in packed and ("weights" in packed or _mean_slots(schema).any()):
+        arguments["weights"] = _slot_weights(schema, packed)
+    return arguments
+
+
+def _slot_weights(schema: Schema, inputs: Mapping[str, Any]) -> Any:
     """(batch, slots of id fields): given weights, means divided out."""
     present = ops.greater_equal(inputs["ids"], 0)
     weights = 1.0

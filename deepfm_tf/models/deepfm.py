@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from deepfm_tf.layers import (
     DensePyramid,
@@ -15,6 +16,7 @@ from deepfm_tf.layers import (
 from deepfm_tf.models.ctr_model import (
     CTRModel,
     packed_inputs,
+    project_fields,
     shared_embedding,
 )
 from deepfm_tf.schema import Schema
@@ -106,6 +108,31 @@ class DeepFM(CTRModel):
         self.activation = activation
         self.dropout = dropout
         self.batch_normalization = batch_normalization
+
+    def terms(self, embedded: Any, fields: Sequence[int]) -> dict[str, Any]:
+        """See `CTRModel.terms`."""
+        embeddings, linear = embedded
+        sums, squares = self.fm_interaction.field_sums(embeddings)
+        return {
+            "linear": linear,
+            "sums": sums,
+            "squares": squares,
+            "projection": project_fields(
+                self.dense_pyramid, embeddings, fields
+            ),
+        }
+
+    def from_terms(self, terms: Mapping[str, Any]) -> Any:
+        """See `CTRModel.from_terms`."""
+        second_order = self.fm_interaction.from_sums(
+            terms["sums"], terms["squares"]
+        )
+        high_order = self.dense_pyramid.from_projection(terms["projection"])
+        return (
+            self.linear_term(terms["linear"])
+            + second_order
+            + ops.cast(high_order, "float32")
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, JSON-ready."""

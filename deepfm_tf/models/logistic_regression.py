@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
-from deepfm_tf.layers import LinearTerm
+from deepfm_tf.layers import LinearTerm, SharedEmbedding
 from deepfm_tf.models.ctr_model import (
     CTRModel,
     packed_inputs,
@@ -55,3 +57,16 @@ class LogisticRegression(CTRModel):
         # (batch, 1)
         logits = self.linear_term(**features)
         super().__init__(schema, inputs, logits, **kwargs)
+
+    @property
+    def embedding_layer(self) -> SharedEmbedding:
+        """The layer that holds the weights, one column wide."""
+        return self.linear_term.first_order
+
+    def terms(self, embedded: Any, fields: Sequence[int]) -> dict[str, Any]:
+        """See `CTRModel.terms`."""
+        return {"linear": ops.sum(embedded, axis=1)}
+
+    def from_terms(self, terms: Mapping[str, Any]) -> Any:
+        """See `CTRModel.from_terms`."""
+        return self.linear_term.from_sum(terms["linear"])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from deepfm_tf.layers import (
     BiInteraction,
@@ -105,6 +106,20 @@ class NFM(CTRModel):
         self.activation = activation
         self.dropout = dropout
         self.batch_normalization = batch_normalization
+
+    def terms(self, embedded: Any, fields: Sequence[int]) -> dict[str, Any]:
+        """See `CTRModel.terms`."""
+        embeddings, linear = embedded
+        sums, squares = self.bi_interaction.field_sums(embeddings)
+        return {"linear": linear, "sums": sums, "squares": squares}
+
+    def from_terms(self, terms: Mapping[str, Any]) -> Any:
+        """See `CTRModel.from_terms`."""
+        pooled = self.bi_interaction.from_sums(terms["sums"], terms["squares"])
+        high_order = self.dense_pyramid(pooled)
+        return self.linear_term(terms["linear"]) + ops.cast(
+            high_order, "float32"
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, JSON-ready."""

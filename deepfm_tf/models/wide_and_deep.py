@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from deepfm_tf.layers import (
     DensePyramid,
@@ -14,6 +15,7 @@ from deepfm_tf.layers import (
 from deepfm_tf.models.ctr_model import (
     CTRModel,
     packed_inputs,
+    project_fields,
     shared_embedding,
 )
 from deepfm_tf.schema import Schema
@@ -97,6 +99,23 @@ class WideAndDeep(CTRModel):
         self.activation = activation
         self.dropout = dropout
         self.batch_normalization = batch_normalization
+
+    def terms(self, embedded: Any, fields: Sequence[int]) -> dict[str, Any]:
+        """See `CTRModel.terms`."""
+        embeddings, linear = embedded
+        return {
+            "linear": linear,
+            "projection": project_fields(
+                self.dense_pyramid, embeddings, fields
+            ),
+        }
+
+    def from_terms(self, terms: Mapping[str, Any]) -> Any:
+        """See `CTRModel.from_terms`."""
+        high_order = self.dense_pyramid.from_projection(terms["projection"])
+        return self.linear_term(terms["linear"]) + ops.cast(
+            high_order, "float32"
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, JSON-ready."""

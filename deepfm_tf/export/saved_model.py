@@ -1,0 +1,209 @@
+"""A model and its preprocessing as one SavedModel for TensorFlow Serving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from deepfm_tf.export.check import check
+from deepfm_tf.export.publish import prune, publish, unpublished
+from deepfm_tf.export.rank import rank_signature
+from deepfm_tf.export.requests import (
+    Rows,
+    make_rank_request,
+    make_requests,
+)
+from deepfm_tf.export.signatures import signatures, write
+from deepfm_tf.export.warm_up import BATCH_SIZES, write_warm_up
+from deepfm_tf.lookup import GraphLookup, raw_dtype
+from deepfm_tf.models import CTRModel
+from deepfm_tf.schema import Schema
+from deepfm_tf.vocabulary import Vocabulary
+
+
+def export_saved_model(
+    model: CTRModel,
+    vocabulary: Vocabulary,
+    directory: str | Path,
+    *,
+    context_fields: Sequence[str] = (),
+    defaults: Mapping[str, Any] | None = None,
+    keep_versions: int | None = None,
+) -> Path:
+    """Write the next version of a servable that takes raw values.
+
+    Its signatures, all of which give the model's probability of a click:
+
+    - `serving_default` takes each field under its own name
+      (`schema.signature_names`, where TensorFlow does not allow it), shape
+      `(batch,)`: strings for categorical and multi-valued fields, float32
+      for numeric and bucketized ones; the empty string and NaN are missing.
+      It returns `probability`, shape `(batch,)`, float32.
+    - `packed` takes the same values as two matrices, which costs a server
+      much less than an input for each field: `texts` (batch, categorical and
+      multi-valued fields) string and `numbers` (batch, numeric and bucketized
+      fields) float32, columns in schema order, each input only if it has
+      columns. It returns `probability`, shape `(batch,)`.
+    - `ids` takes what the model takes (`Vocabulary.encode`), for callers who
+      look up values themselves: `ids`, `values` and `weights`. It returns
+      `probability`, shape `(batch,)`.
+    - `classify` and `regress` take serialized `tf.train.Example`s, features
+      called as the fields: a bytes list of one text, or a float list of one
+      number; an absent feature is missing. They return `classes` (batch, 2),
+      "0" and "1", with their `scores` (batch, 2); and `outputs` (batch,).
+    - `rank`, only with `context_fields`, takes what `serving_default` takes,
+      but one value, shape `(1,)`, for each field of the context, and one for
+      each of N candidates, shape `(N,)`, for the other fields. It returns
+      `probability`, shape `(N,)`. What depends on the context alone is
+      computed once.
+
+    Before anything is published, the SavedModel is loaded again, and every
+    signature is compared with the model on rows with known, unseen and
+    missing values, in batches of 1, 10 and 100. The same requests lie beside
+    it for TensorFlow Serving to warm up with. It appears under its version
+    number all at once, so that a server that polls the directory never sees
+    half of it.
+
+    Args:
+        model: a trained model.
+        vocabulary: the Vocabulary that its training data was prepared with.
+        directory: TF Serving's `model_base_path`, such as
+            `saved_models/deepfm`.
+        context_fields: names of the fields that describe the context of a
+            request (the user, the page, the hour) and not the candidate.
+            Defaults to none: there is no signature `rank`.
+        defaults: field name -> value (text or number) where a request to
+            `serving_default` or `rank` leaves the field out, or an Example
+            does; so that clients which do not know a new field yet keep
+            working. Defaults to none.
+        keep_versions: int. After publishing, remove the oldest versions so
+            that this many are left. Defaults to None: remove none.
+
+    Returns:
+        Path of the new version, `<directory>/<version>`.
+
+    Raises:
+        ValueError: the vocabulary is not the model's, a weight is NaN, or an
+            option does not fit the schema.
+        RuntimeError: the SavedModel does not agree with the model.
+
+    Example:
+
+    >>> import tempfile
+    >>> from deepfm_tf import CategoricalField, DeepFM, Schema, fit_vocabulary
+    >>> schema = Schema((CategoricalField("site", min_count=1),), "click")
+    >>> data = {"site": ["b", "a", "b"], "click": [1, 0, 0]}
+    >>> vocabulary = fit_vocabulary(data, schema)
+    >>> model = DeepFM(vocabulary.schema)
+    >>> export_saved_model(model, vocabulary, tempfile.mkdtemp()).name
+    '1'
+    """
+    defaults = dict(defaults or {})
+    context_fields = tuple(context_fields)
+    _check_arguments(model, vocabulary)
+    _check_context_fields(context_fields, vocabulary.schema)
+    _check_defaults(defaults, context_fields, vocabulary.schema)
+    _check_keep_versions(keep_versions)
+    directory = Path(directory)
+    with unpublished(directory) as temporary:
+        saved_model = temporary / "saved_model"
+        schema = vocabulary.schema
+        lookup = GraphLookup(vocabulary, temporary / "vocabulary.txt")
+        chosen = signatures(model, schema, lookup, defaults)
+        if context_fields:
+            chosen.append(
+                rank_signature(model, lookup, context_fields, defaults)
+            )
+        write(chosen, [model, lookup], saved_model)
+        rows = Rows.make(vocabulary, max(BATCH_SIZES))
+        requests = []
+        for size in BATCH_SIZES:
+            requests += make_requests(rows, schema, defaults, size)
+            if context_fields:
+                requests.append(
+                    make_rank_request(vocabulary, context_fields, size)
+                )
+        write_warm_up(requests, directory.name, saved_model)
+        check(model, requests, saved_model)
+        path = publish(saved_model, directory)
+        if keep_versions is not None:
+            prune(path, keep_versions, temporary)
+    return path
+
+
+def _check_arguments(model: CTRModel, vocabulary: Vocabulary) -> None:
+    if not isinstance(model, CTRModel):
+        raise TypeError(
+            "`model` must be a model of this package. Received: "
+            f"{type(model).__name__}."
+        )
+    if not isinstance(vocabulary, Vocabulary):
+        raise TypeError(
+            "`vocabulary` must be the Vocabulary of the prepared training data "
+            "(`prepared.vocabulary`). Received: "
+            f"{type(vocabulary).__name__}."
+        )
+    if model.schema.to_dict() != vocabulary.schema.to_dict():
+        raise ValueError(
+            "`vocabulary` must be the one the model was built for: "
+            "`vocabulary.schema` and `model.schema` differ. Pass the "
+            "vocabulary of the prepared training data."
+        )
+    for weight in model.weights:
+        if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
+            raise ValueError(
+                f"The weight '{weight.path}' must be finite to be served, but "
+                "holds NaN or infinity: the model has diverged. Train with a "
+                "smaller learning rate."
+            )
+
+
+def _check_context_fields(
+    context_fields: tuple[str, ...], schema: Schema
+) -> None:
+    names = {schema.field(name).name for name in context_fields}
+    if len(names) == len(schema.fields):
+        raise ValueError(
+            "`context_fields` must leave at least one field to the "
+            f"candidates. Received: all of {list(context_fields)}."
+        )
+
+
+def _check_defaults(
+    defaults: Mapping[str, Any],
+    context_fields: tuple[str, ...],
+    schema: Schema,
+) -> None:
+    for name, value in defaults.items():
+        is_text = raw_dtype(schema.field(name)) == tf.string
+        kinds = (str,) if is_text else (int, float, np.integer, np.floating)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise ValueError(
+                f"The default of the field '{name}' must be "
+                f"{'text' if is_text else 'a number'}, as its values are. "
+                f"Received: {value!r}."
+            )
+    rows = {f.name for f in schema.fields} - {*context_fields}
+    if rows <= defaults.keys():
+        raise ValueError(
+            "At least one field of the candidates (without `context_fields`, "
+            "one of all) must have no default: it says how many rows a "
+            f"request has. Received: `defaults` for all of {sorted(rows)}."
+        )
+
+
+def _check_keep_versions(keep_versions: int | None) -> None:
+    if keep_versions is not None and (
+        not isinstance(keep_versions, int)
+        or isinstance(keep_versions, bool)
+        or keep_versions < 1
+    ):
+        raise ValueError(
+            "`keep_versions` must be a whole number of at least 1, or None to "
+            f"keep all. Received: keep_versions={keep_versions!r}."
+        )

@@ -1,0 +1,226 @@
+"""The signatures of an export, all from one Schema."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from deepfm_tf.fields import Field
+from deepfm_tf.lookup import (
+    GraphLookup,
+    number_fields,
+    raw_dtype,
+    text_fields,
+)
+from deepfm_tf.schema import Schema
+
+PREDICT, CLASSIFY, REGRESS = (
+    f"tensorflow/serving/{method}"
+    for method in ("predict", "classify", "regress")
+)
+# The classes of `classify`: no click, click.
+CLASSES = ("0", "1")
+
+Tensors = dict[str, tf.Tensor]
+# Field name -> the value that stands in where a request leaves it out.
+Defaults = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """One entry of the SavedModel's signature map.
+
+    Args:
+        name: its key.
+        method_name: what TensorFlow Serving knows it as.
+        function: `tf.function` with an input signature.
+        defaults: input name -> value of one row, for inputs that a request
+            may leave out.
+    """
+
+    name: str
+    method_name: str
+    function: Callable[..., Tensors]
+    defaults: Defaults = dataclasses.field(default_factory=dict)
+
+
+def signatures(
+    model: keras.Model, schema: Schema, lookup: GraphLookup, defaults: Defaults
+) -> list[Signature]:
+    """All signatures whose rows are independent of each other.
+
+    Args:
+        model: takes packed inputs, gives `{"probability": (batch, 1)}`.
+        schema: the fitted Schema.
+        lookup: raw values to packed inputs.
+        defaults: field name -> value where a request leaves the field out.
+    """
+    names = schema.signature_names
+    packed_specification = {
+        name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=name)
+        for name, tensor in model.input.items()
+    }
+    matrices = matrix_specification(schema.fields)
+
+    # Traced once, however many signatures call it.
+    @tf.function(input_signature=[packed_specification], autograph=False)
+    def score(packed: Tensors) -> tf.Tensor:
+        return tf.reshape(model(packed, training=False)["probability"], [-1])
+
+    @tf.function(input_signature=[matrices], autograph=False)
+    def score_raw(raw: Tensors) -> tf.Tensor:
+        return score(lookup.encode(raw.get("texts"), raw.get("numbers")))
+
+    @tf.function(
+        input_signature=[column_specification(schema.fields, names)],
+        autograph=False,
+    )
+    def serving_default(raw: Tensors) -> Tensors:
+        columns = {f.name: raw[names[f.name]] for f in schema.fields}
+        columns = fill_rows(columns, defaults)
+        return {"probability": score_raw(to_matrices(columns, schema.fields))}
+
+    @tf.function(input_signature=[matrices], autograph=False)
+    def packed(raw: Tensors) -> Tensors:
+        return {"probability": score_raw(raw)}
+
+    @tf.function(input_signature=[packed_specification], autograph=False)
+    def ids(packed: Tensors) -> Tensors:
+        return {"probability": score(packed)}
+
+    def score_examples(inputs: tf.Tensor) -> tf.Tensor:
+        parsed = tf.io.parse_example(
+            inputs, example_features(schema.fields, defaults)
+        )
+        return score_raw(to_matrices(parsed, schema.fields))
+
+    examples = [tf.TensorSpec((None,), tf.string, name="inputs")]
+
+    @tf.function(input_signature=examples, autograph=False)
+    def classify(inputs: tf.Tensor) -> Tensors:
+        probability = score_examples(inputs)
+        return {
+            "classes": tf.tile(
+                tf.constant([CLASSES]), [tf.shape(probability)[0], 1]
+            ),
+            "scores": tf.stack([1.0 - probability, probability], axis=1),
+        }
+
+    @tf.function(input_signature=examples, autograph=False)
+    def regress(inputs: tf.Tensor) -> Tensors:
+        return {"outputs": score_examples(inputs)}
+
+    named = {names[name]: value for name, value in defaults.items()}
+    return [
+        Signature("serving_default", PREDICT, serving_default, named),
+        Signature("packed", PREDICT, packed),
+        Signature("ids", PREDICT, ids),
+        Signature("classify", CLASSIFY, classify),
+        Signature("regress", REGRESS, regress),
+    ]
+
+
+def column_specification(
+    fields: Iterable[Field], names: Mapping[str, str], rows: int | None = None
+) -> dict[str, tf.TensorSpec]:
+    """An input of shape `(rows,)` for each field, under its own name."""
+    return {
+        names[field.name]: tf.TensorSpec(
+            (rows,), raw_dtype(field), name=names[field.name]
+        )
+        for field in fields
+    }
+
+
+def matrix_specification(fields: Iterable[Field]) -> dict[str, tf.TensorSpec]:
+    """Inputs `texts` and `numbers`, each only if it has columns."""
+    fields = list(fields)
+    return {
+        name: tf.TensorSpec((None, len(chosen)), dtype, name=name)
+        for name, chosen, dtype in (
+            ("texts", text_fields(fields), tf.string),
+            ("numbers", number_fields(fields), tf.float32),
+        )
+        if chosen
+    }
+
+
+def to_matrices(columns: Mapping[str, Any], fields: Iterable[Field]) -> Tensors:
+    """Columns by field name to `texts` and `numbers`."""
+    fields = list(fields)
+    return {
+        name: tf.stack([columns[f.name] for f in chosen], axis=1)
+        for name, chosen in (
+            ("texts", text_fields(fields)),
+            ("numbers", number_fields(fields)),
+        )
+        if chosen
+    }
+
+
+def fill_rows(columns: Tensors, defaults: Defaults) -> Tensors:
+    """Repeats the one value of a default for all rows of the request."""
+    sizes = [
+        tf.shape(column)[:1]
+        for name, column in columns.items()
+        if name not in defaults
+    ]
+    return {
+        name: tf.broadcast_to(column, sizes[0]) if name in defaults else column
+        for name, column in columns.items()
+    }
+
+
+def example_features(
+    fields: Iterable[Field], defaults: Defaults
+) -> dict[str, tf.io.FixedLenFeature]:
+    """How `classify` and `regress` read a `tf.train.Example`."""
+    features = {}
+    for field in fields:
+        dtype = raw_dtype(field)
+        missing = "" if dtype == tf.string else np.nan
+        features[field.name] = tf.io.FixedLenFeature(
+            [], dtype, defaults.get(field.name, missing)
+        )
+    return features
+
+
+def write(
+    chosen: Iterable[Signature],
+    resources: Iterable[Any],
+    path: Path,
+) -> None:
+    """Write a SavedModel.
+
+    Args:
+        chosen: its signatures, `serving_default` first.
+        resources: models and look-ups that the signatures use.
+        path: a new directory.
+    """
+    archive = keras.export.ExportArchive()
+    for resource in resources:
+        archive.track(resource)
+    for signature in chosen:
+        archive.add_endpoint(signature.name, signature.function)
+    archive.write_out(str(path), verbose=False)
+    # Neither Keras nor TensorFlow takes method names, nor defaults of inputs
+    # that come as one dict.
+    file = path / "saved_model.pb"
+    saved_model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    definitions = saved_model.meta_graphs[0].signature_def
+    for signature in chosen:
+        definition = definitions[signature.name]
+        definition.method_name = signature.method_name
+        for name, value in signature.defaults.items():
+            dtype = tf.as_dtype(definition.inputs[name].dtype)
+            definition.defaults[name].CopyFrom(
+                tf.make_tensor_proto([value], dtype)
+            )
+    file.write_bytes(saved_model.SerializeToString(deterministic=True))

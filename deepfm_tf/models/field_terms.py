@@ -1,0 +1,79 @@
+"""What some of a model's fields contribute to its logits."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from deepfm_tf.models.ctr_model import CTRModel, embedding_arguments
+from deepfm_tf.schema import Schema
+
+
+class FieldTerms:
+    """A model's terms of some fields, to be added to those of the others.
+
+    One user and a thousand ads: the user's terms are computed once, and the
+    sum with each ad's gives the logits that the whole model gives.
+
+        logits = from_terms(terms(user) + terms(ad))
+
+    Args:
+        model: a trained model.
+        names: the fields.
+        table: Variable to read instead of the model's table; see
+            `SharedEmbedding.of_fields`.
+
+    Call arguments:
+        packed: the packed inputs that hold only the columns of these fields.
+
+    Returns:
+        Name -> (batch, ...) tensor; see `CTRModel.terms`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from deepfm_tf import CategoricalField, DeepFM, Schema
+    >>> fields = (
+    ...     CategoricalField("user", vocabulary_size=5),
+    ...     CategoricalField("ad", vocabulary_size=24),
+    ... )
+    >>> model = DeepFM(Schema(fields, label="click"), embedding_dim=4)
+    >>> user = FieldTerms(model, ["user"])({"ids": np.array([[3]])})
+    >>> ads = FieldTerms(model, ["ad"])({"ids": np.array([[0], [7], [23]])})
+    >>> terms = {name: user[name] + ads[name] for name in ads}
+    >>> model.from_terms(terms).shape
+    TensorShape([3, 1])
+    """
+
+    def __init__(
+        self, model: CTRModel, names: Sequence[str], table: Any = None
+    ) -> None:
+        schema = model.schema
+        self._model = model
+        self._fields = [
+            position
+            for position, field in enumerate(schema.embedded_fields)
+            if field.name in names
+        ]
+        self._schema = _part(schema, names)
+        self._embedding = model.embedding_layer.of_fields(self._fields, table)
+
+    def __call__(self, packed: Mapping[str, Any]) -> dict[str, Any]:
+        arguments = embedding_arguments(self._schema, packed)
+        return self._model.terms(self._embedding(**arguments), self._fields)
+
+
+def _part(schema: Schema, names: Sequence[str]) -> Schema:
+    """The schema of some fields; whose rows they share does not matter."""
+    fields = [
+        dataclasses.replace(
+            field,
+            share_with=None,  # type: ignore[arg-type]
+        )
+        if getattr(field, "share_with", None)
+        else field
+        for field in schema.fields
+        if field.name in names
+    ]
+    return dataclasses.replace(schema, fields=tuple(fields))

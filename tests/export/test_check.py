@@ -1,0 +1,122 @@
+"""An export that does not say what the model says is not published."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+import deepfm_tf
+from deepfm_tf.export import check as checking
+from deepfm_tf.export.requests import Request, Rows
+from deepfm_tf.lookup import GraphLookup
+from tests.test_conformance import randomize
+
+
+def test_a_wrong_look_up_is_caught(model, vocabulary, tmp_path, monkeypatch):
+    right = GraphLookup.encode
+
+    def wrong(self, *arguments):
+        packed = right(self, *arguments)
+        return {**packed, "ids": tf.maximum(packed["ids"], 0)}
+
+    monkeypatch.setattr(GraphLookup, "encode", wrong)
+
+    with pytest.raises(RuntimeError, match="nothing was published"):
+        deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {"probability": [0.5]},
+        {"outputs": [0.5]},
+        {"classes": [["0", "1"]], "scores": [[0.5, 0.5]]},
+    ],
+)
+@pytest.mark.parametrize("wrong", [False, True])
+def test_every_signature_is_judged(
+    outputs, wrong, model, vocabulary, monkeypatch
+):
+    rows = Rows.make(vocabulary, 100).head(1)
+    request = Request("packed", rows, {})
+    probability = checking.probabilities(model, rows.packed)[0]
+    outputs = {name: np.array(value) for name, value in outputs.items()}
+    for name in outputs.keys() - {"classes"}:
+        outputs[name][..., -1] = probability + wrong * 1e-4
+    monkeypatch.setattr(checking, "replay", lambda *_: outputs)
+    monkeypatch.setattr(checking, "read_warm_up", lambda _: [None])
+    monkeypatch.setattr(checking.tf.saved_model, "load", lambda _: None)
+
+    if not wrong:
+        return checking.check(model, [request], "here")
+    with pytest.raises(RuntimeError, match="signature 'packed': 0.*the row {"):
+        checking.check(model, [request], "here")
+
+
+def test_nan_is_no_agreement(model, vocabulary, monkeypatch):
+    rows = Rows.make(vocabulary, 100).head(2)
+    outputs = {"probability": np.array([np.nan, 0.1])}
+    monkeypatch.setattr(checking, "replay", lambda *_: outputs)
+    monkeypatch.setattr(checking, "read_warm_up", lambda _: [None])
+    monkeypatch.setattr(checking.tf.saved_model, "load", lambda _: None)
+
+    with pytest.raises(RuntimeError, match="'packed': nan where the model"):
+        checking.check(model, [Request("packed", rows, {})], "here")
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "missing"),
+    [
+        # What looks like a weight is part of the value.
+        (
+            deepfm_tf.MultiValuedField("a", weight_separator=":"),
+            ["x:y:0.5|z:1", "x:y:2"],
+            (),
+        ),
+        # A marker of "missing" lies within the range of the numbers.
+        (deepfm_tf.NumericField("a"), [-5.0, 5.0, -1.0], ("-1", "?")),
+        (deepfm_tf.BucketizedField("a"), [-1.0, -1.0], ("-1",)),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Field 'a'")
+def test_odd_columns_are_read_as_training_does(
+    field, values, missing, tmp_path
+):
+    data = {"a": values * 4, "y": ([0, 1] * 6)[: 4 * len(values)]}
+    schema = deepfm_tf.Schema((field,), "y", missing_values=missing)
+    vocabulary = deepfm_tf.fit_vocabulary(pd.DataFrame(data), schema)
+    model = deepfm_tf.LogisticRegression(vocabulary.schema)
+    randomize(model)
+
+    path = deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
+
+    serve = tf.saved_model.load(path).signatures["serving_default"]
+    dtype = "float32" if isinstance(values[0], float) else object
+    served = serve(a=tf.constant(np.array(values, dtype)))["probability"]
+    packed = deepfm_tf.encode({"a": values}, vocabulary)
+    expected = model(packed)["probability"][:, 0]
+    np.testing.assert_allclose(served, expected, atol=1e-6)
+
+
+def test_large_weights_that_cancel_are_no_disagreement(tmp_path):
+    random = np.random.default_rng(0)
+    data = {f"x{i}": random.normal(0, 30, 200) for i in range(30)}
+    data |= {f"c{i}": random.choice(list("abcdef"), 200) for i in range(30)}
+    fields = [
+        deepfm_tf.NumericField(name)
+        if name[0] == "x"
+        else deepfm_tf.CategoricalField(name)
+        for name in data
+    ]
+    schema = deepfm_tf.Schema(tuple(fields), "y")
+    log = pd.DataFrame({**data, "y": [0, 1] * 100})
+    vocabulary = deepfm_tf.fit_vocabulary(log, schema)
+    model = deepfm_tf.DeepFM(vocabulary.schema)
+    randomize(model)
+    model.set_weights([3 * w for w in model.get_weights()])
+
+    # One row at a time, this model itself is 6e-5 off its batches.
+    path = deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
+
+    assert path.name == "1"

@@ -1,0 +1,186 @@
+"""The export as a whole: what it refuses, and who can read the result."""
+
+import errno
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import deepfm_tf
+from deepfm_tf.export import saved_model
+from tests.catalogue import build
+from tests.export.conftest import NUMBERS, TEXTS, raw_of
+
+
+@pytest.mark.slow_process
+def test_saved_model_cli_and_tensorflow_alone_give_the_same(
+    exported, odd_log, expected, tmp_path
+):
+    raw = raw_of(odd_log)
+    inputs = []
+    for name, values in raw.items():
+        array = values
+        if name not in NUMBERS:
+            array = np.array([value.encode() for value in values])
+        np.save(tmp_path / f"{name}.npy", array)
+        inputs.append(f"{name}={tmp_path / name}.npy")
+    cli = os.path.join(os.path.dirname(sys.executable), "saved_model_cli")
+
+    subprocess.run(
+        [cli, "run", "--dir", exported, "--tag_set", "serve"]
+        + ["--signature_def", "serving_default", "--overwrite"]
+        + ["--inputs", ";".join(inputs), "--outdir", tmp_path],
+        check=True,
+        capture_output=True,
+    )
+    columns = {
+        name: [None if v != v else v for v in values.tolist()]
+        for name, values in raw.items()
+    }
+    score = subprocess.run(
+        [sys.executable, "-m", "pipelines.score", exported],
+        input=json.dumps(columns),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    from_cli = np.load(tmp_path / "probability.npy")
+    np.testing.assert_allclose(from_cli, expected, atol=1e-6)
+    np.testing.assert_allclose(json.loads(score.stdout), expected, atol=1e-6)
+
+
+def test_nan_weights_are_not_published(vocabulary, tmp_path):
+    model = build("FM", vocabulary.schema)
+    model.set_weights([np.full(w.shape, np.nan) for w in model.get_weights()])
+
+    with pytest.raises(ValueError, match="must be finite to be served"):
+        deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
+
+
+def test_a_foreign_vocabulary_is_refused(vocabulary, tmp_path):
+    field = deepfm_tf.CategoricalField("a", vocabulary_size=3)
+    model = deepfm_tf.FM(deepfm_tf.Schema((field,), "y"))
+
+    with pytest.raises(ValueError, match="the one the model was built for"):
+        deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
+
+
+def test_other_objects_are_refused(model, vocabulary, tmp_path):
+    with pytest.raises(TypeError, match="`model` must be a model of this pack"):
+        deepfm_tf.export_saved_model(keras.Sequential(), vocabulary, tmp_path)
+    with pytest.raises(TypeError, match="`vocabulary` must be the Vocabulary"):
+        deepfm_tf.export_saved_model(model, model.schema, tmp_path)
+
+
+def test_a_reloaded_model_is_exported_as_the_next_version(vocabulary, tmp_path):
+    model = build("LogisticRegression", vocabulary.schema)
+    model.save(tmp_path / "m.keras")
+    reloaded = keras.saving.load_model(tmp_path / "m.keras")
+    (tmp_path / "sm" / "7").mkdir(parents=True)
+
+    path = deepfm_tf.export_saved_model(reloaded, vocabulary, tmp_path / "sm")
+
+    assert path.name == "8"
+
+
+@pytest.mark.parametrize("stage", ["write", "write_warm_up", "check"])
+def test_a_failure_at_any_stage_publishes_nothing(
+    stage, model, vocabulary, tmp_path, monkeypatch
+):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("write", "write_warm_up", "check"):
+        monkeypatch.setattr(saved_model, name, lambda *_: None)
+    monkeypatch.setattr(saved_model, stage, fail)
+
+    with pytest.raises(OSError, match="No space left"):
+        deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("keep", [None, 1, 2])
+def test_as_many_versions_as_asked_for_are_kept(
+    keep, model, vocabulary, tmp_path, monkeypatch
+):
+    def write(_, __, path):
+        path.mkdir()
+        (path / "saved_model.pb").touch()
+
+    monkeypatch.setattr(saved_model, "write", write)
+    for name in ("write_warm_up", "check"):
+        monkeypatch.setattr(saved_model, name, lambda *_: None)
+    for number in ("1", "2", "3"):
+        write(None, None, tmp_path / number)
+
+    path = deepfm_tf.export_saved_model(
+        model, vocabulary, tmp_path, keep_versions=keep
+    )
+
+    left = sorted(p.name for p in tmp_path.iterdir())
+    assert path.name == "4"
+    assert left == ["1", "2", "3", "4"][-(keep or 4) :]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"keep_versions": 0}, "a whole number of at least 1"),
+        ({"keep_versions": True}, "a whole number of at least 1"),
+        ({"context_fields": ["sit"]}, "no field 'sit'"),
+        (
+            {"context_fields": [*TEXTS, *NUMBERS]},
+            "must leave at least one field to the candidates",
+        ),
+        (
+            {
+                "context_fields": [*TEXTS, "price", "age"],
+                "defaults": {"count": 1},
+            },
+            r"for all of \['count'\]",
+        ),
+        ({"defaults": {"sit": ""}}, "no field 'sit'"),
+        ({"defaults": {"site": 1}}, "'site' must be text, as its values are"),
+        ({"defaults": {"price": "1"}}, "'price' must be a number"),
+        (
+            {
+                "defaults": dict.fromkeys(TEXTS, "")
+                | dict.fromkeys(NUMBERS, 0.0)
+            },
+            "At least one field .* must have no default",
+        ),
+    ],
+)
+def test_wrong_options_are_refused_at_once(
+    options, message, model, vocabulary, tmp_path
+):
+    with pytest.raises(ValueError, match=message):
+        deepfm_tf.export_saved_model(
+            model, vocabulary, tmp_path / "new", **options
+        )
+
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_files_are_those_of_a_servable(exported):
+    files = {
+        str(path.relative_to(exported))
+        for path in pathlib.Path(exported).rglob("*")
+        if path.is_file()
+    }
+
+    assert files == {
+        "saved_model.pb",
+        "fingerprint.pb",
+        "assets/vocabulary.txt",
+        "assets.extra/tf_serving_warmup_requests",
+        "variables/variables.index",
+        "variables/variables.data-00000-of-00001",
+    }
