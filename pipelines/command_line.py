@@ -11,7 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 import deepfm_tf
-from pipelines.experiment import MODELS, Settings, UserError, run
+from pipelines import learning
+from pipelines.experiment import Settings, run
+from pipelines.learning import MODELS, UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,6 +224,7 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
         default="log_loss",
         help="what must improve (default: log_loss)",
     )
+    learning.add_options(model, training, _positive_int, _positive_float)
     training.add_argument("--seed", type=int, default=1, metavar="N")
     training.add_argument(
         "--replicas",

@@ -43,6 +43,8 @@ class PreparedData:
         vocabulary: the Vocabulary.
         num_rows, num_positives, num_rejected: int. Rows held, of these the
             ones with label 1, and rows left out because of errors.
+        negative_sampling: float. The share of the negatives that was kept
+            (see `Part`); give it to the model.
     """
 
     def __init__(self, directory: Path, manifest: Mapping[str, Any]) -> None:
@@ -50,6 +52,9 @@ class PreparedData:
         self.num_rows: int = manifest["num_rows"]
         self.num_positives: int = manifest["num_positives"]
         self.num_rejected: int = manifest["num_rejected"]
+        part = manifest["recipe"]["part"] or {}
+        # Absent where a directory is older than the option.
+        self.negative_sampling: float = part.get("negatives", 1.0)
         self.fingerprint: str = _fingerprint(manifest)
         self.vocabulary = Vocabulary.load(directory / VOCABULARY_DIRECTORY)
         self.schema: Schema = self.vocabulary.schema

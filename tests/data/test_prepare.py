@@ -142,6 +142,29 @@ def test_the_parts_of_a_split_are_disjoint_and_complete(tmp_path):
         deepfm_tf.Part(0.5, 0.5)
 
 
+def test_a_part_keeps_a_share_of_its_negatives(tmp_path):
+    log = make_log(6000, 5)
+    prepared = {
+        share: deepfm_tf.prepare(
+            log,
+            tmp_path / str(share),
+            schema=make_schema(),
+            part=deepfm_tf.Part(0.0, 0.5, seed=2, negatives=share),
+        )
+        for share in (1.0, 0.1)
+    }
+
+    whole, sampled = prepared[1.0], prepared[0.1]
+    assert (whole.negative_sampling, sampled.negative_sampling) == (1.0, 0.1)
+    assert sampled.num_positives == whole.num_positives
+    negatives = [p.num_rows - p.num_positives for p in (whole, sampled)]
+    # Binomial: five standard deviations.
+    spread = np.sqrt(negatives[0] * 0.1 * 0.9)
+    assert abs(negatives[1] - 0.1 * negatives[0]) < 5 * spread
+    with pytest.raises(ValueError, match="`negatives` must be the share"):
+        deepfm_tf.Part(0.0, 0.5, negatives=0.0)
+
+
 def test_skipped_rows_are_counted_and_written(csv_file, tmp_path, monkeypatch):
     monkeypatch.setattr(text, "BLOCK_BYTES", 5000)
     lines = csv_file.read_text().splitlines()
