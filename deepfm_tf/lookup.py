@@ -195,8 +195,10 @@ class GraphLookup(tf.Module):
             names = [f.name for f in self._schema.table_fields]
             prefixes = [f"{names.index(owner)}:" for owner in owners]
             lines = [self._first_lines[owner] for owner in owners]
-            # The only op that joins strings and broadcasts. -> line in file
-            keys = tf.add(tf.constant(np.repeat(prefixes, lengths)), texts)
+            prefix = tf.constant(np.repeat(prefixes, lengths)[None])
+            prefix = tf.tile(prefix, [tf.shape(texts)[0], 1])
+            # (batch, slots): the value's line in the file.
+            keys = tf.strings.join([prefix, texts])
             ids = self._table.lookup(keys) + np.repeat(first - lines, lengths)
             ids = tf.maximum(ids, np.int64(OOV_ID))
         missing = np.concatenate([self._missing_ids(f) for f in fields])

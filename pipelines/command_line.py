@@ -264,6 +264,25 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
         "as the next version of this servable, such as saved_models/clicks",
     )
     results.add_argument(
+        "--context-fields",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        metavar="A,B,C",
+        help="fields that describe the request, not the candidate: adds the "
+        "signature rank, which takes them once for many candidates",
+    )
+    results.add_argument(
+        "--keep-versions",
+        type=_positive_int,
+        metavar="N",
+        help="after exporting, remove all but the newest N (default: none)",
+    )
+    results.add_argument(
+        "--table-dtype",
+        choices=("bfloat16", "float16"),
+        help="export the table in 16 bits: half the size; says what it costs",
+    )
+    results.add_argument(
         "--report", type=Path, metavar="FILE", help="write the results as JSON"
     )
     parser.set_defaults(**recipe.defaults)

@@ -19,6 +19,7 @@ import pandas as pd
 
 import deepfm_tf
 from pipelines import learning
+from pipelines.exporting import check_options, export
 from pipelines.learning import UserError
 from pipelines.report import summary, write_report
 
@@ -79,6 +80,9 @@ class Settings:
     resume: bool
     tensorboard: bool
     export: Path | None
+    context_fields: tuple[str, ...]
+    keep_versions: int | None
+    table_dtype: str | None
     report: Path | None
 
     def command(self, resume: bool = False) -> str:
@@ -134,6 +138,7 @@ def run(
     with _user_errors():
         strategy = deepfm_tf.create_strategy(settings.replicas)
         schema = _schema(settings)
+        check_options(settings, schema)
         data = _prepare(settings, schema)
     settings.run.mkdir(parents=True, exist_ok=True)
     results, models = [], {}
@@ -146,13 +151,8 @@ def run(
     print(f"\n{deepfm_tf.comparison_table(TABLE, rows)}\n")
     exported, best = None, export_model or _best(settings, results)
     if settings.export is not None:
-        exported = deepfm_tf.export_saved_model(
-            models[best], data["train"].vocabulary, settings.export
-        )
-        print(
-            f"Exported {best} to {exported}. Look at it with:\n"
-            f"    saved_model_cli show --dir {exported} --all"
-        )
+        (result,) = (r for r in results if r["model"] == best)
+        exported = export(settings, models[best], data, result)
     if settings.report is not None:
         command = settings.command()
         write_report(settings.report, command, settings.seed, data, results)

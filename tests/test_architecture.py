@@ -43,7 +43,16 @@ DOORS = {
     "callbacks": (("evaluation",), ("keras",)),
     "training": (("optimizers",), ("keras", "tensorflow")),
     "export": (
-        ("export", "fields", "schema", "vocabulary", "lookup", "models"),
+        # Metrics: what a table in 16 bits costs is told in log loss.
+        (
+            "export",
+            "fields",
+            "schema",
+            "vocabulary",
+            "lookup",
+            "models",
+            "metrics",
+        ),
         ("keras", "tensorflow", "tensorflow_serving", "numpy", "pyarrow"),
     ),
     # Knows SavedModels and gRPC, no model class: it serves anybody's.

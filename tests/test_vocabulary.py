@@ -10,7 +10,11 @@ import tensorflow as tf
 import deepfm_tf
 from deepfm_tf.data import text
 from deepfm_tf.lookup import GraphLookup, raw_dtype
-from deepfm_tf.vocabulary import Vocabulary, bucketize
+from deepfm_tf.vocabulary import (
+    LOG_SQUARE_THRESHOLDS,
+    Vocabulary,
+    bucketize,
+)
 from tests.conftest import make_log, make_schema
 
 
@@ -250,6 +254,65 @@ def test_the_graph_gives_the_ids_that_preparation_gives(vocabulary, tmp_path):
     np.testing.assert_array_equal(packed["ids"], expected["ids"])
     for name in ("values", "weights"):
         np.testing.assert_allclose(packed[name], expected[name], rtol=1e-6)
+
+
+def test_the_graph_finds_every_bucket(tmp_path):
+    random = np.random.default_rng(0)
+    whole = np.arange(-40, 60, dtype=np.float32)
+    large = np.exp(random.uniform(0, 80, 500)).astype(np.float32)
+    edges = np.concatenate([LOG_SQUARE_THRESHOLDS[:200], whole, [2.0**24]])
+    numbers = np.concatenate(
+        [
+            [-np.inf, np.inf, np.nan, -3e38, -(2.0**31), -(2.0**25), 3e38],
+            *(np.nextafter(edges, np.float32(e)) for e in (-np.inf, np.inf)),
+            edges,
+            large,
+        ]
+    ).astype(np.float32)
+    fields = (
+        deepfm_tf.BucketizedField("square", "log_square", min_count=1),
+        deepfm_tf.BucketizedField("rare", "log_square", min_count=3),
+        deepfm_tf.BucketizedField(
+            "bounds", "boundaries", boundaries=(-3, 2.5, 1e9)
+        ),
+        deepfm_tf.BucketizedField("tens", missing="nothing"),
+    )
+    schema = deepfm_tf.Schema(fields, "y")
+    log = {f.name: np.resize(numbers[3::2], 900) for f in fields}
+    log["y"] = np.arange(900) % 2
+    vocabulary = deepfm_tf.fit_vocabulary(log, schema)
+
+    lookup = GraphLookup(vocabulary, tmp_path / "asset.txt")
+    ids = lookup({f.name: tf.constant(numbers) for f in fields})["ids"]
+
+    finite = np.where(np.isfinite(numbers), numbers, np.nan)
+    expected = vocabulary.encode({f.name: finite for f in fields})["ids"]
+    np.testing.assert_array_equal(ids, expected)
+    assert len(np.unique(expected[:, 0])) > 100
+
+
+@pytest.mark.parametrize("names", [("tags", "price"), ("ad2", "count", "user")])
+def test_the_graph_looks_up_some_of_the_fields(names, vocabulary, tmp_path):
+    log = make_log(30, seed=5)
+    lookup = GraphLookup(vocabulary, tmp_path / "asset.txt")
+    raw = {
+        f.name: tf.constant(log[f.name].to_numpy(), dtype=raw_dtype(f))
+        for f in vocabulary.schema.fields
+    }
+    start, columns = 0, []
+    for field in vocabulary.schema.id_fields:
+        length = getattr(field, "max_length", 1)
+        if field.name in names:
+            columns += range(start, start + length)
+        start += length
+
+    whole, part = lookup(raw), lookup({name: raw[name] for name in names})
+
+    np.testing.assert_array_equal(
+        part["ids"], np.asarray(whole["ids"])[:, columns]
+    )
+    assert ("values" in part) == ("price" in names)
+    assert ("weights" in part) == ("tags" in names)
 
 
 def test_missing_markers_mean_missing_everywhere(tmp_path):

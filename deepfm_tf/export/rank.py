@@ -1,13 +1,13 @@
-"""The signature that scores many candidates in one context."""
+"""The signatures that score many candidates in one context."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 
+from deepfm_tf.export.scoring import is_complete, probability
 from deepfm_tf.export.signatures import (
     PREDICT,
     Defaults,
@@ -15,19 +15,26 @@ from deepfm_tf.export.signatures import (
     Tensors,
     column_specification,
     fill_rows,
+    matrix_specification,
+    to_matrices,
 )
+from deepfm_tf.fields import Field
 from deepfm_tf.lookup import GraphLookup
 from deepfm_tf.models import CTRModel, FieldTerms
+from deepfm_tf.schema import Schema
+
+# Before the names of the context's matrices in `packed_rank`.
+CONTEXT_PREFIX = "context_"
 
 
-def rank_signature(
+def rank_signatures(
     model: CTRModel,
     lookup: GraphLookup,
     context_fields: Sequence[str],
     defaults: Defaults,
     table: Any = None,
-) -> Signature:
-    """`rank`: context fields `[1]`, candidate fields `[N]` -> `[N]`.
+) -> list[Signature]:
+    """`rank` takes columns, `packed_rank` matrices; both give `(N,)`.
 
     What the context fields contribute (look-up, embeddings, their part of
     the sums and of the first hidden layer) is computed once a request.
@@ -42,10 +49,39 @@ def rank_signature(
     """
     schema = model.schema
     names = schema.signature_names
-    context = [f for f in schema.fields if f.name in context_fields]
-    candidates = [f for f in schema.fields if f.name not in context_fields]
-    context_terms = FieldTerms(model, [f.name for f in context], table)
-    candidate_terms = FieldTerms(model, [f.name for f in candidates], table)
+    context, candidates = split_fields(schema, context_fields)
+    context_terms, candidate_terms = (
+        FieldTerms(
+            model,
+            [f.name for f in fields],
+            table,
+            is_complete(schema, [f.name for f in fields]),
+        )
+        for fields in (context, candidates)
+    )
+    matrices = matrix_specification(candidates) | {
+        f"{CONTEXT_PREFIX}{name}": tf.TensorSpec(
+            (1, spec.shape[1]), spec.dtype, name=f"{CONTEXT_PREFIX}{name}"
+        )
+        for name, spec in matrix_specification(context).items()
+    }
+
+    # Traced once for both.
+    @tf.function(input_signature=[matrices], autograph=False)
+    def score(raw: Tensors) -> tf.Tensor:
+        shared = context_terms(
+            lookup.encode(
+                raw.get(f"{CONTEXT_PREFIX}texts"),
+                raw.get(f"{CONTEXT_PREFIX}numbers"),
+                context,
+            )
+        )
+        terms = candidate_terms(
+            lookup.encode(raw.get("texts"), raw.get("numbers"), candidates)
+        )
+        # (N, ...) + (1, ...)
+        terms = {name: term + shared[name] for name, term in terms.items()}
+        return probability(model, terms)
 
     @tf.function(
         input_signature=[
@@ -55,15 +91,29 @@ def rank_signature(
         autograph=False,
     )
     def rank(raw: Tensors) -> Tensors:
-        shared = context_terms(
-            lookup({f.name: raw[names[f.name]] for f in context})
-        )
-        columns = {f.name: raw[names[f.name]] for f in candidates}
-        terms = candidate_terms(lookup(fill_rows(columns, defaults)))
-        # (1, ...) + (N, ...)
-        terms = {name: term + shared[name] for name, term in terms.items()}
-        logits = tf.reshape(model.from_terms(terms), [-1])
-        return {"probability": keras.ops.sigmoid(logits)}
+        columns = {f.name: raw[names[f.name]] for f in schema.fields}
+        shared = to_matrices(columns, context)
+        rows = {f.name: columns[f.name] for f in candidates}
+        rows = to_matrices(fill_rows(rows, defaults), candidates)
+        shared = {f"{CONTEXT_PREFIX}{k}": v for k, v in shared.items()}
+        return {"probability": score(rows | shared)}
+
+    @tf.function(input_signature=[matrices], autograph=False)
+    def packed_rank(raw: Tensors) -> Tensors:
+        return {"probability": score(raw)}
 
     named = {names[name]: value for name, value in defaults.items()}
-    return Signature("rank", PREDICT, rank, named)
+    return [
+        Signature("rank", PREDICT, rank, named),
+        Signature("packed_rank", PREDICT, packed_rank),
+    ]
+
+
+def split_fields(
+    schema: Schema, context_fields: Sequence[str]
+) -> tuple[list[Field], list[Field]]:
+    """The fields of the context and those of the candidates, in order."""
+    return (
+        [f for f in schema.fields if f.name in context_fields],
+        [f for f in schema.fields if f.name not in context_fields],
+    )

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
+from deepfm_tf.export.rank import CONTEXT_PREFIX, split_fields
 from deepfm_tf.export.signatures import Defaults
 from deepfm_tf.fields import (
     BucketizedField,
@@ -88,7 +89,7 @@ class Request:
 def make_requests(
     rows: Rows, schema: Schema, defaults: Defaults, num_rows: int
 ) -> list[Request]:
-    """A request for the first rows to each signature but `rank`.
+    """A request for the first rows to each signature without a context.
 
     Args:
         rows: at least `num_rows` of them.
@@ -107,10 +108,10 @@ def make_requests(
     ]
 
 
-def make_rank_request(
+def make_rank_requests(
     vocabulary: Vocabulary, context_fields: Sequence[str], num_rows: int
-) -> Request:
-    """A request to `rank`, each time with another context.
+) -> list[Request]:
+    """Requests to `rank` and `packed_rank`, for each size another context.
 
     Args:
         vocabulary: fitted.
@@ -121,14 +122,19 @@ def make_rank_request(
         vocabulary, num_rows + 3, context_fields, row=num_rows
     ).head(num_rows)
     names = vocabulary.schema.signature_names
-    return Request(
-        "rank",
-        rows,
-        {
-            names[name]: column[:1] if name in context_fields else column
-            for name, column in rows.raw.items()
-        },
-    )
+    columns = {
+        names[name]: column[:1] if name in context_fields else column
+        for name, column in rows.raw.items()
+    }
+    context, candidates = split_fields(vocabulary.schema, context_fields)
+    matrices = _matrices(rows, candidates) | {
+        f"{CONTEXT_PREFIX}{name}": matrix[:1]
+        for name, matrix in _matrices(rows, context).items()
+    }
+    return [
+        Request("rank", rows, columns),
+        Request("packed_rank", rows, matrices),
+    ]
 
 
 def _columns(rows: Rows, schema: Schema) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,28 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deepfm_tf.export.check import check
+from deepfm_tf.export.check import (
+    Reference,
+    check,
+    compare,
+    probabilities,
+    tolerance_of,
+)
+from deepfm_tf.export.model_card import write_model_card
 from deepfm_tf.export.publish import prune, publish, unpublished
-from deepfm_tf.export.rank import rank_signature
+from deepfm_tf.export.rank import rank_signatures
 from deepfm_tf.export.requests import (
     Rows,
-    make_rank_request,
+    make_rank_requests,
     make_requests,
 )
+from deepfm_tf.export.scoring import Score, has_terms, make_score
 from deepfm_tf.export.signatures import signatures, write
+from deepfm_tf.export.table_dtype import (
+    TABLE_DTYPES,
+    cost_of_rounding,
+    rounded_table,
+)
 from deepfm_tf.export.warm_up import BATCH_SIZES, write_warm_up
 from deepfm_tf.lookup import GraphLookup, raw_dtype
 from deepfm_tf.models import CTRModel
@@ -34,6 +48,10 @@ def export_saved_model(
     context_fields: Sequence[str] = (),
     defaults: Mapping[str, Any] | None = None,
     keep_versions: int | None = None,
+    table_dtype: str | None = None,
+    evaluation_data: Any = None,
+    metrics: Mapping[str, Any] | None = None,
+    data_fingerprint: str | None = None,
 ) -> Path:
     """Write the next version of a servable that takes raw values.
 
@@ -60,7 +78,9 @@ def export_saved_model(
       but one value, shape `(1,)`, for each field of the context, and one for
       each of N candidates, shape `(N,)`, for the other fields. It returns
       `probability`, shape `(N,)`. What depends on the context alone is
-      computed once.
+      computed once. `packed_rank` is the same from matrices: `texts` and
+      `numbers` of the candidates, `context_texts` and `context_numbers` of
+      one row, each only if it has columns.
 
     Before anything is published, the SavedModel is loaded again, and every
     signature is compared with the model on rows with known, unseen and
@@ -68,6 +88,9 @@ def export_saved_model(
     it for TensorFlow Serving to warm up with. It appears under its version
     number all at once, so that a server that polls the directory never sees
     half of it.
+
+    `assets.extra/model_card.json` says what is in a version, and where it
+    comes from.
 
     Args:
         model: a trained model.
@@ -83,6 +106,15 @@ def export_saved_model(
             working. Defaults to none.
         keep_versions: int. After publishing, remove the oldest versions so
             that this many are left. Defaults to None: remove none.
+        table_dtype: `"bfloat16"` or `"float16"`, to store the shared table
+            in 16 bits: half the size, and somewhat other probabilities. The
+            model card says how far they move. Defaults to None: as trained.
+        evaluation_data: `tf.data.Dataset` of `(inputs, label)`, to measure
+            what `table_dtype` costs, log loss included. Defaults to the rows
+            of the comparison, without the log loss.
+        metrics: name -> number, for the model card.
+        data_fingerprint: of the training data (`PreparedData.fingerprint`),
+            for the model card.
 
     Returns:
         Path of the new version, `<directory>/<version>`.
@@ -109,31 +141,70 @@ def export_saved_model(
     _check_context_fields(context_fields, vocabulary.schema)
     _check_defaults(defaults, context_fields, vocabulary.schema)
     _check_keep_versions(keep_versions)
+    _check_table_dtype(table_dtype, evaluation_data)
+    if (table_dtype or context_fields) and not has_terms(model):
+        raise ValueError(
+            "`table_dtype` and `context_fields` need a model that defines "
+            f"`terms` and `from_terms`. Received: {type(model).__name__}."
+        )
     directory = Path(directory)
+    schema = vocabulary.schema
+    table = None if table_dtype is None else rounded_table(model, table_dtype)
     with unpublished(directory) as temporary:
         saved_model = temporary / "saved_model"
-        schema = vocabulary.schema
         lookup = GraphLookup(vocabulary, temporary / "vocabulary.txt")
-        chosen = signatures(model, schema, lookup, defaults)
+        chosen = signatures(model, lookup, defaults, table)
         if context_fields:
-            chosen.append(
-                rank_signature(model, lookup, context_fields, defaults)
+            chosen += rank_signatures(
+                model, lookup, context_fields, defaults, table
             )
-        write(chosen, [model, lookup], saved_model)
+        write(chosen, lookup, saved_model)
         rows = Rows.make(vocabulary, max(BATCH_SIZES))
         requests = []
         for size in BATCH_SIZES:
             requests += make_requests(rows, schema, defaults, size)
             if context_fields:
-                requests.append(
-                    make_rank_request(vocabulary, context_fields, size)
-                )
+                requests += make_rank_requests(vocabulary, context_fields, size)
         write_warm_up(requests, directory.name, saved_model)
-        check(model, requests, saved_model)
+        reference: Reference = functools.partial(probabilities, model)
+        tolerance = tolerance_of(model)
+        card_of_table: dict[str, Any] = {"dtype": table_dtype or "float32"}
+        if table is not None:
+            # The same sums from the exact table must be the model's.
+            exact = _eager(make_score(model))
+            compare(
+                reference,
+                requests[-1],
+                exact(requests[-1].rows.packed),
+                tolerance,
+            )
+            reference = _eager(make_score(model, table))
+            batches = evaluation_data
+            if batches is None:
+                batches = [(rows.packed, None)]
+            card_of_table |= cost_of_rounding(exact, reference, batches)
+        check(reference, requests, saved_model, tolerance)
+        write_model_card(
+            model,
+            vocabulary,
+            saved_model,
+            context_fields=context_fields,
+            table=card_of_table,
+            metrics=metrics,
+            data_fingerprint=data_fingerprint,
+        )
         path = publish(saved_model, directory)
         if keep_versions is not None:
             prune(path, keep_versions, temporary)
     return path
+
+
+def _eager(score: Score) -> Reference:
+    """A score for arrays, compiled."""
+    compiled = tf.function(score, autograph=False, reduce_retracing=True)
+    return lambda packed: compiled(
+        {name: tf.convert_to_tensor(array) for name, array in packed.items()}
+    ).numpy()
 
 
 def _check_arguments(model: CTRModel, vocabulary: Vocabulary) -> None:
@@ -206,4 +277,17 @@ def _check_keep_versions(keep_versions: int | None) -> None:
         raise ValueError(
             "`keep_versions` must be a whole number of at least 1, or None to "
             f"keep all. Received: keep_versions={keep_versions!r}."
+        )
+
+
+def _check_table_dtype(table_dtype: str | None, evaluation_data: Any) -> None:
+    if table_dtype is not None and table_dtype not in TABLE_DTYPES:
+        raise ValueError(
+            f"`table_dtype` must be one of {TABLE_DTYPES}, or None to leave "
+            f"the table as it is. Received: table_dtype={table_dtype!r}."
+        )
+    if table_dtype is None and evaluation_data is not None:
+        raise ValueError(
+            "`evaluation_data` is there to measure what `table_dtype` costs. "
+            "Give both, or neither. Received: table_dtype=None."
         )

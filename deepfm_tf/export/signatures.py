@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from deepfm_tf.export.scoring import is_complete, make_score
 from deepfm_tf.fields import Field
 from deepfm_tf.lookup import (
     GraphLookup,
@@ -19,7 +20,7 @@ from deepfm_tf.lookup import (
     raw_dtype,
     text_fields,
 )
-from deepfm_tf.schema import Schema
+from deepfm_tf.models import CTRModel
 
 PREDICT, CLASSIFY, REGRESS = (
     f"tensorflow/serving/{method}"
@@ -47,22 +48,30 @@ class Signature:
 
     name: str
     method_name: str
-    function: Callable[..., Tensors]
+    function: Any
     defaults: Defaults = dataclasses.field(default_factory=dict)
 
 
 def signatures(
-    model: keras.Model, schema: Schema, lookup: GraphLookup, defaults: Defaults
+    model: CTRModel,
+    lookup: GraphLookup,
+    defaults: Defaults,
+    table: Any = None,
 ) -> list[Signature]:
     """All signatures whose rows are independent of each other.
 
     Args:
-        model: takes packed inputs, gives `{"probability": (batch, 1)}`.
-        schema: the fitted Schema.
+        model: a trained model.
         lookup: raw values to packed inputs.
         defaults: field name -> value where a request leaves the field out.
+        table: Variable to read instead of the model's table.
     """
+    schema = model.schema
     names = schema.signature_names
+    score = make_score(model, table)
+    score_looked_up = score
+    if is_complete(schema):
+        score_looked_up = make_score(model, table, complete=True)
     packed_specification = {
         name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=name)
         for name, tensor in model.input.items()
@@ -70,13 +79,10 @@ def signatures(
     matrices = matrix_specification(schema.fields)
 
     # Traced once, however many signatures call it.
-    @tf.function(input_signature=[packed_specification], autograph=False)
-    def score(packed: Tensors) -> tf.Tensor:
-        return tf.reshape(model(packed, training=False)["probability"], [-1])
-
     @tf.function(input_signature=[matrices], autograph=False)
     def score_raw(raw: Tensors) -> tf.Tensor:
-        return score(lookup.encode(raw.get("texts"), raw.get("numbers")))
+        packed = lookup.encode(raw.get("texts"), raw.get("numbers"))
+        return score_looked_up(packed)
 
     @tf.function(
         input_signature=[column_specification(schema.fields, names)],
@@ -194,21 +200,28 @@ def example_features(
 
 def write(
     chosen: Iterable[Signature],
-    resources: Iterable[Any],
+    lookup: GraphLookup,
     path: Path,
 ) -> None:
     """Write a SavedModel.
 
     Args:
         chosen: its signatures, `serving_default` first.
-        resources: models and look-ups that the signatures use.
+        lookup: the one that they use.
         path: a new directory.
     """
     archive = keras.export.ExportArchive()
-    for resource in resources:
-        archive.track(resource)
+    archive.track(lookup)
+    # What the signatures read, and no more: not the float32 table where they
+    # read a copy in 16 bits.
+    read: dict[int, Any] = {}
     for signature in chosen:
         archive.add_endpoint(signature.name, signature.function)
+        traced = signature.function.get_concrete_function()
+        read |= {id(variable): variable for variable in traced.variables}
+    parameters = tf.Module(name="parameters")
+    parameters.read = list(read.values())
+    archive.track(parameters)
     archive.write_out(str(path), verbose=False)
     # Neither Keras nor TensorFlow takes method names, nor defaults of inputs
     # that come as one dict.

@@ -151,23 +151,37 @@ class DensePyramid(keras.layers.Layer):
         # (batch, output_units)
         return self.output_layer(hidden)
 
-    def project(self, inputs, features):
-        """What some of the features contribute to the first layer.
+    def first_kernel(self, features):
+        """Rows of the first layer's kernel.
 
-        The rows `features` of the first kernel, times `inputs`; no bias. The
-        projections of two groups of features add up to that of both, `W^1
+        Args:
+            features: Sequence of ints. Columns of the layer's input; -1 gives
+                a row of zeros, for a column that the layer does not see.
+
+        Returns:
+            (len(features), units of the first layer).
+        """
+        features = ops.convert_to_tensor(features, "int32")
+        rows = ops.take(
+            self._first_layer.kernel, ops.maximum(features, 0), axis=0
+        )
+        return ops.where(ops.expand_dims(features, 1) < 0, 0.0, rows)
+
+    def project(self, inputs, kernel):
+        """What some of the features contribute to the first layer; no bias.
+
+        The projections of two groups of features add up to that of both, `W^1
         z^0`, so that a part which many examples have in common need be
         computed only once.
 
         Args:
-            inputs: (batch, len(features)).
-            features: Sequence of ints. Which columns of the layer's input
-                `inputs` are.
+            inputs: (batch, features), some of the columns of the layer's
+                input.
+            kernel: `first_kernel` of these columns.
 
         Returns:
             (batch, units of the first layer), float32 or wider.
         """
-        kernel = ops.take(self._first_layer.kernel, features, axis=0)
         # Half precision rounds the factors, as in `call`, but not the sums:
         # they are yet to be added up.
         dtype = keras.backend.result_type(self.compute_dtype, "float32")

@@ -177,7 +177,7 @@ class SharedEmbedding(keras.layers.Layer):
         self.embeddings.first_order_columns = int(self.first_order)
         self._lay_out(num_pooled)
 
-    def of_fields(self, fields, table=None):
+    def of_fields(self, fields, table=None, complete=False):
         """A layer that embeds some of the fields, with the rows of this one.
 
         For inference: its table is this layer's, or a copy of it.
@@ -187,6 +187,9 @@ class SharedEmbedding(keras.layers.Layer):
             table: Variable to read instead of this layer's table, of the same
                 shape; rows are cast to this layer's type once they are read.
                 Defaults to `None`.
+            complete: bool. Whether no id will be negative, and no weights
+                given: `columns` then leaves out the masks. Defaults to
+                `False`.
 
         Returns:
             A built SharedEmbedding of `len(fields)` fields.
@@ -204,12 +207,31 @@ class SharedEmbedding(keras.layers.Layer):
         )
         part.embeddings = self.embeddings if table is None else table
         part._lay_out(sum(field < self._num_pooled for field in fields))
+        part._complete = complete
         part.built = True
         return part
+
+    def columns(self, ids=None, weights=None, values=None):
+        """What `call` gives in inference, all columns of the table together.
+
+        Returns:
+            (batch, num_fields, num_columns), the first-order weights, times
+            x, behind the embeddings.
+        """
+        table = local_value(self.embeddings)
+        return self._pooling.pool_columns(
+            None if ids is None else self._read(table, self._rows(ids)),
+            None if values is None else self._read(table, self._numeric_rows),
+            ids,
+            weights,
+            values,
+            self._complete,
+        )
 
     def _lay_out(self, num_pooled):
         """Where the slots and the numeric fields find their rows."""
         self._num_pooled = num_pooled
+        self._complete = False
         slots = (self.slots_per_field or [1] * self.num_fields)[:num_pooled]
         tables = self.field_tables or range(self.num_fields)
         first_rows = [0, *accumulate(self.vocabulary_sizes)]
@@ -285,7 +307,9 @@ class SharedEmbedding(keras.layers.Layer):
         # `+`: the `BiasAdd` that `ops.add` makes of this has no kernel for
         # integers on a GPU and would run on the host.
         dtype = row_dtype(self.embeddings.shape[0])
-        ids = ops.maximum(ops.cast(ids, dtype), 0)
+        ids = ops.cast(ids, dtype)
+        if not self._complete:
+            ids = ops.maximum(ids, 0)
         return ids + ops.convert_to_tensor(self._slot_rows, dtype)
 
     def _touched_rows(self, ids, values):

@@ -47,11 +47,25 @@ class SlotPooling:
         `numeric` (num_rows, columns). A tuple, with (batch, columns -
         embedding_dim) only if there are such columns.
         """
+        vectors = self.pool_columns(slots, numeric, ids, weights, values)
+        embeddings = vectors[:, :, : self.embedding_dim]
+        if vectors.shape[-1] == self.embedding_dim:
+            return (embeddings,)
+        return embeddings, ops.sum(vectors[:, :, self.embedding_dim :], axis=1)
+
+    def pool_columns(
+        self, slots, numeric, ids, weights, values, complete=False
+    ):
+        """(batch, num_fields, columns), all columns side by side.
+
+        `complete` says that no id is negative and there are no weights.
+        """
         parts = []
         if ids is not None:
-            factors = _slot_factors(ids, weights, slots.dtype)
-            # (batch, num_slots, columns)
-            slots = ops.multiply(slots, factors)
+            if not complete:
+                factors = _slot_factors(ids, weights, slots.dtype)
+                # (batch, num_slots, columns)
+                slots = ops.multiply(slots, factors)
             if len(self.fields) > self.num_pooled:
                 # A 0/1 matrix product is as fast, but rounds to TF32 on a GPU.
                 fields = ops.convert_to_tensor(self.fields, "int64")
@@ -62,13 +76,7 @@ class SlotPooling:
         if values is not None:
             parts.append(self._pool_numeric(numeric, values))
         # (batch, num_fields, columns)
-        vectors = (
-            parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=1)
-        )
-        embeddings = vectors[:, :, : self.embedding_dim]
-        if vectors.shape[-1] == self.embedding_dim:
-            return (embeddings,)
-        return embeddings, ops.sum(vectors[:, :, self.embedding_dim :], axis=1)
+        return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=1)
 
     def fused_pool(self, vectors, ids, weights, values):
         """`pool`, with one pass over memory forward and one back."""

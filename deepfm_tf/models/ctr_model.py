@@ -72,7 +72,19 @@ class CTRModel(keras.Model):
         """The layer that holds the table."""
         return self.shared_embedding
 
-    def terms(self, embedded: Any, fields: Sequence[int]) -> dict[str, Any]:
+    def first_kernel(self, fields: Sequence[int]) -> Any:
+        """The first hidden layer's rows for the columns of some fields.
+
+        Args:
+            fields: positions in `schema.embedded_fields`.
+
+        Returns:
+            (len(fields) * columns, units), the columns being those of the
+            table; None if no hidden layer reads the fields one by one.
+        """
+        return None
+
+    def terms(self, columns: Any, kernel: Any) -> dict[str, Any]:
         """What some of the fields contribute, before anything joins them.
 
         The terms of two groups of fields add up, each on its own, to those of
@@ -80,8 +92,8 @@ class CTRModel(keras.Model):
         See `FieldTerms`.
 
         Args:
-            embedded: the output of `embedding_layer` for these fields.
-            fields: positions of the fields in `schema.embedded_fields`.
+            columns: (batch, fields, columns), `SharedEmbedding.columns`.
+            kernel: `first_kernel` of the same fields.
 
         Returns:
             Name -> (batch, ...) tensor.
@@ -162,20 +174,27 @@ def embedding_config(layer: SharedEmbedding) -> dict[str, Any]:
     }
 
 
-def project_fields(
-    pyramid: DensePyramid, embeddings: Any, fields: Sequence[int]
+def flatten_fields(columns: Any) -> Any:
+    """(batch, fields, columns) to (batch, fields * columns)."""
+    return ops.reshape(columns, (-1, columns.shape[1] * columns.shape[2]))
+
+
+def field_kernel(
+    pyramid: DensePyramid, embedding_dim: int, fields: Sequence[int]
 ) -> Any:
-    """`DensePyramid.project` where the features are fields, side by side.
+    """`DensePyramid.first_kernel` for the columns of a `shared_embedding`.
 
     Args:
         pyramid: its input is the embeddings of all fields, flattened.
-        embeddings: (batch, len(fields), embedding_dim).
+        embedding_dim: int.
         fields: positions of the fields.
     """
-    dim = embeddings.shape[2]
-    features = [field * dim + k for field in fields for k in range(dim)]
-    flat = ops.reshape(embeddings, (-1, len(features)))
-    return pyramid.project(flat, features)
+    features = []
+    for field in fields:
+        start = field * embedding_dim
+        # The pyramid does not see the first-order weight.
+        features += [*range(start, start + embedding_dim), -1]
+    return pyramid.first_kernel(features)
 
 
 def packed_inputs(schema: Schema) -> tuple[dict[str, Any], dict[str, Any]]:

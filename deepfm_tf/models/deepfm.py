@@ -16,8 +16,9 @@ from deepfm_tf.layers import (
 from deepfm_tf.models.ctr_model import (
     CTRModel,
     embedding_config,
+    field_kernel,
+    flatten_fields,
     packed_inputs,
-    project_fields,
     shared_embedding,
 )
 from deepfm_tf.schema import Schema
@@ -123,28 +124,28 @@ class DeepFM(CTRModel):
         self.dropout = dropout
         self.batch_normalization = batch_normalization
 
-    def terms(self, embedded: Any, fields: Sequence[int]) -> dict[str, Any]:
+    def first_kernel(self, fields: Sequence[int]) -> Any:
+        """See `CTRModel.first_kernel`."""
+        return field_kernel(self.dense_pyramid, self.embedding_dim, fields)
+
+    def terms(self, columns: Any, kernel: Any) -> dict[str, Any]:
         """See `CTRModel.terms`."""
-        embeddings, linear = embedded
-        sums, squares = self.fm_interaction.field_sums(embeddings)
+        sums, squares = self.fm_interaction.field_sums(columns)
+        flat = flatten_fields(columns)
         return {
-            "linear": linear,
             "sums": sums,
             "squares": squares,
-            "projection": project_fields(
-                self.dense_pyramid, embeddings, fields
-            ),
+            "projection": self.dense_pyramid.project(flat, kernel),
         }
 
     def from_terms(self, terms: Mapping[str, Any]) -> Any:
         """See `CTRModel.from_terms`."""
-        second_order = self.fm_interaction.from_sums(
-            terms["sums"], terms["squares"]
-        )
+        dim = self.embedding_dim
+        sums, squares = terms["sums"], terms["squares"]
         high_order = self.dense_pyramid.from_projection(terms["projection"])
         return (
-            self.linear_term(terms["linear"])
-            + second_order
+            self.linear_term(sums[:, dim:])
+            + self.fm_interaction.from_sums(sums[:, :dim], squares[:, :dim])
             + ops.cast(high_order, "float32")
         )
 

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
+
 from deepfm_tf.models.ctr_model import CTRModel, embedding_arguments
 from deepfm_tf.schema import Schema
 
@@ -23,6 +25,8 @@ class FieldTerms:
         names: the fields.
         table: Variable to read instead of the model's table; see
             `SharedEmbedding.of_fields`.
+        complete: bool. Whether no id will be -1, and no weights given, so
+            that masks can be left out.
 
     Call arguments:
         packed: the packed inputs that hold only the columns of these fields.
@@ -47,21 +51,36 @@ class FieldTerms:
     """
 
     def __init__(
-        self, model: CTRModel, names: Sequence[str], table: Any = None
+        self,
+        model: CTRModel,
+        names: Sequence[str],
+        table: Any = None,
+        complete: bool = False,
     ) -> None:
         schema = model.schema
         self._model = model
-        self._fields = [
+        fields = [
             position
             for position, field in enumerate(schema.embedded_fields)
             if field.name in names
         ]
         self._schema = _part(schema, names)
-        self._embedding = model.embedding_layer.of_fields(self._fields, table)
+        self._embedding = model.embedding_layer.of_fields(
+            fields, table, complete
+        )
+        kernel = model.first_kernel(fields)
+        # A copy: to collect its rows in each call would cost more than what
+        # is saved.
+        self._kernel = (
+            None
+            if kernel is None
+            else keras.Variable(kernel, trainable=False, name="first_kernel")
+        )
 
     def __call__(self, packed: Mapping[str, Any]) -> dict[str, Any]:
         arguments = embedding_arguments(self._schema, packed)
-        return self._model.terms(self._embedding(**arguments), self._fields)
+        columns = self._embedding.columns(**arguments)
+        return self._model.terms(columns, self._kernel)
 
 
 def _part(schema: Schema, names: Sequence[str]) -> Schema:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -92,18 +92,18 @@ class FM(CTRModel):
         # === Config ===
         self.embedding_dim = embedding_dim
 
-    def terms(self, embedded: Any, fields: Sequence[int]) -> dict[str, Any]:
+    def terms(self, columns: Any, kernel: Any) -> dict[str, Any]:
         """See `CTRModel.terms`."""
-        embeddings, linear = embedded
-        sums, squares = self.fm_interaction.field_sums(embeddings)
-        return {"linear": linear, "sums": sums, "squares": squares}
+        sums, squares = self.fm_interaction.field_sums(columns)
+        return {"sums": sums, "squares": squares}
 
     def from_terms(self, terms: Mapping[str, Any]) -> Any:
         """See `CTRModel.from_terms`."""
-        second_order = self.fm_interaction.from_sums(
-            terms["sums"], terms["squares"]
+        dim = self.embedding_dim
+        sums, squares = terms["sums"], terms["squares"]
+        return self.linear_term(sums[:, dim:]) + self.fm_interaction.from_sums(
+            sums[:, :dim], squares[:, :dim]
         )
-        return self.linear_term(terms["linear"]) + second_order
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, JSON-ready."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -70,9 +70,9 @@ class LogisticRegression(CTRModel):
         """The layer that holds the weights, one column wide."""
         return self.linear_term.first_order
 
-    def terms(self, embedded: Any, fields: Sequence[int]) -> dict[str, Any]:
+    def terms(self, columns: Any, kernel: Any) -> dict[str, Any]:
         """See `CTRModel.terms`."""
-        return {"linear": ops.sum(embedded, axis=1)}
+        return {"linear": ops.sum(columns, axis=1)}
 
     def from_terms(self, terms: Mapping[str, Any]) -> Any:
         """See `CTRModel.from_terms`."""

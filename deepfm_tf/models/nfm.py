@@ -121,19 +121,18 @@ class NFM(CTRModel):
         self.dropout = dropout
         self.batch_normalization = batch_normalization
 
-    def terms(self, embedded: Any, fields: Sequence[int]) -> dict[str, Any]:
+    def terms(self, columns: Any, kernel: Any) -> dict[str, Any]:
         """See `CTRModel.terms`."""
-        embeddings, linear = embedded
-        sums, squares = self.bi_interaction.field_sums(embeddings)
-        return {"linear": linear, "sums": sums, "squares": squares}
+        sums, squares = self.bi_interaction.field_sums(columns)
+        return {"sums": sums, "squares": squares}
 
     def from_terms(self, terms: Mapping[str, Any]) -> Any:
         """See `CTRModel.from_terms`."""
-        pooled = self.bi_interaction.from_sums(terms["sums"], terms["squares"])
+        dim = self.embedding_dim
+        sums, squares = terms["sums"], terms["squares"]
+        pooled = self.bi_interaction.from_sums(sums[:, :dim], squares[:, :dim])
         high_order = self.dense_pyramid(pooled)
-        return self.linear_term(terms["linear"]) + ops.cast(
-            high_order, "float32"
-        )
+        return self.linear_term(sums[:, dim:]) + ops.cast(high_order, "float32")
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, JSON-ready."""

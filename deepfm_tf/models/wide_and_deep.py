@@ -15,8 +15,9 @@ from deepfm_tf.layers import (
 from deepfm_tf.models.ctr_model import (
     CTRModel,
     embedding_config,
+    field_kernel,
+    flatten_fields,
     packed_inputs,
-    project_fields,
     shared_embedding,
 )
 from deepfm_tf.schema import Schema
@@ -114,14 +115,17 @@ class WideAndDeep(CTRModel):
         self.dropout = dropout
         self.batch_normalization = batch_normalization
 
-    def terms(self, embedded: Any, fields: Sequence[int]) -> dict[str, Any]:
+    def first_kernel(self, fields: Sequence[int]) -> Any:
+        """See `CTRModel.first_kernel`."""
+        return field_kernel(self.dense_pyramid, self.embedding_dim, fields)
+
+    def terms(self, columns: Any, kernel: Any) -> dict[str, Any]:
         """See `CTRModel.terms`."""
-        embeddings, linear = embedded
+        linear = ops.sum(columns[:, :, self.embedding_dim :], axis=1)
+        flat = flatten_fields(columns)
         return {
             "linear": linear,
-            "projection": project_fields(
-                self.dense_pyramid, embeddings, fields
-            ),
+            "projection": self.dense_pyramid.project(flat, kernel),
         }
 
     def from_terms(self, terms: Mapping[str, Any]) -> Any:

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 import deepfm_tf
 from tests.catalogue import build
@@ -28,7 +29,12 @@ def model(vocabulary):
 def exported(model, vocabulary, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     path = deepfm_tf.export_saved_model(
-        model, vocabulary, folder / "deepfm", context_fields=CONTEXT
+        model,
+        vocabulary,
+        folder / "deepfm",
+        context_fields=CONTEXT,
+        metrics={"auc": 0.75, "log_loss": float("nan")},
+        data_fingerprint="f00d",
     )
     # Nothing may point back to where it was made.
     return shutil.move(path, folder / "moved")
@@ -104,3 +110,10 @@ def clicks(outputs):
         return np.asarray(outputs["scores"])[:, 1]
     (probability,) = outputs.values()
     return np.asarray(probability)
+
+
+def definitions(path):
+    """The SignatureDefs of a SavedModel, by name."""
+    with open(f"{path}/saved_model.pb", "rb") as file:
+        content = saved_model_pb2.SavedModel.FromString(file.read())
+    return content.meta_graphs[0].signature_def

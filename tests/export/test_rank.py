@@ -2,12 +2,17 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import deepfm_tf
 from tests import saved_model_c_api
-from tests.catalogue import MODELS, build
-from tests.export.conftest import CONTEXT, raw_of
+from tests.catalogue import build
+from tests.export.conftest import (
+    CONTEXT,
+    NUMBERS,
+    TEXTS,
+    definitions,
+    raw_of,
+)
 from tests.test_conformance import randomize
 
 
@@ -20,13 +25,27 @@ def split(log):
     return ranked, repeated
 
 
+def to_matrices(ranked):
+    """The inputs of `packed_rank`, from those of `rank`."""
+    matrices = {}
+    for prefix, in_context in (("context_", True), ("", False)):
+        for kind, names in (("texts", TEXTS), ("numbers", NUMBERS)):
+            columns = [ranked[n] for n in names if (n in CONTEXT) == in_context]
+            matrices[prefix + kind] = np.stack(columns, axis=1)
+    return matrices
+
+
+@pytest.mark.parametrize("signature", ["rank", "packed_rank"])
 @pytest.mark.parametrize("num_candidates", [0, 1, 50])
-def test_candidates_score_as_whole_rows(num_candidates, exported, odd_log):
+def test_candidates_score_as_whole_rows(
+    num_candidates, signature, exported, odd_log
+):
     ranked, repeated = split(odd_log)
     for name in ranked.keys() - {*CONTEXT}:
         ranked[name] = ranked[name][:num_candidates]
+    inputs = ranked if signature == "rank" else to_matrices(ranked)
 
-    served = saved_model_c_api.run_signature(str(exported), ranked, "rank")
+    served = saved_model_c_api.run_signature(str(exported), inputs, signature)
 
     expected = saved_model_c_api.run_signature(str(exported), repeated)
     assert served["probability"].shape == (num_candidates,)
@@ -37,59 +56,48 @@ def test_candidates_score_as_whole_rows(num_candidates, exported, odd_log):
     )
 
 
-@pytest.mark.parametrize("name", sorted(MODELS.keys() - {"DeepFM"}))
-def test_every_model_ranks(name, vocabulary, odd_log, tmp_path):
-    model = build(name, vocabulary.schema)
+@pytest.fixture(scope="module")
+def linear(vocabulary, tmp_path_factory):
+    """A model without embeddings, with defaults on both sides."""
+    model = build("LogisticRegression", vocabulary.schema)
     randomize(model)
+    return deepfm_tf.export_saved_model(
+        model,
+        vocabulary,
+        tmp_path_factory.mktemp("linear"),
+        context_fields=CONTEXT,
+        defaults={"site": "s 1", "user": "7"},
+    )
+
+
+def test_a_model_without_embeddings_ranks_too(linear, odd_log):
     ranked, repeated = split(odd_log)
 
-    path = deepfm_tf.export_saved_model(
-        model, vocabulary, tmp_path, context_fields=CONTEXT
-    )
+    served = saved_model_c_api.run_signature(str(linear), ranked, "rank")
 
-    loaded = tf.saved_model.load(path).signatures
-    served, expected = (
-        loaded[key](**{k: tf.constant(v) for k, v in inputs.items()})
-        for key, inputs in (("rank", ranked), ("serving_default", repeated))
-    )
+    expected = saved_model_c_api.run_signature(str(linear), repeated)
     np.testing.assert_allclose(
         served["probability"], expected["probability"], atol=1e-6
     )
 
 
-def test_without_a_context_there_is_no_rank(vocabulary, tmp_path):
-    model = build("LogisticRegression", vocabulary.schema)
-
-    path = deepfm_tf.export_saved_model(
-        model, vocabulary, tmp_path, defaults={"price": 1.0}
-    )
-
-    assert "rank" not in tf.saved_model.load(path).signatures
-
-
-def test_candidates_may_leave_out_a_default_too(vocabulary, odd_log, tmp_path):
-    model = build("LogisticRegression", vocabulary.schema)
-    randomize(model)
+def test_candidates_may_leave_out_a_default_too(linear, odd_log):
     ranked, _ = split(odd_log)
+    num_rows = len(odd_log)
     given = ranked | {
-        "site": np.repeat(np.array(["s 1"], object), len(odd_log)),
+        "site": np.array(["s 1"] * num_rows, object),
         "user": np.array(["7"], object),
     }
+    # As TensorFlow Serving does, from the signature's `defaults`.
     left_out = ranked | {
         "site": np.array(["s 1"], object),
         "user": np.array(["7"], object),
     }
 
-    path = deepfm_tf.export_saved_model(
-        model,
-        vocabulary,
-        tmp_path,
-        context_fields=CONTEXT,
-        defaults={"site": "s 1", "user": "7"},
-    )
-
     served = [
-        saved_model_c_api.run_signature(str(path), inputs, "rank")
+        saved_model_c_api.run_signature(str(linear), inputs, "rank")
         for inputs in (given, left_out)
     ]
+
     np.testing.assert_array_equal(*(s["probability"] for s in served))
+    assert list(definitions(linear)["rank"].defaults) == ["site", "user"]

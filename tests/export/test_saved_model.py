@@ -16,6 +16,8 @@ from deepfm_tf.export import saved_model
 from tests.catalogue import build
 from tests.export.conftest import NUMBERS, TEXTS, raw_of
 
+STAGES = ["write", "write_warm_up", "check", "write_model_card"]
+
 
 @pytest.mark.slow_process
 def test_saved_model_cli_and_tensorflow_alone_give_the_same(
@@ -89,15 +91,15 @@ def test_a_reloaded_model_is_exported_as_the_next_version(vocabulary, tmp_path):
     assert path.name == "8"
 
 
-@pytest.mark.parametrize("stage", ["write", "write_warm_up", "check"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_failure_at_any_stage_publishes_nothing(
     stage, model, vocabulary, tmp_path, monkeypatch
 ):
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    for name in ("write", "write_warm_up", "check"):
-        monkeypatch.setattr(saved_model, name, lambda *_: None)
+    for name in STAGES:
+        monkeypatch.setattr(saved_model, name, lambda *_, **__: None)
     monkeypatch.setattr(saved_model, stage, fail)
 
     with pytest.raises(OSError, match="No space left"):
@@ -115,8 +117,8 @@ def test_as_many_versions_as_asked_for_are_kept(
         (path / "saved_model.pb").touch()
 
     monkeypatch.setattr(saved_model, "write", write)
-    for name in ("write_warm_up", "check"):
-        monkeypatch.setattr(saved_model, name, lambda *_: None)
+    for name in STAGES[1:]:
+        monkeypatch.setattr(saved_model, name, lambda *_, **__: None)
     for number in ("1", "2", "3"):
         write(None, None, tmp_path / number)
 
@@ -133,6 +135,8 @@ def test_as_many_versions_as_asked_for_are_kept(
     ("options", "message"),
     [
         ({"keep_versions": 0}, "a whole number of at least 1"),
+        ({"table_dtype": "int8"}, "must be one of .'bfloat16', 'float16'"),
+        ({"evaluation_data": []}, "Give both, or neither"),
         ({"keep_versions": True}, "a whole number of at least 1"),
         ({"context_fields": ["sit"]}, "no field 'sit'"),
         (
@@ -180,6 +184,7 @@ def test_the_files_are_those_of_a_servable(exported):
         "saved_model.pb",
         "fingerprint.pb",
         "assets/vocabulary.txt",
+        "assets.extra/model_card.json",
         "assets.extra/tf_serving_warmup_requests",
         "variables/variables.index",
         "variables/variables.data-00000-of-00001",

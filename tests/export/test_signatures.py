@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 
 import deepfm_tf
 from tests import saved_model_c_api
@@ -13,6 +12,7 @@ from tests.export.conftest import (
     NUMBERS,
     TEXTS,
     clicks,
+    definitions,
     examples_of,
     matrices_of,
     raw_of,
@@ -20,12 +20,6 @@ from tests.export.conftest import (
 from tests.test_conformance import randomize
 
 INDEPENDENT_ROWS = ("serving_default", "packed", "ids", "classify", "regress")
-
-
-def definitions(path):
-    with open(f"{path}/saved_model.pb", "rb") as file:
-        content = saved_model_pb2.SavedModel.FromString(file.read())
-    return content.meta_graphs[0].signature_def
 
 
 def constants(arrays):
@@ -108,6 +102,16 @@ def test_inputs_outputs_and_methods_are_the_contract(exported):
             {
                 name: (dtype, [1] if name in CONTEXT else shape)
                 for name, (dtype, shape) in columns.items()
+            },
+            probability,
+        ),
+        "packed_rank": (
+            "predict",
+            {
+                "context_texts": ("string", [1, 3]),
+                "context_numbers": ("float32", [1, 1]),
+                "texts": ("string", [-1, 3]),
+                "numbers": ("float32", [-1, 2]),
             },
             probability,
         ),
@@ -243,3 +247,10 @@ def test_an_example_without_the_field_takes_the_default(with_defaults):
 
 def test_without_defaults_there_are_none(exported):
     assert not definitions(exported)["serving_default"].defaults
+
+
+def test_without_a_context_there_is_no_rank(with_defaults):
+    assert set(definitions(with_defaults)) == {
+        *INDEPENDENT_ROWS,
+        "__saved_model_init_op",
+    }

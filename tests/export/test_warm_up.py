@@ -9,7 +9,15 @@ import pytest
 
 from deepfm_tf.export.warm_up import read_warm_up, replay
 
-SIGNATURES = ["serving_default", "packed", "ids", "classify", "regress", "rank"]
+SIGNATURES = [
+    "serving_default",
+    "packed",
+    "ids",
+    "classify",
+    "regress",
+    "rank",
+    "packed_rank",
+]
 
 
 @pytest.fixture(scope="module")

@@ -308,3 +308,45 @@ def test_bad_argument_is_refused(arguments, message):
 def test_wrong_shape_is_refused(shape):
     with pytest.raises(ValueError, match=r"`inputs` must have shape \(batch,"):
         DensePyramid().build(shape)
+
+
+@pytest.mark.parametrize("hidden_units", [(), (4,), (4, 3)])
+@pytest.mark.parametrize("batch_normalization", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_projections_of_two_groups_of_features_add_up(
+    hidden_units, batch_normalization, dtype
+):
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(3, 5)).astype("float32")
+    layer = DensePyramid(
+        hidden_units, batch_normalization=batch_normalization, dtype=dtype
+    )
+    layer.build((None, 5))
+    for weight in layer.weights:
+        weight.assign(np.abs(random.normal(size=weight.shape)) + 0.1)
+    left, right = [1, 4], [0, 2, 3]
+
+    projection = layer.project(
+        inputs[:1, left], layer.first_kernel(left)
+    ) + layer.project(inputs[:, right], layer.first_kernel(right))
+    outputs = layer.from_projection(projection)
+
+    repeated = inputs.copy()
+    repeated[:, left] = inputs[:1, left]
+    assert projection.dtype == "float32"
+    np.testing.assert_allclose(
+        np.asarray(outputs, "float32"),
+        np.asarray(layer(repeated), "float32"),
+        # bfloat16 has 8 bits.
+        rtol=1e-5 if dtype == "float32" else 2e-2,
+    )
+
+
+def test_a_feature_the_layer_does_not_see_has_zeros():
+    layer = DensePyramid((4,))
+    layer.build((None, 2))
+
+    kernel = np.asarray(layer.first_kernel([1, -1, 0]))
+
+    own = np.asarray(layer.dense_layers[0].kernel)
+    np.testing.assert_array_equal(kernel, [own[1], np.zeros(4), own[0]])

@@ -131,3 +131,21 @@ def test_symbolic_batch_stays_unknown():
 def test_two_axes_are_refused():
     with pytest.raises(ValueError, match=r"`embeddings` must have shape .*\(2"):
         FMInteraction()(np.ones((2, 3)))
+
+
+def test_sums_of_two_groups_of_fields_add_up():
+    embeddings = np.random.default_rng(5).normal(size=(3, 5, 4))
+    layer = FMInteraction()
+
+    one = layer.field_sums(embeddings[:1, :2])
+    many = layer.field_sums(embeddings[:, 2:])
+    products = layer.from_sums(one[0] + many[0], one[1] + many[1])
+
+    repeated = embeddings.copy()
+    repeated[:, :2] = embeddings[:1, :2]
+    np.testing.assert_allclose(
+        products,
+        reference.fm_interaction(repeated),
+        rtol=1e-5,
+        atol=1e-6,
+    )

@@ -199,3 +199,16 @@ def test_bad_argument_is_refused():
 def test_wrong_shape_is_refused():
     with pytest.raises(ValueError, match=r"`ids` must have shape \(batch, 5\)"):
         LinearTerm(**FIELDS)(np.zeros((2, 4), "int32"))
+
+
+def test_the_sum_of_the_weights_leads_to_the_same():
+    layer = LinearTerm((5, 7))
+    ids = np.array([[1, 6], [0, 2]])
+    layer(ids)
+    layer.bias.assign(0.5)
+    layer.first_order.embeddings.assign(np.arange(12.0)[:, None])
+
+    logits = layer.from_sum(np.array([[1.0 + 11.0], [0.0 + 7.0]]))
+
+    np.testing.assert_allclose(logits, layer(ids))
+    np.testing.assert_allclose(logits, [[12.5], [7.5]])

@@ -525,3 +525,82 @@ def test_float_ids_are_refused():
     layer = build(ONE_SLOT_EACH)
     with pytest.raises(TypeError, match="`ids` must be integers.*float32"):
         layer(np.zeros((2, 3), "float32"))
+
+
+# Two fields share a block; the first has two slots, the last two are numeric.
+def of_all_kinds():
+    layer = SharedEmbedding(
+        (4, 3, 2, 1),
+        embedding_dim=2,
+        slots_per_field=(2, 1, 1, 1, 1),
+        field_tables=(0, 1, 0, 2, 3),
+        first_order=True,
+    )
+    arguments = {
+        "ids": np.array([[1, -1, 2, 3], [0, 3, 0, -1]]),
+        "weights": np.array([[2.0, 9.0, 1.0, 0.5], [1.0, 3.0, 1.0, 1.0]]),
+        "values": np.array([[0.5, np.nan], [np.nan, -2.0]], "float32"),
+    }
+    layer(**arguments)
+    random = np.random.default_rng(2)
+    layer.embeddings.assign(random.normal(size=layer.embeddings.shape))
+    return layer, arguments
+
+
+def test_all_columns_are_embeddings_and_first_order_weights():
+    layer, arguments = of_all_kinds()
+
+    columns = layer.columns(**arguments)
+
+    embeddings, linear = layer(**arguments)
+    np.testing.assert_allclose(columns[:, :, :2], embeddings, rtol=1e-6)
+    np.testing.assert_allclose(
+        np.sum(columns[:, :, 2], axis=1, keepdims=True), linear, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "slots", "values"),
+    [
+        ((0,), [0, 1], []),
+        ((1, 2, 4), [2, 3], [1]),
+        ((3,), [], [0]),
+        ((0, 1, 2, 3, 4), [0, 1, 2, 3], [0, 1]),
+    ],
+)
+def test_some_fields_are_embedded_as_among_all(fields, slots, values):
+    layer, arguments = of_all_kinds()
+
+    part = layer.of_fields(fields)
+    columns = part.columns(
+        ids=arguments["ids"][:, slots] if slots else None,
+        weights=arguments["weights"][:, slots] if slots else None,
+        values=arguments["values"][:, values] if values else None,
+    )
+
+    assert part.embeddings is layer.embeddings
+    np.testing.assert_allclose(
+        columns,
+        np.asarray(layer.columns(**arguments))[:, list(fields)],
+        rtol=1e-6,
+    )
+
+
+def test_another_table_may_be_read_in_another_type():
+    layer, arguments = of_all_kinds()
+    table = tf.Variable(tf.zeros(layer.embeddings.shape, tf.float16) + 0.5)
+
+    columns = layer.of_fields(range(5), table).columns(**arguments)
+
+    assert columns.dtype == tf.float32
+    np.testing.assert_array_equal(columns[0, 1], [0.5, 0.5, 0.5])
+
+
+def test_where_no_id_is_negative_masks_make_no_difference():
+    layer = SharedEmbedding((4, 3), embedding_dim=2)
+    ids = np.array([[1, 2], [0, 0]])
+    expected = layer(ids)
+
+    columns = layer.of_fields([0, 1], complete=True).columns(ids)
+
+    np.testing.assert_array_equal(columns, expected)

@@ -70,6 +70,35 @@ def test_an_own_file_goes_all_the_way(clicks, capsys):
     assert report["command"].startswith("python -m pipelines.tabular --train")
 
 
+def test_the_options_of_an_export_reach_it(clicks, capsys):
+    for number in ("1", "2"):
+        version = clicks.parent / "saved_models" / number
+        version.mkdir(parents=True)
+        (version / "saved_model.pb").touch()
+
+    status = main(
+        tabular.RECIPE,
+        ["--train", "clicks.csv", "--label", "clicked", *SMALL]
+        + ["--export", "saved_models", "--context-fields", "site,price"]
+        + ["--keep-versions", "2", "--table-dtype", "bfloat16"]
+        + ["--report", "report.json"],
+    )
+
+    out = capsys.readouterr().out
+    path = clicks.parent / "saved_models" / "3" / "assets.extra"
+    card = json.loads((path / "model_card.json").read_text())
+    report = json.loads((clicks.parent / "report.json").read_text())
+    assert status == 0
+    assert sorted(p.name for p in path.parents[1].iterdir()) == ["2", "3"]
+    assert card["context_fields"] == ["site", "price"]
+    assert "rank" in card["signatures"]
+    assert card["metrics"] == report["models"][0]["test"]
+    assert card["training_data"]["fingerprint"]
+    assert card["table"]["rows"] == report["data"]["test"]["rows"]
+    assert "With its table in bfloat16 the test log loss is 0." in out
+    assert f"to {path.parent.relative_to(clicks.parent)} in " in out
+
+
 @pytest.mark.parametrize("flag", [[], ["--mixed-bfloat16"]])
 def test_bfloat16_is_for_the_pyramid_if_asked_for(clicks, flag):
     models = {}
@@ -246,6 +275,19 @@ def test_resuming_with_other_options_is_refused(clicks, capsys):
         (["--label", "clicked", "--schema", "no.json"], "No such file"),
         (["--label", "site"], "the label must be 0"),
         (["--label", "clicked", "--test", "no.csv"], "no file no.csv"),
+        (
+            ["--label", "clicked", "--export", "m", "--context-fields", "sit"],
+            "no field 'sit'",
+        ),
+        (
+            ["--label", "clicked", "--keep-versions", "2"],
+            "--keep-versions must come with --export",
+        ),
+        (
+            ["--label", "clicked", "--export", "m", "--context-fields"]
+            + ["site,ad,genres,price,age,count"],
+            "must leave at least one field to the candidates",
+        ),
     ],
 )
 def test_mistakes_in_the_data_are_one_sentence(
@@ -268,6 +310,8 @@ def test_mistakes_in_the_data_are_one_sentence(
         (["--negative-sampling", "0"], "above 0 and up to 1"),
         (["--no-header"], "go together"),
         (["--separator", "abc"], "must be one character"),
+        (["--keep-versions", "0"], "a whole number of at least 1"),
+        (["--table-dtype", "int8"], "invalid choice: 'int8'"),
         (["--optimizer", "adamm"], "invalid choice: 'adamm'"),
     ],
 )

@@ -1,0 +1,178 @@
+"""What a version is and where it comes from, as JSON beside the graph."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from deepfm_tf.export.rank import CONTEXT_PREFIX, split_fields
+from deepfm_tf.fields import Field
+from deepfm_tf.lookup import number_fields, text_fields
+from deepfm_tf.models import CTRModel
+from deepfm_tf.schema import Schema
+from deepfm_tf.vocabulary import Vocabulary
+
+CARD_FILE = Path("assets.extra") / "model_card.json"
+
+
+def write_model_card(
+    model: CTRModel,
+    vocabulary: Vocabulary,
+    saved_model: Path,
+    *,
+    context_fields: Sequence[str],
+    table: Mapping[str, Any],
+    metrics: Mapping[str, Any] | None,
+    data_fingerprint: str | None,
+) -> None:
+    """Write the card of a SavedModel.
+
+    Args:
+        model: the model.
+        vocabulary: its Vocabulary.
+        saved_model: the directory of the version, graph included.
+        context_fields: names of the fields that `rank` takes once.
+        table: the type of the table, and what it costs.
+        metrics: name -> number, or None.
+        data_fingerprint: `PreparedData.fingerprint` of the training data, or
+            None.
+    """
+    schema = model.schema
+    config = {k: v for k, v in model.get_config().items() if k != "schema"}
+    card = {
+        "model": {
+            "class": type(model).__name__,
+            "parameters": model.count_params(),
+            "config": config,
+        },
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(
+            timespec="seconds"
+        ),
+        "schema": schema.to_dict(),
+        "vocabulary_sizes": dict(
+            zip(
+                (field.name for field in schema.table_fields),
+                schema.vocabulary_sizes,
+                strict=True,
+            )
+        ),
+        "signatures": _signatures(saved_model),
+        # The columns of the matrices, in order.
+        "packed_columns": _columns(schema.fields),
+        "packed_rank_columns": _rank_columns(schema, context_fields),
+        "context_fields": list(context_fields),
+        "table": dict(table),
+        "training_data": {
+            "fingerprint": data_fingerprint,
+            "vocabulary_fingerprint": vocabulary.fingerprint(),
+        },
+        "metrics": dict(metrics or {}),
+        "versions": {
+            # Importing it here would be a circle.
+            "deepfm_tf": sys.modules["deepfm_tf"].__version__,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "python": platform.python_version(),
+        },
+        "git_commit": git_commit(),
+    }
+    file = saved_model / CARD_FILE
+    file.parent.mkdir(exist_ok=True)
+    text = json.dumps(
+        _plain(card), indent=1, ensure_ascii=False, allow_nan=False
+    )
+    file.write_text(text + "\n", encoding="utf-8")
+
+
+def git_commit() -> str | None:
+    """The commit of the working directory, `-dirty` if changed; or None."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        process = subprocess.run(
+            [*command, "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None  # no git
+    return process.stdout.strip() or None
+
+
+def _columns(fields: Sequence[Field], prefix: str = "") -> dict[str, Any]:
+    """Input -> the names of its columns."""
+    return {
+        f"{prefix}{name}": [field.name for field in chosen]
+        for name, chosen in (
+            ("texts", text_fields(fields)),
+            ("numbers", number_fields(fields)),
+        )
+        if chosen
+    }
+
+
+def _rank_columns(
+    schema: Schema, context_fields: Sequence[str]
+) -> dict[str, Any]:
+    if not context_fields:
+        return {}
+    context, candidates = split_fields(schema, context_fields)
+    return _columns(context, CONTEXT_PREFIX) | _columns(candidates)
+
+
+def _signatures(saved_model: Path) -> dict[str, Any]:
+    content = (saved_model / "saved_model.pb").read_bytes()
+    graph = saved_model_pb2.SavedModel.FromString(content).meta_graphs[0]
+    return {
+        name: {
+            "method_name": definition.method_name,
+            "inputs": _tensors(definition.inputs),
+            "outputs": _tensors(definition.outputs),
+            "defaults": {
+                key: tf.make_ndarray(tensor).tolist()
+                for key, tensor in sorted(definition.defaults.items())
+            },
+        }
+        for name, definition in sorted(graph.signature_def.items())
+        if not name.startswith("__")
+    }
+
+
+def _tensors(infos: Mapping[str, Any]) -> dict[str, Any]:
+    """Name -> type and shape; null stands for any number of rows."""
+    return {
+        name: {
+            "dtype": tf.as_dtype(info.dtype).name,
+            "shape": [
+                None if dim.size < 0 else dim.size
+                for dim in info.tensor_shape.dim
+            ],
+        }
+        for name, info in sorted(infos.items())
+    }
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN (null), bytes or numpy numbers."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, bytes):
+        return value.decode()
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,147 @@
+"""Tables in 16 bits: half the size, and the cost is told."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import deepfm_tf
+from deepfm_tf.export.table_dtype import cost_of_rounding, rounded_table
+from tests.catalogue import build
+from tests.test_conformance import randomize
+
+FIELDS = ("a", "b", "c")
+DATA = {name: ["u", "v", "w", ""] * 4 for name in FIELDS} | {"y": [0, 1] * 8}
+
+
+@pytest.fixture(scope="module")
+def hashed():
+    fields = (
+        deepfm_tf.CategoricalField(name, hash_buckets=3000) for name in FIELDS
+    )
+    return deepfm_tf.fit_vocabulary(DATA, deepfm_tf.Schema(tuple(fields), "y"))
+
+
+@pytest.fixture(scope="module")
+def exports(hashed, tmp_path_factory):
+    model = build("DeepFM", hashed.schema)
+    randomize(model)
+    dataset = deepfm_tf.dataset_from_memory(DATA, hashed, 5)
+    return {
+        dtype: deepfm_tf.export_saved_model(
+            model,
+            hashed,
+            tmp_path_factory.mktemp("rounded"),
+            context_fields=["a"],
+            table_dtype=dtype,
+            evaluation_data=dataset if dtype else None,
+        )
+        for dtype in (None, "bfloat16")
+    }
+
+
+def served(path, signature):
+    inputs = {
+        n: tf.constant(
+            DATA[n][:1] if (signature, n) == ("rank", "a") else DATA[n]
+        )
+        for n in FIELDS
+    }
+    outputs = tf.saved_model.load(path).signatures[signature](**inputs)
+    return outputs["probability"].numpy()
+
+
+def test_the_variables_take_half_the_space(exports):
+    sizes = {
+        dtype: os.path.getsize(
+            path / "variables" / "variables.data-00000-of-00001"
+        )
+        for dtype, path in exports.items()
+    }
+
+    assert sizes["bfloat16"] < 0.53 * sizes[None]
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "rank"])
+def test_probabilities_move_a_little(signature, exports):
+    difference = served(exports["bfloat16"], signature) - served(
+        exports[None], signature
+    )
+
+    assert 0 < np.abs(difference).max() < 0.02
+
+
+def test_the_card_says_how_far(exports):
+    tables = {
+        dtype: json.loads(
+            (path / "assets.extra" / "model_card.json").read_text()
+        )["table"]
+        for dtype, path in exports.items()
+    }
+
+    moved = served(exports["bfloat16"], "serving_default") - served(
+        exports[None], "serving_default"
+    )
+    assert tables[None] == {"dtype": "float32"}
+    rounded = tables["bfloat16"]
+    assert (rounded["dtype"], rounded["rows"]) == ("bfloat16", 16)
+    np.testing.assert_allclose(
+        rounded["largest_difference"], np.abs(moved).max(), atol=1e-6
+    )
+    assert 0 < abs(rounded["log_loss_change"]) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("dtype", "epsilon"), [("bfloat16", 2**-8), ("float16", 2**-11)]
+)
+def test_weights_are_rounded_to_the_nearest(dtype, epsilon, hashed):
+    model = build("FM", hashed.schema)
+    randomize(model)
+    exact = np.array(model.shared_embedding.embeddings)
+
+    table = rounded_table(model, dtype)
+
+    assert table.dtype == dtype
+    error = np.abs(tf.cast(table, tf.float32) - exact)
+    assert error.max() > 0
+    assert (error <= epsilon * np.abs(exact) + 1e-7).all()
+
+
+def test_a_weight_beyond_float16_is_refused(hashed):
+    model = build("LogisticRegression", hashed.schema)
+    model.set_weights([np.full(w.shape, 1e5) for w in model.get_weights()])
+
+    with pytest.raises(ValueError, match="65504.*100000.*'bfloat16'"):
+        rounded_table(model, "float16")
+    assert rounded_table(model, "bfloat16").dtype == tf.bfloat16
+
+
+def test_the_cost_is_counted_over_all_batches():
+    batches = [
+        ({"p": np.array([0.5, 0.25])}, np.array([[1], [0]])),
+        ({"p": np.array([0.8])}, np.array([[1]])),
+    ]
+
+    cost = cost_of_rounding(
+        lambda packed: packed["p"], lambda packed: packed["p"] + 0.1, batches
+    )
+
+    before = -np.mean(np.log([0.5, 0.75, 0.8]))
+    after = -np.mean(np.log([0.6, 0.65, 0.9]))
+    np.testing.assert_allclose(cost.pop("log_loss_change"), after - before)
+    np.testing.assert_allclose(cost.pop("log_loss"), after)
+    np.testing.assert_allclose([*cost.values()], [3, 0.1, 0.1], rtol=1e-12)
+
+
+def test_without_labels_there_is_no_log_loss():
+    cost = cost_of_rounding(
+        lambda packed: packed, lambda packed: packed, [(np.ones(2), None)]
+    )
+
+    assert cost == {
+        "rows": 2,
+        "largest_difference": 0.0,
+        "mean_difference": 0.0,
+    }
