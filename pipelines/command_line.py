@@ -106,6 +106,11 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
                 f"{value}, {'true' if value == '1' else 'false'})",
             )
         data.add_argument(
+            "--example-weight",
+            metavar="COLUMN",
+            help="how much each row counts in the loss and the metrics",
+        )
+        data.add_argument(
             "--missing",
             nargs="+",
             metavar="VALUE",
@@ -317,6 +322,7 @@ def _settings(
             "positive_label": None,
             "negative_label": None,
             "missing": [],
+            "example_weight": None,
         }
     values["schema_file"] = values.pop("schema")
     return Settings(

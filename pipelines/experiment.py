@@ -52,6 +52,7 @@ class Settings:
     positive_label: list[str] | None
     negative_label: list[str] | None
     missing: list[str]
+    example_weight: str | None
     schema_file: str | None
     on_error: str
     model: tuple[str, ...]
@@ -179,6 +180,11 @@ def _schema(settings: Settings) -> deepfm_tf.Schema:
                 f"The label of {settings.schema_file} is '{schema.label}', "
                 f"but --label is '{settings.label}'. Make them agree."
             )
+        if settings.example_weight not in (None, schema.example_weight):
+            raise ValueError(
+                f"--example-weight is '{settings.example_weight}', but "
+                f"{settings.schema_file} does not say so. Make them agree."
+            )
         return schema
     schema = deepfm_tf.Schema.infer(
         settings.train,
@@ -187,6 +193,7 @@ def _schema(settings: Settings) -> deepfm_tf.Schema:
         positive_labels=settings.positive_label,
         negative_labels=settings.negative_label,
         missing_values=settings.missing,
+        example_weight=settings.example_weight,
     )
     settings.run.mkdir(parents=True, exist_ok=True)
     path = settings.run / "schema.json"

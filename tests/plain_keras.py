@@ -30,25 +30,23 @@ def plain_deepfm(model, l2):
     ids = keras.Input((len(sizes),), dtype="int32", name="ids")
     latent = [embedding(size, model.embedding_dim) for size in sizes]
     first_order = [embedding(size, 1) for size in sizes]
-    bias = keras.layers.Dense(1, kernel_initializer="zeros", name="bias")
+    # Of zeros, for the sake of its bias.
+    bias = keras.layers.Dense(1, kernel_initializer="zeros")
     vectors = [table(ids[:, i]) for i, table in enumerate(latent)]
     logits = ops.sum(
         ops.stack([table(ids[:, i]) for i, table in enumerate(first_order)]),
         axis=0,
     )
-    # A Dense layer of zeros, for the sake of its bias.
-    bias_layer = bias
-    logits = ops.add(logits, bias_layer(ops.zeros_like(logits)))
+    logits = ops.add(logits, bias(ops.zeros_like(logits)))
     for left, right in itertools.combinations(vectors, 2):
         product = ops.sum(ops.multiply(left, right), axis=1, keepdims=True)
         logits = ops.add(logits, product)
     hidden = ops.concatenate(vectors, axis=1)
     hidden_layers = []
     for units in model.hidden_units:
-        layers = [keras.layers.Dense(units, use_bias=False)]
-        if not model.batch_normalization:
-            layers = [keras.layers.Dense(units)]
-        else:
+        is_normalized = model.batch_normalization
+        layers = [keras.layers.Dense(units, use_bias=not is_normalized)]
+        if is_normalized:
             layers.append(
                 keras.layers.BatchNormalization(
                     momentum=MOMENTUM, epsilon=EPSILON

@@ -87,6 +87,7 @@ class CheckedBlock:
     columns: Columns
     label: np.ndarray | None
     rejected: list[BadRow]
+    weight: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +100,8 @@ class Reading:
         text_format: layout of text files.
         part: the share of the rows to read. `None` reads all.
         on_error: `"raise"`, or `"skip"` bad rows and report them.
-        with_label: bool. Whether the label column is read too.
+        with_label: bool. Whether the label and the example weight are read
+            too.
     """
 
     source: Source
@@ -127,7 +129,7 @@ class Reading:
         """
         names = [f.name for f in self.schema.fields]
         if self.with_label:
-            names.append(self.schema.label)
+            names += self.schema.target_columns
         blocks = enumerate(read_blocks(self.source, names, self.text_format))
 
         def work(item: tuple[int, Block]) -> tuple[int, int, _Result]:
@@ -179,7 +181,9 @@ class Reading:
         if checked.label is not None and self.part and self.part.negatives < 1:
             table = table.take(self.part.sample(checked.label, number))
             checked = check_columns(table, self.schema, self.with_label)
-        return CheckedBlock(number, checked.columns, checked.label, rejected)
+        return CheckedBlock(
+            number, checked.columns, checked.label, rejected, checked.weight
+        )
 
 
 def fit_vocabulary(

@@ -192,6 +192,20 @@ def test_the_benchmarks_options_reach_the_model(clicks):
     assert deepfm.optimizer.touched_l2 == 0.05
 
 
+def test_example_weights_are_no_field_and_count(clicks):
+    frame = pd.read_csv(clicks)
+    frame["importance"] = np.where(frame["clicked"] == 1, 3.0, 1.0)
+    frame.to_csv(clicks, index=False)
+
+    outcome = run_with("--example-weight", "importance", "--model", "fm")
+
+    train, test = outcome.data["train"], outcome.results[0]["test"]
+    assert train.schema.example_weight == "importance"
+    assert "importance" not in [field.name for field in train.schema.fields]
+    share = outcome.data["test"].num_positives / outcome.data["test"].num_rows
+    assert test["mean_label"] == pytest.approx(3 * share / (1 + 2 * share))
+
+
 def test_sampled_negatives_are_corrected_for(clicks):
     outcome = run_with("--negative-sampling", "0.25")
 
