@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import deepfm_tf
+from deepfm_tf.optimizers import LazyAdam
 from tests.benchmarks.bench_l2 import frappe_shaped
 from tests.plain_keras import plain_deepfm
 
@@ -104,3 +105,25 @@ def test_with_l2_on_the_table_it_learns_as_in_plain_keras(clip_norm):
     # Dense: rows that no batch held have moved too.
     after = model.shared_embedding.embeddings.numpy()
     assert np.all(np.any(after[:, :-1] != before[:, :-1], axis=1))
+
+
+def test_l2_on_the_table_is_the_same_on_two_replicas():
+    schema, packed, label = frappe_shaped(128)
+    data = deepfm_tf.dataset_from_ids(packed, label, schema, 32)
+    tables = []
+    for replicas in (1, 2):
+        with deepfm_tf.create_strategy(replicas).scope():
+            deepfm_tf.set_seed(1)
+            model = deepfm_tf.DeepFM(
+                schema,
+                hidden_units=(4,),
+                dropout=0.0,
+                embeddings_regularizer=keras.regularizers.L2(0.025),
+            )
+            # Steps that follow the gradient, not its sign.
+            rule = LazyAdam(0.01, epsilon=0.01)
+            model.compile(rule, "binary_crossentropy", jit_compile=False)
+        model.fit(data, epochs=2, verbose=0, shuffle=False)
+        tables.append(model.shared_embedding.embeddings.numpy())
+
+    np.testing.assert_allclose(*tables, atol=1e-6)

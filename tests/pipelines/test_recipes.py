@@ -207,14 +207,14 @@ def test_example_weights_are_no_field_and_count(clicks):
 
 
 def test_sampled_negatives_are_corrected_for(clicks):
-    outcome = run_with("--negative-sampling", "0.25")
+    outcome = run_with("--negative-sampling", "0.25", "--model", "fm")
 
     train, test = outcome.data["train"], outcome.data["test"]
     assert train.negative_sampling == 0.25
     assert test.negative_sampling == 1.0
     assert train.num_positives > 0.7 * train.num_rows
     assert 0.3 < test.num_positives / test.num_rows < 0.7
-    assert outcome.models["deepfm"].negative_sampling == 0.25
+    assert outcome.models["fm"].negative_sampling == 0.25
 
 
 def test_evaluation_inside_an_epoch_keeps_the_best(clicks):
@@ -231,14 +231,15 @@ def test_evaluation_inside_an_epoch_keeps_the_best(clicks):
 
 
 def test_a_run_stopped_inside_an_epoch_sees_the_rest_of_it(clicks):
-    data = run_with().data["train"]
+    schema = deepfm_tf.Schema.infer("clicks.csv", "clicked")
+    data = deepfm_tf.prepare("clicks.csv", "prepared", schema=schema)
 
     def batches(settings, first, count):
         dataset, _ = learning.training_data(settings, data, first)
         return [label.numpy() for _, label in dataset.take(count)]
 
     settings = argparse.Namespace(
-        batch_size=100, seed=3, epochs=3, evaluate_every=4
+        batch_size=120, seed=3, epochs=3, evaluate_every=4
     )
     # 7 steps in an epoch: the second stretch runs over its end.
     assert learning.num_steps(settings, data) == 7
