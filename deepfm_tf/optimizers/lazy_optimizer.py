@@ -27,7 +27,10 @@ class LazyOptimizer(keras.optimizers.Optimizer):
     A table is a variable of two axes named `embeddings`, as the layers of this
     package and `keras.layers.Embedding` name it. Every other variable gets the
     rule of the Keras optimizer, which follows this class in the bases. A table
-    whose gradient is dense (it has a regularizer) is touched in all its rows.
+    whose gradient is dense (it has a regularizer) is touched in all its rows:
+    the steps are then those of the dense rule, at its cost. There is no way
+    around it with Adam: an L2 penalty goes through both moments, and what a
+    row becomes while it rests has no closed form.
 
     `touched_l2` is an L2 penalty for tables too large to be read in full, at
     no more cost than the update of the touched rows. With `t` the number of
