@@ -17,6 +17,7 @@ from deepfm_tf.export.signatures import (
     fill_rows,
     matrix_specification,
     to_matrices,
+    traced,
 )
 from deepfm_tf.fields import Field
 from deepfm_tf.lookup import GraphLookup
@@ -66,8 +67,7 @@ def rank_signatures(
         for name, spec in matrix_specification(context).items()
     }
 
-    # Traced once for both.
-    @tf.function(input_signature=[matrices], autograph=False)
+    @traced([matrices])
     def score(raw: Tensors) -> tf.Tensor:
         shared = context_terms(
             lookup.encode(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,9 @@ def signatures(
     }
     matrices = matrix_specification(schema.fields)
 
-    # Traced once, however many signatures call it.
-    @tf.function(input_signature=[matrices], autograph=False)
+    examples = [tf.TensorSpec((None,), tf.string, name="inputs")]
+
+    @traced([matrices])
     def score_raw(raw: Tensors) -> tf.Tensor:
         packed = lookup.encode(raw.get("texts"), raw.get("numbers"))
         return score_looked_up(packed)
@@ -101,13 +103,12 @@ def signatures(
     def ids(packed: Tensors) -> Tensors:
         return {"probability": score(packed)}
 
+    @traced(examples)
     def score_examples(inputs: tf.Tensor) -> tf.Tensor:
         parsed = tf.io.parse_example(
             inputs, example_features(schema.fields, defaults)
         )
         return score_raw(to_matrices(parsed, schema.fields))
-
-    examples = [tf.TensorSpec((None,), tf.string, name="inputs")]
 
     @tf.function(input_signature=examples, autograph=False)
     def classify(inputs: tf.Tensor) -> Tensors:
@@ -131,6 +132,28 @@ def signatures(
         Signature("classify", CLASSIFY, classify),
         Signature("regress", REGRESS, regress),
     ]
+
+
+def traced(input_signature: Sequence[Any]) -> Callable[..., Any]:
+    """A decorator: a function traced once, however many signatures call it.
+
+    A `tf.function` would be traced again when it is saved.
+    """
+
+    def trace(function: Callable[..., Any]) -> Callable[..., Any]:
+        concrete = tf.function(
+            function, input_signature=input_signature, autograph=False
+        ).get_concrete_function()
+
+        # Holds on to `function`, and so to the variables that it reads: a
+        # concrete function does not.
+        @functools.wraps(function)
+        def call(inputs: Any) -> Any:
+            return concrete(inputs)
+
+        return call
+
+    return trace
 
 
 def column_specification(
