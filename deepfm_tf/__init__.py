@@ -27,9 +27,10 @@ from deepfm_tf.data import (  # noqa: E402
     prepare,
 )
 from deepfm_tf.evaluation import (  # noqa: E402
-    binary_metrics,
     comparison_table,
     evaluate,
+    evaluate_stream,
+    predict_with_labels,
 )
 from deepfm_tf.export import export_saved_model  # noqa: E402
 from deepfm_tf.fields import (  # noqa: E402
@@ -38,6 +39,17 @@ from deepfm_tf.fields import (  # noqa: E402
     Field,
     MultiValuedField,
     NumericField,
+)
+from deepfm_tf.metrics import (  # noqa: E402
+    Comparison,
+    NamedIds,
+    StreamingMetrics,
+    binary_metrics,
+    bootstrap_intervals,
+    compare_models,
+    grouped_auc,
+    reliability_curve,
+    slice_metrics,
 )
 from deepfm_tf.models import (  # noqa: E402
     FM,
@@ -63,21 +75,26 @@ __all__ = [
     "BucketizedField",
     "CTRModel",
     "CategoricalField",
+    "Comparison",
     "DeepFM",
     "FM",
     "Field",
     "LogisticRegression",
     "MultiValuedField",
     "NFM",
+    "NamedIds",
     "NumericField",
     "OPTIMIZERS",
     "Part",
     "PreparedData",
     "Schema",
+    "StreamingMetrics",
     "TextFormat",
     "Vocabulary",
     "WideAndDeep",
     "binary_metrics",
+    "bootstrap_intervals",
+    "compare_models",
     "comparison_table",
     "compile_model",
     "create_strategy",
@@ -86,11 +103,16 @@ __all__ = [
     "dataset_from_text",
     "encode",
     "evaluate",
+    "evaluate_stream",
     "export_saved_model",
     "fit_vocabulary",
+    "grouped_auc",
     "load_checkpoint",
+    "predict_with_labels",
     "prepare",
+    "reliability_curve",
     "set_precision",
     "set_seed",
+    "slice_metrics",
     "training_callbacks",
 ]

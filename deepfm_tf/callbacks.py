@@ -79,16 +79,21 @@ class Checkpoints(keras.callbacks.Callback):
         directory: where to keep them.
         early_stopping: the `EarlyStopping` whose patience and best epoch are
             kept too. Give it to `fit` before this callback. Optional.
+        plateau: the `ReduceLROnPlateau`, of the same monitor and with a
+            patience of 1, that is to remember the best epoch too. Give it to
+            `fit` before this callback. Optional.
     """
 
     def __init__(
         self,
         directory: str | Path,
         early_stopping: keras.callbacks.EarlyStopping | None = None,
+        plateau: keras.callbacks.ReduceLROnPlateau | None = None,
     ) -> None:
         super().__init__()
         self.directory = Path(directory)
         self.early_stopping = early_stopping
+        self.plateau = plateau
         self.history: dict[str, list[float]] = {}
 
     def on_train_begin(self, logs: dict | None = None) -> None:
@@ -110,6 +115,8 @@ class Checkpoints(keras.callbacks.Callback):
         stopping.best = state["best"]
         stopping.best_epoch = state["best_epoch"]
         stopping.wait = state["wait"]
+        if self.plateau is not None:
+            self.plateau.best = state["best"]
         best = keras.saving.load_model(
             self.directory / state["best_checkpoint"], compile=False
         )
@@ -180,6 +187,7 @@ def training_callbacks(
     *,
     patience: int = 2,
     monitor: str = "log_loss",
+    reduce_lr: bool = False,
     tensorboard: bool = False,
 ) -> list[keras.callbacks.Callback]:
     """Early stopping with the best weights restored, checkpoints, logs.
@@ -191,6 +199,8 @@ def training_callbacks(
             from `load_checkpoint`. `None` keeps nothing on disk.
         patience: int. Epochs without improvement before training stops.
         monitor: `"log_loss"` or `"auc"`, of the validation data.
+        reduce_lr: bool. Multiply the learning rate by 0.1 after each epoch
+            without improvement (Keras's `ReduceLROnPlateau`).
         tensorboard: bool. Write TensorBoard's files (needs
             `pip install tensorboard`).
 
@@ -209,9 +219,20 @@ def training_callbacks(
         restore_best_weights=True,
     )
     callbacks = [ValidationMetrics(validation, monitor), stopping]
+    plateau = None
+    if reduce_lr:
+        plateau = keras.callbacks.ReduceLROnPlateau(
+            monitor=f"val_{monitor}",
+            mode=MONITORS[monitor],
+            factor=0.1,
+            patience=1,
+            # What counts as better is the same as for `stopping`.
+            min_delta=0.0,
+        )
+        callbacks.append(plateau)
     if directory is None:
         return callbacks
-    callbacks.append(Checkpoints(directory, stopping))
+    callbacks.append(Checkpoints(directory, stopping, plateau))
     if tensorboard:
         if importlib.util.find_spec("tensorboard") is None:
             raise ImportError(

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
-from deepfm_tf.metrics import auc, log_loss
+from deepfm_tf.metrics import (
+    NamedIds,
+    StreamingMetrics,
+    binary_metrics,
+    slice_metrics,
+)
+from deepfm_tf.schema import Schema
+
+# Rows that a stream keeps in memory at a time: `predict` takes a tenth of a
+# second to begin. And rows in one step of it.
+_STREAM_ROWS = 2**17
+_PREDICT_ROWS = 2**12
 
 
 def predict_with_labels(
@@ -26,27 +37,41 @@ def predict_with_labels(
     Raises:
         ValueError: the data set changes its order from pass to pass.
     """
-    label = _labels(dataset)
-    probability = model.predict(dataset, verbose=0)["probability"]
-    # Labels and probabilities come from two passes: see that they agree.
-    if not np.array_equal(label, _labels(dataset)):
-        raise ValueError(
-            "The data set to evaluate on must keep its order, but two passes "
-            "differ. Make it with shuffle=False."
-        )
-    return label, probability[:, 0]
+    rows, probability = _predict(model, dataset, ())
+    return rows.label, probability
 
 
-def evaluate(model: keras.Model, dataset: Any) -> dict[str, Any]:
-    """Exact metrics over a whole data set.
+def evaluate(
+    model: keras.Model,
+    dataset: Any,
+    *,
+    slice_by: Sequence[str] | Mapping[str, Any] = (),
+    group_by: str | np.ndarray | None = None,
+    values: Mapping[str, Sequence[str]] | None = None,
+    max_values: int = 30,
+    confidence: float | None = None,
+) -> dict[str, Any]:
+    """Exact metrics over a whole data set, and over slices of it.
 
     Args:
         model: a model of this package.
-        dataset: `tf.data.Dataset` of `(inputs, label)` in a fixed order.
+        dataset: `tf.data.Dataset` of `(inputs, label)`, or of `(inputs,
+            label, weight)` with example weights, in a fixed order.
+        slice_by: names of fields of the schema, as the model sees them:
+            rare values are OOV, numbers are scaled. Or, for anything else,
+            a mapping of names to columns as for `slice_metrics`, in the
+            order of the data set. Adds `slices`.
+        group_by: the name of a field with one value a row (the user, say),
+            or (rows,) of any values. Adds `grouped_auc` and `grouped_share`.
+        values: names of the ids, such as `vocabulary.values`, to call slices
+            by name.
+        max_values: int. As for `slice_metrics`. Defaults to 30.
+        confidence: float, such as 0.95. Adds `intervals`, by bootstrap, of
+            the whole and of each slice.
 
     Returns:
-        `{"auc": float, "log_loss": float, "rows": int}`; AUC is NaN where the
-        labels are all the same.
+        What `binary_metrics` returns, and with `slice_by` also `slices`, what
+        `slice_metrics` returns.
 
     Example:
 
@@ -56,31 +81,83 @@ def evaluate(model: keras.Model, dataset: Any) -> dict[str, Any]:
     >>> schema = deepfm_tf.Schema((field,), "click")
     >>> vocabulary = deepfm_tf.fit_vocabulary(data, schema)
     >>> model = deepfm_tf.LogisticRegression(vocabulary.schema)  # all zeros
-    >>> evaluate(model, deepfm_tf.dataset_from_memory(data, vocabulary))
-    {'auc': 0.5, 'log_loss': 0.6931471805599453, 'rows': 3}
+    >>> dataset = deepfm_tf.dataset_from_memory(data, vocabulary)
+    >>> metrics = evaluate(
+    ...     model, dataset, slice_by=["site"], values=vocabulary.values
+    ... )
+    >>> metrics["auc"], metrics["log_loss"], metrics["rows"]
+    (0.5, 0.6931471805599453, 3)
+    >>> header = ["field", "value", "rows", "auc", "log_loss"]
+    >>> print(comparison_table(header, metrics["slices"]))
+    field  value  rows        auc  log_loss
+    -----  -----  ----  ---------  --------
+    site   b         2     0.5000    0.6931
+    site   a         1  undefined    0.6931
     """
-    return binary_metrics(*predict_with_labels(model, dataset))
+    if isinstance(slice_by, str):
+        raise TypeError(
+            "`slice_by` must be a list of names. Received: "
+            f"{slice_by!r}. Write [{slice_by!r}]."
+        )
+    names = [] if isinstance(slice_by, Mapping) else list(slice_by)
+    wanted = [*names, group_by] if isinstance(group_by, str) else names
+    rows, probability = _predict(model, dataset, wanted)
+    groups: np.ndarray | None
+    if isinstance(group_by, str):
+        groups = _one_value(rows.columns[group_by], group_by)
+    else:
+        groups = group_by
+    metrics = binary_metrics(
+        rows.label,
+        probability,
+        rows.weight,
+        groups=groups,
+        confidence=confidence,
+    )
+    if not slice_by:
+        return metrics
+    slices: Mapping[str, Any]
+    if isinstance(slice_by, Mapping):
+        slices = slice_by
+    else:
+        slices = {
+            name: _named(model.schema, name, rows.columns[name], values or {})
+            for name in names
+        }
+    metrics["slices"] = slice_metrics(
+        rows.label,
+        probability,
+        slices,
+        rows.weight,
+        groups=groups,
+        max_values=max_values,
+        confidence=confidence,
+    )
+    return metrics
 
 
-def binary_metrics(
-    label: np.ndarray, probability: np.ndarray
+def evaluate_stream(
+    model: keras.Model, dataset: Any, confidence: float = 0.95
 ) -> dict[str, Any]:
-    """What `evaluate` returns, of labels and probabilities from anywhere.
+    """Metrics of a data set of any length, in one pass and bounded memory.
 
     Args:
-        label: (rows,) of 0 and 1.
-        probability: (rows,).
+        model: a model of this package.
+        dataset: `tf.data.Dataset` of `(inputs, label)`, or of `(inputs,
+            label, weight)`, in any order.
+        confidence: float. Of the intervals. Defaults to 0.95.
 
-    Example:
-
-    >>> binary_metrics(np.array([0, 1]), np.array([0.5, 0.5]))
-    {'auc': 0.5, 'log_loss': 0.6931471805599453, 'rows': 2}
+    Returns:
+        What `StreamingMetrics.result` returns: exact but for the AUC, whose
+        largest possible error is `auc_error`.
     """
-    return {
-        "auc": auc(label, probability),
-        "log_loss": log_loss(label, probability),
-        "rows": len(label),
-    }
+    metrics = StreamingMetrics()
+    for inputs, label, weight in _chunks(dataset):
+        probability = model.predict(
+            inputs, batch_size=_PREDICT_ROWS, verbose=0
+        )["probability"]
+        metrics.update(label, probability, weight)
+    return metrics.result(confidence)
 
 
 def comparison_table(
@@ -123,12 +200,111 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         if np.isnan(value):
             return "undefined"
-        return f"{value:.4f}" if abs(value) < 1 else f"{value:,.1f}"
+        if abs(value) < 1:
+            return f"{value:.4f}"
+        # Ratios close to 1 need their decimals, seconds do not.
+        return f"{value:.3f}" if abs(value) < 2 else f"{value:,.1f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _labels(dataset: Any) -> np.ndarray:
-    labels = [label.numpy()[:, 0] for _, label in dataset]
+class _Rows(NamedTuple):
+    """What a data set holds besides what the model makes of it."""
+
+    label: np.ndarray
+    weight: np.ndarray | None
+    columns: dict[str, np.ndarray]
+
+
+def _predict(
+    model: keras.Model, dataset: Any, fields: Sequence[str]
+) -> tuple[_Rows, np.ndarray]:
+    places = {name: _place(model.schema, name) for name in fields}
+    rows = _read(dataset, places)
+    probability = model.predict(dataset, verbose=0)["probability"]
+    # Labels and probabilities come from two passes: see that they agree.
+    if not np.array_equal(rows.label, _read(dataset, {}).label):
+        raise ValueError(
+            "The data set to evaluate on must keep its order, but two passes "
+            "differ. Make it with shuffle=False."
+        )
+    return rows, probability[:, 0]
+
+
+def _read(dataset: Any, places: Mapping[str, tuple[str, slice]]) -> _Rows:
+    labels: list[np.ndarray] = []
+    weights: list[np.ndarray] = []
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in places}
+    for inputs, label, *weight in dataset:
+        labels.append(label.numpy()[:, 0])
+        weights += [w.numpy().reshape(-1) for w in weight]
+        for name, (part, place) in places.items():
+            columns[name].append(inputs[part].numpy()[:, place])
     if not labels:
         raise ValueError("The data set to evaluate on has no rows.")
-    return np.concatenate(labels)
+    return _Rows(
+        np.concatenate(labels),
+        np.concatenate(weights) if weights else None,
+        {name: np.concatenate(parts) for name, parts in columns.items()},
+    )
+
+
+def _chunks(
+    dataset: Any,
+) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]]:
+    """Inputs, labels and weights of some batches at a time."""
+    batches: list[Any] = []
+    num_rows = 0
+    for batch in dataset:
+        batches.append(batch)
+        num_rows += len(batch[1])
+        if num_rows >= _STREAM_ROWS:
+            yield _joined(batches)
+            batches, num_rows = [], 0
+    if batches:
+        yield _joined(batches)
+
+
+def _joined(
+    batches: Sequence[Any],
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
+    inputs, label, *weight = zip(*batches, strict=True)
+    return (
+        {n: np.concatenate([part[n] for part in inputs]) for n in inputs[0]},
+        np.concatenate(label),
+        np.concatenate(weight[0]) if weight else None,
+    )
+
+
+def _place(schema: Schema, name: str) -> tuple[str, slice]:
+    """The packed input that holds a field, and its columns there."""
+    field = schema.field(name)
+    if field in schema.numeric_fields:
+        start = schema.numeric_fields.index(field)
+        return "values", slice(start, start + 1)
+    before = schema.id_fields[: schema.id_fields.index(field)]
+    start = sum(getattr(f, "max_length", 1) for f in before)
+    return "ids", slice(start, start + getattr(field, "max_length", 1))
+
+
+def _named(
+    schema: Schema,
+    name: str,
+    column: np.ndarray,
+    values: Mapping[str, Sequence[str]],
+) -> np.ndarray | NamedIds:
+    """A field's column for `slice_metrics`."""
+    field = schema.field(name)
+    if field in schema.numeric_fields:
+        return column[:, 0]
+    first = ["OOV", "missing"] if schema.has_missing_id(field) else ["OOV"]
+    owner = schema.owner(field).name
+    return NamedIds(column, [*first, *values.get(owner, ())])
+
+
+def _one_value(column: np.ndarray, name: str) -> np.ndarray:
+    if column.shape[1] > 1:
+        raise ValueError(
+            "`group_by` must name a field with one value a row. Received: "
+            f"'{name}', which holds up to {column.shape[1]}."
+        )
+    return column[:, 0]

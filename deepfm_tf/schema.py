@@ -36,6 +36,11 @@ class Schema:
         missing_values: further values that mean "missing" in every column,
             such as `"?"` or `"-1"`. Empty text, NaN and null always do.
         notes: remarks of `Schema.infer`, for the reader. No other effect.
+        example_weight: str or None. A column of numbers of at least 0 that
+            says how much each row counts in the loss and the metrics. Data
+            sets are then of `(inputs, label, weight)`. Keras divides by the
+            number of rows, not by the sum of the weights: let them be about 1
+            on average, or adapt the learning rate.
 
     Example:
 
@@ -53,6 +58,7 @@ class Schema:
     negative_labels: tuple[str, ...] = ("0", "0.0", "false", "False")
     missing_values: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    example_weight: str | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -75,13 +81,21 @@ class Schema:
         Args:
             source: a file, a list of files, a DataFrame or a dict of arrays.
             label: str. The label column.
-            **reading: `text_format`, `positive_labels`, `negative_labels`
-                and `missing_values`, as for `prepare` and `Schema`.
+            **reading: `text_format`, `positive_labels`, `negative_labels`,
+                `missing_values` and `example_weight`, as for `prepare` and
+                `Schema`.
         """
         # The one door that opens against the table: reading belongs to data.
         from deepfm_tf.data.inference import infer_schema
 
         return infer_schema(source, label, **reading)
+
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """The columns beside the fields: the label, the example weight."""
+        if self.example_weight is None:
+            return (self.label,)
+        return self.label, self.example_weight
 
     @property
     def id_fields(self) -> tuple[Field, ...]:
@@ -323,6 +337,17 @@ def _check_schema(schema: Schema) -> None:
         raise ValueError(
             f"The label '{schema.label}' is also a field: the model would be "
             "given the answer. Remove the field."
+        )
+    weight = schema.example_weight
+    if weight is not None and (not isinstance(weight, str) or not weight):
+        raise ValueError(
+            "`example_weight` must be the name of a column, or None. "
+            f"Received: example_weight={weight!r}."
+        )
+    if weight in (schema.label, *names):
+        raise ValueError(
+            f"The example weight '{weight}' is also the label or a field. "
+            "Name a column of its own."
         )
     for name in ("positive_labels", "negative_labels", "missing_values"):
         for value in getattr(schema, name):

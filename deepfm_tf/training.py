@@ -7,7 +7,12 @@ import functools
 import keras
 import tensorflow as tf
 
-from deepfm_tf.optimizers import LazyAdam, LazyFTRL, RowwiseAdagrad
+from deepfm_tf.optimizers import (
+    LazyAdam,
+    LazyFTRL,
+    LazyOptimizer,
+    RowwiseAdagrad,
+)
 
 # Those with a lazy rule first; the others touch whole tables at every step.
 OPTIMIZERS = {
@@ -94,6 +99,9 @@ def compile_model(
     model: keras.Model,
     optimizer: str = "lazy_adam",
     learning_rate: float = 0.01,
+    *,
+    clip_norm: float | None = None,
+    touched_l2: float | None = None,
 ) -> None:
     """`model.compile` with the defaults of the DeepFM experiment.
 
@@ -108,6 +116,13 @@ def compile_model(
             `"ftrl"`, `"rmsprop"` or `"sgd"`. For anything else, such as a
             `CompositeOptimizer`, call `model.compile` yourself.
         learning_rate: float. Defaults to 0.01.
+        clip_norm: float or None. Scale the gradient of all variables together
+            down to this norm where it is larger: Keras's `global_clipnorm`.
+        touched_l2: float or None. L2 penalty on the rows of a batch, weighed
+            by how rare they are; for the lazy optimizers (see
+            `deepfm_tf.optimizers.LazyOptimizer`). For L2 on whole tables, give
+            the model `embeddings_regularizer=keras.regularizers.L2(l2 / 2)`:
+            Keras's L2 is `l2 ||W||^2`, without the half of the papers.
     """
     if optimizer not in OPTIMIZERS:
         raise ValueError(
@@ -119,8 +134,26 @@ def compile_model(
             "`learning_rate` must be positive. Received: "
             f"learning_rate={learning_rate}."
         )
+    options: dict[str, float] = {}
+    if clip_norm is not None:
+        options["global_clipnorm"] = float(clip_norm)
+    if touched_l2 is not None:
+        if not issubclass(OPTIMIZERS[optimizer], LazyOptimizer):
+            lazy = [
+                name
+                for name, rule in OPTIMIZERS.items()
+                if issubclass(rule, LazyOptimizer)
+            ]
+            raise ValueError(
+                "`touched_l2` must go with an optimizer that knows which rows "
+                f"a batch touches: {', '.join(lazy)}. Received: "
+                f"optimizer={optimizer!r}."
+            )
+        options["touched_l2"] = float(touched_l2)
     model.compile(
-        optimizer=OPTIMIZERS[optimizer](learning_rate=float(learning_rate)),
+        optimizer=OPTIMIZERS[optimizer](
+            learning_rate=float(learning_rate), **options
+        ),
         loss="binary_crossentropy",
         jit_compile=False,
     )

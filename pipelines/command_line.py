@@ -11,7 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 import deepfm_tf
-from pipelines.experiment import MODELS, Settings, UserError, run
+from pipelines import learning
+from pipelines.experiment import Settings, run
+from pipelines.learning import MODELS, UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +105,11 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
                 help=f"values of the label that mean {value} (default: "
                 f"{value}, {'true' if value == '1' else 'false'})",
             )
+        data.add_argument(
+            "--example-weight",
+            metavar="COLUMN",
+            help="how much each row counts in the loss and the metrics",
+        )
         data.add_argument(
             "--missing",
             nargs="+",
@@ -222,6 +229,7 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
         default="log_loss",
         help="what must improve (default: log_loss)",
     )
+    learning.add_options(model, training, _positive_int, _positive_float)
     training.add_argument("--seed", type=int, default=1, metavar="N")
     training.add_argument(
         "--replicas",
@@ -314,6 +322,7 @@ def _settings(
             "positive_label": None,
             "negative_label": None,
             "missing": [],
+            "example_weight": None,
         }
     values["schema_file"] = values.pop("schema")
     return Settings(

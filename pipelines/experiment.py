@@ -18,16 +18,11 @@ from typing import Any
 import pandas as pd
 
 import deepfm_tf
+from pipelines import learning
 from pipelines.exporting import check_options, export
+from pipelines.learning import UserError
 from pipelines.report import summary, write_report
 
-MODELS: dict[str, Any] = {
-    "deepfm": deepfm_tf.DeepFM,
-    "fm": deepfm_tf.FM,
-    "wide_and_deep": deepfm_tf.WideAndDeep,
-    "nfm": deepfm_tf.NFM,
-    "logistic_regression": deepfm_tf.LogisticRegression,
-}
 TABLE = (
     "model",
     "parameters",
@@ -39,10 +34,6 @@ TABLE = (
 
 # Rows that are derived at a time.
 _CHUNK_ROWS = 500_000
-
-
-class UserError(Exception):
-    """Something about the data or the options that the user can mend."""
 
 
 @dataclasses.dataclass
@@ -61,6 +52,7 @@ class Settings:
     positive_label: list[str] | None
     negative_label: list[str] | None
     missing: list[str]
+    example_weight: str | None
     schema_file: str | None
     on_error: str
     model: tuple[str, ...]
@@ -68,6 +60,7 @@ class Settings:
     hidden_units: tuple[int, ...]
     dropout: float
     batch_norm: bool
+    embedding_init: str
     optimizer: str
     mixed_bfloat16: bool
     learning_rate: float
@@ -75,6 +68,12 @@ class Settings:
     epochs: int
     patience: int
     monitor: str
+    embedding_l2: float | None
+    l2_mode: str | None
+    clip_norm: float | None
+    reduce_lr: bool
+    negative_sampling: float
+    evaluate_every: int | None
     seed: int
     replicas: int | None
     run: Path
@@ -100,7 +99,10 @@ class Settings:
             "embedding_dim hidden_units dropout batch_norm optimizer "
             "mixed_bfloat16 learning_rate batch_size patience monitor seed"
         )
-        values = [str(getattr(self, name)) for name in names.split()]
+        values = [
+            str(getattr(self, name))
+            for name in (*names.split(), *learning.SETTINGS)
+        ]
         values += [part.fingerprint for part in data.values()]
         return hashlib.blake2b(
             "\n".join(values).encode(), digest_size=16
@@ -178,6 +180,11 @@ def _schema(settings: Settings) -> deepfm_tf.Schema:
                 f"The label of {settings.schema_file} is '{schema.label}', "
                 f"but --label is '{settings.label}'. Make them agree."
             )
+        if settings.example_weight not in (None, schema.example_weight):
+            raise ValueError(
+                f"--example-weight is '{settings.example_weight}', but "
+                f"{settings.schema_file} does not say so. Make them agree."
+            )
         return schema
     schema = deepfm_tf.Schema.infer(
         settings.train,
@@ -186,6 +193,7 @@ def _schema(settings: Settings) -> deepfm_tf.Schema:
         positive_labels=settings.positive_label,
         negative_labels=settings.negative_label,
         missing_values=settings.missing,
+        example_weight=settings.example_weight,
     )
     settings.run.mkdir(parents=True, exist_ok=True)
     path = settings.run / "schema.json"
@@ -207,7 +215,8 @@ def _prepare(
     }
     drawn = [name for name in ("valid", "test") if not sources[name]]
     start = round(1.0 - 0.1 * len(drawn), 1)
-    parts = {"train": deepfm_tf.Part(0.0, start, settings.seed)}
+    share = settings.negative_sampling
+    parts = {"train": deepfm_tf.Part(0.0, start, settings.seed, share)}
     for name in drawn:
         stop = round(start + 0.1, 1)
         parts[name] = deepfm_tf.Part(start, stop, settings.seed)
@@ -231,12 +240,14 @@ def _prepare(
             schema=None if fitted else schema,
             vocabulary=fitted,
             text_format=settings.text_format,
-            part=parts.get(name) if drawn else None,
+            part=parts.get(name) if drawn or share < 1 else None,
             on_error=settings.on_error,
         )
         prepared = data[name]
-        share = prepared.num_positives / prepared.num_rows
-        line = f"{name}: {prepared.num_rows:,} rows, {share:.1%} positive"
+        positive = prepared.num_positives / prepared.num_rows
+        line = f"{name}: {prepared.num_rows:,} rows, {positive:.1%} positive"
+        if prepared.negative_sampling < 1:
+            line += f", {prepared.negative_sampling:.3g} of the negatives"
         if prepared.num_rejected:
             rejected = prepared.directory / "rejected.csv"
             line += f", {prepared.num_rejected:,} rejected ({rejected})"
@@ -305,26 +316,24 @@ def _train(
             print(f"Resumed after epoch {first_epoch}")
         else:
             shutil.rmtree(directory, ignore_errors=True)
-            model = _build(settings, name, data["train"].schema)
-            deepfm_tf.compile_model(
-                model, settings.optimizer, settings.learning_rate
-            )
+            model = learning.build(settings, name, data["train"])
     directory.mkdir(parents=True, exist_ok=True)
     settings_file.write_text(fingerprint)
-    batch = min(settings.batch_size, data["train"].num_rows)
+    dataset, stretch = learning.training_data(
+        settings, data["train"], first_epoch
+    )
     callbacks = deepfm_tf.training_callbacks(
         data["valid"].dataset(settings.batch_size),
         directory,
         patience=settings.patience,
         monitor=settings.monitor,
+        reduce_lr=settings.reduce_lr,
         tensorboard=settings.tensorboard,
     )
     begin = time.perf_counter()
     model.fit(
-        data["train"].dataset(
-            batch, shuffle=True, seed=settings.seed, first_epoch=first_epoch
-        ),
-        epochs=settings.epochs,
+        dataset,
+        **stretch,
         initial_epoch=first_epoch,
         callbacks=callbacks,
         shuffle=False,
@@ -335,31 +344,18 @@ def _train(
     test = deepfm_tf.evaluate(model, data["test"].dataset(settings.batch_size))
     # The first epoch includes tracing; it counts only if it is alone.
     times = history["train_seconds"][1:] or history["train_seconds"]
-    rate = data["train"].num_rows / statistics.median(times)
+    steps = learning.num_steps(settings, data["train"])
+    share = stretch.get("steps_per_epoch", steps) / steps
+    rate = share * data["train"].num_rows / statistics.median(times)
     return model, {
         "model": name,
         "parameters": model.count_params(),
         "seconds": seconds,
         "examples_per_second": rate,
+        "epochs": round(share * len(history["loss"]), 2),
         "history": history,
         "test": test,
     }
-
-
-def _build(
-    settings: Settings, name: str, schema: deepfm_tf.Schema
-) -> deepfm_tf.CTRModel:
-    if name == "logistic_regression":
-        return MODELS[name](schema)
-    if name == "fm":
-        return MODELS[name](schema, embedding_dim=settings.embedding_dim)
-    return MODELS[name](
-        schema,
-        embedding_dim=settings.embedding_dim,
-        hidden_units=settings.hidden_units,
-        dropout=settings.dropout,
-        batch_normalization=settings.batch_norm,
-    )
 
 
 def _best(settings: Settings, results: list[dict[str, Any]]) -> str:
@@ -378,7 +374,7 @@ def _table_row(result: dict[str, Any]) -> dict[str, Any]:
         "model": result["model"],
         "parameters": result["parameters"],
         "seconds": round(result["seconds"], 1),
-        "epochs": len(result["history"]["loss"]),
+        "epochs": result["epochs"],
         "test AUC": result["test"]["auc"],
         "test log loss": result["test"]["log_loss"],
     }

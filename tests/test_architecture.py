@@ -38,7 +38,7 @@ DOORS = {
         ),
         ("tensorflow", "numpy", "pandas", "pyarrow", "tqdm"),
     ),
-    "metrics": ((), ("numpy",)),
+    "metrics": (("metrics",), ("numpy",)),
     "evaluation": (("metrics", "models", "schema"), ("keras", "numpy")),
     "callbacks": (("evaluation",), ("keras",)),
     "training": (("optimizers",), ("keras", "tensorflow")),

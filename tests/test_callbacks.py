@@ -9,9 +9,11 @@ import textwrap
 import keras
 import numpy as np
 import pytest
+import sklearn.metrics
 
 import deepfm_tf
 from deepfm_tf.callbacks import read_state
+from deepfm_tf.evaluation import predict_with_labels
 from tests.catalogue import build
 from tests.conftest import make_log
 
@@ -260,3 +262,85 @@ def test_wrong_arguments_are_refused(data, tmp_path):
         deepfm_tf.training_callbacks(data[1], monitor="loss")
     with pytest.raises(FileNotFoundError, match="no checkpoint to resume"):
         deepfm_tf.load_checkpoint(tmp_path)
+
+
+def test_the_validation_auc_is_exact_at_a_rate_of_one_in_a_thousand():
+    schema = deepfm_tf.Schema((deepfm_tf.NumericField("x", "none"),), "click")
+    model = deepfm_tf.LogisticRegression(schema)
+    model.linear_term.bias.assign(-7.5)
+    model.linear_term.first_order.embeddings.assign([[1.0], [0.0]])
+    random = np.random.default_rng(0)
+    x = random.normal(size=(60_000, 1)).astype("float32")
+    odds = np.exp(-7.5 + x[:, 0])
+    click = (random.random(60_000) < odds / (1 + odds)).astype("float32")
+    data = deepfm_tf.dataset_from_ids({"values": x}, click, schema, 8192)
+    deepfm_tf.compile_model(model, learning_rate=1e-6)
+
+    history = fit(
+        model, (data, data), 1, deepfm_tf.training_callbacks(data)
+    ).history
+
+    p = predict_with_labels(model, data)[1]
+    assert 0.0005 < click.mean() < 0.002
+    expected = sklearn.metrics.roc_auc_score(click, p)
+    assert 0.6 < expected < 0.95
+    assert history["val_auc"] == [pytest.approx(expected, abs=1e-12)]
+    expected = sklearn.metrics.log_loss(click, p.astype("float64"))
+    assert history["val_log_loss"] == [pytest.approx(expected, rel=1e-9)]
+
+
+class Plateau(keras.callbacks.Callback):
+    """Puts given metrics in the place of the validation's."""
+
+    def __init__(self, losses):
+        super().__init__()
+        self.losses = losses
+        self.rates = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.rates.append(float(self.model.optimizer.learning_rate))
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["val_log_loss"] = self.losses[epoch]
+
+
+def fit_on_plateau(model, data, losses, callbacks, epochs=9, first=0):
+    plateau = Plateau(losses)
+    # After the validation, before what reads it.
+    fit(model, data, epochs, [callbacks[0], plateau, *callbacks[1:]], first)
+    return plateau.rates
+
+
+def test_the_learning_rate_falls_at_each_miss_and_two_end_training(
+    new_model, data
+):
+    losses = [0.6, 0.5, 0.51, 0.49, 0.4900001, 0.52, 0.1, 0.1, 0.1]
+    rates = [
+        fit_on_plateau(
+            new_model(),
+            data,
+            losses,
+            deepfm_tf.training_callbacks(data[1], reduce_lr=reduce_lr),
+        )
+        for reduce_lr in (True, False)
+    ]
+
+    high, low, lowest = 0.05, 0.005, 0.0005
+    expected = [high, high, high, low, low, lowest]
+    np.testing.assert_allclose(rates[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(rates[1], [high] * 6, rtol=1e-6)
+
+
+def test_a_reduced_learning_rate_outlives_a_resumption(
+    new_model, data, tmp_path
+):
+    losses = [0.5, 0.51, 0.49, 0.495, 0.48, 0.5]
+    callbacks = deepfm_tf.training_callbacks(data[1], tmp_path, reduce_lr=True)
+    fit_on_plateau(new_model(), data, losses, callbacks, 3)
+
+    model, first = deepfm_tf.load_checkpoint(tmp_path)
+    callbacks = deepfm_tf.training_callbacks(data[1], tmp_path, reduce_lr=True)
+    rates = fit_on_plateau(model, data, losses, callbacks, 6, first)
+
+    # Epoch 4 is worse than epoch 3, which only the first run has seen.
+    np.testing.assert_allclose(rates, [0.005, 0.0005, 0.0005], rtol=1e-5)

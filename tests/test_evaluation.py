@@ -24,6 +24,15 @@ def model(vocabulary):
     return model
 
 
+@pytest.fixture(scope="module")
+def mild(model):
+    """One whose probabilities are not all but 0 and 1."""
+    weights = model.get_weights()
+    mild = type(model).from_config(model.get_config())
+    mild.set_weights([0.2 * w for w in weights])
+    return mild
+
+
 @pytest.mark.parametrize("batch_size", [1000, 64, 7])
 def test_metrics_are_those_of_all_rows_whatever_the_batch(
     batch_size, model, vocabulary
@@ -107,9 +116,139 @@ def test_the_table_leaves_blanks_and_names_the_undefined():
     assert table.splitlines() == [
         "model   parameters        AUC  seconds",
         "------  ----------  ---------  -------",
-        "deepfm      12,345     0.7500      1.2",
+        "deepfm      12,345     0.7500    1.250",
         "bayes               undefined  1,234.5",
     ]
+
+
+def rows_of(model, log, vocabulary):
+    packed = deepfm_tf.encode(log, vocabulary)
+    p = np.array(model(packed, training=False)["probability"])[:, 0]
+    return log["clicked"].to_numpy(), p
+
+
+def test_slices_by_names_are_those_of_the_raw_values(model, vocabulary):
+    log = make_log(300, 6)
+    dataset = deepfm_tf.dataset_from_memory(log, vocabulary, 64)
+
+    metrics = deepfm_tf.evaluate(
+        model,
+        dataset,
+        slice_by=["site", "ad2", "genres", "price", "user"],
+        values=vocabulary.values,
+        max_values=30,
+    )
+
+    label, p = rows_of(model, log, vocabulary)
+    found = {(r["field"], r["value"]): r for r in metrics["slices"]}
+    for value in ("s 0", "s 3"):
+        rows = (log["site"] == value).to_numpy()
+        expected = deepfm_tf.binary_metrics(label[rows], p[rows])
+        row = found["site", value]
+        # Batches of another size round the last bits otherwise.
+        assert {k: row[k] for k in expected} == pytest.approx(
+            expected, abs=1e-4
+        )
+    # Shares a vocabulary; missing contributes nothing there.
+    assert found["ad2", "missing"]["rows"] == (log["ad2"] == "").sum()
+    assert found["ad2", "001"]["rows"] == (log["ad2"] == "001").sum()
+    genres = log["genres"].str.split("|")
+    assert found["genres", "y"]["rows"] == genres.map(lambda g: "y" in g).sum()
+    assert found["price", "missing"]["rows"] == log["price"].isna().sum()
+    prices = [r for r in metrics["slices"] if r["field"] == "price"]
+    assert len(prices) == 11
+    assert any(f == "user" and v.startswith("id ") for f, v in found)
+
+
+def test_slices_by_columns_of_your_own(model, vocabulary):
+    log = make_log(200, 6)
+    dataset = deepfm_tf.dataset_from_memory(log, vocabulary, 64)
+    hour = np.arange(200) % 24
+
+    metrics = deepfm_tf.evaluate(
+        model,
+        dataset,
+        slice_by={"hour": hour, "site": log["site"]},
+        confidence=0.9,
+    )
+
+    found = {(r["field"], r["value"]): r for r in metrics["slices"]}
+    assert found["hour", "7"]["rows"] == (hour == 7).sum()
+    assert found["site", "s 1"]["rows"] == (log["site"] == "s 1").sum()
+    for part in (metrics, found["site", "s 1"]):
+        low, high = part["intervals"]["log_loss"]
+        assert low < part["log_loss"] < high
+
+
+@pytest.mark.parametrize("group_by", ["user", "array"])
+def test_gauc_is_of_the_groups_named(group_by, model, vocabulary):
+    log = make_log(300, 6)
+    dataset = deepfm_tf.dataset_from_memory(log, vocabulary, 64)
+    ids = deepfm_tf.encode(log, vocabulary)["ids"][:, 3]
+
+    metrics = deepfm_tf.evaluate(
+        model, dataset, group_by=ids if group_by == "array" else group_by
+    )
+
+    expected = deepfm_tf.grouped_auc(*rows_of(model, log, vocabulary), ids)
+    assert metrics["grouped_auc"] == pytest.approx(expected.auc, abs=1e-3)
+    assert metrics["grouped_share"] == expected.share
+
+
+def test_example_weights_of_the_data_set_count(mild, vocabulary):
+    log = make_log(300, 6)
+    dataset = deepfm_tf.dataset_from_memory(log, vocabulary, 64)
+    weighted = dataset.map(
+        lambda inputs, label: (
+            inputs,
+            label,
+            keras.ops.where(inputs["ids"][:, :1] == 2, 2.0, 0.0),
+        )
+    )
+
+    exact = deepfm_tf.evaluate(mild, weighted)
+    stream = deepfm_tf.evaluate_stream(mild, weighted)
+
+    label, p = rows_of(mild, log, vocabulary)
+    kept = deepfm_tf.encode(log, vocabulary)["ids"][:, 0] == 2
+    expected = deepfm_tf.binary_metrics(label[kept], p[kept])
+    for name in ("auc", "log_loss", "calibration_ratio", "mean_label"):
+        assert exact[name] == pytest.approx(expected[name], abs=1e-4)
+        assert stream[name] == pytest.approx(expected[name], abs=1e-4)
+
+
+def test_a_stream_has_the_metrics_of_all_rows_in_any_order(
+    mild, vocabulary, monkeypatch
+):
+    monkeypatch.setattr("deepfm_tf.evaluation._STREAM_ROWS", 100)
+    log = make_log(300, 6)
+    dataset = deepfm_tf.dataset_from_memory(
+        log, vocabulary, 64, shuffle=True, seed=1
+    )
+
+    metrics = deepfm_tf.evaluate_stream(mild, dataset, confidence=0.5)
+
+    label, p = rows_of(mild, log, vocabulary)
+    expected = deepfm_tf.binary_metrics(label, p, confidence=0.5)
+    assert metrics["rows"] == 300
+    for name in ("auc", "log_loss", "normalized_entropy", "mean_label"):
+        assert metrics[name] == pytest.approx(expected[name], rel=1e-4)
+        low, high = expected["intervals"][name]
+        assert metrics["intervals"][name] == pytest.approx(
+            (low, high), abs=0.2 * (high - low)
+        )
+    assert metrics["auc_error"] < 1e-4
+
+
+def test_wrong_slices_are_refused(model, vocabulary):
+    dataset = deepfm_tf.dataset_from_memory(make_log(20), vocabulary)
+
+    with pytest.raises(TypeError, match=r"Write \['site'\]"):
+        deepfm_tf.evaluate(model, dataset, slice_by="site")
+    with pytest.raises(ValueError, match="no field 'sight'"):
+        deepfm_tf.evaluate(model, dataset, slice_by=["sight"])
+    with pytest.raises(ValueError, match="'genres', which holds up to 4"):
+        deepfm_tf.evaluate(model, dataset, group_by="genres")
 
 
 def test_evaluating_leaves_a_compiled_model_trainable(model, vocabulary):

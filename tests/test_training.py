@@ -84,12 +84,84 @@ def test_every_optimizer_steps(optimizer, vocabulary, data):
         assert (old != new).any()
 
 
+@pytest.mark.parametrize("optimizer", ["lazy_adam", "adam"])
+def test_gradients_are_clipped_by_their_common_norm(
+    optimizer, vocabulary, data
+):
+    norms = []
+    for clip_norm in (None, 1e-9):
+        deepfm_tf.set_seed(1)
+        model = build("FM", vocabulary.schema)
+        before = model.get_weights()
+        deepfm_tf.compile_model(model, optimizer, clip_norm=clip_norm)
+        fit(model, data)
+        moved = map(np.subtract, model.get_weights(), before)
+        norms.append(np.sqrt(sum(np.sum(part**2) for part in moved)))
+
+    # Next to Adam's epsilon of 1e-7, gradients of 1e-9 are small.
+    assert norms[1] < 0.05 * norms[0]
+
+
+def test_touched_l2_keeps_embeddings_small(vocabulary, data):
+    norms = []
+    for touched_l2 in (None, 0.1):
+        deepfm_tf.set_seed(1)
+        model = build("FM", vocabulary.schema)
+        deepfm_tf.compile_model(model, touched_l2=touched_l2)
+        fit(model, data, 5)
+        norms.append(np.linalg.norm(model.embedding_layer.embeddings.numpy()))
+
+    assert norms[1] < 0.7 * norms[0]
+
+
+def test_sampled_training_data_leave_probabilities_calibrated(tmp_path):
+    # One row in eight is a click, 50,000 in each half: a standard deviation
+    # of 0.4 % in each. A tenth of the negatives is kept.
+    random = np.random.default_rng(0)
+    site = random.integers(0, 8, 800_000)
+    odds = np.exp(-3 + 0.25 * site)
+    click = (random.random(len(site)) < odds / (1 + odds)).astype(int)
+    rows = {"site": site.astype(str), "click": click}
+    schema = deepfm_tf.Schema((deepfm_tf.CategoricalField("site"),), "click")
+    train = deepfm_tf.prepare(
+        rows,
+        tmp_path / "train",
+        schema=schema,
+        part=deepfm_tf.Part(0.0, 0.5, negatives=0.1),
+    )
+    test = deepfm_tf.prepare(
+        rows,
+        tmp_path / "test",
+        vocabulary=train.vocabulary,
+        part=deepfm_tf.Part(0.5, 1.0),
+    )
+    deepfm_tf.set_seed(1)
+    calibrations = {}
+    for share in (train.negative_sampling, 1.0):
+        model = deepfm_tf.LogisticRegression(
+            train.schema, negative_sampling=share
+        )
+        deepfm_tf.compile_model(model, learning_rate=0.05)
+        data = train.dataset(4096, shuffle=True)
+        fit(model, data, 5)
+        # Else the bias wanders by the size of a step.
+        model.optimizer.learning_rate = 0.002
+        fit(model, data, 3)
+        metrics = deepfm_tf.evaluate(model, test.dataset(8192))
+        calibrations[share] = metrics["calibration_ratio"]
+
+    assert calibrations[0.1] == pytest.approx(1, abs=0.01)
+    assert calibrations[1.0] > 3
+
+
 def test_wrong_arguments_are_refused(vocabulary):
     model = build("FM", vocabulary.schema)
     with pytest.raises(ValueError, match="`optimizer` must be one of lazy"):
         deepfm_tf.compile_model(model, "adamm")
     with pytest.raises(ValueError, match="`learning_rate` must be positive"):
         deepfm_tf.compile_model(model, learning_rate=0)
+    with pytest.raises(ValueError, match="which rows a batch touches: lazy_"):
+        deepfm_tf.compile_model(model, "adam", touched_l2=0.1)
     with pytest.raises(ValueError, match="`precision` must be one of.*'half'"):
         deepfm_tf.set_precision("half")
     with pytest.raises(ValueError, match="`num_replicas` must be a positive"):

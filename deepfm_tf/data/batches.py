@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -159,7 +159,7 @@ def make_batches(
 
     def batch(
         epoch: Tensor, step: Tensor, table: Tensor, places: Tensor | None = None
-    ) -> tuple[dict[str, Tensor], Tensor]:
+    ) -> tuple[Any, ...]:
         start = step % group_steps * size
         if places is None:
             words = table[start : start + size]
@@ -248,14 +248,15 @@ def with_options(dataset: tf.data.Dataset, auto_shard: bool) -> tf.data.Dataset:
     return dataset.with_options(options)
 
 
-def split_rows(
-    words: Tensor, layout: RowLayout
-) -> tuple[dict[str, Tensor], Tensor]:
-    """Packed rows to inputs and label."""
+def split_rows(words: Tensor, layout: RowLayout) -> tuple[Any, ...]:
+    """Packed rows to inputs, label and, where there is one, weight."""
     inputs = {}
     for name, part in layout.parts().items():
         columns = words[:, part]
         if name != "ids":
             columns = tf.bitcast(columns, tf.float32)
         inputs[name] = tf.ensure_shape(columns, (None, part.stop - part.start))
-    return inputs, tf.bitcast(words[:, :1], tf.float32)
+    label = tf.bitcast(words[:, :1], tf.float32)
+    if not layout.num_example_weights:
+        return inputs, label
+    return inputs, label, tf.bitcast(words[:, -1], tf.float32)

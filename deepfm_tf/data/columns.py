@@ -34,17 +34,19 @@ class CheckedColumns:
     columns: Columns
     label: np.ndarray | None
     bad: Bad
+    weight: np.ndarray | None = None
 
 
 def check_columns(
     table: pa.Table, schema: Schema, with_label: bool = True
 ) -> CheckedColumns:
-    """Read every field of `schema`, and the label, from a raw table.
+    """Read every field, the label and the example weight of a raw table.
 
     Args:
         table: text columns (of a text file) or typed ones (Parquet, pandas).
         schema: the Schema.
-        with_label: bool. Whether the label column is read too.
+        with_label: bool. Whether the label and the example weight are read
+            too.
 
     Returns:
         CheckedColumns. Text is as it stands in the data, as dictionary
@@ -67,13 +69,18 @@ def check_columns(
                 _check_weights(field, text, schema, wrong)
             columns[field.name] = raw.dictionary(text)
         raw.report(wrong, bad)
-    label = None
+    label = weight = None
     if with_label:
         raw = _distinct(_flatten(table.column(schema.label)))
         wrong = {}
         label = raw.expand(_labels(raw.values, schema, wrong))
         raw.report(wrong, bad)
-    return CheckedColumns(columns, label, bad)
+    if with_label and schema.example_weight is not None:
+        raw = _distinct(_flatten(table.column(schema.example_weight)))
+        wrong = {}
+        weight = raw.expand(_example_weights(raw.values, schema, wrong))
+        raw.report(wrong, bad)
+    return CheckedColumns(columns, label, bad, weight)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -290,6 +297,16 @@ def _labels(
         )
         bad.setdefault(int(row), (schema.label, value or "", reason))
     return positive.astype(np.float32)
+
+
+def _example_weights(array: pa.Array, schema: Schema, bad: Bad) -> np.ndarray:
+    name = str(schema.example_weight)
+    weights = _numbers(array, name, schema, bad)
+    for row in np.flatnonzero(~(weights >= 0)):
+        value = array[int(row)].as_py()
+        reason = f"the example weight must be 0 or more, but is {value!r}"
+        bad.setdefault(int(row), (name, str(value or ""), reason))
+    return weights
 
 
 def _is_in(text: pa.Array, values: tuple[str, ...]) -> np.ndarray:

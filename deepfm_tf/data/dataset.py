@@ -43,6 +43,8 @@ class PreparedData:
         vocabulary: the Vocabulary.
         num_rows, num_positives, num_rejected: int. Rows held, of these the
             ones with label 1, and rows left out because of errors.
+        negative_sampling: float. The share of the negatives that was kept
+            (see `Part`); give it to the model.
     """
 
     def __init__(self, directory: Path, manifest: Mapping[str, Any]) -> None:
@@ -50,6 +52,9 @@ class PreparedData:
         self.num_rows: int = manifest["num_rows"]
         self.num_positives: int = manifest["num_positives"]
         self.num_rejected: int = manifest["num_rejected"]
+        part = manifest["recipe"]["part"] or {}
+        # Absent where a directory is older than the option.
+        self.negative_sampling: float = part.get("negatives", 1.0)
         self.fingerprint: str = _fingerprint(manifest)
         self.vocabulary = Vocabulary.load(directory / VOCABULARY_DIRECTORY)
         self.schema: Schema = self.vocabulary.schema
@@ -120,8 +125,9 @@ class PreparedData:
         Returns:
             `tf.data.Dataset` of a dict with `"ids"` (batch, slots) int32
             and, where the schema has them, `"values"` (batch, numeric
-            fields) and `"weights"` (batch, weighted slots) float32; and
-            the label (batch, 1) float32.
+            fields) and `"weights"` (batch, weighted slots) float32; the
+            label (batch, 1) float32; and, where the schema names one, the
+            example weight (batch,) float32.
         """
         index, count = (0, 1) if shard is None else shard
         if not 0 <= index < count <= self.num_rows:
@@ -187,7 +193,8 @@ def dataset_from_memory(
 
     def encode(block: CheckedBlock) -> np.ndarray:
         label = np.asarray(block.label)
-        return layout.pack(vocabulary.encode(block.columns), label)
+        packed = vocabulary.encode(block.columns)
+        return layout.pack(packed, label, block.weight)
 
     parts = list(Reading(source, schema, text_format).map_blocks(encode))
     if not sum(map(len, parts)):
@@ -205,6 +212,7 @@ def dataset_from_ids(
     schema: Schema,
     batch_size: int = 2048,
     *,
+    weight: np.ndarray | None = None,
     shuffle: bool = False,
     seed: int = 0,
     drop_remainder: bool = False,
@@ -216,6 +224,8 @@ def dataset_from_ids(
             the schema has such fields, `"values"` and `"weights"`.
         label: (rows,) of 0 and 1.
         schema: a Schema whose fields have a `vocabulary_size`.
+        weight: (rows,) of numbers of at least 0, where the schema has an
+            `example_weight`.
         batch_size, shuffle, seed, drop_remainder: as for
             `PreparedData.dataset`.
 
@@ -239,6 +249,9 @@ def dataset_from_ids(
             "`label` must hold at least one value, each 0 or 1. Received: "
             f"{label[~np.isin(label, (0.0, 1.0))][:5]} among {len(label)}."
         )
+    if weight is not None:
+        weight = np.asarray(weight, dtype=np.float32)
+    _check_example_weight(weight, len(label), schema)
     arrays = {}
     for name, part in layout.parts().items():
         dtype = np.int32 if name == "ids" else np.float32
@@ -254,7 +267,7 @@ def dataset_from_ids(
             _check_ids(array, schema)
         arrays[name] = array.astype(dtype)
     return _dataset_from_rows(
-        layout.pack(arrays, label + 0.0),
+        layout.pack(arrays, label + 0.0, weight),
         layout,
         batch_size,
         shuffle,
@@ -278,6 +291,26 @@ def _dataset_from_rows(
         ),
         auto_shard=True,
     )
+
+
+def _check_example_weight(
+    weight: np.ndarray | None, num_rows: int, schema: Schema
+) -> None:
+    if (weight is None) != (schema.example_weight is None):
+        raise ValueError(
+            "`weight` must be given if, and only if, the schema has an "
+            f"`example_weight`. Received: {schema.example_weight=}."
+        )
+    if weight is None:
+        return
+    if (
+        weight.shape != (num_rows,)
+        or not (np.isfinite(weight) & (weight >= 0)).all()
+    ):
+        raise ValueError(
+            f"`weight` must hold {num_rows} finite numbers of at least 0. "
+            f"Received: {weight[:5]} of shape {weight.shape}."
+        )
 
 
 def _check_ids(ids: np.ndarray, schema: Schema) -> None:

@@ -44,6 +44,7 @@ def infer_schema(
     positive_labels: Sequence[str] | None = None,
     negative_labels: Sequence[str] | None = None,
     missing_values: Sequence[str] = (),
+    example_weight: str | None = None,
 ) -> Schema:
     """What `Schema.infer` does; see there.
 
@@ -62,7 +63,7 @@ def infer_schema(
     fields: list[Field] = []
     remarks: dict[str, list[str]] = {}
     for name in names:
-        if name == label:
+        if name in (label, example_weight):
             continue
         if not name:
             remarks.setdefault("left out: no name", []).append(name)
@@ -86,6 +87,7 @@ def infer_schema(
         label,
         missing_values=tuple(missing_values),
         notes=tuple(notes),
+        example_weight=example_weight,
     )
     if positive_labels:
         schema = dataclasses.replace(

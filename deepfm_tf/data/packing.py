@@ -22,29 +22,42 @@ class RowLayout:
     """Where each part of a packed row stands, in words of four bytes.
 
     A row is little-endian: the label (float32), the numeric values (float32),
-    the weights (float32), then the ids (int32).
+    the weights (float32), the ids (int32), then the example weight (float32).
 
     Args:
         num_values: int. Numeric fields.
         num_weights: int. Weighted slots.
         num_ids: int. Slots.
+        num_example_weights: int. 1 where rows have a weight, else 0.
     """
 
     num_values: int
     num_weights: int
     num_ids: int
+    num_example_weights: int = 0
 
     @classmethod
     def of(cls, schema: Schema) -> RowLayout:
         """The layout of a schema's examples."""
         num_slots = sum(getattr(f, "max_length", 1) for f in schema.id_fields)
         num_weights = sum(f.max_length for f in schema.weighted_fields)
-        return cls(len(schema.numeric_fields), num_weights, num_slots)
+        return cls(
+            len(schema.numeric_fields),
+            num_weights,
+            num_slots,
+            int(schema.example_weight is not None),
+        )
 
     @property
     def width(self) -> int:
         """Words in a row."""
-        return 1 + self.num_values + self.num_weights + self.num_ids
+        return (
+            1
+            + self.num_values
+            + self.num_weights
+            + self.num_ids
+            + self.num_example_weights
+        )
 
     @property
     def block_bytes(self) -> int:
@@ -66,12 +79,20 @@ class RowLayout:
         return parts
 
     def pack(
-        self, packed: Mapping[str, np.ndarray], label: np.ndarray
+        self,
+        packed: Mapping[str, np.ndarray],
+        label: np.ndarray,
+        weight: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Packed inputs and labels as one (rows, width) int32 array."""
+        """Packed inputs, labels and weights as one (rows, width) int32 array.
+
+        `weight` must be given where the layout has it, and only there.
+        """
         rows = np.empty((len(label), self.width), dtype="<i4")
         rows[:, 0] = label.astype("<f4").view("<i4")
         for name, columns in self.parts().items():
             part = np.ascontiguousarray(packed[name])
             rows[:, columns] = part.view("<i4")
+        if weight is not None:
+            rows[:, -1] = weight.astype("<f4").view("<i4")
         return rows

@@ -169,11 +169,10 @@ def _sources(
     files = list_files(reading.source)
     if files is None:
         names = [f.name for f in reading.schema.fields]
+        names += reading.schema.target_columns
         digest = hashlib.blake2b(digest_size=16)
-        for block in read_blocks(
-            reading.source, [*names, reading.schema.label]
-        ):
-            table, _ = block.read([*names, reading.schema.label])
+        for block in read_blocks(reading.source, names):
+            table, _ = block.read(names)
             sink = pa.BufferOutputStream()
             with pa.ipc.new_stream(sink, table.schema) as writer:
                 writer.write_table(table)
@@ -238,7 +237,7 @@ def _write_rows(
     def encode(block: CheckedBlock) -> tuple[np.ndarray, list[BadRow]]:
         packed = vocabulary.encode(block.columns)
         label = np.asarray(block.label)
-        return layout.pack(packed, label), block.rejected
+        return layout.pack(packed, label, block.weight), block.rejected
 
     with (
         _ShardWriter(directory, layout) as shards,

@@ -36,7 +36,8 @@ class SpilledBlocks:
     def write(self, block: CheckedBlock) -> None:
         """Keep a block; may be called from several threads."""
         label = np.asarray(block.label)
-        columns = [pa.array(c) for c in (*block.columns.values(), label)]
+        targets = [label] if block.weight is None else [label, block.weight]
+        columns = [pa.array(c) for c in (*block.columns.values(), *targets)]
         # Numbers, because a field may have any name.
         names = [str(number) for number in range(len(columns))]
         batch = pa.record_batch(columns, names=names)
@@ -75,10 +76,11 @@ class SpilledBlocks:
             batch = pa.ipc.open_file(source).get_batch(0)
         metadata = batch.schema.metadata
         names = json.loads(metadata[b"names"])
-        *columns, label = (_column(column) for column in batch.columns)
+        columns = [_column(column) for column in batch.columns]
+        label, *weight = columns[len(names) :]
         rejected = [BadRow(*row) for row in json.loads(metadata[b"rejected"])]
-        by_name = dict(zip(names, columns, strict=True))
-        return CheckedBlock(number, by_name, label, rejected)
+        by_name = dict(zip(names, columns, strict=False))
+        return CheckedBlock(number, by_name, label, rejected, *weight)
 
     def _path(self, number: int) -> Path:
         return self._directory / f"{number:08d}.arrow"

@@ -40,6 +40,10 @@ class Part:
         start: float. In [0, 1).
         stop: float. In (start, 1].
         seed: int.
+        negatives: float in (0, 1]. The share to keep, drawn at random, of the
+            part's rows whose label is 0. For training data alone, and with
+            the same `negative_sampling` of the model, which then corrects its
+            probabilities for it. Vocabularies are fitted on what is kept.
 
     Example:
 
@@ -49,6 +53,7 @@ class Part:
     start: float
     stop: float
     seed: int = 0
+    negatives: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.start < self.stop <= 1.0:
@@ -56,11 +61,22 @@ class Part:
                 "A part must have 0 <= start < stop <= 1. Received: "
                 f"start={self.start}, stop={self.stop}."
             )
+        if not 0.0 < self.negatives <= 1.0:
+            raise ValueError(
+                "`negatives` must be the share of the negatives to keep, above "
+                f"0 and at most 1. Received: negatives={self.negatives}."
+            )
 
     def rows(self, num_rows: int, block: int) -> np.ndarray:
         """Which rows of a block belong to the part (ascending numbers)."""
         draws = np.random.default_rng([self.seed, block]).random(num_rows)
         return np.flatnonzero((draws >= self.start) & (draws < self.stop))
+
+    def sample(self, label: np.ndarray, block: int) -> np.ndarray:
+        """Which rows of the part in a block to keep, by their labels."""
+        random = np.random.default_rng([self.seed, block, 1])
+        draws = random.random(len(label))
+        return np.flatnonzero((label != 0) | (draws < self.negatives))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +87,7 @@ class CheckedBlock:
     columns: Columns
     label: np.ndarray | None
     rejected: list[BadRow]
+    weight: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +100,8 @@ class Reading:
         text_format: layout of text files.
         part: the share of the rows to read. `None` reads all.
         on_error: `"raise"`, or `"skip"` bad rows and report them.
-        with_label: bool. Whether the label column is read too.
+        with_label: bool. Whether the label and the example weight are read
+            too.
     """
 
     source: Source
@@ -111,7 +129,7 @@ class Reading:
         """
         names = [f.name for f in self.schema.fields]
         if self.with_label:
-            names.append(self.schema.label)
+            names += self.schema.target_columns
         blocks = enumerate(read_blocks(self.source, names, self.text_format))
 
         def work(item: tuple[int, Block]) -> tuple[int, int, _Result]:
@@ -160,7 +178,12 @@ class Reading:
             good = np.setdiff1d(np.arange(len(rows)), list(checked.bad))
             table = table.take(good)
             checked = check_columns(table, self.schema, self.with_label)
-        return CheckedBlock(number, checked.columns, checked.label, rejected)
+        if checked.label is not None and self.part and self.part.negatives < 1:
+            table = table.take(self.part.sample(checked.label, number))
+            checked = check_columns(table, self.schema, self.with_label)
+        return CheckedBlock(
+            number, checked.columns, checked.label, rejected, checked.weight
+        )
 
 
 def fit_vocabulary(

@@ -107,7 +107,8 @@ class _Blocks:
         tf.TensorSpec((), tf.int64),  # the number of their file
         tf.TensorSpec((), tf.int64),  # the number of the first of them
         tf.TensorSpec((), tf.string),  # separator; empty for Python to parse
-        tf.TensorSpec((None,), tf.int32),  # place of each field, of the label
+        # The place of each field, of the label, of the example weight.
+        tf.TensorSpec((None,), tf.int32),
         tf.TensorSpec((), tf.int64),  # values in a line
     )
 
@@ -119,7 +120,7 @@ class _Blocks:
     ) -> None:
         self.paths = paths
         schema = vocabulary.schema
-        self.names = [*(f.name for f in schema.fields), schema.label]
+        self.names = [*(f.name for f in schema.fields), *schema.target_columns]
         self.text_format = text_format or TextFormat()
         self.reading = Reading(paths, schema, text_format, on_error="skip")
         self._column_names = []
@@ -178,6 +179,8 @@ class _Parser:
         numbers = [
             isinstance(f, (NumericField, BucketizedField)) for f in fields
         ]
+        if self._schema.example_weight is not None:
+            numbers += [False, True]  # of the label, of the weight
         self._numbers = np.flatnonzero(numbers)
         self._missing = ("nan", "NaN", *self._schema.missing_values)
 
@@ -204,11 +207,13 @@ class _Parser:
         )
         columns = [
             tf.gather(table, places[n], axis=1)
-            for n in range(len(self._schema.fields) + 1)
+            for n in range(len(self._blocks.names))
         ]
         numbers, is_number = self._read_numbers(columns)
-        label, is_label = self._read_label(columns[-1])
+        label, is_label = self._read_label(columns[len(self._schema.fields)])
         is_clean = is_whole & is_number & is_label & self._has_weights(columns)
+        if self._schema.example_weight is not None:
+            is_clean &= tf.reduce_all(numbers[-1] >= 0)
         words = tf.cond(
             is_clean,
             lambda: self._pack(columns, numbers, label),
@@ -273,12 +278,15 @@ class _Parser:
         raw = {}
         for place, field in enumerate(self._schema.fields):
             raw[field.name] = columns[place]
-        for place, number in enumerate(self._numbers):
+        fields = len(self._schema.fields)
+        for place, number in enumerate(self._numbers[self._numbers < fields]):
             raw[self._schema.fields[number].name] = numbers[place]
         packed = self._look_up(raw)
         words = [tf.bitcast(label, tf.int32)[:, None]]
         for name in self._layout.parts():
             words.append(tf.bitcast(packed[name], tf.int32))
+        if self._schema.example_weight is not None:
+            words.append(tf.bitcast(numbers[-1], tf.int32)[:, None])
         return tf.concat(words, axis=1)
 
     def _read(self, data: bytes, number: int, first_line: int) -> np.ndarray:
@@ -291,7 +299,8 @@ class _Parser:
                 'with on_error="skip" to leave such rows out.'
             )
         packed = self._vocabulary.encode(checked.columns)
-        return self._layout.pack(packed, np.asarray(checked.label))
+        label = np.asarray(checked.label)
+        return self._layout.pack(packed, label, checked.weight)
 
 
 def _is_utf8(data: bytes) -> bool:

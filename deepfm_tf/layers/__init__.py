@@ -5,6 +5,7 @@ from deepfm_tf.layers.dense_pyramid import DensePyramid
 from deepfm_tf.layers.first_order_term import FirstOrderTerm
 from deepfm_tf.layers.fm_interaction import FMInteraction
 from deepfm_tf.layers.linear_term import LinearTerm
+from deepfm_tf.layers.sampling_offset import SamplingOffset
 from deepfm_tf.layers.shared_embedding import SharedEmbedding
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "FMInteraction",
     "FirstOrderTerm",
     "LinearTerm",
+    "SamplingOffset",
     "SharedEmbedding",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from deepfm_tf.layers import DensePyramid, SharedEmbedding
+from deepfm_tf.layers import DensePyramid, SamplingOffset, SharedEmbedding
 from deepfm_tf.schema import Schema
 
 
@@ -26,11 +27,34 @@ class CTRModel(keras.Model):
         schema: the Schema of a fitted vocabulary.
         inputs: what `packed_inputs` gave.
         logits: (batch, 1), a Keras tensor.
+        negative_sampling: float in (0, 1]. The share `w` of the negatives
+            that the training data keeps (see `Part`). The model learns from
+            them, yet its probabilities are those of all the data: `p / (p +
+            (1 - p) / w)`, where `p` is what it would say of the data it was
+            given. To that end `log w` is subtracted from the logits in
+            training, and only there; evaluation and export need no further
+            correction. Defaults to 1.0: all of them.
     """
 
     def __init__(
-        self, schema: Schema, inputs: dict, logits: Any, **kwargs: Any
+        self,
+        schema: Schema,
+        inputs: dict,
+        logits: Any,
+        negative_sampling: float = 1.0,
+        **kwargs: Any,
     ) -> None:
+        if not 0 < negative_sampling <= 1:
+            raise ValueError(
+                "`negative_sampling` must be the share of the negatives that "
+                "the training data keeps, above 0 and at most 1. Received: "
+                f"negative_sampling={negative_sampling}."
+            )
+        if negative_sampling < 1:
+            shift = math.log(negative_sampling)
+            logits = SamplingOffset(
+                -shift, dtype="float32", name="sampling_offset"
+            )(logits)
         probability = keras.layers.Activation(
             "sigmoid", dtype="float32", name="probability"
         )(logits)
@@ -38,6 +62,10 @@ class CTRModel(keras.Model):
             inputs=inputs, outputs={"probability": probability}, **kwargs
         )
         self.schema = schema
+        self.negative_sampling = negative_sampling
+        if negative_sampling < 1:
+            # So that training starts from even odds, as it does without.
+            self.linear_term.bias.assign(shift)
 
     @property
     def embedding_layer(self) -> SharedEmbedding:
@@ -85,6 +113,7 @@ class CTRModel(keras.Model):
             "name": self.name,
             "trainable": self.trainable,
             "schema": self.schema.to_dict(),
+            "negative_sampling": self.negative_sampling,
         }
 
     @classmethod
@@ -111,7 +140,11 @@ def table_arguments(schema: Schema) -> dict[str, Any]:
 
 
 def shared_embedding(
-    schema: Schema, embedding_dim: int, factored: bool = False
+    schema: Schema,
+    embedding_dim: int,
+    embeddings_initializer: Any,
+    embeddings_regularizer: Any,
+    factored: bool = False,
 ) -> SharedEmbedding:
     """The one table that all parts of a model read, first order included.
 
@@ -120,12 +153,23 @@ def shared_embedding(
     """
     return SharedEmbedding(
         embedding_dim=embedding_dim,
+        embeddings_initializer=embeddings_initializer,
+        embeddings_regularizer=embeddings_regularizer,
         first_order=True,
         factored=factored,
         dtype="float32",
         name="shared_embedding",
         **table_arguments(schema),
     )
+
+
+def embedding_config(layer: SharedEmbedding) -> dict[str, Any]:
+    """What a model's config says of how its table starts and is kept small."""
+    config = layer.get_config()
+    return {
+        name: config[name]
+        for name in ("embeddings_initializer", "embeddings_regularizer")
+    }
 
 
 def flatten_fields(columns: Any) -> Any:

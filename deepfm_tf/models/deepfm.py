@@ -15,6 +15,7 @@ from deepfm_tf.layers import (
 )
 from deepfm_tf.models.ctr_model import (
     CTRModel,
+    embedding_config,
     field_kernel,
     flatten_fields,
     numeric_parts,
@@ -45,6 +46,12 @@ class DeepFM(CTRModel):
         activation: str. Of the hidden layers.
         dropout: float. Drop probability after each hidden layer, in [0, 1).
         batch_normalization: bool. Before each activation.
+        embeddings_initializer: Keras initializer of the latent vectors, such
+            as `keras.initializers.RandomNormal(stddev=1e-4)`. Defaults to
+            `"glorot_uniform"`, the book's Xavier initialisation.
+        embeddings_regularizer: Keras regularizer of the whole table, the
+            first-order weights included. Every step then reads and writes
+            every row. Defaults to `None`.
 
     Input shape:
         `"ids"` (batch, slots), `"values"` (batch, numeric fields), `"weights"`
@@ -76,6 +83,8 @@ class DeepFM(CTRModel):
         activation: str = "relu",
         dropout: float = 0.1,
         batch_normalization: bool = False,
+        embeddings_initializer: Any = "glorot_uniform",
+        embeddings_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
         # === Layers ===
@@ -96,7 +105,11 @@ class DeepFM(CTRModel):
             for units in self.dense_pyramid.hidden_units[:1]
         )
         self.shared_embedding = shared_embedding(
-            schema, embedding_dim, factored
+            schema,
+            embedding_dim,
+            embeddings_initializer,
+            embeddings_regularizer,
+            factored,
         )
 
         # === Functional model ===
@@ -157,4 +170,5 @@ class DeepFM(CTRModel):
             "activation": self.activation,
             "dropout": self.dropout,
             "batch_normalization": self.batch_normalization,
+            **embedding_config(self.shared_embedding),
         }

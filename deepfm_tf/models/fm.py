@@ -13,6 +13,7 @@ from deepfm_tf.layers import (
 )
 from deepfm_tf.models.ctr_model import (
     CTRModel,
+    embedding_config,
     packed_inputs,
     shared_embedding,
 )
@@ -30,6 +31,12 @@ class FM(CTRModel):
     Args:
         schema: Schema of a fitted vocabulary.
         embedding_dim: int. Length k of the latent vectors. Defaults to 10.
+        embeddings_initializer: Keras initializer of the latent vectors, such
+            as `keras.initializers.RandomNormal(stddev=1e-4)`. Defaults to
+            `"glorot_uniform"`, the book's Xavier initialisation.
+        embeddings_regularizer: Keras regularizer of the whole table, the
+            first-order weights included. Every step then reads and writes
+            every row. Defaults to `None`.
 
     Input shape:
         `"ids"` (batch, slots), `"values"` (batch, numeric fields), `"weights"`
@@ -53,10 +60,20 @@ class FM(CTRModel):
     """
 
     def __init__(
-        self, schema: Schema, embedding_dim: int = 10, **kwargs: Any
+        self,
+        schema: Schema,
+        embedding_dim: int = 10,
+        embeddings_initializer: Any = "glorot_uniform",
+        embeddings_regularizer: Any = None,
+        **kwargs: Any,
     ) -> None:
         # === Layers ===
-        self.shared_embedding = shared_embedding(schema, embedding_dim)
+        self.shared_embedding = shared_embedding(
+            schema,
+            embedding_dim,
+            embeddings_initializer,
+            embeddings_regularizer,
+        )
         self.linear_term = FirstOrderTerm(dtype="float32", name="linear_term")
         self.fm_interaction = FMInteraction(
             dtype="float32", name="fm_interaction"
@@ -93,4 +110,5 @@ class FM(CTRModel):
         return {
             **super().get_config(),
             "embedding_dim": self.embedding_dim,
+            **embedding_config(self.shared_embedding),
         }

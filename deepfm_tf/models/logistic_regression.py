@@ -25,6 +25,8 @@ class LogisticRegression(CTRModel):
 
     Args:
         schema: Schema of a fitted vocabulary.
+        weights_regularizer: Keras regularizer of all weights, not of the bias.
+            Every step then reads and writes all of them. Defaults to `None`.
 
     Input shape:
         `"ids"` (batch, slots), `"values"` (batch, numeric fields), `"weights"`
@@ -46,10 +48,15 @@ class LogisticRegression(CTRModel):
         equation 2.
     """
 
-    def __init__(self, schema: Schema, **kwargs: Any) -> None:
+    def __init__(
+        self, schema: Schema, weights_regularizer: Any = None, **kwargs: Any
+    ) -> None:
         # === Layers ===
         self.linear_term = LinearTerm(
-            dtype="float32", name="linear_term", **table_arguments(schema)
+            weights_regularizer=weights_regularizer,
+            dtype="float32",
+            name="linear_term",
+            **table_arguments(schema),
         )
 
         # === Functional model ===
@@ -70,3 +77,12 @@ class LogisticRegression(CTRModel):
     def from_terms(self, terms: Mapping[str, Any]) -> Any:
         """See `CTRModel.from_terms`."""
         return self.linear_term.from_sum(terms["linear"])
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, JSON-ready."""
+        return {
+            **super().get_config(),
+            "weights_regularizer": keras.regularizers.serialize(
+                self.linear_term.weights_regularizer
+            ),
+        }

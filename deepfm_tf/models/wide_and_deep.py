@@ -14,6 +14,7 @@ from deepfm_tf.layers import (
 )
 from deepfm_tf.models.ctr_model import (
     CTRModel,
+    embedding_config,
     field_kernel,
     flatten_fields,
     packed_inputs,
@@ -38,6 +39,12 @@ class WideAndDeep(CTRModel):
         activation: str. Of the hidden layers.
         dropout: float. Drop probability after each hidden layer, in [0, 1).
         batch_normalization: bool. Before each activation.
+        embeddings_initializer: Keras initializer of the latent vectors, such
+            as `keras.initializers.RandomNormal(stddev=1e-4)`. Defaults to
+            `"glorot_uniform"`, the book's Xavier initialisation.
+        embeddings_regularizer: Keras regularizer of the whole table, the
+            first-order weights included. Every step then reads and writes
+            every row. Defaults to `None`.
 
     Input shape:
         `"ids"` (batch, slots), `"values"` (batch, numeric fields), `"weights"`
@@ -69,10 +76,17 @@ class WideAndDeep(CTRModel):
         activation: str = "relu",
         dropout: float = 0.1,
         batch_normalization: bool = False,
+        embeddings_initializer: Any = "glorot_uniform",
+        embeddings_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
         # === Layers ===
-        self.shared_embedding = shared_embedding(schema, embedding_dim)
+        self.shared_embedding = shared_embedding(
+            schema,
+            embedding_dim,
+            embeddings_initializer,
+            embeddings_regularizer,
+        )
         self.linear_term = FirstOrderTerm(dtype="float32", name="linear_term")
         self.dense_pyramid = DensePyramid(
             hidden_units=hidden_units,
@@ -130,4 +144,5 @@ class WideAndDeep(CTRModel):
             "activation": self.activation,
             "dropout": self.dropout,
             "batch_normalization": self.batch_normalization,
+            **embedding_config(self.shared_embedding),
         }

@@ -30,7 +30,8 @@ class CompositeOptimizer(LazyOptimizer):
         **kwargs: `clipnorm`, `global_clipnorm`, `clipvalue`, `use_ema`,
             `ema_momentum`, `ema_overwrite_frequency` and `name`. They act on
             all variables together, so the three must not have them.
-            `weight_decay` is for each of the three.
+            `weight_decay` is for each of the three, `touched_l2` for the
+            first two.
 
     Attributes:
         learning_rate: What the learning rates of the three are multiplied by;
@@ -91,11 +92,12 @@ class CompositeOptimizer(LazyOptimizer):
                         "all variables: give it to the CompositeOptimizer. "
                         f"Received: {option}={getattr(optimizer, option)}."
                     )
-        if kwargs.get("weight_decay"):
-            raise ValueError(
-                "`weight_decay` must be given to the optimizers it is for. "
-                f"Received: weight_decay={kwargs['weight_decay']}."
-            )
+        for option in ("weight_decay", "touched_l2"):
+            if kwargs.get(option):
+                raise ValueError(
+                    f"`{option}` must be given to the optimizers it is for. "
+                    f"Received: {option}={kwargs[option]}."
+                )
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.embeddings = embeddings
         self.first_order = first_order
@@ -129,7 +131,7 @@ class CompositeOptimizer(LazyOptimizer):
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, JSON-ready."""
         config = super().get_config()
-        for name in ("weight_decay", *_REFUSED):
+        for name in ("weight_decay", "touched_l2", *_REFUSED):
             config.pop(name)
         serialize = keras.saving.serialize_keras_object
         return config | {
@@ -157,7 +159,7 @@ class CompositeOptimizer(LazyOptimizer):
         """(rule, its columns, their slots) for the columns of a table."""
         latent = variable.shape[1] - first_order_columns
         return [
-            (rule, columns, rule.slot_columns(columns))
+            (rule, columns, rule._all_slot_columns(columns))
             for rule, columns in (
                 (self.embeddings, latent),
                 (self.first_order, first_order_columns),

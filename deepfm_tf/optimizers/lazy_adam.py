@@ -35,9 +35,10 @@ class LazyAdam(LazyOptimizer, keras.optimizers.Adam):
         beta_1: float. Decay of the first moment `m`. Defaults to 0.9.
         beta_2: float. Decay of the second moment `v`. Defaults to 0.999.
         epsilon: float. Defaults to 1e-7, Keras's.
-        **kwargs: `weight_decay` (decoupled; of touched rows alone), `clipnorm`,
-            `global_clipnorm`, `clipvalue`, `use_ema`, `ema_momentum`,
-            `ema_overwrite_frequency` and `name`, as for every Keras optimizer.
+        **kwargs: `touched_l2` (see `LazyOptimizer`), `weight_decay` (decoupled;
+            of touched rows alone), `clipnorm`, `global_clipnorm`, `clipvalue`,
+            `use_ema`, `ema_momentum`, `ema_overwrite_frequency` and `name`, as
+            for every Keras optimizer.
 
     Raises:
         ValueError: `amsgrad`, `gradient_accumulation_steps` or

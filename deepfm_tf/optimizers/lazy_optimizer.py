@@ -27,7 +27,24 @@ class LazyOptimizer(keras.optimizers.Optimizer):
     A table is a variable of two axes named `embeddings`, as the layers of this
     package and `keras.layers.Embedding` name it. Every other variable gets the
     rule of the Keras optimizer, which follows this class in the bases. A table
-    whose gradient is dense (it has a regularizer) is touched in all its rows.
+    whose gradient is dense (it has a regularizer) is touched in all its rows:
+    the steps are then those of the dense rule, at its cost. There is no way
+    around it with Adam: an L2 penalty goes through both moments, and what a
+    row becomes while it rests has no closed form.
+
+    `touched_l2` is an L2 penalty for tables too large to be read in full, at
+    no more cost than the update of the touched rows. With `t` the number of
+    the step and `c` the number of steps so far that touched the row, both
+    counted from 1, it adds to the gradient of a touched row
+
+        touched_l2 (t / c) w
+
+    so that a row in every batch gets `touched_l2 w` each time, and one in
+    every hundredth batch a hundred times that: over all steps about what the
+    penalty `touched_l2 / 2 ||W||^2` on the whole table adds up to, and as
+    there the step follows from the gradient and the penalty together. It is
+    not the same: a row rests between its batches, and a row that no batch
+    touches stays as it is. It comes after clipping.
 
     XLA cannot compile the search for equal rows: where there is a GPU, give
     `compile` the argument `jit_compile=False`, or Keras tries it.
@@ -38,7 +55,14 @@ class LazyOptimizer(keras.optimizers.Optimizer):
     `keras.optimizers.LossScaleOptimizer`).
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(
+        self, *, touched_l2: float | None = None, **kwargs: Any
+    ) -> None:
+        if touched_l2 is not None and not 0 < touched_l2 < float("inf"):
+            raise ValueError(
+                "`touched_l2` must be a positive number, or None for no "
+                f"penalty. Received: touched_l2={touched_l2}."
+            )
         for name, hint in (
             ("gradient_accumulation_steps", "Use a larger batch."),
             (
@@ -54,6 +78,7 @@ class LazyOptimizer(keras.optimizers.Optimizer):
                     f"support it. {hint} Received: {name}={kwargs[name]}."
                 )
         super().__init__(**kwargs)
+        self.touched_l2 = touched_l2
 
     def slot_columns(self, num_columns: int) -> int:
         """How many numbers are kept for a row of `num_columns` weights."""
@@ -87,6 +112,10 @@ class LazyOptimizer(keras.optimizers.Optimizer):
             self._add_slots(variable) if is_table(variable) else None
             for variable in variables
         ]
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, JSON-ready."""
+        return super().get_config() | {"touched_l2": self.touched_l2}
 
     def add_optimizer_variables(
         self, trainable_variables, name, initializer="zeros"
@@ -141,10 +170,21 @@ class LazyOptimizer(keras.optimizers.Optimizer):
     ):
         if self.weight_decay is not None and self._use_weight_decay(variable):
             values = values * (1 - learning_rate * self.weight_decay)
-        return self.update_rows(gradient, values, slots, learning_rate)
+        if self.touched_l2 is None:
+            return self.update_rows(gradient, values, slots, learning_rate)
+        # The last slot counts the steps that touched the row.
+        slots, count = slots[:, :-1], slots[:, -1:] + 1
+        step = tf.cast(self.iterations + 1, values.dtype)
+        gradient += self.touched_l2 * (step / count) * values
+        values, slots = self.update_rows(gradient, values, slots, learning_rate)
+        return values, tf.concat([slots, count], axis=1)
+
+    def _all_slot_columns(self, num_columns: int) -> int:
+        counts = self.touched_l2 is not None
+        return self.slot_columns(num_columns) + counts
 
     def _slot_columns_of(self, variable: Any) -> int:
-        return self.slot_columns(variable.shape[1])
+        return self._all_slot_columns(variable.shape[1])
 
     def _add_slots(self, variable: Any) -> Any:
         strategy = self._distribution_strategy.extended

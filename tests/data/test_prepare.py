@@ -8,7 +8,9 @@ import sys
 import textwrap
 
 import numpy as np
+import pandas as pd
 import pytest
+import tensorflow as tf
 
 import deepfm_tf
 from deepfm_tf.data import text
@@ -142,6 +144,29 @@ def test_the_parts_of_a_split_are_disjoint_and_complete(tmp_path):
         deepfm_tf.Part(0.5, 0.5)
 
 
+def test_a_part_keeps_a_share_of_its_negatives(tmp_path):
+    log = make_log(6000, 5)
+    prepared = {
+        share: deepfm_tf.prepare(
+            log,
+            tmp_path / str(share),
+            schema=make_schema(),
+            part=deepfm_tf.Part(0.0, 0.5, seed=2, negatives=share),
+        )
+        for share in (1.0, 0.1)
+    }
+
+    whole, sampled = prepared[1.0], prepared[0.1]
+    assert (whole.negative_sampling, sampled.negative_sampling) == (1.0, 0.1)
+    assert sampled.num_positives == whole.num_positives
+    negatives = [p.num_rows - p.num_positives for p in (whole, sampled)]
+    # Binomial: five standard deviations.
+    spread = np.sqrt(negatives[0] * 0.1 * 0.9)
+    assert abs(negatives[1] - 0.1 * negatives[0]) < 5 * spread
+    with pytest.raises(ValueError, match="`negatives` must be the share"):
+        deepfm_tf.Part(0.0, 0.5, negatives=0.0)
+
+
 def test_skipped_rows_are_counted_and_written(csv_file, tmp_path, monkeypatch):
     monkeypatch.setattr(text, "BLOCK_BYTES", 5000)
     lines = csv_file.read_text().splitlines()
@@ -265,3 +290,128 @@ def test_two_input_pipelines_share_the_rows(csv_file, tmp_path):
     halves = [rows_of(dataset.shard(2, i)) for i in range(2)]
 
     assert sum(map(len, halves)) == 1000
+
+
+WEIGHTED = {
+    "site": ["b", "a", "b", "a"],
+    "x": [0.5, 1.5, -1.0, 2.0],
+    "click": [1, 0, 0, 1],
+    "importance": [2.0, 0.0, 0.25, 1.5],
+}
+
+
+def weighted_schema():
+    return deepfm_tf.Schema(
+        (
+            deepfm_tf.CategoricalField("site", min_count=1),
+            deepfm_tf.NumericField("x", "none"),
+        ),
+        "click",
+        example_weight="importance",
+    )
+
+
+def test_every_source_gives_the_example_weights(tmp_path):
+    path = tmp_path / "weighted.csv"
+    pd.DataFrame(WEIGHTED).to_csv(path, index=False)
+    prepared = deepfm_tf.prepare(
+        path, tmp_path / "prepared", schema=weighted_schema()
+    )
+    vocabulary = prepared.vocabulary
+    packed = deepfm_tf.encode(WEIGHTED, vocabulary)
+
+    datasets = [
+        deepfm_tf.PreparedData.load(tmp_path / "prepared").dataset(3),
+        deepfm_tf.dataset_from_memory(WEIGHTED, vocabulary, 3),
+        deepfm_tf.dataset_from_text(path, vocabulary, 3),
+        deepfm_tf.dataset_from_ids(
+            packed,
+            WEIGHTED["click"],
+            vocabulary.schema,
+            3,
+            weight=WEIGHTED["importance"],
+        ),
+    ]
+
+    for dataset in datasets:
+        assert dataset.element_spec == datasets[0].element_spec
+        inputs, label, weight = zip(*dataset.as_numpy_iterator(), strict=True)
+        np.testing.assert_array_equal(
+            np.concatenate(weight), WEIGHTED["importance"]
+        )
+        np.testing.assert_array_equal(
+            np.concatenate(label)[:, 0], WEIGHTED["click"]
+        )
+        for name in packed:
+            np.testing.assert_array_equal(
+                np.concatenate([part[name] for part in inputs]), packed[name]
+            )
+
+
+@pytest.mark.parametrize("value", ["-1", "", "heavy", "inf"])
+def test_an_example_weight_is_a_number_of_at_least_0(value, tmp_path):
+    path = tmp_path / "weighted.csv"
+    text = pd.DataFrame(WEIGHTED).to_csv(index=False)
+    path.write_text(text.replace("0.25", value))
+    vocabulary = deepfm_tf.fit_vocabulary(WEIGHTED, weighted_schema())
+
+    with pytest.raises(ValueError, match="weighted.csv, line 4.*'importance'"):
+        deepfm_tf.dataset_from_memory(path, vocabulary)
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="line 4.*'importance'"
+    ):
+        list(deepfm_tf.dataset_from_text(path, vocabulary))
+
+
+def test_weights_of_your_own_are_checked():
+    vocabulary = deepfm_tf.fit_vocabulary(WEIGHTED, weighted_schema())
+    packed = deepfm_tf.encode(WEIGHTED, vocabulary)
+
+    for weight, message in (
+        (None, "`weight` must be given if"),
+        ([1.0, -1.0, 1.0, 1.0], "4 finite numbers of at least 0"),
+        ([1.0], "4 finite numbers of at least 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            deepfm_tf.dataset_from_ids(
+                packed, WEIGHTED["click"], vocabulary.schema, weight=weight
+            )
+
+
+def test_example_weights_count_in_training_and_evaluation():
+    vocabulary = deepfm_tf.fit_vocabulary(WEIGHTED, weighted_schema())
+    dataset = deepfm_tf.dataset_from_memory(WEIGHTED, vocabulary, 4)
+    model = deepfm_tf.LogisticRegression(vocabulary.schema)
+    model.compile("sgd", "binary_crossentropy", jit_compile=False)
+    model.optimizer.learning_rate = 0.1
+
+    before = deepfm_tf.evaluate(model, dataset)
+    loss = model.fit(dataset, verbose=0, shuffle=False).history["loss"]
+
+    # p = 1/2 at first: the gradient of the bias is mean(w (p - y)).
+    gradient = (2 * -0.5 + 0 * 0.5 + 0.25 * 0.5 + 1.5 * -0.5) / 4
+    np.testing.assert_allclose(
+        model.linear_term.bias, -0.1 * gradient, rtol=1e-5
+    )
+    np.testing.assert_allclose(loss, [3.75 / 4 * np.log(2)], rtol=1e-5)
+    assert before["log_loss"] == pytest.approx(np.log(2))
+    assert before["mean_label"] == pytest.approx(3.5 / 3.75)
+
+
+def test_an_inferred_schema_leaves_the_example_weight_out():
+    log = make_log(300)
+    log["importance"] = np.linspace(0, 2, 300)
+
+    schema = deepfm_tf.Schema.infer(log, "clicked", example_weight="importance")
+
+    assert schema.example_weight == "importance"
+    assert "importance" not in [field.name for field in schema.fields]
+    assert deepfm_tf.Schema.from_json(schema.to_json()) == schema
+
+
+@pytest.mark.parametrize("name", ["site", "click"])
+def test_an_example_weight_is_a_column_of_its_own(name):
+    field = deepfm_tf.CategoricalField("site")
+
+    with pytest.raises(ValueError, match=f"weight '{name}' is also the label"):
+        deepfm_tf.Schema((field,), "click", example_weight=name)

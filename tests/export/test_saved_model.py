@@ -10,11 +10,13 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import deepfm_tf
 from deepfm_tf.export import saved_model
 from tests.catalogue import build
 from tests.export.conftest import NUMBERS, TEXTS, raw_of
+from tests.test_conformance import randomize
 
 STAGES = ["write", "write_warm_up", "check", "write_model_card"]
 
@@ -189,3 +191,24 @@ def test_the_files_are_those_of_a_servable(exported):
         "variables/variables.index",
         "variables/variables.data-00000-of-00001",
     }
+
+
+def test_sampled_negatives_are_corrected_for_in_what_is_served(
+    vocabulary, odd_log, tmp_path
+):
+    share = 0.05
+    model = build("FM", vocabulary.schema, negative_sampling=share)
+    randomize(model)
+    packed = deepfm_tf.encode(odd_log, vocabulary)
+    p = model(packed, training=True)["probability"].numpy()[:, 0]
+
+    path = deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
+
+    served = tf.saved_model.load(path).signatures["serving_default"](
+        **{name: tf.constant(rows) for name, rows in raw_of(odd_log).items()}
+    )
+    expected = p / (p + (1 - p) / share)
+    np.testing.assert_allclose(
+        served["probability"], expected, rtol=1e-4, atol=1e-6
+    )
+    assert np.abs(expected - p).max() > 0.1

@@ -105,7 +105,7 @@ def test_batch_normalization_comes_before_the_activation():
 
     # gamma (W z - mean) / sqrt(variance + epsilon) + beta, as one affine map.
     gamma, beta = normalization.gamma.numpy(), normalization.beta.numpy()
-    scale = gamma / np.sqrt([4.001, 0.251, 1.001, 9.001])
+    scale = gamma / np.sqrt(np.array([4.0, 0.25, 1.0, 9.0]) + 1e-5)
     kernel = layer.dense_layers[0].kernel.numpy() * scale
     bias = beta - np.array([0.5, -1.0, 2.0, 0.0]) * scale
     output = layer.output_layer

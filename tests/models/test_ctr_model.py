@@ -203,3 +203,89 @@ def test_an_unfitted_schema_is_refused(name):
 
     with pytest.raises(ValueError, match="'site' has no `vocabulary_size` yet"):
         build(name, schema)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_correction_for_sampled_negatives_is_the_exact_one(name):
+    share = 0.05
+    model = build(name, SCHEMA, negative_sampling=share)
+    random = np.random.default_rng(2)
+    for weight in model.trainable_weights:
+        weight.assign(random.normal(0, 0.5, weight.shape))
+
+    p = model(packed(), training=True)["probability"].numpy()
+    q = model(packed())["probability"].numpy()
+
+    np.testing.assert_allclose(q, p / (p + (1 - p) / share), rtol=1e-5)
+    assert np.all(q < p)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_sampled_negatives_start_from_even_odds_in_training(name):
+    model = build(name, SCHEMA, negative_sampling=0.05)
+    embeddings = model.embedding_layer.embeddings
+    embeddings.assign(np.zeros(embeddings.shape))
+
+    p = model(packed(), training=True)["probability"]
+
+    np.testing.assert_allclose(p, 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_config_and_file_keep_how_a_model_was_sampled_and_kept_small(
+    name, tmp_path
+):
+    penalty = "weights" if name == "LogisticRegression" else "embeddings"
+    arguments = {f"{penalty}_regularizer": keras.regularizers.L2(0.25)}
+    if penalty == "embeddings":
+        normal = keras.initializers.RandomNormal(stddev=1e-4)
+        arguments["embeddings_initializer"] = normal
+    model = build(name, SCHEMA, negative_sampling=0.05, **arguments)
+    model.save(tmp_path / "model.keras")
+
+    for clone in (
+        type(model).from_config(model.get_config()),
+        keras.saving.load_model(tmp_path / "model.keras"),
+    ):
+        layer = clone.embedding_layer
+        assert clone.negative_sampling == 0.05
+        assert clone.get_config() == model.get_config()
+        assert layer.embeddings_regularizer.l2 == 0.25
+        if penalty == "embeddings":
+            assert layer.embeddings_initializer.stddev == 1e-4
+    np.testing.assert_array_equal(
+        clone(packed(), training=True)["probability"],
+        model(packed(), training=True)["probability"],
+    )
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS) - {"LogisticRegression"}))
+def test_embeddings_start_as_the_initializer_says(name):
+    normal = keras.initializers.RandomNormal(stddev=1e-4)
+    fields = (deepfm_tf.CategoricalField("a", vocabulary_size=5000),)
+    schema = deepfm_tf.Schema(fields, "y")
+
+    model = build(name, schema, embeddings_initializer=normal)
+
+    table = model.shared_embedding.embeddings.numpy()
+    # 15,000 draws: the estimate is good to 0.6 %.
+    np.testing.assert_allclose(table[:, :-1].std(), 1e-4, rtol=0.03)
+    assert not table[:, -1].any()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_penalty_is_on_every_weight_of_the_table(name):
+    penalty = "weights" if name == "LogisticRegression" else "embeddings"
+    l2 = keras.regularizers.L2(0.25)
+    model = build(name, SCHEMA, **{f"{penalty}_regularizer": l2})
+    table = model.embedding_layer.embeddings
+    table.assign(np.full(table.shape, 2.0))
+
+    expected = 0.25 * 4.0 * np.prod(table.shape)
+    assert [float(loss) for loss in model.losses] == [expected]
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.5])
+def test_a_share_of_negatives_is_above_0_and_at_most_1(share):
+    with pytest.raises(ValueError, match="`negative_sampling` must be"):
+        build("FM", SCHEMA, negative_sampling=share)

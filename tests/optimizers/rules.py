@@ -59,3 +59,17 @@ class FTRL:
             table[row] = np.where(
                 np.abs(z) <= self.l1, 0.0, (np.sign(z) * self.l1 - z) / scale
             )
+
+
+class TouchedL2:
+    """Any of them, with a penalty on the touched rows."""
+
+    def __init__(self, rule, l2):
+        self.rule, self.l2, self.counts = rule, l2, {}
+
+    def step(self, table, sums, t):
+        penalized = {}
+        for row, g in sums.items():
+            self.counts[row] = self.counts.get(row, 0) + 1
+            penalized[row] = g + self.l2 * t / self.counts[row] * table[row]
+        self.rule.step(table, penalized, t)

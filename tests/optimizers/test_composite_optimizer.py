@@ -183,6 +183,7 @@ def test_parts_that_act_on_all_variables_are_refused(
         CompositeOptimizer(**(parts | {part: optimizer}))
 
 
-def test_weight_decay_for_all_is_refused():
-    with pytest.raises(ValueError, match="`weight_decay` must be given to"):
-        composite(weight_decay=0.1)
+@pytest.mark.parametrize("option", ["weight_decay", "touched_l2"])
+def test_decay_for_all_is_refused(option):
+    with pytest.raises(ValueError, match=f"`{option}` must be given to"):
+        composite(**{option: 0.1})

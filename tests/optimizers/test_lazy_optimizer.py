@@ -77,6 +77,54 @@ def test_untouched_rows_and_their_slots_stay_bit_for_bit(optimizer):
 
 
 @EVERY
+def test_the_penalty_on_touched_rows_is_the_one_worked_out(optimizer):
+    table, plain = new_table(), new_table()
+    before = table.numpy()
+    expected = before.astype("float64")
+    rule = rules.TouchedL2(RULES[optimizer](0.1), 0.5)
+    for t, (rows, gradient) in enumerate(
+        zip(STEPS, gradients_of(STEPS), strict=True), 1
+    ):
+        rule.step(expected, rules.merged(rows, gradient), t)
+
+    run(optimizer(learning_rate=0.1, touched_l2=0.5), table)
+    run(optimizer(learning_rate=0.1), plain)
+
+    np.testing.assert_allclose(table.numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert np.abs(table.numpy() - plain.numpy()).max() > 1e-3
+    np.testing.assert_array_equal(table.numpy()[[0, 3]], before[[0, 3]])
+
+
+def test_penalties_of_touched_rows_add_up_to_that_of_the_table():
+    # A quarter, a half and all of 400 batches touch rows 0, 1 and 2. Steps of
+    # SGD, whose gradients are nothing but the penalty: Adagrad beside a large
+    # accumulator, 1e6, divides them by 1e3.
+    table = new_table(np.ones((3, 1)))
+    rule = RowwiseAdagrad(
+        learning_rate=1.0, initial_accumulator_value=1e6, touched_l2=1.0
+    )
+    for step in range(1, 401):
+        rows = [row for row, gap in enumerate((4, 2, 1)) if step % gap == 0]
+        nothing = tf.zeros((len(rows), 1))
+        gradient = tf.IndexedSlices(
+            nothing, tf.constant(rows), tf.constant([3, 1])
+        )
+        rule.apply([gradient], [table])
+
+    # (1 - 4e-3)^100, (1 - 2e-3)^200, (1 - 1e-3)^400; the accumulator grows by
+    # the squares of the penalties, to 1.0012e6 at most.
+    expected = [[0.996**100], [0.998**200], [0.999**400]]
+    np.testing.assert_allclose(table.numpy(), expected, rtol=3e-4)
+
+
+@EVERY
+@pytest.mark.parametrize("value", [0.0, -1.0, float("inf")])
+def test_a_penalty_must_be_positive(optimizer, value):
+    with pytest.raises(ValueError, match="`touched_l2` must be a positive"):
+        optimizer(touched_l2=value)
+
+
+@EVERY
 @pytest.mark.parametrize("clip", ["clipnorm", "clipvalue", "global_clipnorm"])
 def test_duplicates_are_merged_before_clipping(optimizer, clip):
     random = np.random.default_rng(4)
@@ -266,7 +314,9 @@ def test_training_goes_on_from_a_file_as_if_undisturbed(optimizer, tmp_path):
 
     keras.utils.set_random_seed(0)
     model = embedding_model()
-    rule = optimizer(learning_rate=0.1, weight_decay=0.01, clipnorm=1.0)
+    rule = optimizer(
+        learning_rate=0.1, weight_decay=0.01, clipnorm=1.0, touched_l2=0.1
+    )
     model.compile(optimizer=rule, loss="mse", jit_compile=False)
     fit(model, 2)
     model.save(tmp_path / "model.keras")
@@ -341,6 +391,7 @@ BATCHES = [([1, 4, 4], [4, 2, 5]), ([0, 0, 5], [4, 4, 4])]
         {"global_clipnorm": 0.3},
         {"clipvalue": 0.1},
         {"weight_decay": 0.1},
+        {"touched_l2": 0.1},
         {"use_ema": True},
     ],
     ids=str,

@@ -1,5 +1,6 @@
 """The recipes from the command line, on small files."""
 
+import argparse
 import json
 import sys
 
@@ -8,7 +9,15 @@ import pandas as pd
 import pytest
 
 import deepfm_tf
-from pipelines import avazu, census, criteo, ctr, synthetic, tabular
+from pipelines import (
+    avazu,
+    census,
+    criteo,
+    ctr,
+    learning,
+    synthetic,
+    tabular,
+)
 from pipelines.command_line import build_parser, main
 from pipelines.experiment import run
 from tests.conftest import make_log
@@ -53,9 +62,10 @@ def test_an_own_file_goes_all_the_way(clicks, capsys):
     for result in report["models"]:
         assert set(result) == {
             *("model", "parameters", "seconds", "examples_per_second"),
+            "epochs",
             *("history", "test"),
         }
-        assert set(result["test"]) == {"auc", "log_loss", "rows"}
+        assert {"auc", "log_loss", "rows"} < set(result["test"])
         assert len(result["history"]["loss"]) == 2
     assert {"tensorflow", "keras"} <= set(report["versions"])
     assert report["command"].startswith("python -m pipelines.tabular --train")
@@ -149,6 +159,121 @@ def test_an_interrupted_run_says_how_to_resume_and_does(
     assert json.loads(state.read_text())["epoch"] == 5
 
 
+def run_with(*options):
+    """The outcome of a recipe with these options."""
+    outcomes = []
+    arguments = ["--train", "clicks.csv", "--label", "clicked", *SMALL]
+    status = main(
+        tabular.RECIPE,
+        [*arguments, *options],
+        lambda settings: outcomes.append(run(settings)),
+    )
+    assert status == 0
+    return outcomes[0]
+
+
+def test_the_benchmarks_options_reach_the_model(clicks):
+    recipe = ["--batch-norm", "--embedding-init", "normal", "--clip-norm", "9"]
+    recipe += ["--embedding-l2", "0.05", "--reduce-lr", "--hidden-units", "4"]
+
+    table = run_with(*recipe, "--model", "logistic_regression,deepfm")
+    batch = run_with(*recipe, "--l2-mode", "batch", "--epochs", "1")
+
+    for model in table.models.values():
+        penalty = model.embedding_layer.embeddings_regularizer
+        assert penalty.l2 == pytest.approx(0.025)
+        assert model.optimizer.touched_l2 is None
+        assert model.optimizer.global_clipnorm == 9.0
+    deepfm = table.models["deepfm"]
+    assert deepfm.batch_normalization
+    assert deepfm.shared_embedding.embeddings_initializer.stddev == 1e-4
+    assert "learning_rate" in table.results[0]["history"]
+    deepfm = batch.models["deepfm"]
+    assert deepfm.embedding_layer.embeddings_regularizer is None
+    assert deepfm.optimizer.touched_l2 == 0.05
+
+
+def test_example_weights_are_no_field_and_count(clicks):
+    frame = pd.read_csv(clicks)
+    frame["importance"] = np.where(frame["clicked"] == 1, 3.0, 1.0)
+    frame.to_csv(clicks, index=False)
+
+    outcome = run_with("--example-weight", "importance", "--model", "fm")
+
+    train, test = outcome.data["train"], outcome.results[0]["test"]
+    assert train.schema.example_weight == "importance"
+    assert "importance" not in [field.name for field in train.schema.fields]
+    share = outcome.data["test"].num_positives / outcome.data["test"].num_rows
+    assert test["mean_label"] == pytest.approx(3 * share / (1 + 2 * share))
+
+
+def test_sampled_negatives_are_corrected_for(clicks):
+    outcome = run_with("--negative-sampling", "0.25", "--model", "fm")
+
+    train, test = outcome.data["train"], outcome.data["test"]
+    assert train.negative_sampling == 0.25
+    assert test.negative_sampling == 1.0
+    assert train.num_positives > 0.7 * train.num_rows
+    assert 0.3 < test.num_positives / test.num_rows < 0.7
+    assert outcome.models["fm"].negative_sampling == 0.25
+
+
+def test_evaluation_inside_an_epoch_keeps_the_best(clicks):
+    # 640 rows in 3 steps; two epochs of them are one evaluation each 2 steps.
+    outcome = run_with("--evaluate-every", "2", "--model", "fm")
+
+    result, model = outcome.results[0], outcome.models["fm"]
+    losses = result["history"]["val_log_loss"]
+    assert len(losses) == 3
+    assert model.optimizer.iterations == 6
+    assert result["epochs"] == 2.0
+    valid = deepfm_tf.evaluate(model, outcome.data["valid"].dataset())
+    assert valid["log_loss"] == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_a_run_stopped_inside_an_epoch_sees_the_rest_of_it(clicks):
+    schema = deepfm_tf.Schema.infer("clicks.csv", "clicked")
+    data = deepfm_tf.prepare("clicks.csv", "prepared", schema=schema)
+
+    def batches(settings, first, count):
+        dataset, _ = learning.training_data(settings, data, first)
+        return [label.numpy() for _, label in dataset.take(count)]
+
+    settings = argparse.Namespace(
+        batch_size=120, seed=3, epochs=3, evaluate_every=4
+    )
+    # 7 steps in an epoch: the second stretch runs over its end.
+    assert learning.num_steps(settings, data) == 7
+    whole = batches(settings, 0, 16)
+    rest = batches(settings, 1, 12)
+
+    for expected, received in zip(whole[4:], rest, strict=True):
+        np.testing.assert_array_equal(received, expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--l2-mode", "batch"], "needs a penalty. Give --embedding-l2"),
+        (
+            ["--embedding-l2", "1", "--l2-mode", "batch"]
+            + ["--optimizer", "adam"],
+            "which rows a batch touches",
+        ),
+        (["--evaluate-every", "999"], "nothing would be evaluated"),
+        (["--embedding-l2", "1"], "say --l2-mode table; for the rows of each"),
+    ],
+)
+def test_options_that_do_not_fit_are_one_sentence(
+    clicks, capsys, monkeypatch, options, message
+):
+    monkeypatch.setattr(learning, "_LARGE_TABLE", 10)
+    arguments = ["--train", "clicks.csv", "--label", "clicked", *SMALL]
+
+    assert main(tabular.RECIPE, [*arguments, *options]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_resuming_with_other_options_is_refused(clicks, capsys):
     arguments = ["--train", "clicks.csv", "--label", "clicked", *SMALL]
     main(tabular.RECIPE, arguments)
@@ -198,6 +323,7 @@ def test_mistakes_in_the_data_are_one_sentence(
         (["--dropout", "1"], "from 0 to below 1"),
         (["--epochs", "0"], "a whole number of at least 1"),
         (["--learning-rate", "-1"], "must be a positive number"),
+        (["--negative-sampling", "0"], "above 0 and up to 1"),
         (["--no-header"], "go together"),
         (["--separator", "abc"], "must be one character"),
         (["--keep-versions", "0"], "a whole number of at least 1"),

@@ -1,0 +1,108 @@
+"""What every metric asks of its rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def check_rows(
+    label: np.ndarray,
+    probability: np.ndarray,
+    weight: np.ndarray | None = None,
+    some: bool = True,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Labels, probabilities and weights as (rows,) float64, checked.
+
+    Args:
+        label, probability, weight: one value for each row.
+        some: bool. Whether some weight must be above 0.
+
+    Raises:
+        ValueError: lengths differ, there are no rows, a label is neither 0
+            nor 1, a probability is NaN, or a weight is negative or not
+            finite.
+    """
+    label = np.asarray(label, dtype=np.float64).reshape(-1)
+    probability = np.asarray(probability, dtype=np.float64).reshape(-1)
+    if len(label) != len(probability) or not len(label):
+        raise ValueError(
+            "`label` and `probability` must have one length, at least 1. "
+            f"Received: {len(label)} and {len(probability)}."
+        )
+    wrong = label[(label != 0) & (label != 1)]
+    if len(wrong):
+        raise ValueError(
+            f"`label` must hold 0 and 1 only. Received: {wrong[0]}."
+        )
+    num_nan = int(np.isnan(probability).sum())
+    if num_nan:
+        raise ValueError(
+            f"`probability` is NaN in {num_nan} of {len(probability)} rows. "
+            "The model has diverged: train with a smaller learning rate."
+        )
+    return label, probability, check_weight(weight, len(label), some)
+
+
+def check_weight(
+    weight: np.ndarray | None, num_rows: int, some: bool
+) -> np.ndarray | None:
+    """(rows,) float64, or None if all rows count alike."""
+    if weight is None:
+        return None
+    weight = np.asarray(weight, dtype=np.float64).reshape(-1)
+    if len(weight) != num_rows:
+        raise ValueError(
+            f"`weight` must have one value for each of the {num_rows} rows. "
+            f"Received: {len(weight)} values."
+        )
+    if not np.isfinite(weight).all() or weight.min() < 0:
+        raise ValueError(
+            "`weight` must be finite and at least 0. Received: values from "
+            f"{weight.min()} to {weight.max()}."
+        )
+    if some and not weight.any():
+        raise ValueError(
+            "`weight` must be above 0 for some row. Received: 0 for each of "
+            f"the {num_rows} rows."
+        )
+    return weight
+
+
+def check_probability(probability: np.ndarray) -> None:
+    """Refuse what is no probability, such as logits."""
+    low, high = probability.min(), probability.max()
+    if low < 0 or high > 1:
+        raise ValueError(
+            "`probability` must lie between 0 and 1. Received: values from "
+            f"{low} to {high}. Logits become probabilities by a sigmoid."
+        )
+
+
+def check_groups(groups: np.ndarray, num_rows: int) -> np.ndarray:
+    """(rows,) numbers from 0 of the group of each row, in no special order.
+
+    Args:
+        groups: (rows,) of anything that can be sorted: numbers, text.
+        num_rows: int.
+    """
+    groups = np.asarray(groups)
+    if groups.shape != (num_rows,):
+        raise ValueError(
+            f"`groups` must have the shape ({num_rows},), one value for each "
+            f"row. Received: shape {groups.shape}."
+        )
+    if np.issubdtype(groups.dtype, np.integer):
+        low = groups.min()
+        # Ids need no sorting to be numbers already.
+        if int(groups.max()) - int(low) < 4 * num_rows:
+            return (groups - low).astype(np.int64)
+    return np.unique(groups, return_inverse=True)[1].reshape(-1)
+
+
+def check_confidence(confidence: float) -> None:
+    """Refuse 95 where 0.95 is meant."""
+    if not 0 < confidence < 1:
+        raise ValueError(
+            "`confidence` must lie between 0 and 1, such as 0.95. Received: "
+            f"confidence={confidence}."
+        )

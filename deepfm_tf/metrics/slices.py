@@ -1,0 +1,228 @@
+"""Every metric for every value of a field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from deepfm_tf.metrics.reliability import equal_bins
+from deepfm_tf.metrics.rows import check_rows
+from deepfm_tf.metrics.summary import binary_metrics
+
+# Slices of a field of numbers.
+NUM_BUCKETS = 10
+MISSING = "missing"
+
+
+class NamedIds(NamedTuple):
+    """Values of a field as ids, for `slice_metrics`.
+
+    Attributes:
+        ids: (rows,) int, or (rows, values) where a row holds several; -1 is
+            missing (of several: padding).
+        names: what each id stands for. Ids beyond are called `id 7`.
+    """
+
+    ids: np.ndarray
+    names: Sequence[str] = ()
+
+
+def slice_metrics(
+    label: np.ndarray,
+    probability: np.ndarray,
+    slices: Mapping[str, Any],
+    weight: np.ndarray | None = None,
+    *,
+    groups: np.ndarray | None = None,
+    max_values: int = 30,
+    confidence: float | None = None,
+) -> list[dict[str, Any]]:
+    """The metrics of the rows that have a value, for each value of fields.
+
+    Args:
+        label: (rows,) of 0 and 1.
+        probability: (rows,).
+        slices: field name -> its values in these rows: (rows,) of text,
+            whole numbers or the like, each value a slice; (rows,) of floats,
+            cut into ten buckets of about equal weight, NaN apart; or
+            NamedIds. A row that holds several values is in several slices.
+        weight: (rows,), at least 0. Defaults to 1 each. Rows of weight 0 are
+            left out.
+        groups, confidence: as for `binary_metrics`.
+        max_values: int. Values of a field that have a slice of their own,
+            the most frequent ones. The rest, if more than one, are in
+            one slice, `other (... values)`. Defaults to 30: an hour of the
+            day fits.
+
+    Returns:
+        A dict for each slice, for `comparison_table`: `field`, `value`,
+        `share` (of all weight), and what `binary_metrics` returns. Fields in
+        the order given, their values by descending rows, buckets ascending.
+
+    Example:
+
+    >>> label, probability = np.array([0, 1, 1]), np.array([0.5, 0.5, 0.8])
+    >>> for row in slice_metrics(label, probability, {"site": ["a", "a", "b"]}):
+    ...     print(row["field"], row["value"], row["rows"], row["mean_label"])
+    site a 2 0.5
+    site b 1 1.0
+    """
+    label, probability, weight = check_rows(label, probability, weight)
+    if max_values < 1:
+        raise ValueError(
+            "`max_values` must be a positive integer. Received: "
+            f"max_values={max_values}."
+        )
+    each = np.ones(len(label)) if weight is None else weight
+    table = []
+    for field, values in slices.items():
+        for value, rows in _split(field, values, len(label), max_values):
+            rows = rows[each[rows] > 0]
+            if not len(rows):
+                continue
+            metrics = binary_metrics(
+                label[rows],
+                probability[rows],
+                None if weight is None else weight[rows],
+                groups=None if groups is None else np.asarray(groups)[rows],
+                confidence=confidence,
+            )
+            share = float(each[rows].sum() / each.sum())
+            table.append(
+                {"field": field, "value": value, "share": share, **metrics}
+            )
+    return table
+
+
+def _split(
+    field: str, values: Any, num_rows: int, max_values: int
+) -> list[tuple[str, np.ndarray]]:
+    """Name and rows of each slice."""
+    several = isinstance(values, NamedIds)
+    column = np.asarray(values.ids if several else values)
+    if len(column) != num_rows or column.ndim not in (
+        (1, 2) if several else (1,)
+    ):
+        raise ValueError(
+            f"Field '{field}': `slices` must hold one value for each of the "
+            f"{num_rows} rows. Received: shape {column.shape}."
+        )
+    if several:
+        rows, codes, names = _entries(column, values.names)
+    elif np.issubdtype(column.dtype, np.floating):
+        codes, names = _buckets(column)
+        return _rows_by_code(np.arange(num_rows), codes, names)
+    else:
+        rows = np.arange(num_rows)
+        codes, names = _distinct(column)
+    counts = np.bincount(codes, minlength=len(names))
+    if np.count_nonzero(counts) == max_values + 1:
+        max_values += 1  # the one left over is as well told by its name
+    # Ties by code, which is their order of appearance or of ids.
+    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    place = np.zeros(len(names), dtype=np.int64)
+    place[order] = np.minimum(np.arange(len(order)), max_values)
+    kept = [names[code] for code in order[:max_values]]
+    if len(order) > max_values:
+        kept.append(f"other ({len(order) - max_values:,} values)")
+    return _rows_by_code(rows, place[codes], kept)
+
+
+def _rows_by_code(
+    rows: np.ndarray, codes: np.ndarray, names: Sequence[str]
+) -> list[tuple[str, np.ndarray]]:
+    order = np.argsort(codes, kind="stable")
+    counts = np.bincount(codes, minlength=len(names))
+    parts = np.split(rows[order], np.cumsum(counts)[:-1])
+    # A row of several rare values is in "other" once.
+    return [
+        (name, np.unique(part))
+        for name, part in zip(names, parts, strict=True)
+        if len(part)
+    ]
+
+
+def _entries(
+    ids: np.ndarray, names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Rows, codes and names: an entry for each value that a row holds."""
+    if not np.issubdtype(ids.dtype, np.integer):
+        raise TypeError(f"`ids` must be integers. Received: {ids.dtype}.")
+    ids = ids.reshape(len(ids), -1).astype(np.int64)
+    present = ids >= 0
+    # Of a row without any value, one entry says so.
+    present[:, 0] |= ~present.any(axis=1)
+    codes, inverse = np.unique(
+        np.maximum(ids[present], -1), return_inverse=True
+    )
+    texts = [
+        MISSING
+        if code < 0
+        else str(names[code])
+        if code < len(names)
+        else f"id {code}"
+        for code in codes.tolist()
+    ]
+    return np.nonzero(present)[0], inverse.reshape(-1), texts
+
+
+def _distinct(column: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Codes and names of values of any kind, compared as text."""
+    numbers: dict[Any, int] = {}
+    codes = np.fromiter(
+        (numbers.setdefault(v, len(numbers)) for v in column.tolist()),
+        dtype=np.int64,
+        count=len(column),
+    )
+    texts: dict[str, int] = {}
+    merged = np.array([texts.setdefault(_text(v), len(texts)) for v in numbers])
+    return merged[codes], list(texts)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    text = str(value)
+    # Absent values of Python and pandas, which are no text.
+    return MISSING if text in ("None", "nan", "NaT", "<NA>") else text
+
+
+def _buckets(column: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Codes and names of buckets of numbers, NaN last."""
+    column = column.astype(np.float64)
+    absent = np.isnan(column)
+    numbers, inverse, counts = np.unique(
+        column[~absent], return_inverse=True, return_counts=True
+    )
+    codes = np.zeros(len(column), dtype=np.int64)
+    names: list[str] = []
+    if len(numbers):
+        # A value stays whole. Few values: each is a bucket.
+        bins = np.arange(len(numbers))
+        if len(numbers) > NUM_BUCKETS:
+            bins = equal_bins(counts, NUM_BUCKETS)
+        _, starts, bins = np.unique(
+            bins, return_index=True, return_inverse=True
+        )
+        ends = np.append(starts[1:], len(numbers)) - 1
+        names = _ranges(numbers[starts], numbers[ends])
+        codes[~absent] = bins.reshape(-1)[inverse.reshape(-1)]
+    codes[absent] = len(names)
+    return codes, [*names, MISSING]
+
+
+def _ranges(lows: np.ndarray, highs: np.ndarray) -> list[str]:
+    """Texts with as few digits as keep the buckets apart."""
+    names: list[str] = []
+    for digits in range(3, 18):
+        names = [
+            f"{low:.{digits}g}"
+            if low == high
+            else f"{low:.{digits}g} to {high:.{digits}g}"
+            for low, high in zip(lows, highs, strict=True)
+        ]
+        if len(set(names)) == len(names):
+            break
+    return names

@@ -1,0 +1,212 @@
+"""How a model learns: the options, and what is made of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import deepfm_tf
+
+MODELS: dict[str, Any] = {
+    "deepfm": deepfm_tf.DeepFM,
+    "fm": deepfm_tf.FM,
+    "wide_and_deep": deepfm_tf.WideAndDeep,
+    "nfm": deepfm_tf.NFM,
+    "logistic_regression": deepfm_tf.LogisticRegression,
+}
+# As Keras knows them.
+INITIALIZERS: dict[str, Any] = {
+    "xavier": "glorot_uniform",
+    "normal": {"class_name": "RandomNormal", "config": {"stddev": 1e-4}},
+}
+# What decides the course of the training.
+SETTINGS = (
+    "embedding_init",
+    "embedding_l2",
+    "l2_mode",
+    "clip_norm",
+    "reduce_lr",
+    "negative_sampling",
+    "evaluate_every",
+)
+
+# Weights in a table of which L2 is not put on the whole unasked: a step
+# then takes about half a second on two cores.
+_LARGE_TABLE = 50_000_000
+
+
+class UserError(Exception):
+    """Something about the data or the options that the user can mend."""
+
+
+def add_options(
+    model: Any,
+    training: Any,
+    positive_int: Callable[[str], int],
+    positive_float: Callable[[str], float],
+) -> None:
+    """Add this module's options to two groups of an argument parser."""
+    model.add_argument(
+        "--embedding-init",
+        choices=tuple(INITIALIZERS),
+        default="xavier",
+        help="latent vectors start from Xavier's distribution, or from a "
+        "normal one of standard deviation 1e-4 (default: xavier)",
+    )
+    training.add_argument(
+        "--embedding-l2",
+        type=positive_float,
+        metavar="L",
+        help="L2 penalty on embeddings and first-order weights (see --l2-mode)",
+    )
+    training.add_argument(
+        "--l2-mode",
+        choices=("table", "batch"),
+        help="table: L/2 times the squared norm of the whole table, whose "
+        "every row each step then reads and writes. batch: only on the rows "
+        "of a batch, weighed by how rare they are, at no further cost "
+        "(default: table)",
+    )
+    training.add_argument(
+        "--clip-norm",
+        type=positive_float,
+        metavar="N",
+        help="scale all gradients down to this common norm where it is larger",
+    )
+    training.add_argument(
+        "--reduce-lr",
+        action="store_true",
+        help="a tenth of the learning rate after each evaluation that brings "
+        "no improvement",
+    )
+    training.add_argument(
+        "--negative-sampling",
+        type=_share_kept,
+        default=1.0,
+        metavar="W",
+        help="train on this share of the negatives, drawn by --seed; "
+        "probabilities are corrected for it (default: 1, all of them)",
+    )
+    training.add_argument(
+        "--evaluate-every",
+        type=positive_int,
+        metavar="STEPS",
+        help="evaluate after each so many steps, in the place of each epoch: "
+        "--patience, --reduce-lr and checkpoints go by it",
+    )
+
+
+def build(
+    settings: Any, name: str, train: deepfm_tf.PreparedData
+) -> deepfm_tf.CTRModel:
+    """The model called `name`, compiled."""
+    schema = train.schema
+    arguments: dict[str, Any] = {"negative_sampling": train.negative_sampling}
+    columns, penalized = 1, "weights_regularizer"
+    if name != "logistic_regression":
+        columns = settings.embedding_dim + 1
+        penalized = "embeddings_regularizer"
+        arguments |= {
+            "embedding_dim": settings.embedding_dim,
+            "embeddings_initializer": INITIALIZERS[settings.embedding_init],
+        }
+    if name not in ("fm", "logistic_regression"):
+        arguments |= {
+            "hidden_units": settings.hidden_units,
+            "dropout": settings.dropout,
+            "batch_normalization": settings.batch_norm,
+        }
+    l2, mode = settings.embedding_l2, settings.l2_mode
+    if l2 is None and mode is not None:
+        raise UserError(
+            f"--l2-mode {mode} needs a penalty. Give --embedding-l2 too."
+        )
+    num_weights = sum(schema.vocabulary_sizes) * columns
+    if l2 is not None and mode is None and num_weights > _LARGE_TABLE:
+        raise UserError(
+            f"L2 on the whole table would read and write {num_weights:,} "
+            "weights, and twice as many numbers of the optimizer's, at every "
+            "step. If that is what you want, as the benchmarks do, say "
+            "--l2-mode table; for the rows of each batch only, --l2-mode batch."
+        )
+    if l2 is not None and mode != "batch":
+        # Keras's L2 has no half.
+        arguments[penalized] = {"class_name": "L2", "config": {"l2": l2 / 2}}
+    model = MODELS[name](schema, **arguments)
+    try:
+        deepfm_tf.compile_model(
+            model,
+            settings.optimizer,
+            settings.learning_rate,
+            clip_norm=settings.clip_norm,
+            touched_l2=l2 if mode == "batch" else None,
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return model
+
+
+def training_data(
+    settings: Any, train: deepfm_tf.PreparedData, first_epoch: int
+) -> tuple[Any, dict[str, int]]:
+    """The batches to learn from, and the arguments of `fit` beside them.
+
+    With `--evaluate-every`, what Keras calls an epoch is a stretch of so many
+    steps, and what follows an epoch (evaluation, patience, checkpoints)
+    follows it.
+
+    Args:
+        settings: the options.
+        train: the data.
+        first_epoch: what is done already, in Keras's epochs.
+    """
+    size = min(settings.batch_size, train.num_rows)
+    every = settings.evaluate_every
+
+    def batches(epoch: int, step: int = 0) -> Any:
+        return train.dataset(
+            size,
+            shuffle=True,
+            seed=settings.seed,
+            first_epoch=epoch,
+            first_step=step,
+        )
+
+    if every is None:
+        return batches(first_epoch), {"epochs": settings.epochs}
+    steps = num_steps(settings, train)
+    if every > settings.epochs * steps:
+        raise UserError(
+            f"--evaluate-every {every} must not exceed the {steps} steps of "
+            f"an epoch times the {settings.epochs} epochs, or nothing would "
+            "be evaluated."
+        )
+    epoch, step = divmod(first_epoch * every, steps)
+    dataset = batches(epoch)
+    if step:
+        rest = batches(epoch, step)
+        dataset = rest.concatenate(batches(epoch + 1).repeat())
+    else:
+        dataset = dataset.repeat()
+    return dataset, {
+        "epochs": settings.epochs * steps // every,
+        "steps_per_epoch": every,
+    }
+
+
+def num_steps(settings: Any, train: deepfm_tf.PreparedData) -> int:
+    """Steps in a pass through the data."""
+    return -(-train.num_rows // min(settings.batch_size, train.num_rows))
+
+
+def _share_kept(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(
+            f"must be a number above 0 and up to 1, not {text!r}"
+        )
+    return value
