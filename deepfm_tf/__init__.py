@@ -28,6 +28,16 @@ from deepfm_tf.evaluation import (  # noqa: E402
     comparison_table,
     evaluate,
 )
+from deepfm_tf.explain import (  # noqa: E402
+    Explainer,
+    export_embeddings,
+    field_report,
+    field_strengths,
+    permutation_importance,
+    plot_field_strengths,
+    plot_waterfall,
+    top_feature_pairs,
+)
 from deepfm_tf.export import export_saved_model  # noqa: E402
 from deepfm_tf.fields import (  # noqa: E402
     BucketizedField,
@@ -61,6 +71,7 @@ __all__ = [
     "CTRModel",
     "CategoricalField",
     "DeepFM",
+    "Explainer",
     "FM",
     "Field",
     "LogisticRegression",
@@ -83,11 +94,18 @@ __all__ = [
     "dataset_from_text",
     "encode",
     "evaluate",
+    "export_embeddings",
     "export_saved_model",
+    "field_report",
+    "field_strengths",
     "fit_vocabulary",
     "load_checkpoint",
+    "permutation_importance",
+    "plot_field_strengths",
+    "plot_waterfall",
     "prepare",
     "set_precision",
     "set_seed",
+    "top_feature_pairs",
     "training_callbacks",
 ]
