@@ -123,7 +123,7 @@ class Explainer:
                     "these data. Pass a tf.data.Dataset of training rows."
                 )
             self.mean_vectors = _mean_vectors(self.parts, background)
-        self._function = tf.function(self.__call__, reduce_retracing=True)
+        self._function = self.parts.traced(self.__call__)
 
     def explain(
         self, packed: Mapping[str, Any], vocabulary: Any = None
@@ -143,10 +143,7 @@ class Explainer:
         parts = []
         for start in range(0, num_rows, _ROWS):
             terms = self._function(
-                {
-                    k: tf.constant(v[start : start + _ROWS])
-                    for k, v in packed.items()
-                }
+                {k: v[start : start + _ROWS] for k, v in packed.items()}
             )
             parts.append({name: np.array(term) for name, term in terms.items()})
         terms = {
@@ -205,23 +202,24 @@ class Explainer:
         # One point for all rows, and there also if there are no rows.
         baseline = self.parts.deep(tf.constant(self.mean_vectors)[None])[0]
         target = self.parts.deep(vectors) - baseline
-        deep = self._sum_of_pieces(vectors, self.steps)
 
-        def is_off(deep):
-            error = target - tf.reduce_sum(deep, axis=1)
-            return tf.abs(error) > self.tolerance
-
-        def refine(steps, deep):
-            rows = tf.where(is_off(deep))
+        def take_pieces(steps, deep, is_off):
+            rows = tf.where(is_off)
             some = tf.gather(vectors, rows[:, 0])
-            better = self._sum_of_pieces(some, 2 * steps)
-            return 2 * steps, tf.tensor_scatter_nd_update(deep, rows, better)
+            better = self._sum_of_pieces(some, steps)
+            deep = tf.tensor_scatter_nd_update(deep, rows, better)
+            error = tf.abs(target - tf.reduce_sum(deep, axis=1))
+            return 2 * steps, deep, error > self.tolerance
 
         limit = _MOST_STEPS * self.steps
-        _, deep = tf.while_loop(
-            lambda steps, deep: (steps < limit) & tf.reduce_any(is_off(deep)),
-            refine,
-            (tf.constant(self.steps), deep),
+        _, deep, _ = tf.while_loop(
+            lambda steps, _, is_off: (steps <= limit) & tf.reduce_any(is_off),
+            take_pieces,
+            (
+                tf.constant(self.steps),
+                tf.zeros_like(vectors[:, :, 0]),
+                tf.ones_like(target, tf.bool),
+            ),
         )
         return baseline, deep
 
@@ -269,7 +267,7 @@ class Explainer:
 
 def _mean_vectors(parts: ModelParts, background: Any) -> np.ndarray:
     """(fields, k) float32: the mean embedding of each field."""
-    pool = tf.function(lambda packed: parts.pooled(packed)[0])
+    pool = parts.traced(lambda packed: parts.pooled(packed)[0])
     total, num_rows = 0.0, 0
     for packed in parts.batches(background):
         vectors = pool(packed).numpy()

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from deepfm_tf.explain.names import FeatureNames
 from deepfm_tf.explain.parts import ModelParts
@@ -95,7 +94,7 @@ def top_feature_pairs(
     else:
         positions = [_positions(parts, pair) for pair in field_pairs]
     totals = {pair: _PairTotals() for pair in positions}
-    features = tf.function(parts.features, reduce_retracing=True)
+    features = parts.traced(parts.features)
     columns = [
         np.flatnonzero(parts.column_fields == field)
         for field in range(len(parts.fields))

@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from deepfm_tf.explain.importance import Importance
 from deepfm_tf.explain.parts import ModelParts, is_numeric
@@ -165,7 +164,7 @@ def field_report(
 
 def count_rows(parts: ModelParts, dataset: Any) -> np.ndarray:
     """How often a data set holds each row of the table, (rows,) int64."""
-    features = tf.function(parts.features, reduce_retracing=True)
+    features = parts.traced(parts.features)
     counts = np.zeros(parts.first_rows[-1], np.int64)
     for packed in parts.batches(dataset):
         rows, _, present = features(packed)
@@ -183,7 +182,7 @@ def _untrained(parts: ModelParts, training: Any) -> np.ndarray:
 
 def _gaps(parts: ModelParts, dataset: Any) -> tuple[np.ndarray, np.ndarray]:
     """Share of OOV among the values, and of rows without any, by field."""
-    features = tf.function(parts.features, reduce_retracing=True)
+    features = parts.traced(parts.features)
     fields = parts.schema.embedded_fields
     has_missing_id = np.array([f.missing == "value" for f in fields])
     numeric = np.array([is_numeric(f) for f in fields])

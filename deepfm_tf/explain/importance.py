@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tqdm
 
 from deepfm_tf.explain.parts import ModelParts, is_numeric
@@ -223,7 +222,7 @@ class _Predictor:
     """Logits (rows,) float64 of packed rows in memory, batch by batch."""
 
     def __init__(self, parts: ModelParts, batch_size: int) -> None:
-        self._logits = tf.function(parts.logits, reduce_retracing=True)
+        self._logits = parts.traced(parts.logits)
         self._batch_size = batch_size
 
     def __call__(
@@ -242,7 +241,6 @@ class _Predictor:
                 for name, where in (columns or {}).items():
                     batch[name] = batch[name].copy()
                     batch[name][:, where] = rows[name][order[part], where]
-            batch = {name: tf.constant(array) for name, array in batch.items()}
             logits[part] = self._logits(batch).numpy()
         return logits
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate, combinations
 from typing import Any
 
@@ -66,6 +66,20 @@ class ModelParts:
         self._arguments = keras.Model(inputs, arguments)
         self._logits = keras.Model(
             model.input, model.get_layer("probability").input
+        )
+
+    def traced(self, function: Callable[[dict], Any]) -> Callable[[dict], Any]:
+        """`function` of packed inputs as a graph, for any number of rows.
+
+        What is called takes arrays or tensors.
+        """
+        specs = {
+            name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype)
+            for name, tensor in self.model.input.items()
+        }
+        graph = tf.function(function, input_signature=[specs], autograph=False)
+        return lambda packed: graph(
+            {n: tf.cast(packed[n], spec.dtype) for n, spec in specs.items()}
         )
 
     @property

@@ -100,18 +100,18 @@ def field_strengths(model: CTRModel, dataset: Any) -> FieldStrengths:
     parts = ModelParts(model)
     has_pairs = parts.has_pairs and bool(parts.pair_fields)
 
-    @tf.function(reduce_retracing=True)
     def sums(packed):
         vectors, first_order = parts.pooled(packed)
         pairs = parts.pairs(vectors) if has_pairs else first_order[:, :0]
         return [tf.reduce_sum(tf.abs(x), axis=0) for x in (first_order, pairs)]
 
+    graph = parts.traced(sums)
     num_fields = len(parts.fields)
     first_order = np.zeros(num_fields)
     pairs = np.zeros(len(parts.pair_fields) if has_pairs else 0)
     num_rows = 0
     for packed in parts.batches(dataset):
-        first_sum, pair_sum = sums(packed)
+        first_sum, pair_sum = graph(packed)
         first_order += first_sum.numpy()
         pairs += pair_sum.numpy()
         num_rows += int(tf.shape(next(iter(packed.values())))[0])
