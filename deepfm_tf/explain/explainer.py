@@ -62,7 +62,8 @@ class Explainer:
 
     Returns:
         A dict of float32 tensors: `"logit"` (batch,), the model's own;
-        `"bias"` and `"baseline"`, scalars; `"first_order"` (batch, fields);
+        `"bias"` and `"baseline"` (batch,), the same for all rows;
+        `"first_order"` (batch, fields);
         `"pairs"` (batch, pairs), in the order of `itertools.combinations` of
         the fields, none if the model has no such terms; `"deep"` (batch,
         fields); `"contributions"` (batch, fields), all terms of a field with
@@ -149,14 +150,14 @@ class Explainer:
         terms = {
             name: np.concatenate([part[name] for part in parts])
             for name in parts[0]
-            if name not in ("bias", "baseline", "contributions")
+            if name != "contributions"
         }
         names = FeatureNames(self.parts.schema, vocabulary)
         return Attributions(
             fields=self.parts.fields,
             labels=names.examples(packed),
-            bias=float(parts[0]["bias"]),
-            baseline=float(parts[0]["baseline"]),
+            bias=float(terms.pop("bias")[0]),
+            baseline=float(terms.pop("baseline")[0]),
             **terms,
         )
 
@@ -174,10 +175,14 @@ class Explainer:
         if pairs.shape[1]:
             contributions += 0.5 * tf.matmul(pairs, self._pair_ends())
         logit = parts.logits(packed)
-        total = parts.bias + baseline + tf.reduce_sum(first_order + deep, 1)
+        # One a row, as a server's row format asks for.
+        bias, baseline = (
+            tf.fill(tf.shape(logit), x) for x in (parts.bias, baseline)
+        )
+        total = bias + baseline + tf.reduce_sum(first_order + deep, 1)
         return {
             "logit": logit,
-            "bias": parts.bias,
+            "bias": bias,
             "baseline": baseline,
             "first_order": first_order,
             "pairs": pairs,

@@ -113,7 +113,7 @@ def plot_waterfall(
     axes.axvline(0.0, color="0.8", linewidth=0.8, zorder=0)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("logits (red raises the probability, blue lowers it)")
-    probability = 1 / (1 + np.exp(-logit))
+    probability = np.exp(-np.logaddexp(0.0, -logit))
     axes.set_title(
         f"Probability {probability:.4f}, logit {logit:+.3f}", fontsize="medium"
     )
