@@ -19,6 +19,8 @@ SERVING = [
     "uvicorn>=0.34,<1",
 ]
 
+PLOTS = ["matplotlib>=3.9,<4"]
+
 setup(
     name="deepfm_tf",
     version=VERSION,
@@ -42,9 +44,11 @@ setup(
         "tqdm>=4.66,<5",
     ],
     extras_require={
+        "plots": PLOTS,
         "serving": SERVING,
         "tensorboard": ["tensorboard>=2.19,<3"],
         "test": [
+            *PLOTS,
             *SERVING,
             "hypothesis>=6.100,<7",
             "mypy>=1.15,<3",

@@ -29,6 +29,16 @@ from deepfm_tf.evaluation import (  # noqa: E402
     evaluate_stream,
     predict_with_labels,
 )
+from deepfm_tf.explain import (  # noqa: E402
+    Explainer,
+    export_embeddings,
+    field_report,
+    field_strengths,
+    permutation_importance,
+    plot_field_strengths,
+    plot_waterfall,
+    top_feature_pairs,
+)
 from deepfm_tf.export import export_saved_model  # noqa: E402
 from deepfm_tf.fields import (  # noqa: E402
     BucketizedField,
@@ -74,6 +84,7 @@ __all__ = [
     "CategoricalField",
     "Comparison",
     "DeepFM",
+    "Explainer",
     "FM",
     "Field",
     "LogisticRegression",
@@ -101,15 +112,22 @@ __all__ = [
     "encode",
     "evaluate",
     "evaluate_stream",
+    "export_embeddings",
     "export_saved_model",
+    "field_report",
+    "field_strengths",
     "fit_vocabulary",
     "grouped_auc",
     "load_checkpoint",
+    "permutation_importance",
+    "plot_field_strengths",
+    "plot_waterfall",
     "predict_with_labels",
     "prepare",
     "reliability_curve",
     "set_precision",
     "set_seed",
     "slice_metrics",
+    "top_feature_pairs",
     "training_callbacks",
 ]

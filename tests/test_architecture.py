@@ -40,6 +40,10 @@ DOORS = {
     ),
     "metrics": (("metrics",), ("numpy",)),
     "evaluation": (("metrics", "models", "schema"), ("keras", "numpy")),
+    "explain": (
+        ("explain", "metrics", "models", "schema", "fields"),
+        ("keras", "tensorflow", "numpy", "pyarrow", "tqdm", "matplotlib"),
+    ),
     "callbacks": (("evaluation",), ("keras",)),
     "training": (("optimizers",), ("keras", "tensorflow")),
     "export": (

@@ -1,0 +1,103 @@
+"""The terms of some predictions, to read and to print."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from deepfm_tf.explain.tables import text_table
+
+
+@dataclasses.dataclass(frozen=True)
+class Attributions:
+    """The terms of some predictions, as `Explainer.explain` gives them.
+
+    Args:
+        fields: tuple of str. Names of the fields.
+        labels: for each row, the field's value in words: `"hour=23"`.
+        logit: (rows,). The model's own.
+        bias: float.
+        baseline: float. The pyramid at the mean embeddings; 0 if there is none.
+        first_order: (rows, fields).
+        pairs: (rows, pairs), in the order of `itertools.combinations` of the
+            fields; no column if the model has no pair terms.
+        deep: (rows, fields). The pyramid's part; 0 if there is none.
+        completeness_error: (rows,). The logit less the sum of all terms.
+    """
+
+    fields: tuple[str, ...]
+    labels: tuple[tuple[str, ...], ...]
+    logit: np.ndarray
+    bias: float
+    baseline: float
+    first_order: np.ndarray
+    pairs: np.ndarray
+    deep: np.ndarray
+    completeness_error: np.ndarray
+
+    @property
+    def pair_fields(self) -> list[tuple[int, int]]:
+        """Positions of the two fields of each column of `pairs`."""
+        count = len(self.fields) if self.pairs.shape[1] else 0
+        return [(i, j) for i in range(count) for j in range(i + 1, count)]
+
+    @property
+    def contributions(self) -> np.ndarray:
+        """(rows, fields): a field's terms, and half of its pairs' terms."""
+        total = self.first_order + self.deep
+        for number, pair in enumerate(self.pair_fields):
+            for field in pair:
+                total[:, field] += 0.5 * self.pairs[:, number]
+        return total
+
+    def terms(self, row: int = 0) -> list[dict[str, Any]]:
+        """The terms of a row, the largest first, bias and baseline ahead.
+
+        Returns:
+            A list of `{"term": str, "kind": str, "value": float}`; the kind
+            is `"bias"`, `"baseline"`, `"first order"`, `"pair"` or `"deep"`.
+            The values add up to the logit less the completeness error.
+        """
+        labels = self.labels[row]
+        terms = [("bias", "bias", self.bias)]
+        if self.baseline or self.deep.any():
+            terms.append(("deep part at the mean", "baseline", self.baseline))
+        rest = [
+            (label, "first order", float(value))
+            for label, value in zip(labels, self.first_order[row], strict=True)
+        ]
+        rest += [
+            (f"{labels[i]} × {labels[j]}", "pair", float(value))
+            for (i, j), value in zip(
+                self.pair_fields, self.pairs[row], strict=True
+            )
+        ]
+        if self.deep.any():
+            rest += [
+                (label, "deep", float(value))
+                for label, value in zip(labels, self.deep[row], strict=True)
+            ]
+        terms += sorted(rest, key=lambda term: -abs(term[2]))
+        return [
+            {"term": name, "kind": kind, "value": value}
+            for name, kind, value in terms
+        ]
+
+    def table(self, row: int = 0, top: int = 20) -> str:
+        """A row's terms as text: the `top` largest, the rest in one line."""
+        terms = self.terms(row)
+        top += sum(term["kind"] in ("bias", "baseline") for term in terms)
+        shown, rest = terms[:top], terms[top:]
+        if rest:
+            total = sum(term["value"] for term in rest)
+            name = f"{len(rest)} smaller terms"
+            shown.append({"term": name, "kind": "", "value": total})
+        error = float(self.completeness_error[row])
+        logit = float(self.logit[row])
+        shown += [
+            {"term": "completeness error", "kind": "", "value": error},
+            {"term": "logit", "kind": "sum", "value": logit},
+        ]
+        return text_table(shown)

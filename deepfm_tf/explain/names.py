@@ -1,0 +1,127 @@
+"""Ids in words: `hour=23`, `site=(OOV)`, `price=12.5`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from deepfm_tf.explain.parts import is_numeric
+from deepfm_tf.fields import BucketizedField, Field
+from deepfm_tf.schema import Schema
+
+OOV = "(OOV)"
+MISSING = "(missing)"
+
+
+class FeatureNames:
+    """Names of the features of a schema.
+
+    Args:
+        schema: the schema of the model.
+        vocabulary: a Vocabulary (or what has its `values`, `statistics` and
+            `first_id`); or a mapping of field names to sequences, where
+            position i names id i; or None, for which ids stand as `#7`.
+
+    Example:
+
+    >>> from deepfm_tf import CategoricalField, Schema
+    >>> field = CategoricalField("site", vocabulary_size=3)
+    >>> names = FeatureNames(Schema((field,), "y"), {"site": ["", "", "a"]})
+    >>> names.feature(field, 2)
+    'site=a'
+    """
+
+    def __init__(self, schema: Schema, vocabulary: Any = None) -> None:
+        self._schema = schema
+        self._names: Mapping[str, Any] = {}
+        self._vocabulary = None
+        if isinstance(vocabulary, Mapping):
+            self._names = vocabulary
+        elif vocabulary is not None:
+            self._vocabulary = vocabulary
+
+    def feature(self, field: Field, id_: int) -> str:
+        """Field and value. A numeric field has the ids 0, and 1: missing."""
+        if is_numeric(field) and not id_:
+            return field.name
+        return f"{field.name}={self.value(field, id_)}"
+
+    def value(self, field: Field, id_: int) -> str:
+        """The name of an id within its field."""
+        if is_numeric(field):
+            return MISSING if id_ else ""
+        owner = self._schema.owner(field)
+        names = self._names.get(field.name, self._names.get(owner.name, ()))
+        if id_ < len(names):
+            return str(names[id_])
+        if self._vocabulary is None:
+            return f"#{id_}"
+        first = self._vocabulary.first_id(field)
+        if id_ < first:
+            return MISSING if id_ else OOV
+        if isinstance(field, BucketizedField):
+            return self._bucket(field, id_ - first)
+        if getattr(owner, "hash_buckets", None):
+            return f"bucket {id_ - first}"
+        return str(self._vocabulary.values[owner.name][id_ - first])
+
+    def examples(
+        self, packed: Mapping[str, np.ndarray]
+    ) -> tuple[tuple[str, ...], ...]:
+        """For each row of packed inputs, each field with its value."""
+        num_rows = len(next(iter(packed.values())))
+        columns: list[list[str]] = []
+        slot = weight = number = 0
+        for field in self._schema.embedded_fields:
+            length = getattr(field, "max_length", 1)
+            if is_numeric(field):
+                values = np.asarray(packed["values"])[:, number]
+                number += 1
+                columns.append([self._number(field, x) for x in values])
+                continue
+            ids = np.asarray(packed["ids"])[:, slot : slot + length]
+            slot += length
+            weights = np.ones(np.shape(ids))
+            if field in self._schema.weighted_fields:
+                weights = packed["weights"][:, weight : weight + length]
+                weight += length
+            columns.append(
+                [
+                    self._values(field, ids[row], weights[row])
+                    for row in range(num_rows)
+                ]
+            )
+        return tuple(zip(*columns, strict=True))
+
+    def _values(self, field: Field, ids: Any, weights: Any) -> str:
+        texts = [
+            self.value(field, int(id_))
+            + ("" if weight == 1 else f":{weight:.4g}")
+            for id_, weight in zip(ids, weights, strict=True)
+            if id_ >= 0
+        ]
+        return f"{field.name}={'|'.join(texts) or MISSING}"
+
+    def _number(self, field: Any, x: float) -> str:
+        if not np.isfinite(x):
+            return f"{field.name}={MISSING}"
+        if self._vocabulary is None or field.scaling == "none":
+            return f"{field.name}={x:.4g}"
+        if field.scaling == "log":
+            x = np.sign(x) * np.expm1(abs(x))
+        else:
+            mean, std = self._vocabulary.scaling_constants(field)
+            x = x * std + mean
+        return f"{field.name}={x:.4g}"
+
+    def _bucket(self, field: BucketizedField, number: int) -> str:
+        """The interval of a bucket, where boundaries say what it is."""
+        vocabulary: Any = self._vocabulary
+        if field.method == "log_square":
+            return f"bucket {vocabulary.values[field.name][number]}"
+        edges = vocabulary.statistics[field.name]["boundaries"]
+        low = f"[{edges[number - 1]:.6g}" if number else "(-∞"
+        high = f"{edges[number]:.6g}" if number < len(edges) else "∞"
+        return f"{low}, {high})"

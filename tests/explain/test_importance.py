@@ -1,0 +1,158 @@
+"""Permutation importance, against loops, and what it must not mix up."""
+
+import numpy as np
+import pytest
+import sklearn.metrics
+import tensorflow as tf
+
+import deepfm_tf
+from deepfm_tf.explain.importance import _Drops, field_columns
+from tests.explain.small import FIELDS, logits, small_model, small_rows
+from tests.models.test_ctr_model import SCHEMA
+
+
+def data(model, num_rows=200, batch=64):
+    """Rows whose labels the model predicts well but not perfectly."""
+    packed = small_rows(num_rows)
+    scores = logits(model, packed)
+    noise = np.random.default_rng(1).logistic(0, 1, num_rows)
+    label = (scores + noise > np.median(scores)).astype("float32")
+    dataset = tf.data.Dataset.from_tensor_slices((packed, label[:, None]))
+    return packed, label, dataset.batch(batch)
+
+
+# Field -> the packed columns that belong to it.
+COLUMNS = {
+    "a": {"ids": [0]},
+    "t": {"ids": [1, 2, 3], "weights": [0, 1, 2]},
+    "u": {"ids": [4, 5]},
+    "x": {"values": [0]},
+    "z": {"values": [1]},
+}
+
+
+def test_drops_are_those_of_rows_dealt_out_anew():
+    model = small_model("DeepFM")
+    packed, label, dataset = data(model)
+
+    result = deepfm_tf.permutation_importance(
+        model, dataset, repeats=2, seed=5, batch_size=77
+    )
+
+    def metrics(rows):
+        p = np.array(model(rows, training=False)["probability"], "float64")
+        auc = sklearn.metrics.roc_auc_score(label, p[:, 0])
+        return auc, sklearn.metrics.log_loss(label, p[:, 0])
+
+    base = metrics(packed)
+    assert (result.auc, result.log_loss) == pytest.approx(base, abs=1e-5)
+    assert result.fields == FIELDS
+    for number, name in enumerate(FIELDS):
+        random = np.random.default_rng([5, number])
+        found = []
+        for _ in range(2):
+            order = random.permutation(200)
+            rows = {k: v.copy() for k, v in packed.items()}
+            for key, columns in COLUMNS[name].items():
+                for column in columns:
+                    rows[key][:, column] = packed[key][order, column]
+            found.append(metrics(rows))
+        auc, log_loss = np.mean(found, axis=0)
+        assert result.auc_drop[number] == pytest.approx(base[0] - auc, abs=1e-5)
+        assert result.log_loss_rise[number] == pytest.approx(
+            log_loss - base[1], abs=1e-5
+        )
+
+
+def test_a_fields_slots_and_weights_are_its_columns():
+    found = [
+        {k: list(range(v.start, v.stop)) for k, v in columns.items()}
+        for columns in field_columns(SCHEMA)
+    ]
+
+    assert found == [COLUMNS[name] for name in FIELDS]
+
+
+def test_the_interval_is_as_wide_as_the_drops_scatter():
+    # 300 draws of rows: the margin is 1.96 standard deviations of the mean.
+    random = np.random.default_rng(0)
+    means, margins = [], []
+    for _ in range(300):
+        drops = _Drops([np.arange(60) < 20, np.arange(60) >= 20])
+        drops.add(random.normal(0.1, 1.0, 60))
+        mean, margin = drops.result()
+        means.append(mean)
+        margins.append(margin)
+
+    # The mean over the first group alone scatters by 1 / sqrt(20), and the
+    # variance of DeLong's sum by 1 / 20 + 1 / 40.
+    assert np.std(means) == pytest.approx(20**-0.5, rel=0.15)
+    assert np.mean(margins) == pytest.approx(1.96 * 0.075**0.5, rel=0.05)
+
+
+def test_permutations_that_differ_widen_the_interval():
+    everyone = [np.ones(4, bool)]
+    same, apart = _Drops(everyone), _Drops(everyone)
+    for shift in (-1.0, 1.0):
+        same.add(np.zeros(4))
+        apart.add(np.full(4, shift))
+
+    assert same.result() == (0.0, 0.0)
+    # Two means with a sample variance of 2.
+    assert apart.result() == pytest.approx((0.0, 1.96))
+
+
+def test_the_seed_decides_and_the_batch_size_does_not():
+    model = small_model("FM")
+    _, _, dataset = data(model)
+
+    def drops(**arguments):
+        result = deepfm_tf.permutation_importance(
+            model, dataset, repeats=1, **arguments
+        )
+        return result.log_loss_rise
+
+    first = drops(seed=1)
+    np.testing.assert_allclose(first, drops(seed=1, batch_size=9), atol=1e-6)
+    assert (first != drops(seed=2)).all()
+
+
+def test_a_field_the_model_ignores_has_no_importance():
+    model = small_model("LogisticRegression")
+    table = np.array(model.linear_term.first_order.embeddings)
+    table[:3] = 0.0  # the rows of field a
+    model.linear_term.first_order.embeddings.assign(table)
+    _, _, dataset = data(model)
+
+    result = deepfm_tf.permutation_importance(model, dataset)
+
+    assert (result.auc_drop[0], result.auc_margin[0]) == (0.0, 0.0)
+    assert (result.log_loss_rise[0], result.log_loss_margin[0]) == (0.0, 0.0)
+    assert result.ranking()[-1]["field"] == "a"
+    assert len(result.table().splitlines()) == 7
+
+
+def test_of_one_class_only_the_log_loss_says_something():
+    model = small_model("FM")
+    packed = small_rows(20)
+    dataset = tf.data.Dataset.from_tensors((packed, np.ones((20, 1))))
+
+    result = deepfm_tf.permutation_importance(model, dataset)
+
+    assert np.isnan([result.auc, *result.auc_drop, *result.auc_margin]).all()
+    assert np.isfinite(result.log_loss_rise).all()
+
+
+@pytest.mark.parametrize("name", ["repeats", "batch_size"])
+def test_counts_must_be_positive(name):
+    model = small_model("FM")
+
+    with pytest.raises(ValueError, match=f"`{name}` must be.*{name}=0"):
+        deepfm_tf.permutation_importance(model, data(model)[2], **{name: 0})
+
+
+def test_no_rows_are_refused():
+    model = small_model("FM")
+
+    with pytest.raises(ValueError, match="to permute has no rows"):
+        deepfm_tf.permutation_importance(model, data(model)[2].take(0))

@@ -1,0 +1,81 @@
+"""Plots: what is on them, and the word about the extra."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import deepfm_tf
+from deepfm_tf.explain import FieldStrengths
+from tests.explain.test_attributions import attributions
+
+
+def strengths(num_fields=3):
+    names = tuple(f"field {i}" for i in range(num_fields))
+    pairs = np.add.outer(np.arange(num_fields), np.arange(num_fields)) / 10
+    np.fill_diagonal(pairs, 0)
+    return FieldStrengths(names, np.full(num_fields, 0.25), pairs, 9)
+
+
+def test_the_heat_map_shows_pairs_and_first_order(tmp_path):
+    figure = deepfm_tf.plot_field_strengths(strengths())
+
+    figure.savefig(tmp_path / "heat.png")
+    axes = figure.axes[0]
+    image = np.array(axes.images[0].get_array())
+    np.testing.assert_allclose(
+        image, [[0.25, 0.1, 0.2], [0.1, 0.25, 0.3], [0.2, 0.3, 0.25]]
+    )
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["field 0", "field 1", "field 2"]
+    assert len(axes.texts) == 9
+
+
+def test_a_heat_map_of_many_fields_leaves_the_numbers_out():
+    figure = deepfm_tf.plot_field_strengths(strengths(20))
+
+    assert len(figure.axes[0].texts) == 0
+
+
+def test_the_waterfall_ends_at_the_logit(tmp_path):
+    figure = deepfm_tf.plot_waterfall(attributions(), top=3)
+
+    figure.savefig(tmp_path / "waterfall.png")
+    axes = figure.axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == [
+        "bias",
+        "deep part at the mean",
+        "hour=23 × app=chess",
+        "app=chess (alone)",
+        "hour=23 (alone)",
+        "6 smaller terms, error",
+        "logit",
+    ]
+    *steps, logit = axes.patches
+    # Each bar starts where the one before it ended.
+    ends = np.cumsum([bar.get_width() for bar in steps])
+    starts = [bar.get_x() for bar in steps]
+    np.testing.assert_allclose(starts[1:], ends[:-1], atol=1e-9)
+    assert (starts[0], logit.get_x()) == (0.0, 0.0)
+    assert ends[-1] == pytest.approx(logit.get_width()) == 0.75
+
+
+def test_long_names_are_cut():
+    long = attributions(labels=(("hour=" + "9" * 200, "app=b", "user=c"),))
+
+    figure = deepfm_tf.plot_waterfall(long)
+
+    names = [t.get_text() for t in figure.axes[0].get_yticklabels()]
+    assert max(map(len, names)) < 75
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+
+    for plot, argument in (
+        (deepfm_tf.plot_field_strengths, strengths()),
+        (deepfm_tf.plot_waterfall, attributions()),
+    ):
+        with pytest.raises(ImportError, match=r"pip install .deepfm_tf\[plots"):
+            plot(argument)
