@@ -50,6 +50,7 @@ from deepfm_tf.fields import (  # noqa: E402
     MultiValuedField,
     NumericField,
 )
+from deepfm_tf.learning_curve import LearningCurve  # noqa: E402
 from deepfm_tf.metrics import (  # noqa: E402
     Comparison,
     NamedIds,
@@ -68,6 +69,15 @@ from deepfm_tf.models import (  # noqa: E402
     DeepFM,
     LogisticRegression,
     WideAndDeep,
+)
+from deepfm_tf.report import (  # noqa: E402
+    html_report,
+    markdown_table,
+    plot_learning_curves,
+    plot_reliability,
+    report_figures,
+    results_table,
+    summarize_runs,
 )
 from deepfm_tf.schema import Schema  # noqa: E402
 from deepfm_tf.training import (  # noqa: E402
@@ -90,6 +100,7 @@ __all__ = [
     "Explainer",
     "FM",
     "Field",
+    "LearningCurve",
     "LogisticRegression",
     "MultiValuedField",
     "NFM",
@@ -121,16 +132,23 @@ __all__ = [
     "field_strengths",
     "fit_vocabulary",
     "grouped_auc",
+    "html_report",
     "load_checkpoint",
-    "predict_with_labels",
+    "markdown_table",
     "permutation_importance",
     "plot_field_strengths",
+    "plot_learning_curves",
+    "plot_reliability",
     "plot_waterfall",
+    "predict_with_labels",
     "prepare",
     "reliability_curve",
+    "report_figures",
+    "results_table",
     "set_precision",
     "set_seed",
     "slice_metrics",
+    "summarize_runs",
     "top_feature_pairs",
     "training_callbacks",
 ]

@@ -14,6 +14,13 @@ import deepfm_tf
 from pipelines import learning
 from pipelines.experiment import Settings, run
 from pipelines.learning import MODELS, UserError
+from pipelines.values import (
+    hidden_units,
+    positive_float,
+    positive_int,
+    separator,
+    share,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +36,8 @@ class Recipe:
         derive: turns a chunk of raw rows (all text) into the rows to learn
             from, where columns must be made first.
         defaults: other defaults for options.
+        settings: what holds the options; a subclass for further ones.
+        add_options: adds the further ones to the parser.
     """
 
     name: str
@@ -38,6 +47,8 @@ class Recipe:
     text_format: deepfm_tf.TextFormat | None = None
     derive: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     defaults: dict[str, object] = dataclasses.field(default_factory=dict)
+    settings: type[Settings] = Settings
+    add_options: Callable[[argparse.ArgumentParser], None] | None = None
 
 
 def main(
@@ -126,7 +137,7 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
     else:
         data.add_argument(
             "--min-count",
-            type=_positive_int,
+            type=positive_int,
             default=2,
             metavar="N",
             help="values seen less often than this share one id",
@@ -134,7 +145,7 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
     if recipe.text_format is None:
         data.add_argument(
             "--separator",
-            type=_separator,
+            type=separator,
             metavar="CHAR",
             help="what stands between columns: , or \\t or ', ' (a comma, "
             "then blanks that are dropped); default: by the file's name",
@@ -171,18 +182,18 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
         help=f"one or more of {', '.join(MODELS)} (default: deepfm)",
     )
     model.add_argument(
-        "--embedding-dim", type=_positive_int, default=10, metavar="K"
+        "--embedding-dim", type=positive_int, default=10, metavar="K"
     )
     model.add_argument(
         "--hidden-units",
-        type=_hidden_units,
+        type=hidden_units,
         default=(30, 20, 10),
         metavar="N,N,N",
         help="widths of the hidden layers (default: 30,20,10)",
     )
     model.add_argument(
         "--dropout",
-        type=_share,
+        type=share,
         default=0.1,
         metavar="P",
         help="drop probability after each hidden layer (default: 0.1)",
@@ -203,21 +214,21 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
         "where the hardware has it",
     )
     training.add_argument(
-        "--learning-rate", type=_positive_float, default=0.01, metavar="RATE"
+        "--learning-rate", type=positive_float, default=0.01, metavar="RATE"
     )
     training.add_argument(
         "--batch-size",
-        type=_positive_int,
+        type=positive_int,
         default=2048,
         metavar="N",
         help="examples in a step, over all replicas (default: 2048)",
     )
     training.add_argument(
-        "--epochs", type=_positive_int, default=30, metavar="N"
+        "--epochs", type=positive_int, default=30, metavar="N"
     )
     training.add_argument(
         "--patience",
-        type=_positive_int,
+        type=positive_int,
         default=2,
         metavar="N",
         help="stop after this many epochs without improvement on the "
@@ -229,11 +240,11 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
         default="log_loss",
         help="what must improve (default: log_loss)",
     )
-    learning.add_options(model, training, _positive_int, _positive_float)
+    learning.add_options(model, training)
     training.add_argument("--seed", type=int, default=1, metavar="N")
     training.add_argument(
         "--replicas",
-        type=_positive_int,
+        type=positive_int,
         metavar="N",
         help="default: every GPU, or one replica on a CPU; more than one on "
         "a CPU makes logical devices, to try it out",
@@ -278,7 +289,7 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
     )
     results.add_argument(
         "--keep-versions",
-        type=_positive_int,
+        type=positive_int,
         metavar="N",
         help="after exporting, remove all but the newest N (default: none)",
     )
@@ -288,8 +299,21 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
         help="export the table in 16 bits: half the size; says what it costs",
     )
     results.add_argument(
-        "--report", type=Path, metavar="FILE", help="write the results as JSON"
+        "--slice-by",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        metavar="A,B,C",
+        help="report the metrics for each value of these fields too",
     )
+    results.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="write the results as JSON or, where the name ends in .html, as "
+        "a page with plots, and the JSON beside it",
+    )
+    if recipe.add_options is not None:
+        recipe.add_options(parser)
     parser.set_defaults(**recipe.defaults)
     return parser
 
@@ -325,7 +349,7 @@ def _settings(
             "example_weight": None,
         }
     values["schema_file"] = values.pop("schema")
-    return Settings(
+    return recipe.settings(
         name=recipe.name,
         arguments=tuple(arguments),
         text_format=text_format,
@@ -333,55 +357,6 @@ def _settings(
         derive=recipe.derive,
         **values,
     )
-
-
-def _positive_int(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number of at least 1, not {text!r}"
-        )
-    return value
-
-
-def _positive_float(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(
-            f"must be a positive number, not {text!r}"
-        )
-    return value
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(
-            f"must be a number from 0 to below 1, not {text!r}"
-        )
-    return value
-
-
-def _hidden_units(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(_positive_int(part) for part in text.split(","))
-    except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(
-            f"must be widths between commas, such as 30,20,10, not {text!r}"
-        ) from None
-
-
-def _separator(text: str) -> str:
-    return {"\\t": "\t", "tab": "\t"}.get(text, text)
 
 
 def _models(text: str) -> tuple[str, ...]:

@@ -19,9 +19,11 @@ import pandas as pd
 
 import deepfm_tf
 from pipelines import learning
+from pipelines.deriving import derived_files
 from pipelines.exporting import check_options, export
+from pipelines.insight import insight
 from pipelines.learning import UserError
-from pipelines.report import summary, write_report
+from pipelines.report import check_report, summary, write_report
 
 TABLE = (
     "model",
@@ -31,9 +33,6 @@ TABLE = (
     "test AUC",
     "test log loss",
 )
-
-# Rows that are derived at a time.
-_CHUNK_ROWS = 500_000
 
 
 @dataclasses.dataclass
@@ -84,6 +83,7 @@ class Settings:
     context_fields: tuple[str, ...]
     keep_versions: int | None
     table_dtype: str | None
+    slice_by: tuple[str, ...]
     report: Path | None
 
     def command(self, resume: bool = False) -> str:
@@ -133,18 +133,14 @@ def run(
             validation data.
         reference: a further row for the table, such as the Bayes optimum.
     """
-    deepfm_tf.set_precision(
-        "mixed_bfloat16" if settings.mixed_bfloat16 else "float32"
-    )
-    with _user_errors():
-        strategy = deepfm_tf.create_strategy(settings.replicas)
-        schema = _schema(settings)
-        check_options(settings, schema)
-        data = _prepare(settings, schema)
+    strategy, data = begin(settings)
     settings.run.mkdir(parents=True, exist_ok=True)
     results, models = [], {}
     for name in settings.model:
-        models[name], result = _train(settings, name, data, strategy)
+        print(f"\n{name}, {strategy.num_replicas_in_sync} replica(s)")
+        models[name], result = train(settings, name, data, strategy)
+        if settings.report is not None:
+            result |= insight(settings, models[name], data)
         results.append(result)
     rows = [_table_row(result) for result in results]
     if reference is not None:
@@ -155,10 +151,24 @@ def run(
         (result,) = (r for r in results if r["model"] == best)
         exported = export(settings, models[best], data, result)
     if settings.report is not None:
-        command = settings.command()
-        write_report(settings.report, command, settings.seed, data, results)
-        print(f"Report: {settings.report}")
+        write_report(settings, data, results)
     return Outcome(data, results, models, exported, best if exported else None)
+
+
+def begin(
+    settings: Settings,
+) -> tuple[Any, dict[str, deepfm_tf.PreparedData]]:
+    """The strategy, and the prepared data by part."""
+    deepfm_tf.set_precision(
+        "mixed_bfloat16" if settings.mixed_bfloat16 else "float32"
+    )
+    with _user_errors():
+        strategy = deepfm_tf.create_strategy(settings.replicas)
+        schema = _schema(settings)
+        check_options(settings, schema)
+        check_report(settings, schema)
+        data = _prepare(settings, schema)
+    return strategy, data
 
 
 @contextlib.contextmanager
@@ -233,7 +243,7 @@ def _prepare(
         fitted = data["train"].vocabulary if data else None
         source = files or settings.train
         if settings.derive is not None:
-            source = _derived(settings, settings.derive, source)
+            source = derived_files(settings, settings.derive, source)
         data[name] = deepfm_tf.prepare(
             source,
             directory / name,
@@ -257,46 +267,23 @@ def _prepare(
     return data
 
 
-def _derived(
-    settings: Settings,
-    derive: Callable[[pd.DataFrame], pd.DataFrame],
-    files: list[str],
-) -> list[str]:
-    """The files with the recipe's own columns, as Parquet in the run."""
-    names = settings.text_format.column_names
-    parts: list[str] = []
-    for file in files:
-        if not Path(file).is_file():
-            raise FileNotFoundError(f"There is no file {file}.")
-        stat = Path(file).stat()
-        key = f"{Path(file).resolve()}/{stat.st_size}/{stat.st_mtime_ns}"
-        digest = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
-        directory = settings.run / "derived" / digest
-        if not directory.is_dir():
-            temporary = directory.with_suffix(".tmp")
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            chunks = pd.read_csv(
-                file,
-                dtype=str,
-                keep_default_na=False,
-                names=names,
-                chunksize=_CHUNK_ROWS,
-            )
-            for number, chunk in enumerate(chunks):
-                name = f"{number:05d}.parquet"
-                derive(chunk).to_parquet(temporary / name)
-            temporary.rename(directory)
-        parts += sorted(str(path) for path in directory.glob("*.parquet"))
-    return parts
-
-
-def _train(
+def train(
     settings: Settings,
     name: str,
     data: dict[str, deepfm_tf.PreparedData],
     strategy: Any,
+    curve: deepfm_tf.LearningCurve | None = None,
 ) -> tuple[deepfm_tf.CTRModel, dict[str, Any]]:
+    """Train a model, or go on with it, and evaluate it.
+
+    Args:
+        settings: the options.
+        name: str. The model.
+        data: by part.
+        strategy: of `deepfm_tf.create_strategy`.
+        curve: records the validation metrics between epochs, and nothing
+            is said of them then but in a terminal. Optional.
+    """
     directory = settings.run / name
     settings_file = directory / "settings.txt"
     fingerprint = settings.fingerprint(data)
@@ -307,7 +294,6 @@ def _train(
             "than now. Resume with the very command that was stopped, or "
             "leave out --resume to start afresh."
         )
-    print(f"\n{name}, {strategy.num_replicas_in_sync} replica(s)")
     deepfm_tf.set_seed(settings.seed)
     first_epoch = 0
     with strategy.scope():
@@ -330,6 +316,8 @@ def _train(
         reduce_lr=settings.reduce_lr,
         tensorboard=settings.tensorboard,
     )
+    if curve is not None:
+        callbacks.insert(1, curve)
     begin = time.perf_counter()
     model.fit(
         dataset,
@@ -337,7 +325,7 @@ def _train(
         initial_epoch=first_epoch,
         callbacks=callbacks,
         shuffle=False,
-        verbose=1 if sys.stdout.isatty() else 2,
+        verbose=1 if sys.stdout.isatty() else 2 if curve is None else 0,
     )
     seconds = time.perf_counter() - begin
     history = json.loads((directory / "state.json").read_text())["history"]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
 from typing import Any
 
 import deepfm_tf
+from pipelines.values import positive_float, positive_int, share_kept
 
 MODELS: dict[str, Any] = {
     "deepfm": deepfm_tf.DeepFM,
@@ -40,12 +39,7 @@ class UserError(Exception):
     """Something about the data or the options that the user can mend."""
 
 
-def add_options(
-    model: Any,
-    training: Any,
-    positive_int: Callable[[str], int],
-    positive_float: Callable[[str], float],
-) -> None:
+def add_options(model: Any, training: Any) -> None:
     """Add this module's options to two groups of an argument parser."""
     model.add_argument(
         "--embedding-init",
@@ -82,7 +76,7 @@ def add_options(
     )
     training.add_argument(
         "--negative-sampling",
-        type=_share_kept,
+        type=share_kept,
         default=1.0,
         metavar="W",
         help="train on this share of the negatives, drawn by --seed; "
@@ -198,15 +192,3 @@ def training_data(
 def num_steps(settings: Any, train: deepfm_tf.PreparedData) -> int:
     """Steps in a pass through the data."""
     return -(-train.num_rows // min(settings.batch_size, train.num_rows))
-
-
-def _share_kept(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(
-            f"must be a number above 0 and up to 1, not {text!r}"
-        )
-    return value

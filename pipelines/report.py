@@ -1,29 +1,95 @@
-"""The results of an experiment as JSON."""
+"""The results of an experiment as JSON and as a page."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import json
 import math
 import platform
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import deepfm_tf
+from pipelines.learning import num_steps
+
+if TYPE_CHECKING:
+    from pipelines.experiment import Settings
+
+
+def check_report(settings: Settings, schema: deepfm_tf.Schema) -> None:
+    """Raise ValueError now for what would fail after training.
+
+    Args:
+        settings: the options.
+        schema: the Schema of the data.
+    """
+    for name in settings.slice_by:
+        schema.field(name)  # says what there is, if not this
+    if settings.report is None:
+        if settings.slice_by:
+            raise ValueError(
+                "--slice-by must come with --report, which says where the "
+                "metrics of the slices go."
+            )
+    elif settings.report.suffix == ".html":
+        check_plots(f"--report {settings.report}")
+
+
+def check_plots(what: str) -> None:
+    """Raise ValueError if there is no matplotlib."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ValueError(
+            f"{what} draws plots, which needs matplotlib. Install it with: "
+            "pip install 'deepfm_tf[plots]'"
+        )
 
 
 def write_report(
-    path: Path,
-    command: str,
-    seed: int,
+    settings: Settings,
     data: dict[str, deepfm_tf.PreparedData],
     results: list[dict[str, Any]],
 ) -> None:
-    """Write what was done, on which data, and what came out."""
+    """Write what was done, on which data, and what came out.
+
+    Args:
+        settings: the options; `report` is given.
+        data: by part.
+        results: of each model, with `insight`.
+    """
+    path = Path(str(settings.report))
+    results = [with_curve(settings, data, result) for result in results]
+    report = report_content(settings, data, results)
+    page = path if path.suffix == ".html" else None
+    path = path if page is None else page.with_suffix(".json")
+    write_json(path, report)
+    print(f"Report: {path}")
+    if page is not None:
+        text = deepfm_tf.html_report(without_nan(report))
+        page.write_text(text, encoding="utf-8")
+        print(f"Page: {page}")
+
+
+def report_content(
+    settings: Settings,
+    data: dict[str, deepfm_tf.PreparedData],
+    results: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """What every report holds: see `deepfm_tf.html_report`.
+
+    Args:
+        settings: the options.
+        data: by part.
+        results: of each run, with `seed` and `curve`.
+    """
     schema = data["train"].schema
-    report = {
-        "command": command,
-        "seed": seed,
+    names = ", ".join(settings.model)
+    if len(settings.model) > 2:
+        names = f"{len(settings.model)} models"
+    return {
+        "title": f"{names} on {Path(settings.train[0]).name}",
+        "command": settings.command(),
+        "seed": settings.seed,
         "versions": {
             "python": platform.python_version(),
             "deepfm_tf": deepfm_tf.__version__,
@@ -46,11 +112,25 @@ def write_report(
             }
             for name, part in data.items()
         },
+        "summary": deepfm_tf.summarize_runs(results),
         "models": results,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_without_nan(report), indent=1, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+
+
+def with_curve(
+    settings: Settings,
+    data: dict[str, deepfm_tf.PreparedData],
+    result: dict[str, Any],
+) -> dict[str, Any]:
+    """A result with its learning curve: a point for each evaluation."""
+    steps = settings.evaluate_every or num_steps(settings, data["train"])
+    history = result["history"]
+    values = zip(history["val_auc"], history["val_log_loss"], strict=True)
+    curve = [
+        {"step": number * steps, "auc": auc, "log_loss": loss}
+        for number, (auc, loss) in enumerate(values, 1)
+    ]
+    return {**result, "seed": settings.seed, "curve": curve}
 
 
 def summary(schema: deepfm_tf.Schema) -> str:
@@ -63,10 +143,19 @@ def summary(schema: deepfm_tf.Schema) -> str:
     return f"{', '.join(counts)} fields"
 
 
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN: an undefined metric is null."""
+def write_json(path: Path, content: Any) -> None:
+    """Write plain data, all or nothing; NaN becomes null."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(without_nan(content), indent=1, ensure_ascii=False)
+    temporary = path.with_name(f".tmp-{path.name}")
+    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def without_nan(value: Any) -> Any:
+    """JSON has no NaN: an undefined metric is None."""
     if isinstance(value, dict):
-        return {key: _without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(entry) for entry in value]
+        return {key: without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(entry) for entry in value]
     return None if isinstance(value, float) and math.isnan(value) else value

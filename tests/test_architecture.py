@@ -44,6 +44,8 @@ DOORS = {
         ("explain", "metrics", "models", "schema", "fields"),
         ("keras", "tensorflow", "numpy", "pyarrow", "tqdm", "matplotlib"),
     ),
+    "learning_curve": (("evaluation", "metrics"), ("keras",)),
+    "report": (("report", "explain"), ("numpy", "matplotlib")),
     "callbacks": (("evaluation",), ("keras",)),
     "training": (("optimizers",), ("keras", "tensorflow")),
     "export": (

@@ -28,7 +28,7 @@ def plot_field_strengths(strengths: FieldStrengths) -> Any:
     """
     num_fields = len(strengths.fields)
     size = max(4.0, 1.8 + 0.32 * num_fields)
-    figure = _figure((size + 1.0, size))
+    figure = new_figure((size + 1.0, size))
     axes = figure.add_subplot()
     values = strengths.pairs + np.diag(strengths.first_order)
     image = axes.imshow(values, cmap="viridis", vmin=0.0)
@@ -86,7 +86,7 @@ def plot_waterfall(
     logit = float(attributions.logit[row])
 
     longest = max(len(name) for name, _ in shown)
-    figure = _figure((4.5 + 0.085 * longest, 1.4 + 0.32 * len(shown)))
+    figure = new_figure((4.5 + 0.085 * longest, 1.4 + 0.32 * len(shown)))
     axes = figure.add_subplot()
     places = np.arange(len(shown))
     colours = [_RAISES if value > 0 else _LOWERS for value in values]
@@ -133,7 +133,7 @@ def _step_name(term: dict[str, Any]) -> str:
     return name + suffix.get(term["kind"], "")
 
 
-def _figure(size: tuple[float, float]) -> Any:
+def new_figure(size: tuple[float, float]) -> Any:
     """A figure of that many inches, apart from any window or backend."""
     try:
         from matplotlib.figure import Figure

@@ -62,8 +62,8 @@ def test_an_own_file_goes_all_the_way(clicks, capsys):
     for result in report["models"]:
         assert set(result) == {
             *("model", "parameters", "seconds", "examples_per_second"),
-            "epochs",
-            *("history", "test"),
+            *("epochs", "history", "test", "seed", "curve", "reliability"),
+            *(("strengths",) if "fm" in result["model"] else ()),
         }
         assert {"auc", "log_loss", "rows"} < set(result["test"])
         assert len(result["history"]["loss"]) == 2

@@ -1,0 +1,89 @@
+"""The plots that a report's numbers allow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from deepfm_tf.explain import FieldStrengths, plot_field_strengths
+from deepfm_tf.report.plots import plot_learning_curves, plot_reliability
+
+
+class ReportFigure(NamedTuple):
+    """A plot with its words.
+
+    Attributes:
+        figure: a `matplotlib.figure.Figure`.
+        description: str. What is to be seen, for those who do not see it.
+        caption: str. What to know when reading it.
+    """
+
+    figure: Any
+    description: str
+    caption: str
+
+
+def report_figures(report: Mapping[str, Any]) -> dict[str, ReportFigure]:
+    """Learning curves, reliability and heat maps, where there are numbers.
+
+    Args:
+        report: as for `html_report`.
+
+    Returns:
+        Name (as of a file, without suffix) -> the plot. The names begin with
+        `learning_curve_`, `reliability` and `field_strengths_`.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    runs: Sequence[Mapping[str, Any]] = report["models"]
+    first = list({run["model"]: run for run in reversed(runs)}.values())[::-1]
+    several = len(runs) > len(first)
+    # Of several seeds, plots that cannot show all show the first.
+    one = f" Of the runs with seed {first[0]['seed']}." if several else ""
+    models = ", ".join(run["model"] for run in first)
+    figures = {}
+    for metric in ("log_loss", "auc"):
+        if any(point[metric] is not None for point in _points(runs)):
+            mark = None
+            if "reach" in report and report["reach"]["metric"] == metric:
+                mark = report["reach"]["name"], report["reach"]["value"]
+            name = {"auc": "AUC", "log_loss": "log loss"}[metric]
+            figures[f"learning_curve_{metric}"] = ReportFigure(
+                plot_learning_curves(runs, metric, mark),
+                f"Validation {name} against training steps, for {models}",
+                "Thin lines are single seeds, thick ones their mean, as far "
+                "as all seeds went on."
+                if several
+                else "",
+            )
+    curves = [run for run in first if "reliability" in run]
+    if curves:
+        figures["reliability"] = ReportFigure(
+            plot_reliability(curves),
+            f"Share of positives against mean predicted probability, {models}",
+            "On the diagonal, clicks come as often as predicted. Each point "
+            f"stands for an equal number of rows.{one}",
+        )
+    for run in first:
+        if "strengths" in run:
+            strengths = FieldStrengths(
+                tuple(run["strengths"]["fields"]),
+                np.array(run["strengths"]["first_order"]),
+                np.array(run["strengths"]["pairs"]),
+                run["strengths"]["rows"],
+            )
+            figures[f"field_strengths_{run['model']}"] = ReportFigure(
+                plot_field_strengths(strengths),
+                f"Heat map of the strength of each pair of fields in "
+                f"{run['model']}, first-order strength on the diagonal",
+                f"{run['model']}: what each pair of fields moves the logit "
+                f"by, on average over {strengths.num_rows:,} test rows.{one}",
+            )
+    return figures
+
+
+def _points(runs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [point for run in runs for point in run.get("curve", ())]

@@ -1,0 +1,228 @@
+"""The results of an experiment as one self-contained page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from deepfm_tf.report.figures import ReportFigure, report_figures
+from deepfm_tf.report.page import (
+    command,
+    figure,
+    figures,
+    heading,
+    page,
+    paragraph,
+    table,
+)
+from deepfm_tf.report.tables import number, results_table
+
+# Ranked terms that are listed beside a heat map.
+_TOP_TERMS = 15
+_SLICE_METRICS = (
+    ("auc", "AUC", 4),
+    ("log_loss", "log loss", 4),
+    ("calibration_ratio", "calibration", 3),
+)
+
+
+def html_report(
+    report: Mapping[str, Any],
+    plots: Mapping[str, ReportFigure] | None = None,
+) -> str:
+    """A page with everything a report holds: no scripts, nothing to fetch.
+
+    It works offline, can be read on a phone and printed. Every number in it
+    stands in `report` too; every text is escaped.
+
+    Args:
+        report: plain data, as JSON holds it (None for undefined numbers):
+            `title`; `command` and optionally `next_command`, to be typed;
+            `versions`, name -> text; `data`, part -> `rows`, `positives`,
+            `rejected`; `schema`, with `summary`, `label` and `fields`
+            (those of `Schema.to_dict`); `models`, runs as for
+            `summarize_runs`, each with `seed`, and, where there are any,
+            `curve`, `reliability`, `strengths` (the parts of
+            `FieldStrengths`) and `slices` (what `slice_metrics` gives); and
+            `summary`, what `summarize_runs` made of them. Optional: `lead`,
+            a sentence; `comparisons`, mappings of `model`, `baseline`,
+            `metric`, `seeds`, `seeds_better` and `text`; `reach`, with the
+            `metric`, `name` and `value` that `steps_to_reach` is about.
+        plots: what `report_figures` made of it, if it is made already.
+
+    Returns:
+        The HTML text.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    shown = report_figures(report) if plots is None else plots
+    sections = [
+        *_results(report),
+        *_plots("Learning curves", shown, "learning_curve_"),
+        *_comparisons(report),
+        *_plots("Reliability", shown, "reliability"),
+        *_slices(report),
+        *_strengths(report, shown),
+        *_data(report),
+        *_commands(report),
+    ]
+    return page(report["title"], sections)
+
+
+def _results(report: Mapping[str, Any]) -> list[str]:
+    summary = report["summary"]
+    reach = report.get("reach", {}).get("name")
+    seeds = max(row["seeds"] for row in summary)
+    about = "Metrics of the test data. "
+    if seeds > 1:
+        about += f"Mean ± standard deviation over {seeds} seeds. "
+    about += (
+        "Calibration is mean probability divided by mean label; calibration "
+        "error the mean distance of the reliability curve from the diagonal."
+    )
+    rows = results_table(summary, reach)
+    best = {}
+    for title, key, sign in (
+        ("test AUC", "auc", -1),
+        ("test log loss", "log_loss", 1),
+    ):
+        means = [row[key]["mean"] for row in summary]
+        if len(rows) > 1 and None not in means:
+            best[title] = min(range(len(means)), key=lambda i: sign * means[i])
+    parts = [paragraph(report["lead"], "lead")] if "lead" in report else []
+    return [
+        *parts,
+        heading("Results"),
+        table(rows, "Results", best=best),
+        paragraph(about, "quiet"),
+    ]
+
+
+def _comparisons(report: Mapping[str, Any]) -> list[str]:
+    if not report.get("comparisons"):
+        return []
+    baseline = report["comparisons"][0]["baseline"]
+    rows: dict[str, dict[str, str]] = {}
+    for entry in report["comparisons"]:
+        row = rows.setdefault(entry["model"], {"model": entry["model"]})
+        title = {"auc": "AUC", "log_loss": "log loss"}[entry["metric"]]
+        row[title] = entry["text"]
+        row[f"seeds, {title}"] = f"{entry['seeds_better']} / {entry['seeds']}"
+    return [
+        heading(f"Compared with {baseline}, row by row"),
+        table(
+            list(rows.values()),
+            f"Comparisons with {baseline}",
+            wide=("AUC", "log loss"),
+        ),
+        paragraph(
+            "Both models score the same test rows (AUC: DeLong; log loss: "
+            "bootstrap of the rows), seed by seed. The intervals hold the "
+            "chance of the rows and that of the seeds. Beside them, with how "
+            "many seeds the model is the better one.",
+            "quiet",
+        ),
+    ]
+
+
+def _plots(
+    title: str, shown: Mapping[str, ReportFigure], prefix: str
+) -> list[str]:
+    parts = [
+        figure(*plot) for name, plot in shown.items() if name.startswith(prefix)
+    ]
+    return [heading(title), figures(parts)] if parts else []
+
+
+def _slices(report: Mapping[str, Any]) -> list[str]:
+    """One table a metric: a line for each slice, a column for each model."""
+    sliced = [run for run in report["models"] if run.get("slices")]
+    if not sliced:
+        return []
+    first = list({run["model"]: run for run in reversed(sliced)}.values())[::-1]
+    about = "Values as the model sees them: numbers scaled, rare values OOV."
+    if len(sliced) > len(first):
+        about += f" Of the runs with seed {first[0]['seed']}."
+    sections = [heading("Slices of the test data"), paragraph(about, "quiet")]
+    for key, title, decimals in _SLICE_METRICS:
+        rows = []
+        for number_, entry in enumerate(first[0]["slices"]):
+            row = {
+                "value": f"{entry['field']} = {entry['value']}",
+                "rows": number(entry["rows"]),
+                "mean label": number(entry["mean_label"]),
+            }
+            for run in first:
+                value = run["slices"][number_][key]
+                row[run["model"]] = number(value, decimals)
+            rows.append(row)
+        sections += [heading(title, 3), table(rows, f"{title} of slices")]
+    return sections
+
+
+def _strengths(
+    report: Mapping[str, Any], shown: Mapping[str, ReportFigure]
+) -> list[str]:
+    sections = _plots("Pairs of fields", shown, "field_strengths_")
+    listed = set()
+    for run in report["models"]:
+        if "strengths" not in run or run["model"] in listed:
+            continue
+        listed.add(run["model"])
+        rows = [
+            {
+                "term": term["term"],
+                "kind": term["kind"],
+                "mean |term|": number(term["strength"]),
+            }
+            for term in run["strengths"]["ranking"][:_TOP_TERMS]
+        ]
+        title = f"Strongest terms of {run['model']}"
+        sections += [heading(title, 3), table(rows, title)]
+    return sections
+
+
+def _data(report: Mapping[str, Any]) -> list[str]:
+    parts = [
+        {
+            "part": name,
+            "rows": number(part["rows"]),
+            "positive": f"{part['positives'] / part['rows']:.2%}",
+            "rejected": number(part["rejected"]),
+        }
+        for name, part in report["data"].items()
+    ]
+    schema = report["schema"]
+    fields = [
+        {
+            "field": field["name"],
+            "type": field["type"].replace("_", "-"),
+            "ids": number(field.get("vocabulary_size")),
+        }
+        for field in schema["fields"]
+    ]
+    sections = [
+        heading("Data"),
+        table(parts, "Parts of the data"),
+        paragraph(f"{schema['summary']}; the label is {schema['label']}."),
+    ]
+    sections += [paragraph(note, "quiet") for note in schema.get("notes", ())]
+    return [*sections, table(fields, "Fields")]
+
+
+def _commands(report: Mapping[str, Any]) -> list[str]:
+    versions: Sequence[str] = [
+        f"{name} {version}" for name, version in report["versions"].items()
+    ]
+    sections = [
+        heading("To reproduce"),
+        command(report["command"]),
+        paragraph(f"With {', '.join(versions)}.", "quiet"),
+    ]
+    if "next_command" in report:
+        sections += [
+            paragraph("To train the best of them again and export it:"),
+            command(report["next_command"]),
+        ]
+    return sections

@@ -1,0 +1,207 @@
+"""The elements of a page that needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import string
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_COLUMN_INCHES = 8.0
+# No scripts, no fonts, no links to anything outside.
+_PAGE = string.Template("""\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light">
+<title>$title</title>
+<style>
+$style
+</style>
+</head>
+<body>
+<main>
+<h1>$title</h1>
+$body
+</main>
+</body>
+</html>
+""")
+_STYLE = """\
+:root { --ink: #1c2330; --quiet: #5b6472; --line: #dde1e7; --fill: #f5f7f9; }
+* { box-sizing: border-box; }
+html { -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }
+body { margin: 0; color: var(--ink); background: #fff;
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans",
+  "DejaVu Sans", sans-serif; }
+main { max-width: 70rem; margin: 0 auto; padding: 1rem 1rem 3rem; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: .5rem 0; }
+h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; padding-top: .6rem;
+  border-top: 1px solid var(--line); }
+h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
+p { margin: .5rem 0; max-width: 46rem; overflow-wrap: anywhere; }
+.lead { font-size: 1.1rem; }
+.quiet, figcaption { color: var(--quiet); font-size: .875rem; }
+.scroll { overflow-x: auto; }
+.scroll:focus-visible { outline: 2px solid #0072b2; }
+table { border-collapse: collapse; font-size: .875rem; margin: .4rem 0;
+  font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .7rem; text-align: left; vertical-align: top;
+  border-bottom: 1px solid var(--line); }
+td { white-space: nowrap; }
+td.text { white-space: normal; min-width: 10rem; }
+thead th { vertical-align: bottom; background: var(--fill); }
+tbody th { font-weight: 600; position: sticky; left: 0; background: #fff;
+  min-width: 7rem; max-width: 14rem; overflow-wrap: break-word; }
+thead th:first-child { position: sticky; left: 0; }
+.number { text-align: right; }
+.best { font-weight: 700; }
+.figures { display: grid; gap: 1.2rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
+figure { margin: 0; }
+figure.wide { grid-column: 1 / -1; }
+figure img { display: block; width: 100%; max-width: 38rem; height: auto; }
+figure.wide img { max-width: 60rem; }
+pre { background: var(--fill); border: 1px solid var(--line); padding: .7rem;
+  border-radius: 4px; font-size: .85rem; white-space: pre-wrap;
+  overflow-wrap: anywhere; margin: .5rem 0; }
+@media (max-width: 30rem) {
+  main { padding: .5rem .75rem 2rem; }
+  h1 { font-size: 1.4rem; }
+  th, td { padding: .3rem .5rem; }
+}
+@media print {
+  @page { margin: 14mm; }
+  body { font-size: 10pt; }
+  main { max-width: none; padding: 0; }
+  .scroll { overflow: visible; }
+  table { font-size: 7pt; }
+  td, td.text { white-space: normal; min-width: 0; }
+  td.number { white-space: nowrap; }
+  th, td { padding: 2pt 3pt; }
+  thead { display: table-header-group; }
+  tr, figure, pre { break-inside: avoid; }
+  h2, h3 { break-after: avoid; }
+  tbody th, thead th:first-child { position: static; min-width: 0; }
+  .figures { grid-template-columns: 1fr 1fr; }
+}"""
+
+
+def page(title: str, sections: Sequence[str]) -> str:
+    """The whole page.
+
+    Args:
+        title: str. Plain text.
+        sections: HTML, as the functions here make it.
+    """
+    return _PAGE.substitute(
+        title=html.escape(title), style=_STYLE, body="\n".join(sections)
+    )
+
+
+def heading(text: str, level: int = 2) -> str:
+    """A heading of plain text."""
+    return f"<h{level}>{html.escape(text)}</h{level}>"
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """A paragraph of plain text.
+
+    Example:
+
+    >>> paragraph("a < b")
+    '<p>a &lt; b</p>'
+    """
+    attribute = f' class="{kind}"' if kind else ""
+    return f"<p{attribute}>{html.escape(text)}</p>"
+
+
+def command(text: str) -> str:
+    """Something to type, wrapped but not changed."""
+    return f"<pre><code>{html.escape(text)}</code></pre>"
+
+
+def table(
+    rows: Sequence[Mapping[str, str]],
+    name: str,
+    *,
+    wide: Sequence[str] = (),
+    best: Mapping[str, int] | None = None,
+) -> str:
+    """A table that scrolls sideways on a narrow screen.
+
+    Args:
+        rows: title of the column -> plain text. The first column names the
+            row. Columns of nothing but numbers are set to the right.
+        name: str. Plain text, for those who hear the page.
+        wide: columns of running text, which may be wrapped.
+        best: column -> the row that stands out in it.
+    """
+    header = list(rows[0])
+    kinds: dict[str, list[str]] = {title: [] for title in header}
+    for title in header[1:]:
+        if title in wide:
+            kinds[title].append("text")
+        elif all(_is_number(row[title]) for row in rows):
+            kinds[title].append("number")
+    titles = "".join(
+        f'<th scope="col"{_classes(kinds[title])}>{html.escape(title)}</th>'
+        for title in header
+    )
+    lines = []
+    for number, row in enumerate(rows):
+        cells = [f'<th scope="row">{html.escape(row[header[0]])}</th>']
+        for title in header[1:]:
+            stands_out = best is not None and best.get(title) == number
+            classes = _classes(kinds[title] + ["best"] * stands_out)
+            cells.append(f"<td{classes}>{html.escape(row[title])}</td>")
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    label = html.escape(name, quote=True)
+    body = "\n".join(lines)
+    return (
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">'
+        f"\n<table>\n<thead><tr>{titles}</tr></thead>\n<tbody>\n{body}\n"
+        "</tbody>\n</table>\n</div>"
+    )
+
+
+def figure(plot: Any, description: str, caption: str = "") -> str:
+    """A plot inside the page.
+
+    Args:
+        plot: a `matplotlib.figure.Figure`.
+        description: str. Its alternative text.
+        caption: str. Plain text below it.
+    """
+    # With the date and random names left out, equal plots are equal files.
+    import matplotlib
+
+    image = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "deepfm_tf"}):
+        plot.savefig(image, format="svg", metadata={"Date": None})
+    data = base64.b64encode(image.getvalue()).decode("ascii")
+    below = f"<figcaption>{html.escape(caption)}</figcaption>"
+    # What is large, such as a heat map of many fields, has a line to itself.
+    wide = ["wide"] if plot.get_figwidth() > _COLUMN_INCHES else []
+    return (
+        f'<figure{_classes(wide)}><img src="data:image/svg+xml;base64,{data}" '
+        f'alt="{html.escape(description, quote=True)}">'
+        f"{below if caption else ''}</figure>"
+    )
+
+
+def figures(parts: Sequence[str]) -> str:
+    """Figures side by side, where there is room."""
+    return '<div class="figures">\n' + "\n".join(parts) + "\n</div>"
+
+
+def _is_number(text: str) -> bool:
+    return text in ("", "–") or text.lstrip("-")[:1].isdigit()
+
+
+def _classes(names: Sequence[str]) -> str:
+    return f' class="{" ".join(names)}"' if names else ""

@@ -1,0 +1,69 @@
+"""Runs of several models with several seeds, one row a model."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+METRICS = (
+    "auc",
+    "log_loss",
+    "normalized_entropy",
+    "calibration_ratio",
+    "expected_calibration_error",
+)
+
+
+def summarize_runs(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over the seeds, model by model.
+
+    Args:
+        runs: one mapping for each model and seed: `model`, `parameters`,
+            `seconds`, `epochs` and `test` (metrics, as `evaluate` gives
+            them), and perhaps `steps_to_reach`, an int, or None if the run
+            did not get there.
+
+    Returns:
+        A dict for each model, in order of appearance: `model`, `parameters`,
+        `seeds` (their number), and `{"mean": float, "std": float}` for each
+        metric, for `epochs`, `seconds` and `steps_to_reach`, which also holds
+        `reached`, the number of runs that got there. The standard deviation
+        is that of a sample (n - 1); None of a single run.
+
+    Example:
+
+    >>> run = {"model": "fm", "parameters": 7, "seconds": 1.0, "epochs": 2}
+    >>> runs = [{**run, "test": {"auc": auc}} for auc in (0.75, 0.77)]
+    >>> row = summarize_runs(runs)[0]
+    >>> print(f"{row['auc']['mean']:.3f} ± {row['auc']['std']:.3f}")
+    0.760 ± 0.014
+    """
+    rows = []
+    for model in dict.fromkeys(run["model"] for run in runs):
+        own = [run for run in runs if run["model"] == model]
+        row: dict[str, Any] = {
+            "model": model,
+            "parameters": own[0]["parameters"],
+            "seeds": len(own),
+        }
+        for name in METRICS:
+            row[name] = mean_and_std(run["test"].get(name) for run in own)
+        row["epochs"] = mean_and_std(run["epochs"] for run in own)
+        row["seconds"] = mean_and_std(run["seconds"] for run in own)
+        if "steps_to_reach" in own[0]:
+            steps = [run["steps_to_reach"] for run in own]
+            reached = sum(step is not None for step in steps)
+            row["steps_to_reach"] = {**mean_and_std(steps), "reached": reached}
+        rows.append(row)
+    return rows
+
+
+def mean_and_std(values: Iterable[float | None]) -> dict[str, float | None]:
+    """Of those that are there and not NaN."""
+    # NaN is the one number that differs from itself.
+    numbers = [float(v) for v in values if v is not None and v == v]
+    return {
+        "mean": statistics.fmean(numbers) if numbers else None,
+        "std": statistics.stdev(numbers) if len(numbers) > 1 else None,
+    }

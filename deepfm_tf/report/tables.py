@@ -1,0 +1,104 @@
+"""Numbers as text, alike in the terminal, in Markdown and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# Title, key in the summary, decimals.
+_SPREADS = (
+    ("test AUC", "auc", 4),
+    ("test log loss", "log_loss", 4),
+    ("steps to {reach}", "steps_to_reach", 0),
+    ("calibration", "calibration_ratio", 3),
+    ("calibration error", "expected_calibration_error", 4),
+    ("normalized entropy", "normalized_entropy", 4),
+    ("epochs", "epochs", 1),
+    ("seconds", "seconds", 1),
+)
+
+
+def number(value: float | None, decimals: int = 4) -> str:
+    """A number as the report shows it; what is undefined is a dash.
+
+    Example:
+
+    >>> number(0.87123), number(1234.5, 1), number(None), number(7)
+    ('0.8712', '1,234.5', '–', '7')
+    """
+    if value is None or value != value:  # NaN differs from itself
+        return "–"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.{decimals}f}"
+
+
+def spread(statistic: Mapping[str, float | None], decimals: int = 4) -> str:
+    """Mean ± standard deviation; of one run, what it was.
+
+    Example:
+
+    >>> spread({"mean": 0.87123, "std": 0.00098})
+    '0.8712 ± 0.0010'
+    """
+    text = number(statistic["mean"], decimals)
+    if statistic["std"] is None:
+        return text
+    return f"{text} ± {number(statistic['std'], decimals)}"
+
+
+def results_table(
+    summary: Sequence[Mapping[str, Any]], reach: str | None = None
+) -> list[dict[str, str]]:
+    """What `summarize_runs` gave as texts, for `comparison_table` and others.
+
+    Args:
+        summary: what `summarize_runs` gave.
+        reach: str or None. What `steps_to_reach` leads to, for the title.
+
+    Returns:
+        A dict for each model: title of the column -> text.
+
+    Example:
+
+    >>> row = {"model": "fm", "seeds": 2, "parameters": 1200}
+    >>> row["auc"] = {"mean": 0.76, "std": 0.014}
+    >>> results_table([row])
+    [{'model': 'fm', 'test AUC': '0.7600 ± 0.0140', 'parameters': '1,200'}]
+    """
+    table = []
+    for row in summary:
+        texts = {"model": row["model"]}
+        for title, key, decimals in _SPREADS:
+            if key not in row:
+                continue
+            text = spread(row[key], decimals)
+            if row[key].get("reached", row["seeds"]) < row["seeds"]:
+                text += f" ({row[key]['reached']} of {row['seeds']} runs)"
+            texts[title.format(reach=reach or "the mark")] = text
+        texts["parameters"] = number(row["parameters"])
+        table.append(texts)
+    return table
+
+
+def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """A table for a README or an issue, under the keys of the first row.
+
+    Example:
+
+    >>> print(markdown_table([{"model": "fm", "test AUC": "0.76"}]))
+    | model | test AUC |
+    |---|---|
+    | fm | 0.76 |
+    """
+    header = list(rows[0])
+    lines = [header, ["---"] * len(header)]
+    lines += [[row[name] for name in header] for row in rows]
+    texts = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    texts[1] = ["---"] * len(header)
+    return "\n".join(
+        "|" + "|".join(line) + "|"
+        if number == 1
+        else "| " + " | ".join(line) + " |"
+        for number, line in enumerate(texts)
+    )

@@ -1,0 +1,57 @@
+"""Raw files with a recipe's own columns, made before they are prepared."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from pipelines.experiment import Settings
+
+# Rows that are derived at a time.
+_CHUNK_ROWS = 500_000
+
+
+def derived_files(
+    settings: Settings,
+    derive: Callable[[pd.DataFrame], pd.DataFrame],
+    files: list[str],
+) -> list[str]:
+    """The files with the recipe's own columns, as Parquet in the run.
+
+    Args:
+        settings: the options.
+        derive: what makes the columns, of a chunk of rows.
+        files: CSV files. Those that are derived already are not read again.
+    """
+    names = settings.text_format.column_names
+    parts: list[str] = []
+    for file in files:
+        if not Path(file).is_file():
+            raise FileNotFoundError(f"There is no file {file}.")
+        stat = Path(file).stat()
+        key = f"{Path(file).resolve()}/{stat.st_size}/{stat.st_mtime_ns}"
+        digest = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
+        directory = settings.run / "derived" / digest
+        if not directory.is_dir():
+            temporary = directory.with_suffix(".tmp")
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            chunks = pd.read_csv(
+                file,
+                dtype=str,
+                keep_default_na=False,
+                names=names,
+                chunksize=_CHUNK_ROWS,
+            )
+            for number, chunk in enumerate(chunks):
+                name = f"{number:05d}.parquet"
+                derive(chunk).to_parquet(temporary / name)
+            temporary.rename(directory)
+        parts += sorted(str(path) for path in directory.glob("*.parquet"))
+    return parts

@@ -1,0 +1,72 @@
+"""Values of options: text to what is meant, or a word on what is allowed."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def positive_int(text: str) -> int:
+    """A whole number of at least 1."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number of at least 1, not {text!r}"
+        )
+    return value
+
+
+def positive_float(text: str) -> float:
+    """A number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(
+            f"must be a positive number, not {text!r}"
+        )
+    return value
+
+
+def share(text: str) -> float:
+    """A number from 0 to below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be a number from 0 to below 1, not {text!r}"
+        )
+    return value
+
+
+def hidden_units(text: str) -> tuple[int, ...]:
+    """Widths between commas."""
+    try:
+        return tuple(positive_int(part) for part in text.split(","))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"must be widths between commas, such as 30,20,10, not {text!r}"
+        ) from None
+
+
+def separator(text: str) -> str:
+    """A character, perhaps in the words of a shell."""
+    return {"\\t": "\t", "tab": "\t"}.get(text, text)
+
+
+def share_kept(text: str) -> float:
+    """A number above 0 and up to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(
+            f"must be a number above 0 and up to 1, not {text!r}"
+        )
+    return value

@@ -1,0 +1,190 @@
+"""The comparison from the command line, on a small file."""
+
+import json
+
+import pytest
+
+from pipelines import compare, experiment
+from tests.conftest import make_log
+from tests.report.test_html_report import read
+
+ARGUMENTS = [
+    *("--train", "clicks.csv", "--label", "clicked", "--epochs", "1"),
+    *("--batch-size", "256", "--model", "fm,deepfm", "--slice-by", "site"),
+    *("--curve-every", "2", "--hidden-units", "4"),
+]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A comparison of two seeds, interrupted in its second run.
+
+    Returns its folder, what the two calls said, and how many runs the second
+    one trained.
+    """
+    directory = tmp_path_factory.mktemp("compare")
+    columns = ["site", "ad", "price", "clicked"]
+    make_log(800)[columns].to_csv(directory / "clicks.csv", index=False)
+    trained = []
+
+    def train(settings, name, *others):
+        trained.append((name, settings.seed))
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return experiment.train(settings, name, *others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        patch.setattr(compare, "train", train)
+        stopped = compare.main([*ARGUMENTS, "--seeds", "2"])
+        status = compare.main([*ARGUMENTS, "--seeds", "2"])
+    assert (stopped, status) == (130, 0)
+    return directory, trained
+
+
+@pytest.fixture(autouse=True)
+def there(finished, monkeypatch):
+    monkeypatch.chdir(finished[0])
+
+
+@pytest.fixture(scope="module")
+def report(finished):
+    path = finished[0] / "runs" / "compare" / "report" / "report.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_finished_runs_are_not_trained_again(finished):
+    _, trained = finished
+
+    assert trained == [
+        *(("fm", 1), ("deepfm", 1)),  # interrupted
+        *(("deepfm", 1), ("fm", 2), ("deepfm", 2)),
+    ]
+
+
+def test_more_can_be_asked_for_and_nothing_is_trained_twice(
+    monkeypatch, capsys
+):
+    monkeypatch.setattr(compare, "train", None)
+
+    status = compare.main([*ARGUMENTS, "--seeds", "1", "--report", "one"])
+
+    out = capsys.readouterr().out
+    assert status == 0
+    assert out.count(": kept") == 2
+    assert (
+        "±"
+        not in (compare.Path("one") / "table.md").read_text().split("\n\n")[0]
+    )
+
+
+def test_other_options_need_another_folder(capsys):
+    status = compare.main([*ARGUMENTS, "--learning-rate", "0.1"])
+
+    assert status == 2
+    assert "holds runs on other data or with other" in capsys.readouterr().err
+
+
+def test_the_report_has_everything(report):
+    assert [(r["model"], r["seed"]) for r in report["models"]] == [
+        *(("fm", 1), ("deepfm", 1), ("fm", 2), ("deepfm", 2)),
+    ]
+    for run in report["models"]:
+        steps = [point["step"] for point in run["curve"]]
+        assert steps == [2, 3]  # an epoch of 640 rows
+        assert len(run["slices"]) == 4
+        assert ("strengths" in run) == (run["seed"] == 1)
+        last = run["history"]["val_log_loss"][-1]
+        assert run["curve"][-1]["log_loss"] == last
+    assert [row["seeds"] for row in report["summary"]] == [2, 2]
+    assert [(c["model"], c["metric"]) for c in report["comparisons"]] == [
+        ("deepfm", "auc"),
+        ("deepfm", "log_loss"),
+    ]
+    assert report["reach"]["name"] == "fm's best"
+
+
+def test_the_page_says_what_the_report_says(finished, report):
+    folder = finished[0] / "runs" / "compare" / "report"
+    reader = read((folder / "report.html").read_text(encoding="utf-8"))
+
+    results = reader.tables[0]
+    for row, entry in zip(results[1:], report["summary"], strict=True):
+        assert row[0] == entry["model"]
+        assert row[1].startswith(f"{entry['auc']['mean']:.4f} ± ")
+    text = "".join(reader.text)
+    for sentence in ("lead", "command", "next_command"):
+        assert report[sentence] in text
+    assert report["comparisons"][0]["text"] in text
+    assert {path.name for path in folder.iterdir()} == {
+        *("report.html", "report.json", "table.md", "reliability.png"),
+        *("learning_curve_auc.png", "learning_curve_log_loss.png"),
+        *("field_strengths_fm.png", "field_strengths_deepfm.png"),
+    }
+
+
+def test_what_was_kept_is_small(finished):
+    assert not list(finished[0].rglob("epoch-*.keras"))
+
+
+def test_the_next_command_trains_the_best_model_alone(report):
+    command = report["next_command"]
+
+    assert command.startswith("python -m pipelines.tabular --train clicks.csv")
+    assert f"--model {report['best']} --prepared" in command
+    assert "--seeds" not in command and "--slice-by" not in command
+    assert command.endswith(f"--export saved_models/{report['best']}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--export", "x"], "--export does not go with a comparison"),
+        (["--slice-by", "sight"], "sight"),
+        (["--context-fields", "site"], "must come with --export"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_training(
+    monkeypatch, capsys, arguments, message
+):
+    monkeypatch.setattr(compare, "train", None)
+
+    status = compare.main([*ARGUMENTS, "--run", "other", *arguments])
+
+    assert status == 2
+    assert message in capsys.readouterr().err
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(
+        compare.check_plots.__globals__["importlib"].util,
+        "find_spec",
+        lambda name: None,
+    )
+
+    status = compare.main(ARGUMENTS)
+
+    assert status == 2
+    assert "pip install 'deepfm_tf[plots]'" in capsys.readouterr().err
+
+
+def test_a_recipe_brings_its_own_options_and_defaults(capsys):
+    with pytest.raises(SystemExit):
+        compare.main(["--recipe", "census", "--help"])
+
+    text = capsys.readouterr().out
+    assert "--min-count" in text and "--positive-label" not in text
+    assert "--export" not in text and "--curve-every" in text
+
+
+def test_the_time_left_is_told_by_the_model():
+    runs = [
+        {"model": "fm", "wall_seconds": 100.0},
+        {"model": "deepfm", "wall_seconds": 500.0},
+    ]
+
+    left = compare._time_left(runs, [("fm", 2), ("deepfm", 2), ("nfm", 1)])
+
+    assert left == ", about 15 min left"  # 100 + 500 + their mean
+    assert compare._time_left([], [("fm", 1)]) == ""
+    assert compare._time_left(runs[:1], [("fm", 2)]) == ", about 2 min left"

@@ -1,0 +1,205 @@
+"""The page: well-formed, self-contained, escaped, true to its numbers."""
+
+import base64
+import html.parser
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+
+import pytest
+
+import deepfm_tf
+from tests.report.reports import NASTY, make_report
+
+VOID = {"meta", "img", "br", "link", "input"}
+
+
+class Reader(html.parser.HTMLParser):
+    """Tags, checked to be closed in order, and the text between them."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+        self.tags = []
+        self.text = []
+        self.tables = []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "title"):
+            self.text.append(data)
+        if self.open and self.open[-1] in ("td", "th"):
+            self.tables[-1][-1][-1] += data
+
+
+def read(page):
+    reader = Reader()
+    reader.feed(page)
+    reader.close()
+    assert not reader.open
+    return reader
+
+
+@pytest.fixture(scope="module")
+def page():
+    return deepfm_tf.html_report(make_report())
+
+
+@pytest.fixture(scope="module")
+def reader(page):
+    return read(page)
+
+
+def test_it_is_one_document_for_any_screen(page, reader):
+    metas = [attributes for tag, attributes in reader.tags if tag == "meta"]
+
+    assert page.startswith("<!DOCTYPE html>\n<html lang=")
+    assert {"charset": "utf-8"} in metas
+    assert any(
+        m.get("name") == "viewport" and "width=device-width" in m["content"]
+        for m in metas
+    )
+    assert [tag for tag, _ in reader.tags].count("h1") == 1
+    assert "@media print" in page
+
+
+def test_it_needs_nothing_from_outside(page, reader):
+    for tag, attributes in reader.tags:
+        assert tag not in ("script", "link", "iframe", "object", "embed")
+        for name in ("src", "href"):
+            assert attributes.get(name, "data:").startswith("data:")
+        assert not any(name.startswith("on") for name in attributes)
+    outside_of_images = re.sub(r"data:image/[^\"]*", "", page)
+    assert not re.search(r"https?:|//[a-z]|url\(|@import", outside_of_images)
+
+
+def test_every_image_is_described_and_can_be_drawn(reader):
+    images = [attributes for tag, attributes in reader.tags if tag == "img"]
+
+    assert len(images) == 5  # two curves, reliability, two heat maps
+    assert len({image["alt"] for image in images}) == len(images)
+    for image in images:
+        assert len(image["alt"]) > 20
+        kind, data = image["src"].split(";base64,")
+        assert kind == "data:image/svg+xml"
+        drawing = ET.fromstring(base64.b64decode(data))
+        assert drawing.tag.endswith("svg")
+        for element in drawing.iter():
+            for name, value in element.attrib.items():
+                if name.endswith("href"):
+                    assert value.startswith(("#", "data:"))
+
+
+def test_texts_from_outside_are_texts(page, reader):
+    assert "<script" not in page
+    # Title, lead, command, label, note, field, slices and strengths.
+    assert "".join(reader.text).count(NASTY) >= 10
+
+
+def test_the_numbers_are_those_of_the_report(reader):
+    report = make_report()
+
+    header, *rows = reader.tables[0]
+
+    assert header[:4] == [
+        *("model", "test AUC", "test log loss", "steps to fm's best")
+    ]
+    for row, entry in zip(rows, report["summary"], strict=True):
+        assert row[0] == entry["model"]
+        assert row[-1] == f"{entry['parameters']:,}"
+        for cell, key in ((1, "auc"), (2, "log_loss")):
+            mean, std = row[cell].split(" ± ")
+            assert float(mean) == round(entry[key]["mean"], 4)
+            assert float(std) == round(entry[key]["std"], 4)
+    assert [row[3] for row in rows] == ["– (0 of 2 runs)", "6 ± 3", "6 ± 3"]
+
+
+def test_the_best_of_a_column_stands_out(page):
+    best = re.findall(r'<td class="number best">([^<]*)<', page)
+
+    assert best == ["0.8150 ± 0.0071", "0.4150 ± 0.0071"]
+
+
+def test_slices_have_a_line_each_and_a_column_for_each_model(reader):
+    tables = [t for t in reader.tables if t[0][0] == "value"]
+
+    assert [t[0] for t in tables] == 3 * [
+        ["value", "rows", "mean label", "logistic_regression", "fm", "deepfm"]
+    ]
+    assert tables[0][1] == [f"{NASTY} = a", "40", "0.2500", "–", "–", "–"]
+    assert tables[1][2][3:] == ["0.5100", "0.4600", "0.4100"]
+
+
+def test_a_single_run_has_a_page_without_what_it_cannot_have():
+    report = make_report(num_seeds=1)
+    del report["lead"], report["comparisons"], report["next_command"]
+    del report["reach"]
+    report["models"] = report["models"][:1]
+    for name in ("slices", "steps_to_reach"):
+        del report["models"][0][name]
+    report["summary"] = deepfm_tf.summarize_runs(report["models"])
+
+    reader = read(deepfm_tf.html_report(report))
+
+    text = "".join(reader.text)
+    assert "±" not in text and "seed" not in text
+    assert "Slices" not in text and "Pairs" not in text
+    assert "Reliability" in text and report["command"] in text
+
+
+def test_equal_reports_make_equal_pages(page):
+    assert deepfm_tf.html_report(make_report()) == page
+
+
+@pytest.mark.browser
+@pytest.mark.slow_process
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_shows_it_without_scrolling_sideways(page, tmp_path, width):
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("neither chromium nor google-chrome is on PATH")
+    # The page reports on itself; it has no script of its own.
+    frame = tmp_path / "frame.html"
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    frame.write_text(
+        f"""<iframe id="f" width="{width}" height="800" src="page.html">
+        </iframe><p id="result"></p><script>
+        addEventListener("load", () => {{
+          const d = document.getElementById("f").contentDocument;
+          const drawn = [...d.images].filter(
+            i => i.complete && i.naturalWidth > 0 && i.clientWidth > 300);
+          document.getElementById("result").textContent = JSON.stringify(
+            [d.documentElement.scrollWidth, d.images.length, drawn.length]);
+        }});</script>""",
+        encoding="utf-8",
+    )
+
+    shown = subprocess.run(
+        [browser, "--headless=new", "--no-sandbox", "--disable-gpu"]
+        + ["--allow-file-access-from-files", f"--user-data-dir={tmp_path}/p"]
+        + ["--virtual-time-budget=5000", "--dump-dom", f"file://{frame}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+
+    found = re.search(r'id="result">\[(\d+),(\d+),(\d+)\]', shown)
+    assert found, shown[-500:]
+    scroll_width, images, drawn = map(int, found.groups())
+    assert scroll_width <= width
+    assert images == drawn == 5

@@ -1,0 +1,84 @@
+"""Plots: what is on them, and the word about the extra."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from deepfm_tf import plot_learning_curves, plot_reliability, report_figures
+from tests.report.reports import make_report, make_runs
+
+
+def test_learning_curves_show_each_seed_and_the_mean():
+    runs = make_runs(num_seeds=2)
+    runs[0]["curve"] = runs[0]["curve"][:4]  # this seed stopped earlier
+
+    axes = plot_learning_curves(runs, "log_loss", ("the mark", 0.55)).axes[0]
+
+    labels = [line.get_label() for line in axes.lines]
+    thick = [line for line in axes.lines if not line.get_label()[0] == "_"]
+    assert len(labels) == 3 * (2 + 1) + 1  # seeds, mean, mark
+    assert [line.get_label() for line in thick] == [
+        "logistic_regression",
+        "fm",
+        "deepfm",
+    ]
+    np.testing.assert_array_equal(thick[0].get_xdata(), [1, 2, 3, 4])
+    # Seeds 1 and 2 have .51 and .52, each + 1 / step.
+    np.testing.assert_allclose(
+        thick[0].get_ydata(), 0.515 + 1 / np.array([1, 2, 3, 4])
+    )
+    assert axes.texts[0].get_text() == "the mark"
+
+
+def test_one_seed_is_one_line():
+    axes = plot_learning_curves(make_runs(num_seeds=1), "auc").axes[0]
+
+    assert len(axes.lines) == 3
+
+
+def test_a_metric_that_was_never_defined_is_refused():
+    runs = make_runs(num_seeds=1)[:1]
+    runs[0]["curve"] = [{"step": 1, "auc": None, "log_loss": 0.5}]
+
+    with pytest.raises(ValueError, match="must have points of auc"):
+        plot_learning_curves(runs, "auc")
+    with pytest.raises(ValueError, match="must be one of auc, log_loss"):
+        plot_learning_curves(runs, "loss")
+
+
+def test_the_reliability_diagram_has_a_line_each_and_the_diagonal():
+    axes = plot_reliability(make_runs(num_seeds=1)).axes[0]
+
+    np.testing.assert_array_equal(axes.lines[1].get_xdata(), [0.1, 0.3])
+    np.testing.assert_array_equal(axes.lines[1].get_ydata(), [0.12, 0.25])
+    assert len(axes.lines) == 3 + 1
+    assert axes.get_xlim() == axes.get_ylim() == (0, pytest.approx(0.315))
+
+
+def test_a_report_has_the_plots_that_it_has_numbers_for():
+    report = make_report()
+
+    figures = report_figures(report)
+    for run in report["models"]:
+        run.pop("strengths", None)
+        for point in run["curve"]:
+            point["auc"] = None
+    fewer = report_figures(report)
+
+    assert list(figures) == [
+        "learning_curve_log_loss",
+        "learning_curve_auc",
+        "reliability",
+        "field_strengths_fm",
+        "field_strengths_deepfm",
+    ]
+    assert list(fewer) == ["learning_curve_log_loss", "reliability"]
+    assert "seed 1" in figures["reliability"].caption
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+
+    with pytest.raises(ImportError, match=r"pip install .deepfm_tf\[plots"):
+        plot_learning_curves(make_runs(num_seeds=1))
