@@ -1,6 +1,7 @@
 # `make demo` and `make test` need python3 (3.10 to 3.13) and a network, once.
 PYTHON ?= python3
 BIN := .venv/bin
+COMMA := ,
 
 .PHONY: help demo test lint bench clean
 
@@ -33,7 +34,7 @@ clean:
 		.mypy_cache saved_models/*/
 
 .venv/installed: setup.py
-	@$(call install,.[serving])
+	@$(call install,.[serving$(COMMA)plots])
 	@touch $@
 
 .venv/installed-test: setup.py

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import importlib
 import json
+import logging
 import math
 import shlex
 import statistics
@@ -74,6 +75,8 @@ class CompareSettings(Settings):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the comparison from the command line; returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    # Many models in one process are traced again and again, as they must be.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # The recipe decides which other options there are.
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_recipe(first)

@@ -10,7 +10,7 @@ import pandas as pd
 import deepfm_tf
 from deepfm_tf.serving import operator_files, predict_command
 from deepfm_tf.serving.flags import parse_flags
-from pipelines import tabular
+from pipelines import compare, tabular
 from pipelines.command_line import build_parser
 from tests.conftest import make_log, make_schema
 from tests.serving.any_server import running_server
@@ -102,6 +102,16 @@ def test_the_command_is_understood():
     assert words[:3] == [".venv/bin/python", "-m", "pipelines.tabular"]
     assert options.label == "clicked"
     assert options.model == ("logistic_regression", "fm", "deepfm")
+
+
+def test_the_comparison_is_understood(tmp_path, monkeypatch, capsys):
+    (command,) = commands(next(b for b in blocks("bash") if "s.compare" in b))
+    monkeypatch.chdir(tmp_path)
+
+    # All that it lacks is the data.
+    assert command[:3] == [".venv/bin/python", "-m", "pipelines.compare"]
+    assert compare.main(command[3:]) == 1
+    assert "clicks.csv" in capsys.readouterr().err
 
 
 def test_every_model_and_field_is_described():

@@ -200,7 +200,7 @@ def figures(parts: Sequence[str]) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return text in ("", "–") or text.lstrip("-")[:1].isdigit()
+    return text[:1] in ("", "–") or text.lstrip("-")[:1].isdigit()
 
 
 def _classes(names: Sequence[str]) -> str:

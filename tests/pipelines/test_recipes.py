@@ -219,8 +219,10 @@ def test_sampled_negatives_are_corrected_for(clicks):
 
 
 def test_evaluation_inside_an_epoch_keeps_the_best(clicks):
-    # 640 rows in 3 steps; two epochs of them are one evaluation each 2 steps.
-    outcome = run_with("--evaluate-every", "2", "--model", "fm")
+    # 627 rows in 3 steps; two epochs of them are one evaluation each 2 steps.
+    outcome = run_with(
+        *("--evaluate-every", "2", "--batch-size", "256", "--model", "fm")
+    )
 
     result, model = outcome.results[0], outcome.models["fm"]
     losses = result["history"]["val_log_loss"]
