@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -166,7 +167,13 @@ def _read_text(path: Path, separator: str) -> Iterator[pa.Table]:
                 yield table.slice(start, BLOCK_ROWS)
         if is_empty:  # Its columns are still worth knowing.
             yield reader.schema.empty_table()
-    except (pa.ArrowInvalid, OSError, EOFError, UnicodeDecodeError) as error:
+    except (
+        pa.ArrowInvalid,
+        OSError,
+        EOFError,
+        zlib.error,
+        UnicodeDecodeError,
+    ) as error:
         raise ValueError(
             f"{path} must be a text file with a line of column names, then "
             f"as many values in each line. Received: {error}."
@@ -196,19 +203,25 @@ def _read_parquet(path: Path) -> Iterator[pa.Table]:
 
 def _read_json(path: Path) -> Iterator[pa.Table]:
     opener: Any = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as file:
-        names: dict[str, None] = {}
-        rows: list[dict[str, Any]] = []
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            rows.append(_json_row(path, number, line))
-            names.update(dict.fromkeys(rows[-1]))
-            if len(rows) == BLOCK_ROWS:
+    try:
+        with opener(path, "rt", encoding="utf-8-sig") as file:
+            names: dict[str, None] = {}
+            rows: list[dict[str, Any]] = []
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                rows.append(_json_row(path, number, line))
+                names.update(dict.fromkeys(rows[-1]))
+                if len(rows) == BLOCK_ROWS:
+                    yield _json_table(names, rows)
+                    rows = []
+            if rows:
                 yield _json_table(names, rows)
-                rows = []
-        if rows:
-            yield _json_table(names, rows)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path} must be UTF-8 text with a JSON object in each line. "
+            f"Received: {error}."
+        ) from error
 
 
 def _json_row(path: Path, number: int, line: str) -> dict[str, Any]:
@@ -234,8 +247,9 @@ def _json_table(
         values = [row.get(name) for row in rows]
         try:
             columns[name] = pa.array(values)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
-            # 7 beside "seven": a column of names, as they are written.
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+            # 7 beside "seven", or more digits than 64 bits hold: a column
+            # of names, as they are written.
             columns[name] = pa.array(
                 [v if v is None else str(v) for v in values], pa.string()
             )

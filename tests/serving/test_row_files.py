@@ -64,6 +64,15 @@ def test_json_of_mixed_types_and_absent_keys(tmp_path):
     ]
 
 
+def test_json_with_a_byte_order_mark_and_long_numbers(tmp_path):
+    text = '\ufeff{"id": 123456789012345678901234567890}\n'
+    (tmp_path / "r.jsonl").write_text(text, encoding="utf-8")
+
+    assert rows_of(tmp_path / "r.jsonl") == [
+        {"id": "123456789012345678901234567890"}
+    ]
+
+
 def test_files_are_read_in_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr(row_files, "BLOCK_ROWS", 100)
     monkeypatch.setattr(row_files, "BLOCK_BYTES", 1000)
@@ -88,7 +97,11 @@ def test_files_are_read_in_blocks(tmp_path, monkeypatch):
         ("r.parquet", "no", "not a whole Parquet file"),
         ("r.jsonl", '{"a": 1}\n{"a"', "line 2: .*must be a JSON object"),
         ("r.jsonl", "[1]", r"line 1: each line must be .*Received: \[1\]"),
+        ("r.jsonl", b'{"a": "\xe9"}', "r.jsonl must be UTF-8 text.*utf-8"),
         ("r.csv.gz", "no", "must be a text file|gzip"),
+        ("r.csv.gz", gzip.compress(b"a\n1\n")[:-9], "must be a text file"),
+        ("r.jsonl.gz", "no", "r.jsonl.gz must be .*Not a gzipped file"),
+        ("r.jsonl.gz", gzip.compress(b'{"a": 1}')[:-9], "JSON object.*end"),
     ],
 )
 def test_bad_files_are_named(tmp_path, name, text, message):
