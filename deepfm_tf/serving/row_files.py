@@ -271,6 +271,7 @@ def _text_writer(file: IO[str], kind: str) -> Callable[[pa.Table], None]:
         if not header:
             header.extend(table.column_names)
             writer.writerow(header)
+        _check_no_new_columns(header, table)
         columns = [_written(column) for column in table.columns]
         writer.writerows(zip(*columns, strict=True))
 
@@ -305,6 +306,27 @@ def _parquet_writer(
         if not writers:
             writer = pa.parquet.ParquetWriter(path, table.schema)
             writers.append(stack.enter_context(writer))
-        writers[0].write_table(table.cast(writers[0].schema))
+        schema = writers[0].schema
+        _check_no_new_columns(schema.names, table)
+        try:
+            table = table.cast(schema)
+        except pa.ArrowException as error:
+            raise ValueError(
+                "The values of a column must be of one type for Parquet, in "
+                f"all rows. Received: {error}. Write CSV or JSON lines "
+                "(.jsonl)."
+            ) from error
+        writers[0].write_table(table)
 
     return write
+
+
+def _check_no_new_columns(names: Sequence[str], table: pa.Table) -> None:
+    """A header, once written, cannot grow; only JSON lines can."""
+    new = [name for name in table.column_names if name not in names]
+    if new:
+        raise ValueError(
+            f"The first {BLOCK_ROWS} rows must have every key for CSV, TSV "
+            f"or Parquet. Received: later rows with {', '.join(new)}. Give "
+            "the first row these keys, as null, or write JSON lines (.jsonl)."
+        )

@@ -142,6 +142,23 @@ def test_numbers_are_written_as_short_as_they_are(tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_columns_that_only_later_rows_have_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="later rows with late.*jsonl"):
+        with row_writer(tmp_path / name, format_of(name)) as write:
+            write(pa.table({"a": [1], "p": [0.5]}))
+            write(pa.table({"a": [1], "late": ["x"], "p": [0.5]}))
+
+    assert os.listdir(tmp_path) == []
+
+
+def test_parquet_wants_one_type_a_column(tmp_path):
+    with pytest.raises(ValueError, match="one type for Parquet.*Write CSV"):
+        with row_writer(tmp_path / "out.parquet", "parquet") as write:
+            write(pa.table({"a": pa.nulls(1)}))
+            write(pa.table({"a": ["x"]}))
+
+
 def test_a_file_that_fails_half_way_does_not_appear(tmp_path):
     old = tmp_path / "out.parquet"
     old.write_text("old")
