@@ -110,8 +110,8 @@ def test_the_comparison_is_understood(tmp_path, monkeypatch, capsys):
 
     # All that it lacks is the data.
     assert command[:3] == [".venv/bin/python", "-m", "pipelines.compare"]
-    assert compare.main(command[3:]) == 1
-    assert "clicks.csv" in capsys.readouterr().err
+    assert compare.main(command[3:]) == 2
+    assert "There is no file clicks.csv" in capsys.readouterr().err
 
 
 def test_every_model_and_field_is_described():

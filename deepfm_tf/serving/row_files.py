@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -166,7 +167,13 @@ def _read_text(path: Path, separator: str) -> Iterator[pa.Table]:
                 yield table.slice(start, BLOCK_ROWS)
         if is_empty:  # Its columns are still worth knowing.
             yield reader.schema.empty_table()
-    except (pa.ArrowInvalid, OSError, EOFError, UnicodeDecodeError) as error:
+    except (
+        pa.ArrowInvalid,
+        OSError,
+        EOFError,
+        zlib.error,
+        UnicodeDecodeError,
+    ) as error:
         raise ValueError(
             f"{path} must be a text file with a line of column names, then "
             f"as many values in each line. Received: {error}."
@@ -196,19 +203,25 @@ def _read_parquet(path: Path) -> Iterator[pa.Table]:
 
 def _read_json(path: Path) -> Iterator[pa.Table]:
     opener: Any = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as file:
-        names: dict[str, None] = {}
-        rows: list[dict[str, Any]] = []
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            rows.append(_json_row(path, number, line))
-            names.update(dict.fromkeys(rows[-1]))
-            if len(rows) == BLOCK_ROWS:
+    try:
+        with opener(path, "rt", encoding="utf-8-sig") as file:
+            names: dict[str, None] = {}
+            rows: list[dict[str, Any]] = []
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                rows.append(_json_row(path, number, line))
+                names.update(dict.fromkeys(rows[-1]))
+                if len(rows) == BLOCK_ROWS:
+                    yield _json_table(names, rows)
+                    rows = []
+            if rows:
                 yield _json_table(names, rows)
-                rows = []
-        if rows:
-            yield _json_table(names, rows)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path} must be UTF-8 text with a JSON object in each line. "
+            f"Received: {error}."
+        ) from error
 
 
 def _json_row(path: Path, number: int, line: str) -> dict[str, Any]:
@@ -234,8 +247,9 @@ def _json_table(
         values = [row.get(name) for row in rows]
         try:
             columns[name] = pa.array(values)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
-            # 7 beside "seven": a column of names, as they are written.
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+            # 7 beside "seven", or more digits than 64 bits hold: a column
+            # of names, as they are written.
             columns[name] = pa.array(
                 [v if v is None else str(v) for v in values], pa.string()
             )
@@ -257,6 +271,7 @@ def _text_writer(file: IO[str], kind: str) -> Callable[[pa.Table], None]:
         if not header:
             header.extend(table.column_names)
             writer.writerow(header)
+        _check_no_new_columns(header, table)
         columns = [_written(column) for column in table.columns]
         writer.writerows(zip(*columns, strict=True))
 
@@ -291,6 +306,27 @@ def _parquet_writer(
         if not writers:
             writer = pa.parquet.ParquetWriter(path, table.schema)
             writers.append(stack.enter_context(writer))
-        writers[0].write_table(table.cast(writers[0].schema))
+        schema = writers[0].schema
+        _check_no_new_columns(schema.names, table)
+        try:
+            table = table.cast(schema)
+        except pa.ArrowException as error:
+            raise ValueError(
+                "The values of a column must be of one type for Parquet, in "
+                f"all rows. Received: {error}. Write CSV or JSON lines "
+                "(.jsonl)."
+            ) from error
+        writers[0].write_table(table)
 
     return write
+
+
+def _check_no_new_columns(names: Sequence[str], table: pa.Table) -> None:
+    """A header, once written, cannot grow; only JSON lines can."""
+    new = [name for name in table.column_names if name not in names]
+    if new:
+        raise ValueError(
+            f"The first {BLOCK_ROWS} rows must have every key for CSV, TSV "
+            f"or Parquet. Received: later rows with {', '.join(new)}. Give "
+            "the first row these keys, as null, or write JSON lines (.jsonl)."
+        )

@@ -125,7 +125,8 @@ class Server:
             self.manager.reload(
                 self._config,
                 lambda: (
-                    self._stopping.is_set()
+                    self.is_asked_to_stop
+                    or self._stopping.is_set()
                     or (end is not None and time.monotonic() > end)
                 ),
             )

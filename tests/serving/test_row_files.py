@@ -64,6 +64,15 @@ def test_json_of_mixed_types_and_absent_keys(tmp_path):
     ]
 
 
+def test_json_with_a_byte_order_mark_and_long_numbers(tmp_path):
+    text = '\ufeff{"id": 123456789012345678901234567890}\n'
+    (tmp_path / "r.jsonl").write_text(text, encoding="utf-8")
+
+    assert rows_of(tmp_path / "r.jsonl") == [
+        {"id": "123456789012345678901234567890"}
+    ]
+
+
 def test_files_are_read_in_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr(row_files, "BLOCK_ROWS", 100)
     monkeypatch.setattr(row_files, "BLOCK_BYTES", 1000)
@@ -88,7 +97,11 @@ def test_files_are_read_in_blocks(tmp_path, monkeypatch):
         ("r.parquet", "no", "not a whole Parquet file"),
         ("r.jsonl", '{"a": 1}\n{"a"', "line 2: .*must be a JSON object"),
         ("r.jsonl", "[1]", r"line 1: each line must be .*Received: \[1\]"),
+        ("r.jsonl", b'{"a": "\xe9"}', "r.jsonl must be UTF-8 text.*utf-8"),
         ("r.csv.gz", "no", "must be a text file|gzip"),
+        ("r.csv.gz", gzip.compress(b"a\n1\n")[:-9], "must be a text file"),
+        ("r.jsonl.gz", "no", "r.jsonl.gz must be .*Not a gzipped file"),
+        ("r.jsonl.gz", gzip.compress(b'{"a": 1}')[:-9], "JSON object.*end"),
     ],
 )
 def test_bad_files_are_named(tmp_path, name, text, message):
@@ -127,6 +140,23 @@ def test_numbers_are_written_as_short_as_they_are(tmp_path):
     assert (tmp_path / "out.jsonl").read_text(encoding="utf-8") == (
         '{"p": 0.5, "t": "\N{SNOWMAN}"}\n{"p": null, "t": null}\n'
     )
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_columns_that_only_later_rows_have_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="later rows with late.*jsonl"):
+        with row_writer(tmp_path / name, format_of(name)) as write:
+            write(pa.table({"a": [1], "p": [0.5]}))
+            write(pa.table({"a": [1], "late": ["x"], "p": [0.5]}))
+
+    assert os.listdir(tmp_path) == []
+
+
+def test_parquet_wants_one_type_a_column(tmp_path):
+    with pytest.raises(ValueError, match="one type for Parquet.*Write CSV"):
+        with row_writer(tmp_path / "out.parquet", "parquet") as write:
+            write(pa.table({"a": pa.nulls(1)}))
+            write(pa.table({"a": ["x"]}))
 
 
 def test_a_file_that_fails_half_way_does_not_appear(tmp_path):

@@ -1,5 +1,6 @@
 """A server as a whole: its files, its start, its stop."""
 
+import threading
 import time
 
 import grpc
@@ -147,6 +148,18 @@ def test_a_start_without_versions_can_be_given_up(tmp_path):
 
     with pytest.raises(ServingError, match="in time: toy"):
         server.start(timeout=0.1)
+
+
+def test_a_signal_ends_a_start_that_waits_for_versions(tmp_path):
+    server = Server(options(model_base_path=str(tmp_path / "none")))
+    asking = threading.Timer(0.2, server.ask_to_stop)
+    asking.start()
+    begin = time.monotonic()
+
+    with pytest.raises(ServingError, match="No version of these models"):
+        server.start(timeout=SECONDS)
+
+    assert time.monotonic() - begin < SECONDS / 2
 
 
 def test_a_remote_base_path_is_refused():
