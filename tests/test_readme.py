@@ -5,6 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 import deepfm_tf
@@ -51,7 +52,10 @@ def test_the_python_examples_run(tmp_path, monkeypatch, capsys):
 
     assert "'log_loss'" in capsys.readouterr().out
     assert (tmp_path / "saved_models/clicks/1/saved_model.pb").is_file()
-    assert names["probabilities"].shape == (200,)
+    outputs = names["model"].predict(names["test"].dataset(200), verbose=0)
+    np.testing.assert_allclose(
+        names["probabilities"], outputs["probability"].ravel(), atol=1e-5
+    )
     assert names["scores"].shape == (2,)
 
 

@@ -32,6 +32,7 @@ from deepfm_tf.serving.grpc_methods import (
 from deepfm_tf.serving.manager import ModelManager
 from deepfm_tf.serving.metrics import Metrics
 from deepfm_tf.serving.patience import Patience
+from deepfm_tf.serving.ports import bind
 
 _LOG = logging.getLogger(__name__)
 _HEALTH_NAMES = ("", "ModelService", "PredictionService")
@@ -126,6 +127,15 @@ class GrpcServer:
                     else self._server.add_insecure_port(address)
                 )
             except RuntimeError as error:
+                if credentials and not ports:
+                    # gRPC does not tell a bad key from a taken port.
+                    bind(options.port, "--port").close()
+                    raise ValueError(
+                        "--ssl_config_file must hold a server_key and a "
+                        "server_cert that belong together, as PEM text. "
+                        f"Received: {options.ssl_config_file}, with which "
+                        "gRPC opens no port."
+                    ) from error
                 raise ValueError(
                     f"gRPC must be able to listen on {address}. It cannot: "
                     "another server has it, or it is not allowed. Stop that "

@@ -168,6 +168,11 @@ class VersionKeeper:
                         "directories named by a number, such as 1/; found: "
                         f"{sorted(found) or 'none'}."
                     )
+                    if (Path(config.base_path) / "saved_model.pb").is_file():
+                        complaint += (
+                            " The path is a version itself: give the "
+                            "directory above it."
+                        )
             except OSError as error:
                 wanted = None
                 complaint = (

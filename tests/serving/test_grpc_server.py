@@ -332,6 +332,7 @@ def test_tls_is_served(start, manager, tmp_path, verify):
     ("fields", "error"),
     [
         ({"server_key": "k"}, "must hold server_key and server_cert"),
+        ({"server_key": "k", "server_cert": "c"}, "that belong together"),
         (
             {
                 "server_key": "k",

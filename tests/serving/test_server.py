@@ -162,6 +162,13 @@ def test_a_signal_ends_a_start_that_waits_for_versions(tmp_path):
     assert time.monotonic() - begin < SECONDS / 2
 
 
+def test_a_version_given_as_base_path_is_told(toy_path, caplog):
+    with pytest.raises(ServingError):
+        Server(options(model_base_path=str(toy_path))).start(timeout=0.3)
+
+    assert "a version itself: give the directory above" in caplog.text
+
+
 def test_a_remote_base_path_is_refused():
     server = Server(options(model_base_path="s3://bucket/toy"))
 
