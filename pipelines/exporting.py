@@ -73,7 +73,7 @@ def export(
     seconds = time.perf_counter() - begin
     print(
         f"Exported {result['model']} to {path} in {seconds:.1f} s. Look at it "
-        f"with:\n    saved_model_cli show --dir {path} --all"
+        f"with:\n    .venv/bin/saved_model_cli show --dir {path} --all"
     )
     if settings.table_dtype:
         card = path / "assets.extra" / "model_card.json"

@@ -159,8 +159,14 @@ def demonstrate(settings: Settings) -> None:
     )
     if outcome.exported is not None:
         score(outcome)
+    if outcome.exported is not None:
+        print(
+            "\nNext, serve it:\n"
+            "    .venv/bin/python -m deepfm_tf.serving --model_name=deepfm "
+            f"--model_base_path={outcome.exported.parent}"
+        )
     print(
-        "\nNext, your own data:\n"
+        "\nThen, your own data:\n"
         "    .venv/bin/python -m pipelines.tabular --train clicks.csv "
         "--label clicked"
     )

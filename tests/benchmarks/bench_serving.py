@@ -29,6 +29,7 @@ from tests.benchmarks import arguments, serving_model
 from tests.benchmarks.machine import ROOT, emit, kibibytes
 
 Case = tuple[str, str, int, int]  # server, signature, batch size, clients
+SIGNATURES = ("serving_default", "packed", "rank", "packed_rank")
 WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
 
 
@@ -64,11 +65,11 @@ def cases(batch_sizes: Sequence[int], clients: Sequence[int]) -> list[Case]:
     result: list[Case] = []
     for batch_size in batch_sizes:
         for number in clients:
-            for signature in ("serving_default", "packed", "rank"):
+            for signature in SIGNATURES:
                 result.append(("local", signature, batch_size, number))
             for signature in ("serving_default", "packed"):
                 result.append(("naive", signature, batch_size, number))
-        for signature in ("serving_default", "packed", "rank"):
+        for signature in SIGNATURES:
             result.append(("in process", signature, batch_size, 0))
     return result
 

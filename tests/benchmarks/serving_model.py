@@ -71,6 +71,14 @@ def inputs(signature: str, batch_size: int) -> dict[str, np.ndarray]:
             "texts": np.stack([columns[n] for n in CATEGORICAL], axis=1),
             "numbers": np.stack([columns[n] for n in NUMERIC], axis=1),
         }
+    if signature == "packed_rank":
+        parts = {}
+        for name, fields in (("texts", CATEGORICAL), ("numbers", NUMERIC)):
+            shared = [columns[n] for n in fields if n in CONTEXT]
+            own = [columns[n] for n in fields if n not in CONTEXT]
+            parts[f"context_{name}"] = np.stack(shared, axis=1)[:1]
+            parts[name] = np.stack(own, axis=1)
+        return parts
     if signature == "rank":
         return {
             name: column[:1] if name in CONTEXT else column
