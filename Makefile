@@ -17,8 +17,9 @@ help:
 demo: .venv/installed
 	@$(BIN)/python -m pipelines.synthetic
 
+# Three, because some tests wait for processes of their own.
 test: lint
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: .venv/installed-test
 	@$(BIN)/ruff check .
