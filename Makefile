@@ -17,9 +17,8 @@ help:
 demo: .venv/installed
 	@$(BIN)/python -m pipelines.synthetic
 
-# Three, because some tests wait for processes of their own.
 test: lint
-	@$(BIN)/python -m pytest -n 3 --dist worksteal
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: .venv/installed-test
 	@$(BIN)/ruff check .
