@@ -312,6 +312,12 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
         help="write the results as JSON or, where the name ends in .html, as "
         "a page with plots, and the JSON beside it",
     )
+    results.add_argument(
+        "--explain",
+        action="store_true",
+        help="export the signature explain too: what each field of a row "
+        "added to its logit, against the mean of the validation data",
+    )
     if recipe.add_options is not None:
         recipe.add_options(parser)
     parser.set_defaults(**recipe.defaults)

@@ -85,6 +85,7 @@ class Settings:
     table_dtype: str | None
     slice_by: tuple[str, ...]
     report: Path | None
+    explain: bool
 
     def command(self, resume: bool = False) -> str:
         """The command that was typed, or the one that goes on with it."""

@@ -12,6 +12,9 @@ import deepfm_tf
 if TYPE_CHECKING:
     from pipelines.experiment import Settings
 
+# Validation rows, about, that make the mean that `explain` starts from.
+_BACKGROUND_ROWS = 100_000
+
 
 def check_options(settings: Settings, schema: deepfm_tf.Schema) -> None:
     """Raise ValueError now for what the export would refuse after training.
@@ -32,6 +35,7 @@ def check_options(settings: Settings, schema: deepfm_tf.Schema) -> None:
             ("--context-fields", settings.context_fields),
             ("--keep-versions", settings.keep_versions),
             ("--table-dtype", settings.table_dtype),
+            ("--explain", settings.explain),
         )
         if value
     ]
@@ -39,6 +43,12 @@ def check_options(settings: Settings, schema: deepfm_tf.Schema) -> None:
         raise ValueError(
             f"{', '.join(given)} must come with --export, which says where "
             "the model goes."
+        )
+    if settings.explain and settings.table_dtype:
+        raise ValueError(
+            "--explain explains the model with its table as trained, so its "
+            "terms would not add up with --table-dtype. Leave one of the two "
+            "out."
         )
 
 
@@ -67,6 +77,7 @@ def export(
         evaluation_data=data["test"].dataset(settings.batch_size)
         if settings.table_dtype
         else None,
+        explainer=_explainer(settings, model, data["valid"]),
         metrics=result["test"],
         data_fingerprint=data["train"].fingerprint,
     )
@@ -85,3 +96,16 @@ def export(
             f"{table['largest_difference']:.1e} at most."
         )
     return path
+
+
+def _explainer(
+    settings: Settings,
+    model: deepfm_tf.CTRModel,
+    valid: deepfm_tf.PreparedData,
+) -> deepfm_tf.Explainer | None:
+    if not settings.explain:
+        return None
+    batches = -(-_BACKGROUND_ROWS // settings.batch_size)
+    return deepfm_tf.Explainer(
+        model, valid.dataset(settings.batch_size).take(batches)
+    )

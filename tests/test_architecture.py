@@ -50,8 +50,10 @@ DOORS = {
     "training": (("optimizers",), ("keras", "tensorflow")),
     "export": (
         # Metrics: what a table in 16 bits costs is told in log loss.
+        # Explain: the signature `explain` is an Explainer.
         (
             "export",
+            "explain",
             "fields",
             "schema",
             "vocabulary",

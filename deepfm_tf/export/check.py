@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.explain import Explainer
+from deepfm_tf.export.explain import check_terms
 from deepfm_tf.export.requests import Request, Rows
 from deepfm_tf.export.warm_up import read_warm_up, replay
 
@@ -29,6 +31,7 @@ def check(
     requests: Iterable[Request],
     saved_model: Path,
     tolerance: float = _TOLERANCE,
+    explainer: Explainer | None = None,
 ) -> None:
     """Replay the warm-up requests of a SavedModel, and judge the answers.
 
@@ -37,6 +40,7 @@ def check(
         requests: those of the warm-up file, in its order.
         saved_model: the directory of the version.
         tolerance: float. How far a probability may be off.
+        explainer: what the signature `explain` is compared with.
 
     Raises:
         RuntimeError: a signature differs from the model.
@@ -45,6 +49,8 @@ def check(
     for request, log in zip(requests, read_warm_up(saved_model), strict=True):
         outputs = replay(log, loaded)
         compare(reference, request, _probability(outputs), tolerance)
+        if explainer is not None and request.signature == "explain":
+            check_terms(explainer, request, outputs)
 
 
 def probabilities(
@@ -59,6 +65,8 @@ def _probability(outputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """The clicks' column of whatever a signature answers."""
     if "scores" in outputs:
         return outputs["scores"][:, 1]
+    if "probability" in outputs:
+        return outputs["probability"]
     (probability,) = outputs.values()
     return probability
 

@@ -16,6 +16,8 @@ import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from deepfm_tf.explain import Explainer
+from deepfm_tf.export.explain import columns_of_terms
 from deepfm_tf.export.rank import CONTEXT_PREFIX, split_fields
 from deepfm_tf.fields import Field
 from deepfm_tf.lookup import number_fields, text_fields
@@ -35,6 +37,7 @@ def write_model_card(
     table: Mapping[str, Any],
     metrics: Mapping[str, Any] | None,
     data_fingerprint: str | None,
+    explainer: Explainer | None = None,
 ) -> None:
     """Write the card of a SavedModel.
 
@@ -47,6 +50,7 @@ def write_model_card(
         metrics: name -> number, or None.
         data_fingerprint: `PreparedData.fingerprint` of the training data, or
             None.
+        explainer: what the signature `explain` is of, if there is one.
     """
     schema = model.schema
     config = {k: v for k, v in model.get_config().items() if k != "schema"}
@@ -72,6 +76,8 @@ def write_model_card(
         "packed_columns": _columns(schema.fields),
         "packed_rank_columns": _rank_columns(schema, context_fields),
         "context_fields": list(context_fields),
+        # What stands in the columns of its terms.
+        "explain": columns_of_terms(explainer) if explainer else None,
         "table": dict(table),
         "training_data": {
             "fingerprint": data_fingerprint,

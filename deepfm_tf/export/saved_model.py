@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.explain import Explainer
 from deepfm_tf.export.check import (
     Reference,
     check,
@@ -18,11 +19,13 @@ from deepfm_tf.export.check import (
     probabilities,
     tolerance_of,
 )
+from deepfm_tf.export.explain import check_explainer, explain_signature
 from deepfm_tf.export.model_card import write_model_card
 from deepfm_tf.export.publish import prune, publish, unpublished
 from deepfm_tf.export.rank import rank_signatures
 from deepfm_tf.export.requests import (
     Rows,
+    make_explain_request,
     make_rank_requests,
     make_requests,
 )
@@ -49,6 +52,7 @@ def export_saved_model(
     defaults: Mapping[str, Any] | None = None,
     keep_versions: int | None = None,
     table_dtype: str | None = None,
+    explainer: Explainer | None = None,
     evaluation_data: Any = None,
     metrics: Mapping[str, Any] | None = None,
     data_fingerprint: str | None = None,
@@ -81,6 +85,13 @@ def export_saved_model(
       computed once. `packed_rank` is the same from matrices: `texts` and
       `numbers` of the candidates, `context_texts` and `context_numbers` of
       one row, each only if it has columns.
+    - `explain`, only with `explainer`, takes what `serving_default` takes. It
+      returns, all float32, `probability`, `logit`, `bias`, `baseline` and
+      `completeness_error`, shape `(batch,)`, `contributions`, `first_order`
+      and `deep` (batch, fields), `pairs` (batch, pairs): see `Explainer`; the
+      last two only if the model has such terms. `bias + baseline +
+      sum(contributions) + completeness_error = logit`, and the probability is
+      the logit's sigmoid. The model card names the columns, under `explain`.
 
     Before anything is published, the SavedModel is loaded again, and every
     signature is compared with the model on rows with known, unseen and
@@ -109,6 +120,10 @@ def export_saved_model(
         table_dtype: `"bfloat16"` or `"float16"`, to store the shared table
             in 16 bits: half the size, and somewhat other probabilities. The
             model card says how far they move. Defaults to None: as trained.
+        explainer: an `Explainer` of this model, for the signature `explain`.
+            A pyramid makes such requests some hundred times as expensive as
+            predictions, and the export and every load slower by a few of
+            them. Not with `table_dtype`. Defaults to None: no such signature.
         evaluation_data: `tf.data.Dataset` of `(inputs, label)`, to measure
             what `table_dtype` costs, log loss included. Defaults to the rows
             of the comparison, without the log loss.
@@ -142,6 +157,7 @@ def export_saved_model(
     _check_defaults(defaults, context_fields, vocabulary.schema)
     _check_keep_versions(keep_versions)
     _check_table_dtype(table_dtype, evaluation_data)
+    check_explainer(explainer, model, table_dtype)
     if (table_dtype or context_fields) and not has_terms(model):
         raise ValueError(
             "`table_dtype` and `context_fields` need a model that defines "
@@ -158,6 +174,8 @@ def export_saved_model(
             chosen += rank_signatures(
                 model, lookup, context_fields, defaults, table
             )
+        if explainer is not None:
+            chosen.append(explain_signature(lookup, explainer, defaults))
         write(chosen, lookup, saved_model)
         rows = Rows.make(vocabulary, max(BATCH_SIZES))
         requests = []
@@ -165,6 +183,8 @@ def export_saved_model(
             requests += make_requests(rows, schema, defaults, size)
             if context_fields:
                 requests += make_rank_requests(vocabulary, context_fields, size)
+            if explainer is not None:
+                requests.append(make_explain_request(rows, schema, size))
         write_warm_up(requests, directory.name, saved_model)
         reference: Reference = functools.partial(probabilities, model)
         tolerance = tolerance_of(model)
@@ -183,7 +203,7 @@ def export_saved_model(
             if batches is None:
                 batches = [(rows.packed, None)]
             card_of_table |= cost_of_rounding(exact, reference, batches)
-        check(reference, requests, saved_model, tolerance)
+        check(reference, requests, saved_model, tolerance, explainer)
         write_model_card(
             model,
             vocabulary,
@@ -192,6 +212,7 @@ def export_saved_model(
             table=card_of_table,
             metrics=metrics,
             data_fingerprint=data_fingerprint,
+            explainer=explainer,
         )
         path = publish(saved_model, directory)
         if keep_versions is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,6 +84,27 @@ def _parser() -> argparse.ArgumentParser:
         default="serving_default",
         help="a signature that takes columns (default: %(default)s)",
     )
+    parser.add_argument(
+        "--outputs",
+        type=lambda text: text.split(","),
+        metavar="A,B",
+        help="which of the signature's outputs (default: all)",
+    )
+    parser.add_argument(
+        "--model_card",
+        type=Path,
+        metavar="FILE",
+        help="assets.extra/model_card.json of the version: the columns of the "
+        "signature explain are then called by fields, contributions_site, not "
+        "by numbers, contributions_0",
+    )
+    parser.add_argument(
+        "--max_rows",
+        type=int,
+        default=65_536,
+        help="rows of a request at most; fewer where a row takes long, as in "
+        "the signature explain (default: %(default)s)",
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model_version", type=int, help="default: the newest")
     which.add_argument("--version_label", help="a version by its label")
@@ -99,12 +122,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _score(options: argparse.Namespace) -> None:
     kind = format_of(options.output) if options.output else "csv"
+    names = _column_names(options.model_card)
     blocks = read_rows(options.input)
     client = PredictClient(
         options.address,
         options.model_name,
         timeout=options.timeout,
         ssl=options.ssl_root_certificates or False,
+        max_rows=options.max_rows,
     )
     progress = tqdm.tqdm(
         total=num_rows(options.input),
@@ -115,12 +140,17 @@ def _score(options: argparse.Namespace) -> None:
     which = {"version": options.model_version, "label": options.version_label}
     with client, progress, row_writer(options.output, kind) as write:
         metadata = client.metadata(**which)
-        outputs = list(metadata.signature(options.signature).outputs)
+        outputs = options.outputs or list(
+            metadata.signature(options.signature).outputs
+        )
         first = 1
         for block in blocks:
             try:
                 result = client.predict(
-                    block, signature=options.signature, **which
+                    block,
+                    signature=options.signature,
+                    outputs=options.outputs,
+                    **which,
                 )
             except ValueError as error:
                 last = first + block.num_rows - 1
@@ -129,7 +159,7 @@ def _score(options: argparse.Namespace) -> None:
                 ) from error
             if not isinstance(result, Mapping):
                 result = {outputs[0]: result}
-            write(_append(block, result))
+            write(_append(block, result, names))
             first += block.num_rows
             progress.update(block.num_rows)
         version = client.metadata(**which).version
@@ -145,8 +175,29 @@ def _score(options: argparse.Namespace) -> None:
         print(f"{first - 1} rows scored: {options.output}", file=sys.stderr)
 
 
-def _append(block: pa.Table, outputs: Mapping[str, Any]) -> pa.Table:
-    for name, values in _columns(outputs).items():
+def _column_names(model_card: Path | None) -> dict[str, list[str]]:
+    """Output -> what its columns are called, as the card has it."""
+    if model_card is None:
+        return {}
+    card = json.loads(model_card.read_text(encoding="utf-8"))
+    named = card.get("explain") if isinstance(card, dict) else None
+    if not named:
+        raise ValueError(
+            "--model_card must be the card of a version with the signature "
+            f"'explain'. Received: {model_card}, which names no columns of it."
+        )
+    fields = named["fields"]
+    return dict.fromkeys(("contributions", "first_order", "deep"), fields) | {
+        "pairs": [f"{left} × {right}" for left, right in named["pairs"]]
+    }
+
+
+def _append(
+    block: pa.Table,
+    outputs: Mapping[str, Any],
+    names: Mapping[str, Sequence[str]],
+) -> pa.Table:
+    for name, values in _columns(outputs, names).items():
         if name in block.column_names:
             raise ValueError(
                 f"The data must not have a column '{name}' already, as the "
@@ -157,16 +208,27 @@ def _append(block: pa.Table, outputs: Mapping[str, Any]) -> pa.Table:
     return block
 
 
-def _columns(outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _columns(
+    outputs: Mapping[str, np.ndarray], names: Mapping[str, Sequence[str]]
+) -> dict[str, np.ndarray]:
     """A column for each output, or for each of its values in a row."""
     columns = {}
     for name, array in outputs.items():
         flat = array.reshape(len(array), math.prod(array.shape[1:]))
         if array.dtype == object:
             flat = np.vectorize(_text, otypes=[object])(flat)
-        for number in range(flat.shape[1]):
-            alone = flat.shape[1] == 1
-            columns[name if alone else f"{name}_{number}"] = flat[:, number]
+        if name not in names and flat.shape[1] == 1:
+            columns[name] = flat[:, 0]
+            continue
+        suffixes = names.get(name, range(flat.shape[1]))
+        if len(suffixes) != flat.shape[1]:
+            raise ValueError(
+                "--model_card must be the card of the version that answers. "
+                f"Received: one that names {len(suffixes)} columns of "
+                f"'{name}', which has {flat.shape[1]}."
+            )
+        for suffix, column in zip(suffixes, flat.T, strict=True):
+            columns[f"{name}_{suffix}"] = column
     return columns
 
 

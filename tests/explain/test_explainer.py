@@ -195,6 +195,34 @@ def test_rows_are_explained_alike_alone_and_together(monkeypatch):
         assert alone.labels[0] == together.labels[row]
 
 
+def test_many_rows_take_fewer_pieces_at_a_time_and_say_the_same(monkeypatch):
+    model, packed, _, expected = explained("DeepFM")
+    monkeypatch.setattr("deepfm_tf.explain.explainer._POINTS", 90)  # 3 a row
+
+    result = Explainer(model, background()).explain(packed)
+
+    np.testing.assert_allclose(result.deep, expected.deep, atol=2e-5)
+
+
+def test_half_precision_adds_up_to_a_few_hundredths():
+    deepfm_tf.set_precision("mixed_bfloat16")
+    model = small_model("DeepFM")
+    deepfm_tf.set_precision("float32")
+    packed = small_rows(30)
+    explainer = Explainer(model, background())
+
+    result = explainer.explain(packed)
+
+    expected = logits(model, packed)
+    assert explainer.tolerance == 1e-2
+    # A graph rounds elsewhere than the model does eagerly.
+    np.testing.assert_allclose(result.logit, expected, atol=3e-2)
+    # Besides the tolerance: bfloat16 keeps 8 bits of the pyramid's sums, 4
+    # or less, at either end of the line.
+    assert np.abs(result.completeness_error).max() <= 1e-2 + 2 * 2**-8 * 4
+    assert np.abs(result.deep).max() > 0.1
+
+
 def test_batch_normalization_and_tanh_add_up_too(vocabulary):
     model = deepfm_tf.DeepFM(
         vocabulary.schema,

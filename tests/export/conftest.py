@@ -26,13 +26,20 @@ def model(vocabulary):
 
 
 @pytest.fixture(scope="session")
-def exported(model, vocabulary, tmp_path_factory):
+def explainer(model, vocabulary, log):
+    rows = deepfm_tf.encode(log.head(500), vocabulary)
+    return deepfm_tf.Explainer(model, [rows])
+
+
+@pytest.fixture(scope="session")
+def exported(model, vocabulary, explainer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     path = deepfm_tf.export_saved_model(
         model,
         vocabulary,
         folder / "deepfm",
         context_fields=CONTEXT,
+        explainer=explainer,
         metrics={"auc": 0.75, "log_loss": float("nan")},
         data_fingerprint="f00d",
     )
@@ -68,6 +75,7 @@ def feeds(odd_log, vocabulary):
     examples = np.array(examples_of(odd_log), object)
     return {
         "serving_default": raw_of(odd_log),
+        "explain": raw_of(odd_log),
         "packed": matrices_of(odd_log),
         "ids": packed,
         "classify": {"inputs": examples},
@@ -108,6 +116,8 @@ def clicks(outputs):
     """The probability in whatever a signature answers."""
     if "scores" in outputs:
         return np.asarray(outputs["scores"])[:, 1]
+    if "probability" in outputs:
+        return np.asarray(outputs["probability"])
     (probability,) = outputs.values()
     return np.asarray(probability)
 

@@ -44,9 +44,22 @@ def test_it_names_the_columns_of_packed_rank(card):
     }
 
 
+def test_it_names_the_columns_of_explain(card):
+    # Numeric fields come behind those with ids.
+    fields = ["site", "ad", "ad2", "user", "genres", "tags", "age", "count"]
+    fields += ["price"]
+    assert card["explain"] == {
+        "fields": fields,
+        "pairs": [
+            [a, b] for i, a in enumerate(fields) for b in fields[i + 1 :]
+        ],
+    }
+
+
 def test_it_lists_the_signatures(card):
     assert list(card["signatures"]) == [
         "classify",
+        "explain",
         "ids",
         "packed",
         "packed_rank",

@@ -14,9 +14,13 @@ from tensorflow.core.protobuf import saved_model_pb2
 # Operation, and those of its attributes that are not at their defaults.
 KNOWN = """\
 Abs T
+AddN N T
 AddV2 T
+Any
 AssignVariableOp dtype
 BiasAdd T
+BiasAddGrad T
+BroadcastGradientArgs
 BroadcastTo T
 Cast DstT SrcT
 ConcatV2 N T
@@ -25,9 +29,13 @@ Cumsum T
 DenseBincount T Tidx
 DisableCopyOnRead
 DivNoNan T
+DynamicStitch N T
+EnsureShape T shape
 Equal T
 ExpandDims T
 Fill T
+FloorDiv T
+FloorMod T
 GatherV2 Taxis Tindices Tparams
 Greater T
 GreaterEqual T
@@ -36,14 +44,20 @@ Identity T
 InitializeTableFromTextFileV2 key_index value_index
 IsFinite T
 Less T
+LessEqual T
 Log1p T
+LogicalAnd
+LogicalNot
+LogicalOr
 LookupTableFindV2 Tin Tout
+MatMul grad_a grad_b transpose_a transpose_b
 MatMul T
 Max T
 Maximum T
 MergeV2Checkpoints
 Minimum T
 Mul T
+Neg T
 NoOp
 NotEqual T
 OnesLike T
@@ -52,17 +66,19 @@ ParseExampleV2 Tdense dense_shapes num_sparse
 ParseExampleV2 ragged_split_types ragged_value_types sparse_types
 Placeholder dtype shape
 Prod T
-RaggedTensorToTensor T Tindex Tshape num_row_partition_tensors
 RaggedTensorToTensor row_partition_types
+RaggedTensorToTensor T Tindex Tshape num_row_partition_tensors
 Range Tidx
 ReadVariableOp dtype
 RealDiv T
 Relu T
+ReluGrad T
 Reshape T
 ResourceGather Tindices dtype
 RestoreV2 dtypes
 Rsqrt T
 SaveV2 dtypes
+SegmentSum T Tindices
 Select T
 SelectV2 T
 Shape T out_type
@@ -75,7 +91,9 @@ Squeeze T squeeze_dims
 StatefulPartitionedCall Tin Tout config_proto f
 StaticRegexFullMatch pattern
 StaticRegexReplace pattern rewrite
+StridedSlice new_axis_mask
 StridedSlice Index T begin_mask end_mask shrink_axis_mask
+StridedSliceGrad Index T begin_mask end_mask shrink_axis_mask
 StringJoin N
 StringSplitV2
 StringStrip
@@ -83,6 +101,7 @@ StringToHashBucketFast num_buckets
 StringToNumber
 Sub T
 Sum T keep_dims
+TensorScatterUpdate T Tindices
 Tile T
 Transpose T
 UnsortedSegmentSum T Tindices
@@ -90,6 +109,8 @@ UpperBound T
 VarHandleOp debug_name dtype shape shared_name
 VarIsInitializedOp
 Where
+While T body cond output_shapes
+ZerosLike T
 """
 
 

@@ -45,14 +45,16 @@ def test_an_own_file_goes_all_the_way(clicks, capsys):
         tabular.RECIPE,
         ["--train", "clicks.csv", "--label", "clicked", *SMALL]
         + ["--model", "logistic_regression,fm,deepfm"]
-        + ["--export", "saved_models/clicks", "--report", "out/report.json"],
+        + ["--export", "saved_models/clicks", "--report", "out/report.json"]
+        + ["--explain"],
     )
 
     out = capsys.readouterr().out
     report = json.loads((clicks.parent / "out" / "report.json").read_text())
     assert status == 0
     assert "drawn at random instead (seed 1)" in out
-    assert (clicks.parent / "saved_models/clicks/1/saved_model.pb").exists()
+    card = clicks.parent / "saved_models/clicks/1/assets.extra/model_card.json"
+    assert "site" in json.loads(card.read_text())["explain"]["fields"]
     assert sum(part["rows"] for part in report["data"].values()) == 800
     assert [m["model"] for m in report["models"]] == [
         "logistic_regression",
@@ -300,6 +302,12 @@ def test_resuming_with_other_options_is_refused(clicks, capsys):
         (
             ["--label", "clicked", "--keep-versions", "2"],
             "--keep-versions must come with --export",
+        ),
+        (["--label", "clicked", "--explain"], "--explain must come with --exp"),
+        (
+            ["--label", "clicked", "--export", "m", "--explain"]
+            + ["--table-dtype", "float16"],
+            "Leave one of the two out",
         ),
         (
             ["--label", "clicked", "--export", "m", "--context-fields"]

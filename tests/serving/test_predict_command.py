@@ -3,6 +3,7 @@
 import csv
 import json
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -88,9 +89,67 @@ def test_a_missing_column_is_named_and_nothing_written(run, tmp_path):
     assert not (tmp_path / "out.csv").exists()
 
 
+CARD = {"explain": {"fields": ["c0", "n1"], "pairs": [["c0", "n1"]]}}
+
+
+@pytest.mark.parametrize("with_card", [False, True])
+def test_the_columns_of_explain_are_called_as_the_card_says(
+    tmp_path, with_card
+):
+    (tmp_path / "card.json").write_text(json.dumps(CARD))
+    names = predict_command._column_names(
+        tmp_path / "card.json" if with_card else None
+    )
+    outputs = {
+        "contributions": np.array([[1.0, 2.0], [3.0, 4.0]]),
+        "logit": np.array([5.0, 6.0]),
+        "pairs": np.array([[7.0], [8.0]]),
+    }
+
+    table = predict_command._append(
+        pa.table({"id": [1, 2]}), outputs, names
+    ).to_pydict()
+
+    expected = {"id": [1, 2], "logit": [5, 6]}
+    if with_card:
+        expected |= {"contributions_c0": [1, 3], "contributions_n1": [2, 4]}
+        expected |= {"pairs_c0 × n1": [7, 8]}
+    else:
+        expected |= {"contributions_0": [1, 3], "contributions_1": [2, 4]}
+        expected |= {"pairs": [7, 8]}
+    assert table == expected
+
+
+def test_a_card_of_another_version_is_told(tmp_path):
+    (tmp_path / "card.json").write_text(json.dumps(CARD))
+    names = predict_command._column_names(tmp_path / "card.json")
+
+    with pytest.raises(ValueError, match="names 2 columns.*which has 3"):
+        predict_command._append(
+            pa.table({"id": [1]}), {"deep": np.zeros((1, 3))}, names
+        )
+
+
+def test_outputs_are_chosen_and_requests_as_short_as_asked_for(run, tmp_path):
+    path = write(tmp_path / "rows.csv", COLUMNS)
+
+    status, out, _ = run("--input", path, "--outputs=ctr", "--max_rows=1")
+
+    assert status == 0
+    assert len(out.splitlines()) == 4
+    status, _, err = run("--input", path, "--outputs=ctr,odds")
+    assert status == 1
+    assert "odds" in err
+    status, _, err = run("--input", path, "--max_rows=0")
+    assert status == 1
+    assert "max_rows" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--input={rows}", "--model_card=rows.csv"], "error: "),
+        (["--input={rows}", "--model_card={card}"], "names no columns of it"),
         (["--input=nope.csv"], "error: There is no file nope.csv"),
         (["--input=rows.xlsx"], "error: "),
         (["--input={rows}", "--signature=x"], "has no signature 'x'"),
@@ -104,8 +163,10 @@ def test_mistakes_are_told_in_words(
 ):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "rows.csv", COLUMNS)
+    (tmp_path / "card.json").write_text('{"explain": null}')
+    files = {"rows": "rows.csv", "card": "card.json"}
 
-    status, out, err = run(*[a.format(rows="rows.csv") for a in arguments])
+    status, out, err = run(*[a.format(**files) for a in arguments])
 
     assert status == 1
     assert out == ""
