@@ -33,6 +33,7 @@ def commands(block):
 def test_the_python_examples_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     columns = ["site", "ad", "price", "clicked"]
+    os.mkdir("runs")
     make_log(400)[columns].to_csv("clicks.csv", index=False)
     make_log(200, 1)[columns].to_csv("test.csv", index=False)
     names = {}
@@ -49,6 +50,11 @@ def test_the_python_examples_run(tmp_path, monkeypatch, capsys):
             with running_server("local", flags) as port:
                 serves = serves.replace("localhost:8500", f"localhost:{port}")
                 exec("with PredictClient" + serves, names)
+                (explain,) = commands(
+                    next(b for b in blocks("bash") if "explain " in b)
+                )
+                address = ["--address", f"localhost:{port}"]
+                assert predict_command.main([*explain[4:], *address]) == 0
 
     assert "'log_loss'" in capsys.readouterr().out
     assert (tmp_path / "saved_models/clicks/1/saved_model.pb").is_file()
@@ -57,11 +63,21 @@ def test_the_python_examples_run(tmp_path, monkeypatch, capsys):
         names["probabilities"], outputs["probability"].ravel(), atol=1e-5
     )
     assert names["scores"].shape == (2,)
+    terms = pd.read_csv("runs/explained.csv").filter(
+        regex="^(bias|baseline|contributions_.*)$"
+    )
+    assert list(terms) == [
+        *("baseline", "bias"),
+        *(f"contributions_{name}" for name in ("site", "ad", "price")),
+    ]
+    np.testing.assert_allclose(
+        1 / (1 + np.exp(-terms.sum(axis=1))), names["probabilities"], atol=1e-4
+    )
 
 
 def test_the_three_commands_serve(tmp_path, monkeypatch):
     _, serve, predict = commands(
-        next(b for b in blocks("bash") if "predict" in b)
+        next(b for b in blocks("bash") if "make demo   # exports" in b)
     )
     monkeypatch.chdir(tmp_path)
     data = make_log(300)
