@@ -129,6 +129,14 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
             help="values that mean missing, besides the empty one (such as ?)",
         )
         data.add_argument(
+            "--categorical",
+            type=lambda text: tuple(text.split(",")),
+            default=(),
+            metavar="A,B,C",
+            help="columns that are categories whatever they look like, such "
+            "as numbers that name things",
+        )
+        data.add_argument(
             "--schema",
             metavar="FILE",
             help="the fields, as JSON; without it they are inferred and "
@@ -346,6 +354,7 @@ def _settings(
             "positive_label": None,
             "negative_label": None,
             "missing": [],
+            "categorical": (),
             "example_weight": None,
         }
     values["schema_file"] = values.pop("schema")

@@ -52,6 +52,7 @@ class Settings:
     negative_label: list[str] | None
     missing: list[str]
     example_weight: str | None
+    categorical: tuple[str, ...]
     schema_file: str | None
     on_error: str
     model: tuple[str, ...]
@@ -184,6 +185,11 @@ def _schema(settings: Settings) -> deepfm_tf.Schema:
     if settings.fixed_schema is not None:
         return settings.fixed_schema
     if settings.schema_file is not None:
+        if settings.categorical:
+            raise ValueError(
+                "--categorical is for a schema that is inferred. Leave it out "
+                f"beside --schema {settings.schema_file}, or edit that file."
+            )
         schema = deepfm_tf.Schema.load(settings.schema_file)
         if schema.label != settings.label:
             raise ValueError(
@@ -204,6 +210,7 @@ def _schema(settings: Settings) -> deepfm_tf.Schema:
         negative_labels=settings.negative_label,
         missing_values=settings.missing,
         example_weight=settings.example_weight,
+        categorical=settings.categorical,
     )
     settings.run.mkdir(parents=True, exist_ok=True)
     path = settings.run / "schema.json"

@@ -130,6 +130,9 @@ def test_the_inferred_schema_can_be_edited_and_given_back(clicks, capsys):
 
     assert status == 0
     assert "1 categorical fields" in capsys.readouterr().out
+    arguments += ["--categorical", "site"]
+    assert main(tabular.RECIPE, [*arguments, "--schema", str(path)]) == 2
+    assert "Leave it out beside --schema" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_says_how_to_resume_and_does(
