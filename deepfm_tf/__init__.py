@@ -31,6 +31,7 @@ from deepfm_tf.evaluation import (  # noqa: E402
     evaluate,
     evaluate_stream,
     predict_with_labels,
+    predict_with_weights,
 )
 from deepfm_tf.explain import (  # noqa: E402
     Explainer,
@@ -141,6 +142,7 @@ __all__ = [
     "plot_reliability",
     "plot_waterfall",
     "predict_with_labels",
+    "predict_with_weights",
     "prepare",
     "reliability_curve",
     "report_figures",

@@ -124,8 +124,10 @@ def compare(settings: Settings) -> dict[str, Any]:
         (name, seed): np.load(_path(directory, name, seed).with_suffix(".npy"))
         for name, seed in wanted
     }
-    label = np.load(directory / "label.npy")
-    report = _report(settings, data, runs, label, predictions)
+    label, weight = np.load(directory / "label.npy"), None
+    if data["test"].schema.example_weight is not None:
+        weight = np.load(directory / "weight.npy")
+    report = _report(settings, data, runs, label, predictions, weight)
     _write(settings, report)
     return report
 
@@ -223,12 +225,14 @@ def _run(
         own.run / name / "curve.json",
     )
     model, result = train(own, name, data, strategy, curve)
-    label, probability = deepfm_tf.predict_with_labels(
+    label, probability, weight = deepfm_tf.predict_with_weights(
         model, data["test"].dataset(settings.batch_size)
     )
     result |= {"seed": seed, "curve": curve.points}
     result |= insight(settings, model, data, seed == settings.seed)
     np.save(path.parent / "label.npy", label)
+    if weight is not None:
+        np.save(path.parent / "weight.npy", weight)
     np.save(path.with_suffix(".npy"), probability)
     result["wall_seconds"] = time.perf_counter() - begin_time
     write_json(path, result)  # last: what says that the run is finished
@@ -278,6 +282,7 @@ def _report(
     runs: list[dict[str, Any]],
     label: np.ndarray,
     predictions: dict[tuple[str, int], np.ndarray],
+    weight: np.ndarray | None,
 ) -> dict[str, Any]:
     reach = add_steps_to_reach(runs, settings.monitor)
     report = report_content(settings, data, runs)
@@ -295,6 +300,7 @@ def _report(
             sorted({run["seed"] for run in runs}),
             label,
             predictions,
+            weight,
         )
         report["lead"] = lead(report, focus, baseline)
     return report

@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 
+import deepfm_tf
 from pipelines import compare, experiment
 from tests.conftest import make_log
 from tests.report.test_html_report import read
@@ -12,6 +14,7 @@ ARGUMENTS = [
     *("--train", "clicks.csv", "--label", "clicked", "--epochs", "1"),
     *("--batch-size", "256", "--model", "fm,deepfm", "--slice-by", "site"),
     *("--curve-every", "2", "--hidden-units", "4"),
+    *("--example-weight", "importance"),
 ]
 
 
@@ -24,7 +27,8 @@ def finished(tmp_path_factory):
     """
     directory = tmp_path_factory.mktemp("compare")
     columns = ["site", "ad", "price", "clicked"]
-    make_log(800)[columns].to_csv(directory / "clicks.csv", index=False)
+    log = make_log(800)[columns].assign(importance=[1, 3] * 400)
+    log.to_csv(directory / "clicks.csv", index=False)
     trained = []
 
     def train(settings, name, *others):
@@ -102,6 +106,25 @@ def test_the_report_has_everything(report):
         ("deepfm", "log_loss"),
     ]
     assert report["reach"]["name"] == "fm's best"
+
+
+def test_example_weights_count_wherever_rows_are_compared(finished, report):
+    results = finished[0] / "runs" / "compare" / "results"
+    label, weight = (np.load(results / f"{n}.npy") for n in ("label", "weight"))
+
+    assert sorted(set(weight)) == [1.0, 3.0]
+    for run in report["models"]:
+        path = results / f"{run['model']}-seed-{run['seed']}.npy"
+        rows = label, np.load(path), weight
+        expected = deepfm_tf.binary_metrics(*rows)["log_loss"]
+        assert run["test"]["log_loss"] == pytest.approx(expected)
+        # A bin of the curve weighs what its rows do.
+        assert sum(run["reliability"]["weight"]) == weight.sum()
+    (losses,) = (c for c in report["comparisons"] if c["metric"] == "log_loss")
+    runs = [r for r in report["models"] if r["model"] == "deepfm"]
+    assert losses["first"] == pytest.approx(
+        np.mean([run["test"]["log_loss"] for run in runs])
+    )
 
 
 def test_the_page_says_what_the_report_says(finished, report):
