@@ -20,6 +20,7 @@ SERVING = [
 ]
 
 PLOTS = ["matplotlib>=3.9,<4"]
+CALIBRATION = ["scikit-learn>=1.5,<2"]
 
 setup(
     name="deepfm_tf",
@@ -44,10 +45,12 @@ setup(
         "tqdm>=4.66,<5",
     ],
     extras_require={
+        "calibration": CALIBRATION,
         "plots": PLOTS,
         "serving": SERVING,
         "tensorboard": ["tensorboard>=2.19,<3"],
         "test": [
+            *CALIBRATION,
             *PLOTS,
             *SERVING,
             "hypothesis>=6.100,<7",
@@ -55,7 +58,6 @@ setup(
             "pytest>=8,<10",
             "pytest-xdist>=3.6,<4",
             "ruff>=0.12,<0.18",
-            "scikit-learn>=1.5,<2",
             "tensorboard>=2.19,<3",
         ],
     },
