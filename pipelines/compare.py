@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import deepfm_tf
-from pipelines import command_line
+from pipelines import command_line, exporting
 from pipelines.comparison import (
     FOCUS,
     add_steps_to_reach,
@@ -88,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=_DESCRIPTION,
         settings=CompareSettings,
         add_options=_add_options,
+        exports=False,
         defaults=module.RECIPE.defaults
         | {"model": ORDER, "resume": True, "export": None},
     )
@@ -168,17 +169,17 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder for the page, table, JSON and plots (default: RUN/report)",
     )
-    # Known, so that the first can say why it is not here; the second is what
-    # a comparison always does.
-    group.add_argument("--export", help=argparse.SUPPRESS)
+    # What a comparison always does.
     group.add_argument("--resume", action="store_true", help=argparse.SUPPRESS)
 
 
 def _check(settings: CompareSettings) -> None:
-    if settings.export is not None:
+    given = exporting.given_options(settings)
+    if given:
         raise UserError(
-            "--export does not go with a comparison, which keeps no models. "
-            "The command that it ends with trains the best one and exports it."
+            f"{', '.join(given)} does not go with a comparison, which keeps no "
+            "models. The command that it ends with trains the best one and "
+            "exports it: say there what you want of the export."
         )
     try:
         check_plots("A comparison")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import deepfm_tf
-from pipelines import compare, experiment
+from pipelines import compare, experiment, exporting
 from tests.conftest import make_log
 from tests.report.test_html_report import read
 
@@ -164,7 +164,8 @@ def test_the_next_command_trains_the_best_model_alone(report):
     [
         (["--export", "x"], "--export does not go with a comparison"),
         (["--slice-by", "sight"], "sight"),
-        (["--context-fields", "site"], "must come with --export"),
+        (["--context-fields", "site"], "--context-fields does not go with"),
+        (["--calibration", "platt"], "--calibration does not go with"),
     ],
 )
 def test_what_does_not_fit_is_said_before_training(
@@ -197,7 +198,9 @@ def test_a_recipe_brings_its_own_options_and_defaults(capsys):
 
     text = capsys.readouterr().out
     assert "--min-count" in text and "--positive-label" not in text
-    assert "--export" not in text and "--curve-every" in text
+    assert "--curve-every" in text and "--slice-by" in text
+    for refused in exporting.OPTIONS:
+        assert refused not in text
 
 
 def test_the_time_left_is_told_by_the_model():
