@@ -235,6 +235,14 @@ def test_a_batching_file_that_cannot_be_is_refused(tmp_path):
         )
 
 
+def test_a_tls_file_that_cannot_be_is_refused(tmp_path):
+    file = tmp_path / "tls"
+    file.write_text('server_key: "k" server_cert: "c"')
+
+    with pytest.raises(ValueError, match=f"server_cert in {file} must be"):
+        Server(options(model_base_path="/m", ssl_config_file=str(file)))
+
+
 @pytest.mark.parametrize(
     ("text", "path"),
     [
