@@ -81,7 +81,7 @@ def _serve(options: Options) -> int:
     """Serve until a signal comes."""
     # TensorFlow takes seconds to import, a wrong command line none.
     with notices_kept_back():
-        from deepfm_tf.serving.errors import ServingError
+        from deepfm_tf.serving.errors import ServingError, one_line
         from deepfm_tf.serving.server import Server
 
     logging.basicConfig(
@@ -102,7 +102,10 @@ def _serve(options: Options) -> int:
     except (ServingError, ValueError) as error:
         if server.is_asked_to_stop:
             return EXIT_OK
-        print(f"Failed to start server. Error: {error}", file=sys.stderr)
+        print(
+            f"Failed to start server. Error: {one_line(error)}",
+            file=sys.stderr,
+        )
         return EXIT_FAILED
     # What lives now lives to the end: a collection that follows the unload
     # of a version need not look at it, which would hold requests up.
