@@ -188,7 +188,13 @@ class Server:
         begin = time.perf_counter()
         is_loaded = False
         try:
-            servable = Servable(path, self._batching)
+            both = self.options.tensorflow_session_parallelism
+            servable = Servable(
+                path,
+                self._batching,
+                both or self.options.tensorflow_intra_op_parallelism,
+                both or self.options.tensorflow_inter_op_parallelism,
+            )
             is_loaded = True
         finally:
             seconds = time.perf_counter() - begin
