@@ -68,7 +68,7 @@ DOORS = {
     ),
     # Knows SavedModels and gRPC, no model class: it serves anybody's.
     "serving": (
-        ("serving",),
+        ("serving", "backend"),
         (
             "tensorflow",
             "tensorflow_serving",
