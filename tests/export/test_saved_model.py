@@ -1,6 +1,7 @@
 """The export as a whole: what it refuses, and who can read the result."""
 
 import errno
+import io
 import json
 import os
 import pathlib
@@ -14,6 +15,7 @@ import tensorflow as tf
 
 import deepfm_tf
 from deepfm_tf.export import saved_model
+from pipelines import score
 from tests.catalogue import build
 from tests.export.conftest import CONTEXT, NUMBERS, TEXTS, clicks, raw_of
 from tests.test_conformance import randomize
@@ -22,8 +24,8 @@ STAGES = ["write", "write_warm_up", "check", "write_model_card"]
 
 
 @pytest.mark.slow_process
-def test_saved_model_cli_and_tensorflow_alone_give_the_same(
-    exported, odd_log, expected, tmp_path
+def test_saved_model_cli_and_the_scoring_script_give_the_same(
+    exported, odd_log, expected, tmp_path, monkeypatch, capsys
 ):
     raw = raw_of(odd_log)
     inputs = []
@@ -46,17 +48,15 @@ def test_saved_model_cli_and_tensorflow_alone_give_the_same(
         name: [None if v != v else v for v in values.tolist()]
         for name, values in raw.items()
     }
-    score = subprocess.run(
-        [sys.executable, "-m", "pipelines.score", exported],
-        input=json.dumps(columns),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    # The demo runs it in a process of its own.
+    monkeypatch.setattr(sys, "argv", ["score", str(exported)])
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(columns)))
+    score.main()
+    scored = json.loads(capsys.readouterr().out)
 
     from_cli = np.load(tmp_path / "probability.npy")
     np.testing.assert_allclose(from_cli, expected, atol=1e-6)
-    np.testing.assert_allclose(json.loads(score.stdout), expected, atol=1e-6)
+    np.testing.assert_allclose(scored, expected, atol=1e-6)
 
 
 def test_nan_weights_are_not_published(vocabulary, tmp_path):

@@ -1,7 +1,9 @@
 """The recipes from the command line, on small files."""
 
 import argparse
+import io
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -29,30 +31,53 @@ def empty_directory(tmp_path, monkeypatch):
     return tmp_path
 
 
+def write_clicks(directory):
+    frame = make_log(800).drop(columns=["user", "ad2", "tags"])
+    frame.to_csv(directory / "clicks.csv", index=False)
+    return directory / "clicks.csv"
+
+
 @pytest.fixture
 def clicks(tmp_path):
-    frame = make_log(800).drop(columns=["user", "ad2", "tags"])
-    frame.to_csv(tmp_path / "clicks.csv", index=False)
-    return tmp_path / "clicks.csv"
+    return write_clicks(tmp_path)
 
 
 # One batch an epoch: each other size of a batch is traced and compiled anew.
 SMALL = ["--epochs", "2", "--batch-size", "1024"]
+OWN = ["--train", "clicks.csv", "--label", "clicked", *SMALL]
 
 
-def test_an_own_file_goes_all_the_way(clicks, capsys):
-    status = main(
-        tabular.RECIPE,
-        ["--train", "clicks.csv", "--label", "clicked", *SMALL]
-        + ["--model", "logistic_regression,fm,deepfm"]
-        + ["--export", "saved_models/clicks", "--report", "out/report.json"],
-    )
-
-    out = capsys.readouterr().out
-    report = json.loads((clicks.parent / "out" / "report.json").read_text())
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory):
+    """Where an own file went all the way, its models, and what was said."""
+    directory = tmp_path_factory.mktemp("own")
+    write_clicks(directory)
+    models, out = {}, io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        patch.setattr(sys, "stdout", out)
+        status = main(
+            tabular.RECIPE,
+            [*OWN, "--model", "logistic_regression,fm,deepfm"]
+            + ["--export", "saved_models/clicks"]
+            + ["--report", "out/report.json"],
+            lambda settings: models.update(run(settings).models),
+        )
     assert status == 0
+    return directory, models, out.getvalue()
+
+
+@pytest.fixture
+def finished(finished_run, tmp_path):
+    """A copy of that directory, and the test is in it."""
+    return shutil.copytree(finished_run[0], tmp_path, dirs_exist_ok=True)
+
+
+def test_an_own_file_goes_all_the_way(finished_run):
+    directory, _, out = finished_run
+    report = json.loads((directory / "out" / "report.json").read_text())
     assert "drawn at random instead (seed 1)" in out
-    assert (clicks.parent / "saved_models/clicks/1/saved_model.pb").exists()
+    assert (directory / "saved_models/clicks/1/saved_model.pb").exists()
     assert sum(part["rows"] for part in report["data"].values()) == 800
     assert [m["model"] for m in report["models"]] == [
         "logistic_regression",
@@ -79,8 +104,7 @@ def test_the_options_of_an_export_reach_it(clicks, capsys):
 
     status = main(
         tabular.RECIPE,
-        ["--train", "clicks.csv", "--label", "clicked", *SMALL]
-        + ["--export", "saved_models", "--context-fields", "site,price"]
+        [*OWN, "--export", "saved_models", "--context-fields", "site,price"]
         + ["--keep-versions", "2", "--table-dtype", "bfloat16"]
         + ["--calibration", "isotonic"]
         + ["--report", "report.json"],
@@ -109,33 +133,24 @@ def test_the_options_of_an_export_reach_it(clicks, capsys):
     assert f"to {path.parent.relative_to(clicks.parent)} in " in out
 
 
-@pytest.mark.parametrize("flag", [[], ["--mixed-bfloat16"]])
-def test_bfloat16_is_for_the_pyramid_if_asked_for(clicks, flag):
-    models = {}
+def test_bfloat16_is_for_the_pyramid_if_asked_for(clicks, finished_run):
+    asked = run_with("--mixed-bfloat16").models["deepfm"]
 
-    status = main(
-        tabular.RECIPE,
-        ["--train", "clicks.csv", "--label", "clicked", *SMALL, *flag],
-        lambda settings: models.update(run(settings).models),
-    )
-
-    dtype = "bfloat16" if flag else "float32"
     deepfm_tf.set_precision("float32")
-    assert status == 0
-    assert models["deepfm"].dense_pyramid.compute_dtype == dtype
-    assert models["deepfm"].shared_embedding.compute_dtype == "float32"
+    plain = finished_run[1]["deepfm"]
+    assert asked.dense_pyramid.compute_dtype == "bfloat16"
+    assert asked.shared_embedding.compute_dtype == "float32"
+    assert plain.dense_pyramid.compute_dtype == "float32"
+    assert plain.shared_embedding.compute_dtype == "float32"
 
 
-def test_the_inferred_schema_can_be_edited_and_given_back(clicks, capsys):
-    arguments = ["--train", "clicks.csv", "--label", "clicked", *SMALL]
-    main(tabular.RECIPE, arguments)
-    path = clicks.parent / "runs" / "tabular" / "schema.json"
+def test_the_inferred_schema_can_be_edited_and_given_back(finished, capsys):
+    path = finished / "runs" / "tabular" / "schema.json"
     schema = json.loads(path.read_text())
     schema["fields"] = [f for f in schema["fields"] if f["name"] == "site"]
     path.write_text(json.dumps(schema))
-    capsys.readouterr()
 
-    status = main(tabular.RECIPE, [*arguments, "--schema", str(path)])
+    status = main(tabular.RECIPE, [*OWN, "--schema", str(path)])
 
     assert status == 0
     assert "1 categorical fields" in capsys.readouterr().out
@@ -174,10 +189,9 @@ def test_an_interrupted_run_says_how_to_resume_and_does(
 def run_with(*options):
     """The outcome of a recipe with these options."""
     outcomes = []
-    arguments = ["--train", "clicks.csv", "--label", "clicked", *SMALL]
     status = main(
         tabular.RECIPE,
-        [*arguments, *options],
+        [*OWN, *options],
         lambda settings: outcomes.append(run(settings)),
     )
     assert status == 0
@@ -282,17 +296,14 @@ def test_options_that_do_not_fit_are_one_sentence(
     clicks, capsys, monkeypatch, options, message
 ):
     monkeypatch.setattr(learning, "_LARGE_TABLE", 10)
-    arguments = ["--train", "clicks.csv", "--label", "clicked", *SMALL]
 
-    assert main(tabular.RECIPE, [*arguments, *options]) == 2
+    assert main(tabular.RECIPE, [*OWN, *options]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_resuming_with_other_options_is_refused(clicks, capsys):
-    arguments = ["--train", "clicks.csv", "--label", "clicked", *SMALL]
-    main(tabular.RECIPE, arguments)
-
-    status = main(tabular.RECIPE, [*arguments, "--resume", "--seed", "2"])
+@pytest.mark.usefixtures("finished")
+def test_resuming_with_other_options_is_refused(capsys):
+    status = main(tabular.RECIPE, [*OWN, "--resume", "--seed", "2"])
 
     assert status == 2
     assert "with other options" in capsys.readouterr().err
