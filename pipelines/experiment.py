@@ -59,6 +59,7 @@ class Settings:
     hidden_units: tuple[int, ...]
     dropout: float
     batch_norm: bool
+    activation: str
     embedding_init: str
     optimizer: str
     mixed_bfloat16: bool
@@ -274,7 +275,23 @@ def train(
     strategy: Any,
     curve: deepfm_tf.LearningCurve | None = None,
 ) -> tuple[deepfm_tf.CTRModel, dict[str, Any]]:
-    """Train a model, or go on with it, and evaluate it.
+    """Train a model, or go on with it, and evaluate it on the test data.
+
+    Args: as of `fit`.
+    """
+    model, result = fit(settings, name, data, strategy, curve)
+    test = data["test"].dataset(settings.batch_size)
+    return model, {**result, "test": deepfm_tf.evaluate(model, test)}
+
+
+def fit(
+    settings: Settings,
+    name: str,
+    data: dict[str, deepfm_tf.PreparedData],
+    strategy: Any,
+    curve: deepfm_tf.LearningCurve | None = None,
+) -> tuple[deepfm_tf.CTRModel, dict[str, Any]]:
+    """Train a model, or go on with it; the test data are left alone.
 
     Args:
         settings: the options.
@@ -329,7 +346,6 @@ def train(
     )
     seconds = time.perf_counter() - begin
     history = json.loads((directory / "state.json").read_text())["history"]
-    test = deepfm_tf.evaluate(model, data["test"].dataset(settings.batch_size))
     # The first epoch includes tracing; it counts only if it is alone.
     times = history["train_seconds"][1:] or history["train_seconds"]
     steps = learning.num_steps(settings, data["train"])
@@ -342,7 +358,6 @@ def train(
         "examples_per_second": rate,
         "epochs": round(share * len(history["loss"]), 2),
         "history": history,
-        "test": test,
     }
 
 
