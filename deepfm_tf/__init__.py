@@ -77,6 +77,7 @@ from deepfm_tf.report import (  # noqa: E402
     plot_reliability,
     report_figures,
     results_table,
+    structure_table,
     summarize_runs,
 )
 from deepfm_tf.schema import Schema  # noqa: E402
@@ -148,6 +149,7 @@ __all__ = [
     "set_precision",
     "set_seed",
     "slice_metrics",
+    "structure_table",
     "summarize_runs",
     "top_feature_pairs",
     "training_callbacks",

@@ -14,6 +14,7 @@ MODELS: dict[str, Any] = {
     "nfm": deepfm_tf.NFM,
     "logistic_regression": deepfm_tf.LogisticRegression,
 }
+WITHOUT_PYRAMID = ("fm", "logistic_regression")
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "gelu")
 # As Keras knows them.
 INITIALIZERS: dict[str, Any] = {
@@ -113,7 +114,7 @@ def build(
             "embedding_dim": settings.embedding_dim,
             "embeddings_initializer": INITIALIZERS[settings.embedding_init],
         }
-    if name not in ("fm", "logistic_regression"):
+    if name not in WITHOUT_PYRAMID:
         arguments |= {
             "hidden_units": settings.hidden_units,
             "activation": settings.activation,
