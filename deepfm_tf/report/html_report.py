@@ -111,7 +111,7 @@ def _structure(
     return [
         *_plots(title, shown, "structure_"),
         heading("Every structure tried", 3),
-        table(structure_table(report["structure"]), title),
+        table(structure_table(report["structure"]), title, wide=("structure",)),
         paragraph(
             "Changes are trained with the first seed and compared with the "
             "base's mean. Beyond the seeds is what a run of the base would "
