@@ -11,6 +11,10 @@ from deepfm_tf.backend import require_tensorflow_keras
 # `python -m deepfm_tf.…` is a command, for people to read.
 require_tensorflow_keras(quiet=sys.argv[:1] == ["-m"])
 
+from deepfm_tf.calibration import (  # noqa: E402
+    Calibration,
+    fit_calibration,
+)
 from deepfm_tf.callbacks import (  # noqa: E402
     load_checkpoint,
     training_callbacks,
@@ -31,6 +35,7 @@ from deepfm_tf.evaluation import (  # noqa: E402
     evaluate,
     evaluate_stream,
     predict_with_labels,
+    predict_with_weights,
 )
 from deepfm_tf.explain import (  # noqa: E402
     Explainer,
@@ -95,6 +100,7 @@ __version__ = "0.3.0"
 __all__ = [
     "BucketizedField",
     "CTRModel",
+    "Calibration",
     "CategoricalField",
     "Comparison",
     "DeepFM",
@@ -131,6 +137,7 @@ __all__ = [
     "export_saved_model",
     "field_report",
     "field_strengths",
+    "fit_calibration",
     "fit_vocabulary",
     "grouped_auc",
     "html_report",
@@ -142,6 +149,7 @@ __all__ = [
     "plot_reliability",
     "plot_waterfall",
     "predict_with_labels",
+    "predict_with_weights",
     "prepare",
     "reliability_curve",
     "report_figures",

@@ -27,6 +27,7 @@ from pipelines.many_runs import (
     main_of_many,
     next_command,
     read,
+    refuse_export,
     time_left,
     train_and_test,
     write_pages,
@@ -105,8 +106,10 @@ def compare(settings: Settings) -> dict[str, Any]:
         (name, seed): np.load(_path(directory, name, seed).with_suffix(".npy"))
         for name, seed in wanted
     }
-    label = np.load(directory / "label.npy")
-    report = _report(settings, data, runs, label, predictions)
+    label, weight = np.load(directory / "label.npy"), None
+    if data["test"].schema.example_weight is not None:
+        weight = np.load(directory / "weight.npy")
+    report = _report(settings, data, runs, label, predictions, weight)
     _write(settings, report)
     return report
 
@@ -132,11 +135,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(settings: CompareSettings) -> None:
-    if settings.export is not None:
-        raise UserError(
-            "--export does not go with a comparison, which keeps no models. "
-            "The command that it ends with trains the best one and exports it."
-        )
+    refuse_export(settings, "a comparison")
     try:
         check_plots("A comparison")
     except ValueError as error:
@@ -183,6 +182,7 @@ def _report(
     runs: list[dict[str, Any]],
     label: np.ndarray,
     predictions: dict[tuple[str, int], np.ndarray],
+    weight: np.ndarray | None,
 ) -> dict[str, Any]:
     reach = add_steps_to_reach(runs, settings.monitor)
     report = report_content(settings, data, runs)
@@ -202,6 +202,7 @@ def _report(
             sorted({run["seed"] for run in runs}),
             label,
             predictions,
+            weight,
         )
         report["lead"] = lead(report, focus, baseline)
     return report

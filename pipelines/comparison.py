@@ -86,6 +86,7 @@ def compare_with(
     seeds: Sequence[int],
     label: np.ndarray,
     probabilities: Mapping[tuple[str, int], np.ndarray],
+    weight: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
     """How much better each model is than one of them, on the same rows.
 
@@ -100,6 +101,7 @@ def compare_with(
         seeds: those of every model.
         label: (rows,).
         probabilities: model and seed -> (rows,).
+        weight: (rows,), example weights. Optional.
 
     Returns:
         A dict for each model and metric: `model`, `baseline`, `metric`, the
@@ -113,6 +115,7 @@ def compare_with(
                 label,
                 probabilities[model, seed],
                 probabilities[baseline, seed],
+                weight,
             )
             for seed in seeds
         ]

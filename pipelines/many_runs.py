@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import deepfm_tf
-from pipelines import command_line
+from pipelines import command_line, exporting
 from pipelines.experiment import Settings, train
 from pipelines.insight import insight
 from pipelines.learning import UserError
@@ -57,6 +57,7 @@ def main_of_many(
     recipe = dataclasses.replace(
         module.RECIPE,
         **own,
+        exports=False,
         defaults=module.RECIPE.defaults
         | {"resume": True, "export": None}
         | defaults,
@@ -75,9 +76,7 @@ def add_shared_options(parser: argparse.ArgumentParser, title: str) -> Any:
         metavar="DIR",
         help="folder for the page, table, JSON and plots (default: RUN/report)",
     )
-    # Known, so that the first can say why it is not here; the second is what
-    # these commands always do.
-    group.add_argument("--export", help=argparse.SUPPRESS)
+    # What these commands always do.
     group.add_argument("--resume", action="store_true", help=argparse.SUPPRESS)
     return group
 
@@ -90,6 +89,17 @@ def _add_recipe(parser: Any) -> None:
         help="read the data as this recipe does, with its options and "
         "defaults (default: tabular)",
     )
+
+
+def refuse_export(settings: Settings, what: str) -> None:
+    """Raise UserError if an option of an export was given."""
+    given = exporting.given_options(settings)
+    if given:
+        raise UserError(
+            f"{', '.join(given)} does not go with {what}, which keeps no "
+            "models. The command that it ends with trains the best one and "
+            "exports it: say there what you want of the export."
+        )
 
 
 def claim(directory: Path, run: Path, fingerprint: str) -> None:
@@ -128,17 +138,19 @@ def train_and_test(
         strategy: of `deepfm_tf.create_strategy`.
         curve: records the validation metrics.
         path: where the result goes, as JSON; the probabilities beside it, and
-            the labels in `label.npy`.
+            the labels in `label.npy`, the weights in `weight.npy`.
         with_strengths: bool. See `insight`.
     """
     begin = time.perf_counter()
     model, result = train(settings, name, data, strategy, curve)
-    label, probability = deepfm_tf.predict_with_labels(
+    label, probability, weight = deepfm_tf.predict_with_weights(
         model, data["test"].dataset(settings.batch_size)
     )
     result |= {"seed": settings.seed, "curve": curve.points}
     result |= insight(settings, model, data, with_strengths)
     np.save(path.parent / "label.npy", label)
+    if weight is not None:
+        np.save(path.parent / "weight.npy", weight)
     np.save(path.with_suffix(".npy"), probability)
     keep(result, path, begin, settings.run / name)
 

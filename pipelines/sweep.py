@@ -20,6 +20,7 @@ from pipelines.many_runs import (
     claim,
     main_of_many,
     next_command,
+    refuse_export,
     write_pages,
 )
 from pipelines.report import (
@@ -192,11 +193,7 @@ def _check(settings: SweepSettings) -> None:
                 f"{option} does not go with a sweep, which changes it. Give "
                 f"the values to try with {lists}."
             )
-    if settings.export is not None:
-        raise UserError(
-            "--export does not go with a sweep, which keeps no models. "
-            "The command that it ends with trains the best one and exports it."
-        )
+    refuse_export(settings, "a sweep")
     if len(settings.model) > 1 or settings.model[0] in WITHOUT_PYRAMID:
         raise UserError(
             "A sweep changes the hidden layers of one model. Received: "
@@ -312,12 +309,16 @@ def _report(
             for model, own in tested.items()
             for run in own
         }
+        results, weight = settings.run / "results", None
+        if data["test"].schema.example_weight is not None:
+            weight = np.load(results / "weight.npy")
         report["comparisons"] = compare_with(
             "base",
             ["best"],
             [run["seed"] for run in tested["base"]],
-            np.load(settings.run / "results" / "label.npy"),
+            np.load(results / "label.npy"),
             predictions,
+            weight,
         )
     report["lead"] = lead(report)
     own_options = ["--trials", *(f"--{n.replace('_', '-')}s" for n in FACTORS)]

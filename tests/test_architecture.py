@@ -39,6 +39,10 @@ DOORS = {
         ("tensorflow", "numpy", "pandas", "pyarrow", "tqdm"),
     ),
     "metrics": (("metrics",), ("numpy",)),
+    "calibration": (
+        ("calibration", "metrics"),
+        ("numpy", "sklearn", "tensorflow"),
+    ),
     "evaluation": (("metrics", "models", "schema"), ("keras", "numpy")),
     "explain": (
         ("explain", "metrics", "models", "schema", "fields"),
@@ -51,6 +55,7 @@ DOORS = {
     "export": (
         # Metrics: what a table in 16 bits costs is told in log loss.
         (
+            "calibration",
             "export",
             "fields",
             "schema",

@@ -51,7 +51,10 @@ def test_the_python_examples_run(tmp_path, monkeypatch, capsys):
                 serves = serves.replace("localhost:8500", f"localhost:{port}")
                 exec("with PredictClient" + serves, names)
 
-    assert "'log_loss'" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "'log_loss'" in out
+    for comment in re.findall(r"\.describe\(\)\)  # (.*)", README):
+        assert comment in out
     assert (tmp_path / "saved_models/clicks/1/saved_model.pb").is_file()
     outputs = names["model"].predict(names["test"].dataset(200), verbose=0)
     np.testing.assert_allclose(

@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from deepfm_tf.calibration import Calibration
 from deepfm_tf.export.rank import CONTEXT_PREFIX, split_fields
 from deepfm_tf.fields import Field
 from deepfm_tf.lookup import number_fields, text_fields
@@ -33,6 +34,7 @@ def write_model_card(
     *,
     context_fields: Sequence[str],
     table: Mapping[str, Any],
+    calibration: Calibration | None,
     metrics: Mapping[str, Any] | None,
     data_fingerprint: str | None,
 ) -> None:
@@ -44,6 +46,7 @@ def write_model_card(
         saved_model: the directory of the version, graph included.
         context_fields: names of the fields that `rank` takes once.
         table: the type of the table, and what it costs.
+        calibration: what the probabilities go through, or None.
         metrics: name -> number, or None.
         data_fingerprint: `PreparedData.fingerprint` of the training data, or
             None.
@@ -73,6 +76,7 @@ def write_model_card(
         "packed_rank_columns": _rank_columns(schema, context_fields),
         "context_fields": list(context_fields),
         "table": dict(table),
+        "calibration": calibration.to_dict() if calibration else None,
         "training_data": {
             "fingerprint": data_fingerprint,
             "vocabulary_fingerprint": vocabulary.fingerprint(),

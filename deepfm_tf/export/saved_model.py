@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.calibration import Calibration
 from deepfm_tf.export.check import (
     Reference,
     check,
@@ -49,6 +50,7 @@ def export_saved_model(
     defaults: Mapping[str, Any] | None = None,
     keep_versions: int | None = None,
     table_dtype: str | None = None,
+    calibration: Calibration | None = None,
     evaluation_data: Any = None,
     metrics: Mapping[str, Any] | None = None,
     data_fingerprint: str | None = None,
@@ -109,6 +111,11 @@ def export_saved_model(
         table_dtype: `"bfloat16"` or `"float16"`, to store the shared table
             in 16 bits: half the size, and somewhat other probabilities. The
             model card says how far they move. Defaults to None: as trained.
+        calibration: what `fit_calibration` made of this model's probabilities
+            of held-out rows. It becomes part of the graph, behind the
+            correction for sampled negatives: every signature then gives
+            calibrated probabilities. It lies in the model card too. Defaults
+            to None: the model's own.
         evaluation_data: `tf.data.Dataset` of `(inputs, label)`, to measure
             what `table_dtype` costs, log loss included. Defaults to the rows
             of the comparison, without the log loss.
@@ -142,6 +149,11 @@ def export_saved_model(
     _check_defaults(defaults, context_fields, vocabulary.schema)
     _check_keep_versions(keep_versions)
     _check_table_dtype(table_dtype, evaluation_data)
+    if not isinstance(calibration, Calibration | None):
+        raise TypeError(
+            "`calibration` must be what `fit_calibration` gave, or None. "
+            f"Received: {type(calibration).__name__}."
+        )
     if (table_dtype or context_fields) and not has_terms(model):
         raise ValueError(
             "`table_dtype` and `context_fields` need a model that defines "
@@ -153,10 +165,10 @@ def export_saved_model(
     with unpublished(directory) as temporary:
         saved_model = temporary / "saved_model"
         lookup = GraphLookup(vocabulary, temporary / "vocabulary.txt")
-        chosen = signatures(model, lookup, defaults, table)
+        chosen = signatures(model, lookup, defaults, table, calibration)
         if context_fields:
             chosen += rank_signatures(
-                model, lookup, context_fields, defaults, table
+                model, lookup, context_fields, defaults, table, calibration
             )
         write(chosen, lookup, saved_model)
         rows = Rows.make(vocabulary, max(BATCH_SIZES))
@@ -182,14 +194,17 @@ def export_saved_model(
             batches = evaluation_data
             if batches is None:
                 batches = [(rows.packed, None)]
-            card_of_table |= cost_of_rounding(exact, reference, batches)
-        check(reference, requests, saved_model, tolerance)
+            card_of_table |= cost_of_rounding(
+                exact, reference, batches, calibration
+            )
+        check(reference, requests, saved_model, tolerance, calibration)
         write_model_card(
             model,
             vocabulary,
             saved_model,
             context_fields=context_fields,
             table=card_of_table,
+            calibration=calibration,
             metrics=metrics,
             data_fingerprint=data_fingerprint,
         )

@@ -62,12 +62,24 @@ def report_figures(report: Mapping[str, Any]) -> dict[str, ReportFigure]:
                 else "",
             )
     curves = [run for run in first if "reliability" in run]
-    if curves:
+    calibrated = [run for run in curves if "calibration" in run]
+    if len(curves) > 1 or curves and not calibrated:
         figures["reliability"] = ReportFigure(
             plot_reliability(curves),
             f"Share of positives against mean predicted probability, {models}",
             "On the diagonal, clicks come as often as predicted. Each point "
             f"stands for an equal number of rows.{one}",
+        )
+    for run in calibrated:
+        method = run["calibration"]["method"]
+        after = {**run["calibration"], "model": f"{run['model']}, {method}"}
+        figures[f"reliability_{run['model']}"] = ReportFigure(
+            plot_reliability([run, after]),
+            f"Share of positives against mean predicted probability, "
+            f"{run['model']} before and after calibration ({method})",
+            f"{run['model']} before and after calibration. On the diagonal, "
+            "clicks come as often as predicted. Each point stands for an "
+            "equal number of rows.",
         )
     for run in first:
         if "strengths" in run:

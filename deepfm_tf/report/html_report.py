@@ -16,7 +16,7 @@ from deepfm_tf.report.page import (
     table,
 )
 from deepfm_tf.report.structure import structure_table
-from deepfm_tf.report.tables import number, results_table
+from deepfm_tf.report.tables import changes, number, results_table
 
 # Ranked terms that are listed beside a heat map.
 _TOP_TERMS = 15
@@ -44,11 +44,13 @@ def html_report(
             (those of `Schema.to_dict`); `models`, runs as for
             `summarize_runs`, each with `seed`, and, where there are any,
             `curve`, `reliability`, `strengths` (the parts of
-            `FieldStrengths`) and `slices` (what `slice_metrics` gives); and
-            `summary`, what `summarize_runs` made of them. Optional: `lead`,
-            a sentence; `comparisons`, mappings of `model`, `baseline`,
-            `metric`, `seeds`, `seeds_better` and `text`; `reach`, with the
-            `metric`, `name` and `value` that `steps_to_reach` is about;
+            `FieldStrengths`), `slices` (what `slice_metrics` gives) and
+            `calibration` (the parts of a `Calibration`, and the metrics
+            `test` and the `reliability` that it leads to); and `summary`,
+            what `summarize_runs` made of them. Optional: `lead`, a sentence;
+            `comparisons`, mappings of `model`, `baseline`, `metric`,
+            `seeds`, `seeds_better` and `text`; `reach`, with the `metric`,
+            `name` and `value` that `steps_to_reach` is about;
             `structure`, as for `structure_table`.
         plots: what `report_figures` made of it, if it is made already.
 
@@ -65,6 +67,7 @@ def html_report(
         *_plots("Learning curves", shown, "learning_curve_"),
         *_comparisons(report),
         *_plots("Reliability", shown, "reliability"),
+        *_calibrations(report),
         *_slices(report),
         *_strengths(report, shown),
         *_data(report),
@@ -156,6 +159,27 @@ def _plots(
         figure(*plot) for name, plot in shown.items() if name.startswith(prefix)
     ]
     return [heading(title), figures(parts)] if parts else []
+
+
+def _calibrations(report: Mapping[str, Any]) -> list[str]:
+    """Each metric of the test data before and after."""
+    rows = []
+    for run in report["models"]:
+        if "calibration" in run:
+            calibration = run["calibration"]
+            row = {"model": run["model"], "method": calibration["method"]}
+            rows.append(row | changes(run["test"], calibration["test"]))
+    if not rows:
+        return []
+    return [
+        heading("Calibration"),
+        table(rows, "Calibration"),
+        paragraph(
+            "Metrics of the test data before and after. The calibration was "
+            "fitted on the validation data, which also chose the epoch.",
+            "quiet",
+        ),
+    ]
 
 
 def _slices(report: Mapping[str, Any]) -> list[str]:

@@ -82,6 +82,7 @@ def test_the_options_of_an_export_reach_it(clicks, capsys):
         ["--train", "clicks.csv", "--label", "clicked", *SMALL]
         + ["--export", "saved_models", "--context-fields", "site,price"]
         + ["--keep-versions", "2", "--table-dtype", "bfloat16"]
+        + ["--calibration", "isotonic"]
         + ["--report", "report.json"],
     )
 
@@ -93,7 +94,15 @@ def test_the_options_of_an_export_reach_it(clicks, capsys):
     assert sorted(p.name for p in path.parents[1].iterdir()) == ["2", "3"]
     assert card["context_fields"] == ["site", "price"]
     assert "rank" in card["signatures"]
-    assert card["metrics"] == report["models"][0]["test"]
+    (result,) = report["models"]
+    calibrated = result["calibration"]["test"]
+    before = {"before_calibration": result["test"]}
+    assert card["metrics"] == calibrated | before
+    for name in ("method", "parameters", "rows"):
+        assert card["calibration"][name] == result["calibration"][name]
+    assert card["calibration"]["rows"] == report["data"]["valid"]["rows"]
+    change = card["table"]["log_loss"] - card["table"]["log_loss_change"]
+    assert change == pytest.approx(calibrated["log_loss"], abs=1e-6)
     assert card["training_data"]["fingerprint"]
     assert card["table"]["rows"] == report["data"]["test"]["rows"]
     assert "With its table in bfloat16 the test log loss is 0." in out
@@ -130,6 +139,9 @@ def test_the_inferred_schema_can_be_edited_and_given_back(clicks, capsys):
 
     assert status == 0
     assert "1 categorical fields" in capsys.readouterr().out
+    arguments += ["--categorical", "site"]
+    assert main(tabular.RECIPE, [*arguments, "--schema", str(path)]) == 2
+    assert "Leave it out beside --schema" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_says_how_to_resume_and_does(
@@ -304,6 +316,10 @@ def test_resuming_with_other_options_is_refused(clicks, capsys):
             "--keep-versions must come with --export",
         ),
         (
+            ["--label", "clicked", "--calibration", "platt"],
+            "--calibration must come with --export",
+        ),
+        (
             ["--label", "clicked", "--export", "m", "--context-fields"]
             + ["site,ad,genres,price,age,count"],
             "must leave at least one field to the candidates",
@@ -332,6 +348,7 @@ def test_mistakes_in_the_data_are_one_sentence(
         (["--separator", "abc"], "must be one character"),
         (["--keep-versions", "0"], "a whole number of at least 1"),
         (["--table-dtype", "int8"], "invalid choice: 'int8'"),
+        (["--calibration", "sigmoid"], "invalid choice: 'sigmoid'"),
         (["--optimizer", "adamm"], "invalid choice: 'adamm'"),
     ],
 )
