@@ -21,6 +21,8 @@ SERVING = [
 
 PLOTS = ["matplotlib>=3.9,<4"]
 CALIBRATION = ["scikit-learn>=1.5,<2"]
+# For python -m pipelines.sweep.
+TUNE = [*PLOTS, "optuna>=4.0,<5"]
 
 setup(
     name="deepfm_tf",
@@ -49,10 +51,11 @@ setup(
         "plots": PLOTS,
         "serving": SERVING,
         "tensorboard": ["tensorboard>=2.19,<3"],
+        "tune": TUNE,
         "test": [
             *CALIBRATION,
-            *PLOTS,
             *SERVING,
+            *TUNE,
             "hypothesis>=6.100,<7",
             "mypy>=1.15,<3",
             "pytest>=8,<10",

@@ -79,6 +79,7 @@ if command() != "deepfm_tf.serving":
         plot_reliability,
         report_figures,
         results_table,
+        structure_table,
         summarize_runs,
     )
     from deepfm_tf.schema import Schema
@@ -153,6 +154,7 @@ __all__ = [
     "set_precision",
     "set_seed",
     "slice_metrics",
+    "structure_table",
     "summarize_runs",
     "top_feature_pairs",
     "training_callbacks",

@@ -61,6 +61,7 @@ class Settings:
     hidden_units: tuple[int, ...]
     dropout: float
     batch_norm: bool
+    activation: str
     embedding_init: str
     optimizer: str
     mixed_bfloat16: bool
@@ -152,8 +153,7 @@ def run(
                 )
         results.append(result)
     rows = [_table_row(result) for result in results]
-    if reference is not None:
-        rows.append(reference)
+    rows += [] if reference is None else [reference]
     print(f"\n{deepfm_tf.comparison_table(TABLE, rows)}\n")
     exported, best = None, export_model or _best(settings, results)
     if settings.export is not None:
@@ -292,7 +292,23 @@ def train(
     strategy: Any,
     curve: deepfm_tf.LearningCurve | None = None,
 ) -> tuple[deepfm_tf.CTRModel, dict[str, Any]]:
-    """Train a model, or go on with it, and evaluate it.
+    """Train a model, or go on with it, and evaluate it on the test data.
+
+    Args: as of `fit`.
+    """
+    model, result = fit(settings, name, data, strategy, curve)
+    test = data["test"].dataset(settings.batch_size)
+    return model, {**result, "test": deepfm_tf.evaluate(model, test)}
+
+
+def fit(
+    settings: Settings,
+    name: str,
+    data: dict[str, deepfm_tf.PreparedData],
+    strategy: Any,
+    curve: deepfm_tf.LearningCurve | None = None,
+) -> tuple[deepfm_tf.CTRModel, dict[str, Any]]:
+    """Train a model, or go on with it; the test data are left alone.
 
     Args:
         settings: the options.
@@ -347,7 +363,6 @@ def train(
     )
     seconds = time.perf_counter() - begin
     history = json.loads((directory / "state.json").read_text())["history"]
-    test = deepfm_tf.evaluate(model, data["test"].dataset(settings.batch_size))
     # The first epoch includes tracing; it counts only if it is alone.
     times = history["train_seconds"][1:] or history["train_seconds"]
     steps = learning.num_steps(settings, data["train"])
@@ -360,7 +375,6 @@ def train(
         "examples_per_second": rate,
         "epochs": round(share * len(history["loss"]), 2),
         "history": history,
-        "test": test,
     }
 
 

@@ -3,6 +3,7 @@
 from deepfm_tf.report.figures import report_figures
 from deepfm_tf.report.html_report import html_report
 from deepfm_tf.report.plots import plot_learning_curves, plot_reliability
+from deepfm_tf.report.structure import structure_table
 from deepfm_tf.report.summary import summarize_runs
 from deepfm_tf.report.tables import changes, markdown_table, results_table
 
@@ -14,5 +15,6 @@ __all__ = [
     "plot_reliability",
     "report_figures",
     "results_table",
+    "structure_table",
     "summarize_runs",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 
 from deepfm_tf.explain import FieldStrengths, plot_field_strengths
 from deepfm_tf.report.plots import plot_learning_curves, plot_reliability
+from deepfm_tf.report.structure import plot_factor
 
 
 class ReportFigure(NamedTuple):
@@ -33,7 +34,8 @@ def report_figures(report: Mapping[str, Any]) -> dict[str, ReportFigure]:
 
     Returns:
         Name (as of a file, without suffix) -> the plot. The names begin with
-        `learning_curve_`, `reliability` and `field_strengths_`.
+        `learning_curve_`, `reliability`, `field_strengths_` and
+        `structure_`.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -93,6 +95,15 @@ def report_figures(report: Mapping[str, Any]) -> dict[str, ReportFigure]:
                 f"{run['model']}, first-order strength on the diagonal",
                 f"{run['model']}: what each pair of fields moves the logit "
                 f"by, on average over {strengths.num_rows:,} test rows.{one}",
+            )
+    structure = report.get("structure", {"factors": {}})
+    for factor, values in structure["factors"].items():
+        if len(values) > 1:
+            title = factor.replace("_", " ")
+            figures[f"structure_{factor}"] = ReportFigure(
+                plot_factor(structure, factor),
+                f"Validation metric of every structure tried, by {title}",
+                "",
             )
     return figures
 

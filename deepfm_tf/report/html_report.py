@@ -15,6 +15,7 @@ from deepfm_tf.report.page import (
     paragraph,
     table,
 )
+from deepfm_tf.report.structure import structure_table
 from deepfm_tf.report.tables import changes, number, results_table
 
 # Ranked terms that are listed beside a heat map.
@@ -49,7 +50,8 @@ def html_report(
             what `summarize_runs` made of them. Optional: `lead`, a sentence;
             `comparisons`, mappings of `model`, `baseline`, `metric`,
             `seeds`, `seeds_better` and `text`; `reach`, with the `metric`,
-            `name` and `value` that `steps_to_reach` is about.
+            `name` and `value` that `steps_to_reach` is about;
+            `structure`, as for `structure_table`.
         plots: what `report_figures` made of it, if it is made already.
 
     Returns:
@@ -61,6 +63,7 @@ def html_report(
     shown = report_figures(report) if plots is None else plots
     sections = [
         *_results(report),
+        *_structure(report, shown),
         *_plots("Learning curves", shown, "learning_curve_"),
         *_comparisons(report),
         *_plots("Reliability", shown, "reliability"),
@@ -99,6 +102,26 @@ def _results(report: Mapping[str, Any]) -> list[str]:
         heading("Results"),
         table(rows, "Results", best=best),
         paragraph(about, "quiet"),
+    ]
+
+
+def _structure(
+    report: Mapping[str, Any], shown: Mapping[str, ReportFigure]
+) -> list[str]:
+    if "structure" not in report:
+        return []
+    title = "What the structure changes"
+    return [
+        *_plots(title, shown, "structure_"),
+        heading("Every structure tried", 3),
+        table(structure_table(report["structure"]), title, wide=("structure",)),
+        paragraph(
+            "Changes are trained with the first seed and compared with the "
+            "base's mean. Beyond the seeds is what a run of the base would "
+            "be once in 20 times only. The validation data choose, so that "
+            "the best of many is flattered there: the test data tell.",
+            "quiet",
+        ),
     ]
 
 

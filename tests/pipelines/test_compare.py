@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import deepfm_tf
-from pipelines import compare, experiment, exporting
+from pipelines import compare, experiment, exporting, many_runs
 from tests.conftest import make_log
 from tests.report.test_html_report import read
 
@@ -39,7 +39,7 @@ def finished(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
-        patch.setattr(compare, "train", train)
+        patch.setattr(many_runs, "train", train)
         stopped = compare.main([*ARGUMENTS, "--seeds", "2"])
         status = compare.main([*ARGUMENTS, "--seeds", "2"])
     assert (stopped, status) == (130, 0)
@@ -69,7 +69,7 @@ def test_finished_runs_are_not_trained_again(finished):
 def test_more_can_be_asked_for_and_nothing_is_trained_twice(
     monkeypatch, capsys
 ):
-    monkeypatch.setattr(compare, "train", None)
+    monkeypatch.setattr(many_runs, "train", None)
 
     status = compare.main([*ARGUMENTS, "--seeds", "1", "--report", "one"])
 
@@ -171,7 +171,7 @@ def test_the_next_command_trains_the_best_model_alone(report):
 def test_what_does_not_fit_is_said_before_training(
     monkeypatch, capsys, arguments, message
 ):
-    monkeypatch.setattr(compare, "train", None)
+    monkeypatch.setattr(many_runs, "train", None)
 
     status = compare.main([*ARGUMENTS, "--run", "other", *arguments])
 
@@ -201,16 +201,3 @@ def test_a_recipe_brings_its_own_options_and_defaults(capsys):
     assert "--curve-every" in text and "--slice-by" in text
     for refused in exporting.OPTIONS:
         assert refused not in text
-
-
-def test_the_time_left_is_told_by_the_model():
-    runs = [
-        {"model": "fm", "wall_seconds": 100.0},
-        {"model": "deepfm", "wall_seconds": 500.0},
-    ]
-
-    left = compare._time_left(runs, [("fm", 2), ("deepfm", 2), ("nfm", 1)])
-
-    assert left == ", about 15 min left"  # 100 + 500 + their mean
-    assert compare._time_left([], [("fm", 1)]) == ""
-    assert compare._time_left(runs[:1], [("fm", 2)]) == ", about 2 min left"

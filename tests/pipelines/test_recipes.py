@@ -201,6 +201,7 @@ def run_with(*options):
 def test_the_benchmarks_options_reach_the_model(clicks):
     recipe = ["--batch-norm", "--embedding-init", "normal", "--clip-norm", "9"]
     recipe += ["--embedding-l2", "0.05", "--reduce-lr", "--hidden-units", "4"]
+    recipe += ["--activation", "tanh"]
 
     table = run_with(*recipe, "--model", "logistic_regression,deepfm")
     batch = run_with(*recipe, "--l2-mode", "batch", "--epochs", "1")
@@ -212,6 +213,7 @@ def test_the_benchmarks_options_reach_the_model(clicks):
         assert model.optimizer.global_clipnorm == 9.0
     deepfm = table.models["deepfm"]
     assert deepfm.batch_normalization
+    assert deepfm.activation == "tanh"
     assert deepfm.shared_embedding.embeddings_initializer.stddev == 1e-4
     assert "learning_rate" in table.results[0]["history"]
     deepfm = batch.models["deepfm"]
