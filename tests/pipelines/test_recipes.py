@@ -154,8 +154,8 @@ def test_the_inferred_schema_can_be_edited_and_given_back(finished, capsys):
 
     assert status == 0
     assert "1 categorical fields" in capsys.readouterr().out
-    arguments += ["--categorical", "site"]
-    assert main(tabular.RECIPE, [*arguments, "--schema", str(path)]) == 2
+    both = [*OWN, "--schema", str(path), "--categorical", "site"]
+    assert main(tabular.RECIPE, both) == 2
     assert "Leave it out beside --schema" in capsys.readouterr().err
 
 
