@@ -50,7 +50,8 @@ class Explainer:
         model: LogisticRegression, FM, DeepFM, WideAndDeep or NFM.
         background: `tf.data.Dataset` of packed inputs, with or without
             labels; some thousand training rows do. Models with a pyramid
-            need it, others do not look at it.
+            need it, others do not look at it. The mean vectors are taken
+            now: make an Explainer of a trained model.
         steps: int. Pieces of the line, for a start. Defaults to 64.
         tolerance: float. What the terms of the pyramid may miss its value by,
             in logits. Defaults to 1e-4, or to 1e-2 if the pyramid computes in

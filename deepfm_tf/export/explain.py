@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.calibration import Calibration
 from deepfm_tf.explain import Explainer
 from deepfm_tf.export.requests import Request
+from deepfm_tf.export.scoring import to_probability
 from deepfm_tf.export.signatures import (
     PREDICT,
     Defaults,
@@ -30,7 +32,10 @@ _ROUNDING = 1e-4
 
 
 def explain_signature(
-    lookup: GraphLookup, explainer: Explainer, defaults: Defaults
+    lookup: GraphLookup,
+    explainer: Explainer,
+    defaults: Defaults,
+    calibration: Calibration | None = None,
 ) -> Signature:
     """`explain`: what `serving_default` takes to the terms of its logit.
 
@@ -38,6 +43,7 @@ def explain_signature(
         lookup: raw values to packed inputs.
         explainer: of the model that is exported.
         defaults: field name -> value where a request leaves the field out.
+        calibration: what the probability goes through, unlike the logit.
     """
     parts = explainer.parts
     schema = parts.schema
@@ -50,7 +56,8 @@ def explain_signature(
             terms.pop("pairs")
         if not parts.has_deep:
             terms.pop("deep")
-        return {"probability": tf.sigmoid(terms["logit"]), **terms}
+        probability = to_probability(terms["logit"], calibration)
+        return {"probability": probability, **terms}
 
     @tf.function(
         input_signature=[column_specification(schema.fields, names)],

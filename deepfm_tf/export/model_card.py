@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from deepfm_tf.calibration import Calibration
 from deepfm_tf.explain import Explainer
 from deepfm_tf.export.explain import columns_of_terms
 from deepfm_tf.export.rank import CONTEXT_PREFIX, split_fields
@@ -35,6 +36,7 @@ def write_model_card(
     *,
     context_fields: Sequence[str],
     table: Mapping[str, Any],
+    calibration: Calibration | None,
     metrics: Mapping[str, Any] | None,
     data_fingerprint: str | None,
     explainer: Explainer | None = None,
@@ -47,6 +49,7 @@ def write_model_card(
         saved_model: the directory of the version, graph included.
         context_fields: names of the fields that `rank` takes once.
         table: the type of the table, and what it costs.
+        calibration: what the probabilities go through, or None.
         metrics: name -> number, or None.
         data_fingerprint: `PreparedData.fingerprint` of the training data, or
             None.
@@ -79,6 +82,7 @@ def write_model_card(
         # What stands in the columns of its terms.
         "explain": columns_of_terms(explainer) if explainer else None,
         "table": dict(table),
+        "calibration": calibration.to_dict() if calibration else None,
         "training_data": {
             "fingerprint": data_fingerprint,
             "vocabulary_fingerprint": vocabulary.fingerprint(),

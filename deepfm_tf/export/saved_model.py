@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.calibration import Calibration
 from deepfm_tf.explain import Explainer
 from deepfm_tf.export.check import (
     Reference,
@@ -52,6 +53,7 @@ def export_saved_model(
     defaults: Mapping[str, Any] | None = None,
     keep_versions: int | None = None,
     table_dtype: str | None = None,
+    calibration: Calibration | None = None,
     explainer: Explainer | None = None,
     evaluation_data: Any = None,
     metrics: Mapping[str, Any] | None = None,
@@ -91,7 +93,8 @@ def export_saved_model(
       and `deep` (batch, fields), `pairs` (batch, pairs): see `Explainer`; the
       last two only if the model has such terms. `bias + baseline +
       sum(contributions) + completeness_error = logit`, and the probability is
-      the logit's sigmoid. The model card names the columns, under `explain`.
+      the logit's sigmoid, or what a calibration makes of that. The model card
+      names the columns, under `explain`.
 
     Before anything is published, the SavedModel is loaded again, and every
     signature is compared with the model on rows with known, unseen and
@@ -120,10 +123,15 @@ def export_saved_model(
         table_dtype: `"bfloat16"` or `"float16"`, to store the shared table
             in 16 bits: half the size, and somewhat other probabilities. The
             model card says how far they move. Defaults to None: as trained.
+        calibration: what `fit_calibration` made of this model's probabilities
+            of held-out rows. It becomes part of the graph, behind the
+            correction for sampled negatives: every signature then gives
+            calibrated probabilities. It lies in the model card too. Defaults
+            to None: the model's own.
         explainer: an `Explainer` of this model, for the signature `explain`.
-            A pyramid makes such requests some hundred times as expensive as
-            predictions, and the export and every load slower by a few of
-            them. Not with `table_dtype`. Defaults to None: no such signature.
+            With a pyramid 100 rows take about ten times as long as their
+            predictions. Not with `table_dtype`. Defaults to None: no such
+            signature.
         evaluation_data: `tf.data.Dataset` of `(inputs, label)`, to measure
             what `table_dtype` costs, log loss included. Defaults to the rows
             of the comparison, without the log loss.
@@ -157,6 +165,11 @@ def export_saved_model(
     _check_defaults(defaults, context_fields, vocabulary.schema)
     _check_keep_versions(keep_versions)
     _check_table_dtype(table_dtype, evaluation_data)
+    if not isinstance(calibration, Calibration | None):
+        raise TypeError(
+            "`calibration` must be what `fit_calibration` gave, or None. "
+            f"Received: {type(calibration).__name__}."
+        )
     check_explainer(explainer, model, table_dtype)
     if (table_dtype or context_fields) and not has_terms(model):
         raise ValueError(
@@ -169,13 +182,15 @@ def export_saved_model(
     with unpublished(directory) as temporary:
         saved_model = temporary / "saved_model"
         lookup = GraphLookup(vocabulary, temporary / "vocabulary.txt")
-        chosen = signatures(model, lookup, defaults, table)
+        chosen = signatures(model, lookup, defaults, table, calibration)
         if context_fields:
             chosen += rank_signatures(
-                model, lookup, context_fields, defaults, table
+                model, lookup, context_fields, defaults, table, calibration
             )
         if explainer is not None:
-            chosen.append(explain_signature(lookup, explainer, defaults))
+            chosen.append(
+                explain_signature(lookup, explainer, defaults, calibration)
+            )
         write(chosen, lookup, saved_model)
         rows = Rows.make(vocabulary, max(BATCH_SIZES))
         requests = []
@@ -202,14 +217,19 @@ def export_saved_model(
             batches = evaluation_data
             if batches is None:
                 batches = [(rows.packed, None)]
-            card_of_table |= cost_of_rounding(exact, reference, batches)
-        check(reference, requests, saved_model, tolerance, explainer)
+            card_of_table |= cost_of_rounding(
+                exact, reference, batches, calibration
+            )
+        check(
+            reference, requests, saved_model, tolerance, calibration, explainer
+        )
         write_model_card(
             model,
             vocabulary,
             saved_model,
             context_fields=context_fields,
             table=card_of_table,
+            calibration=calibration,
             metrics=metrics,
             data_fingerprint=data_fingerprint,
             explainer=explainer,

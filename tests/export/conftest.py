@@ -69,6 +69,24 @@ def expected(odd_log, model, vocabulary):
 
 
 @pytest.fixture(scope="session")
+def calibrated(model, vocabulary, expected, tmp_path_factory):
+    """An export with an isotonic calibration, and what it should say."""
+    x = np.quantile(expected, [0.1, 0.3, 0.301, 0.8]).astype(np.float32)
+    y = [0.001, 0.05, 0.2, 0.7]
+    calibration = deepfm_tf.Calibration(
+        "isotonic", {"probability": x.tolist(), "calibrated": y}, rows=500
+    )
+    path = deepfm_tf.export_saved_model(
+        model,
+        vocabulary,
+        tmp_path_factory.mktemp("calibrated"),
+        context_fields=CONTEXT,
+        calibration=calibration,
+    )
+    return path, np.interp(expected, x, y)
+
+
+@pytest.fixture(scope="session")
 def feeds(odd_log, vocabulary):
     """For each signature, the rows of `odd_log` as it takes them."""
     packed = deepfm_tf.encode(odd_log, vocabulary)

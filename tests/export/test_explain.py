@@ -39,7 +39,9 @@ def small_vocabulary():
     )
 
 
-def small_signature(name, vocabulary, tmp_path, defaults=None):
+def small_signature(
+    name, vocabulary, tmp_path, defaults=None, calibration=None
+):
     """A model called `name`, and its signature, not yet saved."""
     # The odds are those of all rows, not of the sampled ones.
     model = build(name, vocabulary.schema, negative_sampling=0.1)
@@ -48,7 +50,9 @@ def small_signature(name, vocabulary, tmp_path, defaults=None):
         model, [deepfm_tf.encode(SMALL, vocabulary)]
     )
     lookup = GraphLookup(vocabulary, tmp_path / "values.txt")
-    return model, explain.explain_signature(lookup, explainer, defaults or {})
+    return model, explain.explain_signature(
+        lookup, explainer, defaults or {}, calibration
+    )
 
 
 def ask(signature, columns):
@@ -105,6 +109,31 @@ def test_every_model_says_what_its_own_logit_is_made_of(
     np.testing.assert_allclose(sum_of_terms(answer), answer["logit"], atol=1e-4)
     assert ("pairs" in answer) == (name in ("FM", "DeepFM"))
     assert ("deep" in answer) == (name in ("DeepFM", "NFM", "WideAndDeep"))
+
+
+def test_a_calibration_changes_the_probability_not_the_logit(
+    small_vocabulary, tmp_path
+):
+    label = np.tile([0, 0, 0, 1, 1, 1, 0, 1], 25)
+    p = np.tile(4 * [0.1] + 4 * [0.4], 25)
+    calibration = deepfm_tf.fit_calibration(label, p, "temperature")
+    signatures = [
+        small_signature("FM", small_vocabulary, tmp_path, calibration=c)[1]
+        for c in (None, calibration)
+    ]
+
+    plain, calibrated = (ask(signature, SMALL) for signature in signatures)
+
+    np.testing.assert_allclose(
+        calibrated["probability"],
+        calibration(plain["probability"]),
+        atol=1e-6,
+    )
+    gap = np.abs(calibrated["probability"] - plain["probability"])
+    assert gap.max() > 1e-3
+    np.testing.assert_allclose(
+        sum_of_terms(calibrated), calibrated["logit"], atol=1e-4
+    )
 
 
 def test_a_field_with_a_default_may_be_left_out(small_vocabulary, tmp_path):

@@ -24,6 +24,7 @@ def test_it_says_what_the_model_is(card, model, vocabulary):
     assert card["model"]["config"]["embedding_dim"] == 3
     assert card["context_fields"] == list(CONTEXT)
     assert card["table"] == {"dtype": "float32"}
+    assert card["calibration"] is None
     assert deepfm_tf.Schema.from_dict(card["schema"]) == vocabulary.schema
     assert card["vocabulary_sizes"]["user"] == 52  # OOV, missing, 50 buckets
 

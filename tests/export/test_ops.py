@@ -9,6 +9,7 @@ fields; add one only after doing that again.
 import collections
 from pathlib import Path
 
+import pytest
 from tensorflow.core.protobuf import saved_model_pb2
 
 # Operation, and those of its attributes that are not at their defaults.
@@ -127,12 +128,15 @@ def operations(path):
     return found
 
 
-def test_only_operations_known_to_the_older_release_are_used(exported):
+@pytest.mark.parametrize("which", ["plain", "calibrated"])
+def test_only_operations_known_to_the_older_release_are_used(
+    which, exported, calibrated
+):
     known = collections.defaultdict(set)
     for operation, *attributes in map(str.split, KNOWN.splitlines()):
         known[operation] |= set(attributes)
 
-    found = operations(exported)
+    found = operations(exported if which == "plain" else calibrated[0])
 
     new = {
         operation: sorted(attributes - known.get(operation, set()))
