@@ -2,7 +2,6 @@
 
 import functools
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -143,28 +142,6 @@ def test_in_a_graph_with_any_number_of_rows_it_says_the_same(name):
         np.testing.assert_allclose(value, eager[key], atol=2e-5)
     assert empty["deep"].shape == empty["contributions"].shape == (0, 5)
     assert empty["logit"].shape == empty["baseline"].shape == (0,)
-
-
-def test_a_saved_model_serves_explanations(tmp_path):
-    model, packed, explainer, _ = explained("DeepFM")
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    signature = {
-        key: tf.TensorSpec((None, *value.shape[1:]), value.dtype, name=key)
-        for key, value in packed.items()
-    }
-    archive.add_endpoint("explain", explainer.__call__, [signature])
-    archive.write_out(tmp_path / "1", verbose=False)
-
-    served = tf.saved_model.load(tmp_path / "1").signatures["explain"](
-        **{key: tf.constant(value) for key, value in packed.items()}
-    )
-
-    expected = explainer(packed)
-    assert set(served) == set(expected)
-    for key, value in served.items():
-        assert value.shape[0] == 30  # a row each, as row formats need
-        np.testing.assert_allclose(value, expected[key], atol=2e-5)
 
 
 def test_contributions_halve_the_pairs():
