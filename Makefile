@@ -18,7 +18,7 @@ demo: .venv/installed
 	@$(BIN)/python -m pipelines.synthetic
 
 test: lint
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -n 2 --dist loadscope
 
 lint: .venv/installed-test
 	@$(BIN)/ruff check .

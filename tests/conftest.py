@@ -1,5 +1,6 @@
 """Shared fixtures: two logical CPU devices, a small click log, real data."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -22,6 +23,12 @@ REAL_DATA = Path(
         Path(__file__).parents[2] / "shared" / "data",
     )
 )
+
+
+def pytest_collection_finish():
+    """A full collection need not walk what the imports made each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
