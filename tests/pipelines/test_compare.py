@@ -3,8 +3,11 @@
 import json
 
 import pytest
+from sklearn.metrics import log_loss, roc_auc_score
+from threadpoolctl import threadpool_limits
 
 from pipelines import compare, experiment
+from tests.benchmarks import bench_reference
 from tests.conftest import make_log
 from tests.report.test_html_report import read
 
@@ -188,3 +191,29 @@ def test_the_time_left_is_told_by_the_model():
     assert left == ", about 15 min left"  # 100 + 500 + their mean
     assert compare._time_left([], [("fm", 1)]) == ""
     assert compare._time_left(runs[:1], [("fm", 2)]) == ", about 2 min left"
+
+
+def test_the_reference_benchmark_learns_from_the_same_rows(tmp_path):
+    run = compare.Path("runs") / "compare"
+    data = bench_reference.read(run, tmp_path / "compare")
+    # Few trees: what they learn is no concern of this test.
+    grid = [{"max_iter": 2}, {"max_iter": 4, "max_leaf_nodes": 4}]
+
+    # Threads that wait for each other take long on a machine with other work.
+    with threadpool_limits(1):
+        records = list(bench_reference.measure(run, 2, tmp_path, grid))
+        record, probability = bench_reference.fit(data, grid[1], seed=1)
+
+    label = data.test.label
+    parts = (data.train, data.valid, data.test)
+    assert [len(part.label) for part in parts] == [627, 89, 84]
+    assert [r["benchmark"] for r in records] == [
+        *["reference grid"] * 2,
+        *(["reference run"] * 2 + ["reference"] + ["reference comparison"] * 4)
+        * 2,
+    ]
+    assert records[1]["test_auc"] == record["test_auc"]
+    assert record["test_auc"] == round(roc_auc_score(label, probability), 6)
+    assert record["test_log_loss"] == round(log_loss(label, probability), 6)
+    ours = records[5]
+    assert (ours["model"], ours["baseline"]) == ("deepfm", "defaults")
