@@ -20,6 +20,9 @@ SERVING = [
 ]
 
 PLOTS = ["matplotlib>=3.9,<4"]
+CALIBRATION = ["scikit-learn>=1.5,<2"]
+# For python -m pipelines.sweep.
+TUNE = [*PLOTS, "optuna>=4.0,<5"]
 
 setup(
     name="deepfm_tf",
@@ -44,18 +47,20 @@ setup(
         "tqdm>=4.66,<5",
     ],
     extras_require={
+        "calibration": CALIBRATION,
         "plots": PLOTS,
         "serving": SERVING,
         "tensorboard": ["tensorboard>=2.19,<3"],
+        "tune": TUNE,
         "test": [
-            *PLOTS,
+            *CALIBRATION,
             *SERVING,
+            *TUNE,
             "hypothesis>=6.100,<7",
             "mypy>=1.15,<3",
             "pytest>=8,<10",
             "pytest-xdist>=3.6,<4",
             "ruff>=0.12,<0.18",
-            "scikit-learn>=1.5,<2",
             "tensorboard>=2.19,<3",
         ],
     },

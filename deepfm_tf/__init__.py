@@ -4,96 +4,100 @@ The public names are those in `__all__`. Importing has no side effects beyond
 importing TensorFlow and Keras.
 """
 
-import sys
+from deepfm_tf.backend import command, require_tensorflow_keras
 
-from deepfm_tf.backend import require_tensorflow_keras
+# The serving command needs none of these names, and TensorFlow only after it
+# has read its command line: `--help` and typing mistakes are told at once.
+if command() != "deepfm_tf.serving":
+    require_tensorflow_keras()
 
-# `python -m deepfm_tf.…` is a command, for people to read.
-require_tensorflow_keras(quiet=sys.argv[:1] == ["-m"])
-
-from deepfm_tf.callbacks import (  # noqa: E402
-    load_checkpoint,
-    training_callbacks,
-)
-from deepfm_tf.data import (  # noqa: E402
-    Part,
-    PreparedData,
-    TextFormat,
-    dataset_from_ids,
-    dataset_from_memory,
-    dataset_from_text,
-    encode,
-    fit_vocabulary,
-    prepare,
-)
-from deepfm_tf.evaluation import (  # noqa: E402
-    comparison_table,
-    evaluate,
-    evaluate_stream,
-    predict_with_labels,
-)
-from deepfm_tf.explain import (  # noqa: E402
-    Explainer,
-    export_embeddings,
-    field_report,
-    field_strengths,
-    permutation_importance,
-    plot_field_strengths,
-    plot_waterfall,
-    top_feature_pairs,
-)
-from deepfm_tf.export import export_saved_model  # noqa: E402
-from deepfm_tf.fields import (  # noqa: E402
-    BucketizedField,
-    CategoricalField,
-    Field,
-    MultiValuedField,
-    NumericField,
-)
-from deepfm_tf.learning_curve import LearningCurve  # noqa: E402
-from deepfm_tf.metrics import (  # noqa: E402
-    Comparison,
-    NamedIds,
-    StreamingMetrics,
-    binary_metrics,
-    bootstrap_intervals,
-    compare_models,
-    grouped_auc,
-    reliability_curve,
-    slice_metrics,
-)
-from deepfm_tf.models import (  # noqa: E402
-    FM,
-    NFM,
-    CTRModel,
-    DeepFM,
-    LogisticRegression,
-    WideAndDeep,
-)
-from deepfm_tf.report import (  # noqa: E402
-    html_report,
-    markdown_table,
-    plot_learning_curves,
-    plot_reliability,
-    report_figures,
-    results_table,
-    summarize_runs,
-)
-from deepfm_tf.schema import Schema  # noqa: E402
-from deepfm_tf.training import (  # noqa: E402
-    OPTIMIZERS,
-    compile_model,
-    create_strategy,
-    set_precision,
-    set_seed,
-)
-from deepfm_tf.vocabulary import Vocabulary  # noqa: E402
+    from deepfm_tf.calibration import Calibration, fit_calibration
+    from deepfm_tf.callbacks import (
+        load_checkpoint,
+        training_callbacks,
+    )
+    from deepfm_tf.data import (
+        Part,
+        PreparedData,
+        TextFormat,
+        dataset_from_ids,
+        dataset_from_memory,
+        dataset_from_text,
+        encode,
+        fit_vocabulary,
+        prepare,
+    )
+    from deepfm_tf.evaluation import (
+        comparison_table,
+        evaluate,
+        evaluate_stream,
+        predict_with_labels,
+        predict_with_weights,
+    )
+    from deepfm_tf.explain import (
+        Explainer,
+        export_embeddings,
+        field_report,
+        field_strengths,
+        permutation_importance,
+        plot_field_strengths,
+        plot_waterfall,
+        top_feature_pairs,
+    )
+    from deepfm_tf.export import export_saved_model
+    from deepfm_tf.fields import (
+        BucketizedField,
+        CategoricalField,
+        Field,
+        MultiValuedField,
+        NumericField,
+    )
+    from deepfm_tf.learning_curve import LearningCurve
+    from deepfm_tf.metrics import (
+        Comparison,
+        NamedIds,
+        StreamingMetrics,
+        binary_metrics,
+        bootstrap_intervals,
+        compare_models,
+        grouped_auc,
+        reliability_curve,
+        slice_metrics,
+    )
+    from deepfm_tf.models import (
+        FM,
+        NFM,
+        CTRModel,
+        DeepFM,
+        LogisticRegression,
+        WideAndDeep,
+    )
+    from deepfm_tf.report import (
+        html_report,
+        markdown_table,
+        plot_learning_curves,
+        plot_reliability,
+        report_figures,
+        results_table,
+        structure_table,
+        summarize_runs,
+    )
+    from deepfm_tf.schema import Schema
+    from deepfm_tf.training import (
+        OPTIMIZERS,
+        compile_model,
+        create_strategy,
+        set_precision,
+        set_seed,
+    )
+    from deepfm_tf.vocabulary import Vocabulary
 
 __version__ = "0.3.0"
 
 __all__ = [
     "BucketizedField",
     "CTRModel",
+    "Calibration",
     "CategoricalField",
     "Comparison",
     "DeepFM",
@@ -130,6 +134,7 @@ __all__ = [
     "export_saved_model",
     "field_report",
     "field_strengths",
+    "fit_calibration",
     "fit_vocabulary",
     "grouped_auc",
     "html_report",
@@ -141,6 +146,7 @@ __all__ = [
     "plot_reliability",
     "plot_waterfall",
     "predict_with_labels",
+    "predict_with_weights",
     "prepare",
     "reliability_curve",
     "report_figures",
@@ -148,6 +154,7 @@ __all__ = [
     "set_precision",
     "set_seed",
     "slice_metrics",
+    "structure_table",
     "summarize_runs",
     "top_feature_pairs",
     "training_callbacks",

@@ -1,4 +1,4 @@
-"""Refuses a Keras that the package cannot run on, before it is imported."""
+"""How TensorFlow and Keras are imported: the right ones, or quietly."""
 
 from __future__ import annotations
 
@@ -9,12 +9,20 @@ import tempfile
 from collections.abc import Iterator
 
 
-def require_tensorflow_keras(quiet: bool = False) -> None:
-    """Raise ImportError unless Keras 3 runs on TensorFlow.
+def command() -> str:
+    """The module that `python -m` is about to run; "" once it runs.
 
-    Args:
-        quiet: bool. Import it without TensorFlow's notices, and have it
-            write errors alone from then on.
+    Python imports its packages before the module itself, and until then
+    `sys.argv` starts with "-m".
+    """
+    if sys.argv[:1] != ["-m"]:
+        return ""
+    own = len(sys.argv) - 1
+    return sys.orig_argv[len(sys.orig_argv) - own - 1].removeprefix("-m")
+
+
+def require_tensorflow_keras() -> None:
+    """Raise ImportError unless Keras 3 runs on TensorFlow.
 
     Raises:
         ImportError: says which setting to change.
@@ -36,8 +44,7 @@ def require_tensorflow_keras(quiet: bool = False) -> None:
         '"tensorflow" in ~/.keras/keras.json, or set KERAS_BACKEND=tensorflow.'
     )
     try:
-        with _notices_kept_back() if quiet else contextlib.nullcontext():
-            import keras
+        import keras
     except ModuleNotFoundError as error:
         raise ImportError(hint) from error
     if not keras.__version__.startswith("3."):
@@ -50,11 +57,11 @@ def require_tensorflow_keras(quiet: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def _notices_kept_back() -> Iterator[None]:
-    """Nothing reaches stderr, unless the block fails.
+def notices_kept_back() -> Iterator[None]:
+    """Nothing of this block reaches stderr, unless it fails.
 
-    While it is imported, TensorFlow's C++ side writes some lines there
-    whatever TF_CPP_MIN_LOG_LEVEL says.
+    For a block that imports TensorFlow. Its C++ side writes some lines there
+    whatever TF_CPP_MIN_LOG_LEVEL says; later it writes errors alone.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
@@ -63,7 +70,7 @@ def _notices_kept_back() -> Iterator[None]:
         os.dup2(kept.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:  # not Ctrl-C, which explains itself
             kept.seek(0)
             os.write(stderr, kept.read())
             raise

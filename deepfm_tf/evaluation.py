@@ -37,8 +37,29 @@ def predict_with_labels(
     Raises:
         ValueError: the data set changes its order from pass to pass.
     """
+    label, probability, _ = predict_with_weights(model, dataset)
+    return label, probability
+
+
+def predict_with_weights(
+    model: keras.Model, dataset: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """`predict_with_labels`, and what each row counts.
+
+    Args:
+        model: a model of this package.
+        dataset: `tf.data.Dataset` of `(inputs, label)`, or of `(inputs,
+            label, weight)` with example weights, in a fixed order.
+
+    Returns:
+        `(label, probability, weight)`, each (rows,) float32; the weight is
+        None if the data set has none. All metrics take the three.
+
+    Raises:
+        ValueError: the data set changes its order from pass to pass.
+    """
     rows, probability = _predict(model, dataset, ())
-    return rows.label, probability
+    return rows.label, probability, rows.weight
 
 
 def evaluate(

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from deepfm_tf.evaluation import predict_with_labels
+from deepfm_tf.evaluation import predict_with_weights
 from deepfm_tf.metrics import auc, log_loss
 
 
@@ -24,7 +24,8 @@ class LearningCurve(keras.callbacks.Callback):
     the end of an epoch it takes over.
 
     Args:
-        dataset: `tf.data.Dataset` of `(inputs, label)` in a fixed order.
+        dataset: `tf.data.Dataset` of `(inputs, label)`, or of `(inputs,
+            label, weight)`, in a fixed order.
         every: int. Steps between two points.
         path: file that keeps the points of whole epochs, as JSON, so that a
             resumed run goes on with them. Optional.
@@ -67,6 +68,7 @@ class LearningCurve(keras.callbacks.Callback):
         self.path = None if path is None else Path(path)
         self.points: list[dict[str, Any]] = []
         self._label: Any = None
+        self._weight: Any = None
         self._step = 0
         self._epoch = 0
         self._is_first_epoch = True
@@ -117,13 +119,14 @@ class LearningCurve(keras.callbacks.Callback):
     def _measure(self) -> tuple[float, float]:
         """AUC and log loss now."""
         if self._label is None:  # the labels stay, and so does their order
-            self._label, probability = predict_with_labels(
+            self._label, probability, self._weight = predict_with_weights(
                 self.model, self.dataset
             )
         else:
             output = self.model.predict(self.dataset, verbose=0)
             probability = output["probability"][:, 0]
-        return auc(self._label, probability), log_loss(self._label, probability)
+        rows = self._label, probability, self._weight
+        return auc(*rows), log_loss(*rows)
 
     def _add(self, area: float, loss: float) -> None:
         self.points.append(

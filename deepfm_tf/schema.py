@@ -83,7 +83,16 @@ class Schema:
             label: str. The label column.
             **reading: `text_format`, `positive_labels`, `negative_labels`,
                 `missing_values` and `example_weight`, as for `prepare` and
-                `Schema`.
+                `Schema`; `categorical`, the columns that are categorical
+                whatever they look like, such as numbers that name things.
+
+        Example:
+
+        >>> from deepfm_tf import Schema
+        >>> log = {"slot": list(range(100)) * 2, "click": [0, 1] * 100}
+        >>> schema = Schema.infer(log, "click", categorical=["slot"])
+        >>> type(schema.field("slot")).__name__
+        'CategoricalField'
         """
         # The one door that opens against the table: reading belongs to data.
         from deepfm_tf.data.inference import infer_schema

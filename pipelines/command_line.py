@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 import deepfm_tf
-from pipelines import learning
+from pipelines import exporting, learning
 from pipelines.experiment import Settings, run
 from pipelines.learning import MODELS, UserError
 from pipelines.values import (
@@ -38,6 +38,7 @@ class Recipe:
         defaults: other defaults for options.
         settings: what holds the options; a subclass for further ones.
         add_options: adds the further ones to the parser.
+        exports: bool. Whether `--help` tells of the options of an export.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Recipe:
     defaults: dict[str, object] = dataclasses.field(default_factory=dict)
     settings: type[Settings] = Settings
     add_options: Callable[[argparse.ArgumentParser], None] | None = None
+    exports: bool = True
 
 
 def main(
@@ -127,6 +129,14 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
             metavar="VALUE",
             default=[],
             help="values that mean missing, besides the empty one (such as ?)",
+        )
+        data.add_argument(
+            "--categorical",
+            type=lambda text: tuple(text.split(",")),
+            default=(),
+            metavar="A,B,C",
+            help="columns that are categories whatever they look like, such "
+            "as numbers that name things",
         )
         data.add_argument(
             "--schema",
@@ -272,32 +282,7 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
     results.add_argument(
         "--tensorboard", action="store_true", help="write TensorBoard's files"
     )
-    results.add_argument(
-        "--export",
-        type=Path,
-        metavar="DIR",
-        help="write the model (of several, the best on the validation data) "
-        "as the next version of this servable, such as saved_models/clicks",
-    )
-    results.add_argument(
-        "--context-fields",
-        type=lambda text: tuple(text.split(",")),
-        default=(),
-        metavar="A,B,C",
-        help="fields that describe the request, not the candidate: adds the "
-        "signature rank, which takes them once for many candidates",
-    )
-    results.add_argument(
-        "--keep-versions",
-        type=positive_int,
-        metavar="N",
-        help="after exporting, remove all but the newest N (default: none)",
-    )
-    results.add_argument(
-        "--table-dtype",
-        choices=("bfloat16", "float16"),
-        help="export the table in 16 bits: half the size; says what it costs",
-    )
+    exporting.add_options(results, hidden=not recipe.exports)
     results.add_argument(
         "--slice-by",
         type=lambda text: tuple(text.split(",")),
@@ -346,6 +331,7 @@ def _settings(
             "positive_label": None,
             "negative_label": None,
             "missing": [],
+            "categorical": (),
             "example_weight": None,
         }
     values["schema_file"] = values.pop("schema")

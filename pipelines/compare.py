@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
-import json
-import logging
 import math
-import shlex
-import statistics
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +12,6 @@ from typing import Any
 import numpy as np
 
 import deepfm_tf
-from pipelines import command_line
 from pipelines.comparison import (
     FOCUS,
     add_steps_to_reach,
@@ -27,28 +19,27 @@ from pipelines.comparison import (
     lead,
     ranking,
 )
-from pipelines.experiment import Settings, begin, train
-from pipelines.insight import insight
+from pipelines.experiment import Settings, begin
 from pipelines.learning import UserError, num_steps
-from pipelines.report import (
-    check_plots,
-    report_content,
-    without_nan,
-    write_json,
+from pipelines.many_runs import (
+    add_shared_options,
+    claim,
+    main_of_many,
+    next_command,
+    read,
+    refuse_export,
+    time_left,
+    train_and_test,
+    write_pages,
 )
+from pipelines.report import check_plots, report_content, without_nan
 from pipelines.values import positive_int
 
-RECIPES = ("tabular", "avazu", "census", "criteo", "ctr", "synthetic")
 # Simple ones first: the order of tables and plots.
 ORDER = ("logistic_regression", "fm", "nfm", "wide_and_deep", "deepfm")
 # Points of the learning curve in an epoch, unless told; and at least so many
 # steps between them, since an evaluation costs as much as many small steps.
 _POINTS, _LEAST_STEPS = 5, 10
-# Options that do not go with training one model to export it.
-_OWN = (
-    *("--recipe", "--seeds", "--curve-every", "--model", "--report"),
-    *("--run", "--prepared", "--slice-by", "--resume"),
-)
 # Columns that a terminal has no room for.
 _PAGE_ONLY = ("normalized entropy", "calibration error")
 _DESCRIPTION = """\
@@ -74,24 +65,13 @@ class CompareSettings(Settings):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the comparison from the command line; returns the exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    # Many models in one process are traced again and again, as they must be.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    # The recipe decides which other options there are.
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    _add_recipe(first)
-    options, _ = first.parse_known_args(arguments)
-    module = importlib.import_module(f"pipelines.{options.recipe}")
-    recipe = dataclasses.replace(
-        module.RECIPE,
-        name="compare",
-        description=_DESCRIPTION,
-        settings=CompareSettings,
-        add_options=_add_options,
-        defaults=module.RECIPE.defaults
-        | {"model": ORDER, "resume": True, "export": None},
-    )
-    return command_line.main(recipe, arguments, run_with=compare)
+    own = {
+        "name": "compare",
+        "description": _DESCRIPTION,
+        "settings": CompareSettings,
+        "add_options": _add_options,
+    }
+    return main_of_many(arguments, compare, own, {"model": ORDER})
 
 
 def compare(settings: Settings) -> dict[str, Any]:
@@ -105,45 +85,37 @@ def compare(settings: Settings) -> dict[str, Any]:
     settings.report = settings.report or settings.run / "report"
     strategy, data = begin(settings)
     directory = settings.run / "results"
-    _claim(directory, settings, data)
+    fingerprint = settings.fingerprint(data)
+    fingerprint += f" {settings.epochs} {settings.curve_every}"
+    claim(directory, settings.run, fingerprint)
     seeds = range(settings.seed, settings.seed + settings.seeds)
     wanted = [(name, seed) for seed in seeds for name in settings.model]
     runs: list[dict[str, Any]] = []
     for number, (name, seed) in enumerate(wanted):
         path = _path(directory, name, seed)
         if not path.is_file():
-            left = _time_left(runs, wanted[number:])
+            left = time_left(runs, [name for name, _ in wanted[number:]])
             print(f"\n[{number + 1}/{len(wanted)}] {name}, seed {seed}{left}")
             _run(settings, name, seed, data, strategy, path)
-            runs.append(_read(path))
+            runs.append(read(path))
             print(_line(runs[-1]))
         else:
-            runs.append(_read(path))
+            runs.append(read(path))
             print(f"[{number + 1}/{len(wanted)}] {name}, seed {seed}: kept")
     predictions = {
         (name, seed): np.load(_path(directory, name, seed).with_suffix(".npy"))
         for name, seed in wanted
     }
-    label = np.load(directory / "label.npy")
-    report = _report(settings, data, runs, label, predictions)
+    label, weight = np.load(directory / "label.npy"), None
+    if data["test"].schema.example_weight is not None:
+        weight = np.load(directory / "weight.npy")
+    report = _report(settings, data, runs, label, predictions, weight)
     _write(settings, report)
     return report
 
 
-def _add_recipe(parser: Any) -> None:
-    parser.add_argument(
-        "--recipe",
-        choices=RECIPES,
-        default="tabular",
-        help="read the data as this recipe does, with its options and "
-        "defaults (default: tabular)",
-    )
-
-
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.conflict_handler = "resolve"  # the options below win
-    group = parser.add_argument_group("comparison")
-    _add_recipe(group)
+    group = add_shared_options(parser, "comparison")
     group.add_argument(
         "--seeds",
         type=positive_int,
@@ -160,47 +132,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         f"besides the ends of epochs (default: {_POINTS} points an epoch, "
         f"but at least {_LEAST_STEPS} steps)",
     )
-    group.add_argument(
-        "--report",
-        type=Path,
-        metavar="DIR",
-        help="folder for the page, table, JSON and plots (default: RUN/report)",
-    )
-    # Known, so that the first can say why it is not here; the second is what
-    # a comparison always does.
-    group.add_argument("--export", help=argparse.SUPPRESS)
-    group.add_argument("--resume", action="store_true", help=argparse.SUPPRESS)
 
 
 def _check(settings: CompareSettings) -> None:
-    if settings.export is not None:
-        raise UserError(
-            "--export does not go with a comparison, which keeps no models. "
-            "The command that it ends with trains the best one and exports it."
-        )
+    refuse_export(settings, "a comparison")
     try:
         check_plots("A comparison")
     except ValueError as error:
         raise UserError(str(error)) from error
-
-
-def _claim(
-    directory: Path,
-    settings: CompareSettings,
-    data: dict[str, deepfm_tf.PreparedData],
-) -> None:
-    """See that what is kept belongs to this comparison."""
-    path = directory / "settings.txt"
-    fingerprint = (
-        f"{settings.fingerprint(data)} {settings.epochs} {settings.curve_every}"
-    )
-    if path.is_file() and path.read_text(encoding="utf-8") != fingerprint:
-        raise UserError(
-            f"{settings.run} holds runs on other data or with other options "
-            "than now. Give another folder with --run, or remove this one."
-        )
-    directory.mkdir(parents=True, exist_ok=True)
-    path.write_text(fingerprint, encoding="utf-8")
 
 
 def _run(
@@ -215,33 +154,18 @@ def _run(
     own = dataclasses.replace(
         settings, seed=seed, run=settings.run / f"seed-{seed}"
     )
-    begin_time = time.perf_counter()
     usual = max(_LEAST_STEPS, num_steps(settings, data["train"]) // _POINTS)
     curve = deepfm_tf.LearningCurve(
         data["valid"].dataset(settings.batch_size),
         settings.curve_every or usual,
         own.run / name / "curve.json",
     )
-    model, result = train(own, name, data, strategy, curve)
-    label, probability = deepfm_tf.predict_with_labels(
-        model, data["test"].dataset(settings.batch_size)
-    )
-    result |= {"seed": seed, "curve": curve.points}
-    result |= insight(settings, model, data, seed == settings.seed)
-    np.save(path.parent / "label.npy", label)
-    np.save(path.with_suffix(".npy"), probability)
-    result["wall_seconds"] = time.perf_counter() - begin_time
-    write_json(path, result)  # last: what says that the run is finished
-    for checkpoint in (own.run / name).glob("epoch-*.keras"):
-        checkpoint.unlink()
+    first = seed == settings.seed
+    train_and_test(own, name, data, strategy, curve, path, first)
 
 
 def _path(directory: Path, name: str, seed: int) -> Path:
     return directory / f"{name}-seed-{seed}.json"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _line(run: dict[str, Any]) -> str:
@@ -252,32 +176,13 @@ def _line(run: dict[str, Any]) -> str:
     )
 
 
-def _time_left(
-    runs: Sequence[dict[str, Any]], wanted: Sequence[tuple[str, int]]
-) -> str:
-    """By what each model took so far, this run included."""
-    if not runs:
-        return ""
-    seconds: dict[str, list[float]] = {}
-    for run in runs:
-        seconds.setdefault(run["model"], []).append(run["wall_seconds"])
-    usual = statistics.fmean(run["wall_seconds"] for run in runs)
-    left = sum(
-        statistics.fmean(seconds.get(name, [usual])) for name, _ in wanted
-    )
-    if left < 90:
-        return f", about {left:.0f} s left"
-    if left < 5400:
-        return f", about {left / 60:.0f} min left"
-    return f", about {left / 3600:.1f} h left"
-
-
 def _report(
     settings: CompareSettings,
     data: dict[str, deepfm_tf.PreparedData],
     runs: list[dict[str, Any]],
     label: np.ndarray,
     predictions: dict[tuple[str, int], np.ndarray],
+    weight: np.ndarray | None,
 ) -> dict[str, Any]:
     reach = add_steps_to_reach(runs, settings.monitor)
     report = report_content(settings, data, runs)
@@ -285,7 +190,9 @@ def _report(
         report["reach"] = reach
     ranked = ranking(runs, settings.monitor)
     report["best"] = ranked[0]
-    report["next_command"] = _next_command(settings, ranked[0])
+    report["next_command"] = next_command(
+        settings, ranked[0], ["--curve-every"], []
+    )
     if len(ranked) > 1:
         focus = FOCUS if FOCUS in ranked else ranked[0]
         baseline = next(name for name in ranked if name != focus)
@@ -295,48 +202,23 @@ def _report(
             sorted({run["seed"] for run in runs}),
             label,
             predictions,
+            weight,
         )
         report["lead"] = lead(report, focus, baseline)
     return report
 
 
-def _next_command(settings: CompareSettings, best: str) -> str:
-    """What trains the best model again, with the first seed, to export it."""
-    words: list[str] = []
-    dropped = False
-    for word in settings.arguments:
-        if word.startswith("--"):
-            dropped = word.split("=")[0] in _OWN
-        if not dropped:
-            words.append(word)
-    words = ["python", "-m", f"pipelines.{settings.recipe}", *words]
-    words += ["--model", best]
-    words += ["--prepared", str(settings.prepared or settings.run / "prepared")]
-    words += ["--export", f"saved_models/{best}"]
-    return shlex.join(words)
-
-
 def _write(settings: CompareSettings, report: dict[str, Any]) -> None:
     """The page, the table, the JSON and the plots, and a word on them."""
-    directory = Path(str(settings.report))
     report = without_nan(report)
-    write_json(directory / "report.json", report)
-    figures = deepfm_tf.report_figures(report)
-    for name, plot in figures.items():
-        plot.figure.savefig(directory / f"{name}.png")
-    page = directory / "report.html"
-    page.write_text(deepfm_tf.html_report(report, figures), encoding="utf-8")
     reach = report.get("reach", {}).get("name")
     rows = deepfm_tf.results_table(report["summary"], reach)
-    sentence = report.get("lead", "")
-    (directory / "table.md").write_text(
-        f"{deepfm_tf.markdown_table(rows)}\n\n{sentence}\n", encoding="utf-8"
-    )
+    page = write_pages(Path(str(settings.report)), report, rows)
     # A terminal is narrow: what is not about the test is in the page.
     shown = [t for t in rows[0] if t not in ("parameters", *_PAGE_ONLY)]
     print(f"\n{deepfm_tf.comparison_table(shown, rows)}\n")
-    if sentence:
-        print(f"{sentence}\n")
+    if "lead" in report:
+        print(f"{report['lead']}\n")
     print(
         f"Page: {page} (table, JSON and plots beside it)\n"
         f"Next, train {report['best']} again and export it:\n"

@@ -18,6 +18,11 @@ _STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20)
 _NORMAL = 1.96
 
 
+def student(num_seeds: int) -> float:
+    """The 97.5 % quantile of Student's t for a mean over so many seeds."""
+    return _STUDENT[min(num_seeds - 2, len(_STUDENT) - 1)]
+
+
 def best_value(run: Mapping[str, Any], metric: str) -> float:
     """The best validation metric that a run was measured at."""
     values = [
@@ -81,6 +86,7 @@ def compare_with(
     seeds: Sequence[int],
     label: np.ndarray,
     probabilities: Mapping[tuple[str, int], np.ndarray],
+    weight: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
     """How much better each model is than one of them, on the same rows.
 
@@ -95,6 +101,7 @@ def compare_with(
         seeds: those of every model.
         label: (rows,).
         probabilities: model and seed -> (rows,).
+        weight: (rows,), example weights. Optional.
 
     Returns:
         A dict for each model and metric: `model`, `baseline`, `metric`, the
@@ -108,6 +115,7 @@ def compare_with(
                 label,
                 probabilities[model, seed],
                 probabilities[baseline, seed],
+                weight,
             )
             for seed in seeds
         ]
@@ -146,7 +154,7 @@ def _joined(
     std = None
     if len(parts) > 1:
         std = statistics.stdev(improvements)
-        quantile = _STUDENT[min(len(parts) - 2, len(_STUDENT) - 1)]
+        quantile = student(len(parts))
         of_seeds = std / math.sqrt(len(parts))
         margin = math.hypot(margin, quantile * of_seeds)
     z = math.inf if mean else 0.0

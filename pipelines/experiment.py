@@ -19,6 +19,7 @@ import pandas as pd
 
 import deepfm_tf
 from pipelines import learning
+from pipelines.calibrating import calibrate, check_classes
 from pipelines.deriving import derived_files
 from pipelines.exporting import check_options, export
 from pipelines.insight import insight
@@ -52,6 +53,7 @@ class Settings:
     negative_label: list[str] | None
     missing: list[str]
     example_weight: str | None
+    categorical: tuple[str, ...]
     schema_file: str | None
     on_error: str
     model: tuple[str, ...]
@@ -59,6 +61,7 @@ class Settings:
     hidden_units: tuple[int, ...]
     dropout: float
     batch_norm: bool
+    activation: str
     embedding_init: str
     optimizer: str
     mixed_bfloat16: bool
@@ -83,6 +86,8 @@ class Settings:
     context_fields: tuple[str, ...]
     keep_versions: int | None
     table_dtype: str | None
+    explain: bool
+    calibration: str | None
     slice_by: tuple[str, ...]
     report: Path | None
 
@@ -98,11 +103,8 @@ class Settings:
         names = (
             "embedding_dim hidden_units dropout batch_norm optimizer "
             "mixed_bfloat16 learning_rate batch_size patience monitor seed"
-        )
-        values = [
-            str(getattr(self, name))
-            for name in (*names.split(), *learning.SETTINGS)
-        ]
+        ).split()
+        values = [str(getattr(self, n)) for n in (*names, *learning.SETTINGS)]
         values += [part.fingerprint for part in data.values()]
         return hashlib.blake2b(
             "\n".join(values).encode(), digest_size=16
@@ -136,20 +138,26 @@ def run(
     strategy, data = begin(settings)
     settings.run.mkdir(parents=True, exist_ok=True)
     results, models = [], {}
+    calibrations: dict[str, deepfm_tf.Calibration] = {}
     for name in settings.model:
         print(f"\n{name}, {strategy.num_replicas_in_sync} replica(s)")
         models[name], result = train(settings, name, data, strategy)
         if settings.report is not None:
             result |= insight(settings, models[name], data)
+        if settings.calibration is not None:
+            with _user_errors():
+                calibrations[name], result["calibration"] = calibrate(
+                    settings, models[name], data, result
+                )
         results.append(result)
     rows = [_table_row(result) for result in results]
-    if reference is not None:
-        rows.append(reference)
+    rows += [] if reference is None else [reference]
     print(f"\n{deepfm_tf.comparison_table(TABLE, rows)}\n")
     exported, best = None, export_model or _best(settings, results)
     if settings.export is not None:
         (result,) = (r for r in results if r["model"] == best)
-        exported = export(settings, models[best], data, result)
+        calibration = calibrations.get(best)
+        exported = export(settings, models[best], data, result, calibration)
     if settings.report is not None:
         write_report(settings, data, results)
     return Outcome(data, results, models, exported, best if exported else None)
@@ -168,6 +176,8 @@ def begin(
         check_options(settings, schema)
         check_report(settings, schema)
         data = _prepare(settings, schema)
+        if settings.calibration is not None:
+            check_classes(data["valid"])
     return strategy, data
 
 
@@ -184,6 +194,11 @@ def _schema(settings: Settings) -> deepfm_tf.Schema:
     if settings.fixed_schema is not None:
         return settings.fixed_schema
     if settings.schema_file is not None:
+        if settings.categorical:
+            raise ValueError(
+                "--categorical is for a schema that is inferred. Leave it out "
+                f"beside --schema {settings.schema_file}, or edit that file."
+            )
         schema = deepfm_tf.Schema.load(settings.schema_file)
         if schema.label != settings.label:
             raise ValueError(
@@ -204,6 +219,7 @@ def _schema(settings: Settings) -> deepfm_tf.Schema:
         negative_labels=settings.negative_label,
         missing_values=settings.missing,
         example_weight=settings.example_weight,
+        categorical=settings.categorical,
     )
     settings.run.mkdir(parents=True, exist_ok=True)
     path = settings.run / "schema.json"
@@ -274,7 +290,23 @@ def train(
     strategy: Any,
     curve: deepfm_tf.LearningCurve | None = None,
 ) -> tuple[deepfm_tf.CTRModel, dict[str, Any]]:
-    """Train a model, or go on with it, and evaluate it.
+    """Train a model, or go on with it, and evaluate it on the test data.
+
+    Args: as of `fit`.
+    """
+    model, result = fit(settings, name, data, strategy, curve)
+    test = data["test"].dataset(settings.batch_size)
+    return model, {**result, "test": deepfm_tf.evaluate(model, test)}
+
+
+def fit(
+    settings: Settings,
+    name: str,
+    data: dict[str, deepfm_tf.PreparedData],
+    strategy: Any,
+    curve: deepfm_tf.LearningCurve | None = None,
+) -> tuple[deepfm_tf.CTRModel, dict[str, Any]]:
+    """Train a model, or go on with it; the test data are left alone.
 
     Args:
         settings: the options.
@@ -329,7 +361,6 @@ def train(
     )
     seconds = time.perf_counter() - begin
     history = json.loads((directory / "state.json").read_text())["history"]
-    test = deepfm_tf.evaluate(model, data["test"].dataset(settings.batch_size))
     # The first epoch includes tracing; it counts only if it is alone.
     times = history["train_seconds"][1:] or history["train_seconds"]
     steps = learning.num_steps(settings, data["train"])
@@ -342,7 +373,6 @@ def train(
         "examples_per_second": rate,
         "epochs": round(share * len(history["loss"]), 2),
         "history": history,
-        "test": test,
     }
 
 

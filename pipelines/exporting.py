@@ -1,16 +1,90 @@
-"""The export at the end of an experiment, and what it says."""
+"""The export at the end of an experiment: its options, and what it says."""
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
 import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import deepfm_tf
+from pipelines.values import positive_int
 
 if TYPE_CHECKING:
     from pipelines.experiment import Settings
+
+# Validation rows, about, that make the mean that `explain` starts from.
+_BACKGROUND_ROWS = 100_000
+OPTIONS = (
+    *("--export", "--context-fields", "--keep-versions", "--table-dtype"),
+    *("--explain", "--calibration"),
+)
+
+
+def add_options(results: Any, hidden: bool = False) -> None:
+    """Add `OPTIONS` to a group of an argument parser.
+
+    Args:
+        results: the group.
+        hidden: bool. Whether `--help` is to keep silent about them.
+    """
+
+    def add(name: str, text: str, **arguments: Any) -> None:
+        results.add_argument(
+            name, help=argparse.SUPPRESS if hidden else text, **arguments
+        )
+
+    add(
+        "--export",
+        "write the model (of several, the best on the validation data) as the "
+        "next version of this servable, such as saved_models/clicks",
+        type=Path,
+        metavar="DIR",
+    )
+    add(
+        "--context-fields",
+        "fields that describe the request, not the candidate: adds the "
+        "signature rank, which takes them once for many candidates",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        metavar="A,B,C",
+    )
+    add(
+        "--keep-versions",
+        "after exporting, remove all but the newest N (default: none)",
+        type=positive_int,
+        metavar="N",
+    )
+    add(
+        "--table-dtype",
+        "export the table in 16 bits: half the size; says what it costs",
+        choices=("bfloat16", "float16"),
+    )
+    add(
+        "--explain",
+        "export the signature explain too: what each field of a row added to "
+        "its logit, against the mean of the validation data",
+        action="store_true",
+    )
+    add(
+        "--calibration",
+        "correct the probabilities by a function fitted on the validation "
+        "data; export it with the model, and report the test metrics before "
+        "and after. temperature and platt keep the order of rows; isotonic "
+        "needs thousands of validation rows (default: none)",
+        choices=tuple(deepfm_tf.calibration.METHODS),
+    )
+
+
+def given_options(settings: Settings) -> list[str]:
+    """Those of `OPTIONS` that were given."""
+    return [
+        option
+        for option in OPTIONS
+        if getattr(settings, option[2:].replace("-", "_"))
+    ]
 
 
 def check_options(settings: Settings, schema: deepfm_tf.Schema) -> None:
@@ -26,19 +100,29 @@ def check_options(settings: Settings, schema: deepfm_tf.Schema) -> None:
             "--context-fields must leave at least one field to the "
             f"candidates. Received: all of {', '.join(sorted(names))}."
         )
-    given = [
-        option
-        for option, value in (
-            ("--context-fields", settings.context_fields),
-            ("--keep-versions", settings.keep_versions),
-            ("--table-dtype", settings.table_dtype),
-        )
-        if value
-    ]
+    given = [o for o in given_options(settings) if o != "--calibration"]
     if given and settings.export is None:
         raise ValueError(
             f"{', '.join(given)} must come with --export, which says where "
             "the model goes."
+        )
+    if settings.explain and settings.table_dtype:
+        raise ValueError(
+            "--explain explains the model with its table as trained, so its "
+            "terms would not add up with --table-dtype. Leave one of the two "
+            "out."
+        )
+    if settings.calibration is None:
+        return
+    if settings.export is None and settings.report is None:
+        raise ValueError(
+            "--calibration must come with --export, which it becomes a part "
+            "of, or with --report, which shows what it would change."
+        )
+    if importlib.util.find_spec("sklearn") is None:
+        raise ValueError(
+            "--calibration is fitted by scikit-learn. Install it with: pip "
+            "install 'deepfm_tf[calibration]'"
         )
 
 
@@ -47,6 +131,7 @@ def export(
     model: deepfm_tf.CTRModel,
     data: dict[str, deepfm_tf.PreparedData],
     result: dict[str, Any],
+    calibration: deepfm_tf.Calibration | None = None,
 ) -> Path:
     """Export a model, and say where it is and what it has become.
 
@@ -55,7 +140,12 @@ def export(
         model: the model.
         data: the prepared data.
         result: what `experiment` found out about the model.
+        calibration: to export with it. Optional.
     """
+    metrics = result["test"]
+    if calibration is not None:
+        after = result["calibration"]["test"]
+        metrics = {**after, "before_calibration": metrics}
     begin = time.perf_counter()
     path = deepfm_tf.export_saved_model(
         model,
@@ -64,10 +154,12 @@ def export(
         context_fields=settings.context_fields,
         keep_versions=settings.keep_versions,
         table_dtype=settings.table_dtype,
+        calibration=calibration,
         evaluation_data=data["test"].dataset(settings.batch_size)
         if settings.table_dtype
         else None,
-        metrics=result["test"],
+        explainer=_explainer(settings, model, data["valid"]),
+        metrics=metrics,
         data_fingerprint=data["train"].fingerprint,
     )
     seconds = time.perf_counter() - begin
@@ -85,3 +177,16 @@ def export(
             f"{table['largest_difference']:.1e} at most."
         )
     return path
+
+
+def _explainer(
+    settings: Settings,
+    model: deepfm_tf.CTRModel,
+    valid: deepfm_tf.PreparedData,
+) -> deepfm_tf.Explainer | None:
+    if not settings.explain:
+        return None
+    batches = -(-_BACKGROUND_ROWS // settings.batch_size)
+    return deepfm_tf.Explainer(
+        model, valid.dataset(settings.batch_size).take(batches)
+    )

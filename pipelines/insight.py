@@ -28,8 +28,8 @@ def insight(
         with_strengths: bool. Of the pairs of fields, if the model has them.
     """
     test = data["test"].dataset(settings.batch_size)
-    label, probability = deepfm_tf.predict_with_labels(model, test)
-    found: dict[str, Any] = {"reliability": reliability(label, probability)}
+    rows = deepfm_tf.predict_with_weights(model, test)
+    found: dict[str, Any] = {"reliability": reliability(*rows)}
     if settings.slice_by:
         names: Any = data["train"].vocabulary.values
         found["slices"] = deepfm_tf.evaluate(
@@ -48,9 +48,11 @@ def insight(
     return found
 
 
-def reliability(label: Any, probability: Any) -> dict[str, list[float]]:
+def reliability(
+    label: Any, probability: Any, weight: Any = None
+) -> dict[str, list[float]]:
     """The parts of the reliability curve, by name."""
     # Fewer than 50 rows a point, and chance is all that the plot shows.
     num_bins = min(20, max(5, len(label) // 50))
-    curve = deepfm_tf.reliability_curve(label, probability, num_bins=num_bins)
+    curve = deepfm_tf.reliability_curve(label, probability, weight, num_bins)
     return {name: part.tolist() for name, part in curve._asdict().items()}

@@ -14,6 +14,8 @@ MODELS: dict[str, Any] = {
     "nfm": deepfm_tf.NFM,
     "logistic_regression": deepfm_tf.LogisticRegression,
 }
+WITHOUT_PYRAMID = ("fm", "logistic_regression")
+ACTIVATIONS = ("relu", "tanh", "sigmoid", "gelu")
 # As Keras knows them.
 INITIALIZERS: dict[str, Any] = {
     "xavier": "glorot_uniform",
@@ -21,6 +23,7 @@ INITIALIZERS: dict[str, Any] = {
 }
 # What decides the course of the training.
 SETTINGS = (
+    "activation",
     "embedding_init",
     "embedding_l2",
     "l2_mode",
@@ -41,6 +44,12 @@ class UserError(Exception):
 
 def add_options(model: Any, training: Any) -> None:
     """Add this module's options to two groups of an argument parser."""
+    model.add_argument(
+        "--activation",
+        choices=ACTIVATIONS,
+        default="relu",
+        help="of the hidden layers (default: relu)",
+    )
     model.add_argument(
         "--embedding-init",
         choices=tuple(INITIALIZERS),
@@ -105,9 +114,10 @@ def build(
             "embedding_dim": settings.embedding_dim,
             "embeddings_initializer": INITIALIZERS[settings.embedding_init],
         }
-    if name not in ("fm", "logistic_regression"):
+    if name not in WITHOUT_PYRAMID:
         arguments |= {
             "hidden_units": settings.hidden_units,
+            "activation": settings.activation,
             "dropout": settings.dropout,
             "batch_normalization": settings.batch_norm,
         }

@@ -38,10 +38,15 @@ def check_report(settings: Settings, schema: deepfm_tf.Schema) -> None:
 
 def check_plots(what: str) -> None:
     """Raise ValueError if there is no matplotlib."""
-    if importlib.util.find_spec("matplotlib") is None:
+    check_extra(f"{what} draws plots", "matplotlib", "plots")
+
+
+def check_extra(why: str, package: str, extra: str) -> None:
+    """Raise ValueError if a package of an extra is not installed."""
+    if importlib.util.find_spec(package) is None:
         raise ValueError(
-            f"{what} draws plots, which needs matplotlib. Install it with: "
-            "pip install 'deepfm_tf[plots]'"
+            f"{why}, which needs {package}. Install it with: "
+            f"pip install 'deepfm_tf[{extra}]'"
         )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
+from typing import Any
 
 
 def positive_int(text: str) -> int:
@@ -70,3 +72,26 @@ def share_kept(text: str) -> float:
             f"must be a number above 0 and up to 1, not {text!r}"
         )
     return value
+
+
+def values_of(
+    parse: Callable[[str], Any], allowed: Sequence[str] | None = None
+) -> Callable[[str], tuple[Any, ...]]:
+    """What turns values between commas into a tuple.
+
+    Args:
+        parse: of a single value.
+        allowed: the only values, if they are names.
+    """
+
+    def parse_all(text: str) -> tuple[Any, ...]:
+        parts = text.split(",")
+        for part in parts:
+            if allowed is not None and part not in allowed:
+                raise argparse.ArgumentTypeError(
+                    f"{part!r} is not known. Allowed, one or several between "
+                    f"commas: {', '.join(allowed)}"
+                )
+        return tuple(map(parse, parts))
+
+    return parse_all

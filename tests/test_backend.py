@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from deepfm_tf.backend import command
+
 pytestmark = pytest.mark.slow_process
 ROOT = Path(__file__).parents[1]
 
@@ -81,8 +83,31 @@ def test_the_wheel_holds_the_package_alone(tmp_path):
 
 
 def test_the_command_writes_nothing_but_its_answer():
-    process = run("-m", "deepfm_tf.serving", "--help")
+    # With TensorFlow imported, but nothing served.
+    process = run(
+        *("-m", "deepfm_tf.serving", "--port=0"),
+        *("--model_base_path=s3://bucket/model",),
+    )
 
-    assert process.returncode == 0
-    assert process.stdout.startswith("Serve SavedModels")
-    assert process.stderr == ""
+    assert process.returncode == 1
+    assert process.stdout == ""
+    assert process.stderr.startswith("Failed to start server. Error: ")
+    assert process.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "orig_argv", "expected"),
+    [
+        (["-m", "--x"], ["python", "-m", "a.b", "--x"], "a.b"),
+        (["-m"], ["python", "-X", "dev", "-ma.b"], "a.b"),
+        (["-c", "a.b"], ["python", "-c", "1", "a.b"], ""),
+        (["/a/b.py", "-m"], ["python", "-m", "a.b", "-m"], ""),
+    ],
+)
+def test_the_module_that_is_run_is_known(
+    monkeypatch, argv, orig_argv, expected
+):
+    monkeypatch.setattr(sys, "argv", argv)
+    monkeypatch.setattr(sys, "orig_argv", orig_argv)
+
+    assert command() == expected

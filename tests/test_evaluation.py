@@ -76,6 +76,19 @@ def test_labels_and_probabilities_belong_together(model, vocabulary):
     )
 
 
+def test_weights_belong_to_their_rows(model, vocabulary):
+    log = make_log(70, 7)
+    dataset = deepfm_tf.dataset_from_memory(log, vocabulary, 32)
+    weighted = dataset.map(lambda x, y: (x, y, 2.0 + y))
+
+    rows = deepfm_tf.predict_with_weights(model, weighted)
+    plain = deepfm_tf.predict_with_weights(model, dataset)
+
+    np.testing.assert_array_equal(rows[2], 2.0 + log["clicked"])
+    np.testing.assert_allclose(rows[:2], plain[:2], atol=1e-6)
+    assert plain[2] is None
+
+
 def test_one_class_has_a_log_loss_alone(model, vocabulary):
     log = make_log(20)
     log["clicked"] = 0

@@ -79,6 +79,17 @@ def test_each_point_is_what_evaluate_says_of_the_model_then(fitted):
     assert len({p["log_loss"] for p in curve.points}) == 6
 
 
+def test_example_weights_count_between_epochs_too():
+    valid = make_data(32, seed=1).map(lambda x, y: (x, y, 1.0 + 4.0 * y))
+    curve = LearningCurve(valid, every=7)
+
+    model = fit([curve], epochs=2)
+
+    found = deepfm_tf.evaluate(model, valid)
+    assert curve.points[-1]["auc"] == found["auc"]
+    assert curve.points[-1]["log_loss"] == found["log_loss"]
+
+
 def test_it_does_not_change_the_training(fitted):
     _, model, _ = fitted
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import deepfm_tf
 from deepfm_tf.serving import operator_files, predict_command
 from deepfm_tf.serving.flags import parse_flags
-from pipelines import compare, tabular
+from pipelines import compare, sweep, tabular
 from pipelines.command_line import build_parser
 from tests.conftest import make_log, make_schema
 from tests.serving.any_server import running_server
@@ -33,6 +34,7 @@ def commands(block):
 def test_the_python_examples_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     columns = ["site", "ad", "price", "clicked"]
+    os.mkdir("runs")
     make_log(400)[columns].to_csv("clicks.csv", index=False)
     make_log(200, 1)[columns].to_csv("test.csv", index=False)
     names = {}
@@ -49,19 +51,37 @@ def test_the_python_examples_run(tmp_path, monkeypatch, capsys):
             with running_server("local", flags) as port:
                 serves = serves.replace("localhost:8500", f"localhost:{port}")
                 exec("with PredictClient" + serves, names)
+                (explain,) = commands(
+                    next(b for b in blocks("bash") if "explain " in b)
+                )
+                address = ["--address", f"localhost:{port}"]
+                assert predict_command.main([*explain[4:], *address]) == 0
 
-    assert "'log_loss'" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "'log_loss'" in out
+    for comment in re.findall(r"\.describe\(\)\)  # (.*)", README):
+        assert comment in out
     assert (tmp_path / "saved_models/clicks/1/saved_model.pb").is_file()
     outputs = names["model"].predict(names["test"].dataset(200), verbose=0)
     np.testing.assert_allclose(
         names["probabilities"], outputs["probability"].ravel(), atol=1e-5
     )
     assert names["scores"].shape == (2,)
+    terms = pd.read_csv("runs/explained.csv").filter(
+        regex="^(bias|baseline|contributions_.*)$"
+    )
+    assert list(terms) == [
+        *("baseline", "bias"),
+        *(f"contributions_{name}" for name in ("site", "ad", "price")),
+    ]
+    np.testing.assert_allclose(
+        1 / (1 + np.exp(-terms.sum(axis=1))), names["probabilities"], atol=1e-4
+    )
 
 
 def test_the_three_commands_serve(tmp_path, monkeypatch):
     _, serve, predict = commands(
-        next(b for b in blocks("bash") if "predict" in b)
+        next(b for b in blocks("bash") if "make demo   # exports" in b)
     )
     monkeypatch.chdir(tmp_path)
     data = make_log(300)
@@ -108,13 +128,17 @@ def test_the_command_is_understood():
     assert options.model == ("logistic_regression", "fm", "deepfm")
 
 
-def test_the_comparison_is_understood(tmp_path, monkeypatch, capsys):
-    (command,) = commands(next(b for b in blocks("bash") if "s.compare" in b))
+@pytest.mark.parametrize("recipe", [compare, sweep])
+def test_the_commands_that_train_many_models_are_understood(
+    recipe, tmp_path, monkeypatch, capsys
+):
+    name = recipe.__name__
+    (command,) = commands(next(b for b in blocks("bash") if f"{name} " in b))
     monkeypatch.chdir(tmp_path)
 
     # All that it lacks is the data.
-    assert command[:3] == [".venv/bin/python", "-m", "pipelines.compare"]
-    assert compare.main(command[3:]) == 2
+    assert command[:3] == [".venv/bin/python", "-m", name]
+    assert recipe.main(command[3:]) == 2
     assert "There is no file clicks.csv" in capsys.readouterr().err
 
 

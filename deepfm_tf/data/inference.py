@@ -35,7 +35,17 @@ _MAX_DIGITS = 10
 _MIN_ROWS_FOR_UNIQUE = 100
 _MOSTLY_UNIQUE = 0.95
 _SEPARATORS = ("|", ";")
-_ID_NAME = re.compile(r"(^|_| )(id|ids|key|code|zip|hash)$", re.IGNORECASE)
+# What a whole number names, by the name of its column.
+_ID_NAME = re.compile(
+    r"(^|_| )(id|ids|key|code|zip|hash|user|item|product|movie|ad|campaign|"
+    r"creative|advertiser|publisher|site|domain|app|device|page|category|"
+    r"brand|shop|tag|genre|city|region|country)$",
+    re.IGNORECASE,
+)
+_MEASURED = (
+    ": if the numbers name things, as ids do, say so with `categorical` "
+    "(--categorical)"
+)
 
 
 def infer_schema(
@@ -47,6 +57,7 @@ def infer_schema(
     negative_labels: Sequence[str] | None = None,
     missing_values: Sequence[str] = (),
     example_weight: str | None = None,
+    categorical: Sequence[str] = (),
 ) -> Schema:
     """What `Schema.infer` does; see there.
 
@@ -57,7 +68,9 @@ def infer_schema(
     column is called an id.
     """
     names = column_names(source, text_format)
-    table = _head(source, names, label, text_format)
+    if isinstance(categorical, str):
+        categorical = (categorical,)
+    table = _head(source, [*names, *categorical], label, text_format)
     if not table.num_rows:
         raise ValueError(
             "The data to infer a schema from must have at least one row. "
@@ -70,6 +83,9 @@ def infer_schema(
             continue
         if not name:
             remarks.setdefault("left out: no name", []).append(name)
+            continue
+        if name in categorical:
+            fields.append(CategoricalField(name))
             continue
         field, note = _infer_field(table.column(name), name, missing_values)
         if field is not None:
@@ -179,11 +195,12 @@ def _infer_field(
         ), "taken as names, being mostly one number and others that recur"
     values = parse_numbers(present)
     low, median, high = np.quantile(values, (0.0, 0.5, 0.99))
+    doubt = _MEASURED if is_whole else ""
     if low >= 0 and high > 20 * max(median, 1.0):
         return NumericField(
             name, scaling="log"
-        ), "scaled by the logarithm, having a long tail"
-    return NumericField(name), ""
+        ), f"scaled by the logarithm, having a long tail{doubt}"
+    return NumericField(name), f"taken as measurements{doubt}" if doubt else ""
 
 
 def _text_field(unique: pa.Array, name: str) -> tuple[Field, str]:

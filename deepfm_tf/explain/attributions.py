@@ -52,42 +52,60 @@ class Attributions:
                 total[:, field] += 0.5 * self.pairs[:, number]
         return total
 
-    def terms(self, row: int = 0) -> list[dict[str, Any]]:
+    def terms(
+        self, row: int = 0, by_field: bool = False
+    ) -> list[dict[str, Any]]:
         """The terms of a row, the largest first, bias and baseline ahead.
+
+        Args:
+            row: int. The row.
+            by_field: bool. Whether to give each field's `contributions`, all
+                its terms in one. Of forty fields there are 780 pairs, whose
+                small terms may come to more than the large ones.
 
         Returns:
             A list of `{"term": str, "kind": str, "value": float}`; the kind
-            is `"bias"`, `"baseline"`, `"first order"`, `"pair"` or `"deep"`.
-            The values add up to the logit less the completeness error.
+            is `"bias"`, `"baseline"`, and `"field"`, or `"first order"`,
+            `"pair"` or `"deep"`. The values add up to the logit less the
+            completeness error.
         """
         labels = self.labels[row]
         terms = [("bias", "bias", self.bias)]
         if self.baseline or self.deep.any():
             terms.append(("deep part at the mean", "baseline", self.baseline))
+        kind, values = "first order", self.first_order
+        if by_field:
+            kind, values = "field", self.contributions
         rest = [
-            (label, "first order", float(value))
-            for label, value in zip(labels, self.first_order[row], strict=True)
+            (label, kind, float(value))
+            for label, value in zip(labels, values[row], strict=True)
         ]
-        rest += [
-            (f"{labels[i]} × {labels[j]}", "pair", float(value))
-            for (i, j), value in zip(
-                self.pair_fields, self.pairs[row], strict=True
-            )
-        ]
-        if self.deep.any():
-            rest += [
-                (label, "deep", float(value))
-                for label, value in zip(labels, self.deep[row], strict=True)
-            ]
+        if not by_field:
+            rest += self._pairs_and_deep(row)
         terms += sorted(rest, key=lambda term: -abs(term[2]))
         return [
             {"term": name, "kind": kind, "value": value}
             for name, kind, value in terms
         ]
 
-    def table(self, row: int = 0, top: int = 20) -> str:
+    def _pairs_and_deep(self, row: int) -> list[tuple[str, str, float]]:
+        labels = self.labels[row]
+        terms = [
+            (f"{labels[i]} × {labels[j]}", "pair", float(value))
+            for (i, j), value in zip(
+                self.pair_fields, self.pairs[row], strict=True
+            )
+        ]
+        if self.deep.any():
+            terms += [
+                (label, "deep", float(value))
+                for label, value in zip(labels, self.deep[row], strict=True)
+            ]
+        return terms
+
+    def table(self, row: int = 0, top: int = 20, by_field: bool = False) -> str:
         """A row's terms as text: the `top` largest, the rest in one line."""
-        terms = self.terms(row)
+        terms = self.terms(row, by_field)
         top += sum(term["kind"] in ("bias", "baseline") for term in terms)
         shown, rest = terms[:top], terms[top:]
         if rest:

@@ -15,9 +15,9 @@ from deepfm_tf.models import CTRModel
 
 # Rows that `explain` takes at a time.
 _ROWS = 256
-# Pieces of the line that are computed at a time: one row alone is then a
-# batch, and many rows still fit into memory.
-_PIECES = 16
+# Pieces of the line that are computed at a time, so that one row alone is a
+# batch; and points, so that many rows still fit into memory.
+_PIECES, _POINTS = 16, 2**14
 # The steps of a row may double five times.
 _MOST_STEPS = 32
 
@@ -50,18 +50,22 @@ class Explainer:
         model: LogisticRegression, FM, DeepFM, WideAndDeep or NFM.
         background: `tf.data.Dataset` of packed inputs, with or without
             labels; some thousand training rows do. Models with a pyramid
-            need it, others do not look at it.
+            need it, others do not look at it. The mean vectors are taken
+            now: make an Explainer of a trained model.
         steps: int. Pieces of the line, for a start. Defaults to 64.
         tolerance: float. What the terms of the pyramid may miss its value by,
-            in logits. Defaults to 1e-4. Float32 cannot keep less than 1e-5;
-            under `mixed_bfloat16` the pyramid itself is no better than 1e-2.
+            in logits. Defaults to 1e-4, or to 1e-2 if the pyramid computes in
+            half precision (`mixed_bfloat16`), which makes it no better than
+            that however short the steps. Float32 cannot keep less than 1e-5.
 
     Call arguments:
         packed: the packed inputs, see `CTRModel`. A graph function: usable
-            in `tf.function` and in an exported signature.
+            in `tf.function`; `export_saved_model(explainer=…)` makes it a
+            signature.
 
     Returns:
-        A dict of float32 tensors: `"logit"` (batch,), the model's own;
+        A dict of float32 tensors: `"logit"` (batch,), the model's own, after
+        the correction for sampled negatives (its sigmoid is the probability);
         `"bias"` and `"baseline"` (batch,), the same for all rows;
         `"first_order"` (batch, fields);
         `"pairs"` (batch, pairs), in the order of `itertools.combinations` of
@@ -101,20 +105,20 @@ class Explainer:
         model: CTRModel,
         background: Any = None,
         steps: int = 64,
-        tolerance: float = 1e-4,
+        tolerance: float | None = None,
     ) -> None:
         if not isinstance(steps, int) or steps < 1:
             raise ValueError(
                 f"`steps` must be a positive integer. Received: steps={steps}."
             )
-        if not tolerance > 0:
+        if tolerance is not None and not tolerance > 0:
             raise ValueError(
                 "`tolerance` must be positive. Received: "
                 f"tolerance={tolerance}."
             )
         self.parts = ModelParts(model)
         self.steps = steps
-        self.tolerance = tolerance
+        self.tolerance = tolerance or (1e-2 if self.parts.is_half else 1e-4)
         self.mean_vectors: np.ndarray | None = None
         if self.parts.has_deep:
             if background is None:
@@ -166,7 +170,7 @@ class Explainer:
         vectors, first_order = parts.pooled(packed)
         batch = tf.shape(first_order)[0]
         pairs = tf.zeros((batch, 0))
-        if parts.has_pairs and parts.pair_fields:
+        if self.pair_names:
             pairs = parts.pairs(vectors)
         baseline, deep = tf.zeros(()), tf.zeros_like(first_order)
         if parts.has_deep:
@@ -190,6 +194,16 @@ class Explainer:
             "contributions": contributions,
             "completeness_error": logit - total - tf.reduce_sum(pairs, 1),
         }
+
+    @property
+    def pair_names(self) -> list[tuple[str, str]]:
+        """The fields of each column of `"pairs"`."""
+        fields, parts = self.parts.fields, self.parts
+        return [
+            (fields[i], fields[j])
+            for i, j in parts.pair_fields
+            if parts.has_pairs
+        ]
 
     def _pair_ends(self) -> np.ndarray:
         """(pairs, fields): 1 where a field is one of the pair."""
@@ -232,9 +246,11 @@ class Explainer:
         """The integrated gradients of (batch, fields, k), (batch, fields)."""
         # (batch, fields, k)
         way = vectors - self.mean_vectors
+        rows = tf.maximum(tf.shape(vectors)[0], 1)
+        pieces = tf.clip_by_value(_POINTS // rows, 1, _PIECES)
 
         def add_pieces(start, total):
-            ends = tf.minimum(start + tf.range(_PIECES + 1), steps)
+            ends = tf.minimum(start + tf.range(pieces + 1), steps)
             # (ends,): where on the line, from 0 to 1
             where = tf.cast(ends, tf.float32) / tf.cast(steps, tf.float32)
             # (batch * ends, fields, k)
@@ -247,8 +263,8 @@ class Explainer:
                 values = self.parts.deep(points)
             slopes = tape.gradient(values, points)
             # (batch, ends), then (batch, ends, fields)
-            values = tf.reshape(values, (-1, _PIECES + 1))
-            slopes = tf.reshape(slopes, (-1, _PIECES + 1, *vectors.shape[1:]))
+            values = tf.reshape(values, (-1, pieces + 1))
+            slopes = tf.reshape(slopes, (-1, pieces + 1, *vectors.shape[1:]))
             slopes = tf.reduce_sum(slopes * way[:, None], axis=3)
             # Past the end of the line pieces have no length and add nothing.
             lengths = (where[1:] - where[:-1])[:, None]
@@ -260,7 +276,7 @@ class Explainer:
             )
             share = tf.clip_by_value(share, 0.0, 1.0)[:, :, None]
             total += tf.reduce_sum(share * left + (1.0 - share) * right, axis=1)
-            return start + _PIECES, total
+            return start + pieces, total
 
         _, total = tf.while_loop(
             lambda start, _: start < steps,

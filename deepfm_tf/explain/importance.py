@@ -13,7 +13,9 @@ import tqdm
 
 from deepfm_tf.explain.parts import ModelParts, is_numeric
 from deepfm_tf.explain.tables import text_table
-from deepfm_tf.metrics import auc, log_loss
+from deepfm_tf.metrics import log_loss
+from deepfm_tf.metrics.comparison import auc_influence, variance_of_sum
+from deepfm_tf.metrics.likelihood import row_losses
 from deepfm_tf.models import CTRModel
 from deepfm_tf.schema import Schema
 
@@ -140,19 +142,23 @@ def permutation_importance(
     rows, label = _read(dataset)
     predict = _Predictor(parts, batch_size)
     base = predict(rows)
-    base_wins, base_losses = _wins(label, base), _losses(label, base)
-    everyone, positive = np.ones(len(label), bool), label > 0
+    base_auc, base_parts = auc_influence(label, base, None)
+    base_losses = row_losses(label, _sigmoid(base))
     moving = field_columns(parts.schema)
 
     def measure(number: int) -> list[float]:
         random = np.random.default_rng([seed, number])
-        auc_drop = _Drops([positive, ~positive])
-        loss_rise = _Drops([everyone])
+        auc_drop = _Drops(label)
+        # Each row is a group of its own, whatever its class.
+        loss_rise = _Drops(label, np.arange(len(label)))
         for _ in range(repeats):
             order = random.permutation(len(label))
             logits = predict(rows, moving[number], order)
-            auc_drop.add(base_wins - _wins(label, logits))
-            loss_rise.add(_losses(label, logits) - base_losses)
+            area, parts = auc_influence(label, logits, None)
+            auc_drop.add(base_auc - area, base_parts - parts)
+            rises = row_losses(label, _sigmoid(logits)) - base_losses
+            rise = rises.mean()
+            loss_rise.add(rise, (rises - rise) / len(label))
         return [*auc_drop.result(), *loss_rise.result()]
 
     results = []
@@ -169,12 +175,10 @@ def permutation_importance(
         for result in pool.map(measure, range(len(moving))):
             results.append(result)
             bar.update()
-    # The sigmoid in float64, as the metrics are.
-    probability = np.exp(-np.logaddexp(0.0, -base))
     return Importance(
         parts.fields,
-        auc(label, probability),
-        log_loss(label, probability),
+        base_auc,
+        log_loss(label, _sigmoid(base)),
         *np.transpose(results),
     )
 
@@ -198,33 +202,33 @@ def field_columns(schema: Schema) -> list[dict[str, slice]]:
 
 
 class _Drops:
-    """Mean and margin of the rows' differences over some permutations.
+    """Mean and margin of what a metric loses over some permutations.
 
     Args:
-        groups: masks of the rows. The metric is the mean over any of them,
-            and its variance the sum of theirs: all rows for the log loss,
-            the two classes for DeLong's variance of the AUC.
+        label: (rows,).
+        groups: see `variance_of_sum`; None for DeLong's variance of the AUC.
     """
 
-    def __init__(self, groups: list[np.ndarray]) -> None:
-        self._groups = groups
-        self._sum = np.zeros(len(groups[0]))
+    def __init__(
+        self, label: np.ndarray, groups: np.ndarray | None = None
+    ) -> None:
+        self._label, self._groups = label, groups
+        self._parts = np.zeros(len(label))
         self._means: list[float] = []
 
-    def add(self, differences: np.ndarray) -> None:
-        self._sum += differences
-        if all(group.any() for group in self._groups):
-            self._means.append(float(differences[self._groups[0]].mean()))
+    def add(self, drop: float, parts: np.ndarray) -> None:
+        """What was lost, and each row's part in its deviation."""
+        self._means.append(drop)
+        self._parts += parts
 
     def result(self) -> tuple[float, float]:
         repeats = len(self._means)
-        if not repeats:  # one class only
-            return float("nan"), float("nan")
-        rows = self._sum / repeats
-        variance = sum(rows[g].var() / g.sum() for g in self._groups)
+        variance = variance_of_sum(
+            self._parts / repeats, self._label, None, self._groups
+        )
         if repeats > 1:
-            variance += np.var(self._means, ddof=1) / repeats
-        return float(np.mean(self._means)), float(_MARGIN * variance**0.5)
+            variance += float(np.var(self._means, ddof=1)) / repeats
+        return float(np.mean(self._means)), _MARGIN * variance**0.5
 
 
 class _Predictor:
@@ -268,23 +272,6 @@ def _read(dataset: Any) -> tuple[dict[str, np.ndarray], np.ndarray]:
     return rows, np.concatenate(labels)
 
 
-def _wins(label: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """For each row, the share of the other class that it is ranked right to.
-
-    A tie counts half. The mean over either class is the AUC.
-    """
-    wins = np.full(len(label), np.nan)
-    for is_positive in (True, False):
-        mine = (label > 0) == is_positive
-        other = np.sort(logits[~mine])
-        if mine.any() and len(other):
-            below = np.searchsorted(other, logits[mine], "left")
-            below = below + np.searchsorted(other, logits[mine], "right")
-            share = below / (2 * len(other))
-            wins[mine] = share if is_positive else 1 - share
-    return wins
-
-
-def _losses(label: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Each row's log loss, from the logits."""
-    return np.logaddexp(0.0, np.where(label > 0, -logits, logits))
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    """In float64, as the metrics are."""
+    return np.exp(-np.logaddexp(0.0, -logits))

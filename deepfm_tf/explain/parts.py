@@ -34,6 +34,7 @@ class ModelParts:
             packed inputs.
         pair_fields: list of (i, j), i < j. Positions of the fields of a pair.
         has_pairs, has_deep: bool. Whether the logit has pair terms, a pyramid.
+        is_half: bool. Whether the pyramid computes in 16 bits.
     """
 
     def __init__(self, model: CTRModel) -> None:
@@ -48,6 +49,9 @@ class ModelParts:
         self.pair_fields = list(combinations(range(len(self.fields)), 2))
         self.has_pairs = hasattr(model, "fm_interaction")
         self.has_deep = hasattr(model, "dense_pyramid")
+        self.is_half = (
+            self.has_deep and model.dense_pyramid.compute_dtype != "float32"
+        )
         holder = getattr(model, "shared_embedding", None)
         if holder is None:
             holder = model.linear_term.first_order

@@ -32,8 +32,9 @@ def plot_field_strengths(strengths: FieldStrengths) -> Any:
     axes = figure.add_subplot()
     values = strengths.pairs + np.diag(strengths.first_order)
     image = axes.imshow(values, cmap="viridis", vmin=0.0)
-    axes.set_xticks(range(num_fields), strengths.fields, rotation=90)
-    axes.set_yticks(range(num_fields), strengths.fields)
+    names = [_cut(name, 30) for name in strengths.fields]
+    axes.set_xticks(range(num_fields), names, rotation=90)
+    axes.set_yticks(range(num_fields), names)
     axes.set_title(
         "Mean |term| of the logit: pairs of fields\n"
         "(on the diagonal: first order)",
@@ -57,7 +58,10 @@ def plot_field_strengths(strengths: FieldStrengths) -> Any:
 
 
 def plot_waterfall(
-    attributions: Attributions, row: int = 0, top: int = 12
+    attributions: Attributions,
+    row: int = 0,
+    top: int = 12,
+    by_field: bool = False,
 ) -> Any:
     """One prediction as a staircase from the bias to the logit.
 
@@ -65,6 +69,8 @@ def plot_waterfall(
         attributions: what `Explainer.explain` gave.
         row: int. The row to show.
         top: int. Terms to show; the smaller ones share a step.
+        by_field: bool. Whether all terms of a field make one step. Better
+            with more than ten fields or so, where small pairs add up.
 
     Returns:
         A `matplotlib.figure.Figure`: call its `savefig("row.png")`.
@@ -73,7 +79,8 @@ def plot_waterfall(
         ImportError: matplotlib is not installed.
     """
     steps = [
-        (_step_name(term), term["value"]) for term in attributions.terms(row)
+        (_step_name(term), term["value"])
+        for term in attributions.terms(row, by_field)
     ]
     num_heads = sum(name in _HEADS for name, _ in steps)
     shown, rest = steps[: top + num_heads], steps[top + num_heads :]
@@ -127,10 +134,11 @@ _HEADS = ("bias", "deep part at the mean")
 
 def _step_name(term: dict[str, Any]) -> str:
     suffix = {"deep": " (deep)", "first order": " (alone)"}
-    name = str(term["term"])
-    if len(name) > 60:
-        name = name[:59] + "…"
-    return name + suffix.get(term["kind"], "")
+    return _cut(str(term["term"]), 60) + suffix.get(term["kind"], "")
+
+
+def _cut(name: str, length: int) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"
 
 
 def new_figure(size: tuple[float, float]) -> Any:

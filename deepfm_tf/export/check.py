@@ -10,6 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.calibration import Calibration
+from deepfm_tf.explain import Explainer
+from deepfm_tf.export.explain import check_terms
 from deepfm_tf.export.requests import Request, Rows
 from deepfm_tf.export.warm_up import read_warm_up, replay
 
@@ -29,6 +32,8 @@ def check(
     requests: Iterable[Request],
     saved_model: Path,
     tolerance: float = _TOLERANCE,
+    calibration: Calibration | None = None,
+    explainer: Explainer | None = None,
 ) -> None:
     """Replay the warm-up requests of a SavedModel, and judge the answers.
 
@@ -37,6 +42,9 @@ def check(
         requests: those of the warm-up file, in its order.
         saved_model: the directory of the version.
         tolerance: float. How far a probability may be off.
+        calibration: what the reference's probabilities go through to be what
+            is served. Optional.
+        explainer: what the signature `explain` is compared with.
 
     Raises:
         RuntimeError: a signature differs from the model.
@@ -44,7 +52,10 @@ def check(
     loaded = tf.saved_model.load(str(saved_model))
     for request, log in zip(requests, read_warm_up(saved_model), strict=True):
         outputs = replay(log, loaded)
-        compare(reference, request, _probability(outputs), tolerance)
+        served = _probability(outputs)
+        compare(reference, request, served, tolerance, calibration)
+        if explainer is not None and request.signature == "explain":
+            check_terms(explainer, request, outputs)
 
 
 def probabilities(
@@ -59,6 +70,8 @@ def _probability(outputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """The clicks' column of whatever a signature answers."""
     if "scores" in outputs:
         return outputs["scores"][:, 1]
+    if "probability" in outputs:
+        return outputs["probability"]
     (probability,) = outputs.values()
     return probability
 
@@ -75,17 +88,20 @@ def compare(
     request: Request,
     served: Any,
     tolerance: float = _TOLERANCE,
+    calibration: Calibration | None = None,
 ) -> None:
     """Raise RuntimeError unless the probabilities are those expected."""
     rows = request.rows
     expected = reference(rows.packed)
-    difference = np.abs(served - expected)
-    if difference.max() <= tolerance:
+    if _agree(served, expected, tolerance, calibration):
         return
     # Where large terms cancel, the model itself is less exact than that.
     rounding = np.abs(_one_by_one(reference, rows) - expected).max()
-    if difference.max() <= 4 * rounding:
+    if _agree(served, expected, 4 * rounding, calibration):
         return
+    if calibration is not None:
+        expected = calibration(expected)
+    difference = np.abs(served - expected)
     row = int(np.argmax(np.nan_to_num(difference, nan=np.inf)))
     values = {name: column[row] for name, column in rows.raw.items()}
     raise RuntimeError(
@@ -94,6 +110,26 @@ def compare(
         f"{served[row]} where the model gives {expected[row]}, for the row "
         f"{values}. Please report this."
     )
+
+
+def _agree(
+    served: np.ndarray,
+    expected: np.ndarray,
+    tolerance: float,
+    calibration: Calibration | None,
+) -> bool:
+    """Whether all are within the tolerance; NaN never is.
+
+    A calibration may be steep (isotonic ones jump): what it makes of a
+    probability within the tolerance is right. It never falls.
+    """
+    if calibration is None:
+        return bool(np.abs(served - expected).max() <= tolerance)
+    low, high = (
+        calibration(np.clip(expected.astype(np.float64) + shift, 0, 1)) + shift
+        for shift in (-tolerance, tolerance)
+    )
+    return bool(((low <= served) & (served <= high)).all())
 
 
 def _one_by_one(reference: Reference, rows: Rows) -> np.ndarray:

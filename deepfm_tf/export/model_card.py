@@ -16,6 +16,9 @@ import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from deepfm_tf.calibration import Calibration
+from deepfm_tf.explain import Explainer
+from deepfm_tf.export.explain import columns_of_terms
 from deepfm_tf.export.rank import CONTEXT_PREFIX, split_fields
 from deepfm_tf.fields import Field
 from deepfm_tf.lookup import number_fields, text_fields
@@ -33,8 +36,10 @@ def write_model_card(
     *,
     context_fields: Sequence[str],
     table: Mapping[str, Any],
+    calibration: Calibration | None,
     metrics: Mapping[str, Any] | None,
     data_fingerprint: str | None,
+    explainer: Explainer | None = None,
 ) -> None:
     """Write the card of a SavedModel.
 
@@ -44,9 +49,11 @@ def write_model_card(
         saved_model: the directory of the version, graph included.
         context_fields: names of the fields that `rank` takes once.
         table: the type of the table, and what it costs.
+        calibration: what the probabilities go through, or None.
         metrics: name -> number, or None.
         data_fingerprint: `PreparedData.fingerprint` of the training data, or
             None.
+        explainer: what the signature `explain` is of, if there is one.
     """
     schema = model.schema
     config = {k: v for k, v in model.get_config().items() if k != "schema"}
@@ -72,7 +79,10 @@ def write_model_card(
         "packed_columns": _columns(schema.fields),
         "packed_rank_columns": _rank_columns(schema, context_fields),
         "context_fields": list(context_fields),
+        # What stands in the columns of its terms.
+        "explain": columns_of_terms(explainer) if explainer else None,
         "table": dict(table),
+        "calibration": calibration.to_dict() if calibration else None,
         "training_data": {
             "fingerprint": data_fingerprint,
             "vocabulary_fingerprint": vocabulary.fingerprint(),

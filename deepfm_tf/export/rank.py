@@ -7,7 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from deepfm_tf.export.scoring import is_complete, probability
+from deepfm_tf.calibration import Calibration
+from deepfm_tf.export.scoring import is_complete, to_probability
 from deepfm_tf.export.signatures import (
     PREDICT,
     Defaults,
@@ -34,6 +35,7 @@ def rank_signatures(
     context_fields: Sequence[str],
     defaults: Defaults,
     table: Any = None,
+    calibration: Calibration | None = None,
 ) -> list[Signature]:
     """`rank` takes columns, `packed_rank` matrices; both give `(N,)`.
 
@@ -47,6 +49,7 @@ def rank_signatures(
             the candidates'.
         defaults: field name -> value where a request leaves the field out.
         table: see `FieldTerms`.
+        calibration: what all probabilities go through. Optional.
     """
     schema = model.schema
     names = schema.signature_names
@@ -81,7 +84,7 @@ def rank_signatures(
         )
         # (N, ...) + (1, ...)
         terms = {name: term + shared[name] for name, term in terms.items()}
-        return probability(model, terms)
+        return to_probability(model.from_terms(terms), calibration)
 
     @tf.function(
         input_signature=[

@@ -108,6 +108,12 @@ def make_requests(
     ]
 
 
+def make_explain_request(rows: Rows, schema: Schema, num_rows: int) -> Request:
+    """A request for the first rows to `explain`."""
+    rows = rows.head(num_rows)
+    return Request("explain", rows, _columns(rows, schema))
+
+
 def make_rank_requests(
     vocabulary: Vocabulary, context_fields: Sequence[str], num_rows: int
 ) -> list[Request]:

@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.calibration import Calibration
+from deepfm_tf.explain import Explainer
 from deepfm_tf.export.check import (
     Reference,
     check,
@@ -18,11 +20,13 @@ from deepfm_tf.export.check import (
     probabilities,
     tolerance_of,
 )
+from deepfm_tf.export.explain import check_explainer, explain_signature
 from deepfm_tf.export.model_card import write_model_card
 from deepfm_tf.export.publish import prune, publish, unpublished
 from deepfm_tf.export.rank import rank_signatures
 from deepfm_tf.export.requests import (
     Rows,
+    make_explain_request,
     make_rank_requests,
     make_requests,
 )
@@ -49,6 +53,8 @@ def export_saved_model(
     defaults: Mapping[str, Any] | None = None,
     keep_versions: int | None = None,
     table_dtype: str | None = None,
+    calibration: Calibration | None = None,
+    explainer: Explainer | None = None,
     evaluation_data: Any = None,
     metrics: Mapping[str, Any] | None = None,
     data_fingerprint: str | None = None,
@@ -81,6 +87,14 @@ def export_saved_model(
       computed once. `packed_rank` is the same from matrices: `texts` and
       `numbers` of the candidates, `context_texts` and `context_numbers` of
       one row, each only if it has columns.
+    - `explain`, only with `explainer`, takes what `serving_default` takes. It
+      returns, all float32, `probability`, `logit`, `bias`, `baseline` and
+      `completeness_error`, shape `(batch,)`, `contributions`, `first_order`
+      and `deep` (batch, fields), `pairs` (batch, pairs): see `Explainer`; the
+      last two only if the model has such terms. `bias + baseline +
+      sum(contributions) + completeness_error = logit`, and the probability is
+      the logit's sigmoid, or what a calibration makes of that. The model card
+      names the columns, under `explain`.
 
     Before anything is published, the SavedModel is loaded again, and every
     signature is compared with the model on rows with known, unseen and
@@ -109,6 +123,15 @@ def export_saved_model(
         table_dtype: `"bfloat16"` or `"float16"`, to store the shared table
             in 16 bits: half the size, and somewhat other probabilities. The
             model card says how far they move. Defaults to None: as trained.
+        calibration: what `fit_calibration` made of this model's probabilities
+            of held-out rows. It becomes part of the graph, behind the
+            correction for sampled negatives: every signature then gives
+            calibrated probabilities. It lies in the model card too. Defaults
+            to None: the model's own.
+        explainer: an `Explainer` of this model, for the signature `explain`.
+            With a pyramid 100 rows take about ten times as long as their
+            predictions. Not with `table_dtype`. Defaults to None: no such
+            signature.
         evaluation_data: `tf.data.Dataset` of `(inputs, label)`, to measure
             what `table_dtype` costs, log loss included. Defaults to the rows
             of the comparison, without the log loss.
@@ -142,6 +165,12 @@ def export_saved_model(
     _check_defaults(defaults, context_fields, vocabulary.schema)
     _check_keep_versions(keep_versions)
     _check_table_dtype(table_dtype, evaluation_data)
+    if not isinstance(calibration, Calibration | None):
+        raise TypeError(
+            "`calibration` must be what `fit_calibration` gave, or None. "
+            f"Received: {type(calibration).__name__}."
+        )
+    check_explainer(explainer, model, table_dtype)
     if (table_dtype or context_fields) and not has_terms(model):
         raise ValueError(
             "`table_dtype` and `context_fields` need a model that defines "
@@ -153,10 +182,14 @@ def export_saved_model(
     with unpublished(directory) as temporary:
         saved_model = temporary / "saved_model"
         lookup = GraphLookup(vocabulary, temporary / "vocabulary.txt")
-        chosen = signatures(model, lookup, defaults, table)
+        chosen = signatures(model, lookup, defaults, table, calibration)
         if context_fields:
             chosen += rank_signatures(
-                model, lookup, context_fields, defaults, table
+                model, lookup, context_fields, defaults, table, calibration
+            )
+        if explainer is not None:
+            chosen.append(
+                explain_signature(lookup, explainer, defaults, calibration)
             )
         write(chosen, lookup, saved_model)
         rows = Rows.make(vocabulary, max(BATCH_SIZES))
@@ -165,6 +198,8 @@ def export_saved_model(
             requests += make_requests(rows, schema, defaults, size)
             if context_fields:
                 requests += make_rank_requests(vocabulary, context_fields, size)
+            if explainer is not None:
+                requests.append(make_explain_request(rows, schema, size))
         write_warm_up(requests, directory.name, saved_model)
         reference: Reference = functools.partial(probabilities, model)
         tolerance = tolerance_of(model)
@@ -182,16 +217,22 @@ def export_saved_model(
             batches = evaluation_data
             if batches is None:
                 batches = [(rows.packed, None)]
-            card_of_table |= cost_of_rounding(exact, reference, batches)
-        check(reference, requests, saved_model, tolerance)
+            card_of_table |= cost_of_rounding(
+                exact, reference, batches, calibration
+            )
+        check(
+            reference, requests, saved_model, tolerance, calibration, explainer
+        )
         write_model_card(
             model,
             vocabulary,
             saved_model,
             context_fields=context_fields,
             table=card_of_table,
+            calibration=calibration,
             metrics=metrics,
             data_fingerprint=data_fingerprint,
+            explainer=explainer,
         )
         path = publish(saved_model, directory)
         if keep_versions is not None:

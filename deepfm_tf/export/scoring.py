@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from deepfm_tf.calibration import Calibration
 from deepfm_tf.fields import MultiValuedField
 from deepfm_tf.models import CTRModel, FieldTerms
 from deepfm_tf.schema import Schema
@@ -17,7 +18,10 @@ Score = Callable[[Mapping[str, Any]], tf.Tensor]
 
 
 def make_score(
-    model: CTRModel, table: Any = None, complete: bool = False
+    model: CTRModel,
+    table: Any = None,
+    complete: bool = False,
+    calibration: Calibration | None = None,
 ) -> Score:
     """What `model` computes in inference, with fewer passes over memory.
 
@@ -25,19 +29,32 @@ def make_score(
         model: a trained model.
         table: Variable to read instead of the model's table.
         complete: bool. Whether no id will be -1.
+        calibration: what its probabilities go through. Optional.
     """
     if not has_terms(model):
-        return lambda packed: tf.reshape(
-            model(packed, training=False)["probability"], [-1]
+        return lambda packed: to_probability(
+            _logits(model(packed, training=False)["probability"]), calibration
         )
     names = [field.name for field in model.schema.fields]
     terms = FieldTerms(model, names, table, complete)
-    return lambda packed: probability(model, terms(packed))
+    return lambda packed: to_probability(
+        model.from_terms(terms(packed)), calibration
+    )
 
 
-def probability(model: CTRModel, terms: Mapping[str, Any]) -> tf.Tensor:
-    """(batch,) from the terms of all fields."""
-    return keras.ops.sigmoid(tf.reshape(model.from_terms(terms), [-1]))
+def to_probability(
+    logits: tf.Tensor, calibration: Calibration | None = None
+) -> tf.Tensor:
+    """(batch,) from (batch, 1) logits, corrected for sampled negatives."""
+    logits = tf.reshape(logits, [-1])
+    if calibration is not None:
+        return calibration.from_logits(logits)
+    return keras.ops.sigmoid(logits)
+
+
+def _logits(probability: tf.Tensor) -> tf.Tensor:
+    """Infinite where the probability is 0 or 1."""
+    return tf.math.log(probability) - tf.math.log1p(-probability)
 
 
 def has_terms(model: CTRModel) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from deepfm_tf.calibration import Calibration
 from deepfm_tf.export.scoring import is_complete, make_score
 from deepfm_tf.fields import Field
 from deepfm_tf.lookup import (
@@ -58,6 +59,7 @@ def signatures(
     lookup: GraphLookup,
     defaults: Defaults,
     table: Any = None,
+    calibration: Calibration | None = None,
 ) -> list[Signature]:
     """All signatures whose rows are independent of each other.
 
@@ -66,13 +68,14 @@ def signatures(
         lookup: raw values to packed inputs.
         defaults: field name -> value where a request leaves the field out.
         table: Variable to read instead of the model's table.
+        calibration: what all probabilities go through. Optional.
     """
     schema = model.schema
     names = schema.signature_names
-    score = make_score(model, table)
+    score = make_score(model, table, calibration=calibration)
     score_looked_up = score
     if is_complete(schema):
-        score_looked_up = make_score(model, table, complete=True)
+        score_looked_up = make_score(model, table, True, calibration)
     packed_specification = {
         name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=name)
         for name, tensor in model.input.items()

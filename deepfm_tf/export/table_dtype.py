@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.calibration import Calibration
 from deepfm_tf.metrics import log_loss
 from deepfm_tf.models import CTRModel
 
@@ -39,25 +40,31 @@ def rounded_table(model: CTRModel, table_dtype: str) -> tf.Variable:
 def cost_of_rounding(
     exact: Callable[[Mapping[str, Any]], Any],
     rounded: Callable[[Mapping[str, Any]], Any],
-    batches: Iterable[tuple[Mapping[str, Any], Any]],
+    batches: Iterable[tuple[Any, ...]],
+    calibration: Calibration | None = None,
 ) -> dict[str, Any]:
     """How far the probabilities move, and the log loss with them.
 
     Args:
         exact, rounded: packed inputs to (batch,) probabilities.
-        batches: pairs of packed inputs and labels, (batch, 1) or None.
+        batches: packed inputs, labels, (batch, 1) or None, and perhaps
+            example weights, which the log loss is weighed by.
+        calibration: what the probabilities go through. Optional.
 
     Returns:
         `rows`, `largest_difference` and `mean_difference` of the
         probabilities and, with labels, `log_loss` and `log_loss_change`.
     """
-    parts: list[list[np.ndarray]] = [[], [], []]
-    for packed, label in batches:
+    parts: list[list[np.ndarray]] = [[], [], [], []]
+    for packed, label, *weights in batches:
         parts[0].append(np.asarray(exact(packed)))
         parts[1].append(np.asarray(rounded(packed)))
         if label is not None:
             parts[2].append(np.asarray(label)[:, 0])
+        parts[3] += [np.asarray(each).reshape(-1) for each in weights]
     before, after = (np.concatenate(p) for p in parts[:2])
+    if calibration is not None:
+        before, after = calibration(before), calibration(after)
     difference = np.abs(after.astype(np.float64) - before)
     cost: dict[str, Any] = {
         "rows": len(before),
@@ -66,6 +73,9 @@ def cost_of_rounding(
     }
     if parts[2]:
         label = np.concatenate(parts[2])
-        cost["log_loss"] = log_loss(label, after)
-        cost["log_loss_change"] = cost["log_loss"] - log_loss(label, before)
+        weight = np.concatenate(parts[3]) if parts[3] else None
+        cost["log_loss"] = log_loss(label, after, weight)
+        cost["log_loss_change"] = cost["log_loss"] - log_loss(
+            label, before, weight
+        )
     return cost

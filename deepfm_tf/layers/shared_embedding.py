@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 from deepfm_tf.kernels import compiled, local_value, row_dtype
+from deepfm_tf.layers import large_table
 from deepfm_tf.layers.slot_pooling import SlotPooling
 
 
@@ -176,13 +177,32 @@ class SharedEmbedding(keras.layers.Layer):
                     f"`{name}` must have shape (batch, {sum(slots)}), one "
                     f"column per slot. Received: shape={tuple(shape)}."
                 )
+        num_rows = sum(self.vocabulary_sizes)
+        fills = large_table.fills(self.embeddings_initializer, num_rows)
+        is_empty = False
+
+        def initialize(shape, dtype):
+            nonlocal is_empty
+            is_empty = fills
+            if fills:
+                return ops.zeros(shape, dtype)
+            return self._initialize(shape, dtype)
+
         self.embeddings = self.add_weight(
             name="embeddings",
-            shape=(sum(self.vocabulary_sizes), self.num_columns),
-            initializer=self._initialize,
+            shape=(num_rows, self.num_columns),
+            initializer=initialize,
             regularizer=self.embeddings_regularizer,
             autocast=False,
         )
+        # Keras may put the variable off; then it is drawn at once.
+        fills = False
+        if is_empty:
+            large_table.fill(
+                self.embeddings.value,
+                self.embeddings_initializer,
+                self.embedding_dim,
+            )
         # For optimizers that have a rule of its own for first-order weights.
         self.embeddings.first_order_columns = int(self.first_order)
         self._lay_out(num_pooled)

@@ -3,15 +3,18 @@
 from deepfm_tf.report.figures import report_figures
 from deepfm_tf.report.html_report import html_report
 from deepfm_tf.report.plots import plot_learning_curves, plot_reliability
+from deepfm_tf.report.structure import structure_table
 from deepfm_tf.report.summary import summarize_runs
-from deepfm_tf.report.tables import markdown_table, results_table
+from deepfm_tf.report.tables import changes, markdown_table, results_table
 
 __all__ = [
+    "changes",
     "html_report",
     "markdown_table",
     "plot_learning_curves",
     "plot_reliability",
     "report_figures",
     "results_table",
+    "structure_table",
     "summarize_runs",
 ]

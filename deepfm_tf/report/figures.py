@@ -9,6 +9,7 @@ import numpy as np
 
 from deepfm_tf.explain import FieldStrengths, plot_field_strengths
 from deepfm_tf.report.plots import plot_learning_curves, plot_reliability
+from deepfm_tf.report.structure import plot_factor
 
 
 class ReportFigure(NamedTuple):
@@ -33,7 +34,8 @@ def report_figures(report: Mapping[str, Any]) -> dict[str, ReportFigure]:
 
     Returns:
         Name (as of a file, without suffix) -> the plot. The names begin with
-        `learning_curve_`, `reliability` and `field_strengths_`.
+        `learning_curve_`, `reliability`, `field_strengths_` and
+        `structure_`.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -60,12 +62,24 @@ def report_figures(report: Mapping[str, Any]) -> dict[str, ReportFigure]:
                 else "",
             )
     curves = [run for run in first if "reliability" in run]
-    if curves:
+    calibrated = [run for run in curves if "calibration" in run]
+    if len(curves) > 1 or curves and not calibrated:
         figures["reliability"] = ReportFigure(
             plot_reliability(curves),
             f"Share of positives against mean predicted probability, {models}",
             "On the diagonal, clicks come as often as predicted. Each point "
             f"stands for an equal number of rows.{one}",
+        )
+    for run in calibrated:
+        method = run["calibration"]["method"]
+        after = {**run["calibration"], "model": f"{run['model']}, {method}"}
+        figures[f"reliability_{run['model']}"] = ReportFigure(
+            plot_reliability([run, after]),
+            f"Share of positives against mean predicted probability, "
+            f"{run['model']} before and after calibration ({method})",
+            f"{run['model']} before and after calibration. On the diagonal, "
+            "clicks come as often as predicted. Each point stands for an "
+            "equal number of rows.",
         )
     for run in first:
         if "strengths" in run:
@@ -81,6 +95,15 @@ def report_figures(report: Mapping[str, Any]) -> dict[str, ReportFigure]:
                 f"{run['model']}, first-order strength on the diagonal",
                 f"{run['model']}: what each pair of fields moves the logit "
                 f"by, on average over {strengths.num_rows:,} test rows.{one}",
+            )
+    structure = report.get("structure", {"factors": {}})
+    for factor, values in structure["factors"].items():
+        if len(values) > 1:
+            title = factor.replace("_", " ")
+            figures[f"structure_{factor}"] = ReportFigure(
+                plot_factor(structure, factor),
+                f"Validation metric of every structure tried, by {title}",
+                "",
             )
     return figures
 

@@ -15,7 +15,8 @@ from deepfm_tf.report.page import (
     paragraph,
     table,
 )
-from deepfm_tf.report.tables import number, results_table
+from deepfm_tf.report.structure import structure_table
+from deepfm_tf.report.tables import changes, number, results_table
 
 # Ranked terms that are listed beside a heat map.
 _TOP_TERMS = 15
@@ -43,11 +44,14 @@ def html_report(
             (those of `Schema.to_dict`); `models`, runs as for
             `summarize_runs`, each with `seed`, and, where there are any,
             `curve`, `reliability`, `strengths` (the parts of
-            `FieldStrengths`) and `slices` (what `slice_metrics` gives); and
-            `summary`, what `summarize_runs` made of them. Optional: `lead`,
-            a sentence; `comparisons`, mappings of `model`, `baseline`,
-            `metric`, `seeds`, `seeds_better` and `text`; `reach`, with the
-            `metric`, `name` and `value` that `steps_to_reach` is about.
+            `FieldStrengths`), `slices` (what `slice_metrics` gives) and
+            `calibration` (the parts of a `Calibration`, and the metrics
+            `test` and the `reliability` that it leads to); and `summary`,
+            what `summarize_runs` made of them. Optional: `lead`, a sentence;
+            `comparisons`, mappings of `model`, `baseline`, `metric`,
+            `seeds`, `seeds_better` and `text`; `reach`, with the `metric`,
+            `name` and `value` that `steps_to_reach` is about;
+            `structure`, as for `structure_table`.
         plots: what `report_figures` made of it, if it is made already.
 
     Returns:
@@ -59,9 +63,11 @@ def html_report(
     shown = report_figures(report) if plots is None else plots
     sections = [
         *_results(report),
+        *_structure(report, shown),
         *_plots("Learning curves", shown, "learning_curve_"),
         *_comparisons(report),
         *_plots("Reliability", shown, "reliability"),
+        *_calibrations(report),
         *_slices(report),
         *_strengths(report, shown),
         *_data(report),
@@ -99,6 +105,26 @@ def _results(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _structure(
+    report: Mapping[str, Any], shown: Mapping[str, ReportFigure]
+) -> list[str]:
+    if "structure" not in report:
+        return []
+    title = "What the structure changes"
+    return [
+        *_plots(title, shown, "structure_"),
+        heading("Every structure tried", 3),
+        table(structure_table(report["structure"]), title, wide=("structure",)),
+        paragraph(
+            "Changes are trained with the first seed and compared with the "
+            "base's mean. Beyond the seeds is what a run of the base would "
+            "be once in 20 times only. The validation data choose, so that "
+            "the best of many is flattered there: the test data tell.",
+            "quiet",
+        ),
+    ]
+
+
 def _comparisons(report: Mapping[str, Any]) -> list[str]:
     if not report.get("comparisons"):
         return []
@@ -133,6 +159,27 @@ def _plots(
         figure(*plot) for name, plot in shown.items() if name.startswith(prefix)
     ]
     return [heading(title), figures(parts)] if parts else []
+
+
+def _calibrations(report: Mapping[str, Any]) -> list[str]:
+    """Each metric of the test data before and after."""
+    rows = []
+    for run in report["models"]:
+        if "calibration" in run:
+            calibration = run["calibration"]
+            row = {"model": run["model"], "method": calibration["method"]}
+            rows.append(row | changes(run["test"], calibration["test"]))
+    if not rows:
+        return []
+    return [
+        heading("Calibration"),
+        table(rows, "Calibration"),
+        paragraph(
+            "Metrics of the test data before and after. The calibration was "
+            "fitted on the validation data, which also chose the epoch.",
+            "quiet",
+        ),
+    ]
 
 
 def _slices(report: Mapping[str, Any]) -> list[str]:

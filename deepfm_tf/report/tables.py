@@ -16,6 +16,12 @@ _SPREADS = (
     ("epochs", "epochs", 1),
     ("seconds", "seconds", 1),
 )
+_CHANGES = (
+    ("log loss", "log_loss", 5),
+    ("calibration error", "expected_calibration_error", 5),
+    ("calibration", "calibration_ratio", 3),
+    ("AUC", "auc", 5),
+)
 
 
 def number(value: float | None, decimals: int = 4) -> str:
@@ -45,6 +51,32 @@ def spread(statistic: Mapping[str, float | None], decimals: int = 4) -> str:
     if statistic["std"] is None:
         return text
     return f"{text} ± {number(statistic['std'], decimals)}"
+
+
+def changes(
+    before: Mapping[str, float | None], after: Mapping[str, float | None]
+) -> dict[str, str]:
+    """What a calibration does to the metrics, as texts.
+
+    Args:
+        before, after: metrics, as `binary_metrics` gives them.
+
+    Example:
+
+    >>> for key, text in changes(
+    ...     {"auc": 0.75, "log_loss": 0.5}, {"auc": 0.75, "log_loss": 0.45}
+    ... ).items():
+    ...     print(key, text)
+    log loss 0.50000 → 0.45000
+    AUC 0.75000, unchanged
+    """
+    texts = {}
+    for title, key, decimals in _CHANGES:
+        if key in before:
+            old, new = (number(m[key], decimals) for m in (before, after))
+            same = f"{old}, unchanged"
+            texts[title] = same if old == new else f"{old} → {new}"
+    return texts
 
 
 def results_table(

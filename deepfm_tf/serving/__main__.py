@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import gc
 import importlib
 import logging
@@ -11,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
+
+from deepfm_tf.backend import notices_kept_back
 
 if TYPE_CHECKING:
     from deepfm_tf.serving.flags import Options
@@ -30,8 +33,8 @@ COMMANDS = {
     "predict": "deepfm_tf.serving.predict_command",
     "config": "deepfm_tf.serving.operator_files",
 }
-# What the shell and supervisors see.
-EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+# What the shell and supervisors see; the last one after Ctrl-C.
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,12 +46,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit status: 0 after an orderly stop, 1 where the server could not
-        start or serve, 2 for a wrong command line.
+        start or serve, 2 for a wrong command line, 130 after Ctrl-C before
+        the server was there.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
     if argv[:1] and argv[0] in COMMANDS:
         command = importlib.import_module(COMMANDS[argv[0]])
         return command.main(argv[1:]) or EXIT_OK
+    if near := difflib.get_close_matches("".join(argv[:1]), COMMANDS, n=1):
+        print(
+            f"Unknown command: {argv[0]}. Did you mean {near[0]}? "
+            "--help tells what there is.",
+            file=sys.stderr,
+        )
+        return EXIT_USAGE
     from deepfm_tf.serving.flags import help_text, parse_flags
 
     if any(flag in argv for flag in ("--help", "-h", "-help")):
@@ -59,13 +70,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
-    return _serve(options)
+    try:
+        return _serve(options)
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return EXIT_INTERRUPTED
 
 
 def _serve(options: Options) -> int:
     """Serve until a signal comes."""
-    from deepfm_tf.serving.errors import ServingError
-    from deepfm_tf.serving.server import Server
+    # TensorFlow takes seconds to import, a wrong command line none.
+    with notices_kept_back():
+        from deepfm_tf.serving.errors import ServingError, one_line
+        from deepfm_tf.serving.server import Server
 
     logging.basicConfig(
         level=logging.INFO,
@@ -85,7 +102,10 @@ def _serve(options: Options) -> int:
     except (ServingError, ValueError) as error:
         if server.is_asked_to_stop:
             return EXIT_OK
-        print(f"Failed to start server. Error: {error}", file=sys.stderr)
+        print(
+            f"Failed to start server. Error: {one_line(error)}",
+            file=sys.stderr,
+        )
         return EXIT_FAILED
     # What lives now lives to the end: a collection that follows the unload
     # of a version need not look at it, which would hold requests up.

@@ -53,7 +53,8 @@ class PredictClient:
             waits forever. Defaults to 60.
         ssl: False for an unencrypted channel; True to trust the system's
             authorities; the path or the bytes of root certificates (PEM); or
-            grpc.ChannelCredentials. Defaults to False.
+            grpc.ChannelCredentials, for a server that verifies its clients.
+            Defaults to False.
         max_rows: int. Rows of a request at most. Set it to the server's
             `max_batch_size` where that is smaller. Defaults to 65,536.
 

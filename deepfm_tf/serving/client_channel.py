@@ -12,6 +12,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from deepfm_tf.serving.tls import check_certificates
+
 # Whether, and how, a channel is encrypted.
 Ssl = Union[bool, str, Path, bytes, grpc.ChannelCredentials]  # noqa: UP007
 
@@ -48,7 +50,7 @@ def channel_options(address: str) -> list[tuple[str, Any]]:
     """
     if address.startswith(("http:", "https:")) or ":" not in address:
         raise ValueError(
-            "`address` must be host:port, such as 'localhost:8500' (gRPC's "
+            "The address must be host:port, such as 'localhost:8500' (gRPC's "
             f"port, not REST's). Received: '{address}'."
         )
     config: dict[str, Any] = {
@@ -83,6 +85,7 @@ def channel_credentials(ssl: Ssl) -> grpc.ChannelCredentials | None:
 
     Raises:
         FileNotFoundError: there is no such file.
+        ValueError: it holds no certificates.
     """
     if ssl is False:
         return None
@@ -96,7 +99,8 @@ def channel_credentials(ssl: Ssl) -> grpc.ChannelCredentials | None:
                 "`ssl` must be a file of root certificates (PEM). There is no "
                 f"file {ssl}."
             )
-        ssl = Path(ssl).read_bytes()
+        name, ssl = f"`ssl` ({ssl})", Path(ssl).read_bytes()
+        check_certificates(ssl, name)
     return grpc.ssl_channel_credentials(ssl)
 
 

@@ -104,13 +104,18 @@ def num_rows_of(
         for name, array in arrays.items()
         if inputs[name].is_batched and array.ndim
     }
+    check_lengths(lengths)
+    return next(iter(lengths.values()), 1)
+
+
+def check_lengths(lengths: Mapping[str, int]) -> None:
+    """Raise a ValueError unless all columns have as many rows."""
     if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"'{n}' {length}" for n, length in lengths.items())
+        listed = ", ".join(f"'{n}' has {k}" for n, k in lengths.items())
         raise ValueError(
-            f"All columns must have the same number of rows. Received: "
+            "All columns must have the same number of rows. Received: "
             f"{listed}."
         )
-    return next(iter(lengths.values()), 1)
 
 
 def _frame_columns(frame: pd.DataFrame | pa.Table) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import grpc
 
@@ -11,24 +11,31 @@ _START_ONE = (
     "Start one: `python -m deepfm_tf.serving --port=8500 --model_name={model} "
     "--model_base_path=/absolute/path/to/saved_models/{model}`, or check the "
     "address (gRPC listens on 8500 by default, REST on 8501) and, if the "
-    "server speaks TLS, `ssl`."
+    "server speaks TLS, {ssl}."
 )
+# What a caller of the client calls these things.
+_PYTHON = {
+    "timeout": "`timeout`",
+    "max_rows": "`max_rows`",
+    "ssl": "`ssl`",
+    "versions": "`status()` lists the versions there are.",
+}
 # What the codes mean here. The server's own words always follow.
 _REASONS = {
     grpc.StatusCode.UNAVAILABLE: "No server answers at {target}.",
     grpc.StatusCode.DEADLINE_EXCEEDED: (
-        "{target} did not answer within {timeout} seconds. Set a longer "
-        "`timeout`, or send fewer rows at a time (`max_rows`)."
+        "{target} did not answer within {seconds} seconds. Set a longer "
+        "{timeout}, or send fewer rows at a time ({max_rows})."
     ),
     grpc.StatusCode.NOT_FOUND: (
         "{target} does not have the model '{model}', or not that version of "
-        "it. `status()` lists the versions there are."
+        "it. {versions}"
     ),
     grpc.StatusCode.INVALID_ARGUMENT: "{target} refused the request.",
     grpc.StatusCode.FAILED_PRECONDITION: "{target} refused the request.",
     grpc.StatusCode.RESOURCE_EXHAUSTED: (
         "A message was too large, or {target} is overloaded. Send fewer rows "
-        "at a time (`max_rows`)."
+        "at a time ({max_rows})."
     ),
     grpc.StatusCode.UNIMPLEMENTED: (
         "{target} answers, but does not speak TensorFlow Serving's gRPC API, "
@@ -75,13 +82,41 @@ def predict_error(
 ) -> PredictError:
     """The PredictError of what a gRPC call raised."""
     code, details = error.code(), error.details() or ""
-    reason = _REASONS.get(code, "{target} failed.")
-    text = reason.format(target=target, model=model_name, timeout=timeout)
-    words = f" It says: {details}" if details else ""
+    text = explanation(code, details, target, model_name, timeout)
+    return PredictError(text, code, details, target)
+
+
+def explanation(
+    code: grpc.StatusCode,
+    details: str,
+    target: str,
+    model_name: str,
+    timeout: float | None,
+    names: Mapping[str, str] = _PYTHON,
+) -> str:
+    """What happened and what to do, in the caller's own words.
+
+    Args:
+        code: grpc.StatusCode. What the call ended with.
+        details: str. The server's message, or gRPC's.
+        target: str. The address.
+        model_name: str. The model asked for.
+        timeout: float or None. Seconds that the call had.
+        names: mapping. What the caller calls `timeout`, `max_rows` and
+            `ssl`, and a sentence on `versions`. Defaults to Python's.
+    """
+    words = {
+        **names,
+        "target": target,
+        "model": model_name,
+        "seconds": timeout,
+    }
+    text = _REASONS.get(code, "{target} failed.").format(**words)
+    said = f" It says: {details}" if details else ""
     if code is grpc.StatusCode.UNAVAILABLE:
-        text += " " + _START_ONE.format(model=model_name)
-        words = f" gRPC says: {details}"
-    return PredictError(f"{text}{words} [{code.name}]", code, details, target)
+        text += " " + _START_ONE.format(**words)
+        said = f" gRPC says: {details}"
+    return f"{text}{said} [{code.name}]"
 
 
 def did_you_mean(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:

@@ -9,7 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from deepfm_tf.serving.client_arrays import to_array
-from deepfm_tf.serving.client_columns import as_columns, match_columns
+from deepfm_tf.serving.client_columns import (
+    as_columns,
+    check_lengths,
+    match_columns,
+)
 from deepfm_tf.serving.client_signature import TensorInfo
 
 
@@ -49,12 +53,7 @@ def to_examples(data: Any, inputs: Mapping[str, TensorInfo]) -> list[bytes]:
     for name, values in columns.items():
         if name not in matches.values():
             lists[name] = _to_list(values)
-    lengths = {name: len(values) for name, values in lists.items()}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(
-            "All columns must have the same number of rows. Received: "
-            f"{lengths}."
-        )
+    check_lengths({name: len(values) for name, values in lists.items()})
     names = list(lists)
     return [
         _example(dict(zip(names, row, strict=True)))

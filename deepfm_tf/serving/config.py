@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, TypeVar
 
+import grpc
 from google.protobuf import (
     descriptor_pb2,
     descriptor_pool,
@@ -22,6 +23,7 @@ from tensorflow_serving.config.model_server_config_pb2 import (
 from deepfm_tf.serving.batching import BatchingOptions
 from deepfm_tf.serving.errors import invalid_argument
 from deepfm_tf.serving.flags import Options
+from deepfm_tf.serving.tls import check_certificates, check_key
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
 
@@ -139,6 +141,46 @@ def read_batching_options(options: Options) -> BatchingOptions | None:
         return BatchingOptions(**given)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def read_server_credentials(path: str) -> grpc.ServerCredentials | None:
+    """What a server's TLS file says.
+
+    Args:
+        path: str. Of a text SSLConfig; "" means none.
+
+    Returns:
+        The credentials; None without a file.
+
+    Raises:
+        ValueError: names the file, and the field that must be otherwise.
+    """
+    if not path:
+        return None
+    config: Any = read_text_proto(path, message_type("SSLConfig")())
+    if not (config.server_key and config.server_cert):
+        raise ValueError(
+            "--ssl_config_file must hold server_key and server_cert, as PEM "
+            f"text. Received: {path} without."
+        )
+    if config.client_verify and not config.custom_ca:
+        raise ValueError(
+            "--ssl_config_file must hold custom_ca, the PEM text of the "
+            "authority that signs the clients, where client_verify is true. "
+            f"Received: {path} without."
+        )
+    certificate, key = config.server_cert.encode(), config.server_key.encode()
+    check_certificates(certificate, f"server_cert in {path}")
+    check_key(
+        key, certificate, f"server_key in {path}", f"server_cert in {path}"
+    )
+    if config.custom_ca:
+        check_certificates(config.custom_ca.encode(), f"custom_ca in {path}")
+    return grpc.ssl_server_credentials(
+        [(key, certificate)],
+        root_certificates=config.custom_ca.encode() or None,
+        require_client_auth=config.client_verify,
+    )
 
 
 def single_model_config(name: str, base_path: str) -> ModelServerConfig:

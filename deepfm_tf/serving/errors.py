@@ -37,6 +37,18 @@ class ServingError(Exception):
         return f"{self.code.name}: {self.message}"
 
 
+def one_line(text: object) -> str:
+    """A text for the log: no line breaks, nothing that terminals obey.
+
+    Example:
+
+    >>> one_line("no such file\\n  [[node]] \\x1b[31m")
+    'no such file [[node]] \\\\x1b[31m'
+    """
+    words = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+
+
 def invalid_argument(message: str) -> ServingError:
     """The commonest of them: the request is at fault, whenever it is sent."""
     return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

@@ -51,6 +51,11 @@ class Options:
             serve signatures whose method name says so.
         enable_serialization_as_tensor_content: bool. Answer with
             `tensor_content`, not typed lists.
+        tensorflow_session_parallelism: int. Both of the next two at once.
+        tensorflow_intra_op_parallelism: int. Threads for the work of one
+            operation; 0 leaves it to TensorFlow.
+        tensorflow_inter_op_parallelism: int. Threads for operations that
+            run side by side; 0 leaves it to TensorFlow.
 
     Example:
         >>> Options(model_base_path="/models/ctr").port
@@ -80,6 +85,9 @@ class Options:
     enable_grpc_healthcheck_service: bool = False
     enable_signature_method_name_check: bool = False
     enable_serialization_as_tensor_content: bool = False
+    tensorflow_session_parallelism: int = 0
+    tensorflow_intra_op_parallelism: int = 0
+    tensorflow_inter_op_parallelism: int = 0
 
 
 GROUPS = {
@@ -117,6 +125,12 @@ GROUPS = {
         "the signature's method name",
         "enable_serialization_as_tensor_content": "answer with "
         "tensor_content: quicker to decode",
+        "tensorflow_session_parallelism": "threads of TensorFlow's: sets "
+        "both of the next two",
+        "tensorflow_intra_op_parallelism": "threads for the work of one "
+        "operation; 0 leaves it to TensorFlow",
+        "tensorflow_inter_op_parallelism": "threads for operations that run "
+        "side by side; 0 leaves it to TensorFlow",
     },
     "What to watch": {
         "monitoring_config_file": "text MonitoringConfig: Prometheus "
@@ -234,6 +248,16 @@ def _check(options: Options) -> None:
             "--batching_parameters_file must come with --enable_batching. "
             "Received: the file alone. Add --enable_batching."
         )
+    if options.tensorflow_session_parallelism and (
+        options.tensorflow_intra_op_parallelism
+        or options.tensorflow_inter_op_parallelism
+    ):
+        raise ValueError(
+            "--tensorflow_session_parallelism must come alone, as it sets "
+            "what --tensorflow_intra_op_parallelism and "
+            "--tensorflow_inter_op_parallelism set one by one. Received: "
+            "both kinds. Leave one out."
+        )
     if options.rest_api_port == options.port > 0:
         raise ValueError(
             "--rest_api_port and --port must differ. Received: "
@@ -248,6 +272,9 @@ def _check(options: Options) -> None:
         ("load_retry_interval_micros", 0, 2**63 - 1),
         ("grpc_max_threads", 1, 65535),
         ("num_request_iterations_for_warmup", 1, _INT32_MAX),
+        ("tensorflow_session_parallelism", 0, _INT32_MAX),
+        ("tensorflow_intra_op_parallelism", 0, _INT32_MAX),
+        ("tensorflow_inter_op_parallelism", 0, _INT32_MAX),
     ):
         value = getattr(options, name)
         if not lowest <= value <= highest:

@@ -14,7 +14,6 @@ import grpc
 from google.protobuf import message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from deepfm_tf.serving.config import message_type, read_text_proto
 from deepfm_tf.serving.errors import (
     ServingError,
     from_tensorflow,
@@ -48,16 +47,21 @@ class GrpcServer:
 
     Args:
         manager: `ModelManager`. Lends the models.
-        options: `Options`. Ports, TLS, threads, channel arguments, health.
+        options: `Options`. Ports, threads, channel arguments, health.
         metrics: `Metrics`. Counts every request.
+        credentials: grpc.ServerCredentials or None. Of TLS; None is plain.
 
     Raises:
-        ValueError: the TLS file or the channel arguments are not usable, or
-            the port is taken.
+        ValueError: the credentials or the channel arguments are not usable,
+            or the port is taken.
     """
 
     def __init__(
-        self, manager: ModelManager, options: Options, metrics: Metrics
+        self,
+        manager: ModelManager,
+        options: Options,
+        metrics: Metrics,
+        credentials: grpc.ServerCredentials | None,
     ) -> None:
         self._metrics = metrics
         # A thread for every call, or slow senders would keep out the others;
@@ -92,7 +96,7 @@ class GrpcServer:
             health_pb2_grpc.add_HealthServicer_to_server(
                 self._health, self._server
             )
-        self.port = self._listen(options)
+        self.port = self._listen(options, credentials)
 
     def start(self) -> None:
         """Take requests."""
@@ -112,9 +116,10 @@ class GrpcServer:
         self._patience.stop()
         return self._server.stop(grace)
 
-    def _listen(self, options: Options) -> int:
+    def _listen(
+        self, options: Options, credentials: grpc.ServerCredentials | None
+    ) -> int:
         """Bind the addresses; the TCP port."""
-        credentials = _credentials(options.ssl_config_file)
         addresses = [f"0.0.0.0:{options.port}"]
         if options.grpc_socket_path:
             addresses.append(f"unix:{options.grpc_socket_path}")
@@ -249,26 +254,3 @@ def _channel_arguments(text: str) -> dict[str, int | str]:
         is_int = re.fullmatch(r"-?[0-9]+", value)
         arguments[key] = int(value) if is_int else value
     return arguments
-
-
-def _credentials(path: str) -> grpc.ServerCredentials | None:
-    """What the TLS file says; None without one."""
-    if not path:
-        return None
-    config: Any = read_text_proto(path, message_type("SSLConfig")())
-    if not (config.server_key and config.server_cert):
-        raise ValueError(
-            "--ssl_config_file must hold server_key and server_cert, as PEM "
-            f"text. Received: {path} without."
-        )
-    if config.client_verify and not config.custom_ca:
-        raise ValueError(
-            "--ssl_config_file must hold custom_ca, the PEM text of the "
-            "authority that signs the clients, where client_verify is true. "
-            f"Received: {path} without."
-        )
-    return grpc.ssl_server_credentials(
-        [(config.server_key.encode(), config.server_cert.encode())],
-        root_certificates=config.custom_ca.encode() or None,
-        require_client_auth=config.client_verify,
-    )

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _WAKE_SECONDS = 0.2  # how often a wait looks whether it was given up
+_LABELS_AT_START = (
+    ". Start with --allow_version_labels_for_unavailable_models, or give the "
+    "labels in a later configuration"
+)
 
 
 class ModelManager:
@@ -238,10 +242,13 @@ class ModelManager:
             # The flag is for new labels: one in use never points nowhere.
             moved = old.get(label, version) != version
             if moved or not self._allow_unavailable_labels:
+                # Of the first configuration nothing is available yet.
+                hint = "" if self._models else _LABELS_AT_START
                 raise ServingError(
                     grpc.StatusCode.FAILED_PRECONDITION,
                     f"Request to assign label to version {version} of model "
-                    f"{name}, which is not currently available for inference",
+                    f"{name}, which is not currently available for inference"
+                    f"{hint}",
                 )
 
     def _wait_until_available(

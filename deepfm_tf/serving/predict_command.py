@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
-import pyarrow as pa
-import tqdm
+from deepfm_tf.backend import notices_kept_back
+from deepfm_tf.serving.client_errors import PredictError, explanation
+from deepfm_tf.serving.row_formats import FORMATS, check_file, format_of
 
-from deepfm_tf.serving.client import PredictClient
-from deepfm_tf.serving.client_errors import PredictError, shown
-from deepfm_tf.serving.row_files import (
-    FORMATS,
-    format_of,
-    num_rows,
-    read_rows,
-    row_writer,
-)
-
-# Shorter runs need no progress bar.
-_QUIET_SECONDS = 2
+# What the errors of the client call its arguments.
+_FLAGS = {
+    "timeout": "--timeout",
+    "max_rows": "--max_rows",
+    "ssl": "--ssl_root_certificates (and --ssl_client_certificate where it "
+    "asks for one)",
+    "versions": "Without --model_version and --version_label, the newest "
+    "answers.",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,13 +35,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: 0, or 1 with a message on standard error. A wrong
         command line exits with 2.
     """
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if bool(options.ssl_client_certificate) != bool(options.ssl_client_key):
+        parser.error(
+            "--ssl_client_certificate and --ssl_client_key must come together"
+        )
     try:
-        _score(options)
-    except (ValueError, TypeError, OSError, PredictError) as error:
+        _predict(options)
+    except PredictError as error:
+        print(f"error: {_in_flags(error, options)}", file=sys.stderr)
+        return 1
+    except (ValueError, TypeError, OSError) as error:
+        _drop_output()
         if isinstance(error, BrokenPipeError):
             # The reader of our output has seen enough, as `head` does.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -82,93 +87,96 @@ def _parser() -> argparse.ArgumentParser:
         default="serving_default",
         help="a signature that takes columns (default: %(default)s)",
     )
+    parser.add_argument(
+        "--outputs",
+        type=lambda text: text.split(","),
+        metavar="A,B",
+        help="which of the signature's outputs (default: all)",
+    )
+    parser.add_argument(
+        "--model_card",
+        metavar="FILE",
+        help="assets.extra/model_card.json of the version: the columns of the "
+        "signature explain are then called by fields, contributions_site, not "
+        "by numbers, contributions_0",
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model_version", type=int, help="default: the newest")
     which.add_argument("--version_label", help="a version by its label")
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=_seconds,
         default=60.0,
         help="seconds for each request (default: %(default)s)",
     )
     parser.add_argument(
-        "--ssl_root_certificates", help="PEM file; makes the channel TLS"
+        "--max_rows",
+        type=_rows,
+        default=65_536,
+        help="rows of a request at most; fewer where a row takes long, as in "
+        "the signature explain (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--ssl_root_certificates",
+        help="PEM file of the authorities to trust; makes the channel TLS",
+    )
+    parser.add_argument(
+        "--ssl_client_certificate",
+        help="PEM file to show a server that verifies its clients",
+    )
+    parser.add_argument(
+        "--ssl_client_key", help="PEM file of that certificate's private key"
     )
     return parser
 
 
-def _score(options: argparse.Namespace) -> None:
-    kind = format_of(options.output) if options.output else "csv"
-    blocks = read_rows(options.input)
-    client = PredictClient(
-        options.address,
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(
+        f"must be seconds, more than 0. Received: {text!r}."
+    )
+
+
+def _rows(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        if int(text) > 0:
+            return int(text)
+    raise argparse.ArgumentTypeError(
+        f"must be a positive whole number. Received: {text!r}."
+    )
+
+
+def _predict(options: argparse.Namespace) -> None:
+    # What can be told of the files is told before TensorFlow is imported,
+    # which takes seconds.
+    check_file(options.input)
+    for path in filter(None, (options.input, options.output)):
+        format_of(path)
+    with notices_kept_back():
+        from deepfm_tf.serving.predict_file import predict_file
+
+    predict_file(options)
+
+
+def _in_flags(error: PredictError, options: argparse.Namespace) -> str:
+    """The message, for someone who typed flags and no Python."""
+    if error.code is None:
+        return str(error)
+    return explanation(
+        error.code,
+        error.details,
+        error.target,
         options.model_name,
-        timeout=options.timeout,
-        ssl=options.ssl_root_certificates or False,
+        options.timeout,
+        _FLAGS,
     )
-    progress = tqdm.tqdm(
-        total=num_rows(options.input),
-        unit=" rows",
-        delay=_QUIET_SECONDS,
-        file=sys.stderr,
-    )
-    which = {"version": options.model_version, "label": options.version_label}
-    with client, progress, row_writer(options.output, kind) as write:
-        metadata = client.metadata(**which)
-        outputs = list(metadata.signature(options.signature).outputs)
-        first = 1
-        for block in blocks:
-            try:
-                result = client.predict(
-                    block, signature=options.signature, **which
-                )
-            except ValueError as error:
-                last = first + block.num_rows - 1
-                raise ValueError(
-                    f"{options.input}, rows {first} to {last}: {error}"
-                ) from error
-            if not isinstance(result, Mapping):
-                result = {outputs[0]: result}
-            write(_append(block, result))
-            first += block.num_rows
-            progress.update(block.num_rows)
-        version = client.metadata(**which).version
-    sys.stdout.flush()
-    if version != metadata.version:
-        print(
-            f"warning: the server went from version {metadata.version} to "
-            f"{version} meanwhile. For rows of one version alone, run again "
-            f"with --model_version={version}.",
-            file=sys.stderr,
-        )
-    if options.output:
-        print(f"{first - 1} rows scored: {options.output}", file=sys.stderr)
 
 
-def _append(block: pa.Table, outputs: Mapping[str, Any]) -> pa.Table:
-    for name, values in _columns(outputs).items():
-        if name in block.column_names:
-            raise ValueError(
-                f"The data must not have a column '{name}' already, as the "
-                "model's output is called so. Rename it, or leave it out. "
-                f"Received: the columns {shown(block.column_names)}."
-            )
-        block = block.append_column(name, pa.array(values))
-    return block
-
-
-def _columns(outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A column for each output, or for each of its values in a row."""
-    columns = {}
-    for name, array in outputs.items():
-        flat = array.reshape(len(array), math.prod(array.shape[1:]))
-        if array.dtype == object:
-            flat = np.vectorize(_text, otypes=[object])(flat)
-        for number in range(flat.shape[1]):
-            alone = flat.shape[1] == 1
-            columns[name if alone else f"{name}_{number}"] = flat[:, number]
-    return columns
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", errors="replace")
+def _drop_output() -> None:
+    """Forget what cannot be printed: Python would complain at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

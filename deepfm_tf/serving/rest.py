@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from deepfm_tf.serving.errors import ServingError, from_tensorflow
+from deepfm_tf.serving.errors import ServingError, from_tensorflow, one_line
 from deepfm_tf.serving.handlers import Models
 from deepfm_tf.serving.rest_answers import error_json
 from deepfm_tf.serving.rest_bounds import Body, BodyMemory, BodyTooLarge
@@ -162,7 +162,11 @@ class _Endpoint:
             if isinstance(error, BodyTooLarge):
                 status = 413
             _LOG.info(
-                "%s %s: %s %r", scope["method"], path[:200], status, error
+                "%s %s: %s %s",
+                scope["method"],
+                one_line(path[:200]),
+                status,
+                one_line(error),
             )
         if status in (413, 429, 504):
             # What the client still sends is not worth reading.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import difflib
 import gzip
 import json
 import os
@@ -20,57 +19,13 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from deepfm_tf.serving.row_formats import check_file, format_of
+
 # Rows of a block, or text that makes one: what is held at a time.
 BLOCK_ROWS = 32_768
 BLOCK_BYTES = 8 * 2**20
 
-FORMATS = "CSV (.csv), TSV (.tsv), Parquet (.parquet) or JSON lines (.jsonl)"
-_SUFFIXES = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-}
 _SEPARATORS = {"csv": ",", "tsv": "\t"}
-
-
-def format_of(path: str | Path) -> str:
-    """What a file is, by its name; a ValueError lists what it may be.
-
-    Example:
-
-    >>> format_of("rows.tsv.gz")
-    'tsv'
-    """
-    name = str(path).lower().removesuffix(".gz")
-    suffix = Path(name).suffix
-    if suffix not in _SUFFIXES:
-        raise ValueError(
-            f"A file of rows must be {FORMATS}, the text ones gzipped or not. "
-            f"Received: {path}."
-        )
-    return _SUFFIXES[suffix]
-
-
-def check_file(path: str | Path) -> Path:
-    """The path, if there is a file; a FileNotFoundError helps to find it."""
-    path = Path(path)
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise FileNotFoundError(f"{path} is a directory. Name a file in it.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"There is no file {path}: the folder {path.parent} does not exist."
-        )
-    names = [other.name for other in path.parent.iterdir()]
-    near = difflib.get_close_matches(path.name, names, n=1)
-    hint = f" Did you mean {path.parent / near[0]}?" if near else ""
-    raise FileNotFoundError(f"There is no file {path}.{hint}")
 
 
 def read_rows(path: str | Path) -> Iterator[pa.Table]:
@@ -115,9 +70,14 @@ def row_writer(
     Args:
         path: the file, or None for standard output.
         kind: str. As `format_of` says.
+
+    Raises:
+        OSError: it cannot be written; the message names it.
     """
     if path is None:
-        yield _text_writer(sys.stdout, kind)
+        named = _named("Standard output")
+        yield named(_text_writer(sys.stdout, kind))
+        named(sys.stdout.flush)()
         return
     path = Path(path)
     if not path.absolute().parent.is_dir():
@@ -132,18 +92,38 @@ def row_writer(
     try:
         with contextlib.ExitStack() as stack:
             if kind == "parquet":
-                yield _parquet_writer(temporary, stack)
+                write = _parquet_writer(temporary, stack)
             else:
                 opener = gzip.open if path.suffix == ".gz" else open
                 file = opener(temporary, "wt", encoding="utf-8", newline="")
-                yield _text_writer(stack.enter_context(file), kind)
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+                write = _text_writer(stack.enter_context(file), kind)
+            try:
+                yield _named(path)(write)
+            except BaseException:
+                with contextlib.suppress(OSError):  # the second of its kind
+                    stack.close()
+                raise
+            with _named(path):
+                stack.close()
+                with open(temporary, "rb") as written:
+                    os.fsync(written.fileno())
+                os.chmod(temporary, 0o644)
+                os.replace(temporary, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+@contextlib.contextmanager
+def _named(what: str | Path) -> Iterator[None]:
+    """Tell what could not be written: the system says only why."""
+    try:
+        yield
+    except BrokenPipeError:  # no mistake, and told apart by its type
+        raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"{what} cannot be written: {reason}.") from error
 
 
 def _read_text(path: Path, separator: str) -> Iterator[pa.Table]:

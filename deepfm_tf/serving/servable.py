@@ -60,6 +60,10 @@ class Servable:
         path: str or Path. The version's directory.
         batching: BatchingOptions or None. Run requests of one signature
             together. Defaults to None.
+        intra_op_threads: int. For the work of one operation; 0 leaves it to
+            TensorFlow. The first session of a process decides for all.
+        inter_op_threads: int. For operations that run side by side; as
+            above.
 
     Raises:
         ServingError: with the loader's code and message, when it is no
@@ -72,7 +76,11 @@ class Servable:
     """
 
     def __init__(
-        self, path: str | Path, batching: BatchingOptions | None = None
+        self,
+        path: str | Path,
+        batching: BatchingOptions | None = None,
+        intra_op_threads: int = 0,
+        inter_op_threads: int = 0,
     ) -> None:
         self.path = Path(path)
         self.signature_defs: dict[str, SignatureDef] = {}
@@ -82,8 +90,14 @@ class Servable:
         self._fetched: set[tuple[int, tuple[str, ...]]] = set()
         # Of each set of fed tensors that is batched: the batched outputs.
         self._batched: dict[frozenset[str], dict[str, tf.Tensor]] = {}
+        # Where a device is written into the graph and not there, another.
+        config = tf.compat.v1.ConfigProto(
+            allow_soft_placement=True,
+            intra_op_parallelism_threads=intra_op_threads,
+            inter_op_parallelism_threads=inter_op_threads,
+        )
         try:
-            self._load(batching)
+            self._load(batching, config)
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from error
         except (OSError, RuntimeError, TypeError, ValueError) as error:
@@ -92,7 +106,11 @@ class Servable:
                 f"{self.path} cannot be loaded: {error}",
             ) from error
 
-    def _load(self, batching: BatchingOptions | None) -> None:
+    def _load(
+        self,
+        batching: BatchingOptions | None,
+        config: tf.compat.v1.ConfigProto,
+    ) -> None:
         loader = loader_impl.SavedModelLoader(str(self.path))
         meta_graph = loader.get_meta_graph_def_from_tags(_TAGS)
         for name, signature in meta_graph.signature_def.items():
@@ -112,8 +130,6 @@ class Servable:
         )
         if batching is not None:
             self._add_batching(meta_graph.graph_def, batching)
-        # Where a device is written into the graph and not there, another.
-        config = tf.compat.v1.ConfigProto(allow_soft_placement=True)
         self._session: tf.compat.v1.Session | None = tf.compat.v1.Session(
             graph=self._graph, config=config
         )

@@ -18,6 +18,7 @@ from deepfm_tf.serving.config import (
     METRICS_PATH,
     message_type,
     read_batching_options,
+    read_server_credentials,
     read_text_proto,
     single_model_config,
 )
@@ -74,6 +75,7 @@ class Server:
         self.metrics = Metrics()
         self._config = self._read_config()
         self._batching = read_batching_options(options)
+        self._credentials = read_server_credentials(options.ssl_config_file)
         self.metrics_path = _metrics_path(options.monitoring_config_file)
         self.is_asked_to_stop = False
         self._stopping = threading.Event()
@@ -130,7 +132,9 @@ class Server:
                     or (end is not None and time.monotonic() > end)
                 ),
             )
-            self._grpc = GrpcServer(self.manager, self.options, self.metrics)
+            self._grpc = GrpcServer(
+                self.manager, self.options, self.metrics, self._credentials
+            )
             if self.options.rest_api_port:
                 self._http = HttpServer(
                     self._rest_application(),
@@ -184,7 +188,13 @@ class Server:
         begin = time.perf_counter()
         is_loaded = False
         try:
-            servable = Servable(path, self._batching)
+            both = self.options.tensorflow_session_parallelism
+            servable = Servable(
+                path,
+                self._batching,
+                both or self.options.tensorflow_intra_op_parallelism,
+                both or self.options.tensorflow_inter_op_parallelism,
+            )
             is_loaded = True
         finally:
             seconds = time.perf_counter() - begin

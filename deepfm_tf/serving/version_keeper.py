@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import grpc
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
 
-from deepfm_tf.serving.errors import ServingError
+from deepfm_tf.serving.errors import ServingError, one_line
 from deepfm_tf.serving.memory import return_memory
 from deepfm_tf.serving.model_version import (
     LoadedVersion,
@@ -285,7 +285,7 @@ class VersionKeeper:
             version.version,
             num_tries,
             self._max_num_load_retries + 1,
-            error,
+            one_line(error),
             "Delete or replace the directory."
             if is_last
             else f"Next try in {self._load_retry_interval_seconds:g} s; "

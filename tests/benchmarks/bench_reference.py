@@ -51,6 +51,7 @@ class Rows(NamedTuple):
 
     features: np.ndarray  # (rows, fields): ids, then numbers
     label: np.ndarray  # (rows,)
+    weight: np.ndarray | None  # (rows,), example weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +121,9 @@ def measure(
     seeds = [seed for seed in seeds if seed <= num_seeds]
     models = sorted({model for model, _ in ours})
     for name in ("defaults", "tuned"):
-        for entry in compare_with(name, models, seeds, label, ours | theirs):
+        for entry in compare_with(
+            name, models, seeds, label, ours | theirs, data.test.weight
+        ):
             yield {"benchmark": "reference comparison"} | about | entry
 
 
@@ -175,12 +178,17 @@ def for_trees(schema: deepfm_tf.Schema) -> deepfm_tf.Schema:
 
 
 def _rows(data: deepfm_tf.PreparedData) -> Rows:
-    features, labels = [], []
-    for inputs, label in data.dataset(65_536):
+    features, labels, weights = [], [], []
+    for inputs, label, *weight in data.dataset(65_536):
         ids_and_values = [inputs[k] for k in ("ids", "values") if k in inputs]
         features.append(np.concatenate(ids_and_values, axis=1))
         labels.append(label.numpy()[:, 0])
-    return Rows(np.concatenate(features), np.concatenate(labels))
+        weights += [part.numpy().reshape(-1) for part in weight]
+    return Rows(
+        np.concatenate(features),
+        np.concatenate(labels),
+        np.concatenate(weights) if weights else None,
+    )
 
 
 def fit(
@@ -197,8 +205,10 @@ def fit(
     trees.fit(
         data.train.features,
         data.train.label,
+        sample_weight=data.train.weight,
         X_val=data.valid.features,
         y_val=data.valid.label,
+        sample_weight_val=data.valid.weight,
     )
     # Before the first iteration there is a score too: that of the mean label.
     best = int(np.argmax(trees.validation_score_))
@@ -214,7 +224,7 @@ def fit(
         stages = trees.staged_predict_proba(rows.features)
         probability = next(itertools.islice(stages, max(0, best - 1), None))
         probability = probability[:, 1]
-        metrics = deepfm_tf.binary_metrics(rows.label, probability)
+        metrics = deepfm_tf.binary_metrics(rows.label, probability, rows.weight)
         for name in METRICS:
             record[f"{part}_{name}"] = round(metrics[name], 6)
     return record, probability

@@ -20,7 +20,7 @@ NUMERIC = tuple(f"i{number}" for number in range(13))
 CONTEXT = (*CATEGORICAL[:14], *NUMERIC[:6])
 
 
-def export(directory: Path) -> Path:
+def export(directory: Path, explains: bool = False) -> Path:
     """Export the model as the next version in `directory`."""
     values = np.char.add("value_", np.arange(VALUES_PER_FIELD).astype(str))
     data = {name: values.tolist() for name in CATEGORICAL}
@@ -40,8 +40,16 @@ def export(directory: Path) -> Path:
     model = deepfm_tf.DeepFM(
         vocabulary.schema, embedding_dim=16, hidden_units=(256, 128, 64)
     )
+    explainer = None
+    if explains:
+        background = deepfm_tf.encode(data, vocabulary)
+        explainer = deepfm_tf.Explainer(model, [background])
     return deepfm_tf.export_saved_model(
-        model, vocabulary, directory, context_fields=CONTEXT
+        model,
+        vocabulary,
+        directory,
+        context_fields=CONTEXT,
+        explainer=explainer,
     )
 
 

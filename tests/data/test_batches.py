@@ -1,13 +1,16 @@
 """The order of epochs: a function of seed and number, whatever happened."""
 
+import shutil
 import subprocess
 import sys
 import textwrap
 
+import keras
 import numpy as np
 import pytest
 
 import deepfm_tf
+from deepfm_tf.callbacks import read_state
 from tests.conftest import make_log
 
 
@@ -137,8 +140,11 @@ def test_wrong_arguments_are_refused(numbers):
         numbers.dataset(100, first_step=50)
 
 
-def train(prepared, directory, batch_size, epochs, replicas=None):
-    """Train up to `epochs`, from where the directory's checkpoint stands."""
+def train(prepared, directory, batch_size, replicas=None, fork=None):
+    """Train up to epoch 3, from where the directory's checkpoint stands.
+
+    The directory as it is after epoch 1 is copied to `fork`.
+    """
     strategy = deepfm_tf.create_strategy(replicas)
     deepfm_tf.set_seed(3)
     first_epoch = 0
@@ -154,12 +160,20 @@ def train(prepared, directory, batch_size, epochs, replicas=None):
     dataset = prepared.dataset(
         batch_size, shuffle=True, seed=5, first_epoch=first_epoch
     )
+
+    def copy(epoch, logs):
+        if fork is not None and epoch == 0:
+            shutil.copytree(directory, fork)
+
     model.fit(
         dataset,
         initial_epoch=first_epoch,
-        epochs=epochs,
+        epochs=3,
         # Early stopping would restore the best weights.
-        callbacks=[validate, keep],
+        callbacks=[
+            *(validate, keep),
+            keras.callbacks.LambdaCallback(on_epoch_end=copy),
+        ],
         shuffle=False,
         verbose=0,
     )
@@ -168,25 +182,26 @@ def train(prepared, directory, batch_size, epochs, replicas=None):
 
 def test_a_resumed_fit_goes_on_as_if_undisturbed(prepared, tmp_path):
     # Six batches and two replicas: everything is read ahead.
-    whole = train(prepared, tmp_path / "a", 512, 3, replicas=2)
-    train(prepared, tmp_path / "b", 512, 1, replicas=2)
+    cut = tmp_path / "b"
+    whole = train(prepared, tmp_path / "a", 512, replicas=2, fork=cut)
 
-    resumed = train(prepared, tmp_path / "b", 512, 3, replicas=2)
+    resumed = train(prepared, cut, 512, replicas=2)
 
+    assert read_state(cut)["epoch"] == 3
     for expected, found in zip(whole, resumed, strict=True):
         np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.slow_process
 def test_a_fresh_process_resumes_to_the_same_weights(prepared, tmp_path):
-    whole = train(prepared, tmp_path / "a", 64, 3)
-    train(prepared, tmp_path / "b", 64, 1)
+    whole = train(prepared, tmp_path / "a", 64, fork=tmp_path / "b")
+    assert read_state(tmp_path / "b")["epoch"] == 1
     program = """
         import sys, pathlib, numpy as np
         from tests.data.test_batches import deepfm_tf, train
         data, directory = map(pathlib.Path, sys.argv[1:])
         prepared = deepfm_tf.PreparedData.load(data)
-        weights = train(prepared, directory, 64, 3)
+        weights = train(prepared, directory, 64)
         np.savez(directory / "weights.npz", *weights)
     """
     command = [sys.executable, "-c", textwrap.dedent(program)]

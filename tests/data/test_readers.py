@@ -223,6 +223,41 @@ def test_lists_in_parquet_are_multi_valued(tmp_path):
     assert ids.tolist() == [[1, 2], [-1, -1]]
 
 
+def test_whole_numbers_may_be_measurements_or_names():
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "item": random.integers(957, 5_000, 500),
+            "City": random.integers(0, 300, 500),
+            "slot": random.integers(957, 5_000, 500),
+            "visits": np.exp(random.normal(0, 3, 500)).astype(int),
+            "price": random.normal(size=500),
+            "same": "s",
+            "y": random.integers(0, 2, 500),
+        }
+    )
+
+    schema = deepfm_tf.Schema.infer(frame, "y")
+    told = deepfm_tf.Schema.infer(frame, "y", categorical=["slot", "same"])
+
+    kinds = {f.name: f.type_name for f in schema.fields}
+    assert kinds == {
+        "item": "categorical",
+        "City": "categorical",
+        "slot": "numeric",
+        "visits": "numeric",
+        "price": "numeric",
+    }
+    (doubt,) = (note for note in schema.notes if "'slot'" in note)
+    assert "--categorical" in doubt and "'price'" not in doubt
+    (doubt,) = (note for note in schema.notes if "'visits'" in note)
+    assert "--categorical" in doubt
+    kinds |= {"slot": "categorical", "same": "categorical"}
+    assert {f.name: f.type_name for f in told.fields} == kinds
+    with pytest.raises(ValueError, match="no column 'slott'.*'slot'"):
+        deepfm_tf.Schema.infer(frame, "y", categorical="slott")
+
+
 def test_infer_chooses_sensible_fields():
     random = np.random.default_rng(0)
     frame = pd.DataFrame(

@@ -35,6 +35,21 @@ def test_terms_come_by_size_after_bias_and_baseline():
     assert sum(t["value"] for t in terms) == pytest.approx(0.75 - 0.1)
 
 
+def test_terms_by_field_are_its_contributions():
+    terms = attributions().terms(by_field=True)
+
+    assert [(t["term"], t["kind"]) for t in terms] == [
+        ("bias", "bias"),
+        ("deep part at the mean", "baseline"),
+        ("hour=23", "field"),
+        ("app=chess", "field"),
+        ("user=7", "field"),
+    ]
+    assert terms[2]["value"] == pytest.approx(1 - 1 + 1.55)
+    assert sum(t["value"] for t in terms) == pytest.approx(0.75 - 0.1)
+    assert "hour=23                field" in attributions().table(by_field=True)
+
+
 def test_contributions_give_each_field_half_of_its_pairs():
     np.testing.assert_allclose(
         attributions().contributions,

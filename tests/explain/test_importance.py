@@ -78,8 +78,12 @@ def test_the_interval_is_as_wide_as_the_drops_scatter():
     random = np.random.default_rng(0)
     means, margins = [], []
     for _ in range(300):
-        drops = _Drops([np.arange(60) < 20, np.arange(60) >= 20])
-        drops.add(random.normal(0.1, 1.0, 60))
+        drops = _Drops(np.arange(60) < 20)
+        wins = random.normal(0.1, 1.0, 60)
+        parts = np.concatenate(
+            [(w - w.mean()) / len(w) for w in np.split(wins, [20])]
+        )
+        drops.add(wins[:20].mean(), parts)
         mean, margin = drops.result()
         means.append(mean)
         margins.append(margin)
@@ -91,11 +95,10 @@ def test_the_interval_is_as_wide_as_the_drops_scatter():
 
 
 def test_permutations_that_differ_widen_the_interval():
-    everyone = [np.ones(4, bool)]
-    same, apart = _Drops(everyone), _Drops(everyone)
+    same, apart = _Drops(np.ones(4)), _Drops(np.ones(4))
     for shift in (-1.0, 1.0):
-        same.add(np.zeros(4))
-        apart.add(np.full(4, shift))
+        same.add(0.0, np.zeros(4))
+        apart.add(shift, np.zeros(4))
 
     assert same.result() == (0.0, 0.0)
     # Two means with a sample variance of 2.

@@ -68,6 +68,24 @@ def test_long_names_are_cut():
 
     names = [t.get_text() for t in figure.axes[0].get_yticklabels()]
     assert max(map(len, names)) < 75
+    heat = FieldStrengths(("f" * 99, "g"), np.ones(2), np.eye(2)[::-1], 9)
+    axes = deepfm_tf.plot_field_strengths(heat).axes[0]
+    assert axes.get_xticklabels()[0].get_text() == "f" * 29 + "…"
+    assert axes.get_yticklabels()[0].get_text() == "f" * 29 + "…"
+
+
+def test_a_waterfall_by_field_has_a_step_for_each_field():
+    result = attributions()
+
+    axes = deepfm_tf.plot_waterfall(result, by_field=True).axes[0]
+
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert sorted(labels[2:5]) == sorted(result.labels[0])
+    widths = [bar.get_width() for bar in axes.patches]
+    np.testing.assert_allclose(
+        sorted(widths[2:5]), sorted(result.contributions[0])
+    )
+    assert sum(widths[:-1]) == pytest.approx(widths[-1])
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch):

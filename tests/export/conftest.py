@@ -26,13 +26,20 @@ def model(vocabulary):
 
 
 @pytest.fixture(scope="session")
-def exported(model, vocabulary, tmp_path_factory):
+def explainer(model, vocabulary, log):
+    rows = deepfm_tf.encode(log.head(500), vocabulary)
+    return deepfm_tf.Explainer(model, [rows])
+
+
+@pytest.fixture(scope="session")
+def exported(model, vocabulary, explainer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     path = deepfm_tf.export_saved_model(
         model,
         vocabulary,
         folder / "deepfm",
         context_fields=CONTEXT,
+        explainer=explainer,
         metrics={"auc": 0.75, "log_loss": float("nan")},
         data_fingerprint="f00d",
     )
@@ -62,12 +69,31 @@ def expected(odd_log, model, vocabulary):
 
 
 @pytest.fixture(scope="session")
+def calibrated(model, vocabulary, expected, tmp_path_factory):
+    """An export with an isotonic calibration, and what it should say."""
+    x = np.quantile(expected, [0.1, 0.3, 0.301, 0.8]).astype(np.float32)
+    y = [0.001, 0.05, 0.2, 0.7]
+    calibration = deepfm_tf.Calibration(
+        "isotonic", {"probability": x.tolist(), "calibrated": y}, rows=500
+    )
+    path = deepfm_tf.export_saved_model(
+        model,
+        vocabulary,
+        tmp_path_factory.mktemp("calibrated"),
+        context_fields=CONTEXT,
+        calibration=calibration,
+    )
+    return path, np.interp(expected, x, y)
+
+
+@pytest.fixture(scope="session")
 def feeds(odd_log, vocabulary):
     """For each signature, the rows of `odd_log` as it takes them."""
     packed = deepfm_tf.encode(odd_log, vocabulary)
     examples = np.array(examples_of(odd_log), object)
     return {
         "serving_default": raw_of(odd_log),
+        "explain": raw_of(odd_log),
         "packed": matrices_of(odd_log),
         "ids": packed,
         "classify": {"inputs": examples},
@@ -108,6 +134,8 @@ def clicks(outputs):
     """The probability in whatever a signature answers."""
     if "scores" in outputs:
         return np.asarray(outputs["scores"])[:, 1]
+    if "probability" in outputs:
+        return np.asarray(outputs["probability"])
     (probability,) = outputs.values()
     return np.asarray(probability)
 

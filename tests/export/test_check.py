@@ -58,6 +58,45 @@ def test_every_signature_is_judged(
         checking.check(reference, [request], "here")
 
 
+STEEP = deepfm_tf.Calibration(
+    "isotonic",
+    {"probability": [0.0, 0.3, 0.300002, 1.0], "calibrated": [0, 0.1, 0.5, 1]},
+)
+
+
+@pytest.mark.parametrize(
+    ("probability", "served", "agrees"),
+    [
+        # Where the calibration jumps, so may what is right.
+        (0.3, 0.25, True),
+        (0.300002, 0.35, True),
+        (0.3, 0.35, False),
+        # Elsewhere nothing is forgiven.
+        (0.15, 0.05, True),
+        (0.15, 0.05 + 5e-6, False),
+        (0.65, 0.75 - 5e-6, False),
+        (0.15, np.nan, False),
+        # Without the calibration.
+        (0.15, 0.15, False),
+    ],
+)
+def test_a_calibrated_answer_is_that_of_a_probability_close_by(
+    probability, served, agrees
+):
+    packed = {"values": np.zeros((1, 1), np.float32)}
+    request = Request("packed", Rows({"x": np.zeros(1)}, packed), {})
+    arguments = (
+        lambda packed: np.array([probability], np.float32),
+        request,
+        np.array([served]),
+    )
+
+    if agrees:
+        return checking.compare(*arguments, calibration=STEEP)
+    with pytest.raises(RuntimeError, match="where the model gives"):
+        checking.compare(*arguments, calibration=STEEP)
+
+
 def test_nan_is_no_agreement(model, vocabulary, monkeypatch):
     rows = Rows.make(vocabulary, 100).head(2)
     outputs = {"probability": np.array([np.nan, 0.1])}

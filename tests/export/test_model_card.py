@@ -24,6 +24,7 @@ def test_it_says_what_the_model_is(card, model, vocabulary):
     assert card["model"]["config"]["embedding_dim"] == 3
     assert card["context_fields"] == list(CONTEXT)
     assert card["table"] == {"dtype": "float32"}
+    assert card["calibration"] is None
     assert deepfm_tf.Schema.from_dict(card["schema"]) == vocabulary.schema
     assert card["vocabulary_sizes"]["user"] == 52  # OOV, missing, 50 buckets
 
@@ -44,9 +45,22 @@ def test_it_names_the_columns_of_packed_rank(card):
     }
 
 
+def test_it_names_the_columns_of_explain(card):
+    # Numeric fields come behind those with ids.
+    fields = ["site", "ad", "ad2", "user", "genres", "tags", "age", "count"]
+    fields += ["price"]
+    assert card["explain"] == {
+        "fields": fields,
+        "pairs": [
+            [a, b] for i, a in enumerate(fields) for b in fields[i + 1 :]
+        ],
+    }
+
+
 def test_it_lists_the_signatures(card):
     assert list(card["signatures"]) == [
         "classify",
+        "explain",
         "ids",
         "packed",
         "packed_rank",

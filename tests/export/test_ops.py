@@ -9,14 +9,19 @@ fields; add one only after doing that again.
 import collections
 from pathlib import Path
 
+import pytest
 from tensorflow.core.protobuf import saved_model_pb2
 
 # Operation, and those of its attributes that are not at their defaults.
 KNOWN = """\
 Abs T
+AddN N T
 AddV2 T
+Any
 AssignVariableOp dtype
 BiasAdd T
+BiasAddGrad T
+BroadcastGradientArgs
 BroadcastTo T
 Cast DstT SrcT
 ConcatV2 N T
@@ -25,9 +30,13 @@ Cumsum T
 DenseBincount T Tidx
 DisableCopyOnRead
 DivNoNan T
+DynamicStitch N T
+EnsureShape T shape
 Equal T
 ExpandDims T
 Fill T
+FloorDiv T
+FloorMod T
 GatherV2 Taxis Tindices Tparams
 Greater T
 GreaterEqual T
@@ -36,14 +45,20 @@ Identity T
 InitializeTableFromTextFileV2 key_index value_index
 IsFinite T
 Less T
+LessEqual T
 Log1p T
+LogicalAnd
+LogicalNot
+LogicalOr
 LookupTableFindV2 Tin Tout
+MatMul grad_a grad_b transpose_a transpose_b
 MatMul T
 Max T
 Maximum T
 MergeV2Checkpoints
 Minimum T
 Mul T
+Neg T
 NoOp
 NotEqual T
 OnesLike T
@@ -52,17 +67,19 @@ ParseExampleV2 Tdense dense_shapes num_sparse
 ParseExampleV2 ragged_split_types ragged_value_types sparse_types
 Placeholder dtype shape
 Prod T
-RaggedTensorToTensor T Tindex Tshape num_row_partition_tensors
 RaggedTensorToTensor row_partition_types
+RaggedTensorToTensor T Tindex Tshape num_row_partition_tensors
 Range Tidx
 ReadVariableOp dtype
 RealDiv T
 Relu T
+ReluGrad T
 Reshape T
 ResourceGather Tindices dtype
 RestoreV2 dtypes
 Rsqrt T
 SaveV2 dtypes
+SegmentSum T Tindices
 Select T
 SelectV2 T
 Shape T out_type
@@ -75,7 +92,9 @@ Squeeze T squeeze_dims
 StatefulPartitionedCall Tin Tout config_proto f
 StaticRegexFullMatch pattern
 StaticRegexReplace pattern rewrite
+StridedSlice new_axis_mask
 StridedSlice Index T begin_mask end_mask shrink_axis_mask
+StridedSliceGrad Index T begin_mask end_mask shrink_axis_mask
 StringJoin N
 StringSplitV2
 StringStrip
@@ -83,6 +102,7 @@ StringToHashBucketFast num_buckets
 StringToNumber
 Sub T
 Sum T keep_dims
+TensorScatterUpdate T Tindices
 Tile T
 Transpose T
 UnsortedSegmentSum T Tindices
@@ -90,6 +110,8 @@ UpperBound T
 VarHandleOp debug_name dtype shape shared_name
 VarIsInitializedOp
 Where
+While T body cond output_shapes
+ZerosLike T
 """
 
 
@@ -106,12 +128,15 @@ def operations(path):
     return found
 
 
-def test_only_operations_known_to_the_older_release_are_used(exported):
+@pytest.mark.parametrize("which", ["plain", "calibrated"])
+def test_only_operations_known_to_the_older_release_are_used(
+    which, exported, calibrated
+):
     known = collections.defaultdict(set)
     for operation, *attributes in map(str.split, KNOWN.splitlines()):
         known[operation] |= set(attributes)
 
-    found = operations(exported)
+    found = operations(exported if which == "plain" else calibrated[0])
 
     new = {
         operation: sorted(attributes - known.get(operation, set()))

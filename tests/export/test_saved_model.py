@@ -1,6 +1,7 @@
 """The export as a whole: what it refuses, and who can read the result."""
 
 import errno
+import io
 import json
 import os
 import pathlib
@@ -14,16 +15,17 @@ import tensorflow as tf
 
 import deepfm_tf
 from deepfm_tf.export import saved_model
+from pipelines import score
 from tests.catalogue import build
-from tests.export.conftest import NUMBERS, TEXTS, raw_of
+from tests.export.conftest import CONTEXT, NUMBERS, TEXTS, clicks, raw_of
 from tests.test_conformance import randomize
 
 STAGES = ["write", "write_warm_up", "check", "write_model_card"]
 
 
 @pytest.mark.slow_process
-def test_saved_model_cli_and_tensorflow_alone_give_the_same(
-    exported, odd_log, expected, tmp_path
+def test_saved_model_cli_and_the_scoring_script_give_the_same(
+    exported, odd_log, expected, tmp_path, monkeypatch, capsys
 ):
     raw = raw_of(odd_log)
     inputs = []
@@ -46,17 +48,15 @@ def test_saved_model_cli_and_tensorflow_alone_give_the_same(
         name: [None if v != v else v for v in values.tolist()]
         for name, values in raw.items()
     }
-    score = subprocess.run(
-        [sys.executable, "-m", "pipelines.score", exported],
-        input=json.dumps(columns),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    # The demo runs it in a process of its own.
+    monkeypatch.setattr(sys, "argv", ["score", str(exported)])
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(columns)))
+    score.main()
+    scored = json.loads(capsys.readouterr().out)
 
     from_cli = np.load(tmp_path / "probability.npy")
     np.testing.assert_allclose(from_cli, expected, atol=1e-6)
-    np.testing.assert_allclose(json.loads(score.stdout), expected, atol=1e-6)
+    np.testing.assert_allclose(scored, expected, atol=1e-6)
 
 
 def test_nan_weights_are_not_published(vocabulary, tmp_path):
@@ -65,6 +65,61 @@ def test_nan_weights_are_not_published(vocabulary, tmp_path):
 
     with pytest.raises(ValueError, match="must be finite to be served"):
         deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def loaded_calibrated(calibrated):
+    return tf.saved_model.load(calibrated[0])
+
+
+@pytest.mark.parametrize(
+    "name", ["serving_default", "packed", "ids", "classify", "regress"]
+)
+def test_every_signature_is_calibrated(
+    name, calibrated, loaded_calibrated, feeds
+):
+    _, expected = calibrated
+
+    outputs = loaded_calibrated.signatures[name](
+        **{key: tf.constant(value) for key, value in feeds[name].items()}
+    )
+
+    np.testing.assert_allclose(clicks(outputs), expected, atol=1e-5)
+
+
+def test_ranking_is_calibrated(calibrated, loaded_calibrated, odd_log):
+    _, expected = calibrated
+    signatures = loaded_calibrated.signatures
+    raw = raw_of(odd_log)
+    context = {name: raw[name][3:4] for name in CONTEXT}
+    repeated = {name: np.repeat(context[name], 50) for name in CONTEXT}
+
+    ranked = signatures["rank"](
+        **{k: tf.constant(v) for k, v in {**raw, **context}.items()}
+    )
+    one_by_one = signatures["serving_default"](
+        **{k: tf.constant(v) for k, v in {**raw, **repeated}.items()}
+    )
+
+    np.testing.assert_allclose(clicks(ranked), clicks(one_by_one), atol=1e-5)
+    assert clicks(ranked)[3] == pytest.approx(expected[3], abs=1e-5)
+
+
+def test_the_card_has_the_calibration(calibrated):
+    card = json.loads(
+        (calibrated[0] / "assets.extra" / "model_card.json").read_text()
+    )
+
+    calibration = deepfm_tf.Calibration.from_dict(card["calibration"])
+    assert calibration.method == "isotonic" and calibration.rows == 500
+    assert calibration.parameters["calibrated"] == [0.001, 0.05, 0.2, 0.7]
+
+
+def test_only_a_calibration_calibrates(model, vocabulary, tmp_path):
+    with pytest.raises(TypeError, match="must be what `fit_calibration` gave"):
+        deepfm_tf.export_saved_model(
+            model, vocabulary, tmp_path, calibration={"temperature": 2.0}
+        )
 
 
 def test_a_foreign_vocabulary_is_refused(vocabulary, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 import deepfm_tf
 from deepfm_tf.export.scoring import has_terms, is_complete, make_score
 from deepfm_tf.layers import FirstOrderTerm
+from tests.calibration.test_calibration import CALIBRATIONS, by_the_equation
 from tests.catalogue import MODELS, build
 from tests.conftest import make_log
 from tests.test_conformance import randomize
@@ -21,6 +22,35 @@ def test_scores_are_the_models_probabilities(name, vocabulary):
 
     expected = model(packed)["probability"][:, 0]
     np.testing.assert_allclose(scores, expected, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def sampled(vocabulary):
+    """A model that saw a tenth of the negatives, rows, their true odds."""
+    share = 0.1
+    model = build("FM", vocabulary.schema, negative_sampling=share)
+    randomize(model)
+    packed = deepfm_tf.encode(make_log(20, seed=4), vocabulary)
+    of_sample = model(packed, training=True)["probability"].numpy()[:, 0]
+    odds = share * of_sample.astype(np.float64) / (1 - of_sample)
+    return model, packed, odds
+
+
+@pytest.mark.parametrize("name", ["FM", "of one's own"])
+@pytest.mark.parametrize("method", CALIBRATIONS)
+def test_calibration_follows_the_correction_for_sampled_negatives(
+    method, name, sampled, monkeypatch
+):
+    model, packed, odds = sampled
+    if name != "FM":
+        monkeypatch.setattr(type(model), "terms", deepfm_tf.CTRModel.terms)
+    calibration = deepfm_tf.Calibration(method, CALIBRATIONS[method])
+
+    scores = make_score(model, calibration=calibration)(packed)
+
+    expected = [by_the_equation(method, z) for z in np.log(odds)]
+    assert has_terms(model) == (name == "FM")
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_without_negative_ids_masks_make_no_difference():

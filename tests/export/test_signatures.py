@@ -19,7 +19,8 @@ from tests.export.conftest import (
 )
 from tests.test_conformance import randomize
 
-INDEPENDENT_ROWS = ("serving_default", "packed", "ids", "classify", "regress")
+PLAIN = ("serving_default", "packed", "ids", "classify", "regress")
+INDEPENDENT_ROWS = (*PLAIN, "explain")
 
 
 def constants(arrays):
@@ -75,6 +76,8 @@ def test_inputs_outputs_and_methods_are_the_contract(exported):
     }
     examples = {"inputs": ("string", [-1])}
     probability = {"probability": ("float32", [-1])}
+    numbers = ("logit", "bias", "baseline", "completeness_error")
+    terms = ("contributions", "first_order", "deep")
     assert found == {
         "serving_default": ("predict", columns, probability),
         "packed": (
@@ -97,6 +100,14 @@ def test_inputs_outputs_and_methods_are_the_contract(exported):
             {"classes": ("string", [-1, 2]), "scores": ("float32", [-1, 2])},
         ),
         "regress": ("regress", examples, {"outputs": ("float32", [-1])}),
+        "explain": (
+            "predict",
+            columns,
+            probability
+            | dict.fromkeys(numbers, ("float32", [-1]))
+            | dict.fromkeys(terms, ("float32", [-1, 9]))
+            | {"pairs": ("float32", [-1, 36])},
+        ),
         "rank": (
             "predict",
             {
@@ -249,8 +260,8 @@ def test_without_defaults_there_are_none(exported):
     assert not definitions(exported)["serving_default"].defaults
 
 
-def test_without_a_context_there_is_no_rank(with_defaults):
+def test_without_a_context_or_an_explainer_there_is_less(with_defaults):
     assert set(definitions(with_defaults)) == {
-        *INDEPENDENT_ROWS,
+        *PLAIN,
         "__saved_model_init_op",
     }

@@ -16,6 +16,9 @@ FIELDS = ("a", "b", "c")
 DATA = {name: ["u", "v", "w", ""] * 4 for name in FIELDS} | {"y": [0, 1] * 8}
 
 
+HALVED = deepfm_tf.Calibration("platt", {"slope": 0.5, "intercept": -1.0})
+
+
 @pytest.fixture(scope="module")
 def hashed():
     fields = (
@@ -30,15 +33,20 @@ def exports(hashed, tmp_path_factory):
     randomize(model)
     dataset = deepfm_tf.dataset_from_memory(DATA, hashed, 5)
     return {
-        dtype: deepfm_tf.export_saved_model(
+        name: deepfm_tf.export_saved_model(
             model,
             hashed,
             tmp_path_factory.mktemp("rounded"),
             context_fields=["a"],
             table_dtype=dtype,
+            calibration=calibration,
             evaluation_data=dataset if dtype else None,
         )
-        for dtype in (None, "bfloat16")
+        for name, dtype, calibration in (
+            (None, None, None),
+            ("bfloat16", "bfloat16", None),
+            ("calibrated", "bfloat16", HALVED),
+        )
     }
 
 
@@ -71,6 +79,16 @@ def test_probabilities_move_a_little(signature, exports):
     )
 
     assert 0 < np.abs(difference).max() < 0.02
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "rank"])
+def test_what_was_rounded_is_calibrated(signature, exports):
+    p = served(exports["bfloat16"], signature)
+
+    calibrated = served(exports["calibrated"], signature)
+
+    odds = np.exp(-1.0) * np.sqrt(p / (1 - p))
+    np.testing.assert_allclose(calibrated, odds / (1 + odds), atol=1e-6)
 
 
 def test_the_card_says_how_far(exports):
@@ -133,6 +151,31 @@ def test_the_cost_is_counted_over_all_batches():
     np.testing.assert_allclose(cost.pop("log_loss_change"), after - before)
     np.testing.assert_allclose(cost.pop("log_loss"), after)
     np.testing.assert_allclose([*cost.values()], [3, 0.1, 0.1], rtol=1e-12)
+
+
+def test_example_weights_count_in_the_log_loss():
+    p = np.array([0.5, 0.25])
+    batches = [({"p": p}, np.array([[1], [0]]), np.array([[3], [1]]))]
+
+    cost = cost_of_rounding(
+        lambda packed: packed["p"], lambda packed: packed["p"] + 0.1, batches
+    )
+
+    after = -(3 * np.log(0.6) + np.log(0.65)) / 4
+    np.testing.assert_allclose(cost["log_loss"], after)
+    assert cost["rows"] == 2
+
+
+def test_the_cost_is_that_of_what_is_served():
+    halve = deepfm_tf.Calibration("temperature", {"temperature": 0.5})
+    batches = [(np.array([0.5]), np.array([[1]]))]
+
+    cost = cost_of_rounding(lambda p: p, lambda p: p + 0.1, batches, halve)
+
+    # Odds of 1.5, squared.
+    moved = 2.25 / 3.25
+    np.testing.assert_allclose(cost["largest_difference"], moved - 0.5)
+    np.testing.assert_allclose(cost["log_loss"], -np.log(moved))
 
 
 def test_without_labels_there_is_no_log_loss():

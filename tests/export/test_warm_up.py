@@ -17,6 +17,7 @@ SIGNATURES = [
     "regress",
     "rank",
     "packed_rank",
+    "explain",
 ]
 
 

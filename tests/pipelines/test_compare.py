@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from pipelines import compare, experiment
+import deepfm_tf
+from pipelines import compare, experiment, exporting, many_runs
 from tests.benchmarks import bench_reference
 from tests.conftest import make_log
 from tests.report.test_html_report import read
@@ -15,6 +17,7 @@ ARGUMENTS = [
     *("--train", "clicks.csv", "--label", "clicked", "--epochs", "1"),
     *("--batch-size", "256", "--model", "fm,deepfm", "--slice-by", "site"),
     *("--curve-every", "2", "--hidden-units", "4"),
+    *("--example-weight", "importance"),
 ]
 
 
@@ -27,7 +30,8 @@ def finished(tmp_path_factory):
     """
     directory = tmp_path_factory.mktemp("compare")
     columns = ["site", "ad", "price", "clicked"]
-    make_log(800)[columns].to_csv(directory / "clicks.csv", index=False)
+    log = make_log(800)[columns].assign(importance=[1, 3] * 400)
+    log.to_csv(directory / "clicks.csv", index=False)
     trained = []
 
     def train(settings, name, *others):
@@ -38,7 +42,7 @@ def finished(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
-        patch.setattr(compare, "train", train)
+        patch.setattr(many_runs, "train", train)
         stopped = compare.main([*ARGUMENTS, "--seeds", "2"])
         status = compare.main([*ARGUMENTS, "--seeds", "2"])
     assert (stopped, status) == (130, 0)
@@ -68,7 +72,7 @@ def test_finished_runs_are_not_trained_again(finished):
 def test_more_can_be_asked_for_and_nothing_is_trained_twice(
     monkeypatch, capsys
 ):
-    monkeypatch.setattr(compare, "train", None)
+    monkeypatch.setattr(many_runs, "train", None)
 
     status = compare.main([*ARGUMENTS, "--seeds", "1", "--report", "one"])
 
@@ -105,6 +109,25 @@ def test_the_report_has_everything(report):
         ("deepfm", "log_loss"),
     ]
     assert report["reach"]["name"] == "fm's best"
+
+
+def test_example_weights_count_wherever_rows_are_compared(finished, report):
+    results = finished[0] / "runs" / "compare" / "results"
+    label, weight = (np.load(results / f"{n}.npy") for n in ("label", "weight"))
+
+    assert sorted(set(weight)) == [1.0, 3.0]
+    for run in report["models"]:
+        path = results / f"{run['model']}-seed-{run['seed']}.npy"
+        rows = label, np.load(path), weight
+        expected = deepfm_tf.binary_metrics(*rows)["log_loss"]
+        assert run["test"]["log_loss"] == pytest.approx(expected)
+        # A bin of the curve weighs what its rows do.
+        assert sum(run["reliability"]["weight"]) == weight.sum()
+    (losses,) = (c for c in report["comparisons"] if c["metric"] == "log_loss")
+    runs = [r for r in report["models"] if r["model"] == "deepfm"]
+    assert losses["first"] == pytest.approx(
+        np.mean([run["test"]["log_loss"] for run in runs])
+    )
 
 
 def test_the_page_says_what_the_report_says(finished, report):
@@ -144,13 +167,14 @@ def test_the_next_command_trains_the_best_model_alone(report):
     [
         (["--export", "x"], "--export does not go with a comparison"),
         (["--slice-by", "sight"], "sight"),
-        (["--context-fields", "site"], "must come with --export"),
+        (["--context-fields", "site"], "--context-fields does not go with"),
+        (["--calibration", "platt"], "--calibration does not go with"),
     ],
 )
 def test_what_does_not_fit_is_said_before_training(
     monkeypatch, capsys, arguments, message
 ):
-    monkeypatch.setattr(compare, "train", None)
+    monkeypatch.setattr(many_runs, "train", None)
 
     status = compare.main([*ARGUMENTS, "--run", "other", *arguments])
 
@@ -177,20 +201,9 @@ def test_a_recipe_brings_its_own_options_and_defaults(capsys):
 
     text = capsys.readouterr().out
     assert "--min-count" in text and "--positive-label" not in text
-    assert "--export" not in text and "--curve-every" in text
-
-
-def test_the_time_left_is_told_by_the_model():
-    runs = [
-        {"model": "fm", "wall_seconds": 100.0},
-        {"model": "deepfm", "wall_seconds": 500.0},
-    ]
-
-    left = compare._time_left(runs, [("fm", 2), ("deepfm", 2), ("nfm", 1)])
-
-    assert left == ", about 15 min left"  # 100 + 500 + their mean
-    assert compare._time_left([], [("fm", 1)]) == ""
-    assert compare._time_left(runs[:1], [("fm", 2)]) == ", about 2 min left"
+    assert "--curve-every" in text and "--slice-by" in text
+    for refused in exporting.OPTIONS:
+        assert refused not in text
 
 
 def test_the_reference_benchmark_learns_from_the_same_rows(tmp_path):
@@ -204,7 +217,9 @@ def test_the_reference_benchmark_learns_from_the_same_rows(tmp_path):
         records = list(bench_reference.measure(run, 2, tmp_path, grid))
         record, probability = bench_reference.fit(data, grid[1], seed=1)
 
-    label = data.test.label
+    label, weight = data.test.label, data.test.weight
+    auc = roc_auc_score(label, probability, sample_weight=weight)
+    loss = log_loss(label, probability, sample_weight=weight)
     parts = (data.train, data.valid, data.test)
     assert [len(part.label) for part in parts] == [627, 89, 84]
     assert [r["benchmark"] for r in records] == [
@@ -213,7 +228,7 @@ def test_the_reference_benchmark_learns_from_the_same_rows(tmp_path):
         *["reference comparison"] * 8,
     ]
     assert records[1]["test_auc"] == record["test_auc"]
-    assert record["test_auc"] == round(roc_auc_score(label, probability), 6)
-    assert record["test_log_loss"] == round(log_loss(label, probability), 6)
+    assert record["test_auc"] == pytest.approx(auc, abs=1e-6)
+    assert record["test_log_loss"] == pytest.approx(loss, abs=1e-6)
     ours = records[8]
     assert (ours["model"], ours["baseline"]) == ("deepfm", "defaults")

@@ -127,6 +127,24 @@ def test_of_one_seed_the_interval_is_that_of_its_rows(scored):
         assert entry["std"] is None
 
 
+def test_example_weights_count(scored):
+    label, probabilities = scored
+    weight = np.arange(len(label)) % 2.0  # every other row does not
+
+    entries = compare_with("bad", ["good"], [1], label, probabilities, weight)
+
+    kept = weight > 0
+    expected = deepfm_tf.compare_models(
+        label[kept],
+        probabilities["good", 1][kept],
+        probabilities["bad", 1][kept],
+    )
+    for entry in entries:
+        for name in ("first", "second"):
+            part = getattr(expected[entry["metric"]], name)
+            assert entry[name] == pytest.approx(part)
+
+
 def make_report(reached):
     runs = {"mean": 20.0 if reached else None, "std": None, "reached": reached}
     fm = {"mean": 1000.0, "std": None, "reached": 2}

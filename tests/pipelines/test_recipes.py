@@ -1,7 +1,9 @@
 """The recipes from the command line, on small files."""
 
 import argparse
+import io
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -29,30 +31,54 @@ def empty_directory(tmp_path, monkeypatch):
     return tmp_path
 
 
+def write_clicks(directory):
+    frame = make_log(800).drop(columns=["user", "ad2", "tags"])
+    frame.to_csv(directory / "clicks.csv", index=False)
+    return directory / "clicks.csv"
+
+
 @pytest.fixture
 def clicks(tmp_path):
-    frame = make_log(800).drop(columns=["user", "ad2", "tags"])
-    frame.to_csv(tmp_path / "clicks.csv", index=False)
-    return tmp_path / "clicks.csv"
+    return write_clicks(tmp_path)
 
 
 # One batch an epoch: each other size of a batch is traced and compiled anew.
 SMALL = ["--epochs", "2", "--batch-size", "1024"]
+OWN = ["--train", "clicks.csv", "--label", "clicked", *SMALL]
 
 
-def test_an_own_file_goes_all_the_way(clicks, capsys):
-    status = main(
-        tabular.RECIPE,
-        ["--train", "clicks.csv", "--label", "clicked", *SMALL]
-        + ["--model", "logistic_regression,fm,deepfm"]
-        + ["--export", "saved_models/clicks", "--report", "out/report.json"],
-    )
-
-    out = capsys.readouterr().out
-    report = json.loads((clicks.parent / "out" / "report.json").read_text())
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory):
+    """Where an own file went all the way, its models, and what was said."""
+    directory = tmp_path_factory.mktemp("own")
+    write_clicks(directory)
+    models, out = {}, io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        patch.setattr(sys, "stdout", out)
+        status = main(
+            tabular.RECIPE,
+            [*OWN, "--model", "logistic_regression,fm,deepfm"]
+            + ["--export", "saved_models/clicks"]
+            + ["--report", "out/report.json", "--explain"],
+            lambda settings: models.update(run(settings).models),
+        )
     assert status == 0
+    return directory, models, out.getvalue()
+
+
+@pytest.fixture
+def finished(finished_run, tmp_path):
+    """A copy of that directory, and the test is in it."""
+    return shutil.copytree(finished_run[0], tmp_path, dirs_exist_ok=True)
+
+
+def test_an_own_file_goes_all_the_way(finished_run):
+    directory, _, out = finished_run
+    report = json.loads((directory / "out" / "report.json").read_text())
     assert "drawn at random instead (seed 1)" in out
-    assert (clicks.parent / "saved_models/clicks/1/saved_model.pb").exists()
+    card = directory / "saved_models/clicks/1/assets.extra/model_card.json"
+    assert "site" in json.loads(card.read_text())["explain"]["fields"]
     assert sum(part["rows"] for part in report["data"].values()) == 800
     assert [m["model"] for m in report["models"]] == [
         "logistic_regression",
@@ -79,9 +105,9 @@ def test_the_options_of_an_export_reach_it(clicks, capsys):
 
     status = main(
         tabular.RECIPE,
-        ["--train", "clicks.csv", "--label", "clicked", *SMALL]
-        + ["--export", "saved_models", "--context-fields", "site,price"]
+        [*OWN, "--export", "saved_models", "--context-fields", "site,price"]
         + ["--keep-versions", "2", "--table-dtype", "bfloat16"]
+        + ["--calibration", "isotonic"]
         + ["--report", "report.json"],
     )
 
@@ -93,43 +119,45 @@ def test_the_options_of_an_export_reach_it(clicks, capsys):
     assert sorted(p.name for p in path.parents[1].iterdir()) == ["2", "3"]
     assert card["context_fields"] == ["site", "price"]
     assert "rank" in card["signatures"]
-    assert card["metrics"] == report["models"][0]["test"]
+    (result,) = report["models"]
+    calibrated = result["calibration"]["test"]
+    before = {"before_calibration": result["test"]}
+    assert card["metrics"] == calibrated | before
+    for name in ("method", "parameters", "rows"):
+        assert card["calibration"][name] == result["calibration"][name]
+    assert card["calibration"]["rows"] == report["data"]["valid"]["rows"]
+    change = card["table"]["log_loss"] - card["table"]["log_loss_change"]
+    assert change == pytest.approx(calibrated["log_loss"], abs=1e-6)
     assert card["training_data"]["fingerprint"]
     assert card["table"]["rows"] == report["data"]["test"]["rows"]
     assert "With its table in bfloat16 the test log loss is 0." in out
     assert f"to {path.parent.relative_to(clicks.parent)} in " in out
 
 
-@pytest.mark.parametrize("flag", [[], ["--mixed-bfloat16"]])
-def test_bfloat16_is_for_the_pyramid_if_asked_for(clicks, flag):
-    models = {}
+def test_bfloat16_is_for_the_pyramid_if_asked_for(clicks, finished_run):
+    asked = run_with("--mixed-bfloat16").models["deepfm"]
 
-    status = main(
-        tabular.RECIPE,
-        ["--train", "clicks.csv", "--label", "clicked", *SMALL, *flag],
-        lambda settings: models.update(run(settings).models),
-    )
-
-    dtype = "bfloat16" if flag else "float32"
     deepfm_tf.set_precision("float32")
-    assert status == 0
-    assert models["deepfm"].dense_pyramid.compute_dtype == dtype
-    assert models["deepfm"].shared_embedding.compute_dtype == "float32"
+    plain = finished_run[1]["deepfm"]
+    assert asked.dense_pyramid.compute_dtype == "bfloat16"
+    assert asked.shared_embedding.compute_dtype == "float32"
+    assert plain.dense_pyramid.compute_dtype == "float32"
+    assert plain.shared_embedding.compute_dtype == "float32"
 
 
-def test_the_inferred_schema_can_be_edited_and_given_back(clicks, capsys):
-    arguments = ["--train", "clicks.csv", "--label", "clicked", *SMALL]
-    main(tabular.RECIPE, arguments)
-    path = clicks.parent / "runs" / "tabular" / "schema.json"
+def test_the_inferred_schema_can_be_edited_and_given_back(finished, capsys):
+    path = finished / "runs" / "tabular" / "schema.json"
     schema = json.loads(path.read_text())
     schema["fields"] = [f for f in schema["fields"] if f["name"] == "site"]
     path.write_text(json.dumps(schema))
-    capsys.readouterr()
 
-    status = main(tabular.RECIPE, [*arguments, "--schema", str(path)])
+    status = main(tabular.RECIPE, [*OWN, "--schema", str(path)])
 
     assert status == 0
     assert "1 categorical fields" in capsys.readouterr().out
+    both = [*OWN, "--schema", str(path), "--categorical", "site"]
+    assert main(tabular.RECIPE, both) == 2
+    assert "Leave it out beside --schema" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_says_how_to_resume_and_does(
@@ -162,10 +190,9 @@ def test_an_interrupted_run_says_how_to_resume_and_does(
 def run_with(*options):
     """The outcome of a recipe with these options."""
     outcomes = []
-    arguments = ["--train", "clicks.csv", "--label", "clicked", *SMALL]
     status = main(
         tabular.RECIPE,
-        [*arguments, *options],
+        [*OWN, *options],
         lambda settings: outcomes.append(run(settings)),
     )
     assert status == 0
@@ -175,6 +202,7 @@ def run_with(*options):
 def test_the_benchmarks_options_reach_the_model(clicks):
     recipe = ["--batch-norm", "--embedding-init", "normal", "--clip-norm", "9"]
     recipe += ["--embedding-l2", "0.05", "--reduce-lr", "--hidden-units", "4"]
+    recipe += ["--activation", "tanh"]
 
     table = run_with(*recipe, "--model", "logistic_regression,deepfm")
     batch = run_with(*recipe, "--l2-mode", "batch", "--epochs", "1")
@@ -186,6 +214,7 @@ def test_the_benchmarks_options_reach_the_model(clicks):
         assert model.optimizer.global_clipnorm == 9.0
     deepfm = table.models["deepfm"]
     assert deepfm.batch_normalization
+    assert deepfm.activation == "tanh"
     assert deepfm.shared_embedding.embeddings_initializer.stddev == 1e-4
     assert "learning_rate" in table.results[0]["history"]
     deepfm = batch.models["deepfm"]
@@ -270,17 +299,14 @@ def test_options_that_do_not_fit_are_one_sentence(
     clicks, capsys, monkeypatch, options, message
 ):
     monkeypatch.setattr(learning, "_LARGE_TABLE", 10)
-    arguments = ["--train", "clicks.csv", "--label", "clicked", *SMALL]
 
-    assert main(tabular.RECIPE, [*arguments, *options]) == 2
+    assert main(tabular.RECIPE, [*OWN, *options]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_resuming_with_other_options_is_refused(clicks, capsys):
-    arguments = ["--train", "clicks.csv", "--label", "clicked", *SMALL]
-    main(tabular.RECIPE, arguments)
-
-    status = main(tabular.RECIPE, [*arguments, "--resume", "--seed", "2"])
+@pytest.mark.usefixtures("finished")
+def test_resuming_with_other_options_is_refused(capsys):
+    status = main(tabular.RECIPE, [*OWN, "--resume", "--seed", "2"])
 
     assert status == 2
     assert "with other options" in capsys.readouterr().err
@@ -300,6 +326,16 @@ def test_resuming_with_other_options_is_refused(clicks, capsys):
         (
             ["--label", "clicked", "--keep-versions", "2"],
             "--keep-versions must come with --export",
+        ),
+        (["--label", "clicked", "--explain"], "--explain must come with --exp"),
+        (
+            ["--label", "clicked", "--export", "m", "--explain"]
+            + ["--table-dtype", "float16"],
+            "Leave one of the two out",
+        ),
+        (
+            ["--label", "clicked", "--calibration", "platt"],
+            "--calibration must come with --export",
         ),
         (
             ["--label", "clicked", "--export", "m", "--context-fields"]
@@ -330,6 +366,7 @@ def test_mistakes_in_the_data_are_one_sentence(
         (["--separator", "abc"], "must be one character"),
         (["--keep-versions", "0"], "a whole number of at least 1"),
         (["--table-dtype", "int8"], "invalid choice: 'int8'"),
+        (["--calibration", "sigmoid"], "invalid choice: 'sigmoid'"),
         (["--optimizer", "adamm"], "invalid choice: 'adamm'"),
     ],
 )

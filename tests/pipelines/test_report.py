@@ -25,19 +25,21 @@ def clicks(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def no_matplotlib(monkeypatch):
+def no_extras(monkeypatch):
     find_spec = importlib.util.find_spec
+    extras = ("matplotlib", "sklearn")
     monkeypatch.setattr(
         importlib.util,
         "find_spec",
-        lambda name, *a: None if name == "matplotlib" else find_spec(name, *a),
+        lambda name, *a: None if name in extras else find_spec(name, *a),
     )
 
 
 def test_a_page_has_its_json_beside_it(clicks, capsys):
     status = main(
         tabular.RECIPE,
-        [*ARGUMENTS, "--report", "out/page.html", "--slice-by", "site"],
+        [*ARGUMENTS, "--report", "out/page.html", "--slice-by", "site"]
+        + ["--calibration", "isotonic"],
     )
 
     content = json.loads((clicks / "out" / "page.json").read_text())
@@ -48,7 +50,10 @@ def test_a_page_has_its_json_beside_it(clicks, capsys):
     assert run["curve"][0]["auc"] == run["history"]["val_auc"][0]
     assert len(run["slices"]) == 4
     assert sum(run["reliability"]["weight"]) == content["data"]["test"]["rows"]
-    results, *slices = reader.tables
+    results, calibration, *slices = reader.tables
+    after = run["calibration"]["test"]["log_loss"]
+    assert calibration[1][:2] == ["logistic_regression", "isotonic"]
+    assert calibration[1][2] == f"{run['test']['log_loss']:.5f} → {after:.5f}"
     assert results[1][:2] == [
         "logistic_regression",
         f"{run['test']['auc']:.4f}",
@@ -59,7 +64,7 @@ def test_a_page_has_its_json_beside_it(clicks, capsys):
     assert "Page: out/page.html" in capsys.readouterr().out
 
 
-def test_json_needs_no_matplotlib(clicks, no_matplotlib):
+def test_json_needs_no_matplotlib(clicks, no_extras):
     arguments = [*ARGUMENTS, "--report", "r.json"]
 
     assert main(tabular.RECIPE, arguments) == 0
@@ -71,11 +76,15 @@ def test_json_needs_no_matplotlib(clicks, no_matplotlib):
     [
         (["--report", "r.html"], "pip install 'deepfm_tf[plots]'"),
         (["--slice-by", "site"], "--slice-by must come with --report"),
+        (
+            ["--report", "r.json", "--calibration", "platt"],
+            "pip install 'deepfm_tf[calibration]'",
+        ),
         (["--report", "r.json", "--slice-by", "sight"], "'sight'"),
     ],
 )
 def test_what_a_report_lacks_is_said_before_training(
-    clicks, no_matplotlib, capsys, arguments, message
+    clicks, no_extras, capsys, arguments, message
 ):
     status = main(tabular.RECIPE, [*ARGUMENTS, *arguments])
 

@@ -161,6 +161,30 @@ def test_a_single_run_has_a_page_without_what_it_cannot_have():
     assert "Reliability" in text and report["command"] in text
 
 
+def test_a_calibration_is_shown_before_and_after():
+    report = make_report(num_seeds=1)
+    run = report["models"][2]
+    run["calibration"] = {
+        "method": "platt",
+        "test": {**run["test"], "log_loss": 0.25},
+        "reliability": {"probability": [0.2], "label": [0.2], "weight": [9]},
+    }
+
+    reader = read(deepfm_tf.html_report(report))
+
+    (rows,) = (t for t in reader.tables if "method" in t[0])
+    assert rows[1:] == [
+        ["deepfm", "platt", "0.41000 → 0.25000", "0.02000, unchanged"]
+        + ["1.010, unchanged", "0.81000, unchanged"]
+    ]
+    (image,) = (
+        attributes
+        for tag, attributes in reader.tags
+        if tag == "img" and "before and after" in attributes["alt"]
+    )
+    assert "deepfm" in image["alt"]
+
+
 def test_equal_reports_make_equal_pages(page):
     assert deepfm_tf.html_report(make_report()) == page
 

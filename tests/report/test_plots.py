@@ -77,6 +77,26 @@ def test_a_report_has_the_plots_that_it_has_numbers_for():
     assert "seed 1" in figures["reliability"].caption
 
 
+def test_a_calibrated_model_has_its_curve_before_and_after():
+    report = make_report(num_seeds=1)
+    after = {"probability": [0.2], "label": [0.21], "weight": [100]}
+    for run in report["models"][1:]:
+        run["calibration"] = {"method": "isotonic", "reliability": after}
+
+    several = report_figures(report)
+    report["models"] = report["models"][2:]
+    one = report_figures(report)
+
+    # A joint one of before, where there are several models.
+    names = [f"reliability{end}" for end in ("", "_fm", "_deepfm")]
+    assert [n for n in several if n.startswith("reliab")] == names
+    assert [n for n in one if n.startswith("reliab")] == names[2:]
+    axes = one["reliability_deepfm"].figure.axes[0]
+    lines = {line.get_label(): line for line in axes.lines}
+    np.testing.assert_array_equal(lines["deepfm"].get_ydata(), [0.12, 0.25])
+    np.testing.assert_array_equal(lines["deepfm, isotonic"].get_ydata(), [0.21])
+
+
 def test_without_matplotlib_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
 

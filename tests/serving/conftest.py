@@ -7,6 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from deepfm_tf.serving import predict_command
 from deepfm_tf.serving.flags import Options
 from deepfm_tf.serving.servable import Servable
 from deepfm_tf.serving.server import Server
@@ -71,3 +72,23 @@ def toy_versions(
             hidden.rename(Path(directory, str(version)))
 
     return publish
+
+
+@pytest.fixture
+def run_predict(
+    toy_server: Server, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """`predict` against the toy; gives status, output and errors."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        status = predict_command.main(
+            [
+                f"--address=localhost:{toy_server.port}",
+                "--model_name=toy",
+                *map(str, arguments),
+            ]
+        )
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run

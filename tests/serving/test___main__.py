@@ -1,12 +1,14 @@
 """The command."""
 
 import os
+import re
 import select
 import signal
 import subprocess
 import sys
 import threading
 import types
+from pathlib import Path
 
 import grpc
 import pytest
@@ -33,6 +35,57 @@ def test_a_wrong_flag_is_a_usage_error(capsys):
 
     assert status == command.EXIT_USAGE
     assert "Did you mean --port?" in capsys.readouterr().err
+
+
+def test_a_mistyped_command_is_told_the_right_one(capsys):
+    assert command.main(["predct", "--input=x.csv"]) == command.EXIT_USAGE
+
+    err = capsys.readouterr().err
+    assert err.startswith("Unknown command: predct. Did you mean predict?")
+
+
+def test_ctrl_c_while_it_starts_is_one_line(monkeypatch, capsys):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_serve", interrupted)
+
+    assert command.main(["--model_base_path=/m"]) == 130
+    assert capsys.readouterr().err == "\nStopped.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["--help"], 0),
+        (["--prot=1"], 2),
+        (["predct"], 2),
+        (["predict", "--help"], 0),
+        (["predict", "--input=nope.csv"], 1),
+        (["config", "--help"], 0),
+    ],
+)
+def test_a_command_line_is_read_before_tensorflow_is_imported(
+    arguments, status
+):
+    process = subprocess.run(
+        [
+            sys.executable,
+            "-X",
+            "importtime",
+            "-m",
+            "deepfm_tf.serving",
+            *arguments,
+        ],
+        cwd=Path(command.__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+
+    assert process.returncode == status
+    imported = set(re.findall(r"\| +([\w.]+)$", process.stderr, re.MULTILINE))
+    assert "deepfm_tf.backend" in imported
+    assert not imported & {"tensorflow", "keras", "pandas", "pyarrow"}
 
 
 def test_a_bad_file_fails_in_one_line(tmp_path, capsys):

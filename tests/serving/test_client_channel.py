@@ -9,6 +9,7 @@ from deepfm_tf.serving.client_channel import (
     channel_credentials,
     channel_options,
 )
+from tests.serving.localhost_tls import CERTIFICATE
 
 
 def service_config(address):
@@ -28,7 +29,7 @@ def test_only_unavailable_is_retried():
 
 def test_ssl_takes_files_bytes_and_credentials(tmp_path):
     roots = tmp_path / "roots.pem"
-    roots.write_bytes(b"")
+    roots.write_text(CERTIFICATE)
     ready = grpc.ssl_channel_credentials()
 
     assert channel_credentials(False) is None
@@ -37,6 +38,9 @@ def test_ssl_takes_files_bytes_and_credentials(tmp_path):
         assert isinstance(channel_credentials(ssl), grpc.ChannelCredentials)
     with pytest.raises(FileNotFoundError, match="root certificates.*nope"):
         channel_credentials(tmp_path / "nope.pem")
+    roots.write_bytes(b"")
+    with pytest.raises(ValueError, match="`ssl` .*roots.pem. must be certif"):
+        channel_credentials(roots)
 
 
 def test_requests_are_spread_only_over_the_hosts_of_a_name():

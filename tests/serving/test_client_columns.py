@@ -80,5 +80,5 @@ def test_columns_must_be_equally_long():
     arrays = {"a": np.ones(3), "b": np.ones(3), "c": np.ones(1)}
 
     assert num_rows_of(arrays, inputs) == 3
-    with pytest.raises(ValueError, match="'a' 3, 'b' 2"):
+    with pytest.raises(ValueError, match="'a' has 3, 'b' has 2"):
         num_rows_of({**arrays, "b": np.ones(2)}, inputs)

@@ -12,10 +12,12 @@ from tensorflow_serving.config.model_server_config_pb2 import (
 from deepfm_tf.serving.config import (
     check_config,
     message_type,
+    read_server_credentials,
     read_text_proto,
     single_model_config,
 )
 from deepfm_tf.serving.errors import ServingError
+from tests.serving.localhost_tls import CERTIFICATE, KEY, OTHER_KEY
 
 
 @pytest.mark.parametrize(
@@ -143,3 +145,46 @@ def test_a_configuration_that_cannot_be_served_is_refused(models, error):
 
     assert caught.value.code == grpc.StatusCode.INVALID_ARGUMENT
     assert re.search(error, caught.value.message)
+
+
+def tls_file(path, **fields):
+    """The path of a text SSLConfig."""
+    config = message_type("SSLConfig")(**fields)
+    path.write_text(text_format.MessageToString(config))
+    return str(path)
+
+
+def test_a_tls_file_gives_credentials(tmp_path):
+    path = tls_file(
+        tmp_path / "tls",
+        server_key=KEY,
+        server_cert=CERTIFICATE,
+        custom_ca=CERTIFICATE,
+        client_verify=True,
+    )
+
+    assert isinstance(read_server_credentials(path), grpc.ServerCredentials)
+    assert read_server_credentials("") is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"server_cert": ""}, "must hold server_key and server_cert.*/tls wit"),
+        ({"client_verify": True}, "must hold custom_ca.*/tls without"),
+        ({"server_cert": "c"}, "server_cert in .*/tls must be certificates"),
+        ({"server_key": "k"}, "server_key in .*/tls must be a private key"),
+        ({"server_key": OTHER_KEY}, "key of server_cert in .*/tls"),
+        ({"custom_ca": "c"}, "custom_ca in .*/tls must be certificates"),
+    ],
+)
+def test_a_tls_file_that_cannot_be_used_is_refused(tmp_path, fields, error):
+    given = {"server_key": KEY, "server_cert": CERTIFICATE, **fields}
+
+    with pytest.raises(ValueError, match=error):
+        read_server_credentials(tls_file(tmp_path / "tls", **given))
+
+
+def test_a_tls_file_must_be_there(tmp_path):
+    with pytest.raises(ValueError, match="SSLConfig file must be readable"):
+        read_server_credentials(str(tmp_path / "nope"))

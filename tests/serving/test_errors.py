@@ -5,7 +5,11 @@ import pytest
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from deepfm_tf.serving.errors import ServingError, from_tensorflow
+from deepfm_tf.serving.errors import (
+    ServingError,
+    from_tensorflow,
+    one_line,
+)
 
 
 def test_long_messages_are_cut():
@@ -55,3 +59,9 @@ def test_other_errors_are_internal_and_named():
 
     assert found.code is grpc.StatusCode.INTERNAL
     assert found.message == "KeyError: 'x'"
+
+
+def test_a_text_for_the_log_has_no_line_breaks_and_no_control_characters():
+    assert one_line("a\n\tb  c \x1b[0m \N{SNOWMAN}") == (
+        "a b c \\x1b[0m \N{SNOWMAN}"
+    )

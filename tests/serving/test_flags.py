@@ -64,6 +64,18 @@ def test_flags_are_read_in_every_form(arguments, expected):
         ([], "neither --model_base_path nor --model_config_file"),
         ([BASE, "--port=1", "--rest_api_port=1"], "must differ.*1 for both"),
         ([BASE, "--batching_parameters_file=x"], "with --enable_batching"),
+        (
+            [
+                BASE,
+                "--tensorflow_session_parallelism=2",
+                "--tensorflow_inter_op_parallelism=2",
+            ],
+            "--tensorflow_session_parallelism must come alone",
+        ),
+        (
+            [BASE, "--tensorflow_intra_op_parallelism=-1"],
+            "--tensorflow_intra_op_parallelism must be from 0 to",
+        ),
     ],
 )
 def test_a_wrong_command_line_is_explained(arguments, error):

@@ -61,11 +61,12 @@ def start(manager):
     """`start(**options)` gives a channel to a server with these options."""
     with contextlib.ExitStack() as stack:
 
-        def run(**options) -> grpc.Channel:
+        def run(credentials=None, **options) -> grpc.Channel:
             server = GrpcServer(
                 manager,
                 Options(port=0, model_base_path="/m", **options),
                 Metrics(),
+                credentials,
             )
             server.start()
             stack.callback(lambda: server.stop(0).wait())
@@ -241,7 +242,7 @@ def test_a_taken_port_is_explained(start, manager, capfd):
     start()
 
     with pytest.raises(ValueError, match="choose another with --port"):
-        GrpcServer(manager, Options(port=start.server.port), Metrics())
+        GrpcServer(manager, Options(port=start.server.port), Metrics(), None)
 
 
 def test_health_is_served_under_the_flag(start):
@@ -284,68 +285,27 @@ def test_stopping_drains(start, manager):
     assert ended.wait(SECONDS)
 
 
-def tls_file(path, **fields):
-    """A text SSLConfig."""
-    path.write_text(
-        "".join(
-            f"{name}: {value}\n"
-            if isinstance(value, str) and value in ("true", "false")
-            else f"{name}: {ascii_text(value)}\n"
-            for name, value in fields.items()
-        )
-    )
-    return str(path)
-
-
-def ascii_text(value):
-    """A string in protobuf's text format."""
-    return '"' + value.replace("\n", "\\n") + '"'
-
-
-@pytest.mark.parametrize("verify", ["false", "true"])
-def test_tls_is_served(start, manager, tmp_path, verify):
+@pytest.mark.parametrize("verify", [False, True])
+def test_tls_is_served(start, manager, verify):
     manager.gate.set()
-    start(
-        ssl_config_file=tls_file(
-            tmp_path / "tls",
-            server_key=KEY,
-            server_cert=CERTIFICATE,
-            custom_ca=CERTIFICATE,
-            client_verify=verify,
-        )
-    )
-    address = f"localhost:{start.server.port}"
     root, key = CERTIFICATE.encode(), KEY.encode()
+    start(grpc.ssl_server_credentials([(key, root)], root, verify))
+    address = f"localhost:{start.server.port}"
     known = grpc.ssl_channel_credentials(root, key, root)
     stranger = grpc.ssl_channel_credentials(root)
 
     with grpc.secure_channel(address, known) as channel:
         assert code(predict(channel)) == "NOT_FOUND"
     with grpc.secure_channel(address, stranger) as channel:
-        expected = "UNAVAILABLE" if verify == "true" else "NOT_FOUND"
+        expected = "UNAVAILABLE" if verify else "NOT_FOUND"
         assert code(predict(channel, timeout=5)) == expected
     with grpc.insecure_channel(address) as channel:
         assert code(predict(channel, timeout=5)) == "UNAVAILABLE"
 
 
-@pytest.mark.parametrize(
-    ("fields", "error"),
-    [
-        ({"server_key": "k"}, "must hold server_key and server_cert"),
-        ({"server_key": "k", "server_cert": "c"}, "that belong together"),
-        (
-            {
-                "server_key": "k",
-                "server_cert": "c",
-                "client_verify": "true",
-            },
-            "must hold custom_ca",
-        ),
-    ],
-)
-def test_half_a_tls_file_is_refused(start, tmp_path, fields, error):
-    with pytest.raises(ValueError, match=error):
-        start(ssl_config_file=tls_file(tmp_path / "tls", **fields))
+def test_credentials_that_grpc_refuses_are_not_a_taken_port(start):
+    with pytest.raises(ValueError, match="that belong together"):
+        start(grpc.ssl_server_credentials([(b"k", b"c")]))
 
 
 def test_slow_senders_keep_nobody_out(start, manager, monkeypatch):

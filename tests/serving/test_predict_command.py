@@ -1,91 +1,25 @@
-"""`python -m deepfm_tf.serving predict`, against the local server."""
+"""`python -m deepfm_tf.serving predict`: its command line."""
 
-import csv
-import json
-
-import pyarrow as pa
-import pyarrow.parquet
+import grpc
 import pytest
+from google.protobuf import text_format
 
-from deepfm_tf.serving import predict_command, row_files
-from tests.serving.toy_model import COLUMNS, expected_ctr
-
-MANY = {name: values * 100 for name, values in COLUMNS.items()}
+from deepfm_tf.serving import predict_command
+from deepfm_tf.serving.client_errors import PredictError
+from deepfm_tf.serving.config import message_type
+from deepfm_tf.serving.flags import Options
+from deepfm_tf.serving.server import Server
+from tests.serving.localhost_tls import CERTIFICATE, KEY
+from tests.serving.toy_model import COLUMNS
 
 
 @pytest.fixture
-def run(toy_server, capsys):
-    """Run the command against the toy; gives status, output and errors."""
-
-    def run(*arguments):
-        status = predict_command.main(
-            [
-                f"--address=localhost:{toy_server.port}",
-                "--model_name=toy",
-                *map(str, arguments),
-            ]
-        )
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
-
-
-def write(path, columns):
-    with row_files.row_writer(path, row_files.format_of(path)) as writer:
-        writer(pa.table(columns))
-    return path
-
-
-@pytest.mark.parametrize("name", ["r.csv", "r.tsv.gz", "r.parquet", "r.jsonl"])
-def test_scores_are_printed_behind_the_rows(run, tmp_path, name):
-    path = write(tmp_path / name, {"id": ["007", "8", "9"], **COLUMNS})
-
-    status, out, err = run("--input", path)
-
-    assert (status, err) == (0, "")
-    rows = list(csv.DictReader(out.splitlines()))
-    assert [row["id"] for row in rows] == ["007", "8", "9"]
-    assert list(rows[0]) == ["id", *COLUMNS, "ctr"]
-    assert [float(row["ctr"]) for row in rows] == pytest.approx(
-        expected_ctr(COLUMNS), rel=1e-6
-    )
-
-
-def test_a_file_is_scored_in_blocks(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(row_files, "BLOCK_BYTES", 500)
-    path = write(tmp_path / "rows.csv", MANY)
-    output = tmp_path / "scores.parquet"
-
-    status, out, err = run("--input", path, "--output", output)
-
-    assert (status, out) == (0, "")
-    assert "300 rows scored: " in err
-    scores = pa.parquet.read_table(output)["ctr"].to_pylist()
-    assert scores == pytest.approx(expected_ctr(MANY), rel=1e-6)
-
-
-def test_json_lines_come_out_as_json_lines(run, tmp_path):
-    path = write(tmp_path / "rows.jsonl", COLUMNS)
-
-    run("--input", path, "--output", tmp_path / "scores.jsonl")
-
-    lines = (tmp_path / "scores.jsonl").read_text().splitlines()
-    assert json.loads(lines[0])["ctr"] == pytest.approx(
-        expected_ctr(COLUMNS)[0], rel=1e-6
-    )
-
-
-def test_a_missing_column_is_named_and_nothing_written(run, tmp_path):
-    columns = {("N1" if n == "n1" else n): v for n, v in COLUMNS.items()}
-    path = write(tmp_path / "rows.csv", columns)
-
-    status, _, err = run("--input", path, "--output", tmp_path / "out.csv")
-
-    assert status == 1
-    assert "rows 1 to 3: The model needs the columns 'n1'" in err
-    assert "Did you mean 'N1'?" in err
-    assert not (tmp_path / "out.csv").exists()
+def rows(tmp_path):
+    """A file of the toy's rows."""
+    lines = [COLUMNS, *zip(*COLUMNS.values(), strict=True)]
+    text = "".join(",".join(map(str, line)) + "\n" for line in lines)
+    (tmp_path / "rows.csv").write_text(text)
+    return tmp_path / "rows.csv"
 
 
 @pytest.mark.parametrize(
@@ -94,18 +28,28 @@ def test_a_missing_column_is_named_and_nothing_written(run, tmp_path):
         (["--input=nope.csv"], "error: There is no file nope.csv"),
         (["--input=rows.xlsx"], "error: "),
         (["--input={rows}", "--signature=x"], "has no signature 'x'"),
-        (["--input={rows}", "--model_version=9"], "Specific\\(toy, 9\\)"),
+        (["--input={rows}", "--model_card={rows}"], "names no columns of it"),
+        (["--input={rows}", "--model_card=no.json"], "No such file.*no.json"),
+        (["--input={rows}", "--outputs=ctr,odds"], "odds"),
+        (
+            ["--input={rows}", "--model_version=9"],
+            "Without --model_version.*Specific\\(toy, 9\\)",
+        ),
         (["--input={rows}", "--output=x.doc"], "must be CSV"),
-        (["--input={rows}", "--address=localhost:1"], "No server answers at"),
+        (
+            ["--input={rows}", "--address=localhost:1"],
+            "No server answers at .* TLS, --ssl_root_certificates",
+        ),
+        (["--input={rows}", "--address=localhost"], "address must be host:por"),
+        (["--input={rows}", "--ssl_root_certificates={rows}"], "certificates"),
     ],
 )
 def test_mistakes_are_told_in_words(
-    run, tmp_path, monkeypatch, arguments, message
+    run_predict, rows, monkeypatch, arguments, message
 ):
-    monkeypatch.chdir(tmp_path)
-    write(tmp_path / "rows.csv", COLUMNS)
+    monkeypatch.chdir(rows.parent)
 
-    status, out, err = run(*[a.format(rows="rows.csv") for a in arguments])
+    status, out, err = run_predict(*[a.format(rows=rows) for a in arguments])
 
     assert status == 1
     assert out == ""
@@ -113,19 +57,77 @@ def test_mistakes_are_told_in_words(
         raise ValueError(err)
 
 
-def test_a_column_called_like_the_output_is_refused(run, tmp_path):
-    path = write(tmp_path / "rows.csv", {**COLUMNS, "ctr": [1, 2, 3]})
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--timeout=-1"], "--timeout: must be seconds, more than 0. .*'-1'"),
+        (["--timeout=inf"], "--timeout: must be seconds, more than 0"),
+        (["--timeout=soon"], "--timeout: must be seconds.*'soon'"),
+        (["--max_rows=2.5"], "--max_rows: must be a positive whole number"),
+        (["--max_rows=0"], "--max_rows: must be a positive whole number"),
+        (["--ssl_client_key=k"], "_certificate and --ssl_client_key must come"),
+    ],
+)
+def test_a_wrong_command_line_is_told(capsys, arguments, message):
+    with pytest.raises(SystemExit) as caught:
+        predict_command.main(["--input=x.csv", *arguments])
 
-    status, _, err = run("--input", path)
+    assert caught.value.code == 2
+    with pytest.raises(ValueError, match=message):
+        raise ValueError(capsys.readouterr().err)
 
-    assert status == 1
-    assert "must not have a column 'ctr' already" in err
+
+def test_errors_name_flags_where_the_client_names_arguments(
+    monkeypatch, capsys
+):
+    def late(options):
+        code = grpc.StatusCode.DEADLINE_EXCEEDED
+        raise PredictError("`timeout`", code, "late", "host:1")
+
+    monkeypatch.setattr(predict_command, "_predict", late)
+
+    assert predict_command.main(["--input=x.csv", "--timeout=3"]) == 1
+
+    assert capsys.readouterr().err == (
+        "error: host:1 did not answer within 3.0 seconds. Set a longer "
+        "--timeout, or send fewer rows at a time (--max_rows). It says: late "
+        "[DEADLINE_EXCEEDED]\n"
+    )
 
 
-def test_a_header_alone_gives_a_header(run, tmp_path):
-    (tmp_path / "rows.csv").write_text(",".join(COLUMNS) + "\n")
+def test_a_server_that_verifies_its_clients_is_shown_a_certificate(
+    toy_path, tmp_path, rows, capsys
+):
+    for name, text in {"root.pem": CERTIFICATE, "key.pem": KEY}.items():
+        (tmp_path / name).write_text(text)
+    config = message_type("SSLConfig")(
+        server_key=KEY,
+        server_cert=CERTIFICATE,
+        custom_ca=CERTIFICATE,
+        client_verify=True,
+    )
+    (tmp_path / "tls").write_text(text_format.MessageToString(config))
+    given = Options(
+        port=0,
+        model_name="toy",
+        model_base_path=str(toy_path.parent),
+        ssl_config_file=str(tmp_path / "tls"),
+    )
+    with Server(given) as server:
+        known = [
+            f"--address=localhost:{server.port}",
+            "--model_name=toy",
+            f"--input={rows}",
+            f"--ssl_root_certificates={tmp_path}/root.pem",
+        ]
+        shown = [
+            f"--ssl_client_certificate={tmp_path}/root.pem",
+            f"--ssl_client_key={tmp_path}/key.pem",
+        ]
 
-    status, out, _ = run("--input", tmp_path / "rows.csv")
+        assert predict_command.main([*known, *shown]) == 0
+        assert predict_command.main(known) == 1
 
-    assert status == 0
-    assert out == ",".join([*COLUMNS, "ctr"]) + "\n"
+    assert (
+        "(and --ssl_client_certificate where it asks" in capsys.readouterr().err
+    )

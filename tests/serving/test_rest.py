@@ -1,6 +1,7 @@
 import contextlib
 import gzip
 import json
+import logging
 import socket
 import threading
 import time
@@ -166,6 +167,19 @@ def test_a_bug_is_answered_and_logged(broken_port, broken_models, caplog):
 
     assert (status, answer) == (500, {"error": "KeyError: 'oops'"})
     assert "REST request to 'toy' failed." in caplog.text
+
+
+def test_a_refusal_is_one_line_of_the_log(broken_port, broken_models, caplog):
+    broken_models.error = ServingError(
+        grpc.StatusCode.INVALID_ARGUMENT, "it's\n  [[node]] \x1b[31m"
+    )
+
+    with caplog.at_level(logging.INFO, "deepfm_tf.serving.rest"):
+        call(broken_port, PREDICT, {"instances": [1]})
+
+    assert caplog.messages[-1] == (
+        f"POST {PREDICT}: 400 INVALID_ARGUMENT: it's [[node]] \\x1b[31m"
+    )
 
 
 def test_a_late_answer_is_a_timeout(broken_port, broken_models):

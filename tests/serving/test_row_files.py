@@ -1,8 +1,11 @@
 """Rows are read as they are written, in blocks, and written whole or not."""
 
+import contextlib
 import gzip
 import json
 import os
+import resource
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -11,12 +14,11 @@ import pytest
 
 from deepfm_tf.serving import row_files
 from deepfm_tf.serving.row_files import (
-    check_file,
-    format_of,
     num_rows,
     read_rows,
     row_writer,
 )
+from deepfm_tf.serving.row_formats import format_of
 
 
 def zipped(data, level=9):
@@ -118,17 +120,7 @@ def test_bad_files_are_named(tmp_path, name, text, message):
         list(read_rows(path))
 
 
-def test_missing_files_are_looked_for(tmp_path):
-    (tmp_path / "rows.csv").write_text("a\n1\n")
-
-    with pytest.raises(FileNotFoundError, match="Did you mean .*rows.csv"):
-        check_file(tmp_path / "row.csv")
-    with pytest.raises(FileNotFoundError, match="does not exist"):
-        check_file(tmp_path / "nope" / "row.csv")
-    with pytest.raises(FileNotFoundError, match="is a directory"):
-        check_file(tmp_path)
-    with pytest.raises(ValueError, match="must be CSV.*Received: rows.xlsx"):
-        format_of("rows.xlsx")
+def test_a_file_needs_its_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match="cannot be written"):
         with row_writer(tmp_path / "nope" / "out.csv", "csv"):
             pass
@@ -176,3 +168,29 @@ def test_a_file_that_fails_half_way_does_not_appear(tmp_path):
 
     assert os.listdir(tmp_path) == ["out.parquet"]
     assert old.read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.csv.gz", "out.parquet"])
+@pytest.mark.parametrize("num_rows", [1, 50_000])
+def test_what_cannot_be_written_is_named(tmp_path, name, num_rows):
+    rows = np.random.default_rng(0).random(num_rows)
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As a full disk does: at once for many rows, else when it is closed.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, old[1]))
+    try:
+        with pytest.raises(OSError, match=f"{name} cannot be written: .*large"):
+            with row_writer(tmp_path / name, format_of(name)) as write:
+                write(pa.table({"p": rows}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+    assert os.listdir(tmp_path) == []
+
+
+def test_standard_output_that_is_full_is_named(monkeypatch):
+    with contextlib.suppress(OSError), open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+
+        with pytest.raises(OSError, match="Standard output cannot be written"):
+            with row_writer(None, "csv") as write:
+                write(pa.table({"p": [0.5]}))

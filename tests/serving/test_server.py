@@ -120,7 +120,11 @@ def test_labels_in_the_first_configuration_need_the_flag(
     file.write_text(config_text(tmp_path, "toy", extra=labels))
     given = {"model_config_file": str(file)}
 
-    with pytest.raises(ServingError, match="assign label to version 1"):
+    with pytest.raises(
+        ServingError,
+        match="assign label to version 1.*Start with "
+        "--allow_version_labels_for_unavailable_models",
+    ):
         Server(options(**given)).start()
 
     given["allow_version_labels_for_unavailable_models"] = True
@@ -221,6 +225,34 @@ def test_batching_as_the_file_says_answers_the_same(tmp_path, toy_path):
         )
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, (0, 0)),
+        ({"tensorflow_session_parallelism": 3}, (3, 3)),
+        (
+            {
+                "tensorflow_intra_op_parallelism": 1,
+                "tensorflow_inter_op_parallelism": 2,
+            },
+            (1, 2),
+        ),
+    ],
+)
+def test_the_flags_of_parallelism_reach_the_session(toy_path, given, expected):
+    server = Server(options(model_base_path=str(toy_path.parent), **given))
+
+    servable = server._load(toy_path)
+
+    config = servable._session._config
+    assert expected == (
+        config.intra_op_parallelism_threads,
+        config.inter_op_parallelism_threads,
+    )
+    servable.close()
+    server.stop()
+
+
 def test_a_batching_file_that_cannot_be_is_refused(tmp_path):
     file = tmp_path / "batching"
     file.write_text("max_batch_size { value: 0 }")
@@ -233,6 +265,14 @@ def test_a_batching_file_that_cannot_be_is_refused(tmp_path):
                 batching_parameters_file=str(file),
             )
         )
+
+
+def test_a_tls_file_that_cannot_be_is_refused(tmp_path):
+    file = tmp_path / "tls"
+    file.write_text('server_key: "k" server_cert: "c"')
+
+    with pytest.raises(ValueError, match=f"server_cert in {file} must be"):
+        Server(options(model_base_path="/m", ssl_config_file=str(file)))
 
 
 @pytest.mark.parametrize(

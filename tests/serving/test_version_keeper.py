@@ -65,6 +65,22 @@ def test_a_load_is_tried_again_as_often_as_told(keeper, loader, models):
     assert loader.tries == ["1", "1", "1"]
 
 
+def test_what_a_load_failed_with_is_one_line_of_the_log(models, caplog):
+    def load(path):
+        raise OSError("cut short:\n\t[[restore]]")
+
+    keeper = VersionKeeper(load, 0.01, 1, 0, 0.0)
+    models.add(1)
+    keep(keeper, models)
+    wait_for(keeper, 1, "END")
+    keeper.stop(timeout=0)
+
+    (line,) = [m for m in caplog.messages if "could not be loaded" in m]
+    assert line.endswith(
+        "OSError: cut short: [[restore]]. Delete or replace the directory."
+    )
+
+
 def test_a_version_deleted_while_it_waits_its_turn_is_not_loaded(
     keeper, loader, models
 ):

@@ -1,0 +1,81 @@
+"""The first values of a table too large to be drawn at once.
+
+A Keras initializer takes memory for the whole table three times over, and the
+allocator keeps it: with the slots of an optimizer, a third of a training's.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+# Rows drawn at once. Smaller tables are what the initializer makes of them.
+BLOCK_ROWS = 1_000_000
+
+# Random ones whose values do not depend on the shape.
+_SHAPELESS = (
+    keras.initializers.RandomNormal,
+    keras.initializers.RandomUniform,
+    keras.initializers.TruncatedNormal,
+)
+
+
+def fills(initializer: Any, num_rows: int) -> bool:
+    """Whether `fill` is the way to draw a table, here and now.
+
+    Args:
+        initializer: Keras initializer, or any callable.
+        num_rows: int. Of the table.
+    """
+    return (
+        num_rows > BLOCK_ROWS
+        and isinstance(
+            initializer, (keras.initializers.VarianceScaling, *_SHAPELESS)
+        )
+        and isinstance(_seed(initializer), (int, type(None)))
+        # A graph writes nothing yet, and replicas have copies.
+        and tf.executing_eagerly()
+        and not tf.distribute.has_strategy()
+    )
+
+
+def fill(table: tf.Variable, initializer: Any, num_columns: int) -> None:
+    """Draw the first columns of a table, block by block of rows.
+
+    The values are distributed as if drawn at once; the random numbers are
+    others.
+
+    Args:
+        table: (rows, columns), float32. Further columns become zero.
+        initializer: Keras initializer that `fills` has found fit.
+        num_columns: int.
+    """
+    num_rows, padding = table.shape[0], table.shape[1] - num_columns
+    seed = _seed(initializer)
+    for number, start in enumerate(range(0, num_rows, BLOCK_ROWS)):
+        rows = tf.range(start, min(start + BLOCK_ROWS, num_rows))
+        config = initializer.get_config()
+        if seed is not None:
+            config["seed"] = seed + number
+        block = type(initializer).from_config(config)(
+            (rows.shape[0], num_columns)
+        )
+        if isinstance(initializer, keras.initializers.VarianceScaling):
+            fans = [
+                _fan(initializer.mode, n, num_columns)
+                for n in (rows.shape[0], num_rows)
+            ]
+            block *= (fans[0] / fans[1]) ** 0.5
+        block = tf.pad(block, ((0, 0), (0, padding)))
+        # In place, where an assignment to a slice may copy the table.
+        table.scatter_update(tf.IndexedSlices(block, rows))
+
+
+def _seed(initializer: Any) -> Any:
+    return initializer.get_config()["seed"]
+
+
+def _fan(mode: str, num_rows: int, num_columns: int) -> float:
+    """What Keras divides the variance by, for a matrix."""
+    fans = {"fan_in": num_rows, "fan_out": num_columns}
+    return fans.get(mode, (num_rows + num_columns) / 2)

@@ -1,0 +1,183 @@
+"""The rows of a file, block by block, to a server and back."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import grpc
+import numpy as np
+import pyarrow as pa
+import tqdm
+
+from deepfm_tf.serving.client import PredictClient
+from deepfm_tf.serving.client_errors import shown
+from deepfm_tf.serving.client_signature import ModelMetadata, Signature
+from deepfm_tf.serving.row_files import num_rows, read_rows, row_writer
+from deepfm_tf.serving.row_formats import format_of
+from deepfm_tf.serving.tls import client_credentials
+
+# Shorter runs need no progress bar.
+_QUIET_SECONDS = 2
+
+
+def predict_file(options: argparse.Namespace) -> None:
+    """Have all rows of a file predicted, and write them.
+
+    Args:
+        options: argparse.Namespace. The flags of `predict`.
+
+    Raises:
+        ValueError: the rows do not fit the model; says which of them.
+        OSError: a file cannot be read or written; names it.
+        PredictError: the server could not be reached, or refused.
+    """
+    kind = format_of(options.output) if options.output else "csv"
+    names = _column_names(options.model_card)
+    blocks = read_rows(options.input)
+    client = PredictClient(
+        options.address,
+        options.model_name,
+        timeout=options.timeout,
+        ssl=_ssl(options),
+        max_rows=options.max_rows,
+    )
+    progress = tqdm.tqdm(
+        total=num_rows(options.input),
+        unit=" rows",
+        delay=_QUIET_SECONDS,
+        file=sys.stderr,
+    )
+    which = {"version": options.model_version, "label": options.version_label}
+    with client, progress, row_writer(options.output, kind) as write:
+        metadata = client.metadata(**which)
+        signature = metadata.signature(options.signature)
+        outputs = options.outputs or list(signature.outputs)
+        first = 1
+        for block in blocks:
+            _check_columns(metadata, options.signature, block.column_names)
+            try:
+                result = client.predict(
+                    block,
+                    signature=options.signature,
+                    outputs=options.outputs,
+                    **which,
+                )
+            except ValueError as error:
+                last = first + block.num_rows - 1
+                raise ValueError(
+                    f"{options.input}, rows {first} to {last}: {error}"
+                ) from error
+            if not isinstance(result, Mapping):
+                result = {outputs[0]: result}
+            write(_append(block, result, names))
+            first += block.num_rows
+            progress.update(block.num_rows)
+        version = client.metadata(**which).version
+    if version != metadata.version:
+        print(
+            f"warning: the server went from version {metadata.version} to "
+            f"{version} meanwhile. For rows of one version alone, run again "
+            f"with --model_version={version}.",
+            file=sys.stderr,
+        )
+    if options.output:
+        print(f"{first - 1} rows scored: {options.output}", file=sys.stderr)
+
+
+def _ssl(options: argparse.Namespace) -> bool | grpc.ChannelCredentials:
+    """Of the flags; none of them means a plain channel."""
+    paths = (
+        options.ssl_root_certificates,
+        options.ssl_client_certificate,
+        options.ssl_client_key,
+    )
+    return client_credentials(*paths) if any(paths) else False
+
+
+def _check_columns(
+    metadata: ModelMetadata, name: str, columns: Sequence[str]
+) -> None:
+    """Refuse a signature that takes serialized examples, not columns."""
+    if not _takes_examples(metadata.signatures[name]) or "inputs" in columns:
+        return
+    others = [
+        n for n, s in metadata.signatures.items() if not _takes_examples(s)
+    ]
+    raise ValueError(
+        "--signature must be one that takes columns. Received: "
+        f"'{name}', which takes serialized tf.train.Examples. The model has "
+        f"these: {shown(others)}."
+    )
+
+
+def _takes_examples(signature: Signature) -> bool:
+    kinds = {name: info.dtype for name, info in signature.inputs.items()}
+    return kinds == {"inputs": "string"}
+
+
+def _column_names(model_card: str | None) -> dict[str, list[str]]:
+    """Output -> what its columns are called, as the card has it."""
+    if model_card is None:
+        return {}
+    try:
+        with open(model_card, encoding="utf-8") as file:
+            named = json.load(file)["explain"]
+        fields, pairs = named["fields"], named["pairs"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            "--model_card must be the model_card.json of a version with the "
+            f"signature 'explain'. Received: {model_card}, which names no "
+            "columns of it."
+        ) from error
+    return dict.fromkeys(("contributions", "first_order", "deep"), fields) | {
+        "pairs": [f"{left} × {right}" for left, right in pairs]
+    }
+
+
+def _append(
+    block: pa.Table,
+    outputs: Mapping[str, Any],
+    names: Mapping[str, Sequence[str]],
+) -> pa.Table:
+    for name, values in _columns(outputs, names).items():
+        if name in block.column_names:
+            raise ValueError(
+                f"The data must not have a column '{name}' already, as the "
+                "model's output is called so. Rename it, or leave it out. "
+                f"Received: the columns {shown(block.column_names)}."
+            )
+        block = block.append_column(name, pa.array(values))
+    return block
+
+
+def _columns(
+    outputs: Mapping[str, np.ndarray], names: Mapping[str, Sequence[str]]
+) -> dict[str, np.ndarray]:
+    """A column for each output, or for each of its values in a row."""
+    columns = {}
+    for name, array in outputs.items():
+        flat = array.reshape(len(array), math.prod(array.shape[1:]))
+        if array.dtype == object:
+            flat = np.vectorize(_text, otypes=[object])(flat)
+        if name not in names and flat.shape[1] == 1:
+            columns[name] = flat[:, 0]
+            continue
+        suffixes = names.get(name, range(flat.shape[1]))
+        if len(suffixes) != flat.shape[1]:
+            raise ValueError(
+                "--model_card must be the card of the version that answers. "
+                f"Received: one that names {len(suffixes)} columns of "
+                f"'{name}', which has {flat.shape[1]}."
+            )
+        for suffix, column in zip(suffixes, flat.T, strict=True):
+            columns[f"{name}_{suffix}"] = column
+    return columns
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", errors="replace")

@@ -1,0 +1,53 @@
+"""Which files may hold rows, told by their names."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+FORMATS = "CSV (.csv), TSV (.tsv), Parquet (.parquet) or JSON lines (.jsonl)"
+_SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+}
+
+
+def format_of(path: str | Path) -> str:
+    """What a file is, by its name; a ValueError lists what it may be.
+
+    Example:
+
+    >>> format_of("rows.tsv.gz")
+    'tsv'
+    """
+    name = str(path).lower().removesuffix(".gz")
+    suffix = Path(name).suffix
+    if suffix not in _SUFFIXES:
+        raise ValueError(
+            f"A file of rows must be {FORMATS}, the text ones gzipped or not. "
+            f"Received: {path}."
+        )
+    return _SUFFIXES[suffix]
+
+
+def check_file(path: str | Path) -> Path:
+    """The path, if there is a file; a FileNotFoundError helps to find it."""
+    path = Path(path)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise FileNotFoundError(f"{path} is a directory. Name a file in it.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"There is no file {path}: the folder {path.parent} does not exist."
+        )
+    names = [other.name for other in path.parent.iterdir()]
+    near = difflib.get_close_matches(path.name, names, n=1)
+    hint = f" Did you mean {path.parent / near[0]}?" if near else ""
+    raise FileNotFoundError(f"There is no file {path}.{hint}")

@@ -1,0 +1,50 @@
+"""What the commands that train many models share."""
+
+import types
+from pathlib import Path
+
+import pytest
+
+from pipelines.learning import UserError
+from pipelines.many_runs import claim, next_command, time_left
+
+
+def test_the_time_left_is_told_by_the_model():
+    runs = [
+        {"model": "fm", "wall_seconds": 100.0},
+        {"model": "deepfm", "wall_seconds": 500.0},
+    ]
+
+    left = time_left(runs, ["fm", "deepfm", "nfm"])
+
+    assert left == ", about 15 min left"  # 100 + 500 + their mean
+    assert time_left([], ["fm"]) == ""
+    assert time_left(runs[:1], ["fm"]) == ", about 2 min left"
+
+
+def test_a_folder_belongs_to_one_command(tmp_path):
+    claim(tmp_path / "results", tmp_path, "one")
+    claim(tmp_path / "results", tmp_path, "one")
+
+    with pytest.raises(UserError, match="holds runs on other data or with"):
+        claim(tmp_path / "results", tmp_path, "other")
+
+
+def test_the_next_command_keeps_what_one_model_needs():
+    settings = types.SimpleNamespace(
+        recipe="census",
+        arguments=(
+            *("--recipe", "census", "--train", "a.csv", "b.csv"),
+            *("--depths=1,2", "--epochs", "2", "--run", "here"),
+        ),
+        prepared=None,
+        run=Path("here"),
+    )
+
+    command = next_command(settings, "fm", ["--depths"], ["--dropout", "0"])
+
+    assert command == (
+        "python -m pipelines.census --train a.csv b.csv --epochs 2 "
+        "--model fm --dropout 0 --prepared here/prepared "
+        "--export saved_models/fm"
+    )

@@ -1,0 +1,175 @@
+"""Files of rows and back, against the local server."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from deepfm_tf.serving import predict_file, row_files
+from deepfm_tf.serving.row_formats import format_of
+from tests.serving.toy_model import COLUMNS, expected_ctr
+
+MANY = {name: values * 100 for name, values in COLUMNS.items()}
+
+
+def write(path, columns):
+    with row_files.row_writer(path, format_of(path)) as writer:
+        writer(pa.table(columns))
+    return path
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.tsv.gz", "r.parquet", "r.jsonl"])
+def test_scores_are_printed_behind_the_rows(run_predict, tmp_path, name):
+    path = write(tmp_path / name, {"id": ["007", "8", "9"], **COLUMNS})
+
+    status, out, err = run_predict("--input", path)
+
+    assert (status, err) == (0, "")
+    rows = list(csv.DictReader(out.splitlines()))
+    assert [row["id"] for row in rows] == ["007", "8", "9"]
+    assert list(rows[0]) == ["id", *COLUMNS, "ctr"]
+    assert [float(row["ctr"]) for row in rows] == pytest.approx(
+        expected_ctr(COLUMNS), rel=1e-6
+    )
+
+
+def test_a_file_is_scored_in_blocks(run_predict, tmp_path, monkeypatch):
+    monkeypatch.setattr(row_files, "BLOCK_BYTES", 500)
+    path = write(tmp_path / "rows.csv", MANY)
+    output = tmp_path / "scores.parquet"
+
+    status, out, err = run_predict("--input", path, "--output", output)
+
+    assert (status, out) == (0, "")
+    assert "300 rows scored: " in err
+    scores = pa.parquet.read_table(output)["ctr"].to_pylist()
+    assert scores == pytest.approx(expected_ctr(MANY), rel=1e-6)
+
+
+def test_json_lines_come_out_as_json_lines(run_predict, tmp_path):
+    path = write(tmp_path / "rows.jsonl", COLUMNS)
+
+    run_predict("--input", path, "--output", tmp_path / "scores.jsonl")
+
+    lines = (tmp_path / "scores.jsonl").read_text().splitlines()
+    assert json.loads(lines[0])["ctr"] == pytest.approx(
+        expected_ctr(COLUMNS)[0], rel=1e-6
+    )
+
+
+def test_a_missing_column_is_named_and_nothing_written(run_predict, tmp_path):
+    columns = {("N1" if n == "n1" else n): v for n, v in COLUMNS.items()}
+    path = write(tmp_path / "rows.csv", columns)
+
+    status, _, err = run_predict(
+        "--input", path, "--output", tmp_path / "out.csv"
+    )
+
+    assert status == 1
+    assert "rows 1 to 3: The model needs the columns 'n1'" in err
+    assert "Did you mean 'N1'?" in err
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_column_called_like_the_output_is_refused(run_predict, tmp_path):
+    path = write(tmp_path / "rows.csv", {**COLUMNS, "ctr": [1, 2, 3]})
+
+    status, _, err = run_predict("--input", path)
+
+    assert status == 1
+    assert "must not have a column 'ctr' already" in err
+
+
+def test_a_header_alone_gives_a_header(run_predict, tmp_path):
+    (tmp_path / "rows.csv").write_text(",".join(COLUMNS) + "\n")
+
+    status, out, _ = run_predict("--input", tmp_path / "rows.csv")
+
+    assert status == 0
+    assert out == ",".join([*COLUMNS, "ctr"]) + "\n"
+
+
+@pytest.mark.parametrize("max_rows", [1, 2, 3])
+def test_max_rows_cuts_requests(run_predict, tmp_path, toy_server, max_rows):
+    def served():
+        counts = re.findall(
+            'serving:request_count{.*"toy".* (.*)',
+            toy_server.metrics.text().decode(),
+        )
+        return sum(map(float, counts))
+
+    path = write(tmp_path / "rows.csv", COLUMNS)
+    before = served()
+
+    run_predict("--input", path, f"--max_rows={max_rows}")
+
+    assert served() - before == {1: 3, 2: 2, 3: 1}[max_rows]
+
+
+def test_a_signature_of_examples_is_told_from_those_of_columns(
+    run_predict, tmp_path
+):
+    path = write(tmp_path / "rows.csv", COLUMNS)
+
+    status, _, err = run_predict("--input", path, "--signature=classify")
+
+    assert status == 1
+    assert (
+        "--signature must be one that takes columns. Received: 'classify', "
+        "which takes serialized tf.train.Examples. The model has these: "
+        "'serving_default'."
+    ) in err
+
+
+CARD = {"explain": {"fields": ["c0", "n1"], "pairs": [["c0", "n1"]]}}
+
+
+@pytest.mark.parametrize("with_card", [False, True])
+def test_the_columns_of_explain_are_called_as_the_card_says(
+    tmp_path, with_card
+):
+    (tmp_path / "card.json").write_text(json.dumps(CARD))
+    names = predict_file._column_names(
+        tmp_path / "card.json" if with_card else None
+    )
+    outputs = {
+        "contributions": np.array([[1.0, 2.0], [3.0, 4.0]]),
+        "logit": np.array([5.0, 6.0]),
+        "pairs": np.array([[7.0], [8.0]]),
+    }
+
+    table = predict_file._append(
+        pa.table({"id": [1, 2]}), outputs, names
+    ).to_pydict()
+
+    expected = {"id": [1, 2], "logit": [5, 6]}
+    if with_card:
+        expected |= {"contributions_c0": [1, 3], "contributions_n1": [2, 4]}
+        expected |= {"pairs_c0 × n1": [7, 8]}
+    else:
+        expected |= {"contributions_0": [1, 3], "contributions_1": [2, 4]}
+        expected |= {"pairs": [7, 8]}
+    assert table == expected
+
+
+def test_a_card_of_another_version_is_told(tmp_path):
+    (tmp_path / "card.json").write_text(json.dumps(CARD))
+    names = predict_file._column_names(tmp_path / "card.json")
+
+    with pytest.raises(ValueError, match="names 2 columns.*which has 3"):
+        predict_file._append(
+            pa.table({"id": [1]}), {"deep": np.zeros((1, 3))}, names
+        )
+
+
+def test_the_outputs_asked_for_are_written(run_predict, tmp_path):
+    path = write(tmp_path / "rows.csv", COLUMNS)
+
+    status, out, _ = run_predict("--input", path, "--outputs=ctr")
+
+    assert status == 0
+    assert out.splitlines()[0] == ",".join([*COLUMNS, "ctr"])
