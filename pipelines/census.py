@@ -4,7 +4,7 @@ import deepfm_tf
 from pipelines.command_line import Recipe, main
 
 STANDARDIZED = ("age", "weeks_worked", "num_emp")
-LONG_TAILED = (
+AMOUNTS = (
     "wage_per_hour",
     "capital_gains",
     "capital_losses",
@@ -22,18 +22,15 @@ CATEGORICAL = tuple(
 
 
 def schema(min_count: int) -> deepfm_tf.Schema:
-    """3 numeric, 4 bucketized, 33 categorical; `unknown` is a weight."""
+    """3 numeric, 37 categorical fields; `unknown` is a weight."""
     fields: tuple[deepfm_tf.Field, ...] = (
         *(deepfm_tf.NumericField(name) for name in STANDARDIZED),
-        # Nearly all zeros, then up to 99,999: as numbers, FM's products of
-        # two of them would drown everything else.
-        *(
-            deepfm_tf.BucketizedField(name, "quantiles", num_buckets=50)
-            for name in LONG_TAILED
-        ),
+        # Nearly all zeros, then amounts up to 99,999 that recur. As numbers,
+        # FM's products of two of them would drown everything else; quantiles
+        # fall on the zeros, and of 50 buckets two to seven are left.
         *(
             deepfm_tf.CategoricalField(name, min_count=min_count)
-            for name in CATEGORICAL
+            for name in (*AMOUNTS, *CATEGORICAL)
         ),
     )
     return deepfm_tf.Schema(

@@ -27,6 +27,8 @@ from deepfm_tf.vocabulary import parse_numbers
 _MAX_ROWS = 200_000
 # A whole number with more values than this measures; with fewer, it names.
 _MAX_NAMES = 64
+# So many rows for each value beside the commonest: amounts that recur.
+_ROWS_TO_RECUR = 5
 # Ids, phone numbers, hashes: a number with this many digits is a name.
 _MAX_DIGITS = 10
 # "Unique in each row" is evidence only where there are rows enough.
@@ -62,7 +64,8 @@ def infer_schema(
     A column is left out if it is constant, missing throughout, or has
     another value in each row. Text is categorical, or multi-valued where
     values stand between `|` or `;`. Numbers are numeric, unless they are
-    few, long, begin with zeros, or the column is called an id.
+    few, long, begin with zeros, are mostly the same and else recur, or the
+    column is called an id.
     """
     names = column_names(source, text_format)
     if isinstance(categorical, str):
@@ -177,6 +180,19 @@ def _infer_field(
     has_point = pc.any(pc.match_substring(unique, ".")).as_py()
     if is_whole and len(unique) <= _MAX_NAMES and not has_point:
         return CategoricalField(name), ""
+    # Such as capital gains, nearly all zero: each amount has its own meaning,
+    # which a line through the logarithms cannot have.
+    most = pc.max(pc.value_counts(present).field("counts")).as_py()
+    others = len(present) - most
+    if (
+        is_whole
+        and not has_point
+        and most > others
+        and others >= _ROWS_TO_RECUR * (len(unique) - 1)
+    ):
+        return CategoricalField(
+            name
+        ), "taken as names, being mostly one number and others that recur"
     values = parse_numbers(present)
     low, median, high = np.quantile(values, (0.0, 0.5, 0.99))
     doubt = _MEASURED if is_whole else ""

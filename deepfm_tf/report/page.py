@@ -53,10 +53,10 @@ table { border-collapse: collapse; font-size: .875rem; margin: .4rem 0;
 th, td { padding: .3rem .7rem; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); }
 td { white-space: nowrap; }
-td.text { white-space: normal; min-width: 10rem; }
+td.text { white-space: normal; min-width: 17rem; }
 thead th { vertical-align: bottom; background: var(--fill); }
 tbody th { font-weight: 600; position: sticky; left: 0; background: #fff;
-  min-width: 7rem; max-width: 14rem; overflow-wrap: break-word; }
+  min-width: 8.5rem; max-width: 14rem; overflow-wrap: break-word; }
 thead th:first-child { position: sticky; left: 0; }
 .number { text-align: right; }
 .best { font-weight: 700; }
@@ -73,6 +73,7 @@ pre { background: var(--fill); border: 1px solid var(--line); padding: .7rem;
   main { padding: .5rem .75rem 2rem; }
   h1 { font-size: 1.4rem; }
   th, td { padding: .3rem .5rem; }
+  td.text { min-width: 10rem; }
 }
 @media print {
   @page { margin: 14mm; }

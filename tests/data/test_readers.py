@@ -289,3 +289,23 @@ def test_infer_chooses_sensible_fields():
     assert schema.field("clicks").scaling == "log"
     notes = " ".join(schema.notes)
     assert all(name in notes for name in ("'same'", "'uuid'", "'empty'"))
+
+
+@pytest.mark.parametrize(
+    ("share", "num_amounts", "kind"),
+    [
+        (0.9, 100, "categorical"),  # 20 rows for each amount
+        (0.9, 1000, "numeric"),  # 2 rows
+        (0.4, 100, "numeric"),  # zeros are not what most rows have
+    ],
+)
+def test_infer_takes_rare_amounts_that_recur_as_names(share, num_amounts, kind):
+    random = np.random.default_rng(0)
+    amounts = random.integers(1, num_amounts + 1, 20_000) * 17
+    amounts[random.random(20_000) < share] = 0
+    frame = pd.DataFrame({"gain": amounts, "y": random.integers(0, 2, 20_000)})
+
+    schema = deepfm_tf.Schema.infer(frame, "y")
+
+    assert schema.field("gain").type_name == kind
+    assert ("others that recur" in str(schema.notes)) == (kind != "numeric")

@@ -4,9 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.metrics import log_loss, roc_auc_score
+from threadpoolctl import threadpool_limits
 
 import deepfm_tf
 from pipelines import compare, experiment, exporting, many_runs
+from tests.benchmarks import bench_reference
 from tests.conftest import make_log
 from tests.report.test_html_report import read
 
@@ -201,3 +204,31 @@ def test_a_recipe_brings_its_own_options_and_defaults(capsys):
     assert "--curve-every" in text and "--slice-by" in text
     for refused in exporting.OPTIONS:
         assert refused not in text
+
+
+def test_the_reference_benchmark_learns_from_the_same_rows(tmp_path):
+    run = compare.Path("runs") / "compare"
+    data = bench_reference.read(run, tmp_path / "compare")
+    # Few trees: what they learn is no concern of this test.
+    grid = [{"max_iter": 2}, {"max_iter": 4, "max_leaf_nodes": 4}]
+
+    # Threads that wait for each other take long on a machine with other work.
+    with threadpool_limits(1):
+        records = list(bench_reference.measure(run, 2, tmp_path, grid))
+        record, probability = bench_reference.fit(data, grid[1], seed=1)
+
+    label, weight = data.test.label, data.test.weight
+    auc = roc_auc_score(label, probability, sample_weight=weight)
+    loss = log_loss(label, probability, sample_weight=weight)
+    parts = (data.train, data.valid, data.test)
+    assert [len(part.label) for part in parts] == [627, 89, 84]
+    assert [r["benchmark"] for r in records] == [
+        *["reference grid"] * 2,
+        *(["reference run"] * 2 + ["reference"]) * 2,
+        *["reference comparison"] * 8,
+    ]
+    assert records[1]["test_auc"] == record["test_auc"]
+    assert record["test_auc"] == pytest.approx(auc, abs=1e-6)
+    assert record["test_log_loss"] == pytest.approx(loss, abs=1e-6)
+    ours = records[8]
+    assert (ours["model"], ours["baseline"]) == ("deepfm", "defaults")
