@@ -53,7 +53,8 @@ setup(
         "tensorboard": ["tensorboard>=2.19,<3"],
         "tune": TUNE,
         "test": [
-            *CALIBRATION,
+            # Trees that stop by given rows came with 1.7.
+            "scikit-learn>=1.7,<2",
             *SERVING,
             *TUNE,
             "hypothesis>=6.100,<7",
