@@ -92,7 +92,7 @@ if command() != "deepfm_tf.serving":
     )
     from deepfm_tf.vocabulary import Vocabulary
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 __all__ = [
     "BucketizedField",
