@@ -98,7 +98,8 @@ class BucketizedField:
     Args:
         name: str. The column's name.
         method: `"quantiles"`, `num_buckets` buckets holding about as many
-            training rows each; `"boundaries"`, the given ones, where bucket
+            training rows each, a value of more rows one of its own;
+            `"boundaries"`, the given ones, where bucket
             i holds `boundaries[i - 1] <= x < boundaries[i]`; or
             `"log_square"`, `floor(ln(x)^2)` for x > 2, else `floor(x)` (the
             rule of the Criteo challenge's winners).

@@ -364,10 +364,23 @@ class _Sample:
     def boundaries(self, num_buckets: int) -> np.ndarray:
         if not len(self._numbers):
             return np.empty(0, dtype=np.float32)
+        values, counts = np.unique(self._numbers, return_counts=True)
+        # A value of more rows than a bucket is to hold has one of its own
+        # (and may cut one in two): quantiles would all fall on it.
+        edges: list[np.ndarray] = []
+        while num_buckets > 2 and len(values) > 1:
+            heavy = int(np.argmax(counts))
+            if counts[heavy] * num_buckets <= counts.sum():
+                break
+            inside = 0 < heavy < len(values) - 1
+            num_buckets -= 1 + inside
+            edges.append(values[heavy + (heavy == 0) :][: 1 + inside])
+            values, counts = np.delete(values, heavy), np.delete(counts, heavy)
         inner = np.arange(1, num_buckets) / num_buckets
-        return np.unique(
-            np.quantile(self._numbers, inner, method="inverted_cdf")
+        rest = np.quantile(
+            np.repeat(values, counts), inner, method="inverted_cdf"
         )
+        return np.unique(np.concatenate([*edges, rest]))
 
     def _keep(self, priorities: np.ndarray, numbers: np.ndarray) -> None:
         priorities = np.concatenate([self._priorities, priorities])

@@ -125,6 +125,24 @@ def test_quantile_buckets_hold_as_many_rows_each():
     ]
 
 
+@pytest.mark.parametrize("heavy", [[0], [500], [1000], [0, 500, 501], [3, 1]])
+def test_a_value_of_many_rows_has_a_bucket_of_its_own(heavy):
+    rest = np.setdiff1d(np.arange(1001), heavy)
+    column = np.concatenate([rest, np.repeat(heavy, 5_000)]).astype(float)
+    field = deepfm_tf.BucketizedField("a", num_buckets=20)
+    data = {"a": column, "y": np.arange(len(column)) % 2}
+
+    vocabulary = deepfm_tf.fit_vocabulary(data, deepfm_tf.Schema((field,), "y"))
+    ids = deepfm_tf.encode(data, vocabulary)["ids"][:, 0]
+
+    rows = collections.Counter(ids.tolist())
+    assert 20 - 2 * len(heavy) <= len(rows) <= 20
+    for value in heavy:
+        (own,) = set(ids[column == value].tolist())
+        assert rows.pop(own) == 5_000
+    assert max(rows.values()) <= 1_001 / (19 - 2 * len(heavy)) + 1
+
+
 def test_numeric_scalings_by_hand():
     fields = (
         deepfm_tf.NumericField("a"),
