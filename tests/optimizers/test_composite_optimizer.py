@@ -29,6 +29,8 @@ def composite(**options):
 
 
 def joint_table():
+    # Of some tables, Adam makes a rounding into more than the tolerance.
+    keras.utils.set_random_seed(0)
     layer = SharedEmbedding((6,), embedding_dim=3, first_order=True)
     layer.build((None, 1))
     return layer.embeddings
@@ -72,13 +74,12 @@ def test_the_table_of_a_linear_term_is_all_first_order(vocabulary):
     assert slots == [(sum(vocabulary.schema.vocabulary_sizes), 2)]
 
 
-@pytest.mark.parametrize("factor", [0.1, 0.0])
-def test_the_learning_rate_multiplies_those_of_all_three(factor, vocabulary):
-    dataset = deepfm_tf.dataset_from_memory(make_log(64), vocabulary, 64)
-    moved = []
-    for scale in (1.0, factor):
+def test_the_learning_rate_multiplies_those_of_all_three(small_vocabulary):
+    dataset = deepfm_tf.dataset_from_memory(make_log(64), small_vocabulary, 64)
+    moved = {}
+    for scale in (1.0, 0.1, 0.0):
         deepfm_tf.set_seed(0)
-        model = deepfm_tf.DeepFM(vocabulary.schema, hidden_units=(4,))
+        model = deepfm_tf.DeepFM(small_vocabulary.schema, hidden_units=(4,))
         rule = CompositeOptimizer(
             LazyAdam(), RowwiseAdagrad(), keras.optimizers.SGD()
         )
@@ -86,20 +87,25 @@ def test_the_learning_rate_multiplies_those_of_all_three(factor, vocabulary):
         rule.learning_rate = scale
         before = model.get_weights()
         model.fit(dataset, verbose=0, shuffle=False)
-        moved.append(
-            [b - a for a, b in zip(before, model.get_weights(), strict=True)]
-        )
+        moved[scale] = [
+            b - a for a, b in zip(before, model.get_weights(), strict=True)
+        ]
 
-    for whole, part in zip(*moved, strict=True):
-        assert np.any(whole != 0)
-        np.testing.assert_allclose(part, factor * whole, rtol=0.01, atol=3e-7)
+    for factor in (0.1, 0.0):
+        for whole, part in zip(moved[1.0], moved[factor], strict=True):
+            assert np.any(whole != 0)
+            np.testing.assert_allclose(
+                part, factor * whole, rtol=0.01, atol=3e-7
+            )
 
 
-def test_training_goes_on_from_a_file_as_if_undisturbed(vocabulary, tmp_path):
-    dataset = deepfm_tf.dataset_from_memory(make_log(128), vocabulary, 32)
+def test_training_goes_on_from_a_file_as_if_undisturbed(
+    small_vocabulary, tmp_path
+):
+    dataset = deepfm_tf.dataset_from_memory(make_log(128), small_vocabulary, 32)
     deepfm_tf.set_seed(0)
     model = deepfm_tf.DeepFM(
-        vocabulary.schema, hidden_units=(4,), dropout=0.0, embedding_dim=2
+        small_vocabulary.schema, hidden_units=(4,), dropout=0.0, embedding_dim=2
     )
     model.compile(
         composite(global_clipnorm=0.5),
@@ -137,14 +143,14 @@ def test_training_goes_on_from_a_file_as_if_undisturbed(vocabulary, tmp_path):
     ],
     ids=["adagrad", "adam"],
 )
-def test_two_replicas_equal_one(parts, vocabulary):
-    dataset = deepfm_tf.dataset_from_memory(make_log(128), vocabulary, 32)
+def test_two_replicas_equal_one(parts, small_vocabulary):
+    dataset = deepfm_tf.dataset_from_memory(make_log(128), small_vocabulary, 32)
     weights = []
 
     for replicas in (1, 2):
         with deepfm_tf.create_strategy(replicas).scope():
             deepfm_tf.set_seed(3)
-            model = deepfm_tf.FM(vocabulary.schema, embedding_dim=3)
+            model = deepfm_tf.FM(small_vocabulary.schema, embedding_dim=3)
             rule = CompositeOptimizer(*parts(), global_clipnorm=0.05)
             model.compile(rule, loss="binary_crossentropy", jit_compile=False)
         model.fit(dataset, verbose=0, shuffle=False)
