@@ -476,11 +476,7 @@ def test_the_demo_runs_to_its_end(capsys, monkeypatch):
     root = str(tabular.__file__).rsplit("/", 2)[0]
     monkeypatch.setenv("PYTHONPATH", root)
 
-    status = main(
-        synthetic.RECIPE,
-        [*SMALL, "--model", "logistic_regression,deepfm"],
-        run_with=synthetic.demonstrate,
-    )
+    status = main(synthetic.RECIPE, SMALL, run_with=synthetic.demonstrate)
 
     out = capsys.readouterr().out
     assert status == 0
