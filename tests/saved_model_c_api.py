@@ -144,36 +144,50 @@ def _endpoints(graph: int, names: list[str]) -> ctypes.Array[_Output]:
     return found
 
 
-def run_signature(
-    directory: str,
-    inputs: dict[str, np.ndarray],
-    signature: str = "serving_default",
-) -> dict[str, np.ndarray]:
-    """Loads a SavedModel tagged "serve" and runs one of its signatures."""
+@functools.cache
+def _session(directory: str, modified: int) -> tuple[int, int, Any]:
+    """Session, graph and MetaGraphDef, kept for the calls that follow.
+
+    Args:
+        directory: the SavedModel, tagged "serve".
+        modified: time of its graph: written again, it is another one.
+    """
     from tensorflow.core.protobuf import meta_graph_pb2
 
     tf = _library()
     with contextlib.ExitStack() as stack:
         status = tf.TF_NewStatus()
         stack.callback(tf.TF_DeleteStatus, status)
-        graph = tf.TF_NewGraph()
-        stack.callback(tf.TF_DeleteGraph, graph)
         options = tf.TF_NewSessionOptions()
         stack.callback(tf.TF_DeleteSessionOptions, options)
         buffer = tf.TF_NewBuffer()
         stack.callback(tf.TF_DeleteBuffer, buffer)
-
+        graph = tf.TF_NewGraph()
         path, tags = os.fsencode(directory), (ctypes.c_char_p * 1)(b"serve")
         session = tf.TF_LoadSessionFromSavedModel(
             options, None, path, tags, 1, graph, buffer, status
         )
         _check(status)
-        stack.callback(tf.TF_DeleteSession, session, status)
-        stack.callback(tf.TF_CloseSession, session, status)
-
         content = _Buffer.from_address(buffer)
         serialized = ctypes.string_at(content.data, content.length)
         meta_graph = meta_graph_pb2.MetaGraphDef.FromString(serialized)
+    return session, graph, meta_graph
+
+
+def run_signature(
+    directory: str,
+    inputs: dict[str, np.ndarray],
+    signature: str = "serving_default",
+) -> dict[str, np.ndarray]:
+    """Loads a SavedModel tagged "serve" and runs one of its signatures."""
+    tf = _library()
+    content = os.path.join(directory, "saved_model.pb")
+    session, graph, meta_graph = _session(
+        directory, os.stat(content).st_mtime_ns
+    )
+    with contextlib.ExitStack() as stack:
+        status = tf.TF_NewStatus()
+        stack.callback(tf.TF_DeleteStatus, status)
         if signature not in meta_graph.signature_def:
             raise RuntimeError(f"no signature {signature!r}")
         definition = meta_graph.signature_def[signature]
