@@ -37,7 +37,8 @@ class ValidationMetrics(keras.callbacks.Callback):
     pass over the data serves both metrics.
 
     Args:
-        dataset: `tf.data.Dataset` of `(inputs, label)` in a fixed order.
+        dataset: `tf.data.Dataset` of `(inputs, label)`, or of `(inputs,
+            label, weight)`.
         monitor: `"log_loss"` or `"auc"`, the one that must not be undefined.
     """
 

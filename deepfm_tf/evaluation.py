@@ -58,7 +58,7 @@ def predict_with_weights(
     Raises:
         ValueError: the data set changes its order from pass to pass.
     """
-    rows, probability = _predict(model, dataset, ())
+    rows, probability = _predict(model, dataset, in_order=True)
     return rows.label, probability, rows.weight
 
 
@@ -77,11 +77,11 @@ def evaluate(
     Args:
         model: a model of this package.
         dataset: `tf.data.Dataset` of `(inputs, label)`, or of `(inputs,
-            label, weight)` with example weights, in a fixed order.
+            label, weight)` with example weights. Read once.
         slice_by: names of fields of the schema, as the model sees them:
             rare values are OOV, numbers are scaled. Or, for anything else,
             a mapping of names to columns as for `slice_metrics`, in the
-            order of the data set. Adds `slices`.
+            order of the data set, which must then keep it. Adds `slices`.
         group_by: the name of a field with one value a row (the user, say),
             or (rows,) of any values. Adds `grouped_auc` and `grouped_share`.
         values: names of the ids, such as `vocabulary.values`, to call slices
@@ -122,7 +122,11 @@ def evaluate(
         )
     names = [] if isinstance(slice_by, Mapping) else list(slice_by)
     wanted = [*names, group_by] if isinstance(group_by, str) else names
-    rows, probability = _predict(model, dataset, wanted)
+    # Values that come beside the data set are told apart by their place.
+    beside = isinstance(slice_by, Mapping) or not (
+        group_by is None or isinstance(group_by, str)
+    )
+    rows, probability = _predict(model, dataset, wanted, in_order=beside)
     groups: np.ndarray | None
     if isinstance(group_by, str):
         groups = _one_value(rows.columns[group_by], group_by)
@@ -174,10 +178,7 @@ def evaluate_stream(
     """
     metrics = StreamingMetrics()
     for inputs, label, weight in _chunks(dataset):
-        probability = model.predict(
-            inputs, batch_size=_PREDICT_ROWS, verbose=0
-        )["probability"]
-        metrics.update(label, probability, weight)
+        metrics.update(label, _probability(model, inputs), weight)
     return metrics.result(confidence)
 
 
@@ -237,36 +238,47 @@ class _Rows(NamedTuple):
 
 
 def _predict(
-    model: keras.Model, dataset: Any, fields: Sequence[str]
+    model: keras.Model,
+    dataset: Any,
+    fields: Sequence[str] = (),
+    in_order: bool = False,
 ) -> tuple[_Rows, np.ndarray]:
+    """One pass; a second one to see that the order is kept, if it must be."""
     places = {name: _place(model.schema, name) for name in fields}
-    rows = _read(dataset, places)
-    probability = model.predict(dataset, verbose=0)["probability"]
-    # Labels and probabilities come from two passes: see that they agree.
-    if not np.array_equal(rows.label, _read(dataset, {}).label):
-        raise ValueError(
-            "The data set to evaluate on must keep its order, but two passes "
-            "differ. Make it with shuffle=False."
-        )
-    return rows, probability[:, 0]
-
-
-def _read(dataset: Any, places: Mapping[str, tuple[str, slice]]) -> _Rows:
     labels: list[np.ndarray] = []
     weights: list[np.ndarray] = []
     columns: dict[str, list[np.ndarray]] = {name: [] for name in places}
-    for inputs, label, *weight in dataset:
-        labels.append(label.numpy()[:, 0])
-        weights += [w.numpy().reshape(-1) for w in weight]
+    probabilities: list[np.ndarray] = []
+    for inputs, label, weight in _chunks(dataset):
+        labels.append(label[:, 0])
+        if weight is not None:
+            weights.append(weight.reshape(-1))
         for name, (part, place) in places.items():
-            columns[name].append(inputs[part].numpy()[:, place])
+            columns[name].append(inputs[part][:, place])
+        probabilities.append(_probability(model, inputs))
     if not labels:
         raise ValueError("The data set to evaluate on has no rows.")
-    return _Rows(
+    rows = _Rows(
         np.concatenate(labels),
         np.concatenate(weights) if weights else None,
         {name: np.concatenate(parts) for name, parts in columns.items()},
     )
+    if in_order:
+        again = np.concatenate([label.numpy() for _, label, *_ in dataset])
+        if not np.array_equal(rows.label, again[:, 0]):
+            raise ValueError(
+                "The data set must keep its order, for rows to be told apart "
+                "by their place, but two passes differ. Make it with "
+                "shuffle=False."
+            )
+    return rows, np.concatenate(probabilities)
+
+
+def _probability(
+    model: keras.Model, inputs: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    output = model.predict(inputs, batch_size=_PREDICT_ROWS, verbose=0)
+    return output["probability"][:, 0]
 
 
 def _chunks(

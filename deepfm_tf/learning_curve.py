@@ -11,8 +11,7 @@ from typing import Any
 
 import keras
 
-from deepfm_tf.evaluation import predict_with_weights
-from deepfm_tf.metrics import auc, log_loss
+from deepfm_tf.evaluation import evaluate
 
 
 class LearningCurve(keras.callbacks.Callback):
@@ -25,7 +24,7 @@ class LearningCurve(keras.callbacks.Callback):
 
     Args:
         dataset: `tf.data.Dataset` of `(inputs, label)`, or of `(inputs,
-            label, weight)`, in a fixed order.
+            label, weight)`. Read once at each point.
         every: int. Steps between two points.
         path: file that keeps the points of whole epochs, as JSON, so that a
             resumed run goes on with them. Optional.
@@ -67,8 +66,6 @@ class LearningCurve(keras.callbacks.Callback):
         self.every = every
         self.path = None if path is None else Path(path)
         self.points: list[dict[str, Any]] = []
-        self._label: Any = None
-        self._weight: Any = None
         self._step = 0
         self._epoch = 0
         self._is_first_epoch = True
@@ -118,15 +115,8 @@ class LearningCurve(keras.callbacks.Callback):
 
     def _measure(self) -> tuple[float, float]:
         """AUC and log loss now."""
-        if self._label is None:  # the labels stay, and so does their order
-            self._label, probability, self._weight = predict_with_weights(
-                self.model, self.dataset
-            )
-        else:
-            output = self.model.predict(self.dataset, verbose=0)
-            probability = output["probability"][:, 0]
-        rows = self._label, probability, self._weight
-        return auc(*rows), log_loss(*rows)
+        metrics = evaluate(self.model, self.dataset)
+        return metrics["auc"], metrics["log_loss"]
 
     def _add(self, area: float, loss: float) -> None:
         self.points.append(

@@ -29,7 +29,7 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 
 
 def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
-    """`MirroredStrategy` over all GPUs, or over the CPU where there is none.
+    """`MirroredStrategy` over all GPUs; on the CPU alone, TensorFlow's default.
 
     Build and compile the model inside `strategy.scope()`. Each batch is split
     between the replicas, so its size should be a multiple of their number:
@@ -64,10 +64,11 @@ def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
                 f"num_replicas={num_replicas}, with {len(gpus)} GPUs."
             )
         return _mirrored_strategy("GPU", count)
-    count = num_replicas or 1
-    if count > 1:
-        _make_logical_cpus(count)
-    return _mirrored_strategy("CPU", count)
+    if num_replicas is None or num_replicas == 1:
+        # One device has nothing to mirror, and mirroring costs time.
+        return tf.distribute.get_strategy()
+    _make_logical_cpus(num_replicas)
+    return _mirrored_strategy("CPU", num_replicas)
 
 
 def set_seed(seed: int) -> None:
@@ -157,6 +158,10 @@ def compile_model(
         loss="binary_crossentropy",
         jit_compile=False,
     )
+    # Keras would make its variables within the first step, which TensorFlow
+    # would then trace twice.
+    with model.distribute_strategy.scope():
+        model.optimizer.build(model.trainable_variables)
 
 
 @functools.cache

@@ -31,6 +31,14 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def frozen_leftovers():
+    """Nor what TensorFlow keeps of each module: custom gradients, for ever."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data sets beside the checkout."""

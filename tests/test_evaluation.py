@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import sklearn.metrics
+import tensorflow as tf
 
 import deepfm_tf
 from deepfm_tf.evaluation import predict_with_labels
@@ -61,6 +62,43 @@ def test_two_evaluations_of_a_dropout_model_agree(model, vocabulary):
     first, second = (deepfm_tf.evaluate(model, dataset) for _ in range(2))
 
     assert first == second
+
+
+def test_a_data_set_is_read_once_and_in_any_order(mild, vocabulary):
+    log = make_log(300, 6)
+    ordered = deepfm_tf.dataset_from_memory(log, vocabulary, 64)
+    shuffled = deepfm_tf.dataset_from_memory(
+        log, vocabulary, 64, shuffle=True, seed=1
+    )
+    passes = []
+
+    def batches():
+        passes.append(1)
+        yield from shuffled
+
+    dataset = tf.data.Dataset.from_generator(
+        batches, output_signature=shuffled.element_spec
+    )
+
+    metrics = deepfm_tf.evaluate(mild, dataset)
+
+    assert len(passes) == 1
+    expected = deepfm_tf.evaluate(mild, ordered)
+    for name in ("auc", "log_loss", "rows"):
+        assert metrics[name] == pytest.approx(expected[name], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["slice_by", "group_by"])
+def test_columns_beside_the_data_set_need_its_order(name, model, vocabulary):
+    log = make_log(300)
+    dataset = deepfm_tf.dataset_from_memory(log, vocabulary, 64, shuffle=True)
+    column = np.arange(300) % 3
+    beside = {"slice_by": {"third": column}, "group_by": column}
+
+    with pytest.raises(ValueError, match="must keep its order"):
+        deepfm_tf.evaluate(model, dataset, **{name: beside[name]})
+    with pytest.raises(ValueError, match="must keep its order"):
+        predict_with_labels(model, dataset)
 
 
 def test_labels_and_probabilities_belong_together(model, vocabulary):

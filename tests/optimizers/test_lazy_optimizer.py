@@ -388,6 +388,19 @@ def test_a_step_that_overflows_is_skipped(optimizer):
 BATCHES = [([1, 4, 4], [4, 2, 5]), ([0, 0, 5], [4, 4, 4])]
 
 
+def step_of(rule, variables):
+    """A step on the gradients of a table and of one more variable."""
+
+    @tf.function
+    def step(rows, values, sums):
+        # On the replica's device, as those that a tape makes are.
+        values, sums = tf.identity(values), tf.identity(sums)
+        gradient = tf.IndexedSlices(values, rows, tf.constant([ROWS, DIM]))
+        rule.apply([gradient, sums], variables)
+
+    return step
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -415,13 +428,7 @@ def test_two_replicas_step_as_one_on_the_sum(optimizer, options):
             bias = keras.Variable(np.ones(2, "float32"), name="bias")
             rule = optimizer(learning_rate=0.1, **options)
             rule.build([table, bias])
-
-        @tf.function
-        def step(rows, values, sums, rule=rule, variables=(table, bias)):
-            # On the replica's device, as those that a tape makes are.
-            values, sums = tf.identity(values), tf.identity(sums)
-            gradient = tf.IndexedSlices(values, rows, tf.constant([ROWS, DIM]))
-            rule.apply([gradient, sums], variables)
+        step = step_of(rule, [table, bias])
 
         for rows, values, sums in zip(BATCHES, tables, biases, strict=True):
             if replicas == 1:
