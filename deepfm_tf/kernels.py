@@ -42,6 +42,19 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def detached(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` of tensors, with a custom gradient, in a graph of its own.
+
+    TensorFlow keeps each custom gradient as long as the process lives, and
+    with it the graph it was called in. Called within a training step, that
+    would be the step's: all variables of the model would stay in memory.
+
+    Args:
+        function: takes and gives tensors (or None), and uses no variable.
+    """
+    return tf.function(function, autograph=False)
+
+
 def row_dtype(num_rows: int) -> str:
     """The integer type for the rows of a table.
 

@@ -1,8 +1,10 @@
 """What every model must do, against the papers' equations in numpy loops."""
 
+import gc
 import subprocess
 import sys
 import textwrap
+import weakref
 
 import keras
 import numpy as np
@@ -280,3 +282,26 @@ def test_the_reference_of_the_layers_agrees_with_this_one():
     ]
     np.testing.assert_allclose(np.ravel(pairs), by_hand)
     assert keras.backend.backend() == "tensorflow"
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_trained_model_leaves_the_memory(replicas, vocabulary):
+    dataset = deepfm_tf.dataset_from_memory(make_log(64), vocabulary, 32)
+    strategy = deepfm_tf.create_strategy(replicas)
+    with strategy.scope():
+        model = build("DeepFM", vocabulary.schema)
+        deepfm_tf.compile_model(model)
+    model.fit(dataset, verbose=0, shuffle=False)
+    deepfm_tf.evaluate(model, dataset)
+    # TensorFlow frees the memory that no handle names.
+    handles = [
+        weakref.ref(copy.handle)
+        for variable in model.variables + model.optimizer.variables
+        for copy in strategy.experimental_local_results(variable.value)
+    ]
+
+    del model
+    gc.collect()
+
+    assert len(handles) > 20 * replicas
+    assert not any(handle() is not None for handle in handles)

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from deepfm_tf.kernels import compiled
+from deepfm_tf.kernels import compiled, detached
 
 
 @keras.saving.register_keras_serializable("deepfm_tf")
@@ -133,6 +133,7 @@ _compiled_products = compiled(_products)
 _compiled_gradient = compiled(_products_gradient)
 
 
+@detached
 @tf.custom_gradient
 def _fused_products(embeddings):
     """`_products` in one pass, and one pass back instead of autodiff's six."""

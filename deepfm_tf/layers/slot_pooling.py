@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 from keras import ops
 
-from deepfm_tf.kernels import compiled
+from deepfm_tf.kernels import compiled, detached
 
 
 class SlotPooling:
@@ -43,6 +43,8 @@ class SlotPooling:
         self.has_missing = tuple(has_missing)
         self._missing_rows = [i for i, has in enumerate(has_missing) if has]
         self.num_pooled = self.fields[-1] + 1 if self.fields else 0
+        # `pool`, with one pass over memory forward and one back.
+        self.fused_pool = detached(self._fused_pool)
         self._compiled_pool = compiled(self._pool_all)
         self._compiled_slots_gradient = compiled(self._slots_gradient)
         self._compiled_numeric_gradient = compiled(self._numeric_gradient)
@@ -100,8 +102,7 @@ class SlotPooling:
         # (batch, num_fields, columns)
         return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=1)
 
-    def fused_pool(self, vectors, ids, weights, values):
-        """`pool`, with one pass over memory forward and one back."""
+    def _fused_pool(self, vectors, ids, weights, values):
         others = [x for x in (weights, values) if x is not None]
 
         @tf.custom_gradient
