@@ -13,7 +13,6 @@ from deepfm_tf.metrics.likelihood import row_losses
 from deepfm_tf.metrics.ranking import Ranking, class_weights
 from deepfm_tf.metrics.rows import check_confidence, check_groups, check_rows
 
-
 # Of each class: an interval of fewer rows tells of these rows only.
 MIN_ROWS = 10
 

@@ -50,7 +50,7 @@ def slice_metrics(
         probability: (rows,).
         slices: field name -> its values in these rows: (rows,) of text,
             whole numbers or the like, each value a slice; (rows,) of floats,
-            cut into ten buckets of about equal weight, NaN apart; or
+            cut into ten buckets of about as many rows, NaN apart; or
             NamedIds. A row that holds several values is in several slices.
         weight: (rows,), at least 0. Defaults to 1 each. Rows of weight 0 are
             left out.
@@ -233,7 +233,7 @@ def _ranges(lows: np.ndarray, highs: np.ndarray) -> list[str]:
     names: list[str] = []
     for digits in range(3, 18):
         names = [
-            short_number(low, digits)
+            short_number(low, max(digits, 6))
             if low == high
             else f"{short_number(low, digits)} to {short_number(high, digits)}"
             for low, high in zip(lows, highs, strict=True)
