@@ -95,6 +95,8 @@ def test_an_own_file_goes_all_the_way(finished_run):
         }
         assert {"auc", "log_loss", "rows"} < set(result["test"])
         assert len(result["history"]["loss"]) == 2
+        losses = result["history"]["val_log_loss"]
+        assert result["best_epoch"] == 1 + losses.index(min(losses))
     assert {"tensorflow", "keras"} <= set(report["versions"])
     assert report["command"].startswith("python -m pipelines.tabular --train")
 
