@@ -9,12 +9,11 @@ import keras
 import numpy as np
 
 from deepfm_tf.metrics import (
-    NamedIds,
     StreamingMetrics,
     binary_metrics,
     slice_metrics,
 )
-from deepfm_tf.schema import Schema
+from deepfm_tf.slicing import one_value, place_of_field, slices_of_field
 
 # Rows that a stream keeps in memory at a time: `predict` takes a tenth of a
 # second to begin. And rows in one step of it.
@@ -68,7 +67,7 @@ def evaluate(
     *,
     slice_by: Sequence[str] | Mapping[str, Any] = (),
     group_by: str | np.ndarray | None = None,
-    values: Mapping[str, Sequence[str]] | None = None,
+    values: Any = None,
     max_values: int = 30,
     confidence: float | None = None,
 ) -> dict[str, Any]:
@@ -79,13 +78,15 @@ def evaluate(
         dataset: `tf.data.Dataset` of `(inputs, label)`, or of `(inputs,
             label, weight)` with example weights. Read once.
         slice_by: names of fields of the schema, as the model sees them:
-            rare values are OOV, numbers are scaled. Or, for anything else,
+            rare values are OOV. Or, for anything else,
             a mapping of names to columns as for `slice_metrics`, in the
             order of the data set, which must then keep it. Adds `slices`.
         group_by: the name of a field with one value a row (the user, say),
             or (rows,) of any values. Adds `grouped_auc` and `grouped_share`.
-        values: names of the ids, such as `vocabulary.values`, to call slices
-            by name.
+        values: the Vocabulary, to call slices by name and by the data's own
+            numbers; or a mapping of fields to the names of their ids, such as
+            `vocabulary.values`, with which numbers stay as they are scaled
+            and buckets are told by their place.
         max_values: int. As for `slice_metrics`. Defaults to 30.
         confidence: float, such as 0.95. Adds `intervals`, by bootstrap, of
             the whole and of each slice.
@@ -104,7 +105,7 @@ def evaluate(
     >>> model = deepfm_tf.LogisticRegression(vocabulary.schema)  # all zeros
     >>> dataset = deepfm_tf.dataset_from_memory(data, vocabulary)
     >>> metrics = evaluate(
-    ...     model, dataset, slice_by=["site"], values=vocabulary.values
+    ...     model, dataset, slice_by=["site"], values=vocabulary
     ... )
     >>> metrics["auc"], metrics["log_loss"], metrics["rows"]
     (0.5, 0.6931471805599453, 3)
@@ -112,7 +113,7 @@ def evaluate(
     >>> print(comparison_table(header, metrics["slices"]))
     field  value  rows        auc  log_loss
     -----  -----  ----  ---------  --------
-    site   b         2     0.5000    0.6931
+    site   b         2        0.5    0.6931
     site   a         1  undefined    0.6931
     """
     if isinstance(slice_by, str):
@@ -129,7 +130,7 @@ def evaluate(
     rows, probability = _predict(model, dataset, wanted, in_order=beside)
     groups: np.ndarray | None
     if isinstance(group_by, str):
-        groups = _one_value(rows.columns[group_by], group_by)
+        groups = one_value(rows.columns[group_by], group_by)
     else:
         groups = group_by
     metrics = binary_metrics(
@@ -146,7 +147,9 @@ def evaluate(
         slices = slice_by
     else:
         slices = {
-            name: _named(model.schema, name, rows.columns[name], values or {})
+            name: slices_of_field(
+                model.schema, name, rows.columns[name], values
+            )
             for name in names
         }
     metrics["slices"] = slice_metrics(
@@ -187,26 +190,32 @@ def comparison_table(
 ) -> str:
     """A text table; columns are keys of `rows`, numbers to the right.
 
+    The numbers of a column have as many decimals as the one that needs most,
+    but no more than four, from 10 on two, and from 1,000 on one.
+
     Args:
         header: the keys, in order; they are the column titles too.
         rows: one mapping a line. An absent value is left blank.
 
     Example:
 
-    >>> print(comparison_table(["model", "AUC"], [{"model": "fm", "AUC": 0.7}]))
-    model     AUC
-    -----  ------
-    fm     0.7000
+    >>> rows = [{"model": "fm", "AUC": 0.71234, "epochs": 3.0}]
+    >>> print(comparison_table(["model", "AUC", "epochs"], rows))
+    model     AUC  epochs
+    -----  ------  ------
+    fm     0.7123       3
     """
-    cells = [[_cell(row.get(name)) for name in header] for row in rows]
+    columns = [_cells([row.get(name) for row in rows]) for name in header]
     numeric = [
         any(isinstance(row.get(name), (int, float)) for row in rows)
         for name in header
     ]
     widths = [
-        max(map(len, column)) for column in zip(header, *cells, strict=True)
+        max(len(name), *map(len, column))
+        for name, column in zip(header, columns, strict=True)
     ]
-    lines = [list(header), ["-" * width for width in widths], *cells]
+    lines = [list(header), ["-" * width for width in widths]]
+    lines += [list(line) for line in zip(*columns, strict=True)]
     return "\n".join(
         "  ".join(
             cell.rjust(width) if right else cell.ljust(width)
@@ -216,16 +225,25 @@ def comparison_table(
     )
 
 
-def _cell(value: Any) -> str:
+def _cells(values: Sequence[Any]) -> list[str]:
+    """The texts of a column."""
+    numbers = [v for v in values if isinstance(v, float) and not np.isnan(v)]
+    largest = max(map(abs, numbers), default=0.0)
+    most = 4 if largest < 10 else 2 if largest < 1000 else 1
+    # 12 s are no 12.00, and 1.82 epochs no 1.8200.
+    decimals = next(
+        n
+        for n in range(most + 1)
+        if n == most or all(round(v, n) == round(v, most) for v in numbers)
+    )
+    return [_cell(value, decimals) for value in values]
+
+
+def _cell(value: Any, decimals: int) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        if np.isnan(value):
-            return "undefined"
-        if abs(value) < 1:
-            return f"{value:.4f}"
-        # Ratios close to 1 need their decimals, seconds do not.
-        return f"{value:.3f}" if abs(value) < 2 else f"{value:,.1f}"
+        return "undefined" if np.isnan(value) else f"{value:,.{decimals}f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -244,7 +262,7 @@ def _predict(
     in_order: bool = False,
 ) -> tuple[_Rows, np.ndarray]:
     """One pass; a second one to see that the order is kept, if it must be."""
-    places = {name: _place(model.schema, name) for name in fields}
+    places = {name: place_of_field(model.schema, name) for name in fields}
     labels: list[np.ndarray] = []
     weights: list[np.ndarray] = []
     columns: dict[str, list[np.ndarray]] = {name: [] for name in places}
@@ -306,38 +324,3 @@ def _joined(
         np.concatenate(label),
         np.concatenate(weight[0]) if weight else None,
     )
-
-
-def _place(schema: Schema, name: str) -> tuple[str, slice]:
-    """The packed input that holds a field, and its columns there."""
-    field = schema.field(name)
-    if field in schema.numeric_fields:
-        start = schema.numeric_fields.index(field)
-        return "values", slice(start, start + 1)
-    before = schema.id_fields[: schema.id_fields.index(field)]
-    start = sum(getattr(f, "max_length", 1) for f in before)
-    return "ids", slice(start, start + getattr(field, "max_length", 1))
-
-
-def _named(
-    schema: Schema,
-    name: str,
-    column: np.ndarray,
-    values: Mapping[str, Sequence[str]],
-) -> np.ndarray | NamedIds:
-    """A field's column for `slice_metrics`."""
-    field = schema.field(name)
-    if field in schema.numeric_fields:
-        return column[:, 0]
-    first = ["OOV", "missing"] if schema.has_missing_id(field) else ["OOV"]
-    owner = schema.owner(field).name
-    return NamedIds(column, [*first, *values.get(owner, ())])
-
-
-def _one_value(column: np.ndarray, name: str) -> np.ndarray:
-    if column.shape[1] > 1:
-        raise ValueError(
-            "`group_by` must name a field with one value a row. Received: "
-            f"'{name}', which holds up to {column.shape[1]}."
-        )
-    return column[:, 0]

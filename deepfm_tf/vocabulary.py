@@ -223,6 +223,28 @@ class Vocabulary:
             return np.sign(x) * np.log1p(np.abs(x))
         return x
 
+    def unscale(self, field: NumericField, scaled: np.ndarray) -> np.ndarray:
+        """The numbers (float64) that were scaled, without rounding errors.
+
+        Args:
+            field: the field.
+            scaled: float32 of any shape, as in the packed inputs.
+        """
+        y = np.asarray(scaled, dtype=np.float32).astype(np.float64)
+        if field.scaling == "none":
+            return y
+        if field.scaling == "log":
+            x = np.sign(y) * np.expm1(np.abs(y))
+            error = np.abs(y) * (1 + np.abs(x))
+        else:
+            mean, std = map(float, self.scaling_constants(field))
+            x = y * std + mean
+            error = abs(mean) + np.abs(x)
+        # A power of ten above what float32 may be off by: 2.9999999 is 3.
+        error = np.maximum(4 * np.finfo(np.float32).eps * error, 1e-30)
+        unit = 10.0 ** np.floor(-np.log10(error))
+        return np.round(x * unit) / unit
+
     def scaling_constants(
         self, field: NumericField
     ) -> tuple[np.float32, np.float32]:

@@ -40,7 +40,8 @@ def calibrate(
 
     Returns:
         The calibration; and for the report its parts, the metrics `test` and
-        the `reliability` that it leads to.
+        the `reliability` that it leads to, and `note`, a sentence if the test
+        log loss is no better with it.
     """
     valid, test = (
         deepfm_tf.predict_with_weights(
@@ -60,14 +61,23 @@ def calibrate(
             result["test"], after
         ).items()
     )
+    note = None
+    if after["log_loss"] >= result["test"]["log_loss"]:
+        note = (
+            f"The calibration of {result['model']} does not lower the log loss "
+            "of the test data: the model may be better without it."
+        )
     print(
         f"Calibration ({calibration.method}) on {calibration.rows:,} "
         "validation rows, which also chose the epoch: "
         f"{calibration.describe()}\n"
         f"Test: {changes}"
     )
+    if note is not None:
+        print(note)
     return calibration, {
         **calibration.to_dict(),
         "test": after,
         "reliability": reliability(*rows),
+        "note": note,
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,7 @@ ORDER = ("logistic_regression", "fm", "nfm", "wide_and_deep", "deepfm")
 # steps between them, since an evaluation costs as much as many small steps.
 _POINTS, _LEAST_STEPS = 5, 10
 # Columns that a terminal has no room for.
-_PAGE_ONLY = ("normalized entropy", "calibration error")
+_PAGE_ONLY = ("normalized entropy", "calibration error", "best epoch")
 _DESCRIPTION = """\
 Train models with several seeds on the same data, and compare them: a table of
 means and standard deviations, learning curves, differences with intervals.
@@ -170,9 +169,10 @@ def _path(directory: Path, name: str, seed: int) -> Path:
 
 def _line(run: dict[str, Any]) -> str:
     test = run["test"]
+    auc = "undefined" if test["auc"] is None else f"{test['auc']:.4f}"
     return (
         f"  {run['seconds']:.1f} s, {run['epochs']:g} epochs, test "
-        f"AUC {test['auc'] or math.nan:.4f}, log loss {test['log_loss']:.4f}"
+        f"AUC {auc}, log loss {test['log_loss']:.4f}"
     )
 
 

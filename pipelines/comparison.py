@@ -153,7 +153,8 @@ def _joined(
     margin = _NORMAL * error
     std = None
     if len(parts) > 1:
-        std = statistics.stdev(improvements)
+        # Not that of `statistics`, which fails on an undefined AUC.
+        std = float(np.std(improvements, ddof=1))
         quantile = student(len(parts))
         of_seeds = std / math.sqrt(len(parts))
         margin = math.hypot(margin, quantile * of_seeds)

@@ -11,6 +11,7 @@ import shutil
 import statistics
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,11 @@ from pipelines.deriving import derived_files
 from pipelines.exporting import check_options, export
 from pipelines.insight import insight
 from pipelines.learning import UserError
-from pipelines.report import check_report, summary, write_report
-
-TABLE = (
-    "model",
-    "parameters",
-    "seconds",
-    "epochs",
-    "test AUC",
-    "test log loss",
+from pipelines.report import (
+    check_report,
+    results_text,
+    summary,
+    write_report,
 )
 
 
@@ -150,9 +147,7 @@ def run(
                     settings, models[name], data, result
                 )
         results.append(result)
-    rows = [_table_row(result) for result in results]
-    rows += [] if reference is None else [reference]
-    print(f"\n{deepfm_tf.comparison_table(TABLE, rows)}\n")
+    print(f"\n{results_text(results, reference)}\n")
     exported, best = None, export_model or _best(settings, results)
     if settings.export is not None:
         (result,) = (r for r in results if r["model"] == best)
@@ -183,11 +178,13 @@ def begin(
 
 @contextlib.contextmanager
 def _user_errors() -> Iterator[None]:
-    """Errors in the data or the options become one sentence."""
-    try:
-        yield
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
-        raise UserError(str(error)) from error
+    """Errors and warnings about data or options become a sentence each."""
+    with warnings.catch_warnings():
+        warnings.showwarning = learning.say_warning  # type: ignore[assignment]
+        try:
+            yield
+        except (ValueError, TypeError, OSError, RuntimeError) as error:
+            raise UserError(str(error)) from error
 
 
 def _schema(settings: Settings) -> deepfm_tf.Schema:
@@ -280,6 +277,8 @@ def _prepare(
         print(line)
     sizes = data["train"].schema.vocabulary_sizes
     print(f"{summary(schema)}, {sum(sizes):,} rows in the shared table")
+    if schema.example_weight is not None:
+        print(f"Rows count by {schema.example_weight}, in all metrics too.")
     return data
 
 
@@ -360,7 +359,8 @@ def fit(
         verbose=1 if sys.stdout.isatty() else 2 if curve is None else 0,
     )
     seconds = time.perf_counter() - begin
-    history = json.loads((directory / "state.json").read_text())["history"]
+    state = json.loads((directory / "state.json").read_text())
+    history = state["history"]
     # The first epoch includes tracing; it counts only if it is alone.
     times = history["train_seconds"][1:] or history["train_seconds"]
     steps = learning.num_steps(settings, data["train"])
@@ -372,6 +372,7 @@ def fit(
         "seconds": seconds,
         "examples_per_second": rate,
         "epochs": round(share * len(history["loss"]), 2),
+        "best_epoch": round(share * (state["best_epoch"] + 1), 2),
         "history": history,
     }
 
@@ -385,14 +386,3 @@ def _best(settings: Settings, results: list[dict[str, Any]]) -> str:
         ),
     )
     return str(best["model"])
-
-
-def _table_row(result: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "model": result["model"],
-        "parameters": result["parameters"],
-        "seconds": round(result["seconds"], 1),
-        "epochs": result["epochs"],
-        "test AUC": result["test"]["auc"],
-        "test log loss": result["test"]["log_loss"],
-    }

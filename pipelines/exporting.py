@@ -73,7 +73,9 @@ def add_options(results: Any, hidden: bool = False) -> None:
         "correct the probabilities by a function fitted on the validation "
         "data; export it with the model, and report the test metrics before "
         "and after. temperature and platt keep the order of rows; isotonic "
-        "needs thousands of validation rows (default: none)",
+        f"needs {deepfm_tf.calibration.ISOTONIC_ROWS:,} validation rows, "
+        f"{deepfm_tf.calibration.ISOTONIC_CLASS_ROWS} of each class (default: "
+        "none)",
         choices=tuple(deepfm_tf.calibration.METHODS),
     )
 
@@ -163,8 +165,11 @@ def export(
         data_fingerprint=data["train"].fingerprint,
     )
     seconds = time.perf_counter() - begin
+    what = result["model"]
+    if calibration is not None:
+        what += f", with its calibration ({calibration.method}),"
     print(
-        f"Exported {result['model']} to {path} in {seconds:.1f} s. Look at it "
+        f"Exported {what} to {path} in {seconds:.1f} s. Look at it "
         f"with:\n    .venv/bin/saved_model_cli show --dir {path} --all"
     )
     if settings.table_dtype:

@@ -31,9 +31,11 @@ def insight(
     rows = deepfm_tf.predict_with_weights(model, test)
     found: dict[str, Any] = {"reliability": reliability(*rows)}
     if settings.slice_by:
-        names: Any = data["train"].vocabulary.values
         found["slices"] = deepfm_tf.evaluate(
-            model, test, slice_by=settings.slice_by, values=names
+            model,
+            test,
+            slice_by=settings.slice_by,
+            values=data["train"].vocabulary,
         )["slices"]
     if hasattr(model, "fm_interaction") and with_strengths:
         batches = -(-_STRENGTH_ROWS // settings.batch_size)
@@ -44,6 +46,7 @@ def insight(
             "pairs": strengths.pairs.tolist(),
             "rows": strengths.num_rows,
             "ranking": strengths.ranking()[:50],
+            "has_pyramid": hasattr(model, "dense_pyramid"),
         }
     return found
 

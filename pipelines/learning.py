@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import deepfm_tf
@@ -40,6 +41,11 @@ _LARGE_TABLE = 50_000_000
 
 class UserError(Exception):
     """Something about the data or the options that the user can mend."""
+
+
+def say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning as a line of its own, without the source that it is from."""
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def add_options(model: Any, training: Any) -> None:

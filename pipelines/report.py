@@ -75,6 +75,41 @@ def write_report(
         print(f"Page: {page}")
 
 
+def results_text(
+    results: list[dict[str, Any]], reference: dict[str, Any] | None = None
+) -> str:
+    """A table of all models, for the terminal.
+
+    Args:
+        results: of each model; with a calibration, two rows.
+        reference: a further row.
+    """
+    rows = []
+    for result in results:
+        row = {
+            "model": result["model"],
+            "parameters": result["parameters"],
+            "seconds": round(result["seconds"], 1),
+            "epochs": result["epochs"],
+            "best epoch": result["best_epoch"],
+            "test AUC": result["test"]["auc"],
+            "test log loss": result["test"]["log_loss"],
+        }
+        header = list(row)
+        rows.append(row)
+        if "calibration" in result:
+            after = deepfm_tf.report.calibrated(result)
+            rows.append(
+                {
+                    "model": after["model"],
+                    "test AUC": after["test"]["auc"],
+                    "test log loss": after["test"]["log_loss"],
+                }
+            )
+    rows += [] if reference is None else [reference]
+    return deepfm_tf.comparison_table(header, rows)
+
+
 def report_content(
     settings: Settings,
     data: dict[str, deepfm_tf.PreparedData],
@@ -106,6 +141,7 @@ def report_content(
         "schema": {
             "summary": summary(schema),
             "label": schema.label,
+            "example_weight": schema.example_weight,
             "fields": schema.to_dict()["fields"],
             "notes": list(schema.notes),
         },

@@ -43,7 +43,8 @@ DOORS = {
         ("calibration", "metrics"),
         ("numpy", "sklearn", "tensorflow"),
     ),
-    "evaluation": (("metrics", "models", "schema"), ("keras", "numpy")),
+    "slicing": (("metrics", "schema", "fields"), ("numpy",)),
+    "evaluation": (("metrics", "models", "slicing"), ("keras", "numpy")),
     "explain": (
         ("explain", "metrics", "models", "schema", "fields"),
         ("keras", "tensorflow", "numpy", "pyarrow", "tqdm", "matplotlib"),

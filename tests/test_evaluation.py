@@ -167,8 +167,22 @@ def test_the_table_leaves_blanks_and_names_the_undefined():
     assert table.splitlines() == [
         "model   parameters        AUC  seconds",
         "------  ----------  ---------  -------",
-        "deepfm      12,345     0.7500    1.250",
+        "deepfm      12,345       0.75      1.2",
         "bayes               undefined  1,234.5",
+    ]
+
+
+def test_a_column_has_the_decimals_that_it_needs():
+    rows = [
+        {"epochs": 1.82, "best": 3.0, "seconds": 0.2, "loss": 0.69314},
+        {"epochs": 6.0, "best": 12.0, "seconds": 7.0, "loss": 1.5},
+    ]
+
+    table = deepfm_tf.comparison_table(list(rows[0]), rows)
+
+    assert [line.split() for line in table.splitlines()[2:]] == [
+        ["1.82", "3", "0.2", "0.6931"],
+        ["6.00", "12", "7.0", "1.5000"],
     ]
 
 
@@ -186,7 +200,7 @@ def test_slices_by_names_are_those_of_the_raw_values(model, vocabulary):
         model,
         dataset,
         slice_by=["site", "ad2", "genres", "price", "user"],
-        values=vocabulary.values,
+        values=vocabulary,
         max_values=30,
     )
 

@@ -169,6 +169,26 @@ def test_numeric_scalings_by_hand():
     assert np.isnan(values[3]).all()
 
 
+@pytest.mark.parametrize("scaling", ["none", "standardize", "log"])
+@pytest.mark.parametrize("offset", [0, 1e6])
+def test_unscaled_numbers_are_those_that_were_read(scaling, offset):
+    field = deepfm_tf.NumericField("a", scaling=scaling)
+    column = offset + np.array([-12.5, 0, 0.25, 3, 7, 1000, 2019])
+    data = {"a": column, "y": [0, 1, 0, 1, 0, 1, 0]}
+
+    vocabulary = deepfm_tf.fit_vocabulary(data, deepfm_tf.Schema((field,), "y"))
+    values = deepfm_tf.encode(data, vocabulary)["values"][:, 0]
+    numbers = vocabulary.unscale(field, np.append(values, np.nan))
+
+    # What float32 cannot hold is rounded off: 7.0 and no 6.9999995.
+    if offset:
+        np.testing.assert_allclose(numbers[:-1], column, rtol=5e-6)
+        assert (numbers[:-1] % 1 == 0).all() or scaling == "none"
+    else:
+        assert numbers[:-1].tolist() == column.tolist()
+    assert np.isnan(numbers[-1])
+
+
 def test_multi_valued_fields_keep_the_first_values_and_their_weights():
     field = deepfm_tf.MultiValuedField(
         "a", max_length=2, weight_separator=":", min_count=1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from deepfm_tf.metrics.rows import check_probability, check_rows
 
 # Of each class. The rate of fewer is known to no better than a third.
 MIN_ROWS = 10
+# Fewer than these, and the steps of an isotonic regression are mostly chance.
+ISOTONIC_ROWS = 1000
+ISOTONIC_CLASS_ROWS = 100
 
 
 def fit_calibration(
@@ -26,9 +30,10 @@ def fit_calibration(
     `"temperature"` has one parameter, and leaves a probability of one half
     where it is: it mends a model that is too sure, not one that promises too
     much throughout. `"platt"` has two and mends both; the first choice for
-    clicks. `"isotonic"` takes any rising shape, and needs thousands of rows,
-    or it learns their chance. The first two keep the order of all rows, hence
-    the AUC; isotonic makes ties, which may cost a little of it.
+    clicks. `"isotonic"` takes any rising shape, and learns the chance of
+    its rows, if they are few: below 1,000, or 100 of a class, it warns. The
+    first two keep the order of all rows, hence the AUC; isotonic makes ties,
+    which may cost a little of it.
 
     scikit-learn's isotonic regression says exactly 0 below the lowest click
     and 1 above the highest row without one, and one row that differs then
@@ -78,6 +83,8 @@ def fit_calibration(
         )
     _check_classes(label)
     _check_overlap(label, probability)
+    if method == "isotonic":
+        _warn_of_few(label)
     fit = _isotonic if method == "isotonic" else _logistic
     calibration = Calibration(
         method, fit(label, probability, weight, method), len(label)
@@ -151,6 +158,18 @@ def _check_classes(label: np.ndarray) -> None:
             f"A calibration needs at least {MIN_ROWS} rows with a click and "
             f"{MIN_ROWS} without. Received: {positives} and {negatives}. Give "
             "more rows, held out from training."
+        )
+
+
+def _warn_of_few(label: np.ndarray) -> None:
+    rarer = int(min(label.sum(), len(label) - label.sum()))
+    if len(label) < ISOTONIC_ROWS or rarer < ISOTONIC_CLASS_ROWS:
+        warnings.warn(
+            f"An isotonic calibration needs {ISOTONIC_ROWS:,} rows, "
+            f"{ISOTONIC_CLASS_ROWS} of each class, or it learns their chance. "
+            f"Received: {len(label):,} rows, {rarer} of the rarer class. Give "
+            "more, or take platt or temperature.",
+            stacklevel=3,
         )
 
 

@@ -109,12 +109,7 @@ class FeatureNames:
             return f"{field.name}={MISSING}"
         if self._vocabulary is None or field.scaling == "none":
             return f"{field.name}={x:.4g}"
-        if field.scaling == "log":
-            x = np.sign(x) * np.expm1(abs(x))
-        else:
-            mean, std = self._vocabulary.scaling_constants(field)
-            x = x * std + mean
-        return f"{field.name}={x:.4g}"
+        return f"{field.name}={self._vocabulary.unscale(field, x):.4g}"
 
     def _bucket(self, field: BucketizedField, number: int) -> str:
         """The interval of a bucket, where boundaries say what it is."""

@@ -13,6 +13,9 @@ from deepfm_tf.metrics.likelihood import row_losses
 from deepfm_tf.metrics.ranking import Ranking, class_weights
 from deepfm_tf.metrics.rows import check_confidence, check_groups, check_rows
 
+# Of each class: an interval of fewer rows tells of these rows only.
+MIN_ROWS = 10
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
@@ -23,7 +26,8 @@ class Comparison:
         first, second: float. What each model reaches.
         improvement: float. Positive if the first is better: higher by AUC,
             lower by log loss.
-        low, high: float. Confidence interval of the improvement.
+        low, high: float. Confidence interval of the improvement; NaN where
+            there are too few rows for one.
         p_value: float. Two-sided, of the models being equally good; by the
             bootstrap, no less than 2 / (replicates + 1).
         confidence: float.
@@ -51,15 +55,19 @@ class Comparison:
     def __str__(self) -> str:
         if math.isnan(self.improvement):
             return "undefined: the rows are all of one class"
+        if math.isnan(self.margin):
+            return f"not to be told from fewer than {MIN_ROWS} rows of a class"
+        if not self.improvement and not self.margin:
+            return "equal"
         digits = 4
         if 0 < self.margin < 1e-4:
             digits = -math.floor(math.log10(self.margin))
-        word = "worse" if self.improvement < 0 else "better"
-        text = (
-            f"{word} by {abs(self.improvement):.{digits}f} ± "
-            f"{self.margin:.{digits}f} ({100 * self.confidence:g} %)"
-        )
+        margin = f"± {self.margin:.{digits}f} ({100 * self.confidence:g} %)"
         chance = self.low <= 0 <= self.high
+        if chance and not round(self.improvement, digits):
+            return f"equal within {margin}"
+        word = "worse" if self.improvement < 0 else "better"
+        text = f"{word} by {abs(self.improvement):.{digits}f} {margin}"
         return f"{text}, which may be chance" if chance else text
 
 
@@ -80,7 +88,8 @@ def compare_models(
     to the other: the interval of the difference is far narrower than those
     of the two metrics. AUC: DeLong's variance, by sorting. Log loss:
     percentiles of the Poisson bootstrap of the rows' differences. That the
-    models would come out otherwise with other seeds is not part of it.
+    models would come out otherwise with other seeds is not part of it. With
+    fewer than ten rows of a class there is no interval, hence no "better".
 
     Args:
         label: (rows,) of 0 and 1.
@@ -112,7 +121,7 @@ def compare_models(
     _, second, _ = check_rows(label, second)
     if groups is not None:
         groups = check_groups(groups, len(checked))
-    return {
+    comparisons = {
         "auc": _compare_auc(checked, first, second, weight, groups, confidence),
         "log_loss": _compare_log_loss(
             checked,
@@ -124,6 +133,15 @@ def compare_models(
             num_replicates,
             seed,
         ),
+    }
+    counted = checked if weight is None else checked[weight > 0]
+    rarer = min(np.count_nonzero(counted), np.count_nonzero(counted == 0))
+    if rarer >= MIN_ROWS:
+        return comparisons
+    nan = math.nan
+    return {
+        name: dataclasses.replace(part, low=nan, high=nan, p_value=nan)
+        for name, part in comparisons.items()
     }
 
 

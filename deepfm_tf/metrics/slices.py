@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -23,10 +24,13 @@ class NamedIds(NamedTuple):
         ids: (rows,) int, or (rows, values) where a row holds several; -1 is
             missing (of several: padding).
         names: what each id stands for. Ids beyond are called `id 7`.
+        ordered: bool. Whether the slices come by ascending ids, in place of
+            descending rows: the ids of buckets, say. Defaults to False.
     """
 
     ids: np.ndarray
     names: Sequence[str] = ()
+    ordered: bool = False
 
 
 def slice_metrics(
@@ -46,7 +50,7 @@ def slice_metrics(
         probability: (rows,).
         slices: field name -> its values in these rows: (rows,) of text,
             whole numbers or the like, each value a slice; (rows,) of floats,
-            cut into ten buckets of about equal weight, NaN apart; or
+            cut into ten buckets of about as many rows, NaN apart; or
             NamedIds. A row that holds several values is in several slices.
         weight: (rows,), at least 0. Defaults to 1 each. Rows of weight 0 are
             left out.
@@ -60,6 +64,10 @@ def slice_metrics(
         A dict for each slice, for `comparison_table`: `field`, `value`,
         `share` (of all weight), and what `binary_metrics` returns. Fields in
         the order given, their values by descending rows, buckets ascending.
+
+    Raises:
+        TypeError: `slices` is no mapping.
+        ValueError: a column has another length than the labels.
 
     Example:
 
@@ -76,6 +84,11 @@ def slice_metrics(
             f"max_values={max_values}."
         )
     each = np.ones(len(label)) if weight is None else weight
+    if not isinstance(slices, Mapping):
+        raise TypeError(
+            "`slices` must be a mapping of names to columns, such as "
+            f"{{'hour': hour}}. Received: {type(slices).__name__}."
+        )
     table = []
     for field, values in slices.items():
         for value, rows in _split(field, values, len(label), max_values):
@@ -123,6 +136,8 @@ def _split(
     # Ties by code, which is their order of appearance or of ids.
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     place = np.zeros(len(names), dtype=np.int64)
+    if several and values.ordered:
+        order[:max_values].sort()
     place[order] = np.minimum(np.arange(len(order)), max_values)
     kept = [names[code] for code in order[:max_values]]
     if len(order) > max_values:
@@ -218,11 +233,25 @@ def _ranges(lows: np.ndarray, highs: np.ndarray) -> list[str]:
     names: list[str] = []
     for digits in range(3, 18):
         names = [
-            f"{low:.{digits}g}"
+            short_number(low, max(digits, 6))
             if low == high
-            else f"{low:.{digits}g} to {high:.{digits}g}"
+            else f"{short_number(low, digits)} to {short_number(high, digits)}"
             for low, high in zip(lows, highs, strict=True)
         ]
         if len(set(names)) == len(names):
             break
     return names
+
+
+def short_number(x: float, digits: int = 3) -> str:
+    """About so many digits; the whole part of a number never loses any.
+
+    Example:
+
+    >>> [short_number(x) for x in (0.12345, 12.3456, 1234.56, 2e6, -0.0)]
+    ['0.123', '12.3', '1235', '2000000', '0']
+    """
+    if abs(x) >= 1e15 or x == 0:
+        return f"{x + 0.0:.{digits}g}"  # no -0
+    whole = 1 + math.floor(math.log10(abs(x)))
+    return f"{x:.{max(digits, whole)}g}"

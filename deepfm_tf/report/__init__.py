@@ -4,10 +4,11 @@ from deepfm_tf.report.figures import report_figures
 from deepfm_tf.report.html_report import html_report
 from deepfm_tf.report.plots import plot_learning_curves, plot_reliability
 from deepfm_tf.report.structure import structure_table
-from deepfm_tf.report.summary import summarize_runs
+from deepfm_tf.report.summary import calibrated, summarize_runs
 from deepfm_tf.report.tables import changes, markdown_table, results_table
 
 __all__ = [
+    "calibrated",
     "changes",
     "html_report",
     "markdown_table",

@@ -43,6 +43,10 @@ def report_figures(report: Mapping[str, Any]) -> dict[str, ReportFigure]:
     runs: Sequence[Mapping[str, Any]] = report["models"]
     first = list({run["model"]: run for run in reversed(runs)}.values())[::-1]
     several = len(runs) > len(first)
+    weight = report.get("schema", {}).get("example_weight")
+    each = "Each point stands for about as many rows."
+    if weight:
+        each = f"Each point stands for about the same sum of {weight}."
     # Of several seeds, plots that cannot show all show the first.
     one = f" Of the runs with seed {first[0]['seed']}." if several else ""
     models = ", ".join(run["model"] for run in first)
@@ -67,8 +71,7 @@ def report_figures(report: Mapping[str, Any]) -> dict[str, ReportFigure]:
         figures["reliability"] = ReportFigure(
             plot_reliability(curves),
             f"Share of positives against mean predicted probability, {models}",
-            "On the diagonal, clicks come as often as predicted. Each point "
-            f"stands for an equal number of rows.{one}",
+            f"On the diagonal, clicks come as often as predicted. {each}{one}",
         )
     for run in calibrated:
         method = run["calibration"]["method"]
@@ -78,11 +81,11 @@ def report_figures(report: Mapping[str, Any]) -> dict[str, ReportFigure]:
             f"Share of positives against mean predicted probability, "
             f"{run['model']} before and after calibration ({method})",
             f"{run['model']} before and after calibration. On the diagonal, "
-            "clicks come as often as predicted. Each point stands for an "
-            "equal number of rows.",
+            f"clicks come as often as predicted. {each}",
         )
     for run in first:
         if "strengths" in run:
+            has_pyramid = bool(run["strengths"].get("has_pyramid"))
             strengths = FieldStrengths(
                 tuple(run["strengths"]["fields"]),
                 np.array(run["strengths"]["first_order"]),
@@ -94,7 +97,8 @@ def report_figures(report: Mapping[str, Any]) -> dict[str, ReportFigure]:
                 f"Heat map of the strength of each pair of fields in "
                 f"{run['model']}, first-order strength on the diagonal",
                 f"{run['model']}: what each pair of fields moves the logit "
-                f"by, on average over {strengths.num_rows:,} test rows.{one}",
+                f"by, on average over {strengths.num_rows:,} test rows"
+                f"{', beside its hidden layers' * has_pyramid}.{one}",
             )
     structure = report.get("structure", {"factors": {}})
     for factor, values in structure["factors"].items():

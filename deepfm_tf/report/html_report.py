@@ -20,6 +20,8 @@ from deepfm_tf.report.tables import changes, number, results_table
 
 # Ranked terms that are listed beside a heat map.
 _TOP_TERMS = 15
+# Columns that have a table of their own.
+_TRAINING = ("epochs", "best epoch", "seconds", "parameters")
 _SLICE_METRICS = (
     ("auc", "AUC", 4),
     ("log_loss", "log loss", 4),
@@ -40,13 +42,14 @@ def html_report(
         report: plain data, as JSON holds it (None for undefined numbers):
             `title`; `command` and optionally `next_command`, to be typed;
             `versions`, name -> text; `data`, part -> `rows`, `positives`,
-            `rejected`; `schema`, with `summary`, `label` and `fields`
-            (those of `Schema.to_dict`); `models`, runs as for
-            `summarize_runs`, each with `seed`, and, where there are any,
+            `rejected`; `schema`, with `summary`, `label`, `fields` (those of
+            `Schema.to_dict`) and perhaps `example_weight`; `models`, runs as
+            for `summarize_runs`, each with `seed`, and, where there are any,
             `curve`, `reliability`, `strengths` (the parts of
-            `FieldStrengths`), `slices` (what `slice_metrics` gives) and
-            `calibration` (the parts of a `Calibration`, and the metrics
-            `test` and the `reliability` that it leads to); and `summary`,
+            `FieldStrengths`, and `has_pyramid`), `slices` (what
+            `slice_metrics` gives) and `calibration` (the parts of a
+            `Calibration`, the metrics `test` and the `reliability` that it
+            leads to, and a sentence `note` on them or None); and `summary`,
             what `summarize_runs` made of them. Optional: `lead`, a sentence;
             `comparisons`, mappings of `model`, `baseline`, `metric`,
             `seeds`, `seeds_better` and `text`; `reach`, with the `metric`,
@@ -80,13 +83,21 @@ def _results(report: Mapping[str, Any]) -> list[str]:
     summary = report["summary"]
     reach = report.get("reach", {}).get("name")
     seeds = max(row["seeds"] for row in summary)
-    about = "Metrics of the test data. "
+    about = f"Metrics of the test data{_weighted(report)}. "
     if seeds > 1:
         about += f"Mean ± standard deviation over {seeds} seeds. "
     about += (
         "Calibration is mean probability divided by mean label; calibration "
         "error the mean distance of the reliability curve from the diagonal."
     )
+    calibrated = [run for run in report["models"] if "calibration" in run]
+    if calibrated:
+        run = calibrated[0]
+        about += (
+            f" {run['model']}, {run['calibration']['method']} is the model "
+            "with its calibration, which is what --export writes. Learning "
+            "curves, slices and pairs of fields are of the model before it."
+        )
     rows = results_table(summary, reach)
     best = {}
     for title, key, sign in (
@@ -100,9 +111,37 @@ def _results(report: Mapping[str, Any]) -> list[str]:
     return [
         *parts,
         heading("Results"),
-        table(rows, "Results", best=best),
+        table([_without(row, _TRAINING) for row in rows], "Results", best=best),
         paragraph(about, "quiet"),
+        *_training(report, rows),
     ]
+
+
+def _training(
+    report: Mapping[str, Any], rows: Sequence[Mapping[str, str]]
+) -> list[str]:
+    """What is not about the test data; one table would be too wide."""
+    models = {run["model"] for run in report["models"]}
+    trained = [
+        {"model": row["model"], **{t: row[t] for t in _TRAINING if t in row}}
+        for row in rows
+        if row["model"] in models
+    ]
+    sections = [heading("Training", 3), table(trained, "Training")]
+    if "best epoch" in trained[0]:
+        text = "The weights are those of the best epoch on validation data."
+        sections.append(paragraph(text, "quiet"))
+    return sections
+
+
+def _without(row: Mapping[str, str], titles: Sequence[str]) -> dict[str, str]:
+    return {title: row[title] for title in row if title not in titles}
+
+
+def _weighted(report: Mapping[str, Any]) -> str:
+    """To be said after what the example weights count in."""
+    weight = report["schema"].get("example_weight")
+    return f", weighted by {weight}" if weight else ""
 
 
 def _structure(
@@ -143,10 +182,10 @@ def _comparisons(report: Mapping[str, Any]) -> list[str]:
             wide=("AUC", "log loss"),
         ),
         paragraph(
-            "Both models score the same test rows (AUC: DeLong; log loss: "
-            "bootstrap of the rows), seed by seed. The intervals hold the "
-            "chance of the rows and that of the seeds. Beside them, with how "
-            "many seeds the model is the better one.",
+            f"Both models score the same test rows{_weighted(report)} (AUC: "
+            "DeLong; log loss: bootstrap of the rows), seed by seed. The "
+            "intervals hold the chance of the rows and that of the seeds. "
+            "Beside them, with how many seeds the model is the better one.",
             "quiet",
         ),
     ]
@@ -163,11 +202,12 @@ def _plots(
 
 def _calibrations(report: Mapping[str, Any]) -> list[str]:
     """Each metric of the test data before and after."""
-    rows = []
+    rows, notes = [], []
     for run in report["models"]:
         if "calibration" in run:
             calibration = run["calibration"]
             row = {"model": run["model"], "method": calibration["method"]}
+            notes += [calibration["note"]] if calibration.get("note") else []
             rows.append(row | changes(run["test"], calibration["test"]))
     if not rows:
         return []
@@ -175,10 +215,12 @@ def _calibrations(report: Mapping[str, Any]) -> list[str]:
         heading("Calibration"),
         table(rows, "Calibration"),
         paragraph(
-            "Metrics of the test data before and after. The calibration was "
-            "fitted on the validation data, which also chose the epoch.",
+            f"Metrics of the test data{_weighted(report)}, before and after. "
+            "The calibration was fitted on the validation data, which also "
+            "chose the epoch.",
             "quiet",
         ),
+        *(paragraph(note) for note in notes),
     ]
 
 
@@ -188,7 +230,15 @@ def _slices(report: Mapping[str, Any]) -> list[str]:
     if not sliced:
         return []
     first = list({run["model"]: run for run in reversed(sliced)}.values())[::-1]
-    about = "Values as the model sees them: numbers scaled, rare values OOV."
+    about = "Rare values, as the model sees them, are OOV."
+    kinds = {f["name"]: f["type"] for f in report["schema"]["fields"]}
+    fields = dict.fromkeys(entry["field"] for entry in first[0]["slices"])
+    if "bucketized" in [kinds.get(field) for field in fields]:
+        about += " The upper end of a bucket is not in it."
+    if _weighted(report):
+        about += f" Metrics and mean labels are{_weighted(report)[1:]}."
+    if any("calibration" in run for run in first):
+        about += " Of the models before their calibration."
     if len(sliced) > len(first):
         about += f" Of the runs with seed {first[0]['seed']}."
     sections = [heading("Slices of the test data"), paragraph(about, "quiet")]
@@ -227,6 +277,12 @@ def _strengths(
         ]
         title = f"Strongest terms of {run['model']}"
         sections += [heading(title, 3), table(rows, title)]
+        if run["strengths"].get("has_pyramid"):
+            text = (
+                "What the hidden layers make of fields and pairs is no term "
+                "and not in these figures; permutation_importance sees all."
+            )
+            sections.append(paragraph(text, "quiet"))
     return sections
 
 
@@ -254,6 +310,12 @@ def _data(report: Mapping[str, Any]) -> list[str]:
         table(parts, "Parts of the data"),
         paragraph(f"{schema['summary']}; the label is {schema['label']}."),
     ]
+    if _weighted(report):
+        text = (
+            f"Rows count by {schema['example_weight']}, in training and in "
+            "all metrics and mean labels; positive is a share of the rows."
+        )
+        sections.append(paragraph(text))
     sections += [paragraph(note, "quiet") for note in schema.get("notes", ())]
     return [*sections, table(fields, "Fields")]
 

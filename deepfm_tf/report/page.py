@@ -46,7 +46,11 @@ h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
 p { margin: .5rem 0; max-width: 46rem; overflow-wrap: anywhere; }
 .lead { font-size: 1.1rem; }
 .quiet, figcaption { color: var(--quiet); font-size: .875rem; }
-.scroll { overflow-x: auto; }
+/* A shadow at the right as long as there is more of a table to scroll to. */
+.scroll { overflow-x: auto; background:
+  linear-gradient(to left, #fff 45%, #fff0) right / 3rem 100% no-repeat local,
+  linear-gradient(to left, #5b647280, #5b647200) right / 1.2rem 100% no-repeat
+  scroll; }
 .scroll:focus-visible { outline: 2px solid #0072b2; }
 table { border-collapse: collapse; font-size: .875rem; margin: .4rem 0;
   font-variant-numeric: tabular-nums; }

@@ -15,6 +15,8 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#444444", "#e69f00")
 _STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 1)))
 # Inches: the text is readable when a phone shows it 360 pixels wide.
 _SIZE = (5.2, 4.4)
+# How far, in ranges of the later ones, first evaluations may widen the axis.
+_FAR = 1.5
 _TITLES = {"auc": "AUC", "log_loss": "log loss"}
 
 
@@ -46,6 +48,7 @@ def plot_learning_curves(
         )
     figure = new_figure(_SIZE)
     axes = figure.add_subplot()
+    every: list[float] = []
     settled: list[float] = []
     for number, (model, curves) in enumerate(_by_model(runs, metric).items()):
         look = _look(number)
@@ -54,6 +57,7 @@ def plot_learning_curves(
                 axes.plot(
                     steps, values, color=look["color"], alpha=0.3, linewidth=0.8
                 )
+            every += values
             settled += [values[-1], *values[len(values) // 5 :]]
         common = min((steps for steps, _ in curves), key=len)
         mean = np.mean([values[: len(common)] for _, values in curves], axis=0)
@@ -72,8 +76,20 @@ def plot_learning_curves(
             color="0.3",
         )
         settled.append(value)
-    # The first steps start from chance and would flatten all the rest.
     low, high = min(settled), max(settled)
+    farthest = max(every, key=lambda value: max(low - value, value - high))
+    if max(low - farthest, farthest - high) <= _FAR * (high - low):
+        low, high = min(low, *every), max(high, *every)
+    else:
+        # It starts from chance and would flatten all the rest.
+        axes.annotate(
+            f"first evaluations, from {farthest:.3f} on, not shown",
+            (0.02, 0.98 if farthest > high else 0.02),
+            xycoords="axes fraction",
+            verticalalignment="top" if farthest > high else "bottom",
+            fontsize="small",
+            color="0.3",
+        )
     margin = 0.06 * (high - low) or 0.01
     axes.set_ylim(low - margin, high + margin)
     axes.set_xlim(left=0)

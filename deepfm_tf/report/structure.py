@@ -48,7 +48,7 @@ def structure_table(structure: Mapping[str, Any]) -> list[dict[str, str]]:
             "structure": base["name"],
             "parameters": number(base["parameters"]),
             title: f"{number(base['mean'])} ± {number(base['std'])}",
-            "better by": "",
+            "against the base": "",
             "beyond the seeds": "",
         }
     ]
@@ -58,14 +58,16 @@ def structure_table(structure: Mapping[str, Any]) -> list[dict[str, str]]:
             value = entry[entry["factor"]]
             what = f"{entry['factor'].replace('_', ' ')} {value}"
         beyond = "yes" if entry["beyond_seeds"] else "no"
-        better = round(entry["improvement"], 4) + 0.0  # no -0.0000
+        better = entry["improvement"]
+        word = "better" if better > 0 else "worse"
+        against = f"{word} by {number(abs(better))}"
         rows.append(
             {
                 "change": what,
                 "structure": entry["name"],
                 "parameters": number(entry["parameters"]),
                 title: number(entry["value"]),
-                "better by": f"{better:.4f}",
+                "against the base": against if round(better, 4) else "equal",
                 "beyond the seeds": "stopped" if entry["pruned"] else beyond,
             }
         )

@@ -21,15 +21,17 @@ def summarize_runs(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     Args:
         runs: one mapping for each model and seed: `model`, `parameters`,
             `seconds`, `epochs` and `test` (metrics, as `evaluate` gives
-            them), and perhaps `steps_to_reach`, an int, or None if the run
-            did not get there.
+            them); and perhaps `best_epoch`, whose weights were kept,
+            `steps_to_reach`, an int, or None if the run did not get there,
+            and `calibration`, with `method` and `test`.
 
     Returns:
-        A dict for each model, in order of appearance: `model`, `parameters`,
+        A dict for each model, in order of appearance, after it one for the
+        model with its calibration (`fm, platt`): `model`, `parameters`,
         `seeds` (their number), and `{"mean": float, "std": float}` for each
-        metric, for `epochs`, `seconds` and `steps_to_reach`, which also holds
-        `reached`, the number of runs that got there. The standard deviation
-        is that of a sample (n - 1); None of a single run.
+        metric, `epochs`, `best_epoch`, `seconds` and `steps_to_reach`, which
+        holds `reached` too, the number of runs that got there. The standard
+        deviation is that of a sample (n - 1); None of a single run.
 
     Example:
 
@@ -40,16 +42,19 @@ def summarize_runs(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     0.760 ± 0.014
     """
     rows = []
-    for model in dict.fromkeys(run["model"] for run in runs):
-        own = [run for run in runs if run["model"] == model]
+    for own in _by_model(runs):
         row: dict[str, Any] = {
-            "model": model,
+            "model": own[0]["model"],
             "parameters": own[0]["parameters"],
             "seeds": len(own),
         }
         for name in METRICS:
             row[name] = mean_and_std(run["test"].get(name) for run in own)
         row["epochs"] = mean_and_std(run["epochs"] for run in own)
+        if "best_epoch" in own[0]:
+            row["best_epoch"] = mean_and_std(
+                run.get("best_epoch") for run in own
+            )
         row["seconds"] = mean_and_std(run["seconds"] for run in own)
         if "steps_to_reach" in own[0]:
             steps = [run["steps_to_reach"] for run in own]
@@ -57,6 +62,41 @@ def summarize_runs(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             row["steps_to_reach"] = {**mean_and_std(steps), "reached": reached}
         rows.append(row)
     return rows
+
+
+def calibrated(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run as it is with its calibration.
+
+    Args:
+        run: as for `summarize_runs`, with `calibration`.
+
+    Returns:
+        The run with the metrics after the calibration, as `fm, platt`.
+
+    Example:
+
+    >>> calibration = {"method": "platt", "test": {"log_loss": 0.4}}
+    >>> run = {"model": "fm", "test": {"log_loss": 0.5}}
+    >>> calibrated({**run, "calibration": calibration})
+    {'model': 'fm, platt', 'test': {'log_loss': 0.4}}
+    """
+    own = {key: value for key, value in run.items() if key != "calibration"}
+    own["model"] = f"{run['model']}, {run['calibration']['method']}"
+    own["test"] = run["calibration"]["test"]
+    return own
+
+
+def _by_model(
+    runs: Sequence[Mapping[str, Any]],
+) -> list[list[Mapping[str, Any]]]:
+    """The runs of each model, then those of them with a calibration."""
+    groups = []
+    for model in dict.fromkeys(run["model"] for run in runs):
+        own = [run for run in runs if run["model"] == model]
+        groups.append(own)
+        if all("calibration" in run for run in own):
+            groups.append([calibrated(run) for run in own])
+    return groups
 
 
 def mean_and_std(values: Iterable[float | None]) -> dict[str, float | None]:

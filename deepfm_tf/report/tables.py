@@ -14,6 +14,7 @@ _SPREADS = (
     ("calibration error", "expected_calibration_error", 4),
     ("normalized entropy", "normalized_entropy", 4),
     ("epochs", "epochs", 1),
+    ("best epoch", "best_epoch", 1),
     ("seconds", "seconds", 1),
 )
 _CHANGES = (
@@ -42,11 +43,17 @@ def number(value: float | None, decimals: int = 4) -> str:
 def spread(statistic: Mapping[str, float | None], decimals: int = 4) -> str:
     """Mean ± standard deviation; of one run, what it was.
 
+    Counts and seconds, of one decimal, go without it where they are whole.
+
     Example:
 
     >>> spread({"mean": 0.87123, "std": 0.00098})
     '0.8712 ± 0.0010'
+    >>> spread({"mean": 3.0, "std": 0.0}, 1)
+    '3 ± 0'
     """
+    if decimals == 1 and all(not (v or 0) % 1 for v in statistic.values()):
+        decimals = 0
     text = number(statistic["mean"], decimals)
     if statistic["std"] is None:
         return text

@@ -1,6 +1,7 @@
 """Fitted parameters, against scikit-learn's own calibrations."""
 
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -120,6 +121,7 @@ def test_isotonic_is_scikit_learns_but_at_its_ends(rows, weight):
         assert 0 < low and high < 1
 
 
+@pytest.mark.filterwarnings("ignore:An isotonic calibration needs")
 def test_ends_of_isotonic_say_what_their_rows_support():
     # 40 rows without a click, a mixed stretch, 20 rows of clicks.
     p = np.linspace(0.01, 0.99, 160).astype(np.float32)
@@ -134,6 +136,7 @@ def test_ends_of_isotonic_say_what_their_rows_support():
     assert high == pytest.approx(1 - 1 / 22)
 
 
+@pytest.mark.filterwarnings("ignore:An isotonic calibration needs")
 def test_an_end_of_few_rows_goes_no_further_than_its_neighbour():
     # One row without a click says less than the 99 next to it.
     p = np.linspace(0.01, 0.99, 400).astype(np.float32)
@@ -206,6 +209,25 @@ def test_equal_probabilities_tell_nothing(method):
 
     with pytest.raises(ValueError, match="up to 0.3 without, from 0.3 with"):
         deepfm_tf.fit_calibration(label, np.full(100, 0.3), method)
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "positives", "few"),
+    [(999, 400, True), (1000, 100, False), (1000, 99, True), (1000, 901, True)],
+)
+def test_isotonic_on_few_rows_is_warned_of(num_rows, positives, few):
+    random = np.random.default_rng(5)
+    label = random.permutation(num_rows) < positives
+    p = random.uniform(0.1, 0.6, num_rows) + 0.3 * label
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        deepfm_tf.fit_calibration(label, p, "isotonic")
+
+    (message,) = [str(w.message) for w in caught] or [""]
+    rarer = min(positives, num_rows - positives)
+    received = f"Received: {num_rows:,} rows, {rarer} of the rarer class."
+    assert (received in message) == few == bool(message)
 
 
 def test_an_unknown_method_is_refused(rows):

@@ -118,9 +118,7 @@ def test_a_model_is_no_better_than_itself():
 
     for result in compare_models(label, p, p).values():
         assert (result.improvement, result.margin, result.p_value) == (0, 0, 1)
-        assert str(result) == (
-            "better by 0.0000 ± 0.0000 (95 %), which may be chance"
-        )
+        assert str(result) == "equal"
 
 
 def test_rows_of_one_group_are_no_evidence_of_their_own():
@@ -155,6 +153,22 @@ def test_weights_of_0_leave_rows_out():
         assert weighted[name].margin == pytest.approx(result.margin, rel=0.15)
 
 
+@pytest.mark.parametrize("rarer", [9, 10])
+def test_a_handful_of_rows_of_a_class_gives_no_interval(rarer):
+    label = np.arange(200) < rarer
+    random = np.random.default_rng(3)
+    first, second = random.uniform(0.01, 0.2, (2, 200)) + 0.5 * label
+    weight = np.ones(200)
+    weight[-50:] = 0  # of no class
+
+    for result in compare_models(label, first, second, weight).values():
+        told = not math.isnan(result.margin)
+        assert told == (not math.isnan(result.p_value)) == (rarer == 10)
+        few = "not to be told from fewer than 10 rows of a class"
+        assert (str(result) == few) == (not told)
+        assert math.isfinite(result.improvement)
+
+
 def test_one_class_has_no_auc_to_compare():
     result = compare_models(np.ones(5), np.full(5, 0.2), np.full(5, 0.3))
 
@@ -169,6 +183,7 @@ def test_one_class_has_no_auc_to_compare():
         (-0.0021, 0.0006, "worse by 0.0021 ± 0.0006 (90 %)"),
         (0.0001, 0.0006, "better by 0.0001 ± 0.0006 (90 %), which may be"),
         (0.000123, 0.00002, "better by 0.00012 ± 0.00002 (90 %)"),
+        (-0.00002, 0.0006, "equal within ± 0.0006 (90 %)"),
     ],
 )
 def test_it_reads_as_a_sentence(improvement, margin, text):

@@ -88,6 +88,22 @@ def test_ids_are_called_by_their_names(rows):
     assert names == {"missing", "OOV", "a", "b", "id 3"}
 
 
+def test_ordered_ids_come_ascending_and_the_rare_ones_last(rows):
+    ids = np.repeat([2, 0, 3, 1, 4], [100, 200, 250, 40, 10])
+
+    result = table(
+        rows, NamedIds(ids, list("abcde"), ordered=True), max_values=3
+    )
+
+    found = [(row["value"], row["rows"]) for row in result]
+    assert found == [
+        ("a", 200),
+        ("c", 100),
+        ("d", 250),
+        ("other (2 values)", 50),
+    ]
+
+
 def test_a_row_of_several_values_is_in_each_of_their_slices():
     rows = np.array([0, 1, 0, 1]), np.array([0.1, 0.2, 0.3, 0.4])
     ids = np.array([[0, 1, 1], [1, -1, -1], [-1, -1, -1], [1, 2, 3]])
@@ -120,7 +136,7 @@ def test_a_frequent_number_is_a_bucket_of_its_own(rows):
 
     assert [(row["value"], row["rows"]) for row in result] == [
         ("0", 540),
-        ("1e+03 to 1.06e+03", 60),
+        ("1000 to 1059", 60),
     ]
 
 
@@ -169,5 +185,7 @@ def test_columns_of_another_length_are_refused(rows, values, message):
 def test_other_wrong_arguments_are_refused(rows):
     with pytest.raises(TypeError, match="integers. Received: float64"):
         table(rows, NamedIds(np.zeros(600)))
+    with pytest.raises(TypeError, match="such as {'hour': hour}.*ndarray"):
+        slice_metrics(*rows, np.zeros(600))
     with pytest.raises(ValueError, match="max_values=0"):
         table(rows, ["a"] * 600, max_values=0)

@@ -57,7 +57,7 @@ def test_it_is_fitted_on_validation_and_measured_on_test_rows(
     assert calibration.parameters["intercept"] == pytest.approx(
         np.log(2) * weighted, abs=0.15
     )
-    assert result["method"] == "platt"
+    assert result["method"] == "platt" and result["note"] is None
     assert result["test"]["log_loss"] == pytest.approx(expected)
     assert result["test"]["log_loss"] < before["log_loss"]
     assert sum(result["reliability"]["weight"]) == (
@@ -66,6 +66,27 @@ def test_it_is_fitted_on_validation_and_measured_on_test_rows(
     assert "on 3,000 validation rows, which also chose the epoch: log" in out
     assert f"log loss {before['log_loss']:.5f} → {expected:.5f};" in out
     assert f"AUC {before['auc']:.5f}, unchanged" in out
+
+
+def test_what_a_calibration_does_not_mend_is_said(monkeypatch, capsys):
+    label, probability, _ = make_rows(3000, 1)
+    rows = {"valid": (label, probability, None)}
+    # The test rows are calibrated as they are.
+    truth = np.random.default_rng(3).uniform(0.05, 0.6, 4000)
+    fresh = (np.random.default_rng(4).random(4000) < truth).astype(float)
+    rows["test"] = (fresh, truth, None)
+    monkeypatch.setattr(
+        deepfm_tf, "predict_with_weights", lambda model, name: rows[name]
+    )
+    settings = argparse.Namespace(calibration="platt", batch_size=10)
+    before = {"model": "fm", "test": deepfm_tf.binary_metrics(fresh, truth)}
+
+    _, result = calibrating.calibrate(
+        settings, None, {name: Part(name) for name in rows}, before
+    )
+
+    assert "of fm does not lower the log loss of the test" in result["note"]
+    assert f"\n{result['note']}\n" in capsys.readouterr().out
 
 
 def test_too_few_of_a_class_are_told_before_training():

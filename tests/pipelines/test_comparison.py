@@ -127,6 +127,19 @@ def test_of_one_seed_the_interval_is_that_of_its_rows(scored):
         assert entry["std"] is None
 
 
+def test_test_rows_of_one_class_say_nothing(scored):
+    label, probabilities = scored
+    ones = {key: p[label == 1] for key, p in probabilities.items()}
+
+    area, loss = compare_with(
+        "bad", ["good"], [1, 2], np.ones(sum(label == 1)), ones
+    )
+
+    assert area["text"] == "undefined: the rows are all of one class"
+    assert loss["text"].startswith("not to be told from fewer than 10 rows")
+    assert loss["seeds_better"] == 2
+
+
 def test_example_weights_count(scored):
     label, probabilities = scored
     weight = np.arange(len(label)) % 2.0  # every other row does not

@@ -89,15 +89,19 @@ def test_an_own_file_goes_all_the_way(finished_run):
     for result in report["models"]:
         assert set(result) == {
             *("model", "parameters", "seconds", "examples_per_second"),
-            *("epochs", "history", "test", "seed", "curve", "reliability"),
+            *("epochs", "best_epoch", "history", "test", "seed", "curve"),
+            "reliability",
             *(("strengths",) if "fm" in result["model"] else ()),
         }
         assert {"auc", "log_loss", "rows"} < set(result["test"])
         assert len(result["history"]["loss"]) == 2
+        losses = result["history"]["val_log_loss"]
+        assert result["best_epoch"] == 1 + losses.index(min(losses))
     assert {"tensorflow", "keras"} <= set(report["versions"])
     assert report["command"].startswith("python -m pipelines.tabular --train")
 
 
+@pytest.mark.filterwarnings("ignore:An isotonic calibration needs")
 def test_the_options_of_an_export_reach_it(clicks, capsys):
     for number in ("1", "2"):
         version = clicks.parent / "saved_models" / number

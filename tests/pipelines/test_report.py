@@ -36,6 +36,7 @@ def no_extras(monkeypatch):
     )
 
 
+@pytest.mark.filterwarnings("default:An isotonic calibration needs")
 def test_a_page_has_its_json_beside_it(clicks, capsys):
     status = main(
         tabular.RECIPE,
@@ -51,7 +52,7 @@ def test_a_page_has_its_json_beside_it(clicks, capsys):
     assert run["curve"][0]["auc"] == run["history"]["val_auc"][0]
     assert len(run["slices"]) == 4
     assert sum(run["reliability"]["weight"]) == content["data"]["test"]["rows"]
-    results, calibration, *slices = reader.tables
+    results, training, calibration, *slices = reader.tables
     after = run["calibration"]["test"]["log_loss"]
     assert calibration[1][:2] == ["logistic_regression", "isotonic"]
     assert calibration[1][2] == f"{run['test']['log_loss']:.5f} → {after:.5f}"
@@ -59,10 +60,32 @@ def test_a_page_has_its_json_beside_it(clicks, capsys):
         "logistic_regression",
         f"{run['test']['auc']:.4f}",
     ]
+    # What is exported has its row, here and in the terminal.
+    assert results[2][:3] == [
+        "logistic_regression, isotonic",
+        f"{run['calibration']['test']['auc']:.4f}",
+        f"{after:.4f}",
+    ]
+    assert training[0] == [
+        *("model", "epochs", "best epoch", "seconds", "parameters")
+    ]
+    assert training[1][:3] == ["logistic_regression", "1", "1"]
     assert slices[0][1][0] == f"site = {run['slices'][0]['value']}"
     assert slices[0][1][1] == str(run["slices"][0]["rows"])
     assert content["command"] in "".join(reader.text)
-    assert "Page: out/page.html" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "Page: out/page.html" in out
+    (line,) = (
+        x
+        for x in out.splitlines()
+        if x.startswith("logistic_regression, isotonic")
+    )
+    assert line.split() == [
+        *("logistic_regression,", "isotonic"),
+        *(f"{run['calibration']['test'][m]:.4f}" for m in ("auc", "log_loss")),
+    ]
+    assert "\nwarning: An isotonic calibration needs 1,000 rows" in f"\n{err}"
+    assert "warnings.warn" not in err
 
 
 def test_json_needs_no_matplotlib(clicks, no_extras):

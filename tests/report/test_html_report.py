@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 import deepfm_tf
-from tests.report.reports import NASTY, make_report
+from tests.report.reports import MODELS, NASTY, make_report
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -114,17 +114,19 @@ def test_the_numbers_are_those_of_the_report(reader):
     report = make_report()
 
     header, *rows = reader.tables[0]
+    _, *trained = reader.tables[1]
 
     assert header[:4] == [
         *("model", "test AUC", "test log loss", "steps to fm's best")
     ]
     for row, entry in zip(rows, report["summary"], strict=True):
         assert row[0] == entry["model"]
-        assert row[-1] == f"{entry['parameters']:,}"
         for cell, key in ((1, "auc"), (2, "log_loss")):
             mean, std = row[cell].split(" ± ")
             assert float(mean) == round(entry[key]["mean"], 4)
             assert float(std) == round(entry[key]["std"], 4)
+    assert [row[-1] for row in trained] == ["1,000", "1,001", "1,002"]
+    assert [row[1] for row in trained] == ["2 ± 0", "3 ± 0", "4 ± 0"]
     assert [row[3] for row in rows] == ["– (0 of 2 runs)", "6 ± 3", "6 ± 3"]
 
 
@@ -168,7 +170,9 @@ def test_a_calibration_is_shown_before_and_after():
         "method": "platt",
         "test": {**run["test"], "log_loss": 0.25},
         "reliability": {"probability": [0.2], "label": [0.2], "weight": [9]},
+        "note": f"It is no better. {NASTY}",
     }
+    report["summary"] = deepfm_tf.summarize_runs(report["models"])
 
     reader = read(deepfm_tf.html_report(report))
 
@@ -183,6 +187,47 @@ def test_a_calibration_is_shown_before_and_after():
         if tag == "img" and "before and after" in attributes["alt"]
     )
     assert "deepfm" in image["alt"]
+    text = "".join(reader.text)
+    results, training = reader.tables[:2]
+    # What is exported has a row, and what is of the model before it says so.
+    assert results[-1][:3] == ["deepfm, platt", "0.8100", "0.2500"]
+    assert [row[0] for row in training[1:]] == list(MODELS)
+    assert "deepfm, platt is the model with its calibration" in text
+    assert "Of the models before their calibration." in text
+    assert run["calibration"]["note"] in text
+
+
+def test_weights_are_named_wherever_they_count():
+    report = make_report()
+    plain = "".join(read(deepfm_tf.html_report(report)).text)
+    report["schema"]["example_weight"] = NASTY
+
+    text = "".join(read(deepfm_tf.html_report(report)).text)
+
+    assert "weighted" not in plain and "about as many rows" in plain
+    for part in (
+        f"Metrics of the test data, weighted by {NASTY}.",
+        f"the same test rows, weighted by {NASTY}",
+        f"mean labels are weighted by {NASTY}.",
+        f"the same sum of {NASTY}.",
+        f"Rows count by {NASTY}, in training",
+    ):
+        assert part in text
+
+
+def test_buckets_and_hidden_layers_have_their_word():
+    report = make_report()
+    plain = "".join(read(deepfm_tf.html_report(report)).text)
+    report["schema"]["fields"][0]["type"] = "bucketized"
+    for run in report["models"]:
+        if run["model"] == "deepfm":
+            run["strengths"]["has_pyramid"] = True
+
+    text = "".join(read(deepfm_tf.html_report(report)).text)
+
+    for part in ("The upper end of a bucket is not in it.", "hidden layers"):
+        assert part in text and part not in plain
+    assert "80 test rows, beside its hidden layers." in text
 
 
 def test_equal_reports_make_equal_pages(page):
@@ -206,8 +251,11 @@ def test_a_browser_shows_it_without_scrolling_sideways(page, tmp_path, width):
           const d = document.getElementById("f").contentDocument;
           const drawn = [...d.images].filter(
             i => i.complete && i.naturalWidth > 0 && i.clientWidth > 300);
+          const cut = [...d.querySelectorAll(".scroll")].filter(
+            t => t.scrollWidth > t.clientWidth);
           document.getElementById("result").textContent = JSON.stringify(
-            [d.documentElement.scrollWidth, d.images.length, drawn.length]);
+            [d.documentElement.scrollWidth, d.images.length, drawn.length,
+             cut.length]);
         }});</script>""",
         encoding="utf-8",
     )
@@ -222,8 +270,10 @@ def test_a_browser_shows_it_without_scrolling_sideways(page, tmp_path, width):
         check=True,
     ).stdout
 
-    found = re.search(r'id="result">\[(\d+),(\d+),(\d+)\]', shown)
+    found = re.search(r'id="result">\[(\d+),(\d+),(\d+),(\d+)\]', shown)
     assert found, shown[-500:]
-    scroll_width, images, drawn = map(int, found.groups())
+    scroll_width, images, drawn, cut = map(int, found.groups())
     assert scroll_width <= width
     assert images == drawn == 5
+    # A phone scrolls within the tables, a desk has room for them.
+    assert (cut > 0) == (width == 390)

@@ -31,6 +31,30 @@ def test_learning_curves_show_each_seed_and_the_mean():
     assert axes.texts[0].get_text() == "the mark"
 
 
+@pytest.mark.parametrize(
+    ("first", "lowest", "highest", "told"),
+    [
+        (0.53, 0.50, 0.53, False),
+        (0.69, 0.50, 0.52, True),
+        (0.10, 0.50, 0.52, True),
+    ],
+)
+def test_first_evaluations_are_shown_or_said_not_to_be(
+    first, lowest, highest, told
+):
+    values = [first, 0.52, 0.51, 0.505, 0.5, 0.51, 0.5]
+    curve = [{"step": s, "log_loss": v} for s, v in enumerate(values)]
+
+    axes = plot_learning_curves([{"model": "fm", "curve": curve}]).axes[0]
+
+    low, high = axes.get_ylim()
+    assert low < lowest and highest < high
+    assert (low <= first <= high) != told
+    texts = [text.get_text() for text in axes.texts]
+    expected = f"first evaluations, from {first:.3f} on, not shown"
+    assert texts == [expected] * told
+
+
 def test_one_seed_is_one_line():
     axes = plot_learning_curves(make_runs(num_seeds=1), "auc").axes[0]
 

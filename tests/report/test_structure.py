@@ -42,10 +42,17 @@ def test_the_table_has_the_base_the_changes_and_the_search():
 
     assert [tuple(row.values()) for row in table] == [
         ("base", "8-8-8", "2,000", "0.5100 ± 0.0141", "", ""),
-        ("depth 1", "8", "1,200", "0.8000", "-0.2900", "yes"),
-        ("shape diamond", "6-12-6", "1,200", "0.5000", "0.0100", "no"),
-        ("search", "8-8", "1,200", "0.4000", "0.0000", "no"),
-        ("search", "2-4-2", "1,200", "9.0000", "-8.4900", "stopped"),
+        ("depth 1", "8", "1,200", "0.8000", "worse by 0.2900", "yes"),
+        (
+            "shape diamond",
+            "6-12-6",
+            "1,200",
+            "0.5000",
+            "better by 0.0100",
+            "no",
+        ),
+        ("search", "8-8", "1,200", "0.4000", "equal", "no"),
+        ("search", "2-4-2", "1,200", "9.0000", "worse by 8.4900", "stopped"),
     ]
     assert list(table[0])[3] == "validation log loss"
 
