@@ -54,7 +54,8 @@ def fit_calibration(
     Raises:
         ImportError: scikit-learn is not installed.
         ValueError: fewer than 10 rows of a class, NaN, probabilities that
-            rank clicks perfectly, or no better than chance.
+            are all the same, that rank clicks perfectly, or no better than
+            chance.
 
     Example:
 
@@ -157,6 +158,13 @@ def _check_classes(label: np.ndarray) -> None:
 def _check_overlap(label: np.ndarray, probability: np.ndarray) -> None:
     lowest = probability[label == 1].min()
     highest = probability[label == 0].max()
+    if probability.min() == probability.max():
+        raise ValueError(
+            "`probability` must differ between rows: from one value alone "
+            "nothing can be learnt but the mean label. Received: "
+            f"{lowest:.6g} in each of {len(label)} rows. Check that they are "
+            "the model's, and that it was trained."
+        )
     if highest <= lowest:
         raise ValueError(
             "Some row without a click must have a higher probability than "
