@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -11,7 +10,7 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from pipelines.exporting import check_options, export
 from pipelines.insight import insight
 from pipelines.learning import UserError
 from pipelines.report import check_report, summary, write_report
+from pipelines.usage import user_errors
 
 TABLE = (
     "model",
@@ -145,7 +145,7 @@ def run(
         if settings.report is not None:
             result |= insight(settings, models[name], data)
         if settings.calibration is not None:
-            with _user_errors():
+            with user_errors():
                 calibrations[name], result["calibration"] = calibrate(
                     settings, models[name], data, result
                 )
@@ -170,7 +170,7 @@ def begin(
     deepfm_tf.set_precision(
         "mixed_bfloat16" if settings.mixed_bfloat16 else "float32"
     )
-    with _user_errors():
+    with user_errors():
         strategy = deepfm_tf.create_strategy(settings.replicas)
         schema = _schema(settings)
         check_options(settings, schema)
@@ -179,15 +179,6 @@ def begin(
         if settings.calibration is not None:
             check_classes(data["valid"])
     return strategy, data
-
-
-@contextlib.contextmanager
-def _user_errors() -> Iterator[None]:
-    """Errors in the data or the options become one sentence."""
-    try:
-        yield
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
-        raise UserError(str(error)) from error
 
 
 def _schema(settings: Settings) -> deepfm_tf.Schema:
@@ -351,14 +342,15 @@ def fit(
     if curve is not None:
         callbacks.insert(1, curve)
     begin = time.perf_counter()
-    model.fit(
-        dataset,
-        **stretch,
-        initial_epoch=first_epoch,
-        callbacks=callbacks,
-        shuffle=False,
-        verbose=1 if sys.stdout.isatty() else 2 if curve is None else 0,
-    )
+    with user_errors((deepfm_tf.metrics.NotANumberError,)):
+        model.fit(
+            dataset,
+            **stretch,
+            initial_epoch=first_epoch,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=1 if sys.stdout.isatty() else 2 if curve is None else 0,
+        )
     seconds = time.perf_counter() - begin
     history = json.loads((directory / "state.json").read_text())["history"]
     # The first epoch includes tracing; it counts only if it is alone.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from deepfm_tf.calibration.calibration import Calibration, check_method
+from deepfm_tf.extras import install_hint
 from deepfm_tf.metrics import binary_metrics
 from deepfm_tf.metrics.likelihood import EPSILON
 from deepfm_tf.metrics.rows import check_probability, check_rows
@@ -187,7 +188,6 @@ def _scikit_learn() -> tuple[Any, Any]:
         from sklearn import isotonic, linear_model
     except ImportError as error:
         raise ImportError(
-            "Calibration is fitted by scikit-learn, which is not installed. "
-            "Install it with pip install 'deepfm_tf[calibration]'."
+            install_hint("To fit a calibration takes", "calibration")
         ) from error
     return linear_model, isotonic

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from deepfm_tf.backend import notices_kept_back
+from deepfm_tf.extras import install_hint, missing
 
 if TYPE_CHECKING:
     from deepfm_tf.serving.flags import Options
@@ -70,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
+    if missing("serving"):
+        print(install_hint("The server needs", "serving"), file=sys.stderr)
+        return EXIT_FAILED
     try:
         return _serve(options)
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
-from deepfm_tf.serving.client_core import ClientCore
+from deepfm_tf.serving.client_core import ClientCore, check_timeout
 from deepfm_tf.serving.client_errors import PredictError
 from deepfm_tf.serving.client_types import Choice
 from tests.serving.scripted_service import FLOAT, TEXT, signature_def
@@ -262,6 +262,12 @@ def test_a_signature_that_adds_up_rows_is_not_split():
 def test_max_rows_must_be_positive():
     with pytest.raises(ValueError, match="`max_rows` must be a positive"):
         ClientCore("toy", "host:1", 0)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+def test_a_timeout_must_be_positive(timeout):
+    with pytest.raises(ValueError, match=f"`timeout`.*timeout={timeout}"):
+        check_timeout(timeout)
 
 
 def test_text_is_measured_in_bytes(monkeypatch):
