@@ -50,7 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         start or serve, 2 for a wrong command line, 130 after Ctrl-C before
         the server was there.
     """
-    argv = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _run(argv: Sequence[str]) -> int:
+    """The command that the line asks for; its exit status."""
     if argv[:1] and argv[0] in COMMANDS:
         command = importlib.import_module(COMMANDS[argv[0]])
         return command.main(argv[1:]) or EXIT_OK
@@ -74,11 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing("serving"):
         print(install_hint("The server needs", "serving"), file=sys.stderr)
         return EXIT_FAILED
-    try:
-        return _serve(options)
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    return _serve(options)
 
 
 def _serve(options: Options) -> int:
