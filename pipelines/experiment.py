@@ -22,9 +22,8 @@ from pipelines.calibrating import calibrate, check_classes
 from pipelines.deriving import derived_files
 from pipelines.exporting import check_options, export
 from pipelines.insight import insight
-from pipelines.learning import UserError
+from pipelines.learning import UserError, user_errors
 from pipelines.report import check_report, summary, write_report
-from pipelines.usage import user_errors
 
 TABLE = (
     "model",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import deepfm_tf
+from pipelines.usage import in_flags
 from pipelines.values import positive_float, positive_int, share_kept
 
 MODELS: dict[str, Any] = {
@@ -33,6 +36,8 @@ SETTINGS = (
     "evaluate_every",
 )
 
+# Errors that data or options may be to blame for.
+_MENDABLE = (ValueError, TypeError, OSError, RuntimeError)
 # Weights in a table of which L2 is not put on the whole unasked: a step
 # then takes about half a second on two cores.
 _LARGE_TABLE = 50_000_000
@@ -40,6 +45,21 @@ _LARGE_TABLE = 50_000_000
 
 class UserError(Exception):
     """Something about the data or the options that the user can mend."""
+
+
+@contextlib.contextmanager
+def user_errors(
+    kinds: tuple[type[Exception], ...] = _MENDABLE,
+) -> Iterator[None]:
+    """Errors in the data or the options become one sentence.
+
+    Args:
+        kinds: of errors.
+    """
+    try:
+        yield
+    except kinds as error:
+        raise UserError(in_flags(str(error))) from error
 
 
 def add_options(model: Any, training: Any) -> None:

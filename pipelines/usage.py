@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import difflib
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
-
-from pipelines.learning import UserError
 
 # What errors of the package call its arguments -> the options that set them.
 _FLAGS = {
@@ -26,8 +23,6 @@ _FLAGS = {
     "positive_labels": "--positive-label",
     "separator": "--separator",
 }
-# Of errors in data and options.
-_KINDS = (ValueError, TypeError, OSError, RuntimeError)
 
 
 class Parser(argparse.ArgumentParser):
@@ -64,19 +59,6 @@ class Parser(argparse.ArgumentParser):
             near = difflib.get_close_matches(name.replace("_", "-"), known, 1)
             hint = f" Did you mean {near[0]}?" if near else ""
             self.error(f"There is no option {name}.{hint}")
-
-
-@contextlib.contextmanager
-def user_errors(kinds: tuple[type[Exception], ...] = _KINDS) -> Iterator[None]:
-    """Errors in the data or the options become one sentence.
-
-    Args:
-        kinds: of errors.
-    """
-    try:
-        yield
-    except kinds as error:
-        raise UserError(in_flags(str(error))) from error
 
 
 def in_flags(message: str) -> str:

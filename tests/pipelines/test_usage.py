@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import pipelines
-from pipelines import command_line, compare, learning, sweep, tabular
-from pipelines.usage import Parser, in_flags, user_errors
+from pipelines import command_line, compare, sweep, tabular
+from pipelines.learning import UserError, user_errors
+from pipelines.usage import Parser, in_flags
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,7 +118,7 @@ def test_received_values_are_those_of_the_option():
 
 def test_only_errors_that_a_user_can_mend_become_one_sentence():
     with (
-        pytest.raises(learning.UserError, match="^--on-error is x$"),
+        pytest.raises(UserError, match="^--on-error is x$"),
         user_errors(),
     ):
         raise ValueError("`on_error` is x")
