@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import itertools
 import json
 import math
@@ -18,6 +17,8 @@ from typing import Any
 import keras
 
 from deepfm_tf.evaluation import evaluate
+from deepfm_tf.extras import install_hint, missing
+from deepfm_tf.metrics import NotANumberError
 
 MONITORS = {"log_loss": "min", "auc": "max"}
 
@@ -40,6 +41,11 @@ class ValidationMetrics(keras.callbacks.Callback):
         dataset: `tf.data.Dataset` of `(inputs, label)`, or of `(inputs,
             label, weight)`.
         monitor: `"log_loss"` or `"auc"`, the one that must not be undefined.
+
+    Raises:
+        NotANumberError: at the end of an epoch that left the model with
+            weights that are no numbers.
+        ValueError: `monitor` is `"auc"`, and there is one class only.
     """
 
     def __init__(self, dataset: Any, monitor: str = "log_loss") -> None:
@@ -55,8 +61,15 @@ class ValidationMetrics(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Evaluate, and put the metrics into `logs`."""
         seconds = time.perf_counter() - self._begin
-        metrics = evaluate(self.model, self.dataset)
-        if math.isnan(metrics[self.monitor]):
+        try:
+            metrics = evaluate(self.model, self.dataset)
+        except NotANumberError as error:
+            raise NotANumberError(
+                f"The validation loss after epoch {epoch + 1} is not a number: "
+                "training has diverged. Lower the learning rate "
+                "(`learning_rate`), or clip the gradients (`clip_norm`)."
+            ) from error
+        if self.monitor == "auc" and math.isnan(metrics["auc"]):
             raise ValueError(
                 "The validation data must hold both classes to monitor the "
                 f"AUC. Received: {metrics['rows']} rows of one class. Monitor "
@@ -203,7 +216,7 @@ def training_callbacks(
         reduce_lr: bool. Multiply the learning rate by 0.1 after each epoch
             without improvement (Keras's `ReduceLROnPlateau`).
         tensorboard: bool. Write TensorBoard's files (needs
-            `pip install tensorboard`).
+            the package tensorboard).
 
     Returns:
         Callbacks for `model.fit(..., callbacks=...)`.
@@ -235,10 +248,9 @@ def training_callbacks(
         return callbacks
     callbacks.append(Checkpoints(directory, stopping, plateau))
     if tensorboard:
-        if importlib.util.find_spec("tensorboard") is None:
+        if missing("tensorboard"):
             raise ImportError(
-                "`tensorboard=True` needs TensorBoard, which is not "
-                "installed. Run: pip install tensorboard"
+                install_hint("`tensorboard=True` needs", "tensorboard")
             )
         callbacks.append(
             keras.callbacks.TensorBoard(

@@ -1,6 +1,24 @@
 """Recipes: one per data set, all with the command line of `tabular`."""
 
 import os
+import signal
+import sys
+from types import FrameType
 
 # Before TensorFlow is imported: errors only, no start-up notices.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def end_at_once(number: int, frame: FrameType | None) -> None:
+    """What Ctrl-C does until a recipe runs: there is nothing to save yet."""
+    os.write(2, b"\nInterrupted\n")
+    os._exit(130)
+
+
+# TensorFlow takes seconds to import, and a KeyboardInterrupt in there ends in
+# a traceback, or in another error. Only for `python -m pipelines.…`, while it
+# imports this package; `command_line.main` gives Ctrl-C back.
+if sys.argv[:1] == ["-m"] and (
+    signal.getsignal(signal.SIGINT) is signal.default_int_handler
+):
+    signal.signal(signal.SIGINT, end_at_once)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,9 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 import deepfm_tf
-from pipelines import exporting, learning
+from pipelines import end_at_once, exporting, learning
 from pipelines.experiment import Settings, run
 from pipelines.learning import MODELS, UserError
+from pipelines.usage import Parser, in_flags
 from pipelines.values import (
     hidden_units,
     positive_float,
@@ -59,6 +61,8 @@ def main(
     run_with: Callable[[Settings], object] = run,
 ) -> int:
     """Run a recipe from the command line; returns the exit status."""
+    if signal.getsignal(signal.SIGINT) is end_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if arguments is None:
         arguments = sys.argv[1:]
     parser = build_parser(recipe)
@@ -81,7 +85,7 @@ def main(
 
 def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
     """The options, with the recipe's defaults."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python -m pipelines.{recipe.name}",
         description=recipe.description,
         allow_abbrev=False,
@@ -321,7 +325,7 @@ def _settings(
                 quoting=not values.pop("no_quoting"),
             )
         except ValueError as error:
-            parser.error(str(error))
+            parser.error(in_flags(str(error)))
         values.pop("no_header")
     schema = recipe.schema(values.pop("min_count")) if recipe.schema else None
     if recipe.label is not None:

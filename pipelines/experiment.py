@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -11,8 +10,7 @@ import shutil
 import statistics
 import sys
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ from pipelines.calibrating import calibrate, check_classes
 from pipelines.deriving import derived_files
 from pipelines.exporting import check_options, export
 from pipelines.insight import insight
-from pipelines.learning import UserError
+from pipelines.learning import UserError, user_errors
 from pipelines.report import (
     check_report,
     results_text,
@@ -142,7 +140,7 @@ def run(
         if settings.report is not None:
             result |= insight(settings, models[name], data)
         if settings.calibration is not None:
-            with _user_errors():
+            with user_errors():
                 calibrations[name], result["calibration"] = calibrate(
                     settings, models[name], data, result
                 )
@@ -165,7 +163,7 @@ def begin(
     deepfm_tf.set_precision(
         "mixed_bfloat16" if settings.mixed_bfloat16 else "float32"
     )
-    with _user_errors():
+    with user_errors():
         strategy = deepfm_tf.create_strategy(settings.replicas)
         schema = _schema(settings)
         check_options(settings, schema)
@@ -174,17 +172,6 @@ def begin(
         if settings.calibration is not None:
             check_classes(data["valid"])
     return strategy, data
-
-
-@contextlib.contextmanager
-def _user_errors() -> Iterator[None]:
-    """Errors and warnings about data or options become a sentence each."""
-    with warnings.catch_warnings():
-        warnings.showwarning = learning.say_warning  # type: ignore[assignment]
-        try:
-            yield
-        except (ValueError, TypeError, OSError, RuntimeError) as error:
-            raise UserError(str(error)) from error
 
 
 def _schema(settings: Settings) -> deepfm_tf.Schema:
@@ -350,14 +337,15 @@ def fit(
     if curve is not None:
         callbacks.insert(1, curve)
     begin = time.perf_counter()
-    model.fit(
-        dataset,
-        **stretch,
-        initial_epoch=first_epoch,
-        callbacks=callbacks,
-        shuffle=False,
-        verbose=1 if sys.stdout.isatty() else 2 if curve is None else 0,
-    )
+    with user_errors((deepfm_tf.metrics.NotANumberError,)):
+        model.fit(
+            dataset,
+            **stretch,
+            initial_epoch=first_epoch,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=1 if sys.stdout.isatty() else 2 if curve is None else 0,
+        )
     seconds = time.perf_counter() - begin
     state = json.loads((directory / "state.json").read_text())
     history = state["history"]

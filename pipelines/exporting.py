@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import deepfm_tf
+from pipelines.report import check_extra
 from pipelines.values import positive_int
 
 if TYPE_CHECKING:
@@ -121,11 +121,7 @@ def check_options(settings: Settings, schema: deepfm_tf.Schema) -> None:
             "--calibration must come with --export, which it becomes a part "
             "of, or with --report, which shows what it would change."
         )
-    if importlib.util.find_spec("sklearn") is None:
-        raise ValueError(
-            "--calibration is fitted by scikit-learn. Install it with: pip "
-            "install 'deepfm_tf[calibration]'"
-        )
+    check_extra("--calibration is fitted", "calibration")
 
 
 def export(

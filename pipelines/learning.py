@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import deepfm_tf
+from pipelines.usage import in_flags
 from pipelines.values import positive_float, positive_int, share_kept
 
 MODELS: dict[str, Any] = {
@@ -34,6 +38,8 @@ SETTINGS = (
     "evaluate_every",
 )
 
+# Errors that data or options may be to blame for.
+_MENDABLE = (ValueError, TypeError, OSError, RuntimeError)
 # Weights in a table of which L2 is not put on the whole unasked: a step
 # then takes about half a second on two cores.
 _LARGE_TABLE = 50_000_000
@@ -46,6 +52,23 @@ class UserError(Exception):
 def say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """A warning as a line of its own, without the source that it is from."""
     print(f"warning: {message}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def user_errors(
+    kinds: tuple[type[Exception], ...] = _MENDABLE,
+) -> Iterator[None]:
+    """Errors and warnings about data or options become a sentence each.
+
+    Args:
+        kinds: of errors.
+    """
+    with warnings.catch_warnings():
+        warnings.showwarning = say_warning  # type: ignore[assignment]
+        try:
+            yield
+        except kinds as error:
+            raise UserError(in_flags(str(error))) from error
 
 
 def add_options(model: Any, training: Any) -> None:

@@ -23,6 +23,7 @@ from pipelines.experiment import Settings, train
 from pipelines.insight import insight
 from pipelines.learning import UserError
 from pipelines.report import write_json
+from pipelines.usage import Parser
 
 RECIPES = ("tabular", "avazu", "census", "criteo", "ctr", "synthetic")
 # Options that do not go with training one model to export it.
@@ -50,7 +51,11 @@ def main_of_many(
     # Many models in one process are traced again and again, as they must be.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # The recipe decides which other options there are.
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first = Parser(
+        prog=f"python -m pipelines.{own['name']}",
+        add_help=False,
+        allow_abbrev=False,
+    )
     _add_recipe(first)
     options, _ = first.parse_known_args(arguments)
     module = importlib.import_module(f"pipelines.{options.recipe}")

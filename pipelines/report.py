@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import json
 import math
 import platform
@@ -38,15 +37,14 @@ def check_report(settings: Settings, schema: deepfm_tf.Schema) -> None:
 
 def check_plots(what: str) -> None:
     """Raise ValueError if there is no matplotlib."""
-    check_extra(f"{what} draws plots", "matplotlib", "plots")
+    check_extra(f"{what} draws plots", "plots")
 
 
-def check_extra(why: str, package: str, extra: str) -> None:
+def check_extra(why: str, extra: str) -> None:
     """Raise ValueError if a package of an extra is not installed."""
-    if importlib.util.find_spec(package) is None:
+    if deepfm_tf.extras.missing(extra):
         raise ValueError(
-            f"{why}, which needs {package}. Install it with: "
-            f"pip install 'deepfm_tf[{extra}]'"
+            deepfm_tf.extras.install_hint(f"{why}, which needs", extra)
         )
 
 

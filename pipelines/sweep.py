@@ -201,7 +201,8 @@ def _check(settings: SweepSettings) -> None:
             "such as deepfm."
         )
     try:
-        check_extra("A sweep searches", "optuna", "tune")
+        if settings.trials:
+            check_extra("A sweep searches", "tune")
         check_plots("A sweep")
     except ValueError as error:
         raise UserError(str(error)) from error
@@ -215,6 +216,8 @@ def _search(
     Nothing of it is kept but the results: told the same ones, it proposes the
     same structures, so that a stopped search goes on as if undisturbed.
     """
+    if not settings.trials:
+        return []
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 # Room -> what it may import of ours, and of third parties.
 DOORS = {
     "backend": ((), ("keras",)),
+    "extras": ((), ()),
     "fields": ((), ()),
     # The one exception: `Schema.infer` opens `data` when it is called.
     "schema": (("fields", "data"), ()),
@@ -40,18 +41,18 @@ DOORS = {
     ),
     "metrics": (("metrics",), ("numpy",)),
     "calibration": (
-        ("calibration", "metrics"),
+        ("calibration", "extras", "metrics"),
         ("numpy", "sklearn", "tensorflow"),
     ),
     "slicing": (("metrics", "schema", "fields"), ("numpy",)),
     "evaluation": (("metrics", "models", "slicing"), ("keras", "numpy")),
     "explain": (
-        ("explain", "metrics", "models", "schema", "fields"),
+        ("explain", "extras", "metrics", "models", "schema", "fields"),
         ("keras", "tensorflow", "numpy", "pyarrow", "tqdm", "matplotlib"),
     ),
     "learning_curve": (("evaluation", "metrics"), ("keras",)),
     "report": (("report", "explain"), ("numpy", "matplotlib")),
-    "callbacks": (("evaluation",), ("keras",)),
+    "callbacks": (("evaluation", "extras", "metrics"), ("keras",)),
     "training": (("optimizers",), ("keras", "tensorflow")),
     "export": (
         # Metrics: what a table in 16 bits costs is told in log loss.
@@ -71,7 +72,7 @@ DOORS = {
     ),
     # Knows SavedModels and gRPC, no model class: it serves anybody's.
     "serving": (
-        ("serving", "backend"),
+        ("serving", "backend", "extras"),
         (
             "tensorflow",
             "tensorflow_serving",

@@ -240,6 +240,19 @@ def test_the_auc_of_one_class_cannot_be_monitored(new_model, data, vocabulary):
         fit(new_model(), data, 1, callbacks)
 
 
+@pytest.mark.parametrize("monitor", ["auc", "log_loss"])
+def test_a_model_that_has_diverged_is_called_so(new_model, data, monitor):
+    callbacks = deepfm_tf.training_callbacks(data[1], monitor=monitor)
+    model = new_model()
+    model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+
+    with pytest.raises(
+        deepfm_tf.metrics.NotANumberError,
+        match="after epoch 1 is not a number: training has diverged. Lower",
+    ):
+        fit(model, data, 1, callbacks)
+
+
 def test_tensorboard_files_are_written(new_model, data, tmp_path):
     callbacks = deepfm_tf.training_callbacks(
         data[1], tmp_path, tensorboard=True

@@ -47,13 +47,15 @@ class Calibration:
             the parameters, so `after` flatters: measure on others.
 
     Call arguments:
-        probability: an array of any shape, values in [0, 1].
+        probability: an array of any shape, values in [0, 1], no NaN: that
+            of a model is a mistake, as in all metrics.
 
     Output shape:
         That of the input; float64.
 
     Raises:
-        ValueError: a parameter is missing or out of its range.
+        ValueError: a parameter is missing or out of its range, or a
+            probability is.
 
     Example:
 
@@ -98,6 +100,13 @@ class Calibration:
 
     def __call__(self, probability: Any) -> np.ndarray:
         p = np.asarray(probability, np.float64)
+        num_nan = int(np.isnan(p).sum())
+        if num_nan:
+            raise ValueError(
+                f"`probability` must hold numbers. Received: NaN, {num_nan} of "
+                f"{p.size}. Leave those rows out, or, if they are a model's, "
+                "train it with a lower learning rate: it has diverged."
+            )
         if p.size:
             check_probability(p)
         if self.method == "isotonic":

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from deepfm_tf.calibration.calibration import Calibration, check_method
+from deepfm_tf.extras import install_hint
 from deepfm_tf.metrics import binary_metrics
 from deepfm_tf.metrics.likelihood import EPSILON
 from deepfm_tf.metrics.rows import check_probability, check_rows
@@ -59,7 +60,8 @@ def fit_calibration(
     Raises:
         ImportError: scikit-learn is not installed.
         ValueError: fewer than 10 rows of a class, NaN, probabilities that
-            rank clicks perfectly, or no better than chance.
+            are all the same, that rank clicks perfectly, or no better than
+            chance.
 
     Example:
 
@@ -176,6 +178,13 @@ def _warn_of_few(label: np.ndarray) -> None:
 def _check_overlap(label: np.ndarray, probability: np.ndarray) -> None:
     lowest = probability[label == 1].min()
     highest = probability[label == 0].max()
+    if probability.min() == probability.max():
+        raise ValueError(
+            "`probability` must differ between rows: from one value alone "
+            "nothing can be learnt but the mean label. Received: "
+            f"{lowest:.6g} in each of {len(label)} rows. Check that they are "
+            "the model's, and that it was trained."
+        )
     if highest <= lowest:
         raise ValueError(
             "Some row without a click must have a higher probability than "
@@ -198,7 +207,6 @@ def _scikit_learn() -> tuple[Any, Any]:
         from sklearn import isotonic, linear_model
     except ImportError as error:
         raise ImportError(
-            "Calibration is fitted by scikit-learn, which is not installed. "
-            "Install it with pip install 'deepfm_tf[calibration]'."
+            install_hint("To fit a calibration takes", "calibration")
         ) from error
     return linear_model, isotonic

@@ -250,13 +250,19 @@ def _numbers(
         present = pc.is_valid(text).to_numpy(zero_copy_only=False)
         wrong = np.isnan(result) & present
     for row in np.flatnonzero(wrong):
-        value = str(array[int(row)].as_py())
-        if isinstance(array[int(row)].as_py(), bytes):
-            value = array[int(row)].as_py().decode("utf-8", errors="replace")
+        value = _shown(array[int(row)])
         reason = f"{value!r} is not a finite number"
         bad.setdefault(int(row), (name, value, reason))
     result[np.isin(result, numeric_missing_values(schema))] = np.nan
     return result
+
+
+def _shown(cell: pa.Scalar) -> str:
+    """A cell as text; of a text file it is bytes, and "" where it is null."""
+    value = cell.as_py()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
+    return "" if value is None else str(value)
 
 
 def _check_weights(
@@ -293,7 +299,7 @@ def _labels(
         shown = "missing" if not value else f"{value!r}"
         reason = (
             f"the label must be {expected}, but is {shown}. Other labels can "
-            "be named: positive_labels, negative_labels"
+            "be named: `positive_labels`, `negative_labels`"
         )
         bad.setdefault(int(row), (schema.label, value or "", reason))
     return positive.astype(np.float32)
@@ -303,9 +309,10 @@ def _example_weights(array: pa.Array, schema: Schema, bad: Bad) -> np.ndarray:
     name = str(schema.example_weight)
     weights = _numbers(array, name, schema, bad)
     for row in np.flatnonzero(~(weights >= 0)):
-        value = array[int(row)].as_py()
-        reason = f"the example weight must be 0 or more, but is {value!r}"
-        bad.setdefault(int(row), (name, str(value or ""), reason))
+        value = _shown(array[int(row)])
+        shown = f"{value!r}" if value else "missing"
+        reason = f"the example weight must be 0 or more, but is {shown}"
+        bad.setdefault(int(row), (name, value, reason))
     return weights
 
 

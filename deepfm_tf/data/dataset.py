@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import tensorflow as tf
@@ -87,6 +87,14 @@ class PreparedData:
                     "prepared data is damaged. Prepare it again."
                 )
         return cls(directory, manifest)
+
+    def __iter__(self) -> NoReturn:
+        # What takes a data set goes through it, and would say something else.
+        raise TypeError(
+            "A tf.data.Dataset must be given, and prepared data is none yet. "
+            f"Received: PreparedData of {self.directory}. Give its "
+            "`.dataset(batch_size)`, such as test.dataset(2048)."
+        )
 
     def dataset(
         self,

@@ -12,7 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepfm_tf.data.columns import read_texts
-from deepfm_tf.data.readers import Source, column_names, read_blocks
+from deepfm_tf.data.readers import (
+    Source,
+    column_names,
+    list_files,
+    read_blocks,
+)
 from deepfm_tf.data.text import TextFormat
 from deepfm_tf.fields import (
     CategoricalField,
@@ -72,9 +77,10 @@ def infer_schema(
         categorical = (categorical,)
     table = _head(source, [*names, *categorical], label, text_format)
     if not table.num_rows:
+        files = ", ".join(list_files(source) or ["the data"])
         raise ValueError(
             "The data to infer a schema from must have at least one row. "
-            "Received: no rows."
+            f"Received: none in {files}."
         )
     fields: list[Field] = []
     remarks: dict[str, list[str]] = {}

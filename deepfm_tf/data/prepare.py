@@ -252,7 +252,7 @@ def _write_rows(
     if not num_rows:
         share = f" in the part {reading.part}" if reading.part else ""
         left_out = f"; {num_rejected} rows were rejected" * bool(num_rejected)
-        name = list_files(reading.source) or "the data"
+        name = ", ".join(list_files(reading.source) or ["the data"])
         raise ValueError(
             f"The data must have at least one row{share}. Received: none in "
             f"{name}{left_out}."

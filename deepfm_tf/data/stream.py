@@ -171,7 +171,7 @@ class Reading:
         rejected.sort(key=lambda bad: bad.line)
         if rejected and self.on_error == "raise":
             raise ValueError(
-                f'{rejected[0]}. Mend the row, or pass on_error="skip" to '
+                f'{rejected[0]} Mend the row, or pass on_error="skip" to '
                 "leave such rows out, counted and written to a file."
             )
         if checked.bad:

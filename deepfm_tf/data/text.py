@@ -80,7 +80,8 @@ class BadRow:
     def __str__(self) -> str:
         column = f", column '{self.column}'" if self.column else ""
         place = f"{self.unit} {self.line}{column}"
-        return f"{self.source}, {place}: {self.reason}"
+        end = "" if self.reason.endswith("?") else "."
+        return f"{self.source}, {place}: {self.reason}{end}"
 
 
 class TextBlock:
@@ -241,7 +242,8 @@ def _read_header(
     if not header.strip():
         raise ValueError(
             f"{path} must begin with a line of column names, but its first "
-            "line is empty. If it has no such line, give the names yourself."
+            "line is empty. If it has no such line, give the names yourself "
+            "(`column_names`)."
         )
     separator, trim = text_format.separator_of(path)
     names = next(

@@ -295,7 +295,7 @@ class _Parser:
         checked = self._blocks.reading.check(0, block, self._blocks.names)
         if checked.rejected:
             raise ValueError(
-                f"{checked.rejected[0]}. Mend the row, or `prepare` the data "
+                f"{checked.rejected[0]} Mend the row, or `prepare` the data "
                 'with on_error="skip" to leave such rows out.'
             )
         packed = self._vocabulary.encode(checked.columns)

@@ -68,7 +68,16 @@ class Attributions:
             is `"bias"`, `"baseline"`, and `"field"`, or `"first order"`,
             `"pair"` or `"deep"`. The values add up to the logit less the
             completeness error.
+
+        Raises:
+            IndexError: there is no such row.
         """
+        num_rows = len(self.labels)
+        if not -num_rows <= row < num_rows:
+            raise IndexError(
+                f"`row` must be from 0 to {num_rows - 1}, the rows that were "
+                f"explained. Received: row={row}."
+            )
         labels = self.labels[row]
         terms = [("bias", "bias", self.bias)]
         if self.baseline or self.deep.any():

@@ -65,7 +65,10 @@ class Explainer:
 
     Returns:
         A dict of float32 tensors: `"logit"` (batch,), the model's own, after
-        the correction for sampled negatives (its sigmoid is the probability);
+        the correction for sampled negatives (its sigmoid is the model's
+        probability);
+        a `Calibration` of the export comes after it, and its `probability` is
+        no longer that sigmoid;
         `"bias"` and `"baseline"` (batch,), the same for all rows;
         `"first_order"` (batch, fields);
         `"pairs"` (batch, pairs), in the order of `itertools.combinations` of
@@ -140,7 +143,11 @@ class Explainer:
                 gives.
             vocabulary: names of the ids: a Vocabulary, or a mapping of field
                 names to sequences, where position i names id i.
+
+        Raises:
+            ValueError: other columns than the packed inputs, or no rows.
         """
+        self._check_packed(packed)
         packed = {name: np.asarray(value) for name, value in packed.items()}
         num_rows = len(next(iter(packed.values())))
         if not num_rows:
@@ -163,6 +170,22 @@ class Explainer:
             bias=float(terms.pop("bias")[0]),
             baseline=float(terms.pop("baseline")[0]),
             **terms,
+        )
+
+    def _check_packed(self, packed: Any) -> None:
+        wanted = list(self.parts.model.input)
+        # A DataFrame has keys, too: its columns.
+        keys = list(packed.keys()) if hasattr(packed, "keys") else None
+        if keys is not None and set(wanted) <= set(keys):
+            return
+        received = type(packed).__name__
+        if keys is not None:
+            received += f" with {', '.join(map(str, keys[:8]))}"
+            received += ", …" * (len(keys) > 8)
+        raise ValueError(
+            "`packed` must hold the packed inputs of the model, "
+            f"{', '.join(wanted)}. Received: {received}. Make them of raw "
+            "rows with deepfm_tf.encode(rows, vocabulary)."
         )
 
     def __call__(self, packed: Mapping[str, Any]) -> dict[str, tf.Tensor]:

@@ -16,6 +16,7 @@ from deepfm_tf.explain.tables import text_table
 from deepfm_tf.metrics import log_loss
 from deepfm_tf.metrics.comparison import auc_influence, variance_of_sum
 from deepfm_tf.metrics.likelihood import row_losses
+from deepfm_tf.metrics.rows import check_weight
 from deepfm_tf.models import CTRModel
 from deepfm_tf.schema import Schema
 
@@ -32,7 +33,8 @@ class Importance:
 
     Args:
         fields: tuple of str. Names of the fields.
-        auc, log_loss: float. Of the model on the rows as they are.
+        auc, log_loss: float. Of the model on the rows as they are. These
+            and all below are weighted, where the data set has weights.
         auc_drop: (fields,). AUC less the AUC with the field dealt out anew.
         auc_margin: (fields,). Half the width of its 95 % interval.
         log_loss_rise: (fields,). In nats: the log loss with the field dealt
@@ -60,18 +62,18 @@ class Importance:
             for number in order
         ]
 
-    def table(self) -> str:
-        """`ranking` as text."""
+    def table(self, top: int = 20) -> str:
+        """The `top` most important fields as text."""
         return text_table(
             [
                 {
                     "field": row["field"],
-                    "AUC drop": row["auc_drop"],
-                    "± AUC": row["auc_margin"],
                     "log loss rise": row["log_loss_rise"],
                     "± log loss": row["log_loss_margin"],
+                    "AUC drop": row["auc_drop"],
+                    "± AUC": row["auc_margin"],
                 }
-                for row in self.ranking()
+                for row in self.ranking()[:top]
             ]
         )
 
@@ -101,8 +103,10 @@ def permutation_importance(
 
     Args:
         model: a model of this package.
-        dataset: `tf.data.Dataset` of `(packed inputs, label)` that the model
-            was not trained on.
+        dataset: `tf.data.Dataset` of `(packed inputs, label)`, or of
+            `(packed inputs, label, weight)` with example weights, that the
+            model was not trained on. Weights stay with their rows: what is
+            dealt out are the values of a field alone.
         repeats: int. Permutations of each field. Defaults to 5.
         seed: int. Decides the permutations, for each field by itself.
         batch_size: int. Rows that go through the model at a time.
@@ -139,26 +143,28 @@ def permutation_importance(
                 f"{name}={value!r}."
             )
     parts = ModelParts(model)
-    rows, label = _read(dataset)
+    rows, label, weight = _read(dataset)
+    mass = np.ones(len(label)) if weight is None else weight
+    mass = mass / mass.sum()
     predict = _Predictor(parts, batch_size)
     base = predict(rows)
-    base_auc, base_parts = auc_influence(label, base, None)
+    base_auc, base_parts = auc_influence(label, base, weight)
     base_losses = row_losses(label, _sigmoid(base))
     moving = field_columns(parts.schema)
 
     def measure(number: int) -> list[float]:
         random = np.random.default_rng([seed, number])
-        auc_drop = _Drops(label)
+        auc_drop = _Drops(label, weight)
         # Each row is a group of its own, whatever its class.
-        loss_rise = _Drops(label, np.arange(len(label)))
+        loss_rise = _Drops(label, weight, np.arange(len(label)))
         for _ in range(repeats):
             order = random.permutation(len(label))
             logits = predict(rows, moving[number], order)
-            area, parts = auc_influence(label, logits, None)
+            area, parts = auc_influence(label, logits, weight)
             auc_drop.add(base_auc - area, base_parts - parts)
             rises = row_losses(label, _sigmoid(logits)) - base_losses
-            rise = rises.mean()
-            loss_rise.add(rise, (rises - rise) / len(label))
+            rise = float(mass @ rises)
+            loss_rise.add(rise, mass * (rises - rise))
         return [*auc_drop.result(), *loss_rise.result()]
 
     results = []
@@ -178,7 +184,7 @@ def permutation_importance(
     return Importance(
         parts.fields,
         base_auc,
-        log_loss(label, _sigmoid(base)),
+        log_loss(label, _sigmoid(base), weight),
         *np.transpose(results),
     )
 
@@ -206,13 +212,17 @@ class _Drops:
 
     Args:
         label: (rows,).
+        weight: (rows,), or None if all rows count alike.
         groups: see `variance_of_sum`; None for DeLong's variance of the AUC.
     """
 
     def __init__(
-        self, label: np.ndarray, groups: np.ndarray | None = None
+        self,
+        label: np.ndarray,
+        weight: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
     ) -> None:
-        self._label, self._groups = label, groups
+        self._label, self._weight, self._groups = label, weight, groups
         self._parts = np.zeros(len(label))
         self._means: list[float] = []
 
@@ -224,7 +234,7 @@ class _Drops:
     def result(self) -> tuple[float, float]:
         repeats = len(self._means)
         variance = variance_of_sum(
-            self._parts / repeats, self._label, None, self._groups
+            self._parts / repeats, self._label, self._weight, self._groups
         )
         if repeats > 1:
             variance += float(np.var(self._means, ddof=1)) / repeats
@@ -258,18 +268,24 @@ class _Predictor:
         return logits
 
 
-def _read(dataset: Any) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    packed, labels = [], []
-    for inputs, label in dataset:
+def _read(
+    dataset: Any,
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
+    """Packed rows, labels and, where there are some, weights."""
+    packed, labels, weights = [], [], []
+    for inputs, label, *weight in dataset:
         packed.append({name: x.numpy() for name, x in inputs.items()})
         labels.append(label.numpy()[:, 0])
+        weights += [part.numpy().reshape(-1) for part in weight]
     if not labels:
         raise ValueError("The data set to permute has no rows.")
     rows = {
         name: np.concatenate([part[name] for part in packed])
         for name in packed[0]
     }
-    return rows, np.concatenate(labels)
+    label = np.concatenate(labels)
+    given = np.concatenate(weights) if weights else None
+    return rows, label, check_weight(given, len(label), some=True)
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

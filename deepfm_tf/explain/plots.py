@@ -8,6 +8,7 @@ import numpy as np
 
 from deepfm_tf.explain.attributions import Attributions
 from deepfm_tf.explain.strengths import FieldStrengths
+from deepfm_tf.extras import install_hint
 
 # Blue lowers the click probability, red raises it; both stay apart for the
 # colour-blind and in print.
@@ -146,8 +147,5 @@ def new_figure(size: tuple[float, float]) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError(
-            "Plots need matplotlib, which is not installed. Install it with "
-            "pip install 'deepfm_tf[plots]'."
-        ) from error
+        raise ImportError(install_hint("Plots need", "plots")) from error
     return Figure(figsize=size, dpi=120, layout="constrained")

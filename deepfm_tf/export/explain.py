@@ -30,6 +30,12 @@ _TERMS = ("contributions", "first_order", "deep", "pairs")
 # What sums in another order make of a term, of its size.
 _ROUNDING = 1e-4
 
+_NOTE = (
+    "bias, baseline and the contributions of all fields add up to logit, the "
+    "model's own; probability is its sigmoid or, where there is a calibration, "
+    "what that makes of it."
+)
+
 
 def explain_signature(
     lookup: GraphLookup,
@@ -75,6 +81,7 @@ def explain_signature(
 def columns_of_terms(explainer: Explainer) -> dict[str, Any]:
     """The columns of the terms in order, for the model card."""
     return {
+        "note": _NOTE,
         "fields": list(explainer.parts.fields),
         "pairs": [list(pair) for pair in explainer.pair_names],
     }

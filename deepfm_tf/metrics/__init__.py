@@ -11,6 +11,7 @@ from deepfm_tf.metrics.reliability import (
     expected_calibration_error,
     reliability_curve,
 )
+from deepfm_tf.metrics.rows import NotANumberError
 from deepfm_tf.metrics.slices import NamedIds, slice_metrics
 from deepfm_tf.metrics.streaming import StreamingMetrics
 from deepfm_tf.metrics.summary import binary_metrics
@@ -19,6 +20,7 @@ __all__ = [
     "Comparison",
     "GroupedAUC",
     "NamedIds",
+    "NotANumberError",
     "ReliabilityCurve",
     "StreamingMetrics",
     "auc",

@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 
+class NotANumberError(ValueError):
+    """Some probability is NaN: the model that predicts it has diverged."""
+
+
 def check_rows(
     label: np.ndarray,
     probability: np.ndarray,
@@ -18,9 +22,9 @@ def check_rows(
         some: bool. Whether some weight must be above 0.
 
     Raises:
+        NotANumberError: a probability is NaN.
         ValueError: lengths differ, there are no rows, a label is neither 0
-            nor 1, a probability is NaN, or a weight is negative or not
-            finite.
+            nor 1, or a weight is negative or not finite.
     """
     label = np.asarray(label, dtype=np.float64).reshape(-1)
     probability = np.asarray(probability, dtype=np.float64).reshape(-1)
@@ -36,7 +40,7 @@ def check_rows(
         )
     num_nan = int(np.isnan(probability).sum())
     if num_nan:
-        raise ValueError(
+        raise NotANumberError(
             f"`probability` is NaN in {num_nan} of {len(probability)} rows. "
             "The model has diverged: train with a smaller learning rate."
         )

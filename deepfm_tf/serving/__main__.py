@@ -14,6 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from deepfm_tf.backend import notices_kept_back
+from deepfm_tf.extras import install_hint, missing
 
 if TYPE_CHECKING:
     from deepfm_tf.serving.flags import Options
@@ -49,7 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         start or serve, 2 for a wrong command line, 130 after Ctrl-C before
         the server was there.
     """
-    argv = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _run(argv: Sequence[str]) -> int:
+    """The command that the line asks for; its exit status."""
     if argv[:1] and argv[0] in COMMANDS:
         command = importlib.import_module(COMMANDS[argv[0]])
         return command.main(argv[1:]) or EXIT_OK
@@ -70,11 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
-    try:
-        return _serve(options)
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    if missing("serving"):
+        print(install_hint("The server needs", "serving"), file=sys.stderr)
+        return EXIT_FAILED
+    return _serve(options)
 
 
 def _serve(options: Options) -> int:

@@ -17,7 +17,7 @@ from deepfm_tf.serving.client_channel import (
     methods,
 )
 from deepfm_tf.serving.client_columns import Data
-from deepfm_tf.serving.client_core import ClientCore
+from deepfm_tf.serving.client_core import ClientCore, check_timeout
 from deepfm_tf.serving.client_errors import predict_error
 from deepfm_tf.serving.client_signature import ModelMetadata
 from deepfm_tf.serving.client_types import (
@@ -84,7 +84,7 @@ class PredictClient:
         self.address = address
         self.model_name = model_name
         self._core = ClientCore(model_name, address, max_rows)
-        self._timeout = timeout
+        self._timeout = check_timeout(timeout)
         options = channel_options(address)
         credentials = channel_credentials(ssl)
         self._channel = (
@@ -225,7 +225,7 @@ class PredictClient:
         self.close()
 
     def _run(self, call: Generator[Step, list, T], timeout: float | None) -> T:
-        timeout = self._timeout if timeout is None else timeout
+        timeout = self._timeout if timeout is None else check_timeout(timeout)
         try:
             step = next(call)
             while True:

@@ -353,6 +353,16 @@ class ClientCore:
         return spec
 
 
+def check_timeout(timeout: float | None) -> float | None:
+    """The seconds that a request may take; refused unless above 0."""
+    if timeout is not None and not timeout > 0:
+        raise ValueError(
+            "`timeout` must be a positive number of seconds, or None to wait "
+            f"forever. Received: timeout={timeout}."
+        )
+    return timeout
+
+
 def _chosen(signature: Signature, outputs: Sequence[str] | None) -> dict:
     for name in outputs or ():
         if name not in signature.outputs:

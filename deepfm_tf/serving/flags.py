@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -190,6 +191,32 @@ def parse_flags(arguments: Sequence[str]) -> Options:
     return options
 
 
+def channel_arguments(text: str) -> dict[str, int | str]:
+    """What --grpc_channel_arguments asks for; whole numbers become such.
+
+    Args:
+        text: str. `key=value,key=value`.
+
+    Raises:
+        ValueError: it is something else.
+
+    Example:
+        >>> channel_arguments("grpc.max_receive_message_length=1000,a=b")
+        {'grpc.max_receive_message_length': 1000, 'a': 'b'}
+    """
+    arguments: dict[str, int | str] = {}
+    for pair in filter(None, text.split(",")):
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise ValueError(
+                "--grpc_channel_arguments must be key=value,key=value. "
+                f"Received: {pair!r} in it."
+            )
+        is_int = re.fullmatch(r"-?[0-9]+", value)
+        arguments[key] = int(value) if is_int else value
+    return arguments
+
+
 def help_text() -> str:
     """All flags in groups, with what they mean and their defaults."""
     lines = []
@@ -258,6 +285,7 @@ def _check(options: Options) -> None:
             "--tensorflow_inter_op_parallelism set one by one. Received: "
             "both kinds. Leave one out."
         )
+    channel_arguments(options.grpc_channel_arguments)
     if options.rest_api_port == options.port > 0:
         raise ValueError(
             "--rest_api_port and --port must differ. Received: "

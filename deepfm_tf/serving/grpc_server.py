@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from deepfm_tf.serving.errors import (
     from_tensorflow,
     invalid_argument,
 )
-from deepfm_tf.serving.flags import Options
+from deepfm_tf.serving.flags import Options, channel_arguments
 from deepfm_tf.serving.grpc_methods import (
     Method,
     methods,
@@ -79,7 +78,7 @@ class GrpcServer:
                     "grpc.max_send_message_length": -1,
                     # Or a second server on the port gets half the calls.
                     "grpc.so_reuseport": 0,
-                    **_channel_arguments(options.grpc_channel_arguments),
+                    **channel_arguments(options.grpc_channel_arguments),
                 }.items()
             ),
             maximum_concurrent_rpcs=_MAX_CONCURRENT_RPCS,
@@ -239,18 +238,3 @@ def _parse(request_type: type[message.Message], data: bytes) -> message.Message:
             f"The bytes must be a {request_type.DESCRIPTOR.full_name}. "
             f"Received: {len(data)} bytes that cannot be parsed ({error})."
         ) from error
-
-
-def _channel_arguments(text: str) -> dict[str, int | str]:
-    """`key=value,key=value`; whole numbers become such."""
-    arguments: dict[str, int | str] = {}
-    for pair in filter(None, text.split(",")):
-        key, equals, value = pair.partition("=")
-        if not (key and equals):
-            raise ValueError(
-                "--grpc_channel_arguments must be key=value,key=value. "
-                f"Received: {pair!r} in it."
-            )
-        is_int = re.fullmatch(r"-?[0-9]+", value)
-        arguments[key] = int(value) if is_int else value
-    return arguments

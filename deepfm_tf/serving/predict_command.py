@@ -95,8 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--model_card",
-        metavar="FILE",
-        help="assets.extra/model_card.json of the version: the columns of the "
+        metavar="PATH",
+        help="the model's directory, for its newest version, or the "
+        "assets.extra/model_card.json of another one: the columns of the "
         "signature explain are then called by fields, contributions_site, not "
         "by numbers, contributions_0",
     )

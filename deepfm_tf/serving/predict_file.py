@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -120,23 +121,37 @@ def _takes_examples(signature: Signature) -> bool:
     return kinds == {"inputs": "string"}
 
 
-def _column_names(model_card: str | None) -> dict[str, list[str]]:
+def _column_names(model_card: str | Path | None) -> dict[str, list[str]]:
     """Output -> what its columns are called, as the card has it."""
     if model_card is None:
         return {}
+    path = Path(model_card)
+    if path.is_dir():
+        path = _newest_card(path)
     try:
-        with open(model_card, encoding="utf-8") as file:
-            named = json.load(file)["explain"]
+        named = json.loads(path.read_text(encoding="utf-8"))["explain"]
         fields, pairs = named["fields"], named["pairs"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             "--model_card must be the model_card.json of a version with the "
-            f"signature 'explain'. Received: {model_card}, which names no "
-            "columns of it."
+            f"signature 'explain'. Received: {path}, which names no columns "
+            "of it."
         ) from error
     return dict.fromkeys(("contributions", "first_order", "deep"), fields) | {
         "pairs": [f"{left} × {right}" for left, right in pairs]
     }
+
+
+def _newest_card(directory: Path) -> Path:
+    """The card of the version that answers where none is asked for."""
+    versions = [path for path in directory.iterdir() if path.name.isdecimal()]
+    if not versions:
+        raise ValueError(
+            "--model_card must be a model_card.json, or the directory of the "
+            f"model's versions. Received: {directory}, where none is."
+        )
+    newest = max(versions, key=lambda path: int(path.name))
+    return newest / "assets.extra" / "model_card.json"
 
 
 def _append(

@@ -138,3 +138,10 @@ def test_wrong_parameters_are_refused(method, parameters, message):
 def test_logits_are_no_probabilities():
     with pytest.raises(ValueError, match="must lie between 0 and 1"):
         make("platt")(np.array([0.5, 2.0]))
+
+
+@pytest.mark.parametrize("method", deepfm_tf.calibration.calibration.METHODS)
+def test_a_probability_that_is_none_is_refused(method):
+    # And without a warning of numpy's before it.
+    with pytest.raises(ValueError, match="Received: NaN, 1 of 2"):
+        make(method)([0.5, np.nan])

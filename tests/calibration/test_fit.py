@@ -207,7 +207,7 @@ def test_what_cannot_be_calibrated_is_said(method, change, message, rows):
 def test_equal_probabilities_tell_nothing(method):
     label = np.tile([0, 1], 50)
 
-    with pytest.raises(ValueError, match="up to 0.3 without, from 0.3 with"):
+    with pytest.raises(ValueError, match="must differ.*0.3 in each of 100 ro"):
         deepfm_tf.fit_calibration(label, np.full(100, 0.3), method)
 
 
@@ -238,5 +238,5 @@ def test_an_unknown_method_is_refused(rows):
 def test_without_scikit_learn_the_extra_is_named(rows, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
 
-    with pytest.raises(ImportError, match=r"deepfm_tf\[calibration\]"):
+    with pytest.raises(ImportError, match="pip install scikit-lea"):
         deepfm_tf.fit_calibration(*rows)

@@ -71,6 +71,12 @@ def test_the_table_adds_up_what_it_leaves_out():
     ]
 
 
+@pytest.mark.parametrize("row", [1, -2])
+def test_a_row_that_was_not_explained_is_refused(row):
+    with pytest.raises(IndexError, match=rf"from 0 to 0.*row={row}\."):
+        attributions().table(row=row)
+
+
 def test_a_linear_model_has_no_deep_terms_and_no_pairs():
     linear = attributions(
         baseline=0.0, deep=np.zeros((1, 3)), pairs=np.zeros((1, 0))

@@ -3,6 +3,7 @@
 import functools
 
 import numpy as np
+import pandas
 import pytest
 import tensorflow as tf
 
@@ -244,3 +245,34 @@ def test_arguments_out_of_range_are_refused(arguments, message):
 def test_no_rows_are_refused():
     with pytest.raises(ValueError, match="at least one row"):
         Explainer(small_model("FM")).explain(small_rows(0))
+
+
+@pytest.mark.parametrize(
+    ("packed", "received"),
+    [
+        ({"site": ["a"], "hour": [1]}, "dict with site, hour"),
+        (pandas.DataFrame({f"f{n}": [1] for n in range(9)}), "f7, …"),
+        ([[1, 2]], "list"),
+    ],
+)
+def test_raw_columns_are_told_how_they_become_packed(packed, received):
+    with pytest.raises(ValueError, match=f"{received}. Make.*encode"):
+        Explainer(small_model("FM")).explain(packed)
+
+
+def test_prepared_data_is_no_data_set_yet(tmp_path):
+    log = {"site": ["a", "b", "a"], "click": [1, 0, 1]}
+    field = deepfm_tf.CategoricalField("site", min_count=1)
+    schema = deepfm_tf.Schema((field,), "click")
+    prepared = deepfm_tf.prepare(log, tmp_path / "p", schema=schema)
+    model = deepfm_tf.DeepFM(prepared.schema, hidden_units=(2,))
+
+    for function in (
+        Explainer,
+        deepfm_tf.evaluate,
+        deepfm_tf.permutation_importance,
+        deepfm_tf.field_strengths,
+        deepfm_tf.field_report,
+    ):
+        with pytest.raises(TypeError, match=r"Give its `.dataset\(batch_size"):
+            function(model, prepared)

@@ -11,14 +11,19 @@ from tests.explain.small import FIELDS, logits, small_model, small_rows
 from tests.models.test_ctr_model import SCHEMA
 
 
-def data(model, num_rows=200, batch=64):
+def data(model, num_rows=200, batch=64, weight=None):
     """Rows whose labels the model predicts well but not perfectly."""
     packed = small_rows(num_rows)
     scores = logits(model, packed)
     noise = np.random.default_rng(1).logistic(0, 1, num_rows)
     label = (scores + noise > np.median(scores)).astype("float32")
-    dataset = tf.data.Dataset.from_tensor_slices((packed, label[:, None]))
+    parts = (packed, label[:, None], *([] if weight is None else [weight]))
+    dataset = tf.data.Dataset.from_tensor_slices(parts)
     return packed, label, dataset.batch(batch)
+
+
+# Some rows count for nothing, some for many.
+WEIGHT = np.random.default_rng(3).choice([0.0, 0.5, 1.0, 7.0], 200)
 
 
 # Field -> the packed columns that belong to it.
@@ -31,9 +36,10 @@ COLUMNS = {
 }
 
 
-def test_drops_are_those_of_rows_dealt_out_anew():
+@pytest.mark.parametrize("weight", [None, WEIGHT])
+def test_drops_are_those_of_rows_dealt_out_anew(weight):
     model = small_model("DeepFM")
-    packed, label, dataset = data(model)
+    packed, label, dataset = data(model, weight=weight)
 
     result = deepfm_tf.permutation_importance(
         model, dataset, repeats=2, seed=5, batch_size=77
@@ -41,8 +47,13 @@ def test_drops_are_those_of_rows_dealt_out_anew():
 
     def metrics(rows):
         p = np.array(model(rows, training=False)["probability"], "float64")
-        auc = sklearn.metrics.roc_auc_score(label, p[:, 0])
-        return auc, sklearn.metrics.log_loss(label, p[:, 0])
+        return [
+            metric(label, p[:, 0], sample_weight=weight)
+            for metric in (
+                sklearn.metrics.roc_auc_score,
+                sklearn.metrics.log_loss,
+            )
+        ]
 
     base = metrics(packed)
     assert (result.auc, result.log_loss) == pytest.approx(base, abs=1e-5)
@@ -92,6 +103,59 @@ def test_the_interval_is_as_wide_as_the_drops_scatter():
     # variance of DeLong's sum by 1 / 20 + 1 / 40.
     assert np.std(means) == pytest.approx(20**-0.5, rel=0.15)
     assert np.mean(margins) == pytest.approx(1.96 * 0.075**0.5, rel=0.05)
+
+
+def test_the_margins_of_weighted_drops_are_as_wide_as_drops_scatter():
+    # 300 draws of rows with their weights, and what a loop makes of each.
+    random = np.random.default_rng(0)
+    means, margins = [], []
+    for _ in range(300):
+        weight = random.choice([0.0, 1.0, 5.0], 60)
+        rises = random.normal(0.1, 1.0, 60) + 0.3 * weight
+        mean = sum(w * r for w, r in zip(weight, rises, strict=True))
+        mean /= sum(weight)
+        drops = _Drops(np.ones(60), weight, np.arange(60))
+        drops.add(mean, weight / weight.sum() * (rises - mean))
+        means.append(drops.result()[0])
+        margins.append(drops.result()[1])
+
+    assert np.mean(margins) == pytest.approx(1.96 * np.std(means), rel=0.1)
+
+
+def test_rows_of_weight_one_are_rows_without_weights():
+    model = small_model("FM")
+    plain, weighted = (
+        deepfm_tf.permutation_importance(
+            model, data(model, weight=weight)[2], repeats=2
+        )
+        for weight in (None, np.ones(200))
+    )
+
+    for name in ("auc_drop", "auc_margin", "log_loss_rise", "log_loss_margin"):
+        np.testing.assert_allclose(
+            getattr(weighted, name), getattr(plain, name), atol=1e-12
+        )
+
+
+def test_weights_of_nothing_are_refused():
+    model = small_model("FM")
+
+    with pytest.raises(ValueError, match="`weight` must be above 0 for some"):
+        deepfm_tf.permutation_importance(
+            model, data(model, weight=np.zeros(200))[2]
+        )
+
+
+def test_the_table_is_sorted_by_its_first_column():
+    model = small_model("FM")
+    table = deepfm_tf.permutation_importance(model, data(model)[2]).table(3)
+
+    header, _, *lines = table.splitlines()
+    assert header.split("  ")[0] == "field"
+    assert header.split()[1:4] == ["log", "loss", "rise"]
+    rises = [float(line.split()[1]) for line in lines]
+    assert len(rises) == 3
+    assert rises == sorted(rises, reverse=True)
 
 
 def test_permutations_that_differ_widen_the_interval():

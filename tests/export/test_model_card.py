@@ -49,7 +49,10 @@ def test_it_names_the_columns_of_explain(card):
     # Numeric fields come behind those with ids.
     fields = ["site", "ad", "ad2", "user", "genres", "tags", "age", "count"]
     fields += ["price"]
-    assert card["explain"] == {
+    explain = dict(card["explain"])
+    note = explain.pop("note")
+    assert "probability is its sigmoid or, where there is a calibration" in note
+    assert explain == {
         "fields": fields,
         "pairs": [
             [a, b] for i, a in enumerate(fields) for b in fields[i + 1 :]

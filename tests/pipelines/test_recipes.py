@@ -405,6 +405,17 @@ def test_a_wrong_value_says_what_is_allowed(capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
+def test_a_training_that_diverges_ends_in_one_line(clicks, capsys):
+    rate = ["--learning-rate", "1e30", "--optimizer", "adam"]
+
+    status = main(tabular.RECIPE, [*OWN, "--model", "fm", *rate])
+
+    error = capsys.readouterr().err
+    assert status == 2
+    assert "has diverged. Lower the learning rate (--learning-rate)" in error
+    assert len(error.splitlines()) == 1
+
+
 def test_the_textbook_format_is_read(tmp_path, capsys):
     random = np.random.default_rng(0)
     rows = random.choice(["017", "23", "99999999999999999999"], (600, 34))

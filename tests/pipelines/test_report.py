@@ -98,11 +98,11 @@ def test_json_needs_no_matplotlib(clicks, no_extras):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--report", "r.html"], "pip install 'deepfm_tf[plots]'"),
+        (["--report", "r.html"], "-m pip install matplotlib"),
         (["--slice-by", "site"], "--slice-by must come with --report"),
         (
             ["--report", "r.json", "--calibration", "platt"],
-            "pip install 'deepfm_tf[calibration]'",
+            "-m pip install scikit-learn",
         ),
         (["--report", "r.json", "--slice-by", "sight"], "'sight'"),
     ],

@@ -1,7 +1,9 @@
 """The sweep from the command line, on a small file."""
 
+import importlib.util
 import json
 import re
+import sys
 import types
 
 import numpy as np
@@ -226,16 +228,31 @@ def test_a_typo_is_explained(capsys, arguments, message):
 
 
 def test_without_optuna_the_extra_is_named(monkeypatch, capsys):
-    monkeypatch.setattr(
-        sweep.check_extra.__globals__["importlib"].util,
-        "find_spec",
-        lambda name: None,
-    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *args: None)
 
     status = sweep.main(ARGUMENTS)
 
     assert status == 2
-    assert "pip install 'deepfm_tf[tune]'" in capsys.readouterr().err
+    assert "-m pip install matplotlib optuna" in capsys.readouterr().err
+
+
+def test_without_a_search_there_is_no_need_of_optuna(monkeypatch, capsys):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: None if name == "optuna" else find_spec(name),
+    )
+    monkeypatch.setitem(sys.modules, "optuna", None)
+
+    def begin(settings):
+        assert sweep._search(settings, None, None) == []
+        raise sweep.UserError("begun")
+
+    monkeypatch.setattr(sweep, "begin", begin)
+
+    assert sweep.main([*ARGUMENTS, "--trials", "0"]) == 2
+    assert capsys.readouterr().err == "error: begun\n"
 
 
 def make_trials(losses):

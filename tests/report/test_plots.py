@@ -124,5 +124,5 @@ def test_a_calibrated_model_has_its_curve_before_and_after():
 def test_without_matplotlib_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
 
-    with pytest.raises(ImportError, match=r"pip install .deepfm_tf\[plots"):
+    with pytest.raises(ImportError, match="pip install matplotlib"):
         plot_learning_curves(make_runs(num_seeds=1))

@@ -1,5 +1,6 @@
 """The command."""
 
+import importlib.util
 import os
 import re
 import select
@@ -52,6 +53,22 @@ def test_ctrl_c_while_it_starts_is_one_line(monkeypatch, capsys):
 
     assert command.main(["--model_base_path=/m"]) == 130
     assert capsys.readouterr().err == "\nStopped.\n"
+
+
+def test_without_the_extra_its_packages_are_named(monkeypatch, capsys):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda n: None if n in ("grpc_health", "uvicorn") else find_spec(n),
+    )
+
+    status = command.main(["--model_base_path=/m"])
+
+    error = capsys.readouterr().err
+    assert status == command.EXIT_FAILED
+    assert error.startswith("The server needs grpcio-health-checking and uvi")
+    assert error.endswith("pip install grpcio-health-checking uvicorn\n")
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,8 @@ def test_a_deadline_is_kept(client, service):
     try:
         with pytest.raises(PredictError, match="within 0.2 seconds") as caught:
             client.predict([{"site": "a", "price": 1}], timeout=0.2)
+        with pytest.raises(ValueError, match="`timeout` must be.*timeout=0"):
+            client.predict([{"site": "a", "price": 1}], timeout=0)
     finally:
         release.set()
 

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
-from deepfm_tf.serving.client_core import ClientCore
+from deepfm_tf.serving import AsyncPredictClient, PredictClient
+from deepfm_tf.serving.client_core import ClientCore, check_timeout
 from deepfm_tf.serving.client_errors import PredictError
 from deepfm_tf.serving.client_types import Choice
 from tests.serving.scripted_service import FLOAT, TEXT, signature_def
@@ -264,6 +265,12 @@ def test_max_rows_must_be_positive():
         ClientCore("toy", "host:1", 0)
 
 
+@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+def test_a_timeout_must_be_positive(timeout):
+    with pytest.raises(ValueError, match=f"`timeout`.*timeout={timeout}"):
+        check_timeout(timeout)
+
+
 def test_text_is_measured_in_bytes(monkeypatch):
     text = signature_def({"a": (TEXT, [None])}, {"ctr": (FLOAT, [None])})
     core = ClientCore("toy", "host:1", 10**9)
@@ -276,3 +283,9 @@ def test_text_is_measured_in_bytes(monkeypatch):
 
     assert len(sizes) == 3
     assert max(sizes) <= 4 * 2**20
+
+
+@pytest.mark.parametrize("kind", [PredictClient, AsyncPredictClient])
+def test_both_clients_refuse_a_timeout_that_has_passed(kind):
+    with pytest.raises(ValueError, match="`timeout` must be a positive"):
+        kind("localhost:1", timeout=-1)

@@ -73,6 +73,10 @@ def test_flags_are_read_in_every_form(arguments, expected):
             "--tensorflow_session_parallelism must come alone",
         ),
         (
+            [BASE, "--grpc_channel_arguments=a=1,grpc.x"],
+            "must be key=value,key=value. Received: 'grpc.x' in it",
+        ),
+        (
             [BASE, "--tensorflow_intra_op_parallelism=-1"],
             "--tensorflow_intra_op_parallelism must be from 0 to",
         ),

@@ -225,11 +225,6 @@ def test_channel_arguments_reach_grpc(start, manager):
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-def test_channel_arguments_must_be_pairs(start):
-    with pytest.raises(ValueError, match="key=value,key=value.*'grpc.x'"):
-        start(grpc_channel_arguments="grpc.x")
-
-
 def test_a_unix_socket_is_served_too(start, manager, tmp_path):
     manager.gate.set()
     start(grpc_socket_path=str(tmp_path / "s"))

@@ -128,6 +128,23 @@ def test_a_signature_of_examples_is_told_from_those_of_columns(
 CARD = {"explain": {"fields": ["c0", "n1"], "pairs": [["c0", "n1"]]}}
 
 
+def test_the_card_of_a_model_is_that_of_its_newest_version(tmp_path):
+    for number in ("2", "10", "old"):
+        card = tmp_path / number / "assets.extra" / "model_card.json"
+        card.parent.mkdir(parents=True)
+        fields = {"fields": [f"of {number}"], "pairs": []}
+        card.write_text(json.dumps({"explain": fields}))
+
+    names = predict_file._column_names(str(tmp_path))
+
+    assert names["contributions"] == ["of 10"]
+
+
+def test_a_directory_without_versions_has_no_card(tmp_path):
+    with pytest.raises(ValueError, match="--model_card must be.*none is"):
+        predict_file._column_names(str(tmp_path))
+
+
 @pytest.mark.parametrize("with_card", [False, True])
 def test_the_columns_of_explain_are_called_as_the_card_says(
     tmp_path, with_card

@@ -1,0 +1,76 @@
+"""A command line's mistakes, told in its own words."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+# What errors of the package call its arguments -> the options that set them.
+_FLAGS = {
+    "categorical": "--categorical",
+    "clip_norm": "--clip-norm",
+    "column_names": "--no-header --columns",
+    "example_weight": "--example-weight",
+    "learning_rate": "--learning-rate",
+    "missing_values": "--missing",
+    "negative_labels": "--negative-label",
+    "num_replicas": "--replicas",
+    "on_error": "--on-error",
+    "positive_labels": "--positive-label",
+    "separator": "--separator",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are two lines, not the whole usage."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, but a mistyped option is told first.
+
+        What is required may only seem absent because it is misspelt.
+        """
+        args = sys.argv[1:] if args is None else list(args)
+        self._check_names(args)
+        return super().parse_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and exit."""
+        self.exit(2, f"error: {message}\nSee: {self.prog} --help\n")
+
+    def _check_names(self, args: Sequence[str]) -> None:
+        known = [
+            option
+            for action in self._actions
+            if action.help != argparse.SUPPRESS
+            for option in action.option_strings
+        ]
+        for word in args:
+            if word == "--":
+                return
+            name = word.partition("=")[0]
+            if not name.startswith("--") or " " in name:
+                continue
+            if name in self._option_string_actions:
+                continue
+            near = difflib.get_close_matches(name.replace("_", "-"), known, 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            self.error(f"There is no option {name}.{hint}")
+
+
+def in_flags(message: str) -> str:
+    """An error of the package, for someone who typed options and no Python.
+
+    Example:
+
+    >>> in_flags('`on_error` is wrong: pass on_error="skip".')
+    '--on-error is wrong: pass --on-error skip.'
+    """
+    for name, flag in _FLAGS.items():
+        message = message.replace(f"`{name}`", flag)
+        message = re.sub(rf'\b{name}="([^"]*)"', rf"{flag} \1", message)
+        message = re.sub(rf"\b{name}=", f"{flag} ", message)
+    return message
