@@ -213,16 +213,6 @@ class MultiValuedField:
 Field = Union[  # noqa: UP007 - evaluated at import on Python 3.10 too
     CategoricalField, NumericField, BucketizedField, MultiValuedField
 ]
-# For help(deepfm_tf.Field): a union has no class to write it in.
-Field.__doc__ = """Any of the four kinds of fields that a `Schema` holds.
-
-CategoricalField: values that are names, each with a vector of its own.
-NumericField: numbers, embedded as value times vector.
-BucketizedField: numbers cut into buckets, which then are categories.
-MultiValuedField: several names in one cell, such as `Action|Comedy`.
-
-For annotations and `isinstance`; make one of the four.
-"""
 FIELD_TYPES: dict[str, type] = {
     cls.type_name: cls
     for cls in (

@@ -5,7 +5,6 @@ import pytest
 from deepfm_tf import (
     BucketizedField,
     CategoricalField,
-    Field,
     MultiValuedField,
     NumericField,
     Schema,
@@ -118,7 +117,3 @@ def test_a_file_with_a_wrong_schema_is_named(tmp_path):
 
     with pytest.raises(ValueError, match="schema.json: The schema is not"):
         Schema.load(path)
-
-
-def test_the_union_of_fields_says_what_it_is():
-    assert Field.__doc__.startswith("Any of the four kinds of fields")
