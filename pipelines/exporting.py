@@ -87,19 +87,12 @@ def given_options(settings: Settings) -> list[str]:
     ]
 
 
-def check_options(settings: Settings, schema: deepfm_tf.Schema) -> None:
+def check_options(settings: Settings) -> None:
     """Raise ValueError now for what the export would refuse after training.
 
     Args:
         settings: the options.
-        schema: the Schema of the data.
     """
-    names = {schema.field(name).name for name in settings.context_fields}
-    if len(names) == len(schema.fields):
-        raise ValueError(
-            "--context-fields must leave at least one field to the "
-            f"candidates. Received: all of {', '.join(sorted(names))}."
-        )
     given = [o for o in given_options(settings) if o != "--calibration"]
     if given and settings.export is None:
         raise ValueError(
@@ -123,6 +116,21 @@ def check_options(settings: Settings, schema: deepfm_tf.Schema) -> None:
         raise ValueError(
             "--calibration is fitted by scikit-learn. Install it with: pip "
             "install 'deepfm_tf[calibration]'"
+        )
+
+
+def check_context(settings: Settings, schema: deepfm_tf.Schema) -> None:
+    """Raise ValueError unless `--context-fields` are some of the fields.
+
+    Args:
+        settings: the options.
+        schema: the Schema of the data.
+    """
+    names = {schema.field(name).name for name in settings.context_fields}
+    if len(names) == len(schema.fields):
+        raise ValueError(
+            "--context-fields must leave at least one field to the "
+            f"candidates. Received: all of {', '.join(sorted(names))}."
         )
 
 
@@ -163,9 +171,15 @@ def export(
         data_fingerprint=data["train"].fingerprint,
     )
     seconds = time.perf_counter() - begin
+    chosen = ""
+    if len(settings.model) > 1:
+        chosen = f", the best on the validation data ({settings.monitor}),"
+    look = deepfm_tf.shell.command_line(
+        "saved_model_cli", "show", "--dir", str(path), "--all"
+    )
     print(
-        f"Exported {result['model']} to {path} in {seconds:.1f} s. Look at it "
-        f"with:\n    .venv/bin/saved_model_cli show --dir {path} --all"
+        f"Exported {result['model']}{chosen} to {path} in {seconds:.1f} s. "
+        f"Look at it with:\n    {look}"
     )
     if settings.table_dtype:
         card = path / "assets.extra" / "model_card.json"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import deepfm_tf
@@ -40,6 +42,15 @@ _LARGE_TABLE = 50_000_000
 
 class UserError(Exception):
     """Something about the data or the options that the user can mend."""
+
+
+@contextlib.contextmanager
+def user_errors() -> Iterator[None]:
+    """Errors in the data or the options become one sentence."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError, RuntimeError) as error:
+        raise UserError(str(error)) from error
 
 
 def add_options(model: Any, training: Any) -> None:
@@ -100,6 +111,19 @@ def add_options(model: Any, training: Any) -> None:
     )
 
 
+def check(settings: Any) -> None:
+    """Raise UserError now for what no data could mend.
+
+    Args:
+        settings: the options.
+    """
+    if settings.l2_mode is not None and settings.embedding_l2 is None:
+        raise UserError(
+            f"--l2-mode {settings.l2_mode} needs a penalty. Give "
+            "--embedding-l2 too."
+        )
+
+
 def build(
     settings: Any, name: str, train: deepfm_tf.PreparedData
 ) -> deepfm_tf.CTRModel:
@@ -122,10 +146,6 @@ def build(
             "batch_normalization": settings.batch_norm,
         }
     l2, mode = settings.embedding_l2, settings.l2_mode
-    if l2 is None and mode is not None:
-        raise UserError(
-            f"--l2-mode {mode} needs a penalty. Give --embedding-l2 too."
-        )
     num_weights = sum(schema.vocabulary_sizes) * columns
     if l2 is not None and mode is None and num_weights > _LARGE_TABLE:
         raise UserError(

@@ -17,15 +17,12 @@ if TYPE_CHECKING:
     from pipelines.experiment import Settings
 
 
-def check_report(settings: Settings, schema: deepfm_tf.Schema) -> None:
+def check_report(settings: Settings) -> None:
     """Raise ValueError now for what would fail after training.
 
     Args:
         settings: the options.
-        schema: the Schema of the data.
     """
-    for name in settings.slice_by:
-        schema.field(name)  # says what there is, if not this
     if settings.report is None:
         if settings.slice_by:
             raise ValueError(

@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 # Room -> what it may import of ours, and of third parties.
 DOORS = {
     "backend": ((), ("keras",)),
+    "shell": ((), ()),
     "fields": ((), ()),
     # The one exception: `Schema.infer` opens `data` when it is called.
     "schema": (("fields", "data"), ()),
@@ -70,7 +71,7 @@ DOORS = {
     ),
     # Knows SavedModels and gRPC, no model class: it serves anybody's.
     "serving": (
-        ("serving", "backend"),
+        ("serving", "backend", "shell"),
         (
             "tensorflow",
             "tensorflow_serving",

@@ -23,8 +23,10 @@ def structure_table(structure: Mapping[str, Any]) -> list[dict[str, str]]:
         structure: plain data: `metric` (`"log_loss"` or `"auc"`, of the
             validation data); `base`, with `name`, `parameters`, `mean`,
             `std` and `margin` (how far the seed alone takes a run from the
-            mean); `factors`, name -> values, the base's first; `changes` and
-            `searched`, mappings of `name`, `parameters`, `value` (of the
+            mean); optionally `best`, of the best that was tried, with `name`,
+            `parameters`, `mean`, `std` and `improvement`; `factors`, name ->
+            values, the base's first; `changes` and `searched`, mappings of
+            `name`, `parameters`, `value` (of the
             metric), `improvement` (on the mean; above 0 is better),
             `beyond_seeds` (whether it exceeds the margin), `pruned`, and
             each factor's value; a change also has the `factor` changed.
@@ -52,6 +54,18 @@ def structure_table(structure: Mapping[str, Any]) -> list[dict[str, str]]:
             "beyond the seeds": "",
         }
     ]
+    if "best" in structure:  # as the base: over all seeds
+        best = structure["best"]
+        rows.append(
+            {
+                "change": "best, over the seeds",
+                "structure": best["name"],
+                "parameters": number(best["parameters"]),
+                title: f"{number(best['mean'])} ± {number(best['std'])}",
+                "better by": number(round(best["improvement"], 4) + 0.0),
+                "beyond the seeds": "",
+            }
+        )
     for entry in (*structure["changes"], *structure["searched"]):
         what = "search"
         if "factor" in entry:
