@@ -22,7 +22,7 @@ from pipelines import command_line, exporting
 from pipelines.experiment import Settings, train
 from pipelines.insight import insight
 from pipelines.learning import UserError
-from pipelines.outputs import writing
+from pipelines.outputs import write_text, writing
 from pipelines.report import write_json
 
 RECIPES = ("tabular", "avazu", "census", "criteo", "ctr", "synthetic")
@@ -266,8 +266,8 @@ def write_pages(
         write_json(directory / "report.json", report)
         for name, plot in figures.items():
             plot.figure.savefig(directory / f"{name}.png")
-        page.write_text(text, encoding="utf-8")
-        (directory / "table.md").write_text(
-            f"{table}\n\n{report.get('lead', '')}\n", encoding="utf-8"
+        write_text(page, text)
+        write_text(
+            directory / "table.md", f"{table}\n\n{report.get('lead', '')}\n"
         )
     return page

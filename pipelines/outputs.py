@@ -28,7 +28,7 @@ def check_folder(option: str, path: Path) -> None:
 
     >>> check_folder("--run", Path(__file__))
     Traceback (most recent call last):
-    pipelines.learning.UserError: --run ...: is a file. Name a folder ...
+    pipelines.learning.UserError: --run ...: is a file. Name a folder...
     """
     if path.exists() and not path.is_dir():
         raise UserError(
@@ -92,6 +92,22 @@ def _try_out(folder: Path) -> None:
     finally:
         for path in reversed(made):
             path.rmdir()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, all or nothing; its folder is made if need be.
+
+    Args:
+        path: the file, replaced if there is one.
+        text: str. Written in UTF-8.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp-{path.name}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
