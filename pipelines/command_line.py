@@ -85,7 +85,7 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
     models: Any = recipe.defaults.get("model", ("deepfm",))
     command = deepfm_tf.shell.command_line("python", "-m")
     parser = argparse.ArgumentParser(
-        prog=f"{command} pipelines.{recipe.name}",
+        prog=f"python -m pipelines.{recipe.name}",
         description=recipe.description.replace("python -m", command),
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from deepfm_tf.explain.plots import new_figure
-from deepfm_tf.report.tables import number
+from deepfm_tf.report.tables import number, spread
 
 _TITLES = {"auc": "AUC", "log_loss": "log loss"}
 # Inches: as the other plots of a page.
@@ -54,33 +54,26 @@ def structure_table(structure: Mapping[str, Any]) -> list[dict[str, str]]:
             "beyond the seeds": "",
         }
     ]
-    if "best" in structure:  # as the base: over all seeds
-        best = structure["best"]
-        rows.append(
-            {
-                "change": "best, over the seeds",
-                "structure": best["name"],
-                "parameters": number(best["parameters"]),
-                title: f"{number(best['mean'])} ± {number(best['std'])}",
-                "better by": number(round(best["improvement"], 4) + 0.0),
-                "beyond the seeds": "",
-            }
-        )
-    for entry in (*structure["changes"], *structure["searched"]):
-        what = "search"
+    best = [structure["best"]] if "best" in structure else []
+    for entry in (*best, *structure["changes"], *structure["searched"]):
+        if "std" in entry:  # over all seeds, as the base
+            what, value, beyond = "best, over the seeds", spread(entry), ""
+        else:
+            what, value = "search", number(entry["value"])
+            beyond = "yes" if entry["beyond_seeds"] else "no"
+            beyond = "stopped" if entry["pruned"] else beyond
         if "factor" in entry:
-            value = entry[entry["factor"]]
-            what = f"{entry['factor'].replace('_', ' ')} {value}"
-        beyond = "yes" if entry["beyond_seeds"] else "no"
+            changed = entry[entry["factor"]]
+            what = f"{entry['factor'].replace('_', ' ')} {changed}"
         better = round(entry["improvement"], 4) + 0.0  # no -0.0000
         rows.append(
             {
                 "change": what,
                 "structure": entry["name"],
                 "parameters": number(entry["parameters"]),
-                title: number(entry["value"]),
+                title: value,
                 "better by": f"{better:.4f}",
-                "beyond the seeds": "stopped" if entry["pruned"] else beyond,
+                "beyond the seeds": beyond,
             }
         )
     return rows
