@@ -11,6 +11,7 @@ from deepfm_tf.backend import command, require_tensorflow_keras
 if command() != "deepfm_tf.serving":
     require_tensorflow_keras()
 
+    from deepfm_tf import shell as shell
     from deepfm_tf.calibration import Calibration, fit_calibration
     from deepfm_tf.callbacks import (
         load_checkpoint,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import shlex
-import sys
-from pathlib import Path
+
+from deepfm_tf.shell import command_line
 
 # Extra of setup.py -> module -> the package that holds it.
 EXTRAS = {
@@ -56,13 +55,5 @@ def install_hint(what: str, extra: str) -> str:
     it = "it" if len(packages) == 1 else "them"
     return (
         f"{what} {' and '.join(packages)}. Install {it} with: "
-        f"{_python()} -m pip install {' '.join(packages)}"
+        + command_line("python", "-m", "pip", "install", *packages)
     )
-
-
-def _python() -> str:
-    """This Python, as one would type it here."""
-    path = Path(sys.executable)
-    if path.is_relative_to(Path.cwd()):
-        path = path.relative_to(Path.cwd())
-    return shlex.quote(str(path))

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -85,9 +86,11 @@ def main(
 
 def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
     """The options, with the recipe's defaults."""
+    models: Any = recipe.defaults.get("model", ("deepfm",))
+    command = deepfm_tf.shell.command_line("python", "-m")
     parser = Parser(
         prog=f"python -m pipelines.{recipe.name}",
-        description=recipe.description,
+        description=recipe.description.replace("python -m", command),
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -193,7 +196,8 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
         type=_models,
         default=("deepfm",),
         metavar="NAME[,NAME]",
-        help=f"one or more of {', '.join(MODELS)} (default: deepfm)",
+        help=f"one or more of {', '.join(MODELS)} (default: "
+        f"{', '.join(models)})",
     )
     model.add_argument(
         "--embedding-dim", type=positive_int, default=10, metavar="K"

@@ -57,6 +57,7 @@ Finished runs are kept: the same command goes on after Ctrl-C, and with more
 class CompareSettings(Settings):
     """What the command line said; see there."""
 
+    report_is_folder = True
     recipe: str
     seeds: int
     curve_every: int | None
@@ -190,6 +191,10 @@ def _report(
         report["reach"] = reach
     ranked = ranking(runs, settings.monitor)
     report["best"] = ranked[0]
+    report["next_step"] = (
+        f"train {ranked[0]} again, the best on the validation data, and export "
+        "it"
+    )
     report["next_command"] = next_command(
         settings, ranked[0], ["--curve-every"], []
     )
@@ -221,8 +226,7 @@ def _write(settings: CompareSettings, report: dict[str, Any]) -> None:
         print(f"{report['lead']}\n")
     print(
         f"Page: {page} (table, JSON and plots beside it)\n"
-        f"Next, train {report['best']} again and export it:\n"
-        f"    {report['next_command']}"
+        f"Next, {report['next_step']}:\n    {report['next_command']}"
     )
 
 

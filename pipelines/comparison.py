@@ -142,6 +142,23 @@ def compare_with(
     return entries
 
 
+def is_better(
+    comparisons: Sequence[Mapping[str, Any]], model: str, metric: str
+) -> bool:
+    """Whether a model is better than the baseline by more than chance.
+
+    Args:
+        comparisons: of `compare_with`.
+        model: str.
+        metric: `"log_loss"` or `"auc"`.
+    """
+    return any(
+        entry["low"] > 0
+        for entry in comparisons
+        if (entry["model"], entry["metric"]) == (model, metric)
+    )
+
+
 def _joined(
     metric: str, parts: Sequence[deepfm_tf.Comparison]
 ) -> tuple[deepfm_tf.Comparison, float | None]:

@@ -19,6 +19,7 @@ def effects(
     finished: Mapping[str, Mapping[str, Any]],
     searched: Sequence[Mapping[str, Any]],
     base_values: Sequence[float],
+    best: tuple[str, Sequence[float]] | None = None,
 ) -> dict[str, Any]:
     """The `structure` of a report: see `deepfm_tf.structure_table`.
 
@@ -33,6 +34,8 @@ def effects(
         finished: name -> result of `Trials`, with the first seed.
         searched: those of them that the search found.
         base_values: of the base, seed by seed.
+        best: name and values, seed by seed, of the best that was tried, if
+            that is not the base.
     """
     mean = statistics.fmean(base_values)
     std = statistics.stdev(base_values)
@@ -61,7 +64,7 @@ def effects(
         }
         for factor, changed in space.changes()
     ]
-    return {
+    found = {
         "metric": metric,
         "factors": {name: list(own) for name, own in space.values.items()},
         "base": {
@@ -77,15 +80,27 @@ def effects(
             {"name": Structure(**run["structure"]).name, **entry(run)}
             for run in searched
         ],
+        "skipped": space.skipped(),
     }
+    if best is not None:
+        name, values = best
+        found["best"] = {
+            "name": name,
+            "parameters": finished[name]["parameters"],
+            "values": list(values),
+            "mean": statistics.fmean(values),
+            "std": statistics.stdev(values),
+            "improvement": sign * (statistics.fmean(values) - mean),
+        }
+    return found
 
 
 def lead(report: Mapping[str, Any]) -> str:
     """What the structure changes, in some sentences.
 
     Args:
-        report: with `structure` and `best`, and `comparisons` if the best is
-            not the base.
+        report: with `structure` and `best`, and `comparisons` and
+            `recommended` if the best is not the base.
     """
     structure = report["structure"]
     metric, base = structure["metric"], structure["base"]
@@ -116,14 +131,30 @@ def lead(report: Mapping[str, Any]) -> str:
             f" From the best value of a factor to its worst: "
             f"{', '.join(parts)}."
         )
-    if "comparisons" not in report:
-        return f"{text} Nothing that was tried is better than the base."
-    texts = {entry["metric"]: entry["text"] for entry in report["comparisons"]}
-    return (
-        f"{text} The best on the validation data ({report['best']}) against "
-        f"the base on the test data: AUC {texts['auc']}; log loss "
-        f"{texts['log_loss']}."
+    if structure["skipped"]:
+        text += f" Left out: {'; '.join(structure['skipped'])}."
+    number = len(changes) + len(structure["searched"])
+    text += (
+        f" {number} structures beside the base were tried, with one seed each: "
+        "by chance alone about one in 20 of them is beyond the seeds, and the "
+        "best of them is flattered by the seed that made it the best."
     )
+    if "comparisons" not in report:
+        return f"{text} None of them is better than the base."
+    texts = {entry["metric"]: entry["text"] for entry in report["comparisons"]}
+    best = structure["best"]
+    text += (
+        f" The best on the validation data ({report['best']}) has a validation "
+        f"{title} of {best['mean']:.4f} over {len(best['values'])} seeds. "
+        "Against the base on the test data: AUC "
+        f"{texts['auc']}; log loss {texts['log_loss']}."
+    )
+    if report["recommended"] == "base":
+        text += (
+            f" By {title} the test data do not say that it is the better one: "
+            "keep the base."
+        )
+    return text
 
 
 def _spreads(structure: Mapping[str, Any]) -> list[tuple[str, float]]:

@@ -5,36 +5,34 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import shlex
 import shutil
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
 import deepfm_tf
 from pipelines import learning
 from pipelines.calibrating import calibrate, check_classes
-from pipelines.deriving import derived_files
-from pipelines.exporting import check_options, export
+from pipelines.checks import check, check_fields
+from pipelines.exporting import export
 from pipelines.insight import insight
 from pipelines.learning import UserError, user_errors
-from pipelines.report import (
-    check_report,
-    results_text,
-    summary,
-    write_report,
-)
+from pipelines.outputs import writing
+from pipelines.preparing import prepare, read_schema
+from pipelines.report import results_text, write_report
 
 
 @dataclasses.dataclass
 class Settings:
     """What the command line said; see there."""
 
+    # Whether `--report` names a folder.
+    report_is_folder: ClassVar[bool] = False
     name: str
     arguments: tuple[str, ...]
     text_format: deepfm_tf.TextFormat
@@ -88,10 +86,10 @@ class Settings:
 
     def command(self, resume: bool = False) -> str:
         """The command that was typed, or the one that goes on with it."""
-        words = ["python", "-m", f"pipelines.{self.name}", *self.arguments]
-        if resume and "--resume" not in words:
+        words = ["-m", f"pipelines.{self.name}", *self.arguments]
+        if resume and not self.resume:
             words.append("--resume")
-        return shlex.join(words)
+        return deepfm_tf.shell.command_line("python", *words)
 
     def fingerprint(self, data: dict[str, deepfm_tf.PreparedData]) -> str:
         """A digest of all that decides the course of the training."""
@@ -150,9 +148,11 @@ def run(
     if settings.export is not None:
         (result,) = (r for r in results if r["model"] == best)
         calibration = calibrations.get(best)
-        exported = export(settings, models[best], data, result, calibration)
+        with writing(settings.export, _again("--export", settings)):
+            exported = export(settings, models[best], data, result, calibration)
     if settings.report is not None:
-        write_report(settings, data, results)
+        with writing(settings.report, _again("--report", settings)):
+            write_report(settings, data, results)
     return Outcome(data, results, models, exported, best if exported else None)
 
 
@@ -163,110 +163,15 @@ def begin(
     deepfm_tf.set_precision(
         "mixed_bfloat16" if settings.mixed_bfloat16 else "float32"
     )
+    check(settings)
     with user_errors():
         strategy = deepfm_tf.create_strategy(settings.replicas)
-        schema = _schema(settings)
-        check_options(settings, schema)
-        check_report(settings, schema)
-        data = _prepare(settings, schema)
+        schema = read_schema(settings)
+        check_fields(settings, schema)
+        data = prepare(settings, schema)
         if settings.calibration is not None:
             check_classes(data["valid"])
     return strategy, data
-
-
-def _schema(settings: Settings) -> deepfm_tf.Schema:
-    if settings.fixed_schema is not None:
-        return settings.fixed_schema
-    if settings.schema_file is not None:
-        if settings.categorical:
-            raise ValueError(
-                "--categorical is for a schema that is inferred. Leave it out "
-                f"beside --schema {settings.schema_file}, or edit that file."
-            )
-        schema = deepfm_tf.Schema.load(settings.schema_file)
-        if schema.label != settings.label:
-            raise ValueError(
-                f"The label of {settings.schema_file} is '{schema.label}', "
-                f"but --label is '{settings.label}'. Make them agree."
-            )
-        if settings.example_weight not in (None, schema.example_weight):
-            raise ValueError(
-                f"--example-weight is '{settings.example_weight}', but "
-                f"{settings.schema_file} does not say so. Make them agree."
-            )
-        return schema
-    schema = deepfm_tf.Schema.infer(
-        settings.train,
-        settings.label,
-        text_format=settings.text_format,
-        positive_labels=settings.positive_label,
-        negative_labels=settings.negative_label,
-        missing_values=settings.missing,
-        example_weight=settings.example_weight,
-        categorical=settings.categorical,
-    )
-    settings.run.mkdir(parents=True, exist_ok=True)
-    path = settings.run / "schema.json"
-    schema.save(path)
-    print(f"Schema: {summary(schema)}, inferred.")
-    for note in schema.notes:
-        print(f"  {note}")
-    print(f"  Written to {path}: edit it and give it back with --schema.")
-    return schema
-
-
-def _prepare(
-    settings: Settings, schema: deepfm_tf.Schema
-) -> dict[str, deepfm_tf.PreparedData]:
-    sources = {
-        "train": settings.train,
-        "valid": settings.valid,
-        "test": settings.test,
-    }
-    drawn = [name for name in ("valid", "test") if not sources[name]]
-    start = round(1.0 - 0.1 * len(drawn), 1)
-    share = settings.negative_sampling
-    parts = {"train": deepfm_tf.Part(0.0, start, settings.seed, share)}
-    for name in drawn:
-        stop = round(start + 0.1, 1)
-        parts[name] = deepfm_tf.Part(start, stop, settings.seed)
-        start = stop
-    if drawn:
-        print(
-            f"No --{' and no --'.join(drawn)} given: a tenth of the rows of "
-            f"--train {'each ' * (len(drawn) > 1)}is drawn at random instead "
-            f"(seed {settings.seed})."
-        )
-    directory = settings.prepared or settings.run / "prepared"
-    data: dict[str, deepfm_tf.PreparedData] = {}
-    for name, files in sources.items():
-        fitted = data["train"].vocabulary if data else None
-        source = files or settings.train
-        if settings.derive is not None:
-            source = derived_files(settings, settings.derive, source)
-        data[name] = deepfm_tf.prepare(
-            source,
-            directory / name,
-            schema=None if fitted else schema,
-            vocabulary=fitted,
-            text_format=settings.text_format,
-            part=parts.get(name) if drawn or share < 1 else None,
-            on_error=settings.on_error,
-        )
-        prepared = data[name]
-        positive = prepared.num_positives / prepared.num_rows
-        line = f"{name}: {prepared.num_rows:,} rows, {positive:.1%} positive"
-        if prepared.negative_sampling < 1:
-            line += f", {prepared.negative_sampling:.3g} of the negatives"
-        if prepared.num_rejected:
-            rejected = prepared.directory / "rejected.csv"
-            line += f", {prepared.num_rejected:,} rejected ({rejected})"
-        print(line)
-    sizes = data["train"].schema.vocabulary_sizes
-    print(f"{summary(schema)}, {sum(sizes):,} rows in the shared table")
-    if schema.example_weight is not None:
-        print(f"Rows count by {schema.example_weight}, in all metrics too.")
-    return data
 
 
 def train(
@@ -337,7 +242,10 @@ def fit(
     if curve is not None:
         callbacks.insert(1, curve)
     begin = time.perf_counter()
-    with user_errors((deepfm_tf.metrics.NotANumberError,)):
+    with (
+        writing(directory, _again("--run", settings)),
+        user_errors((deepfm_tf.metrics.NotANumberError,)),
+    ):
         model.fit(
             dataset,
             **stretch,
@@ -363,6 +271,17 @@ def fit(
         "best_epoch": round(share * (state["best_epoch"] + 1), 2),
         "history": history,
     }
+
+
+def _again(option: str, settings: Settings) -> str:
+    """What to do where a disk is full: what is trained is not lost."""
+    command = settings.command(resume=True)
+    if option == "--run":
+        return f"Then go on where it stopped:\n    {command}"
+    return (
+        f"Or give another place with {option}. Nothing is trained again:\n"
+        f"    {command}"
+    )
 
 
 def _best(settings: Settings, results: list[dict[str, Any]]) -> str:

@@ -89,19 +89,12 @@ def given_options(settings: Settings) -> list[str]:
     ]
 
 
-def check_options(settings: Settings, schema: deepfm_tf.Schema) -> None:
+def check_options(settings: Settings) -> None:
     """Raise ValueError now for what the export would refuse after training.
 
     Args:
         settings: the options.
-        schema: the Schema of the data.
     """
-    names = {schema.field(name).name for name in settings.context_fields}
-    if len(names) == len(schema.fields):
-        raise ValueError(
-            "--context-fields must leave at least one field to the "
-            f"candidates. Received: all of {', '.join(sorted(names))}."
-        )
     given = [o for o in given_options(settings) if o != "--calibration"]
     if given and settings.export is None:
         raise ValueError(
@@ -122,6 +115,21 @@ def check_options(settings: Settings, schema: deepfm_tf.Schema) -> None:
             "of, or with --report, which shows what it would change."
         )
     check_extra("--calibration is fitted", "calibration")
+
+
+def check_context(settings: Settings, schema: deepfm_tf.Schema) -> None:
+    """Raise ValueError unless `--context-fields` are some of the fields.
+
+    Args:
+        settings: the options.
+        schema: the Schema of the data.
+    """
+    names = {schema.field(name).name for name in settings.context_fields}
+    if len(names) == len(schema.fields):
+        raise ValueError(
+            "--context-fields must leave at least one field to the "
+            f"candidates. Received: all of {', '.join(sorted(names))}."
+        )
 
 
 def export(
@@ -161,12 +169,18 @@ def export(
         data_fingerprint=data["train"].fingerprint,
     )
     seconds = time.perf_counter() - begin
-    what = result["model"]
+    what = [result["model"]]
     if calibration is not None:
-        what += f", with its calibration ({calibration.method}),"
+        what.append(f"with its calibration ({calibration.method})")
+    if len(settings.model) > 1:
+        what.append(f"the best on the validation data ({settings.monitor})")
+    comma = "," if len(what) > 1 else ""
+    look = deepfm_tf.shell.command_line(
+        "saved_model_cli", "show", "--dir", str(path), "--all"
+    )
     print(
-        f"Exported {what} to {path} in {seconds:.1f} s. Look at it "
-        f"with:\n    .venv/bin/saved_model_cli show --dir {path} --all"
+        f"Exported {', '.join(what)}{comma} to {path} in {seconds:.1f} s. "
+        f"Look at it with:\n    {look}"
     )
     if settings.table_dtype:
         card = path / "assets.extra" / "model_card.json"

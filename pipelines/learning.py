@@ -129,6 +129,19 @@ def add_options(model: Any, training: Any) -> None:
     )
 
 
+def check(settings: Any) -> None:
+    """Raise UserError now for what no data could mend.
+
+    Args:
+        settings: the options.
+    """
+    if settings.l2_mode is not None and settings.embedding_l2 is None:
+        raise UserError(
+            f"--l2-mode {settings.l2_mode} needs a penalty. Give "
+            "--embedding-l2 too."
+        )
+
+
 def build(
     settings: Any, name: str, train: deepfm_tf.PreparedData
 ) -> deepfm_tf.CTRModel:
@@ -151,10 +164,6 @@ def build(
             "batch_normalization": settings.batch_norm,
         }
     l2, mode = settings.embedding_l2, settings.l2_mode
-    if l2 is None and mode is not None:
-        raise UserError(
-            f"--l2-mode {mode} needs a penalty. Give --embedding-l2 too."
-        )
     num_weights = sum(schema.vocabulary_sizes) * columns
     if l2 is not None and mode is None and num_weights > _LARGE_TABLE:
         raise UserError(

@@ -7,7 +7,7 @@ import dataclasses
 import importlib
 import json
 import logging
-import shlex
+import re
 import statistics
 import sys
 import time
@@ -22,10 +22,13 @@ from pipelines import command_line, exporting
 from pipelines.experiment import Settings, train
 from pipelines.insight import insight
 from pipelines.learning import UserError
+from pipelines.outputs import write_text, writing
 from pipelines.report import write_json
 from pipelines.usage import Parser
 
 RECIPES = ("tabular", "avazu", "census", "criteo", "ctr", "synthetic")
+# What to do where a disk is full.
+AGAIN = "The same command goes on with what is not finished."
 # Options that do not go with training one model to export it.
 _NOT_ALONE = (
     *("--recipe", "--seeds", "--model", "--report", "--run", "--prepared"),
@@ -133,6 +136,7 @@ def train_and_test(
     curve: deepfm_tf.LearningCurve,
     path: Path,
     with_strengths: bool,
+    seconds: float | None = None,
 ) -> None:
     """Train a model, and keep all that a report tells of it.
 
@@ -145,6 +149,7 @@ def train_and_test(
         path: where the result goes, as JSON; the probabilities beside it, and
             the labels in `label.npy`, the weights in `weight.npy`.
         with_strengths: bool. See `insight`.
+        seconds: float. What the training took, if it is over already.
     """
     begin = time.perf_counter()
     model, result = train(settings, name, data, strategy, curve)
@@ -152,27 +157,32 @@ def train_and_test(
         model, data["test"].dataset(settings.batch_size)
     )
     result |= {"seed": settings.seed, "curve": curve.points}
+    if seconds is not None:
+        result["seconds"] = seconds
     result |= insight(settings, model, data, with_strengths)
-    np.save(path.parent / "label.npy", label)
-    if weight is not None:
-        np.save(path.parent / "weight.npy", weight)
-    np.save(path.with_suffix(".npy"), probability)
-    keep(result, path, begin, settings.run / name)
+    with writing(path.parent, AGAIN):
+        np.save(path.parent / "label.npy", label)
+        if weight is not None:
+            np.save(path.parent / "weight.npy", weight)
+        np.save(path.with_suffix(".npy"), probability)
+        keep(result, path, begin)
+    forget(settings.run / name)
 
 
-def keep(
-    result: dict[str, Any], path: Path, begin: float, directory: Path
-) -> None:
-    """Write a result, which says that the run is finished, and tidy up.
+def keep(result: dict[str, Any], path: Path, begin: float) -> None:
+    """Write a result, which says that the run is finished.
 
     Args:
         result: plain data.
         path: where to.
         begin: of the run, by `time.perf_counter`.
-        directory: with checkpoints that nobody needs any more.
     """
     result["wall_seconds"] = time.perf_counter() - begin
     write_json(path, result)
+
+
+def forget(directory: Path) -> None:
+    """Remove the checkpoints of a run that nobody needs any more."""
     for checkpoint in directory.glob("epoch-*.keras"):
         checkpoint.unlink()
 
@@ -221,11 +231,24 @@ def next_command(
             skipped = word.split("=")[0] in (*_NOT_ALONE, *dropped)
         if not skipped:
             words.append(word)
-    words = ["python", "-m", f"pipelines.{settings.recipe}", *words]
     words += ["--model", model, *added]
     words += ["--prepared", str(settings.prepared or settings.run / "prepared")]
-    words += ["--export", f"saved_models/{model}"]
-    return shlex.join(words)
+    words += ["--export", f"saved_models/{_data_name(settings)}"]
+    module = f"pipelines.{settings.recipe}"
+    return deepfm_tf.shell.command_line("python", "-m", module, *words)
+
+
+def _data_name(settings: Any) -> str:
+    """What a servable is called after: the data, not the kind of model.
+
+    Versions of one servable take the same columns, and models of other data
+    do not.
+    """
+    if settings.recipe != "tabular":
+        return str(settings.recipe)
+    stem = Path(settings.train[0].removesuffix(".gz")).stem
+    # What `deepfm_tf.serving config` allows in a name.
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", stem).strip("_.-") or "model"
 
 
 def write_pages(
@@ -240,14 +263,16 @@ def write_pages(
         report: plain data, see `deepfm_tf.html_report`.
         rows: of the table, as texts.
     """
-    write_json(directory / "report.json", report)
     figures = deepfm_tf.report_figures(report)
-    for name, plot in figures.items():
-        plot.figure.savefig(directory / f"{name}.png")
     page = directory / "report.html"
-    page.write_text(deepfm_tf.html_report(report, figures), encoding="utf-8")
-    (directory / "table.md").write_text(
-        f"{deepfm_tf.markdown_table(rows)}\n\n{report.get('lead', '')}\n",
-        encoding="utf-8",
-    )
+    text = deepfm_tf.html_report(report, figures)
+    table = deepfm_tf.markdown_table(rows)
+    with writing(directory, AGAIN):
+        write_json(directory / "report.json", report)
+        for name, plot in figures.items():
+            plot.figure.savefig(directory / f"{name}.png")
+        write_text(page, text)
+        write_text(
+            directory / "table.md", f"{table}\n\n{report.get('lead', '')}\n"
+        )
     return page

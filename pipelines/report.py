@@ -11,20 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import deepfm_tf
 from pipelines.learning import num_steps
+from pipelines.outputs import write_text
 
 if TYPE_CHECKING:
     from pipelines.experiment import Settings
 
 
-def check_report(settings: Settings, schema: deepfm_tf.Schema) -> None:
+def check_report(settings: Settings) -> None:
     """Raise ValueError now for what would fail after training.
 
     Args:
         settings: the options.
-        schema: the Schema of the data.
     """
-    for name in settings.slice_by:
-        schema.field(name)  # says what there is, if not this
     if settings.report is None:
         if settings.slice_by:
             raise ValueError(
@@ -69,7 +67,7 @@ def write_report(
     print(f"Report: {path}")
     if page is not None:
         text = deepfm_tf.html_report(without_nan(report))
-        page.write_text(text, encoding="utf-8")
+        write_text(page, text)
         print(f"Page: {page}")
 
 
@@ -184,11 +182,8 @@ def summary(schema: deepfm_tf.Schema) -> str:
 
 def write_json(path: Path, content: Any) -> None:
     """Write plain data, all or nothing; NaN becomes null."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(without_nan(content), indent=1, ensure_ascii=False)
-    temporary = path.with_name(f".tmp-{path.name}")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, text + "\n")
 
 
 def without_nan(value: Any) -> Any:

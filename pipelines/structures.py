@@ -152,16 +152,50 @@ class Space:
             hidden_units(*point)
         self.base = Structure(*(own[0] for own in self.values.values()))
 
+    def canonical(self, structure: Structure) -> Structure:
+        """The same model, by the first of the shapes that lead to it.
+
+        A single layer has no shape, and two make a diamond constant: its
+        result must not be credited to the shape that was drawn.
+        """
+        shapes = (
+            dataclasses.replace(structure, shape=shape)
+            for shape in self.values["shape"]
+        )
+        return next(
+            (s for s in shapes if s.hidden_units == structure.hidden_units),
+            structure,
+        )
+
     def changes(self) -> list[tuple[str, Structure]]:
         """The base with one factor changed: the factor, and what it is then.
 
-        Where the change makes no other model (the shape of a single layer),
-        it is left out.
+        Where the change makes no model of its own, it is left out: see
+        `skipped`.
         """
         return [
             (name, changed)
+            for name, changed in self._all_changes()
+            if self.canonical(changed) == changed
+        ]
+
+    def skipped(self) -> list[str]:
+        """The changes that are left out, and why."""
+        texts = []
+        for name, changed in self._all_changes():
+            same = self.canonical(changed)
+            if same != changed:
+                units = "-".join(map(str, same.hidden_units))
+                texts.append(
+                    f"{name} {changed.shape}, which is {same.shape} with "
+                    f"{same.depth} hidden layer{'s'[: same.depth - 1]} "
+                    f"({units})"
+                )
+        return texts
+
+    def _all_changes(self) -> list[tuple[str, Structure]]:
+        return [
+            (name, dataclasses.replace(self.base, **{name: value}))
             for name, own in self.values.items()
             for value in own[1:]
-            for changed in [dataclasses.replace(self.base, **{name: value})]
-            if changed.name != self.base.name
         ]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import deepfm_tf
-from pipelines.comparison import compare_with
+from pipelines.comparison import compare_with, is_better
 from pipelines.effects import effects, lead
 from pipelines.experiment import Settings, begin
 from pipelines.learning import ACTIVATIONS, WITHOUT_PYRAMID, UserError
@@ -31,7 +31,7 @@ from pipelines.report import (
 )
 from pipelines.structures import FACTORS, SHAPES, Space, Structure
 from pipelines.trials import Trials
-from pipelines.values import positive_int, share, values_of
+from pipelines.values import positive_int, share, values_of, whole_number
 
 # Proposals of the search that are known already, before it is called off.
 _KNOWN_IN_A_ROW = 100
@@ -68,6 +68,7 @@ _FIXED = ("hidden_units", "activation", "dropout", "embedding_dim")
 class SweepSettings(Settings):
     """What the command line said; see there."""
 
+    report_is_folder = True
     recipe: str
     seeds: int
     trials: int
@@ -110,6 +111,8 @@ def sweep(settings: Settings) -> dict[str, Any]:
     fingerprint += f" {settings.model} {space.values}"
     claim(settings.run / "results", settings.run, fingerprint)
 
+    for text in space.skipped():
+        print(f"Left out: {text}.")
     changes = space.changes()
     total = 2 * settings.seeds + len(changes) + settings.trials
     trials = Trials(settings, data, strategy, total)
@@ -130,6 +133,7 @@ def sweep(settings: Settings) -> dict[str, Any]:
             trials.run(f"best, seed {seed}", best, seed, is_tested=True)
             for seed in seeds
         ]
+    trials.forget()
     report = _report(settings, data, space, trials, searched, tested)
     _write(settings, report)
     return report
@@ -139,7 +143,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     group = add_shared_options(parser, "sweep")
     group.add_argument(
         "--trials",
-        type=_whole,
+        type=whole_number(0),
         default=20,
         metavar="N",
         help="structures that the search tries after the single changes; 0 "
@@ -169,17 +173,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def _whole(text: str) -> int:
-    return 0 if text == "0" else positive_int(text)
-
-
 def _several(text: str) -> int:
-    value = positive_int(text)
-    if value < 2:
+    try:
+        return whole_number(2)(text)
+    except argparse.ArgumentTypeError as error:
         raise argparse.ArgumentTypeError(
-            "must be at least 2: one run does not tell what the seed changes"
-        )
-    return value
+            f"{error}: one run does not tell what the seed changes"
+        ) from None
 
 
 def _check(settings: SweepSettings) -> None:
@@ -241,7 +241,7 @@ def _search(
             seed=settings.seed + len(study.trials)
         )
         trial = study.ask(distributions)
-        structure = Structure(**trial.params)
+        structure = space.canonical(Structure(**trial.params))
         if structure.name in trials.finished:
             run, known = trials.finished[structure.name], known + 1
         else:
@@ -293,15 +293,19 @@ def _report(
         f"The structure of {settings.model[0]} on "
         f"{Path(settings.train[0]).name}"
     )
+    best = Structure(**trials.finished[trials.best]["structure"])
+    values = {
+        model: [run["value"] for run in own] for model, own in tested.items()
+    }
     report["structure"] = effects(
         settings.monitor,
         space,
         trials.finished,
         searched,
-        [run["value"] for run in tested["base"]],
+        values["base"],
+        (best.name, values["best"]) if "best" in values else None,
     )
-    best = Structure(**trials.finished[trials.best]["structure"])
-    report["best"] = best.name
+    report["best"], recommended = best.name, "base"
     if "best" in tested:
         predictions = {
             (model, run["seed"]): np.load(
@@ -323,10 +327,15 @@ def _report(
             predictions,
             weight,
         )
+        if is_better(report["comparisons"], "best", settings.monitor):
+            recommended = "best"
+    report["recommended"] = recommended
     report["lead"] = lead(report)
     own_options = ["--trials", *(f"--{n.replace('_', '-')}s" for n in FACTORS)]
+    structure = best if recommended == "best" else space.base
+    report["next_step"] = f"train the {recommended} again and export it"
     report["next_command"] = next_command(
-        settings, settings.model[0], own_options, best.options
+        settings, settings.model[0], own_options, structure.options
     )
     return report
 
@@ -340,8 +349,7 @@ def _write(settings: SweepSettings, report: dict[str, Any]) -> None:
     print(f"{report['lead']}\n")
     print(
         f"Page: {page} (table, JSON and plots beside it)\n"
-        f"Next, train the best again and export it:\n"
-        f"    {report['next_command']}"
+        f"Next, {report['next_step']}:\n    {report['next_command']}"
     )
 
 

@@ -160,16 +160,16 @@ def demonstrate(settings: Settings) -> None:
     if outcome.exported is not None:
         score(outcome)
     if outcome.exported is not None:
-        print(
-            "\nNext, serve it:\n"
-            "    .venv/bin/python -m deepfm_tf.serving --model_name=deepfm "
-            f"--model_base_path={outcome.exported.parent}"
+        serve = deepfm_tf.shell.command_line(
+            *("python", "-m", "deepfm_tf.serving", "--model_name=deepfm"),
+            f"--model_base_path={outcome.exported.parent}",
         )
-    print(
-        "\nThen, your own data:\n"
-        "    .venv/bin/python -m pipelines.tabular --train clicks.csv "
-        "--label clicked"
+        print(f"\nNext, serve it:\n    {serve}")
+    learn = deepfm_tf.shell.command_line(
+        *("python", "-m", "pipelines.tabular"),
+        *("--train", "clicks.csv", "--label", "clicked"),
     )
+    print(f"\nThen, your own data:\n    {learn}")
 
 
 def score(outcome: Outcome, num_rows: int = 1000) -> float:

@@ -12,7 +12,15 @@ import deepfm_tf
 from pipelines.comparison import best_value
 from pipelines.experiment import Settings, fit
 from pipelines.learning import num_steps
-from pipelines.many_runs import keep, read, time_left, train_and_test
+from pipelines.many_runs import (
+    AGAIN,
+    forget,
+    keep,
+    read,
+    time_left,
+    train_and_test,
+)
+from pipelines.outputs import writing
 from pipelines.structures import Structure
 
 
@@ -137,8 +145,21 @@ class Trials:
         result["structure"] = dataclasses.asdict(structure)
         if seed == self.settings.seed:
             self.finished.setdefault(structure.name, result)
+            self.forget(but=self.best)
         print(self._line(result))
         return result
+
+    def forget(self, but: str | None = None) -> None:
+        """Remove the checkpoints of finished trials.
+
+        Args:
+            but: the one that is to be tested, if it stays the best.
+        """
+        for name, run in self.finished.items():
+            if name != but:
+                structure = Structure(**run["structure"])
+                folder = self._folder(structure, run["seed"], False)
+                forget(folder / self.settings.model[0])
 
     def path(self, structure: Structure, seed: int, is_tested: bool) -> Path:
         """Where a result is kept."""
@@ -170,6 +191,11 @@ class Trials:
             **structure.settings(),
         )
         (name,) = own.model
+        seconds = None
+        if is_tested and self._has_model(structure, seed):
+            # Its checkpoint says that no epoch is left to do.
+            own.run, own.resume = self._folder(structure, seed, False), True
+            seconds = read(self.path(structure, seed, False))["seconds"]
         curve = WatchedCurve(
             self.data["valid"].dataset(own.batch_size),
             self.every,
@@ -179,12 +205,20 @@ class Trials:
         )
         if is_tested:
             train_and_test(
-                own, name, self.data, self.strategy, curve, path, False
+                *(own, name, self.data, self.strategy, curve, path, False),
+                seconds,
             )
             return
         _, result = fit(own, name, self.data, self.strategy, curve)
         result |= {"seed": seed, "curve": curve.points, "pruned": curve.stopped}
-        keep(result, path, begin, own.run / name)
+        with writing(path.parent, AGAIN):
+            keep(result, path, begin)
+
+    def _has_model(self, structure: Structure, seed: int) -> bool:
+        """Whether the same run is a finished trial, and its model is there."""
+        folder = self._folder(structure, seed, False) / self.settings.model[0]
+        is_finished = self.path(structure, seed, False).is_file()
+        return is_finished and any(folder.glob("epoch-*.keras"))
 
     def _line(self, result: dict[str, Any]) -> str:
         title = {"auc": "AUC", "log_loss": "log loss"}[self.settings.monitor]

@@ -7,17 +7,30 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 
+def whole_number(least: int) -> Callable[[str], int]:
+    """What turns text into a whole number that is large enough.
+
+    Args:
+        least: int. The smallest one that is allowed.
+    """
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number of at least {least}, not {text!r}"
+            )
+        return value
+
+    return parse
+
+
 def positive_int(text: str) -> int:
     """A whole number of at least 1."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number of at least 1, not {text!r}"
-        )
-    return value
+    return whole_number(1)(text)
 
 
 def positive_float(text: str) -> float:

@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[1]
 # Room -> what it may import of ours, and of third parties.
 DOORS = {
     "backend": ((), ("keras",)),
-    "extras": ((), ()),
+    "shell": ((), ()),
+    "extras": (("shell",), ()),
     "fields": ((), ()),
     # The one exception: `Schema.infer` opens `data` when it is called.
     "schema": (("fields", "data"), ()),
@@ -72,7 +73,7 @@ DOORS = {
     ),
     # Knows SavedModels and gRPC, no model class: it serves anybody's.
     "serving": (
-        ("serving", "backend", "extras"),
+        ("serving", "backend", "extras", "shell"),
         (
             "tensorflow",
             "tensorflow_serving",

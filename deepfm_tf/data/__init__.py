@@ -6,6 +6,7 @@ from deepfm_tf.data.dataset import (
     dataset_from_memory,
 )
 from deepfm_tf.data.prepare import prepare
+from deepfm_tf.data.readers import list_files
 from deepfm_tf.data.stream import Part, encode, fit_vocabulary
 from deepfm_tf.data.text import TextFormat
 from deepfm_tf.data.text_dataset import dataset_from_text
@@ -19,5 +20,6 @@ __all__ = [
     "dataset_from_text",
     "encode",
     "fit_vocabulary",
+    "list_files",
     "prepare",
 ]

@@ -40,7 +40,8 @@ def html_report(
 
     Args:
         report: plain data, as JSON holds it (None for undefined numbers):
-            `title`; `command` and optionally `next_command`, to be typed;
+            `title`; `command`, to be typed, and optionally a `next_command`,
+            with what it does, its `next_step`;
             `versions`, name -> text; `data`, part -> `rows`, `positives`,
             `rejected`; `schema`, with `summary`, `label`, `fields` (those of
             `Schema.to_dict`) and perhaps `example_weight`; `models`, runs as
@@ -107,6 +108,8 @@ def _results(report: Mapping[str, Any]) -> list[str]:
         means = [row[key]["mean"] for row in summary]
         if len(rows) > 1 and None not in means:
             best[title] = min(range(len(means)), key=lambda i: sign * means[i])
+    if best:
+        about += " In bold the best mean, which may be ahead by chance."
     parts = [paragraph(report["lead"], "lead")] if "lead" in report else []
     return [
         *parts,
@@ -331,7 +334,7 @@ def _commands(report: Mapping[str, Any]) -> list[str]:
     ]
     if "next_command" in report:
         sections += [
-            paragraph("To train the best of them again and export it:"),
+            paragraph(f"Next, {report['next_step']}:"),
             command(report["next_command"]),
         ]
     return sections

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from deepfm_tf.explain.plots import new_figure
-from deepfm_tf.report.tables import number
+from deepfm_tf.report.tables import number, spread
 
 _TITLES = {"auc": "AUC", "log_loss": "log loss"}
 # Inches: as the other plots of a page.
@@ -23,8 +23,10 @@ def structure_table(structure: Mapping[str, Any]) -> list[dict[str, str]]:
         structure: plain data: `metric` (`"log_loss"` or `"auc"`, of the
             validation data); `base`, with `name`, `parameters`, `mean`,
             `std` and `margin` (how far the seed alone takes a run from the
-            mean); `factors`, name -> values, the base's first; `changes` and
-            `searched`, mappings of `name`, `parameters`, `value` (of the
+            mean); optionally `best`, of the best that was tried, with `name`,
+            `parameters`, `mean`, `std` and `improvement`; `factors`, name ->
+            values, the base's first; `changes` and `searched`, mappings of
+            `name`, `parameters`, `value` (of the
             metric), `improvement` (on the mean; above 0 is better),
             `beyond_seeds` (whether it exceeds the margin), `pruned`, and
             each factor's value; a change also has the `factor` changed.
@@ -52,12 +54,17 @@ def structure_table(structure: Mapping[str, Any]) -> list[dict[str, str]]:
             "beyond the seeds": "",
         }
     ]
-    for entry in (*structure["changes"], *structure["searched"]):
-        what = "search"
+    best = [structure["best"]] if "best" in structure else []
+    for entry in (*best, *structure["changes"], *structure["searched"]):
+        if "std" in entry:  # over all seeds, as the base
+            what, value, beyond = "best, over the seeds", spread(entry), ""
+        else:
+            what, value = "search", number(entry["value"])
+            beyond = "yes" if entry["beyond_seeds"] else "no"
+            beyond = "stopped" if entry["pruned"] else beyond
         if "factor" in entry:
-            value = entry[entry["factor"]]
-            what = f"{entry['factor'].replace('_', ' ')} {value}"
-        beyond = "yes" if entry["beyond_seeds"] else "no"
+            changed = entry[entry["factor"]]
+            what = f"{entry['factor'].replace('_', ' ')} {changed}"
         better = entry["improvement"]
         word = "better" if better > 0 else "worse"
         against = f"{word} by {number(abs(better))}"
@@ -66,9 +73,9 @@ def structure_table(structure: Mapping[str, Any]) -> list[dict[str, str]]:
                 "change": what,
                 "structure": entry["name"],
                 "parameters": number(entry["parameters"]),
-                title: number(entry["value"]),
+                title: value,
                 "against the base": against if round(better, 4) else "equal",
-                "beyond the seeds": "stopped" if entry["pruned"] else beyond,
+                "beyond the seeds": beyond,
             }
         )
     return rows

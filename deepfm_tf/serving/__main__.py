@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from deepfm_tf.backend import notices_kept_back
 from deepfm_tf.extras import install_hint, missing
+from deepfm_tf.shell import command_line
 
 if TYPE_CHECKING:
     from deepfm_tf.serving.flags import Options
@@ -153,11 +154,12 @@ def _announcement(server: Server) -> str:
             f"  Metrics  http://localhost:{server.rest_port}"
             f"{server.metrics_path}"
         )
-    lines.append(
-        "Next, in another terminal: python -m deepfm_tf.serving predict "
-        f"--address localhost:{server.port} --model_name {names[0]} "
-        "--input rows.csv"
+    command = command_line(
+        *("python", "-m", "deepfm_tf.serving", "predict"),
+        *("--address", f"localhost:{server.port}"),
+        *("--model_name", names[0], "--input", "rows.csv"),
     )
+    lines.append(f"Next, in another terminal: {command}")
     return "\n".join(lines)
 
 

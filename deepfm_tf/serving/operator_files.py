@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepfm_tf.serving import operator_templates as templates
+from deepfm_tf.shell import command_line
 
 _CONFIG_POLL_SECONDS = 60
 _WARM_UP = "assets.extra/tf_serving_warmup_requests"
@@ -212,6 +213,11 @@ def _docker_command(
         )
     here, config = (shlex.quote(str(p.resolve())) for p in (base, directory))
     image = f"{model.lower()}-serving"
+    predict = command_line(
+        *("python", "-m", "deepfm_tf.serving", "predict"),
+        *("--address", "localhost:8500", "--model_name", model),
+        *("--input", "rows.csv"),
+    )
     lines += [
         "#",
         _comment(
@@ -225,7 +231,6 @@ def _docker_command(
         f"  {templates.IMAGE} \\",
         " \\\n".join(f"  {flag}" for flag, _ in flags),
         "# Then, for example:",
-        "# python -m deepfm_tf.serving predict --address localhost:8500 "
-        f"--model_name {model} --input rows.csv",
+        f"# {predict}",
     ]
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from threadpoolctl import threadpool_limits
 
 import deepfm_tf
+from deepfm_tf.shell import command_line
 from pipelines import compare, experiment, exporting, many_runs
 from tests.benchmarks import bench_reference
 from tests.conftest import make_log
@@ -157,10 +158,17 @@ def test_what_was_kept_is_small(finished):
 def test_the_next_command_trains_the_best_model_alone(report):
     command = report["next_command"]
 
-    assert command.startswith("python -m pipelines.tabular --train clicks.csv")
+    assert command.startswith(
+        command_line("python", "-m", "pipelines.tabular", "--train")
+    )
     assert f"--model {report['best']} --prepared" in command
     assert "--seeds" not in command and "--slice-by" not in command
-    assert command.endswith(f"--export saved_models/{report['best']}")
+    # A folder of the data's own, not one that others have versions in.
+    assert command.endswith("--export saved_models/clicks")
+    assert report["next_step"] == (
+        f"train {report['best']} again, the best on the validation data, and "
+        "export it"
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,6 +178,8 @@ def test_the_next_command_trains_the_best_model_alone(report):
         (["--slice-by", "sight"], "sight"),
         (["--context-fields", "site"], "--context-fields does not go with"),
         (["--calibration", "platt"], "--calibration does not go with"),
+        (["--report", "clicks.csv"], "--report clicks.csv: is a file. Name a"),
+        (["--run", "clicks.csv"], "--run clicks.csv: is a file. Name a folder"),
     ],
 )
 def test_what_does_not_fit_is_said_before_training(
@@ -203,6 +213,8 @@ def test_a_recipe_brings_its_own_options_and_defaults(capsys):
     text = capsys.readouterr().out
     assert "--min-count" in text and "--positive-label" not in text
     assert "--curve-every" in text and "--slice-by" in text
+    told = " ".join(text.split())
+    assert f"(default: {', '.join(compare.ORDER)})" in told
     for refused in exporting.OPTIONS:
         assert refused not in text
 

@@ -61,6 +61,8 @@ def test_the_sentences_say_what_was_found():
     report = {"structure": make_effects(), "best": "another"}
 
     alone = lead(report)
+    report["structure"]["best"] = {"mean": 0.8, "values": [0.7, 0.8, 0.9]}
+    report["recommended"] = "base"
     report["comparisons"] = [
         {"metric": "auc", "text": "better by 1"},
         {"metric": "log_loss", "text": "worse by 2"},
@@ -72,11 +74,51 @@ def test_the_sentences_say_what_was_found():
         "that: depth 2 (better by 0.1800). From the best value of a factor "
         "to its worst: depth 0.1800, width 0.0200." in alone
     )
-    assert alone.endswith("Nothing that was tried is better than the base.")
-    assert lead(report).endswith(
-        "The best on the validation data (another) against the base on the "
-        "test data: AUC better by 1; log loss worse by 2."
+    assert " 2 structures beside the base were tried, with one seed" in alone
+    assert alone.endswith("None of them is better than the base.")
+    told = (
+        " The best on the validation data (another) has a validation AUC of "
+        "0.8000 over 3 seeds. Against the base on the test data: AUC better "
+        "by 1; log loss worse by 2."
     )
+    assert lead(report).endswith(
+        f"{told} By AUC the test data do not say that it is the better one: "
+        "keep the base."
+    )
+    report["recommended"] = "best"
+    assert lead(report).endswith(told)
+
+
+def test_what_was_left_out_is_said():
+    shapes = {"depth": (2,), "shape": ("constant", "diamond")}
+    space = Space({**SPACE.values, **shapes})
+    structure = dict(space.changes())["width"]
+    finished = {
+        s.name: {"structure": vars(s), "value": 0.8, "pruned": False}
+        | {"parameters": 9, "seconds": 1.0, "epochs": 2}
+        for s in (space.base, structure)
+    }
+
+    found = effects("auc", space, finished, [], SEEDS)
+
+    left_out = "shape diamond, which is constant with 2 hidden layers (8-8)"
+    assert found["skipped"] == [left_out]
+    assert f" Left out: {left_out}." in lead({"structure": found, "best": ""})
+
+
+def test_the_best_is_told_by_its_mean():
+    best = SPACE.changes()[0][1].name
+    finished = {
+        s.name: {"structure": vars(s), "value": 0.8, "pruned": False}
+        | {"parameters": 9, "seconds": 1.0, "epochs": 2}
+        for s in (SPACE.base, *(changed for _, changed in SPACE.changes()))
+    }
+
+    found = effects("auc", SPACE, finished, [], SEEDS, (best, [0.9, 0.7, 0.86]))
+
+    assert found["best"]["mean"] == pytest.approx(0.82)
+    assert found["best"]["improvement"] == pytest.approx(0.01)
+    assert found["best"]["name"] == best
 
 
 def test_nothing_beyond_the_seeds_is_said_too():

@@ -1,10 +1,12 @@
 """What the commands that train many models share."""
 
+import shlex
 import types
 from pathlib import Path
 
 import pytest
 
+from deepfm_tf.shell import command_line
 from pipelines.learning import UserError
 from pipelines.many_runs import claim, next_command, time_left
 
@@ -44,7 +46,32 @@ def test_the_next_command_keeps_what_one_model_needs():
     command = next_command(settings, "fm", ["--depths"], ["--dropout", "0"])
 
     assert command == (
-        "python -m pipelines.census --train a.csv b.csv --epochs 2 "
-        "--model fm --dropout 0 --prepared here/prepared "
-        "--export saved_models/fm"
+        f"{command_line('python')} -m pipelines.census --train a.csv b.csv "
+        "--epochs 2 --model fm --dropout 0 --prepared here/prepared "
+        "--export saved_models/census"
     )
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("logs/clicks.csv", "clicks"),
+        ("clicks.tsv.gz", "clicks"),
+        ("my clicks.parquet", "my_clicks"),
+        ("logs/day-*.csv", "day"),
+        ("*.csv", "model"),
+    ],
+)
+def test_an_export_is_named_after_its_data(file, name):
+    settings = types.SimpleNamespace(
+        recipe="tabular",
+        arguments=("--train", file),
+        train=[file],
+        prepared=Path("my data"),
+    )
+
+    words = shlex.split(next_command(settings, "fm", [], []))
+
+    assert words[-4:] == [
+        *("--prepared", "my data", "--export", f"saved_models/{name}"),
+    ]

@@ -1,8 +1,10 @@
 """The recipes from the command line, on small files."""
 
 import argparse
+import errno
 import io
 import json
+import shlex
 import shutil
 import sys
 
@@ -11,6 +13,7 @@ import pandas as pd
 import pytest
 
 import deepfm_tf
+from deepfm_tf import shell
 from pipelines import (
     avazu,
     census,
@@ -98,7 +101,12 @@ def test_an_own_file_goes_all_the_way(finished_run):
         losses = result["history"]["val_log_loss"]
         assert result["best_epoch"] == 1 + losses.index(min(losses))
     assert {"tensorflow", "keras"} <= set(report["versions"])
-    assert report["command"].startswith("python -m pipelines.tabular --train")
+    command = shell.command_line("python", "-m", "pipelines.tabular", "--train")
+    assert report["command"].startswith(command)
+    version = "saved_models/clicks/1"
+    look = shell.command_line("saved_model_cli", "show", "--dir", version)
+    assert look in out
+    assert ", the best on the validation data (log_loss), to" in out
 
 
 @pytest.mark.filterwarnings("ignore:An isotonic calibration needs")
@@ -153,6 +161,46 @@ def test_the_inferred_schema_can_be_edited_and_given_back(finished, capsys):
     both = [*OWN, "--schema", str(path), "--categorical", "site"]
     assert main(tabular.RECIPE, both) == 2
     assert "Leave it out beside --schema" in capsys.readouterr().err
+
+
+def test_what_needs_no_data_is_told_before_any_work(clicks, capsys):
+    path = clicks.parent / "numbers.json"
+    path.symlink_to("/dev/null")
+
+    for options, message in (
+        (["--test", "clicks.csv", "nope.csv"], "--test: There is no file nope"),
+        (["--report", "numbers.html"], "numbers.json: is no regular file"),
+        (["--export", "a/b", "--run", "/proc/x"], "--run /proc/x: cannot be"),
+        (["--schema", "."], "--schema: "),
+        (["--slice-by", "site"], "--slice-by must come with --report"),
+    ):
+        assert main(tabular.RECIPE, [*OWN, *options]) == 2
+        captured = capsys.readouterr()
+        assert message in captured.err
+        assert not captured.out
+    assert sorted(p.name for p in clicks.parent.iterdir()) == [
+        *("clicks.csv", "numbers.json"),
+    ]
+
+
+def test_a_full_disk_is_told_with_what_to_do(clicks, capsys, monkeypatch):
+    def export(*_):
+        raise OSError(errno.ENOSPC, "Error writing bytes to file")
+
+    monkeypatch.setattr("pipelines.experiment.export", export)
+
+    status = main(tabular.RECIPE, [*OWN, *QUICK, "--export", "my models"])
+
+    error = capsys.readouterr().err
+    assert status == 2
+    assert (
+        "error: my models could not be written: No space left on device. Make "
+        "room there. Or give another place with --export. Nothing is trained "
+        "again:"
+    ) in error
+    words = shlex.split(error.splitlines()[-1])
+    assert words[1:3] == ["-m", "pipelines.tabular"]
+    assert words[-3:] == ["--export", "my models", "--resume"]
 
 
 def test_an_interrupted_run_says_how_to_resume_and_does(
@@ -310,7 +358,6 @@ def test_a_run_stopped_inside_an_epoch_sees_the_rest_of_it(clicks):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--l2-mode", "batch"], "needs a penalty. Give --embedding-l2"),
         (
             ["--embedding-l2", "1", "--l2-mode", "batch"]
             + ["--optimizer", "adam"],
@@ -343,7 +390,12 @@ def test_resuming_with_other_options_is_refused(capsys):
         (["--label", "clickd"], "no column 'clickd'. Did you mean 'clicked'?"),
         (["--label", "clicked", "--schema", "no.json"], "No such file"),
         (["--label", "site"], "the label must be 0"),
-        (["--label", "clicked", "--test", "no.csv"], "no file no.csv"),
+        (["--label", "clicked", "--test", "no.csv"], "--test: There is no fil"),
+        (["--label", "clicked", "--export", "clicks.csv"], "is a file. Name a"),
+        (["--label", "clicked", "--run", "clicks.csv"], "--run clicks.csv: is"),
+        (["--label", "clicked", "--prepared", "/proc/x"], "cannot be written"),
+        (["--label", "clicked", "--report", "clicks.csv"], "end in .html or"),
+        (["--label", "clicked", "--l2-mode", "batch"], "Give --embedding-l2"),
         (
             ["--label", "clicked", "--export", "m", "--context-fields", "sit"],
             "no field 'sit'",

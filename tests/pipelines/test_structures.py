@@ -74,6 +74,29 @@ def test_changes_are_of_one_factor_and_make_another_model():
     assert [name for name, _ in single] == ["width", "dropout"]
 
 
+def test_a_shape_that_is_another_one_is_that_one():
+    space = Space({**VALUES, "depth": (2, 1, 3), "shape": SHAPES})
+
+    # 20-20 is a diamond of two layers, too.
+    diamond = Structure(2, 20, "diamond", "relu", 0.1, 10)
+    assert space.canonical(diamond) == space.base
+    assert [c.shape for name, c in space.changes() if name == "shape"] == [
+        *("pyramid", "inverted"),
+    ]
+    assert space.skipped() == [
+        "shape diamond, which is constant with 2 hidden layers (20-20)"
+    ]
+    for shape in SHAPES:
+        single = Structure(1, 20, shape, "relu", 0.1, 10)
+        deep = Structure(3, 20, shape, "relu", 0.1, 10)
+        assert space.canonical(single).shape == "constant"
+        assert space.canonical(deep) == deep
+    alone = Space({**VALUES, "depth": (1,)})
+    assert alone.skipped() == [
+        "shape constant, which is pyramid with 1 hidden layer (20)"
+    ]
+
+
 def test_a_value_twice_is_refused():
     with pytest.raises(UserError, match="--dropouts must not repeat"):
         Space({**VALUES, "dropout": (0.1, 0.1)})

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import deepfm_tf
+from deepfm_tf.shell import command_line
 from pipelines import experiment, many_runs, sweep, trials
 from tests.conftest import make_log
 from tests.report.test_html_report import read
@@ -139,7 +140,21 @@ def test_changes_are_measured_by_what_the_seed_does(report):
     assert "1 of the 2 single changes goes beyond" in report["lead"]
     assert "width 6 (worse by 0.2400)" in report["lead"]
     assert "worst: width 0.2400, shape 0.0200." in report["lead"]
+    assert " 3 structures beside the base were tried" in report["lead"]
     assert "The best on the validation data (6-6, tanh" in report["lead"]
+
+
+def test_the_best_is_told_by_its_mean_too(finished, report):
+    best = report["structure"]["best"]
+    folder = finished[0] / "runs" / "sweep" / "report"
+    table = (folder / "table.md").read_text(encoding="utf-8").splitlines()
+
+    # .40 with the seed that made it the best, .43 with the other.
+    assert best["values"] == [0.40, 0.43]
+    np.testing.assert_allclose(best["improvement"], 0.51 - 0.415)
+    assert "| 0.5100 ± 0.0141 |" in table[2]
+    assert table[3].startswith("| best, over the seeds | 6-6, tanh, ")
+    assert "| 0.4150 ± 0.0212 | 0.0950 |" in table[3]
 
 
 def test_the_page_and_the_table_say_it_too(finished, report):
@@ -158,12 +173,16 @@ def test_the_page_and_the_table_say_it_too(finished, report):
     assert plots == {f"structure_{name}.png" for name in ("width", "shape")}
 
 
-def test_the_next_command_trains_the_best_alone(report):
+def test_the_next_command_trains_what_the_test_data_speak_for(report):
+    # All have the one model here, so that none is the better on the test data.
+    assert report["recommended"] == "base"
+    assert report["next_step"] == "train the base again and export it"
     assert report["next_command"] == (
-        "python -m pipelines.tabular --train clicks.csv --label clicked "
-        "--epochs 1 --batch-size 256 --model deepfm --hidden-units 6,6 "
+        f"{command_line('python')} -m pipelines.tabular "
+        "--train clicks.csv --label clicked "
+        "--epochs 1 --batch-size 256 --model deepfm --hidden-units 5,3 "
         "--activation tanh --dropout 0 --embedding-dim 2 "
-        "--prepared runs/sweep/prepared --export saved_models/deepfm"
+        "--prepared runs/sweep/prepared --export saved_models/clicks"
     )
 
 
@@ -217,7 +236,9 @@ def test_what_does_not_fit_is_said_before_training(
         (["--shapes", "pyramid,cone"], "'cone' is not known. Allowed"),
         (["--activations", "reluu"], "'reluu' is not known. Allowed"),
         (["--depths", "2,0"], "whole number of at least 1, not '0'"),
-        (["--seeds", "1"], "at least 2: one run does not tell"),
+        (["--seeds", "1"], "at least 2, not '1': one run does not"),
+        (["--seeds", "0"], "at least 2, not '0': one run does not tell"),
+        (["--trials", "-1"], "a whole number of at least 0, not '-1'"),
     ],
 )
 def test_a_typo_is_explained(capsys, arguments, message):
@@ -325,6 +346,18 @@ def test_the_search_is_the_same_each_time_and_proposes_new_structures():
     assert first == again == longer[:8]
     structures = [tuple(run["structure"].values()) for run in longer]
     assert len(set(structures)) == 11
+
+
+def test_a_single_layer_is_credited_to_no_shape():
+    values = VALUES | {"shape": ("pyramid", "constant", "diamond")}
+
+    runs = searched(lambda structure: [0.5], 12, values)
+
+    found = {(r["structure"]["depth"], r["structure"]["shape"]) for r in runs}
+    assert {shape for depth, shape in found if depth == 1} == {"pyramid"}
+    assert {shape for depth, shape in found if depth == 2} <= {
+        *("pyramid", "constant"),
+    }
 
 
 def test_the_search_ends_when_nothing_is_new(capsys):

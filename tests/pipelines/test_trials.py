@@ -3,7 +3,12 @@
 import numpy as np
 
 import deepfm_tf
-from pipelines.trials import WatchedCurve
+from pipelines import tabular
+from pipelines.command_line import main
+from pipelines.experiment import begin
+from pipelines.structures import Structure
+from pipelines.trials import Trials, WatchedCurve
+from tests.conftest import make_log
 
 
 def test_a_hopeless_run_is_called_off(tmp_path):
@@ -28,3 +33,39 @@ def test_a_hopeless_run_is_called_off(tmp_path):
     assert curve.stopped is True
     assert told == [(p["step"], p["log_loss"]) for p in curve.points]
     assert [step for step, _ in told] == [2, 4, 6]
+
+
+def test_the_best_is_tested_as_it_was_trained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_log(400)[["site", "clicked"]].to_csv("clicks.csv", index=False)
+    found = []
+    (tmp_path / "runs/tabular/results").mkdir(parents=True)
+
+    def run_with(settings):
+        trials = Trials(settings, *reversed(begin(settings)), 4)
+        good, bad = (
+            Structure(1, 4, "constant", "relu", 0.0, k) for k in (8, 4)
+        )
+        for structure in (good, bad):
+            trials.run("trial", structure, 1)
+        best = Structure(**trials.finished[trials.best]["structure"])
+        models = {p.parents[1].name for p in tmp_path.rglob("epoch-*.keras")}
+        found.extend([trials.finished[best.name], models])
+        found.append(trials.run("best", best, 1, is_tested=True))
+        found.append(trials.path(best, 1, True).with_suffix(".npy"))
+
+    words = ["--train", "clicks.csv", "--label", "clicked", "--epochs", "2"]
+    words += ["--batch-size", "512", "--model", "fm", "--patience", "9"]
+    assert main(tabular.RECIPE, words, run_with) == 0
+
+    trial, models, tested, predictions = found
+    # One of the two models was kept for it, and none after it.
+    assert len(models) == 1
+    assert not list(tmp_path.rglob("epoch-*.keras"))
+    assert not (tmp_path / "runs/tabular/tested").exists()
+    for key in ("value", "seconds", "epochs", "curve"):
+        assert tested[key] == trial[key]
+    assert tested["history"]["val_log_loss"] == trial["history"]["val_log_loss"]
+    label = np.load(predictions.parent / "label.npy")
+    metrics = deepfm_tf.binary_metrics(label, np.load(predictions))
+    np.testing.assert_allclose(metrics["log_loss"], tested["test"]["log_loss"])

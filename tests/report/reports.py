@@ -74,6 +74,7 @@ def make_report(num_seeds=2):
         "lead": f"deepfm wins. {NASTY}",
         "command": f"python -m pipelines.compare --train '{NASTY}'",
         "next_command": "python -m pipelines.tabular --model deepfm",
+        "next_step": "train deepfm again, and export it",
         "versions": {"python": "3.11", "keras": "3"},
         "data": {"train": part, "test": {**part, "rows": 80}},
         "schema": {

@@ -18,6 +18,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from deepfm_tf.serving import __main__ as command
 from deepfm_tf.serving.flags import Options
+from deepfm_tf.shell import command_line
 from tests.serving.toy_model import predict_request
 
 SECONDS = 60.0
@@ -172,7 +173,8 @@ def test_the_announcement_says_what_to_type_next():
         "unix:/tmp/s",
         "http://localhost:8501/v1/models/ctr",
         "http://localhost:8501/metrics",
-        "predict --address localhost:8500 --model_name ctr",
+        command_line("python", "-m", "deepfm_tf.serving", "predict")
+        + " --address localhost:8500 --model_name ctr --input rows.csv",
     ):
         assert part in text
 

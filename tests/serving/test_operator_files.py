@@ -9,6 +9,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from deepfm_tf.serving import operator_files
 from deepfm_tf.serving.config import message_type
+from deepfm_tf.shell import command_line
 
 # Of tensorflow_model_server 2.20; an unknown one makes it exit.
 REAL_FLAGS = {
@@ -94,6 +95,8 @@ def test_the_command_is_one_that_the_real_server_takes(written, base):
     assert words[:2] == ["docker", "run"]
     assert f"{base}:/models/Deep_FM:ro" in words
     assert f"{directory}:/config:ro" in words
+    predict = command_line("python", "-m", "deepfm_tf.serving", "predict")
+    assert command.splitlines()[-1].startswith(f"# {predict} --address ")
     image = words.index("tensorflow/serving:2.20.0")
     flags = [
         word.removeprefix("--").split("=")[0] for word in words[image + 1 :]
