@@ -154,7 +154,7 @@ def test_the_best_is_told_by_its_mean_too(finished, report):
     np.testing.assert_allclose(best["improvement"], 0.51 - 0.415)
     assert "| 0.5100 ± 0.0141 |" in table[2]
     assert table[3].startswith("| best, over the seeds | 6-6, tanh, ")
-    assert "| 0.4150 ± 0.0212 | 0.0950 |" in table[3]
+    assert "| 0.4150 ± 0.0212 | better by 0.0950 |" in table[3]
 
 
 def test_the_page_and_the_table_say_it_too(finished, report):
