@@ -9,9 +9,10 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from deepfm_tf.kernels import compiled, local_value, row_dtype
+from deepfm_tf.kernels import local_value
 from deepfm_tf.layers import large_table
-from deepfm_tf.layers.slot_pooling import SlotPooling
+from deepfm_tf.layers.slot_pooling import shared_pooling
+from deepfm_tf.layers.slot_rows import shared_rows
 
 
 @keras.saving.register_keras_serializable("deepfm_tf")
@@ -250,8 +251,8 @@ class SharedEmbedding(keras.layers.Layer):
         """
         table = local_value(self.embeddings)
         return self._pooling.pool_columns(
-            None if ids is None else self._read(table, self._rows(ids)),
-            None if values is None else self._read(table, self._numeric_rows),
+            self._read_slots(table, ids),
+            None if values is None else self._read(table, self._rows.numeric),
             ids,
             weights,
             values,
@@ -267,29 +268,31 @@ class SharedEmbedding(keras.layers.Layer):
         first_rows = [0, *accumulate(self.vocabulary_sizes)]
         # (num_slots,)
         fields = [field for field, n in enumerate(slots) for _ in range(n)]
-        self._slot_rows = [first_rows[tables[field]] for field in fields]
-        # Of the numeric fields: the rows of their values, then of "missing".
+        slot_rows = tuple(first_rows[tables[field]] for field in fields)
         tables = tables[num_pooled:]
-        has_missing = [self.vocabulary_sizes[table] > 1 for table in tables]
-        self._numeric_rows = [first_rows[table] for table in tables]
-        self._missing = [i for i, has in enumerate(has_missing) if has]
-        self._numeric_rows += [self._numeric_rows[i] + 1 for i in self._missing]
-        self._pooling = SlotPooling(
-            fields, has_missing, self.embedding_dim, self.factored
+        has_missing = tuple(self.vocabulary_sizes[t] > 1 for t in tables)
+        missing = tuple(i for i, has in enumerate(has_missing) if has)
+        self._rows = shared_rows(
+            slot_rows,
+            tuple(first_rows[table] for table in tables),
+            missing,
+            first_rows[-1],
         )
-        self._compiled_rows = compiled(self._touched_rows)
+        self._pooling = shared_pooling(
+            tuple(fields), has_missing, self.embedding_dim, self.factored
+        )
 
     def call(self, ids=None, weights=None, values=None, training=None):
         if ids is not None and not keras.backend.is_int_dtype(ids.dtype):
             raise TypeError(f"`ids` must be integers. Received: {ids.dtype!r}.")
         table = local_value(self.embeddings)
         if training:
-            vectors = tf.gather(table, self._compiled_rows(ids, values))
+            vectors = tf.gather(table, self._rows.touched(ids, values))
             outputs = self._pooling.fused_pool(vectors, ids, weights, values)
         else:
             outputs = self._pooling.pool(
-                None if ids is None else self._read(table, self._rows(ids)),
-                self._read(table, tf.constant(self._numeric_rows, "int32")),
+                self._read_slots(table, ids),
+                self._read(table, tf.constant(self._rows.numeric, "int32")),
                 ids,
                 weights,
                 values,
@@ -308,7 +311,7 @@ class SharedEmbedding(keras.layers.Layer):
         if self.factored:
             num_values = 0 if values_shape is None else values_shape[1]
             others = (self.num_fields - num_values) * self.embedding_dim
-            num_rows = len(self._numeric_rows)
+            num_rows = len(self._rows.numeric)
             shapes += [(batch, others + num_rows)]
             shapes += [(num_rows, self.embedding_dim)]
         return tuple(shapes) if len(shapes) > 1 else shapes[0]
@@ -341,38 +344,10 @@ class SharedEmbedding(keras.layers.Layer):
     def _read(self, table, rows):
         return ops.cast(tf.gather(table, rows), self.variable_dtype)
 
-    def _rows(self, ids):
-        """Rows of the table, (batch, num_slots); the first for masked slots."""
-        # `+`: the `BiasAdd` that `ops.add` makes of this has no kernel for
-        # integers on a GPU and would run on the host.
-        dtype = row_dtype(self.embeddings.shape[0])
-        ids = ops.cast(ids, dtype)
-        if not self._complete:
-            ids = ops.maximum(ids, 0)
-        return ids + ops.convert_to_tensor(self._slot_rows, dtype)
-
-    def _touched_rows(self, ids, values):
-        """The rows of all slots in turn, then those of the numeric fields.
-
-        What contributes nothing names a row that something else touches: an
-        optimizer that updates the rows of the gradient leaves all others. Row
-        0 stands in if nothing at all contributes.
-        """
-        rows, touched = [], []
-        if ids is not None:
-            rows.append(ops.reshape(self._rows(ids), (-1,)))
-            touched.append(ops.reshape(ops.greater_equal(ids, 0), (-1,)))
-        if values is not None:
-            dtype = row_dtype(self.embeddings.shape[0])
-            rows.append(ops.convert_to_tensor(self._numeric_rows, dtype))
-            present = ops.isfinite(values)
-            absent = ops.any(ops.logical_not(present), axis=0)
-            touched.append(ops.any(present, axis=0))
-            touched += [absent[i : i + 1] for i in self._missing]
-        rows = ops.concatenate(rows, axis=0)
-        touched = ops.concatenate(touched, axis=0)
-        any_row = ops.max(ops.where(touched, rows, 0))
-        return ops.where(touched, rows, any_row)
+    def _read_slots(self, table, ids):
+        if ids is None:
+            return None
+        return self._read(table, self._rows.of_slots(ids, self._complete))
 
 
 def _are_integers(values: Any, minimum: int) -> bool:

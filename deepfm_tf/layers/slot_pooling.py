@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from deepfm_tf.kernels import compiled, detached
 
 class SlotPooling:
     """Weighs and adds up gathered rows; what `SharedEmbedding` computes.
+
+    No state: layers of the same layout share one (`shared_pooling`).
 
     Arguments of all methods are called alike. `vectors`: the rows of all slots
     in turn, then those of `numeric_rows`, (batch * num_slots + num_rows,
@@ -203,6 +206,12 @@ class SlotPooling:
             return upstream, None, None
         *sums, flat, rows = upstream
         return sums, flat, rows
+
+
+@functools.lru_cache(maxsize=64)
+def shared_pooling(*layout: Any) -> SlotPooling:
+    """The one `SlotPooling` of these arguments: see `shared_rows`."""
+    return SlotPooling(*layout)
 
 
 def _join(start: int, stop: int | None, embeddings: Any, rest: Any = None):
