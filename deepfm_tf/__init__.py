@@ -93,7 +93,7 @@ if command() != "deepfm_tf.serving":
     )
     from deepfm_tf.vocabulary import Vocabulary
 
-__version__ = "0.4.0"
+__version__ = "0.4.1"
 
 __all__ = [
     "BucketizedField",
