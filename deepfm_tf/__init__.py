@@ -4,12 +4,21 @@ The public names are those in `__all__`. Importing has no side effects beyond
 importing TensorFlow and Keras.
 """
 
-from deepfm_tf.backend import command, require_tensorflow_keras
+import contextlib
+
+from deepfm_tf.backend import (
+    command,
+    notices_kept_back,
+    require_tensorflow_keras,
+)
 
 # The serving command needs none of these names, and TensorFlow only after it
 # has read its command line: `--help` and typing mistakes are told at once.
 if command() != "deepfm_tf.serving":
-    require_tensorflow_keras()
+    # A recipe's first words should be its own.
+    is_recipe = command().startswith("pipelines.")
+    with notices_kept_back() if is_recipe else contextlib.nullcontext():
+        require_tensorflow_keras()
 
     from deepfm_tf import shell as shell
     from deepfm_tf.calibration import Calibration, fit_calibration

@@ -22,3 +22,6 @@ if sys.argv[:1] == ["-m"] and (
     signal.getsignal(signal.SIGINT) is signal.default_int_handler
 ):
     signal.signal(signal.SIGINT, end_at_once)
+
+# Here, while it can tell that a recipe is to be run.
+import deepfm_tf  # noqa: E402, F401

@@ -82,16 +82,28 @@ def test_the_wheel_holds_the_package_alone(tmp_path):
     assert "deepfm_tf/data/prepare.py" in names
 
 
-def test_the_command_writes_nothing_but_its_answer():
-    # With TensorFlow imported, but nothing served.
-    process = run(
-        *("-m", "deepfm_tf.serving", "--port=0"),
-        *("--model_base_path=s3://bucket/model",),
-    )
+@pytest.mark.parametrize(
+    ("words", "status", "answer"),
+    [
+        (
+            "deepfm_tf.serving --port=0 --model_base_path=s3://bucket/model",
+            1,
+            "Failed to start server. Error: ",
+        ),
+        (
+            "pipelines.tabular --train nothing.csv --label y",
+            2,
+            "error: --train: There is no file nothing.csv.",
+        ),
+    ],
+)
+def test_a_command_writes_nothing_but_its_answer(words, status, answer):
+    # With TensorFlow imported, but nothing served or trained.
+    process = run("-m", *words.split())
 
-    assert process.returncode == 1
+    assert process.returncode == status
     assert process.stdout == ""
-    assert process.stderr.startswith("Failed to start server. Error: ")
+    assert process.stderr.startswith(answer)
     assert process.stderr.count("\n") == 1
 
 
