@@ -9,9 +9,13 @@ from types import FrameType
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+# What goes to 2 while TensorFlow is imported is kept back; this is not.
+_STDERR = os.dup(2)
+
+
 def end_at_once(number: int, frame: FrameType | None) -> None:
     """What Ctrl-C does until a recipe runs: there is nothing to save yet."""
-    os.write(2, b"\nInterrupted\n")
+    os.write(_STDERR, b"\nInterrupted\n")
     os._exit(130)
 
 
