@@ -29,6 +29,7 @@ def calibrate(
     model: deepfm_tf.CTRModel,
     data: dict[str, deepfm_tf.PreparedData],
     result: dict[str, Any],
+    rows: tuple[Any, ...],
 ) -> tuple[deepfm_tf.Calibration, dict[str, Any]]:
     """Fit on the validation data, measure on the test data, say what changes.
 
@@ -37,22 +38,20 @@ def calibrate(
         model: a trained model.
         data: by part.
         result: what `experiment` found out about the model.
+        rows: label, probability and weight of the test data.
 
     Returns:
         The calibration; and for the report its parts, the metrics `test` and
         the `reliability` that it leads to, and `note`, a sentence if the test
         log loss is no better with it.
     """
-    valid, test = (
-        deepfm_tf.predict_with_weights(
-            model, data[name].dataset(settings.batch_size)
-        )
-        for name in ("valid", "test")
+    valid = deepfm_tf.predict_with_weights(
+        model, data["valid"].dataset(settings.batch_size)
     )
     calibration = deepfm_tf.fit_calibration(
         valid[0], valid[1], str(settings.calibration), valid[2]
     )
-    label, probability, weight = test
+    label, probability, weight = rows
     rows = label, calibration(probability), weight
     after = deepfm_tf.binary_metrics(*rows)
     changes = "; ".join(

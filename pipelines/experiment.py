@@ -134,13 +134,13 @@ def run(
     calibrations: dict[str, deepfm_tf.Calibration] = {}
     for name in settings.model:
         print(f"\n{name}, {strategy.num_replicas_in_sync} replica(s)")
-        models[name], result = train(settings, name, data, strategy)
+        models[name], result, rows = train(settings, name, data, strategy)
         if settings.report is not None:
-            result |= insight(settings, models[name], data)
+            result |= insight(settings, models[name], data, rows)
         if settings.calibration is not None:
             with user_errors():
                 calibrations[name], result["calibration"] = calibrate(
-                    settings, models[name], data, result
+                    settings, models[name], data, result, rows
                 )
         results.append(result)
     print(f"\n{results_text(results, reference)}\n")
@@ -180,14 +180,20 @@ def train(
     data: dict[str, deepfm_tf.PreparedData],
     strategy: Any,
     curve: deepfm_tf.LearningCurve | None = None,
-) -> tuple[deepfm_tf.CTRModel, dict[str, Any]]:
+) -> tuple[deepfm_tf.CTRModel, dict[str, Any], tuple[Any, ...]]:
     """Train a model, or go on with it, and evaluate it on the test data.
 
     Args: as of `fit`.
+
+    Returns:
+        The model, its result, and what `predict_with_weights` gives on the
+        test data.
     """
     model, result = fit(settings, name, data, strategy, curve)
-    test = data["test"].dataset(settings.batch_size)
-    return model, {**result, "test": deepfm_tf.evaluate(model, test)}
+    rows = deepfm_tf.predict_with_weights(
+        model, data["test"].dataset(settings.batch_size)
+    )
+    return model, {**result, "test": deepfm_tf.binary_metrics(*rows)}, rows
 
 
 def fit(

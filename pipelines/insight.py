@@ -17,6 +17,7 @@ def insight(
     settings: Settings,
     model: deepfm_tf.CTRModel,
     data: dict[str, deepfm_tf.PreparedData],
+    rows: tuple[Any, ...],
     with_strengths: bool = True,
 ) -> dict[str, Any]:
     """Reliability, slices and strengths on the test data, as plain data.
@@ -25,10 +26,10 @@ def insight(
         settings: the options.
         model: a trained model.
         data: by part.
+        rows: label, probability and weight of the test data.
         with_strengths: bool. Of the pairs of fields, if the model has them.
     """
     test = data["test"].dataset(settings.batch_size)
-    rows = deepfm_tf.predict_with_weights(model, test)
     found: dict[str, Any] = {"reliability": reliability(*rows)}
     if settings.slice_by:
         found["slices"] = deepfm_tf.evaluate(

@@ -152,14 +152,12 @@ def train_and_test(
         seconds: float. What the training took, if it is over already.
     """
     begin = time.perf_counter()
-    model, result = train(settings, name, data, strategy, curve)
-    label, probability, weight = deepfm_tf.predict_with_weights(
-        model, data["test"].dataset(settings.batch_size)
-    )
+    model, result, rows = train(settings, name, data, strategy, curve)
+    label, probability, weight = rows
     result |= {"seed": settings.seed, "curve": curve.points}
     if seconds is not None:
         result["seconds"] = seconds
-    result |= insight(settings, model, data, with_strengths)
+    result |= insight(settings, model, data, rows, with_strengths)
     with writing(path.parent, AGAIN):
         np.save(path.parent / "label.npy", label)
         if weight is not None:

@@ -45,7 +45,8 @@ def test_it_is_fitted_on_validation_and_measured_on_test_rows(
     before = deepfm_tf.binary_metrics(label, probability, weight)
 
     calibration, result = calibrating.calibrate(
-        settings, None, {name: Part(name) for name in rows}, {"test": before}
+        *(settings, None, {"valid": Part("valid")}, {"test": before}),
+        rows["test"],
     )
 
     out = capsys.readouterr().out
@@ -82,7 +83,8 @@ def test_what_a_calibration_does_not_mend_is_said(monkeypatch, capsys):
     before = {"model": "fm", "test": deepfm_tf.binary_metrics(fresh, truth)}
 
     _, result = calibrating.calibrate(
-        settings, None, {name: Part(name) for name in rows}, before
+        *(settings, None, {"valid": Part("valid")}, before),
+        rows["test"],
     )
 
     assert "of fm does not lower the log loss of the test" in result["note"]

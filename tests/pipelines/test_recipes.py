@@ -210,15 +210,14 @@ def test_an_interrupted_run_says_how_to_resume_and_does(
 
     arguments = ["--train", "clicks.csv", "--label", "clicked", *QUICK]
     arguments += ["--epochs", "3", "--batch-size", "1024", "--patience", "9"]
-    evaluate = experiment.deepfm_tf.evaluate
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(experiment.deepfm_tf, "evaluate", interrupt)
-    stopped = main(tabular.RECIPE, arguments)
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment.deepfm_tf, "predict_with_weights", interrupt)
+        stopped = main(tabular.RECIPE, arguments)
     message = capsys.readouterr().err
-    monkeypatch.setattr(experiment.deepfm_tf, "evaluate", evaluate)
     arguments[arguments.index("3")] = "5"
     resumed = main(tabular.RECIPE, [*arguments, "--resume"])
 
