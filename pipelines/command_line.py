@@ -18,6 +18,7 @@ from pipelines.experiment import Settings, run
 from pipelines.learning import MODELS, UserError
 from pipelines.usage import Parser, in_flags
 from pipelines.values import (
+    Collect,
     hidden_units,
     positive_float,
     positive_int,
@@ -97,6 +98,7 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
     data = parser.add_argument_group("data")
     data.add_argument(
         "--train",
+        action=Collect,
         nargs="+",
         required="train" not in recipe.defaults,
         metavar="FILE",
@@ -105,6 +107,7 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
     for name, use in (("valid", "when to stop"), ("test", "the final table")):
         data.add_argument(
             f"--{name}",
+            action=Collect,
             nargs="+",
             metavar="FILE",
             help=f"files that decide {use}; without them a tenth of --train, "
@@ -120,6 +123,7 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
         for kind, value in (("positive", "1"), ("negative", "0")):
             data.add_argument(
                 f"--{kind}-label",
+                action=Collect,
                 nargs="+",
                 metavar="VALUE",
                 help=f"values of the label that mean {value} (default: "
@@ -132,6 +136,7 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
         )
         data.add_argument(
             "--missing",
+            action=Collect,
             nargs="+",
             metavar="VALUE",
             default=[],

@@ -226,7 +226,8 @@ class Trials:
         text += f"validation {title} {result['value']:.4f}"
         if result["pruned"]:
             text += ", stopped: worse than most were by then"
-        if self.finished:
+        # The best is that of one seed: what changes is the structure.
+        if result["seed"] == self.settings.seed:
             value = self.finished[self.best]["value"]
             text += f"; best so far {value:.4f}"
         return text

@@ -108,3 +108,23 @@ def values_of(
         return tuple(map(parse, parts))
 
     return parse_all
+
+
+class Collect(argparse.Action):
+    """An option that may be given several times, each with some values.
+
+    argparse's own actions either keep the last values alone, or add to the
+    default.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Add the values to those that were given before."""
+        before = getattr(namespace, self.dest)
+        is_first = before is parser.get_default(self.dest)
+        setattr(namespace, self.dest, [*([] if is_first else before), *values])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -108,10 +109,11 @@ class CTRModel(keras.Model):
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor, JSON-ready."""
+        """The arguments of the constructor, and the precision, JSON-ready."""
         return {
             "name": self.name,
             "trainable": self.trainable,
+            "dtype": self.dtype_policy.name,
             "schema": self.schema.to_dict(),
             "negative_sampling": self.negative_sampling,
         }
@@ -124,9 +126,21 @@ class CTRModel(keras.Model):
         config = dict(config)
         config["schema"] = Schema.from_dict(config["schema"])
         trainable = config.pop("trainable", True)
-        model = cls(**config)
+        with _policy(config.pop("dtype", None)):
+            model = cls(**config)
         model.trainable = trainable
         return model
+
+
+@contextlib.contextmanager
+def _policy(name: str | None) -> Iterator[None]:
+    """Layers are made with this dtype policy; None: with that of now."""
+    now = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name or now)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(now)
 
 
 def table_arguments(schema: Schema) -> dict[str, Any]:

@@ -187,6 +187,24 @@ def test_the_probability_is_float32_under_mixed_precision(name):
     assert all(weight.dtype == "float32" for weight in model.weights)
 
 
+@pytest.mark.parametrize("name", ["DeepFM", "WideAndDeep", "NFM"])
+def test_a_saved_model_keeps_its_precision(name, tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = build(name, SCHEMA)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.save(tmp_path / "model.keras")
+
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+
+    assert loaded.dense_pyramid.dtype_policy.name == "mixed_bfloat16"
+    np.testing.assert_array_equal(
+        loaded(packed())["probability"], model(packed())["probability"]
+    )
+    assert keras.config.dtype_policy().name == "float32"
+
+
 def test_a_frozen_model_stays_frozen_in_its_config():
     model = deepfm_tf.FM(SCHEMA, embedding_dim=3, name="mine")
     model.trainable = False

@@ -1,6 +1,7 @@
 """The recipes from the command line, on small files."""
 
 import argparse
+import dataclasses
 import errno
 import io
 import json
@@ -201,6 +202,21 @@ def test_a_full_disk_is_told_with_what_to_do(clicks, capsys, monkeypatch):
     words = shlex.split(error.splitlines()[-1])
     assert words[1:3] == ["-m", "pipelines.tabular"]
     assert words[-3:] == ["--export", "my models", "--resume"]
+
+
+def test_options_of_several_values_add_up_and_replace_the_default():
+    recipe = dataclasses.replace(
+        tabular.RECIPE, defaults={"train": ["made"], "missing": ["?"]}
+    )
+    parser = build_parser(recipe)
+    words = "--label y --train a b --train c --test d --test e".split()
+
+    settings = parser.parse_args(words)
+
+    assert settings.train == ["a", "b", "c"]
+    assert (settings.test, settings.valid) == (["d", "e"], None)
+    assert settings.missing == ["?"]
+    assert parser.parse_args(["--label", "y"]).train == ["made"]
 
 
 def test_an_interrupted_run_says_how_to_resume_and_does(

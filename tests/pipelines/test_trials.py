@@ -1,5 +1,7 @@
 """Runs that are watched."""
 
+import json
+
 import numpy as np
 
 import deepfm_tf
@@ -35,7 +37,7 @@ def test_a_hopeless_run_is_called_off(tmp_path):
     assert [step for step, _ in told] == [2, 4, 6]
 
 
-def test_the_best_is_tested_as_it_was_trained(tmp_path, monkeypatch):
+def test_the_best_is_tested_as_it_was_trained(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     make_log(400)[["site", "clicked"]].to_csv("clicks.csv", index=False)
     found = []
@@ -53,12 +55,20 @@ def test_the_best_is_tested_as_it_was_trained(tmp_path, monkeypatch):
         found.extend([trials.finished[best.name], models])
         found.append(trials.run("best", best, 1, is_tested=True))
         found.append(trials.path(best, 1, True).with_suffix(".npy"))
+        other_seed = json.loads(trials.path(best, 1, False).read_text())
+        other_seed["seed"] = 2
+        trials.path(best, 2, False).write_text(json.dumps(other_seed))
+        trials.run("another seed", best, 2)
 
     words = ["--train", "clicks.csv", "--label", "clicked", "--epochs", "2"]
     words += ["--batch-size", "512", "--model", "fm", "--patience", "9"]
     assert main(tabular.RECIPE, words, run_with) == 0
 
     trial, models, tested, predictions = found
+    # Only runs of the one seed compete.
+    *competing, other = capsys.readouterr().out.split("/4] ")[1:]
+    assert all("; best so far 0." in text for text in competing)
+    assert other.startswith("another seed") and "best so far" not in other
     # One of the two models was kept for it, and none after it.
     assert len(models) == 1
     assert not list(tmp_path.rglob("epoch-*.keras"))
