@@ -37,6 +37,7 @@ if command() != "deepfm_tf.serving":
         fit_vocabulary,
         prepare,
     )
+    from deepfm_tf.errors import UserError
     from deepfm_tf.evaluation import (
         comparison_table,
         evaluate,
@@ -126,6 +127,7 @@ __all__ = [
     "Schema",
     "StreamingMetrics",
     "TextFormat",
+    "UserError",
     "Vocabulary",
     "WideAndDeep",
     "binary_metrics",

@@ -8,6 +8,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from deepfm_tf.errors import MissingPackageError
+
 
 def command() -> str:
     """The module that `python -m` is about to run; "" once it runs.
@@ -29,13 +31,13 @@ def require_tensorflow_keras() -> None:
     """
     backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if backend != "tensorflow":
-        raise ImportError(
+        raise MissingPackageError(
             "deepfm_tf needs Keras on TensorFlow, but KERAS_BACKEND is "
             f"'{backend}'. Unset it, or set KERAS_BACKEND=tensorflow."
         )
     # The values that TensorFlow itself takes for yes.
     if os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True"):
-        raise ImportError(
+        raise MissingPackageError(
             "deepfm_tf needs Keras 3, but TF_USE_LEGACY_KERAS asks for legacy "
             "Keras. Unset TF_USE_LEGACY_KERAS."
         )
@@ -46,14 +48,14 @@ def require_tensorflow_keras() -> None:
     try:
         import keras
     except ModuleNotFoundError as error:
-        raise ImportError(hint) from error
+        raise MissingPackageError(hint) from error
     if not keras.__version__.startswith("3."):
-        raise ImportError(
+        raise MissingPackageError(
             f"deepfm_tf needs Keras 3, but Keras {keras.__version__} is "
             "installed. Run: pip install 'keras>=3.10'"
         )
     if keras.config.backend() != "tensorflow":
-        raise ImportError(f"{hint} Received: {keras.config.backend()}.")
+        raise MissingPackageError(f"{hint} Received: {keras.config.backend()}.")
 
 
 @contextlib.contextmanager

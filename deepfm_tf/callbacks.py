@@ -16,6 +16,7 @@ from typing import Any
 
 import keras
 
+from deepfm_tf.errors import MissingFileError, MissingPackageError, UserError
 from deepfm_tf.evaluation import evaluate
 from deepfm_tf.extras import install_hint, missing
 from deepfm_tf.metrics import NotANumberError
@@ -70,7 +71,7 @@ class ValidationMetrics(keras.callbacks.Callback):
                 "(`learning_rate`), or clip the gradients (`clip_norm`)."
             ) from error
         if self.monitor == "auc" and math.isnan(metrics["auc"]):
-            raise ValueError(
+            raise UserError(
                 "The validation data must hold both classes to monitor the "
                 f"AUC. Received: {metrics['rows']} rows of one class. Monitor "
                 "the log loss, or validate on more rows."
@@ -222,7 +223,7 @@ def training_callbacks(
         Callbacks for `model.fit(..., callbacks=...)`.
     """
     if monitor not in MONITORS:
-        raise ValueError(
+        raise UserError(
             f"`monitor` must be one of {', '.join(MONITORS)}. Received: "
             f"monitor={monitor!r}."
         )
@@ -249,7 +250,7 @@ def training_callbacks(
     callbacks.append(Checkpoints(directory, stopping, plateau))
     if tensorboard:
         if missing("tensorboard"):
-            raise ImportError(
+            raise MissingPackageError(
                 install_hint("`tensorboard=True` needs", "tensorboard")
             )
         callbacks.append(
@@ -284,7 +285,7 @@ def load_checkpoint(directory: str | Path) -> tuple[keras.Model, int]:
     """
     state = read_state(directory)
     if state is None:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{directory} holds no checkpoint to resume from: no epoch was "
             "finished there. Start without resuming."
         )

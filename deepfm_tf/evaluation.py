@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.metrics import (
     StreamingMetrics,
     binary_metrics,
@@ -117,7 +118,7 @@ def evaluate(
     site   a         1  undefined    0.6931
     """
     if isinstance(slice_by, str):
-        raise TypeError(
+        raise UserTypeError(
             "`slice_by` must be a list of names. Received: "
             f"{slice_by!r}. Write [{slice_by!r}]."
         )
@@ -275,7 +276,7 @@ def _predict(
             columns[name].append(inputs[part][:, place])
         probabilities.append(_probability(model, inputs))
     if not labels:
-        raise ValueError("The data set to evaluate on has no rows.")
+        raise UserError("The data set to evaluate on has no rows.")
     rows = _Rows(
         np.concatenate(labels),
         np.concatenate(weights) if weights else None,
@@ -284,7 +285,7 @@ def _predict(
     if in_order:
         again = np.concatenate([label.numpy() for _, label, *_ in dataset])
         if not np.array_equal(rows.label, again[:, 0]):
-            raise ValueError(
+            raise UserError(
                 "The data set must keep its order, for rows to be told apart "
                 "by their place, but two passes differ. Make it with "
                 "shuffle=False."

@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Union
 
+from deepfm_tf.errors import UserError, UserTypeError
+
 MISSING_CHOICES = ("value", "nothing")
 SCALINGS = ("none", "standardize", "log")
 BUCKET_METHODS = ("quantiles", "boundaries", "log_square")
@@ -131,7 +133,7 @@ class BucketizedField:
         boundaries = as_tuple(self.boundaries)
         object.__setattr__(self, "boundaries", boundaries)
         if (self.method == "boundaries") != bool(boundaries):
-            raise ValueError(
+            raise UserError(
                 f"Field '{self.name}': `boundaries` belongs to "
                 "method='boundaries' and must then hold at least one number. "
                 f"Received: method={self.method!r}, boundaries={boundaries}."
@@ -140,7 +142,7 @@ class BucketizedField:
         if not finite or any(
             a >= b for a, b in zip(boundaries, boundaries[1:], strict=False)
         ):
-            raise ValueError(
+            raise UserError(
                 f"Field '{self.name}': `boundaries` must be finite numbers in "
                 f"strictly ascending order. Received: {boundaries}."
             )
@@ -199,12 +201,12 @@ class MultiValuedField:
             if value is None and name == "weight_separator":
                 continue
             if not isinstance(value, str) or not value:
-                raise ValueError(
+                raise UserError(
                     f"Field '{self.name}': `{name}` must be a non-empty "
                     f"string. Received: {name}={value!r}."
                 )
         if self.separator == self.weight_separator:
-            raise ValueError(
+            raise UserError(
                 f"Field '{self.name}': `separator` and `weight_separator` "
                 f"must differ. Received: {self.separator!r} for both."
             )
@@ -230,7 +232,7 @@ def _is_number(value: Any) -> bool:
 
 def as_tuple(value: Any) -> tuple:
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise TypeError(
+        raise UserTypeError(
             "Lists of a schema (fields, labels, boundaries) must be tuples or "
             f"lists. Received: {value!r}."
         )
@@ -240,7 +242,7 @@ def as_tuple(value: Any) -> tuple:
 def _check_choice(field: Any, name: str, allowed: Sequence[str]) -> None:
     value = getattr(field, name)
     if value not in allowed:
-        raise ValueError(
+        raise UserError(
             f"Field '{field.name}': `{name}` must be one of "
             f"{', '.join(map(repr, allowed))}. Received: {name}={value!r}."
         )
@@ -249,7 +251,7 @@ def _check_choice(field: Any, name: str, allowed: Sequence[str]) -> None:
 def _check_positive(field: Any, name: str, least: int = 1) -> None:
     value = getattr(field, name)
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(
+        raise UserError(
             f"Field '{field.name}': `{name}` must be an integer of at least "
             f"{least}. Received: {name}={value!r}."
         )
@@ -257,7 +259,7 @@ def _check_positive(field: Any, name: str, least: int = 1) -> None:
 
 def _check_field(field: Any) -> None:
     if not isinstance(field.name, str) or not field.name:
-        raise ValueError(
+        raise UserError(
             "A field's `name` must be a non-empty string. Received: "
             f"name={field.name!r}."
         )

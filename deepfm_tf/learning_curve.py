@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.evaluation import evaluate
 
 
@@ -59,7 +60,7 @@ class LearningCurve(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         if every < 1:
-            raise ValueError(
+            raise UserError(
                 f"`every` must be a positive integer. Received: every={every}."
             )
         self.dataset = dataset

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.fields import (
     FIELD_TYPES,
     CategoricalField,
@@ -157,7 +158,7 @@ class Schema:
         """Rows of each field in `table_fields`; needs a fitted schema."""
         for field in self.table_fields:
             if field.vocabulary_size is None:
-                raise ValueError(
+                raise UserError(
                     f"Field '{field.name}' has no `vocabulary_size` yet. Pass "
                     "the schema of a fitted vocabulary (`prepared.schema` or "
                     "`vocabulary.schema`), or set `vocabulary_size` if you "
@@ -191,7 +192,7 @@ class Schema:
         for field in self.fields:
             if field.name == name:
                 return field
-        raise ValueError(
+        raise UserError(
             f"The schema has no field '{name}'. Its fields are: "
             f"{', '.join(f.name for f in self.fields)}."
         )
@@ -239,7 +240,7 @@ class Schema:
     def from_dict(cls, config: Mapping[str, Any]) -> Schema:
         """The inverse of `to_dict`, with errors a person can act on."""
         if not isinstance(config, Mapping) or "fields" not in config:
-            raise ValueError(
+            raise UserError(
                 "A schema must be a JSON object with the keys `label` and "
                 f"`fields`. Received: {str(config)[:80]}."
             )
@@ -247,7 +248,7 @@ class Schema:
         for number, entry in enumerate(config["fields"]):
             kind = entry.get("type") if isinstance(entry, Mapping) else None
             if kind not in FIELD_TYPES:
-                raise ValueError(
+                raise UserError(
                     f"Field number {number + 1} of the schema must be an "
                     f"object whose `type` is one of {list(FIELD_TYPES)}. "
                     f"Received: {entry!r}."
@@ -267,7 +268,7 @@ class Schema:
         try:
             config = json.loads(text)
         except json.JSONDecodeError as error:
-            raise ValueError(f"The schema is not valid JSON: {error}") from None
+            raise UserError(f"The schema is not valid JSON: {error}") from None
         return cls.from_dict(config)
 
     def save(self, path: str | Path) -> None:
@@ -280,7 +281,7 @@ class Schema:
         try:
             return cls.from_json(Path(path).read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+            raise UserError(f"{path}: {error}") from None
 
     def __str__(self) -> str:
         return self.to_json()
@@ -307,14 +308,14 @@ def _construct(cls: type, arguments: dict[str, Any], kind: str) -> Any:
     unknown = [key for key in arguments if key not in known]
     where = f" of '{arguments['name']}'" if "name" in arguments else ""
     if unknown:
-        raise ValueError(
+        raise UserError(
             f"Unknown key `{unknown[0]}`{where} in a {kind} entry of the "
             f"schema. Allowed: {', '.join(known)}."
         )
     required = [f.name for f in entries if f.default is dataclasses.MISSING]
     absent = [key for key in required if key not in arguments]
     if absent:
-        raise ValueError(
+        raise UserError(
             f"The key `{absent[0]}` must be given{where} in a {kind} entry of "
             f"the schema. Received: {sorted(arguments)}."
         )
@@ -323,50 +324,50 @@ def _construct(cls: type, arguments: dict[str, Any], kind: str) -> Any:
 
 def _check_schema(schema: Schema) -> None:
     if not schema.fields:
-        raise ValueError(
+        raise UserError(
             "A schema must have at least one field. Received: fields=()."
         )
     for field in schema.fields:
         if not isinstance(field, tuple(FIELD_TYPES.values())):
-            raise TypeError(
+            raise UserTypeError(
                 "`fields` must hold CategoricalField, NumericField, "
                 "BucketizedField or MultiValuedField objects. Received: "
                 f"{field!r}."
             )
     if not isinstance(schema.label, str) or not schema.label:
-        raise ValueError(
+        raise UserError(
             "`label` must be the name of the label column. Received: "
             f"label={schema.label!r}."
         )
     names = [f.name for f in schema.fields]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"Two fields of the schema are named '{name}'.")
+            raise UserError(f"Two fields of the schema are named '{name}'.")
     if schema.label in names:
-        raise ValueError(
+        raise UserError(
             f"The label '{schema.label}' is also a field: the model would be "
             "given the answer. Remove the field."
         )
     weight = schema.example_weight
     if weight is not None and (not isinstance(weight, str) or not weight):
-        raise ValueError(
+        raise UserError(
             "`example_weight` must be the name of a column, or None. "
             f"Received: example_weight={weight!r}."
         )
     if weight in (schema.label, *names):
-        raise ValueError(
+        raise UserError(
             f"The example weight '{weight}' is also the label or a field. "
             "Name a column of its own."
         )
     for name in ("positive_labels", "negative_labels", "missing_values"):
         for value in getattr(schema, name):
             if not isinstance(value, str):
-                raise TypeError(
+                raise UserTypeError(
                     f"`{name}` must hold strings. Received: {value!r}."
                 )
     both = set(schema.positive_labels) & set(schema.negative_labels)
     if both or not schema.positive_labels or not schema.negative_labels:
-        raise ValueError(
+        raise UserError(
             "`positive_labels` and `negative_labels` must both name at least "
             "one value, and no value twice. Received: "
             f"{schema.positive_labels} and {schema.negative_labels}."
@@ -385,7 +386,7 @@ def _check_sharing(schema: Schema, field: Field) -> None:
         or not isinstance(owner, (CategoricalField, MultiValuedField))
         or owner.share_with is not None
     ):
-        raise ValueError(
+        raise UserError(
             f"Field '{field.name}': `share_with` must name a categorical or "
             "multi-valued field that has a vocabulary of its own. Received: "
             f"share_with='{shared}'."

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.fields import BucketizedField, Field
 from deepfm_tf.metrics import NamedIds
 from deepfm_tf.metrics.slices import MISSING, short_number
@@ -59,7 +60,7 @@ def slices_of_field(
 def one_value(column: np.ndarray, name: str) -> np.ndarray:
     """(rows,) ids or numbers of a field with one value a row."""
     if column.shape[1] > 1:
-        raise ValueError(
+        raise UserError(
             "`group_by` must name a field with one value a row. Received: "
             f"'{name}', which holds up to {column.shape[1]}."
         )

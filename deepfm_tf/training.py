@@ -7,6 +7,7 @@ import functools
 import keras
 import tensorflow as tf
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.optimizers import (
     LazyAdam,
     LazyFTRL,
@@ -51,7 +52,7 @@ def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
     1
     """
     if num_replicas is not None and num_replicas < 1:
-        raise ValueError(
+        raise UserError(
             "`num_replicas` must be a positive integer. Received: "
             f"num_replicas={num_replicas}."
         )
@@ -59,7 +60,7 @@ def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
     if gpus:
         count = len(gpus) if num_replicas is None else num_replicas
         if count > len(gpus):
-            raise ValueError(
+            raise UserError(
                 "`num_replicas` must not exceed the number of GPUs. Received: "
                 f"num_replicas={num_replicas}, with {len(gpus)} GPUs."
             )
@@ -89,7 +90,7 @@ def set_precision(precision: str) -> None:
             first and second order and the logits stay in float32.
     """
     if precision not in PRECISIONS:
-        raise ValueError(
+        raise UserError(
             f"`precision` must be one of {', '.join(PRECISIONS)}. Received: "
             f"precision={precision!r}."
         )
@@ -126,12 +127,12 @@ def compile_model(
             Keras's L2 is `l2 ||W||^2`, without the half of the papers.
     """
     if optimizer not in OPTIMIZERS:
-        raise ValueError(
+        raise UserError(
             f"`optimizer` must be one of {', '.join(OPTIMIZERS)}. Received: "
             f"optimizer={optimizer!r}."
         )
     if not learning_rate > 0:
-        raise ValueError(
+        raise UserError(
             "`learning_rate` must be positive. Received: "
             f"learning_rate={learning_rate}."
         )
@@ -145,7 +146,7 @@ def compile_model(
                 for name, rule in OPTIMIZERS.items()
                 if issubclass(rule, LazyOptimizer)
             ]
-            raise ValueError(
+            raise UserError(
                 "`touched_l2` must go with an optimizer that knows which rows "
                 f"a batch touches: {', '.join(lazy)}. Received: "
                 f"optimizer={optimizer!r}."

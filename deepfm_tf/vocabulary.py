@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.fields import (
     BucketizedField,
     Field,
@@ -193,7 +194,7 @@ class Vocabulary:
                 else 1
             )
             if len(lines) + first != expected:
-                raise ValueError(
+                raise UserError(
                     f"{path} must hold {(expected or 0) - first} values, as "
                     f"the schema beside it says, but has {len(lines)}. The "
                     "directory is damaged: prepare the data again."

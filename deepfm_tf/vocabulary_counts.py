@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.fields import BucketizedField, MultiValuedField, NumericField
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import (
@@ -121,7 +122,7 @@ class VocabularyCounts:
     def finish(self) -> Vocabulary:
         """The vocabulary of all that was counted."""
         if not self.rows:
-            raise ValueError(
+            raise UserError(
                 "The training data must have at least one row. Received: 0 "
                 "rows to fit a vocabulary on."
             )

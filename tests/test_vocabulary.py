@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import deepfm_tf
-from deepfm_tf.data import text
+from deepfm_tf.files import text
 from deepfm_tf.lookup import GraphLookup, raw_dtype
 from deepfm_tf.vocabulary import (
     LOG_SQUARE_THRESHOLDS,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.metrics.likelihood import EPSILON
 from deepfm_tf.metrics.rows import check_probability
 
@@ -82,7 +83,7 @@ class Calibration:
         check_method(self.method)
         wanted = METHODS[self.method]
         if set(self.parameters) != set(wanted):
-            raise ValueError(
+            raise UserError(
                 f"The `parameters` of {self.method} must be "
                 f"{', '.join(wanted)}. Received: "
                 f"{', '.join(map(str, self.parameters)) or 'none'}."
@@ -93,7 +94,7 @@ class Calibration:
         positive = self.parameters[wanted[0]]
         values = [float(value) for value in self.parameters.values()]
         if not np.isfinite(values).all() or positive <= 0:
-            raise ValueError(
+            raise UserError(
                 f"`{wanted[0]}` must be above 0, and every parameter finite. "
                 f"Received: {dict(self.parameters)}."
             )
@@ -102,7 +103,7 @@ class Calibration:
         p = np.asarray(probability, np.float64)
         num_nan = int(np.isnan(p).sum())
         if num_nan:
-            raise ValueError(
+            raise UserError(
                 f"`probability` must hold numbers. Received: NaN, {num_nan} of "
                 f"{p.size}. Leave those rows out, or, if they are a model's, "
                 "train it with a lower learning rate: it has diverged."
@@ -193,7 +194,7 @@ class Calibration:
             or not (np.diff(y) >= 0).all()
             or not (0 <= x[0] and x[-1] <= 1 and 0 <= y[0] and y[-1] <= 1)
         ):
-            raise ValueError(
+            raise UserError(
                 "`probability` must rise and `calibrated` never fall, both "
                 "within 0 and 1, of one length, at least 2, as float32 holds "
                 f"them. Received: shapes {x.shape} and {y.shape}, "
@@ -204,7 +205,7 @@ class Calibration:
 def check_method(method: str) -> None:
     """Refuse what is none of `METHODS`."""
     if method not in METHODS:
-        raise ValueError(
+        raise UserError(
             f"`method` must be one of {', '.join(METHODS)}. Received: "
             f"method={method!r}."
         )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from deepfm_tf.calibration.calibration import Calibration, check_method
+from deepfm_tf.errors import MissingPackageError, UserError
 from deepfm_tf.extras import install_hint
 from deepfm_tf.metrics import binary_metrics
 from deepfm_tf.metrics.likelihood import EPSILON
@@ -156,7 +157,7 @@ def _check_classes(label: np.ndarray) -> None:
     positives = int(label.sum())
     negatives = len(label) - positives
     if min(positives, negatives) < MIN_ROWS:
-        raise ValueError(
+        raise UserError(
             f"A calibration needs at least {MIN_ROWS} rows with a click and "
             f"{MIN_ROWS} without. Received: {positives} and {negatives}. Give "
             "more rows, held out from training."
@@ -179,14 +180,14 @@ def _check_overlap(label: np.ndarray, probability: np.ndarray) -> None:
     lowest = probability[label == 1].min()
     highest = probability[label == 0].max()
     if probability.min() == probability.max():
-        raise ValueError(
+        raise UserError(
             "`probability` must differ between rows: from one value alone "
             "nothing can be learnt but the mean label. Received: "
             f"{lowest:.6g} in each of {len(label)} rows. Check that they are "
             "the model's, and that it was trained."
         )
     if highest <= lowest:
-        raise ValueError(
+        raise UserError(
             "Some row without a click must have a higher probability than "
             "some with one, or any calibration would make them certain. "
             f"Received: up to {highest:.6g} without, from {lowest:.6g} with. "
@@ -206,7 +207,7 @@ def _scikit_learn() -> tuple[Any, Any]:
     try:
         from sklearn import isotonic, linear_model
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             install_hint("To fit a calibration takes", "calibration")
         ) from error
     return linear_model, isotonic

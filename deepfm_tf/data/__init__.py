@@ -6,10 +6,10 @@ from deepfm_tf.data.dataset import (
     dataset_from_memory,
 )
 from deepfm_tf.data.prepare import prepare
-from deepfm_tf.data.readers import list_files
 from deepfm_tf.data.stream import Part, encode, fit_vocabulary
-from deepfm_tf.data.text import TextFormat
 from deepfm_tf.data.text_dataset import dataset_from_text
+from deepfm_tf.files.readers import list_files
+from deepfm_tf.files.text import TextFormat
 
 __all__ = [
     "Part",

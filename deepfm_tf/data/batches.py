@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow import Tensor
 
 from deepfm_tf.data.packing import RowLayout
+from deepfm_tf.errors import UserError
 
 # A pass counts as an epoch once its last batch is made. Batches are made
 # ahead of their use: 2 here, 4 by `prefetch`, about 4 under a strategy. In a
@@ -75,14 +76,14 @@ class Passes:
 
     def __post_init__(self) -> None:
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
-            raise ValueError(
+            raise UserError(
                 "`batch_size` must be a positive integer. Received: "
                 f"batch_size={self.batch_size!r}."
             )
         for name in ("first_epoch", "first_step"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 0:
-                raise ValueError(
+                raise UserError(
                     f"`{name}` must be an integer of at least 0. Received: "
                     f"{name}={value!r}."
                 )
@@ -91,14 +92,14 @@ class Passes:
         """Batches in a whole epoch."""
         whole, rest = divmod(num_rows, self.batch_size)
         if self.drop_remainder and not whole:
-            raise ValueError(
+            raise UserError(
                 f"With `drop_remainder`, `batch_size` must not exceed the "
                 f"{num_rows} rows, or no batch is left. Received: "
                 f"batch_size={self.batch_size}."
             )
         count = whole if self.drop_remainder or not rest else whole + 1
         if self.first_step >= count:
-            raise ValueError(
+            raise UserError(
                 f"`first_step` must be below {count}, the number of batches. "
                 f"Received: first_step={self.first_step}."
             )

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deepfm_tf.errors import UserTypeError
 from deepfm_tf.fields import BucketizedField, MultiValuedField, NumericField
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import (
@@ -186,7 +187,7 @@ def _texts(
         return pc.replace_substring_regex(text, r"\.0$", "")
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         if separator is None:
-            raise TypeError(
+            raise UserTypeError(
                 f"Column '{name}' holds lists. Only a MultiValuedField can "
                 "read lists."
             )
@@ -195,7 +196,7 @@ def _texts(
     try:
         return pc.cast(array, pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise TypeError(
+        raise UserTypeError(
             f"Column '{name}' must hold text or numbers. Received: {kind}."
         ) from error
 

@@ -17,11 +17,12 @@ from deepfm_tf.data.batches import (
     with_options,
 )
 from deepfm_tf.data.packing import RowLayout
-from deepfm_tf.data.readers import Source
 from deepfm_tf.data.shards import ShardRows
 from deepfm_tf.data.stream import CheckedBlock, Reading
-from deepfm_tf.data.text import TextFormat
+from deepfm_tf.errors import MissingFileError, UserError, UserTypeError
 from deepfm_tf.fields import Field
+from deepfm_tf.files.readers import Source
+from deepfm_tf.files.text import TextFormat
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import Vocabulary
 
@@ -67,13 +68,13 @@ class PreparedData:
         directory = Path(directory)
         path = directory / MANIFEST_FILE
         if not path.is_file():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"{directory} holds no prepared data ({MANIFEST_FILE} is not "
                 "there). Make it with `deepfm_tf.prepare`."
             )
         manifest = json.loads(path.read_text(encoding="utf-8"))
         if manifest.get("format_version") != FORMAT_VERSION:
-            raise ValueError(
+            raise UserError(
                 f"{directory} must have format version {FORMAT_VERSION}. "
                 f"Received: {manifest.get('format_version')}. Prepare the "
                 "data again with this version of deepfm_tf."
@@ -82,7 +83,7 @@ class PreparedData:
             shard = directory / name
             found = shard.stat().st_size if shard.is_file() else 0
             if found != size:
-                raise ValueError(
+                raise UserError(
                     f"{shard} must have {size} bytes but has {found}: the "
                     "prepared data is damaged. Prepare it again."
                 )
@@ -90,7 +91,7 @@ class PreparedData:
 
     def __iter__(self) -> NoReturn:
         # What takes a data set goes through it, and would say something else.
-        raise TypeError(
+        raise UserTypeError(
             "A tf.data.Dataset must be given, and prepared data is none yet. "
             f"Received: PreparedData of {self.directory}. Give its "
             "`.dataset(batch_size)`, such as test.dataset(2048)."
@@ -139,7 +140,7 @@ class PreparedData:
         """
         index, count = (0, 1) if shard is None else shard
         if not 0 <= index < count <= self.num_rows:
-            raise ValueError(
+            raise UserError(
                 "`shard` must be (index, count) with 0 <= index < count, and "
                 f"at least one row for each. Received: shard={shard} of "
                 f"{self.num_rows} rows."
@@ -206,7 +207,7 @@ def dataset_from_memory(
 
     parts = list(Reading(source, schema, text_format).map_blocks(encode))
     if not sum(map(len, parts)):
-        raise ValueError(
+        raise UserError(
             "The data must have at least one row. Received: no rows."
         )
     return _dataset_from_rows(
@@ -253,7 +254,7 @@ def dataset_from_ids(
     layout = RowLayout.of(schema)
     label = np.asarray(label, dtype=np.float32).reshape(-1)
     if not np.isin(label, (0.0, 1.0)).all() or not len(label):
-        raise ValueError(
+        raise UserError(
             "`label` must hold at least one value, each 0 or 1. Received: "
             f"{label[~np.isin(label, (0.0, 1.0))][:5]} among {len(label)}."
         )
@@ -266,7 +267,7 @@ def dataset_from_ids(
         shape = (len(label), part.stop - part.start)
         received = np.shape(packed[name]) if name in packed else None
         if received != shape:
-            raise ValueError(
+            raise UserError(
                 f"`packed` must hold '{name}' of shape {shape}. Received: "
                 f"{received}."
             )
@@ -305,7 +306,7 @@ def _check_example_weight(
     weight: np.ndarray | None, num_rows: int, schema: Schema
 ) -> None:
     if (weight is None) != (schema.example_weight is None):
-        raise ValueError(
+        raise UserError(
             "`weight` must be given if, and only if, the schema has an "
             f"`example_weight`. Received: {schema.example_weight=}."
         )
@@ -315,7 +316,7 @@ def _check_example_weight(
         weight.shape != (num_rows,)
         or not (np.isfinite(weight) & (weight >= 0)).all()
     ):
-        raise ValueError(
+        raise UserError(
             f"`weight` must hold {num_rows} finite numbers of at least 0. "
             f"Received: {weight[:5]} of shape {weight.shape}."
         )
@@ -323,7 +324,7 @@ def _check_example_weight(
 
 def _check_ids(ids: np.ndarray, schema: Schema) -> None:
     if not np.issubdtype(ids.dtype, np.integer):
-        raise TypeError(f"`ids` must be integers. Received: {ids.dtype}.")
+        raise UserTypeError(f"`ids` must be integers. Received: {ids.dtype}.")
     slot = 0
     for field in schema.id_fields:
         owner: Field = schema.owner(field)
@@ -332,7 +333,7 @@ def _check_ids(ids: np.ndarray, schema: Schema) -> None:
         column = ids[:, slot : slot + length]
         wrong = column[(column >= size) | (column < -1)]
         if len(wrong):
-            raise ValueError(
+            raise UserError(
                 f"Field '{field.name}' has id {wrong[0]} but "
                 f"vocabulary_size={size}; ids run from 0 to {size - 1}, and "
                 "-1 contributes nothing. Map unseen values to 0 (OOV)."

@@ -12,19 +12,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepfm_tf.data.columns import read_texts
-from deepfm_tf.data.readers import (
-    Source,
-    column_names,
-    list_files,
-    read_blocks,
-)
-from deepfm_tf.data.text import TextFormat
+from deepfm_tf.errors import UserError
 from deepfm_tf.fields import (
     CategoricalField,
     Field,
     MultiValuedField,
     NumericField,
 )
+from deepfm_tf.files.readers import (
+    Source,
+    column_names,
+    list_files,
+    read_blocks,
+)
+from deepfm_tf.files.text import TextFormat
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import parse_numbers
 
@@ -78,7 +79,7 @@ def infer_schema(
     table = _head(source, [*names, *categorical], label, text_format)
     if not table.num_rows:
         files = ", ".join(list_files(source) or ["the data"])
-        raise ValueError(
+        raise UserError(
             "The data to infer a schema from must have at least one row. "
             f"Received: none in {files}."
         )
@@ -103,7 +104,7 @@ def infer_schema(
         for note, named in remarks.items()
     ]
     if not fields:
-        raise ValueError(
+        raise UserError(
             "No column can be a field: " + " ".join(notes) + " Write the "
             "schema yourself if you disagree."
         )

@@ -27,10 +27,11 @@ from deepfm_tf.data.dataset import (
     PreparedData,
 )
 from deepfm_tf.data.packing import BLOCK_ROWS, PADDING, RowLayout
-from deepfm_tf.data.readers import Source, list_files, read_blocks
 from deepfm_tf.data.spill import SpilledBlocks
 from deepfm_tf.data.stream import CheckedBlock, Part, Reading, count_values
-from deepfm_tf.data.text import BadRow, TextFormat
+from deepfm_tf.errors import UserError
+from deepfm_tf.files.readers import Source, list_files, read_blocks
+from deepfm_tf.files.text import BadRow, TextFormat
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import Vocabulary
 
@@ -94,7 +95,7 @@ def prepare(
     elif schema is not None and vocabulary is None:
         known = schema
     else:
-        raise ValueError(
+        raise UserError(
             "Either `schema` (for training data) or `vocabulary` (for other "
             "data) must be given. Received: "
             f"{'neither' if schema is None else 'both'}."
@@ -253,7 +254,7 @@ def _write_rows(
         share = f" in the part {reading.part}" if reading.part else ""
         left_out = f"; {num_rejected} rows were rejected" * bool(num_rejected)
         name = ", ".join(list_files(reading.source) or ["the data"])
-        raise ValueError(
+        raise UserError(
             f"The data must have at least one row{share}. Received: none in "
             f"{name}{left_out}."
         )

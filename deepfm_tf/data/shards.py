@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from deepfm_tf.data.packing import RowLayout
+from deepfm_tf.errors import UserError
 
 # Shuffling reads chunks of this many adjoining rows from all over the files,
 # and permutes the rows of a group of chunks.
@@ -79,7 +80,7 @@ class ShardRows:
                     file.seek(offset)
                     part = view[done : done + num_bytes]
                     if file.readinto(part) != num_bytes:
-                        raise ValueError(
+                        raise UserError(
                             f"{path} is shorter than when it was opened. "
                             "Prepare the data again."
                         )

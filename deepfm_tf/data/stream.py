@@ -16,8 +16,9 @@ import numpy as np
 import tqdm
 
 from deepfm_tf.data.columns import check_columns
-from deepfm_tf.data.readers import Block, Source, list_files, read_blocks
-from deepfm_tf.data.text import BadRow, TextFormat
+from deepfm_tf.errors import UserError
+from deepfm_tf.files.readers import Block, Source, list_files, read_blocks
+from deepfm_tf.files.text import BadRow, TextFormat
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import Columns, Vocabulary
 from deepfm_tf.vocabulary_counts import VocabularyCounts
@@ -57,12 +58,12 @@ class Part:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.start < self.stop <= 1.0:
-            raise ValueError(
+            raise UserError(
                 "A part must have 0 <= start < stop <= 1. Received: "
                 f"start={self.start}, stop={self.stop}."
             )
         if not 0.0 < self.negatives <= 1.0:
-            raise ValueError(
+            raise UserError(
                 "`negatives` must be the share of the negatives to keep, above "
                 f"0 and at most 1. Received: negatives={self.negatives}."
             )
@@ -113,7 +114,7 @@ class Reading:
 
     def __post_init__(self) -> None:
         if self.on_error not in ON_ERROR:
-            raise ValueError(
+            raise UserError(
                 f"`on_error` must be one of {ON_ERROR}. Received: "
                 f"on_error={self.on_error!r}."
             )
@@ -170,7 +171,7 @@ class Reading:
             )
         rejected.sort(key=lambda bad: bad.line)
         if rejected and self.on_error == "raise":
-            raise ValueError(
+            raise UserError(
                 f'{rejected[0]} Mend the row, or pass on_error="skip" to '
                 "leave such rows out, counted and written to a file."
             )
@@ -258,7 +259,7 @@ def encode(
         reading.map_blocks(lambda block: vocabulary.encode(block.columns))
     )
     if not parts:
-        raise ValueError("The data to encode must have at least one row.")
+        raise UserError("The data to encode must have at least one row.")
     return {
         name: np.concatenate([part[name] for part in parts])
         for name in parts[0]

@@ -13,15 +13,16 @@ from tensorflow import Tensor
 
 from deepfm_tf.data.batches import shuffle_groups, split_rows, with_options
 from deepfm_tf.data.packing import RowLayout
-from deepfm_tf.data.readers import (
+from deepfm_tf.data.stream import Reading
+from deepfm_tf.errors import UserError
+from deepfm_tf.fields import BucketizedField, NumericField
+from deepfm_tf.files.readers import (
     Source,
     column_names,
     list_text_files,
     read_blocks,
 )
-from deepfm_tf.data.stream import Reading
-from deepfm_tf.data.text import TextBlock, TextFormat
-from deepfm_tf.fields import BucketizedField, NumericField
+from deepfm_tf.files.text import TextBlock, TextFormat
 from deepfm_tf.lookup import GraphLookup
 from deepfm_tf.vocabulary import Vocabulary
 
@@ -79,7 +80,7 @@ def dataset_from_text(
     [[2], [3], [2]]
     """
     if not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(
+        raise UserError(
             "`batch_size` must be a positive integer. Received: "
             f"batch_size={batch_size!r}."
         )
@@ -294,7 +295,7 @@ class _Parser:
         block = self._blocks.block(data, number, int(first_line))
         checked = self._blocks.reading.check(0, block, self._blocks.names)
         if checked.rejected:
-            raise ValueError(
+            raise UserError(
                 f"{checked.rejected[0]} Mend the row, or `prepare` the data "
                 'with on_error="skip" to leave such rows out.'
             )

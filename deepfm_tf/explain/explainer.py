@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.explain.attributions import Attributions
 from deepfm_tf.explain.names import FeatureNames
 from deepfm_tf.explain.parts import ModelParts
@@ -111,11 +112,11 @@ class Explainer:
         tolerance: float | None = None,
     ) -> None:
         if not isinstance(steps, int) or steps < 1:
-            raise ValueError(
+            raise UserError(
                 f"`steps` must be a positive integer. Received: steps={steps}."
             )
         if tolerance is not None and not tolerance > 0:
-            raise ValueError(
+            raise UserError(
                 "`tolerance` must be positive. Received: "
                 f"tolerance={tolerance}."
             )
@@ -125,7 +126,7 @@ class Explainer:
         self.mean_vectors: np.ndarray | None = None
         if self.parts.has_deep:
             if background is None:
-                raise ValueError(
+                raise UserError(
                     "`background` must be given for a model with a pyramid: "
                     "its part is explained against the mean embeddings over "
                     "these data. Pass a tf.data.Dataset of training rows."
@@ -151,7 +152,7 @@ class Explainer:
         packed = {name: np.asarray(value) for name, value in packed.items()}
         num_rows = len(next(iter(packed.values())))
         if not num_rows:
-            raise ValueError("`packed` must hold at least one row to explain.")
+            raise UserError("`packed` must hold at least one row to explain.")
         parts = []
         for start in range(0, num_rows, _ROWS):
             terms = self._function(
@@ -182,7 +183,7 @@ class Explainer:
         if keys is not None:
             received += f" with {', '.join(map(str, keys[:8]))}"
             received += ", …" * (len(keys) > 8)
-        raise ValueError(
+        raise UserError(
             "`packed` must hold the packed inputs of the model, "
             f"{', '.join(wanted)}. Received: {received}. Make them of raw "
             "rows with deepfm_tf.encode(rows, vocabulary)."

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.explain.names import FeatureNames
 from deepfm_tf.explain.parts import ModelParts
 from deepfm_tf.explain.strengths import field_strengths
@@ -81,7 +82,7 @@ def top_feature_pairs(
     """
     parts = ModelParts(model)
     if not parts.has_pairs:
-        raise ValueError(
+        raise UserError(
             "`model` must have pair terms: an FM or a DeepFM. Received: "
             f"{type(model).__name__}."
         )
@@ -127,7 +128,7 @@ def _positions(parts: ModelParts, pair: tuple[str, str]) -> tuple[int, int]:
         parts.schema.field(name)  # raises for a name that it does not know
     first, second = sorted(parts.fields.index(name) for name in pair)
     if first == second:
-        raise ValueError(
+        raise UserError(
             "`field_pairs` must pair different fields. Received: "
             f"{tuple(pair)}."
         )

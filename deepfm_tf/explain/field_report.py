@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.explain.importance import Importance
 from deepfm_tf.explain.parts import ModelParts, is_numeric
 from deepfm_tf.explain.strengths import field_strengths
@@ -143,7 +144,7 @@ def field_report(
     )
     if importance is not None:
         if importance.fields != parts.fields:
-            raise ValueError(
+            raise UserError(
                 "`importance` must be that of the same model. Received: "
                 f"importance of the fields {', '.join(importance.fields)}."
             )

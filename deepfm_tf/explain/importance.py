@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tqdm
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.explain.parts import ModelParts, is_numeric
 from deepfm_tf.explain.tables import text_table
 from deepfm_tf.metrics import log_loss
@@ -138,7 +139,7 @@ def permutation_importance(
     """
     for name, value in (("repeats", repeats), ("batch_size", batch_size)):
         if not isinstance(value, int) or value < 1:
-            raise ValueError(
+            raise UserError(
                 f"`{name}` must be a positive integer. Received: "
                 f"{name}={value!r}."
             )
@@ -278,7 +279,7 @@ def _read(
         labels.append(label.numpy()[:, 0])
         weights += [part.numpy().reshape(-1) for part in weight]
     if not labels:
-        raise ValueError("The data set to permute has no rows.")
+        raise UserError("The data set to permute has no rows.")
     rows = {
         name: np.concatenate([part[name] for part in packed])
         for name in packed[0]

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.fields import NumericField
 from deepfm_tf.models import CTRModel
 from deepfm_tf.models.ctr_model import packed_inputs
@@ -39,7 +40,7 @@ class ModelParts:
 
     def __init__(self, model: CTRModel) -> None:
         if not isinstance(model, CTRModel) or not hasattr(model, "linear_term"):
-            raise TypeError(
+            raise UserTypeError(
                 "`model` must be a LogisticRegression, FM, DeepFM, WideAndDeep "
                 f"or NFM of deepfm_tf. Received: {type(model).__name__}."
             )
@@ -197,7 +198,7 @@ class ModelParts:
                     for name, value in packed.items()
                 }
         if not found:
-            raise ValueError("The data set to explain a model on has no rows.")
+            raise UserError("The data set to explain a model on has no rows.")
 
 
 def is_numeric(field: Any) -> bool:

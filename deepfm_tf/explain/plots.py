@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.errors import MissingPackageError
 from deepfm_tf.explain.attributions import Attributions
 from deepfm_tf.explain.strengths import FieldStrengths
 from deepfm_tf.extras import install_hint
@@ -147,5 +148,7 @@ def new_figure(size: tuple[float, float]) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError(install_hint("Plots need", "plots")) from error
+        raise MissingPackageError(
+            install_hint("Plots need", "plots")
+        ) from error
     return Figure(figsize=size, dpi=120, layout="constrained")

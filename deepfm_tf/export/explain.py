@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from deepfm_tf.calibration import Calibration
+from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.explain import Explainer
 from deepfm_tf.export.requests import Request
 from deepfm_tf.export.scoring import to_probability
@@ -122,18 +123,18 @@ def check_explainer(
     if explainer is None:
         return
     if not isinstance(explainer, Explainer):
-        raise TypeError(
+        raise UserTypeError(
             "`explainer` must be a deepfm_tf.Explainer of the model, or None. "
             f"Received: {type(explainer).__name__}."
         )
     if explainer.parts.model is not model:
-        raise ValueError(
+        raise UserError(
             "`explainer` must explain the model that is exported, but was "
             "made for another one. Pass deepfm_tf.Explainer(model, "
             "background)."
         )
     if table_dtype is not None:
-        raise ValueError(
+        raise UserError(
             "`explainer` explains the model with its table as trained, so "
             "the terms would not add up to what a table in 16 bits gives. "
             f"Leave one of the two out. Received: table_dtype={table_dtype!r}."

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from deepfm_tf.calibration import Calibration
+from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.explain import Explainer
 from deepfm_tf.export.check import (
     Reference,
@@ -166,13 +167,13 @@ def export_saved_model(
     _check_keep_versions(keep_versions)
     _check_table_dtype(table_dtype, evaluation_data)
     if not isinstance(calibration, Calibration | None):
-        raise TypeError(
+        raise UserTypeError(
             "`calibration` must be what `fit_calibration` gave, or None. "
             f"Received: {type(calibration).__name__}."
         )
     check_explainer(explainer, model, table_dtype)
     if (table_dtype or context_fields) and not has_terms(model):
-        raise ValueError(
+        raise UserError(
             "`table_dtype` and `context_fields` need a model that defines "
             f"`terms` and `from_terms`. Received: {type(model).__name__}."
         )
@@ -250,25 +251,25 @@ def _eager(score: Score) -> Reference:
 
 def _check_arguments(model: CTRModel, vocabulary: Vocabulary) -> None:
     if not isinstance(model, CTRModel):
-        raise TypeError(
+        raise UserTypeError(
             "`model` must be a model of this package. Received: "
             f"{type(model).__name__}."
         )
     if not isinstance(vocabulary, Vocabulary):
-        raise TypeError(
+        raise UserTypeError(
             "`vocabulary` must be the Vocabulary of the prepared training data "
             "(`prepared.vocabulary`). Received: "
             f"{type(vocabulary).__name__}."
         )
     if model.schema.to_dict() != vocabulary.schema.to_dict():
-        raise ValueError(
+        raise UserError(
             "`vocabulary` must be the one the model was built for: "
             "`vocabulary.schema` and `model.schema` differ. Pass the "
             "vocabulary of the prepared training data."
         )
     for weight in model.weights:
         if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
-            raise ValueError(
+            raise UserError(
                 f"The weight '{weight.path}' must be finite to be served, but "
                 "holds NaN or infinity: the model has diverged. Train with a "
                 "smaller learning rate."
@@ -280,7 +281,7 @@ def _check_context_fields(
 ) -> None:
     names = {schema.field(name).name for name in context_fields}
     if len(names) == len(schema.fields):
-        raise ValueError(
+        raise UserError(
             "`context_fields` must leave at least one field to the "
             f"candidates. Received: all of {list(context_fields)}."
         )
@@ -295,14 +296,14 @@ def _check_defaults(
         is_text = raw_dtype(schema.field(name)) == tf.string
         kinds = (str,) if is_text else (int, float, np.integer, np.floating)
         if not isinstance(value, kinds) or isinstance(value, bool):
-            raise ValueError(
+            raise UserError(
                 f"The default of the field '{name}' must be "
                 f"{'text' if is_text else 'a number'}, as its values are. "
                 f"Received: {value!r}."
             )
     rows = {f.name for f in schema.fields} - {*context_fields}
     if rows <= defaults.keys():
-        raise ValueError(
+        raise UserError(
             "At least one field of the candidates (without `context_fields`, "
             "one of all) must have no default: it says how many rows a "
             f"request has. Received: `defaults` for all of {sorted(rows)}."
@@ -315,7 +316,7 @@ def _check_keep_versions(keep_versions: int | None) -> None:
         or isinstance(keep_versions, bool)
         or keep_versions < 1
     ):
-        raise ValueError(
+        raise UserError(
             "`keep_versions` must be a whole number of at least 1, or None to "
             f"keep all. Received: keep_versions={keep_versions!r}."
         )
@@ -323,12 +324,12 @@ def _check_keep_versions(keep_versions: int | None) -> None:
 
 def _check_table_dtype(table_dtype: str | None, evaluation_data: Any) -> None:
     if table_dtype is not None and table_dtype not in TABLE_DTYPES:
-        raise ValueError(
+        raise UserError(
             f"`table_dtype` must be one of {TABLE_DTYPES}, or None to leave "
             f"the table as it is. Received: table_dtype={table_dtype!r}."
         )
     if table_dtype is None and evaluation_data is not None:
-        raise ValueError(
+        raise UserError(
             "`evaluation_data` is there to measure what `table_dtype` costs. "
             "Give both, or neither. Received: table_dtype=None."
         )

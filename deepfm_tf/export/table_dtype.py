@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from deepfm_tf.calibration import Calibration
+from deepfm_tf.errors import UserError
 from deepfm_tf.metrics import log_loss
 from deepfm_tf.models import CTRModel
 
@@ -29,7 +30,7 @@ def rounded_table(model: CTRModel, table_dtype: str) -> tf.Variable:
     table = keras.ops.convert_to_tensor(model.embedding_layer.embeddings)
     rounded = tf.cast(table, table_dtype)
     if not tf.reduce_all(tf.math.is_finite(rounded)):
-        raise ValueError(
+        raise UserError(
             f"Every weight of the table must fit into {table_dtype}, whose "
             f"largest number is {tf.as_dtype(table_dtype).max}. Received: "
             f"{np.abs(table).max()}. Use table_dtype='bfloat16'."

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.kernels import compiled, detached
 
 
@@ -87,7 +88,7 @@ class BiInteraction(keras.layers.Layer):
 def _check_embeddings_shape(shape):
     """Raises unless `shape` has the three axes that both layers expect."""
     if len(shape) != 3:
-        raise ValueError(
+        raise UserError(
             "`embeddings` must have shape (batch, num_fields, embedding_dim). "
             f"Received: shape={tuple(shape)}."
         )

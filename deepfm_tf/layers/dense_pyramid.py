@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from deepfm_tf.errors import UserError
+
 # Of batch normalization. Keras's .99 takes 300 steps to forget what it starts
 # from, which on a small set is several epochs of wrong validation; its 1e-3
 # drowns the first layer's variance where embeddings start at N(0, 1e-4).
@@ -98,17 +100,17 @@ class DensePyramid(keras.layers.Layer):
         if not isinstance(hidden_units, Sequence) or not all(
             map(_is_positive_integer, hidden_units)
         ):
-            raise ValueError(
+            raise UserError(
                 "`hidden_units` must be a sequence of positive integers. "
                 f"Received: hidden_units={hidden_units}."
             )
         if not 0 <= dropout < 1:
-            raise ValueError(
+            raise UserError(
                 "`dropout` must be a drop probability, at least 0 and less "
                 f"than 1. Received: dropout={dropout}."
             )
         if not _is_positive_integer(output_units):
-            raise ValueError(
+            raise UserError(
                 "`output_units` must be a positive integer. "
                 f"Received: output_units={output_units}."
             )
@@ -123,7 +125,7 @@ class DensePyramid(keras.layers.Layer):
 
     def build(self, inputs_shape, vectors_shape=None):
         if len(inputs_shape) != 2 or inputs_shape[1] is None:
-            raise ValueError(
+            raise UserError(
                 "`inputs` must have shape (batch, features), features known. "
                 f"Received: shape={tuple(inputs_shape)}."
             )
@@ -135,7 +137,7 @@ class DensePyramid(keras.layers.Layer):
         if vectors_shape is not None:
             num_vectors, columns = vectors_shape
             if num_vectors != len(self.parts_of_vectors):
-                raise ValueError(
+                raise UserError(
                     "`vectors` must have one row for each of "
                     f"`parts_of_vectors`, {self.parts_of_vectors}. Received: "
                     f"shape={tuple(vectors_shape)}."

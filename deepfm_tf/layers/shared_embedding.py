@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.kernels import local_value
 from deepfm_tf.layers import large_table
 from deepfm_tf.layers.slot_pooling import shared_pooling
@@ -108,12 +109,12 @@ class SharedEmbedding(keras.layers.Layer):
         # Else Keras casts `weights` to the compute dtype on the way in.
         self.autocast = False
         if not _are_integers(vocabulary_sizes, minimum=1):
-            raise ValueError(
+            raise UserError(
                 "`vocabulary_sizes` must be a non-empty sequence of positive "
                 f"integers. Received: vocabulary_sizes={vocabulary_sizes}."
             )
         if not _are_integers([embedding_dim], minimum=1):
-            raise ValueError(
+            raise UserError(
                 "`embedding_dim` must be a positive integer. "
                 f"Received: embedding_dim={embedding_dim}."
             )
@@ -125,7 +126,7 @@ class SharedEmbedding(keras.layers.Layer):
         if field_tables is not None and not (
             _are_integers(field_tables, minimum=0) and max(field_tables) <= last
         ):
-            raise ValueError(
+            raise UserError(
                 f"`field_tables` must be integers from 0 to {last}, indices of "
                 f"`vocabulary_sizes`. Received: field_tables={field_tables}."
             )
@@ -134,7 +135,7 @@ class SharedEmbedding(keras.layers.Layer):
             _are_integers(slots_per_field, minimum=1)
             and len(slots_per_field) == self.num_fields
         ):
-            raise ValueError(
+            raise UserError(
                 "`slots_per_field` must be one positive integer for each of "
                 f"{self.num_fields} fields. "
                 f"Received: slots_per_field={slots_per_field}."
@@ -166,7 +167,7 @@ class SharedEmbedding(keras.layers.Layer):
         num_values = 0 if values_shape is None else values_shape[1]
         num_pooled = self.num_fields - num_values
         if num_pooled < 0 or (ids_shape is None) != (num_pooled == 0):
-            raise ValueError(
+            raise UserError(
                 "`ids` must hold the fields that are not in `values`, of "
                 f"{self.num_fields} in all. Received: ids of shape "
                 f"{ids_shape}, values of shape {values_shape}."
@@ -174,7 +175,7 @@ class SharedEmbedding(keras.layers.Layer):
         slots = (self.slots_per_field or [1] * self.num_fields)[:num_pooled]
         for name, shape in (("ids", ids_shape), ("weights", weights_shape)):
             if shape is not None and tuple(shape[1:]) != (sum(slots),):
-                raise ValueError(
+                raise UserError(
                     f"`{name}` must have shape (batch, {sum(slots)}), one "
                     f"column per slot. Received: shape={tuple(shape)}."
                 )
@@ -284,7 +285,9 @@ class SharedEmbedding(keras.layers.Layer):
 
     def call(self, ids=None, weights=None, values=None, training=None):
         if ids is not None and not keras.backend.is_int_dtype(ids.dtype):
-            raise TypeError(f"`ids` must be integers. Received: {ids.dtype!r}.")
+            raise UserTypeError(
+                f"`ids` must be integers. Received: {ids.dtype!r}."
+            )
         table = local_value(self.embeddings)
         if training:
             vectors = tf.gather(table, self._rows.touched(ids, values))

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.metrics.grouping import aucs_of_groups
 from deepfm_tf.metrics.likelihood import entropy, row_losses
 from deepfm_tf.metrics.ranking import Ranking, class_weights
@@ -73,7 +74,7 @@ def bootstrap_intervals(
     label, probability, weight = check_rows(label, probability, weight)
     check_confidence(confidence)
     if num_replicates < 1:
-        raise ValueError(
+        raise UserError(
             "`num_replicates` must be a positive integer. Received: "
             f"num_replicates={num_replicates}."
         )

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.metrics.ranking import Ranking
 from deepfm_tf.metrics.rows import check_probability, check_rows
 
@@ -163,7 +164,7 @@ def equal_bins(weight: np.ndarray, num_bins: int) -> np.ndarray:
     Bins are as equal in weight as whole runs allow; some may get no run.
     """
     if num_bins < 1:
-        raise ValueError(
+        raise UserError(
             "`num_bins` must be a positive integer. Received: "
             f"num_bins={num_bins}."
         )

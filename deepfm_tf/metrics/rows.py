@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from deepfm_tf.errors import UserError
+
 
 class NotANumberError(ValueError):
     """Some probability is NaN: the model that predicts it has diverged."""
@@ -29,13 +31,13 @@ def check_rows(
     label = np.asarray(label, dtype=np.float64).reshape(-1)
     probability = np.asarray(probability, dtype=np.float64).reshape(-1)
     if len(label) != len(probability) or not len(label):
-        raise ValueError(
+        raise UserError(
             "`label` and `probability` must have one length, at least 1. "
             f"Received: {len(label)} and {len(probability)}."
         )
     wrong = label[(label != 0) & (label != 1)]
     if len(wrong):
-        raise ValueError(
+        raise UserError(
             f"`label` must hold 0 and 1 only. Received: {wrong[0]}."
         )
     num_nan = int(np.isnan(probability).sum())
@@ -55,17 +57,17 @@ def check_weight(
         return None
     weight = np.asarray(weight, dtype=np.float64).reshape(-1)
     if len(weight) != num_rows:
-        raise ValueError(
+        raise UserError(
             f"`weight` must have one value for each of the {num_rows} rows. "
             f"Received: {len(weight)} values."
         )
     if not np.isfinite(weight).all() or weight.min() < 0:
-        raise ValueError(
+        raise UserError(
             "`weight` must be finite and at least 0. Received: values from "
             f"{weight.min()} to {weight.max()}."
         )
     if some and not weight.any():
-        raise ValueError(
+        raise UserError(
             "`weight` must be above 0 for some row. Received: 0 for each of "
             f"the {num_rows} rows."
         )
@@ -76,7 +78,7 @@ def check_probability(probability: np.ndarray) -> None:
     """Refuse what is no probability, such as logits."""
     low, high = probability.min(), probability.max()
     if low < 0 or high > 1:
-        raise ValueError(
+        raise UserError(
             "`probability` must lie between 0 and 1. Received: values from "
             f"{low} to {high}. Logits become probabilities by a sigmoid."
         )
@@ -91,7 +93,7 @@ def check_groups(groups: np.ndarray, num_rows: int) -> np.ndarray:
     """
     groups = np.asarray(groups)
     if groups.shape != (num_rows,):
-        raise ValueError(
+        raise UserError(
             f"`groups` must have the shape ({num_rows},), one value for each "
             f"row. Received: shape {groups.shape}."
         )
@@ -106,7 +108,7 @@ def check_groups(groups: np.ndarray, num_rows: int) -> np.ndarray:
 def check_confidence(confidence: float) -> None:
     """Refuse 95 where 0.95 is meant."""
     if not 0 < confidence < 1:
-        raise ValueError(
+        raise UserError(
             "`confidence` must lie between 0 and 1, such as 0.95. Received: "
             f"confidence={confidence}."
         )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.metrics.reliability import equal_bins
 from deepfm_tf.metrics.rows import check_rows
 from deepfm_tf.metrics.summary import binary_metrics
@@ -79,13 +80,13 @@ def slice_metrics(
     """
     label, probability, weight = check_rows(label, probability, weight)
     if max_values < 1:
-        raise ValueError(
+        raise UserError(
             "`max_values` must be a positive integer. Received: "
             f"max_values={max_values}."
         )
     each = np.ones(len(label)) if weight is None else weight
     if not isinstance(slices, Mapping):
-        raise TypeError(
+        raise UserTypeError(
             "`slices` must be a mapping of names to columns, such as "
             f"{{'hour': hour}}. Received: {type(slices).__name__}."
         )
@@ -118,7 +119,7 @@ def _split(
     if len(column) != num_rows or column.ndim not in (
         (1, 2) if several else (1,)
     ):
-        raise ValueError(
+        raise UserError(
             f"Field '{field}': `slices` must hold one value for each of the "
             f"{num_rows} rows. Received: shape {column.shape}."
         )
@@ -164,7 +165,7 @@ def _entries(
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Rows, codes and names: an entry for each value that a row holds."""
     if not np.issubdtype(ids.dtype, np.integer):
-        raise TypeError(f"`ids` must be integers. Received: {ids.dtype}.")
+        raise UserTypeError(f"`ids` must be integers. Received: {ids.dtype}.")
     ids = ids.reshape(len(ids), -1).astype(np.int64)
     present = ids >= 0
     # Of a row without any value, one entry says so.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.metrics.likelihood import EPSILON, entropy, row_losses
 from deepfm_tf.metrics.reliability import (
     NUM_BINS,
@@ -49,7 +50,7 @@ class StreamingMetrics:
 
     def __init__(self, num_bins: int = 2**18) -> None:
         if num_bins < 2:
-            raise ValueError(
+            raise UserError(
                 "`num_bins` must be an integer of at least 2. Received: "
                 f"num_bins={num_bins}."
             )
@@ -98,7 +99,7 @@ class StreamingMetrics:
     def merge(self, other: StreamingMetrics) -> None:
         """Add the rows of another one, from another process, say."""
         if other.num_bins != self.num_bins:
-            raise ValueError(
+            raise UserError(
                 "Merged metrics must have the same `num_bins`. Received: "
                 f"{self.num_bins} and {other.num_bins}."
             )
@@ -214,7 +215,7 @@ class StreamingMetrics:
 
     def _check_rows(self) -> None:
         if not self._first[0]:
-            raise ValueError(
+            raise UserError(
                 "There must be rows of a weight above 0. Received: "
                 f"{self._rows} rows. Call `update` first."
             )

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.layers import DensePyramid, SamplingOffset, SharedEmbedding
 from deepfm_tf.schema import Schema
 
@@ -46,7 +47,7 @@ class CTRModel(keras.Model):
         **kwargs: Any,
     ) -> None:
         if not 0 < negative_sampling <= 1:
-            raise ValueError(
+            raise UserError(
                 "`negative_sampling` must be the share of the negatives that "
                 "the training data keeps, above 0 and at most 1. Received: "
                 f"negative_sampling={negative_sampling}."
@@ -263,7 +264,7 @@ def embedding_arguments(
 
 def _check_schema(schema: Schema) -> None:
     if not isinstance(schema, Schema):
-        raise TypeError(
+        raise UserTypeError(
             "`schema` must be a Schema: the one of a fitted vocabulary. "
             f"Received: {schema!r}."
         )

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.optimizers.lazy_optimizer import LazyOptimizer, is_table
 
 _CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")
@@ -81,20 +82,20 @@ class CompositeOptimizer(LazyOptimizer):
             if not isinstance(optimizer, kind) or isinstance(
                 optimizer, CompositeOptimizer
             ):
-                raise TypeError(
+                raise UserTypeError(
                     f"`{part}` must be a {kind.__name__}. Received: "
                     f"{optimizer!r}."
                 )
             for option in (*_CLIPPING, "use_ema", *_REFUSED):
                 if getattr(optimizer, option):
-                    raise ValueError(
+                    raise UserError(
                         f"`{part}` must not have `{option}`, which concerns "
                         "all variables: give it to the CompositeOptimizer. "
                         f"Received: {option}={getattr(optimizer, option)}."
                     )
         for option in ("weight_decay", "touched_l2"):
             if kwargs.get(option):
-                raise ValueError(
+                raise UserError(
                     f"`{option}` must be given to the optimizers it is for. "
                     f"Received: {option}={kwargs[option]}."
                 )

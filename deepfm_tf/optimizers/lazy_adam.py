@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.optimizers.lazy_optimizer import LazyOptimizer
 
 
@@ -72,7 +73,7 @@ class LazyAdam(LazyOptimizer, keras.optimizers.Adam):
         **kwargs: Any,
     ) -> None:
         if kwargs.get("amsgrad"):
-            raise ValueError(
+            raise UserError(
                 "`amsgrad` must be False: LazyAdam does not support it. Use "
                 "keras.optimizers.Adam. Received: amsgrad=True."
             )

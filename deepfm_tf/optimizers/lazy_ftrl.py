@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.optimizers.lazy_optimizer import LazyOptimizer
 
 
@@ -66,7 +67,7 @@ class LazyFTRL(LazyOptimizer, keras.optimizers.Ftrl):
         **kwargs: Any,
     ) -> None:
         if kwargs.get("l2_shrinkage_regularization_strength"):
-            raise ValueError(
+            raise UserError(
                 "`l2_shrinkage_regularization_strength` must be 0: LazyFTRL "
                 "does not support it. Use `l2_regularization_strength`. "
                 "Received: l2_shrinkage_regularization_strength="

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.kernels import compiled, local_value
 
 
@@ -59,7 +60,7 @@ class LazyOptimizer(keras.optimizers.Optimizer):
         self, *, touched_l2: float | None = None, **kwargs: Any
     ) -> None:
         if touched_l2 is not None and not 0 < touched_l2 < float("inf"):
-            raise ValueError(
+            raise UserError(
                 "`touched_l2` must be a positive number, or None for no "
                 f"penalty. Received: touched_l2={touched_l2}."
             )
@@ -73,7 +74,7 @@ class LazyOptimizer(keras.optimizers.Optimizer):
             ),
         ):
             if kwargs.get(name) is not None:
-                raise ValueError(
+                raise UserError(
                     f"`{name}` must be None: {type(self).__name__} does not "
                     f"support it. {hint} Received: {name}={kwargs[name]}."
                 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.explain.plots import new_figure
 
 # Okabe and Ito's colours, which the colour-blind tell apart, and line styles
@@ -42,7 +43,7 @@ def plot_learning_curves(
         ImportError: matplotlib is not installed.
     """
     if metric not in _TITLES:
-        raise ValueError(
+        raise UserError(
             f"`metric` must be one of {', '.join(_TITLES)}. Received: "
             f"metric={metric!r}."
         )
@@ -153,7 +154,7 @@ def _by_model(
             values = [point[metric] for point in points]
             curves.setdefault(run["model"], []).append((steps, values))
     if not curves:
-        raise ValueError(
+        raise UserError(
             f"`runs` must have points of {metric} to plot. Received: none in "
             f"{len(runs)} runs."
         )

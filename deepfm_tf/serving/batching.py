@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.serving.errors import invalid_argument
 
 
@@ -67,23 +68,23 @@ class BatchingOptions:
             "num_batch_threads",
         ):
             if getattr(self, name) < 1:
-                raise ValueError(
+                raise UserError(
                     f"`{name}` must be at least 1. Received: "
                     f"{name}={getattr(self, name)}."
                 )
         if self.batch_timeout_micros < 0:
-            raise ValueError(
+            raise UserError(
                 "`batch_timeout_micros` must be at least 0. Received: "
                 f"batch_timeout_micros={self.batch_timeout_micros}."
             )
         if self.pad_variable_length_inputs:
-            raise ValueError(
+            raise UserError(
                 "`pad_variable_length_inputs` must be False: this server "
                 "batches rows of one shape only. Remove it, or serve with "
                 "tensorflow_model_server."
             )
         if not 1 <= self.execution_size <= self.max_batch_size:
-            raise ValueError(
+            raise UserError(
                 "`max_execution_batch_size` must be from 1 to "
                 f"max_batch_size={self.max_batch_size}. Received: "
                 f"max_execution_batch_size={self.max_execution_batch_size}."
@@ -94,7 +95,7 @@ class BatchingOptions:
             or sizes[0] < 1
             or sizes[-1] != self.execution_size
         ):
-            raise ValueError(
+            raise UserError(
                 "`allowed_batch_sizes` must ascend from 1 or more and end "
                 f"with the size of a batch, {self.execution_size}. Received: "
                 f"allowed_batch_sizes={sizes}."

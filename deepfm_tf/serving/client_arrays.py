@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.serving.client_signature import TensorInfo
 
 # Up to here Python's own loop beats the overhead of Arrow's.
@@ -44,7 +45,7 @@ def to_array(name: str, values: Any, info: TensorInfo) -> np.ndarray:
     elif dtype.kind == "b":
         numbers = _integers(name, flat, np.dtype(np.uint8))
         if (numbers > 1).any():
-            raise ValueError(
+            raise UserError(
                 f"Column '{name}' must hold booleans, or 0 and 1. Received: "
                 f"{numbers.max()}."
             )
@@ -55,13 +56,13 @@ def to_array(name: str, values: Any, info: TensorInfo) -> np.ndarray:
         with np.errstate(over="ignore"):
             array = _floats(name, flat).astype(dtype)
     else:
-        raise ValueError(
+        raise UserError(
             f"The input '{name}' must be of text, numbers or booleans. "
             f"Received: a model that wants {info.dtype}."
         )
     array = array.reshape(shape)
     if not info.allows(array.shape):
-        raise ValueError(
+        raise UserError(
             f"Column '{name}' must have the shape {_shown_shape(info)}. "
             f"Received: {array.shape}."
         )
@@ -82,7 +83,7 @@ def _flatten(
         if rank == 0:
             return [values], ()
         if info.is_batched:
-            raise ValueError(
+            raise UserError(
                 f"Column '{name}' must hold a value for each row, as a list "
                 f"or an array. Received: {values!r}."
             )
@@ -99,7 +100,7 @@ def _flatten(
     if not rows:
         return [], (0, *(n or 0 for n in (info.shape or ())[1:]))
     if nested.ndim == 1:
-        raise ValueError(
+        raise UserError(
             f"Column '{name}' must have the shape {_shown_shape(info)}, but "
             "its rows differ in length."
         )
@@ -131,7 +132,7 @@ def _to_arrow(name: str, values: Any) -> pa.Array:
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_nested(array.type):
-        raise ValueError(
+        raise UserError(
             f"Column '{name}' must hold one value a row. Received: "
             f"{array.type} ({array[0].as_py()!r} in the first row)."
         )
@@ -201,7 +202,7 @@ def _integers(name: str, values: Any, dtype: np.dtype) -> np.ndarray:
         array = pc.if_else(pc.is_nan(array), None, array)
     if array.null_count:
         row = int(np.argmax(array.is_null().to_numpy(zero_copy_only=False)))
-        raise ValueError(
+        raise UserError(
             f"Column '{name}' must hold an integer in each row, as the model "
             f"has no mark for a missing one. Received: nothing in row {row} "
             "(counted from 0)."
@@ -218,7 +219,7 @@ def _cast(
     try:
         return pc.cast(array, kind, safe=safe)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ValueError(
+        raise UserError(
             f"Column '{name}' must hold {what}. Received: {array.type} "
             f"({error})."
         ) from error
@@ -236,7 +237,7 @@ def _numbers_of_text(name: str, array: pa.Array, kind: pa.DataType) -> pa.Array:
             pc.cast(pa.scalar(text, pa.string()), kind)
         except pa.ArrowInvalid:
             what = "integers" if pa.types.is_integer(kind) else "numbers"
-            raise ValueError(
+            raise UserError(
                 f"Column '{name}' must hold {what}. Received: {text!r} in row "
                 f"{row} (counted from 0)."
             ) from None

@@ -12,6 +12,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from deepfm_tf.errors import MissingFileError, UserError
 from deepfm_tf.serving.tls import check_certificates
 
 # Whether, and how, a channel is encrypted.
@@ -49,7 +50,7 @@ def channel_options(address: str) -> list[tuple[str, Any]]:
         ValueError: the address cannot be one of gRPC's.
     """
     if address.startswith(("http:", "https:")) or ":" not in address:
-        raise ValueError(
+        raise UserError(
             "The address must be host:port, such as 'localhost:8500' (gRPC's "
             f"port, not REST's). Received: '{address}'."
         )
@@ -95,7 +96,7 @@ def channel_credentials(ssl: Ssl) -> grpc.ChannelCredentials | None:
         return grpc.ssl_channel_credentials()
     if isinstance(ssl, (str, Path)):
         if not Path(ssl).is_file():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 "`ssl` must be a file of root certificates (PEM). There is no "
                 f"file {ssl}."
             )

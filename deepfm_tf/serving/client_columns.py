@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.serving.client_errors import did_you_mean, shown
 from deepfm_tf.serving.client_signature import TensorInfo
 
@@ -47,7 +48,7 @@ def as_columns(data: Any, inputs: Collection[str]) -> dict[str, Any]:
         return {name: [] for name in inputs}
     if len(inputs) == 1 and (is_list or isinstance(data, np.ndarray)):
         return {next(iter(inputs)): data}
-    raise TypeError(
+    raise UserTypeError(
         "The data must be a DataFrame, a dict of columns or a list of dicts, "
         f"one a row. Received: {type(data).__name__}."
     )
@@ -112,7 +113,7 @@ def check_lengths(lengths: Mapping[str, int]) -> None:
     """Raise a ValueError unless all columns have as many rows."""
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"'{n}' has {k}" for n, k in lengths.items())
-        raise ValueError(
+        raise UserError(
             "All columns must have the same number of rows. Received: "
             f"{listed}."
         )
@@ -123,7 +124,7 @@ def _frame_columns(frame: pd.DataFrame | pa.Table) -> dict[str, Any]:
     names = frame.column_names if is_arrow else list(map(str, frame.columns))
     double = {name for name in names if names.count(name) > 1}
     if double:
-        raise ValueError(
+        raise UserError(
             f"Each column must have a name of its own. Received twice: "
             f"{shown(sorted(double))}."
         )
@@ -140,7 +141,7 @@ def _row_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             columns[name] = [row[name] for row in rows]
         except KeyError:
             row = next(n for n, row in enumerate(rows) if name not in row)
-            raise ValueError(
+            raise UserError(
                 f"Each row must have the same keys, but row {row} (counted "
                 f"from 0) lacks '{name}'. Write None where a value is missing."
             ) from None

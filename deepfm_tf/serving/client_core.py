@@ -21,6 +21,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.serving import client_tensors
 from deepfm_tf.serving.client_arrays import to_array
 from deepfm_tf.serving.client_columns import (
@@ -65,7 +66,7 @@ class ClientCore:
 
     def __init__(self, model_name: str, target: str, max_rows: int) -> None:
         if max_rows < 1:
-            raise ValueError(
+            raise UserError(
                 "`max_rows` must be a positive integer. Received: "
                 f"max_rows={max_rows}."
             )
@@ -205,7 +206,7 @@ class ClientCore:
         ]
         others = [n for n in columns if n not in matches.values()]
         if missing and not matches:
-            raise ValueError(missing_message(missing, others))
+            raise UserError(missing_message(missing, others))
         arrays = {
             name: to_array(column, columns[column], inputs[name])
             for name, column in matches.items()
@@ -260,7 +261,7 @@ class ClientCore:
         signature = metadata.signature(choice.signature)
         misspelt = any(did_you_mean(n, others, cutoff=0.8) for n in missing)
         if misspelt or signature.defaults:
-            raise ValueError(missing_message(missing, others))
+            raise UserError(missing_message(missing, others))
         key = (metadata.version, choice.signature, tuple(missing))
         if key in self._optional:
             return
@@ -281,7 +282,7 @@ class ClientCore:
             if any(words in error.details for words in _INPUT_IS_MISSING):
                 words = re.findall(r"\w+", error.details)
                 named = [n for n in missing if n in words] or missing
-                raise ValueError(missing_message(named, others)) from error
+                raise UserError(missing_message(named, others)) from error
             # Refused for being empty, not for what it lacks.
         self._optional.add(key)
 
@@ -356,7 +357,7 @@ class ClientCore:
 def check_timeout(timeout: float | None) -> float | None:
     """The seconds that a request may take; refused unless above 0."""
     if timeout is not None and not timeout > 0:
-        raise ValueError(
+        raise UserError(
             "`timeout` must be a positive number of seconds, or None to wait "
             f"forever. Received: timeout={timeout}."
         )
@@ -366,7 +367,7 @@ def check_timeout(timeout: float | None) -> float | None:
 def _chosen(signature: Signature, outputs: Sequence[str] | None) -> dict:
     for name in outputs or ():
         if name not in signature.outputs:
-            raise ValueError(
+            raise UserError(
                 f"The model has no output '{name}'."
                 f"{did_you_mean(name, signature.outputs)} Its outputs are: "
                 f"{shown(signature.outputs)}."

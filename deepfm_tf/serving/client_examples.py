@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.serving.client_arrays import to_array
 from deepfm_tf.serving.client_columns import (
     as_columns,
@@ -94,6 +95,6 @@ def _feature(name: str, values: list) -> tf.train.Feature:
         )
     if all(isinstance(v, (int, float, np.number)) for v in values):
         return tf.train.Feature(float_list=tf.train.FloatList(value=values))
-    raise ValueError(
+    raise UserError(
         f"Column '{name}' must hold text or numbers. Received: {values[0]!r}."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.serving.client_columns import Data, as_columns, match_columns
 from deepfm_tf.serving.client_errors import shown
 from deepfm_tf.serving.client_signature import Signature
@@ -30,7 +31,7 @@ def rank_columns(
     fixed = signature.context
     rest = [n for n in signature.inputs if n not in fixed]
     if not fixed or not rest:
-        raise ValueError(
+        raise UserError(
             f"The signature '{name}' must have context inputs of shape (1,) "
             f"beside candidate inputs of shape (N,). Received: {shown(fixed)} "
             f"and {shown(rest)}. Use `predict`, or export the model with "
@@ -40,14 +41,14 @@ def rank_columns(
     many = _select(as_columns(candidates, rest), rest, fixed)
     for field in one.keys() & rest:
         if field not in many:
-            raise ValueError(
+            raise UserError(
                 f"'{field}' differs between candidates in the signature "
                 f"'{name}', so it belongs in `candidates`. Received: it in "
                 "`context`."
             )
     for field in many.keys() & fixed:
         if field not in one:
-            raise ValueError(
+            raise UserError(
                 f"'{field}' is one value for all candidates in the signature "
                 f"'{name}', so it belongs in `context`. Received: it in "
                 "`candidates`."

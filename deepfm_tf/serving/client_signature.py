@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import get_model_metadata_pb2
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.serving.client_errors import did_you_mean, shown
 
 # Runs once when a model is loaded; nobody calls it.
@@ -125,7 +126,7 @@ class ModelMetadata:
     def signature(self, name: str) -> Signature:
         """The signature called `name`; a ValueError lists those there are."""
         if name not in self.signatures:
-            raise ValueError(
+            raise UserError(
                 f"Version {self.version} of the model '{self.name}' has no "
                 f"signature '{name}'.{did_you_mean(name, self.signatures)} "
                 f"Its signatures are: {shown(self.signatures)}."

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from deepfm_tf.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True)
 class Step:
@@ -47,7 +49,7 @@ class Choice:
 
     def __post_init__(self) -> None:
         if self.version is not None and self.label is not None:
-            raise ValueError(
+            raise UserError(
                 "Only one of `version` and `label` can be given. Received: "
                 f"version={self.version}, label='{self.label}'."
             )

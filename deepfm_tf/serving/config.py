@@ -20,6 +20,7 @@ from tensorflow_serving.config.model_server_config_pb2 import (
     ModelServerConfig,
 )
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.serving.batching import BatchingOptions
 from deepfm_tf.serving.errors import invalid_argument
 from deepfm_tf.serving.flags import Options
@@ -104,13 +105,13 @@ def read_text_proto(path: str | os.PathLike[str], into: _Message) -> _Message:
         with open(path, encoding="utf-8") as file:
             return text_format.Parse(file.read(), into)
     except OSError as error:
-        raise ValueError(
+        raise UserError(
             f"The {name} file must be readable. Received: {path} "
             f"({error.strerror}). Check the path."
         ) from error
     except (text_format.ParseError, UnicodeDecodeError) as error:
         # The first five words are what the real server prints.
-        raise ValueError(
+        raise UserError(
             f"Error parsing text-format {name}: {path}:{error}. "
             "The file must be such a message in protobuf's text format."
         ) from error
@@ -140,7 +141,7 @@ def read_batching_options(options: Options) -> BatchingOptions | None:
     try:
         return BatchingOptions(**given)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {error}") from error
 
 
 def read_server_credentials(path: str) -> grpc.ServerCredentials | None:
@@ -159,12 +160,12 @@ def read_server_credentials(path: str) -> grpc.ServerCredentials | None:
         return None
     config: Any = read_text_proto(path, message_type("SSLConfig")())
     if not (config.server_key and config.server_cert):
-        raise ValueError(
+        raise UserError(
             "--ssl_config_file must hold server_key and server_cert, as PEM "
             f"text. Received: {path} without."
         )
     if config.client_verify and not config.custom_ca:
-        raise ValueError(
+        raise UserError(
             "--ssl_config_file must hold custom_ca, the PEM text of the "
             "authority that signs the clients, where client_verify is true. "
             f"Received: {path} without."

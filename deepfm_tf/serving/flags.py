@@ -10,6 +10,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from deepfm_tf.errors import UserError
+
 _INT32_MAX = 2**31 - 1
 
 
@@ -169,18 +171,18 @@ def parse_flags(arguments: Sequence[str]) -> Options:
         argument = rest.pop(0)
         name, equals, text = argument.lstrip("-").partition("=")
         if not argument.startswith("-"):
-            raise ValueError(
+            raise UserError(
                 f"Every argument must be a flag. Received: {argument!r}. "
                 "Write --flag=value; --help lists the flags."
             )
         if name not in _FIELDS:
-            raise ValueError(_unknown(name))
+            raise UserError(_unknown(name))
         is_boolean = isinstance(_FIELDS[name].default, bool)
         if not equals and is_boolean:
             text = rest.pop(0) if rest[:1] and rest[0] in _BOOLEANS else "true"
         elif not equals:
             if not rest:
-                raise ValueError(
+                raise UserError(
                     f"--{name} must have a value. Received: nothing after "
                     f"it. Write --{name}=value."
                 )
@@ -208,7 +210,7 @@ def channel_arguments(text: str) -> dict[str, int | str]:
     for pair in filter(None, text.split(",")):
         key, equals, value = pair.partition("=")
         if not (key and equals):
-            raise ValueError(
+            raise UserError(
                 "--grpc_channel_arguments must be key=value,key=value. "
                 f"Received: {pair!r} in it."
             )
@@ -240,7 +242,7 @@ def _convert(name: str, text: str) -> bool | int | str:
     default = _FIELDS[name].default
     if isinstance(default, bool):
         if text.lower() not in _BOOLEANS:
-            raise ValueError(
+            raise UserError(
                 f"--{name} must be true or false. Received: {text!r}."
             )
         return _BOOLEANS[text.lower()]
@@ -248,7 +250,7 @@ def _convert(name: str, text: str) -> bool | int | str:
         try:
             return int(text)
         except ValueError:
-            raise ValueError(
+            raise UserError(
                 f"--{name} must be a whole number. Received: {text!r}."
             ) from None
     return text
@@ -264,14 +266,14 @@ def _unknown(name: str) -> str:
 def _check(options: Options) -> None:
     """Refuse what cannot work, before anything starts."""
     if not (options.model_base_path or options.model_config_file):
-        raise ValueError(
+        raise UserError(
             "What to serve must be given. Received: neither "
             "--model_base_path nor --model_config_file. Write "
             "--model_base_path=/absolute/path/to/saved_models/NAME "
             "--model_name=NAME."
         )
     if options.batching_parameters_file and not options.enable_batching:
-        raise ValueError(
+        raise UserError(
             "--batching_parameters_file must come with --enable_batching. "
             "Received: the file alone. Add --enable_batching."
         )
@@ -279,7 +281,7 @@ def _check(options: Options) -> None:
         options.tensorflow_intra_op_parallelism
         or options.tensorflow_inter_op_parallelism
     ):
-        raise ValueError(
+        raise UserError(
             "--tensorflow_session_parallelism must come alone, as it sets "
             "what --tensorflow_intra_op_parallelism and "
             "--tensorflow_inter_op_parallelism set one by one. Received: "
@@ -287,7 +289,7 @@ def _check(options: Options) -> None:
         )
     channel_arguments(options.grpc_channel_arguments)
     if options.rest_api_port == options.port > 0:
-        raise ValueError(
+        raise UserError(
             "--rest_api_port and --port must differ. Received: "
             f"{options.port} for both. The customary pair is 8501 and 8500."
         )
@@ -306,7 +308,7 @@ def _check(options: Options) -> None:
     ):
         value = getattr(options, name)
         if not lowest <= value <= highest:
-            raise ValueError(
+            raise UserError(
                 f"--{name} must be from {lowest} to {highest}. "
                 f"Received: {value}."
             )

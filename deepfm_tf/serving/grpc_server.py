@@ -13,6 +13,7 @@ import grpc
 from google.protobuf import message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.serving.errors import (
     ServingError,
     from_tensorflow,
@@ -134,13 +135,13 @@ class GrpcServer:
                 if credentials and not ports:
                     # gRPC does not tell a bad key from a taken port.
                     bind(options.port, "--port").close()
-                    raise ValueError(
+                    raise UserError(
                         "--ssl_config_file must hold a server_key and a "
                         "server_cert that belong together, as PEM text. "
                         f"Received: {options.ssl_config_file}, with which "
                         "gRPC opens no port."
                     ) from error
-                raise ValueError(
+                raise UserError(
                     f"gRPC must be able to listen on {address}. It cannot: "
                     "another server has it, or it is not allowed. Stop that "
                     "one, or choose another with --port or "

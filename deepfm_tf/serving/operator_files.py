@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.serving import operator_templates as templates
 from deepfm_tf.shell import command_line
 
@@ -77,18 +78,18 @@ def write_operator_files(
 
     >>> write_operator_files("saved_models/nope", "/tmp/deploy")
     Traceback (most recent call last):
-    ValueError: `model_base_path` must be a directory ...
+    deepfm_tf.errors.UserError: `model_base_path` must be a directory ...
     """
     base = Path(model_base_path)
     version = _newest_version(base)
     model = model_name or base.resolve().name
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", model):
-        raise ValueError(
+        raise UserError(
             "`model_name` must consist of letters, digits, '_', '.' and '-'. "
             f"Received: '{model}'."
         )
     if cores < 1:
-        raise ValueError(
+        raise UserError(
             f"`cores` must be a positive integer. Received: cores={cores}."
         )
     texts = _texts(model, version, cores)
@@ -135,7 +136,7 @@ def _newest_version(base: Path) -> Path:
         if path.name.isdecimal() and (path / "saved_model.pb").is_file()
     ]
     if not versions:
-        raise ValueError(
+        raise UserError(
             "`model_base_path` must be a directory with an exported version, "
             f"<version>/saved_model.pb. Received: {base}, which has none. "
             "Export a model there first (`export_saved_model`)."

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 
+from deepfm_tf.errors import UserError
+
 
 def bind(port: int, flag: str) -> socket.socket:
     """A socket bound to a TCP port on all interfaces, not listening.
@@ -36,7 +38,7 @@ def bind(port: int, flag: str) -> socket.socket:
             if error.errno == errno.EADDRINUSE
             else str(error.strerror)
         )
-        raise ValueError(
+        raise UserError(
             f"{flag} must be a port that is free. Received: {port} ({why}). "
             f"Stop that server, or choose another port with {flag}."
         ) from error

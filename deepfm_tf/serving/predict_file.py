@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import tqdm
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.serving.client import PredictClient
 from deepfm_tf.serving.client_errors import shown
 from deepfm_tf.serving.client_signature import ModelMetadata, Signature
@@ -70,7 +71,7 @@ def predict_file(options: argparse.Namespace) -> None:
                 )
             except ValueError as error:
                 last = first + block.num_rows - 1
-                raise ValueError(
+                raise UserError(
                     f"{options.input}, rows {first} to {last}: {error}"
                 ) from error
             if not isinstance(result, Mapping):
@@ -109,7 +110,7 @@ def _check_columns(
     others = [
         n for n, s in metadata.signatures.items() if not _takes_examples(s)
     ]
-    raise ValueError(
+    raise UserError(
         "--signature must be one that takes columns. Received: "
         f"'{name}', which takes serialized tf.train.Examples. The model has "
         f"these: {shown(others)}."
@@ -132,7 +133,7 @@ def _column_names(model_card: str | Path | None) -> dict[str, list[str]]:
         named = json.loads(path.read_text(encoding="utf-8"))["explain"]
         fields, pairs = named["fields"], named["pairs"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
+        raise UserError(
             "--model_card must be the model_card.json of a version with the "
             f"signature 'explain'. Received: {path}, which names no columns "
             "of it."
@@ -146,7 +147,7 @@ def _newest_card(directory: Path) -> Path:
     """The card of the version that answers where none is asked for."""
     versions = [path for path in directory.iterdir() if path.name.isdecimal()]
     if not versions:
-        raise ValueError(
+        raise UserError(
             "--model_card must be a model_card.json, or the directory of the "
             f"model's versions. Received: {directory}, where none is."
         )
@@ -161,7 +162,7 @@ def _append(
 ) -> pa.Table:
     for name, values in _columns(outputs, names).items():
         if name in block.column_names:
-            raise ValueError(
+            raise UserError(
                 f"The data must not have a column '{name}' already, as the "
                 "model's output is called so. Rename it, or leave it out. "
                 f"Received: the columns {shown(block.column_names)}."
@@ -184,7 +185,7 @@ def _columns(
             continue
         suffixes = names.get(name, range(flat.shape[1]))
         if len(suffixes) != flat.shape[1]:
-            raise ValueError(
+            raise UserError(
                 "--model_card must be the card of the version that answers. "
                 f"Received: one that names {len(suffixes)} columns of "
                 f"'{name}', which has {flat.shape[1]}."

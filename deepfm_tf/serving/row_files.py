@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from deepfm_tf.errors import MissingFileError, UserError
 from deepfm_tf.serving.row_formats import check_file, format_of
 
 # Rows of a block, or text that makes one: what is held at a time.
@@ -81,7 +82,7 @@ def row_writer(
         return
     path = Path(path)
     if not path.absolute().parent.is_dir():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{path} cannot be written: the folder {path.parent} does not "
             "exist."
         )
@@ -154,7 +155,7 @@ def _read_text(path: Path, separator: str) -> Iterator[pa.Table]:
         zlib.error,
         UnicodeDecodeError,
     ) as error:
-        raise ValueError(
+        raise UserError(
             f"{path} must be a text file with a line of column names, then "
             f"as many values in each line. Received: {error}."
         ) from error
@@ -165,7 +166,7 @@ def _header(path: Path, separator: str) -> list[str]:
     with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
         names = next(csv.reader(file, delimiter=separator), [])
     if not names:
-        raise ValueError(f"{path} is empty. Write a line of column names.")
+        raise UserError(f"{path} is empty. Write a line of column names.")
     return names
 
 
@@ -175,7 +176,7 @@ def _read_parquet(path: Path) -> Iterator[pa.Table]:
             for batch in file.iter_batches(BLOCK_ROWS):
                 yield pa.Table.from_batches([batch])
     except pa.ArrowInvalid as error:
-        raise ValueError(
+        raise UserError(
             f"{path} is not a whole Parquet file ({error}). Fetch or write it "
             "again."
         ) from error
@@ -198,7 +199,7 @@ def _read_json(path: Path) -> Iterator[pa.Table]:
             if rows:
                 yield _json_table(names, rows)
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path} must be UTF-8 text with a JSON object in each line. "
             f"Received: {error}."
         ) from error
@@ -208,11 +209,11 @@ def _json_row(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise ValueError(
+        raise UserError(
             f"{path}, line {number}: {error}. Each line must be a JSON object."
         ) from error
     if not isinstance(row, dict):
-        raise ValueError(
+        raise UserError(
             f"{path}, line {number}: each line must be a JSON object. "
             f"Received: {line.strip()[:60]}."
         )
@@ -291,7 +292,7 @@ def _parquet_writer(
         try:
             table = table.cast(schema)
         except pa.ArrowException as error:
-            raise ValueError(
+            raise UserError(
                 "The values of a column must be of one type for Parquet, in "
                 f"all rows. Received: {error}. Write CSV or JSON lines "
                 "(.jsonl)."
@@ -305,7 +306,7 @@ def _check_no_new_columns(names: Sequence[str], table: pa.Table) -> None:
     """A header, once written, cannot grow; only JSON lines can."""
     new = [name for name in table.column_names if name not in names]
     if new:
-        raise ValueError(
+        raise UserError(
             f"The first {BLOCK_ROWS} rows must have every key for CSV, TSV "
             f"or Parquet. Received: later rows with {', '.join(new)}. Give "
             "the first row these keys, as null, or write JSON lines (.jsonl)."

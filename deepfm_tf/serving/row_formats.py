@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+from deepfm_tf.errors import MissingFileError, UserError
+
 FORMATS = "CSV (.csv), TSV (.tsv), Parquet (.parquet) or JSON lines (.jsonl)"
 _SUFFIXES = {
     ".csv": "csv",
@@ -29,7 +31,7 @@ def format_of(path: str | Path) -> str:
     name = str(path).lower().removesuffix(".gz")
     suffix = Path(name).suffix
     if suffix not in _SUFFIXES:
-        raise ValueError(
+        raise UserError(
             f"A file of rows must be {FORMATS}, the text ones gzipped or not. "
             f"Received: {path}."
         )
@@ -42,12 +44,12 @@ def check_file(path: str | Path) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        raise FileNotFoundError(f"{path} is a directory. Name a file in it.")
+        raise MissingFileError(f"{path} is a directory. Name a file in it.")
     if not path.parent.is_dir():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"There is no file {path}: the folder {path.parent} does not exist."
         )
     names = [other.name for other in path.parent.iterdir()]
     near = difflib.get_close_matches(path.name, names, n=1)
     hint = f" Did you mean {path.parent / near[0]}?" if near else ""
-    raise FileNotFoundError(f"There is no file {path}.{hint}")
+    raise MissingFileError(f"There is no file {path}.{hint}")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import grpc
 
+from deepfm_tf.errors import UserError
+
 # What OpenSSL calls it: other numbers, or another kind of key.
 _OTHER_KEY = ("KEY_VALUES_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 
@@ -55,7 +57,7 @@ def check_certificates(pem: bytes, name: str) -> None:
         # Bundles have notes in any language, which this call refuses.
         _context().load_verify_locations(cadata=pem.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError) as error:
-        raise ValueError(
+        raise UserError(
             f"{name} must be certificates as PEM text, from '-----BEGIN "
             f"CERTIFICATE-----' on. Received: {len(pem)} bytes without one."
         ) from error
@@ -81,11 +83,11 @@ def check_key(
             _context().load_cert_chain(file.name, password="")
         except (ssl.SSLError, ValueError) as error:
             if getattr(error, "reason", None) in _OTHER_KEY:
-                raise ValueError(
+                raise UserError(
                     f"{name} must be the private key of {certificate_name}. "
                     "Received: the key of another certificate."
                 ) from error
-            raise ValueError(
+            raise UserError(
                 f"{name} must be a private key as PEM text, without a "
                 f"password. Received: {len(key)} bytes that are none."
             ) from error

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 import deepfm_tf
-from deepfm_tf.data import text
+from deepfm_tf.files import text
 from tests.conftest import make_log, make_schema
 
 # `deepfm_tf.data.prepare` itself is the function.

@@ -8,7 +8,7 @@ import pytest
 
 from deepfm_tf.data.spill import SpilledBlocks
 from deepfm_tf.data.stream import CheckedBlock
-from deepfm_tf.data.text import BadRow
+from deepfm_tf.files.text import BadRow
 
 BAD = BadRow("a.csv", 7, "x", "\N{SNOWMAN}", "no number", "1,\N{SNOWMAN}")
 

@@ -13,7 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from deepfm_tf.data.text import (
+from deepfm_tf.errors import MissingFileError, UserError, UserTypeError
+from deepfm_tf.files.text import (
     BadRow,
     TextBlock,
     TextFormat,
@@ -63,7 +64,7 @@ def list_files(source: Source) -> list[str] | None:
     files: list[str] = []
     for item in items:
         if not isinstance(item, (str, Path)):
-            raise TypeError(
+            raise UserTypeError(
                 "A data source must be a file name, a list of file names, a "
                 f"DataFrame or a dict of arrays. Received: {type(item)}."
             )
@@ -71,10 +72,10 @@ def list_files(source: Source) -> list[str] | None:
         matches = [path] if Path(path).is_file() else sorted(glob.glob(path))
         matches = [m for m in matches if Path(m).is_file()]
         if not matches:
-            raise FileNotFoundError(_not_found(path))
+            raise MissingFileError(_not_found(path))
         files.extend(matches)
     if not files:
-        raise ValueError(
+        raise UserError(
             "A data source must name at least one file. Received: an empty "
             "list."
         )
@@ -86,7 +87,7 @@ def list_text_files(source: Source) -> list[str]:
     files = list_files(source)
     if files is None or any(map(_is_parquet, files)):
         received = "data in memory" if files is None else files[0]
-        raise ValueError(
+        raise UserError(
             "The data must be text files (CSV, TSV, or those gzipped). "
             f"Received: {received}. Use `prepare` or `dataset_from_memory`."
         )
@@ -143,7 +144,7 @@ def _open_parquet(path: str) -> pa.parquet.ParquetFile:
     try:
         return pa.parquet.ParquetFile(path)
     except pa.ArrowInvalid as error:
-        raise ValueError(
+        raise UserError(
             f"{path} is not a whole Parquet file ({error}). Fetch or write it "
             "again."
         ) from error
@@ -190,7 +191,7 @@ def _to_frame(source: Any) -> pd.DataFrame:
     try:
         return pd.DataFrame({k: np.asarray(v) for k, v in source.items()})
     except ValueError as error:
-        raise ValueError(
+        raise UserError(
             "A dict of arrays must hold one-dimensional arrays of one length. "
             f"Received: {error}."
         ) from error
@@ -204,7 +205,7 @@ def _check_columns(
 ) -> None:
     for name in wanted:
         if list(present).count(name) > 1:
-            raise ValueError(
+            raise UserError(
                 f"{source} has {list(present).count(name)} columns named "
                 f"'{name}'. Rename all but one."
             )
@@ -217,7 +218,7 @@ def _check_columns(
             hint = f" The file was split at {separator!r}: set the separator."
         shown = ", ".join(map(repr, list(present)[:20]))
         more = f" and {len(present) - 20} more" if len(present) > 20 else ""
-        raise ValueError(
+        raise UserError(
             f"{source} has no column '{name}'.{hint} Its columns are: "
             f"{shown}{more}."
         )

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import deepfm_tf
-from deepfm_tf.data import text
-from deepfm_tf.data.readers import read_blocks
+from deepfm_tf.files import text
+from deepfm_tf.files.readers import read_blocks
 
 SCHEMA = deepfm_tf.Schema(
     (

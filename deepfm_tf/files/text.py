@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from deepfm_tf.errors import UserError
+
 # What one worker holds of a text file at a time.
 BLOCK_BYTES = 16 * 2**20
 # A quoted value may span lines, up to this many blocks.
@@ -49,7 +51,7 @@ class TextFormat:
             len(separator.rstrip(" ") or separator[:1]) != 1
             or separator[0] in '"\n\r'
         ):
-            raise ValueError(
+            raise UserError(
                 "`separator` must be one character, which blanks may follow. "
                 f"Received: separator={separator!r}."
             )
@@ -225,7 +227,7 @@ def _read_chunk(path: str, file: BinaryIO, size: int) -> bytes:
     try:
         return file.read(size)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(
+        raise UserError(
             f"{path} cannot be unpacked to its end ({error}): the file is cut "
             "off or damaged. Fetch it again."
         ) from error
@@ -240,7 +242,7 @@ def _read_header(
         return list(text_format.column_names), data, 1
     header, newline, rest = data.partition(b"\n")
     if not header.strip():
-        raise ValueError(
+        raise UserError(
             f"{path} must begin with a line of column names, but its first "
             "line is empty. If it has no such line, give the names yourself "
             "(`column_names`)."

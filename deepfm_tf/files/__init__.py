@@ -1,0 +1,1 @@
+"""Raw files, DataFrames and arrays as blocks of rows; no TensorFlow."""
