@@ -76,7 +76,7 @@ DOORS = {
     ),
     # Knows SavedModels and gRPC, no model class: it serves anybody's.
     "serving": (
-        ("serving", "backend", "extras", "shell"),
+        ("serving", "backend", "extras", "files", "shell"),
         (
             "tensorflow",
             "tensorflow_serving",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -43,10 +44,11 @@ class JsonBlock:
             with_objects: bool. Whether objects may be values; else their
                 rows are bad.
         """
-        rows, bad = self._rows()
+        rows, lines_read, bad = self._parsed
+        bad = list(bad)
         good: list[dict[str, Any]] = []
         lines = []
-        for place, row in zip(self._lines, rows, strict=True):
+        for place, row in zip(lines_read, rows, strict=True):
             objects = [n for n in columns if _holds_object(row.get(n))]
             if objects and not with_objects:
                 reason = "a JSON object cannot be the value of a column"
@@ -61,7 +63,7 @@ class JsonBlock:
 
     def keys(self) -> list[str]:
         """The keys of all rows, in the order in which they first appear."""
-        rows, _ = self._rows()
+        rows = self._parsed[0]
         return list(dict.fromkeys(key for row in rows for key in row))
 
     def locate(self, rows: Sequence[int]) -> list[tuple[int, str]]:
@@ -69,10 +71,14 @@ class JsonBlock:
         places = [self._lines[row] for row in rows]
         return [(n, line.decode("utf-8", "replace")) for n, line in places]
 
-    def _rows(self) -> tuple[list[dict[str, Any]], list[BadRow]]:
+    @functools.cached_property
+    def _parsed(
+        self,
+    ) -> tuple[list[dict[str, Any]], list[tuple[int, bytes]], list[BadRow]]:
+        """The rows, their lines, and what is no row."""
         rows: list[dict[str, Any]] = []
+        lines: list[tuple[int, bytes]] = []
         bad: list[BadRow] = []
-        self._lines = []
         for number, line in enumerate(self._data.split(b"\n")):
             line = line.strip()
             if not line:
@@ -101,8 +107,8 @@ class JsonBlock:
                 bad.append(self._bad_row(*place, reason))
                 continue
             rows.append(row)
-            self._lines.append(place)
-        return rows, bad
+            lines.append(place)
+        return rows, lines, bad
 
     def _bad_row(
         self, number: int, line: bytes, reason: str, column: str = ""

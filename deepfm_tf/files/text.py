@@ -361,13 +361,14 @@ def _read_header(
             "file? Convert it to UTF-8 text."
         )
     text = header.decode("utf-8", errors="replace").rstrip("\r\n")
-    quoting = csv.QUOTE_MINIMAL if scanner.quoting else csv.QUOTE_NONE
     try:
         names = next(
             csv.reader(
                 io.StringIO(text, newline=""),
                 delimiter=scanner.separator,
-                quoting=quoting,
+                quoting=csv.QUOTE_MINIMAL
+                if scanner.quoting
+                else csv.QUOTE_NONE,
                 skipinitialspace=scanner.trims,
             )
         )
