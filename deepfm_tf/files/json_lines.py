@@ -51,7 +51,7 @@ class JsonBlock:
         for place, row in zip(lines_read, rows, strict=True):
             objects = [n for n in columns if _holds_object(row.get(n))]
             if objects and not with_objects:
-                reason = "a JSON object cannot be the value of a column"
+                reason = "an object, or a list in a list, cannot be a value"
                 bad.append(self._bad_row(*place, reason, objects[0]))
                 continue
             good.append(row)
@@ -137,14 +137,14 @@ def json_blocks(
             size = max(block_bytes, len(data))
             chunk = content.read(size)
             data += chunk
-            if len(chunk) < size:
-                break
-            end = data.rfind(b"\n") + 1
-            if not end and len(data) > longest:
+            if len(data) > longest and b"\n" not in data[:longest]:
                 raise UserError(
                     f"{path}, line {line}: a line must be shorter than "
                     f"{longest} bytes. Write a JSON object in each line."
                 )
+            if len(chunk) < size:
+                break
+            end = data.rfind(b"\n") + 1
             if end:
                 yield JsonBlock(path, data[:end], line)
                 line += data.count(b"\n", 0, end)

@@ -170,7 +170,9 @@ class RecordScanner:
         closes = begins[was_inside & ~is_inside]
         closes = closes[(closes > 0) & (closes + 1 < len(data))]
         view = _bytes(data)
-        goes_on = ~self._value_edges()[view[closes + 1]]
+        after = view[closes + 1]
+        # Several quotes in a row begin with an escaped one.
+        goes_on = ~self._value_edges()[after] & (after != _QUOTE)
         return closes[(view[closes - 1] == ord("\\")) & goes_on]
 
     def _quotes(
