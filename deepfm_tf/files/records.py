@@ -117,25 +117,30 @@ class RecordScanner:
 
     def records(self, data: bytes) -> Records:
         """All records, the last one whether its line ends or not."""
-        breaks = self._line_breaks(data)
+        places = _line_breaks(data)
+        is_outside = ~self._is_inside(data, places)
+        breaks = places[is_outside]
         starts = np.concatenate([[0], breaks + 1])
         stops = np.concatenate([breaks, [len(data)]])
+        lines = _lines_up_to(data, places)[is_outside]
+        lines = np.concatenate([[0], lines])
         lengths = stops - starts
         if self.trims:
             blanks = np.flatnonzero(_bytes(data) == _BLANK)
             lengths = lengths - (
                 np.searchsorted(blanks, stops) - np.searchsorted(blanks, starts)
             )
-        starts, stops = starts[lengths > 0], stops[lengths > 0]
-        lines = np.searchsorted(_line_ends(data), starts)
-        return Records(starts, stops, lines)
+        if lengths.all():
+            return Records(starts, stops, lines)
+        kept = np.flatnonzero(lengths)
+        return Records(starts[kept], stops[kept], lines[kept])
 
     def without_blanks(self, data: bytes) -> bytes:
         """The text without the blanks before each value."""
+        if not self.trims or b" " not in data:
+            return data
         view = _bytes(data)
         blanks = np.flatnonzero(view == _BLANK)
-        if not self.trims or not len(blanks):
-            return data
         firsts = _run_starts(blanks)
         begins = blanks[firsts]
         before = _byte_before(view, begins)
@@ -222,11 +227,7 @@ class RecordScanner:
 
     def _line_breaks(self, data: bytes) -> np.ndarray:
         """The places of "\\n" and "\\r" outside quotes."""
-        view = _bytes(data)
-        is_break = view == _NEWLINE
-        if b"\r" in data:
-            is_break |= view == _RETURN
-        places = np.flatnonzero(is_break)
+        places = _line_breaks(data)
         return places[~self._is_inside(data, places)]
 
 
@@ -238,15 +239,25 @@ def count_lines(data: bytes, stop: int) -> int:
     return count
 
 
-def _line_ends(data: bytes) -> np.ndarray:
-    """The place of each line break's last character."""
+def _line_breaks(data: bytes) -> np.ndarray:
+    """The places of "\\n" and "\\r"."""
     view = _bytes(data)
-    is_end = view == _NEWLINE
+    is_break = view == _NEWLINE
     if b"\r" in data:
-        is_return = view == _RETURN
-        is_return[:-1] &= ~is_end[1:]
-        is_end |= is_return
-    return np.flatnonzero(is_end)
+        is_break |= view == _RETURN
+    return np.flatnonzero(is_break)
+
+
+def _lines_up_to(data: bytes, places: np.ndarray) -> np.ndarray:
+    """How many lines end up to each line break; "\\r\\n" ends one."""
+    if b"\r" not in data:
+        return np.arange(1, len(places) + 1)
+    view = _bytes(data)
+    is_pair = np.zeros(len(places), dtype=bool)
+    is_pair[:-1] = places[1:] == places[:-1] + 1
+    is_pair[:-1] &= view[places[1:]] == _NEWLINE
+    is_pair &= view[places] == _RETURN
+    return np.cumsum(~is_pair)
 
 
 def _bytes(data: bytes) -> np.ndarray:

@@ -140,7 +140,7 @@ class TextBlock:
             return []
         numbers = np.arange(len(self._records.starts))
         kept = np.delete(numbers, self._left_out)
-        return [self._place(number) for number in kept[list(rows)]]
+        return self._places(kept[list(rows)])
 
     @functools.cached_property
     def _records(self) -> Records:
@@ -204,13 +204,15 @@ class TextBlock:
             table = table.filter(pa.array(is_good))
             bad |= dict.fromkeys(escaped, _ESCAPED)
         self._left_out = np.array(sorted(bad), dtype=np.int64)
-        return table, [self._bad_row(n, bad[n]) for n in sorted(bad)]
-
-    def _bad_row(self, number: int, reason: str) -> BadRow:
-        line, text = self._place(number)
-        if reason != _ESCAPED:
-            reason += self._likely_cause(text)
-        return BadRow(self.source, line, "", "", reason, text)
+        places = self._places(self._left_out) if bad else []
+        bad_rows = []
+        for number, (line, text) in zip(self._left_out, places, strict=True):
+            reason = bad[int(number)]
+            if reason != _ESCAPED:
+                reason += self._likely_cause(text)
+            row = BadRow(self.source, line, "", "", reason, text)
+            bad_rows.append(row)
+        return table, bad_rows
 
     def _likely_cause(self, text: str) -> str:
         """Why a row has too few or too many values."""
@@ -235,11 +237,16 @@ class TextBlock:
         numbers = np.searchsorted(starts, places, side="right") - 1
         return set(numbers.tolist())
 
-    def _place(self, number: int) -> tuple[int, str]:
+    def _places(self, numbers: np.ndarray) -> list[tuple[int, str]]:
+        """Line and text of some records."""
         records = self._records
-        data = self.data[records.starts[number] : records.stops[number]]
-        line = self.first_line + int(records.lines[number])
-        return line, data.decode("utf-8", errors="replace")
+        lines = (records.lines[numbers] + self.first_line).tolist()
+        starts = records.starts[numbers].tolist()
+        stops = records.stops[numbers].tolist()
+        return [
+            (line, self.data[start:stop].decode("utf-8", errors="replace"))
+            for line, start, stop in zip(lines, starts, stops, strict=True)
+        ]
 
 
 def text_blocks(
