@@ -341,7 +341,7 @@ class _RejectedWriter:
             self._file = open(self._path, "w", encoding="utf-8", newline="")
             names = [f.name for f in dataclasses.fields(BadRow)]
             csv.writer(self._file).writerow(names)
-        csv.writer(self._file).writerows(map(dataclasses.astuple, rows))
+        csv.writer(self._file).writerows(row.values() for row in rows)
 
     def __exit__(self, *_: Any) -> None:
         if self._file is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,7 +40,7 @@ class SpilledBlocks:
         # Numbers, because a field may have any name.
         names = [str(number) for number in range(len(columns))]
         batch = pa.record_batch(columns, names=names)
-        rejected = [dataclasses.astuple(row) for row in block.rejected]
+        rejected = [row.values() for row in block.rejected]
         metadata = {
             "names": json.dumps(list(block.columns)),
             "rejected": json.dumps(rejected),

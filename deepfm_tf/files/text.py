@@ -95,6 +95,11 @@ class BadRow:
     text: str = ""
     unit: str = "line"
 
+    def values(self) -> tuple[Any, ...]:
+        """What is known of the row, in the order of the arguments."""
+        # dataclasses.astuple copies each value, at ten times the cost.
+        return tuple(vars(self).values())
+
     def __str__(self) -> str:
         column = f", column '{self.column}'" if self.column else ""
         place = f"{self.unit} {self.line}{column}"
