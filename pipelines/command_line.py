@@ -102,7 +102,8 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
         nargs="+",
         required="train" not in recipe.defaults,
         metavar="FILE",
-        help="CSV, TSV (also .gz) or Parquet files to learn from",
+        help="CSV, TSV or JSON lines (compressed or not) or Parquet files to "
+        "learn from",
     )
     for name, use in (("valid", "when to stop"), ("test", "the final table")):
         data.add_argument(

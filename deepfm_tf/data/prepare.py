@@ -60,8 +60,8 @@ def prepare(
     same contents in the same way again does nothing.
 
     Args:
-        source: file name(s) of CSV, TSV (also `.gz`) or Parquet, a DataFrame,
-            or a dict of arrays.
+        source: file name(s) of CSV, TSV or JSON lines (compressed or not) or
+            Parquet, a DataFrame, or a dict of arrays.
         directory: where to put the result. Replaced if it holds prepared
             data; anything else there is left alone and refused.
         schema: the Schema, for training data.
