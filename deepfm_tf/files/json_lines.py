@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from deepfm_tf.errors import UserError
+from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.content import TextContent
-from deepfm_tf.files.text import BadRow
 
 # What one worker holds of a file at a time.
 BLOCK_BYTES = 16 * 2**20
@@ -62,8 +62,17 @@ class JsonBlock:
         return pa.table(arrays, names=list(columns)), bad
 
     def keys(self) -> list[str]:
-        """The keys of all rows, in the order in which they first appear."""
-        rows = self._parsed[0]
+        """The keys of all rows, in the order in which they first appear.
+
+        Raises:
+            ValueError: no line is a row, as in a file that is one array.
+        """
+        rows, _, bad = self._parsed
+        if bad and not rows:
+            raise UserError(
+                f"{bad[0]} JSON in one piece cannot be read: write an object "
+                "in each line (pandas: orient='records', lines=True)."
+            )
         return list(dict.fromkeys(key for row in rows for key in row))
 
     def locate(self, rows: Sequence[int]) -> list[tuple[int, str]]:

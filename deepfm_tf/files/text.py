@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import codecs
 import csv
-import dataclasses
 import functools
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,10 @@ import pyarrow as pa
 import pyarrow.csv
 
 from deepfm_tf.errors import UserError
-from deepfm_tf.files.content import TextContent, plain_name
+from deepfm_tf.files.bad_row import BadRow
+from deepfm_tf.files.content import TextContent
 from deepfm_tf.files.records import Records, RecordScanner, count_lines
+from deepfm_tf.files.text_format import TextFormat
 
 # What one worker holds of a text file at a time.
 BLOCK_BYTES = 16 * 2**20
@@ -29,82 +30,6 @@ _ESCAPED = (
 )
 # Each distinct value of a block is kept, and looked at, once.
 _CELLS = pa.dictionary(pa.int32(), pa.binary())
-
-
-@dataclasses.dataclass(frozen=True)
-class TextFormat:
-    """How a text file is laid out; Parquet and DataFrames need none of it.
-
-    Args:
-        separator: str or None. One character, which blanks may follow: with
-            `", "` the blanks after each comma are not part of the value.
-            `None` takes a tab for `.tsv` and `.tab`, else a comma.
-        column_names: names of all columns, in order, for a file without a
-            header line. `None` reads them from the first line.
-        quoting: bool. Whether `"` may enclose a value: it does where a value
-            begins with one; anywhere else it is a character.
-
-    Example:
-
-    >>> TextFormat(separator="\\t", column_names=("clicked", "site")).quoting
-    True
-    """
-
-    separator: str | None = None
-    column_names: tuple[str, ...] | None = None
-    quoting: bool = True
-
-    def __post_init__(self) -> None:
-        separator = self.separator
-        if separator is not None and (
-            len(separator.rstrip(" ") or separator[:1]) != 1
-            or separator[0] in '"\n\r'
-            or not separator.isascii()
-        ):
-            raise UserError(
-                "`separator` must be one character (ASCII), which blanks may "
-                f"follow. Received: separator={separator!r}.",
-                argument="separator",
-            )
-        if self.column_names is not None:
-            object.__setattr__(self, "column_names", tuple(self.column_names))
-
-    def separator_of(self, path: str) -> tuple[str, bool]:
-        """The separator of a file, and whether blanks after it are dropped."""
-        if self.separator is not None:
-            character = self.separator[0]
-            return character, len(self.separator) > 1
-        is_tab = plain_name(path).endswith((".tsv", ".tab"))
-        return ("\t" if is_tab else ","), False
-
-    def scanner_of(self, path: str) -> RecordScanner:
-        """What finds the records of a file."""
-        separator, trims = self.separator_of(path)
-        return RecordScanner(separator, trims, self.quoting)
-
-
-@dataclasses.dataclass(frozen=True)
-class BadRow:
-    """A row that cannot be used, and where it stands."""
-
-    source: str
-    line: int
-    column: str
-    value: str
-    reason: str
-    text: str = ""
-    unit: str = "line"
-
-    def values(self) -> tuple[Any, ...]:
-        """What is known of the row, in the order of the arguments."""
-        # dataclasses.astuple copies each value, at ten times the cost.
-        return tuple(vars(self).values())
-
-    def __str__(self) -> str:
-        column = f", column '{self.column}'" if self.column else ""
-        place = f"{self.unit} {self.line}{column}"
-        end = "" if self.reason.endswith("?") else "."
-        return f"{self.source}, {place}: {self.reason}{end}"
 
 
 class TextBlock:
@@ -166,36 +91,7 @@ class TextBlock:
         if data.startswith(codecs.BOM_UTF8):
             # pyarrow drops the first one, and this one belongs to a value.
             data = codecs.BOM_UTF8 + data
-        try:
-            # Bytes first: text that is not UTF-8 is then found cell by cell.
-            table = pa.csv.read_csv(
-                pa.BufferReader(data),
-                read_options=pa.csv.ReadOptions(
-                    use_threads=False,
-                    # Numbers, because columns that nobody reads may share
-                    # a name.
-                    column_names=[
-                        str(n) for n in range(len(self._column_names))
-                    ],
-                    block_size=len(data) + 1,
-                ),
-                parse_options=pa.csv.ParseOptions(
-                    delimiter=scanner.separator,
-                    quote_char='"' if scanner.quoting else False,
-                    newlines_in_values=scanner.quoting,
-                    invalid_row_handler=skip,
-                ),
-                convert_options=pa.csv.ConvertOptions(
-                    column_types={str(place): _CELLS for place in places},
-                    include_columns=[str(place) for place in places],
-                    strings_can_be_null=False,
-                ),
-            )
-        except pa.ArrowInvalid as error:
-            raise UserError(
-                f"{self.source}, from line {self.first_line} on: the text "
-                f"cannot be parsed ({error})."
-            ) from error
+        table = self._parse_csv(data, places, skip)
         bad = {
             row.number - 1: f"{row.expected_columns} values expected, "
             f"{row.actual_columns} found"
@@ -209,15 +105,53 @@ class TextBlock:
             table = table.filter(pa.array(is_good))
             bad |= dict.fromkeys(escaped, _ESCAPED)
         self._left_out = np.array(sorted(bad), dtype=np.int64)
-        places = self._places(self._left_out) if bad else []
-        bad_rows = []
-        for number, (line, text) in zip(self._left_out, places, strict=True):
-            reason = bad[int(number)]
+        return table, self._bad_rows(bad) if bad else []
+
+    def _bad_rows(self, reasons: dict[int, str]) -> list[BadRow]:
+        """What is wrong with which records."""
+        numbers = sorted(reasons)
+        places = self._places(np.array(numbers))
+        rows = []
+        for number, (line, text) in zip(numbers, places, strict=True):
+            reason = reasons[number]
             if reason != _ESCAPED:
                 reason += self._likely_cause(text)
-            row = BadRow(self.source, line, "", "", reason, text)
-            bad_rows.append(row)
-        return table, bad_rows
+            rows.append(BadRow(self.source, line, "", "", reason, text))
+        return rows
+
+    def _parse_csv(
+        self, data: bytes, places: Sequence[int], skip: Callable[[Any], str]
+    ) -> pa.Table:
+        try:
+            # Bytes first: text that is not UTF-8 is then found cell by cell.
+            return pa.csv.read_csv(
+                pa.BufferReader(data),
+                read_options=pa.csv.ReadOptions(
+                    use_threads=False,
+                    # Numbers, because columns that nobody reads may share
+                    # a name.
+                    column_names=[
+                        str(n) for n in range(len(self._column_names))
+                    ],
+                    block_size=len(data) + 1,
+                ),
+                parse_options=pa.csv.ParseOptions(
+                    delimiter=self._scanner.separator,
+                    quote_char='"' if self._scanner.quoting else False,
+                    newlines_in_values=self._scanner.quoting,
+                    invalid_row_handler=skip,
+                ),
+                convert_options=pa.csv.ConvertOptions(
+                    column_types={str(place): _CELLS for place in places},
+                    include_columns=[str(place) for place in places],
+                    strings_can_be_null=False,
+                ),
+            )
+        except pa.ArrowInvalid as error:
+            raise UserError(
+                f"{self.source}, from line {self.first_line} on: the text "
+                f"cannot be parsed ({error})."
+            ) from error
 
     def _likely_cause(self, text: str) -> str:
         """Why a row has too few or too many values."""
@@ -360,6 +294,8 @@ def _read_header(
         _check_closed(path, data, 1, scanner)
         end = len(data)
     header = data[:end]
+    if not header:
+        raise UserError(f"{path} is empty. Write a line of column names.")
     if not header.strip():
         raise UserError(
             f"{path} must begin with a line of column names, but its first "

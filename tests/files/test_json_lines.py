@@ -121,6 +121,14 @@ def test_a_bad_value_names_its_line(tmp_path):
         deepfm_tf.dataset_from_text(path, vocabulary)
 
 
+@pytest.mark.parametrize("text", ['[{"a": 1}]', '{\n "a": 1\n}', "a,b\n1,2"])
+def test_json_in_one_piece_is_told(tmp_path, text):
+    path = write(tmp_path / "r.json", text)
+
+    with pytest.raises(UserError, match=r"r.json, line 1: .*lines=True"):
+        column_names(path)
+
+
 def test_a_line_without_end_and_json_called_csv_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr(json_lines, "BLOCK_BYTES", 8)
     path = write(tmp_path / "r.jsonl", {"a": "x" * 40})

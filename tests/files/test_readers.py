@@ -159,7 +159,8 @@ def test_bad_weights_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "error", "message"),
     [
-        ("a.csv", b"", ValueError, "first line is empty"),
+        ("a.csv", b"", ValueError, "a.csv is empty"),
+        ("a.csv", b"\na,n,y\n", ValueError, "first line is empty"),
         ("a.csv", b"a,n,y\n", ValueError, "at least one row"),
         ("a.csv", b"a,m,y\nx,1,1\n", ValueError, "no column 'n'"),
         ("a.csv", b"aa,n,y\nx,1,1\n", ValueError, "Did you mean 'aa'"),

@@ -100,7 +100,8 @@ def test_files_are_read_in_blocks(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("r.csv", "", "must begin with a line of column names"),
+        ("r.csv", "", "is empty. Write a line of column names"),
+        ("r.csv", "\n", "must begin with a line of column names"),
         ("r.csv", "a,b\n1,2\n3\n", "line 3: 2 values expected, 1 found"),
         ("r.csv", b"a\nx\n\xff\n", "line 3, column 'a': the text is not UTF"),
         ("r.parquet", "no", "not a whole Parquet file"),
