@@ -149,7 +149,7 @@ def json_blocks(
             if len(data) > longest and b"\n" not in data[:longest]:
                 raise UserError(
                     f"{path}, line {line}: a line must be shorter than "
-                    f"{longest} bytes. Write a JSON object in each line."
+                    f"{longest:,} bytes. Write a JSON object in each line."
                 )
             if len(chunk) < size:
                 break

@@ -245,7 +245,7 @@ def _check_length(
         return
     _check_closed(path, data[:longest].rstrip(b'"'), line, scanner, longest)
     raise UserError(
-        f"{path}, line {line}: a line must be shorter than {longest} bytes. "
+        f"{path}, line {line}: a line must be shorter than {longest:,} bytes. "
         "Is the file text, with line breaks?"
     )
 
@@ -262,7 +262,7 @@ def _check_closed(
     if place < 0:
         return
     line += count_lines(data, place)
-    end = f"within {longest} bytes" if longest else "in the rest of the file"
+    end = f"within {longest:,} bytes" if longest else "in the rest of the file"
     escaped = f" {_ESCAPED}." if b'\\"' in data else ""
     raise UserError(
         f'{path}, line {line}: a quote (") opens a value and is not closed '
@@ -323,6 +323,7 @@ def _read_header(
     except csv.Error as error:
         raise UserError(
             f"{path} must begin with a line of column names. Received: a "
-            f"first line that cannot be read ({error})."
+            f"first line of {end:,} bytes that cannot be read ({error}). Is "
+            "the file text, with line breaks?"
         ) from error
     return names, data[end:], 1 + count_lines(data, end)

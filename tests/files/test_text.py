@@ -221,6 +221,13 @@ def test_a_header_may_be_quoted_over_several_lines(path):
     assert block.read(["b"])[1][0].line == 3
 
 
+def test_a_file_without_line_breaks_is_told(path):
+    write(path, "x" * 200_000)
+
+    with pytest.raises(UserError, match="of 200,000 bytes .*line breaks"):
+        header_of(path, TextFormat())
+
+
 def test_utf16_is_read_and_without_a_mark_told(path):
     content = "a,b\né,1\n\U0001f600,2\n"
     for encoding in ("utf-16", "utf-32", "utf-8-sig"):
