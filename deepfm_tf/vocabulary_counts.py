@@ -352,8 +352,8 @@ class _Sample:
     """
 
     def __init__(self) -> None:
-        self._priorities = np.empty(0)
-        self._numbers = np.empty(0, dtype=np.float32)
+        self._priorities: np.ndarray = np.empty(0)
+        self._numbers: np.ndarray = np.empty(0, dtype=np.float32)
 
     def add(self, x: np.ndarray, partition: int) -> None:
         priorities = np.random.default_rng(partition).random(len(x))
