@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -200,13 +201,14 @@ def _known_unit(array: np.ndarray, name: str) -> np.ndarray:
     if unit[0] in ("s", "ms", "us", "ns", "D") and unit[1] == 1:
         return array
     for wanted in ("s", "ns"):
-        converted = array.astype(f"datetime64[{wanted}]")
-        is_same = (converted == array) | np.isnat(array)
-        if is_same.all():
-            return converted
+        with contextlib.suppress(OverflowError):
+            converted = array.astype(f"datetime64[{wanted}]")
+            if ((converted == array) | np.isnat(array)).all():
+                return converted
+    row = f", such as {shown(array[0])}" if len(array) else ""
     raise UserTypeError(
         f"Column '{name}' must hold moments in nanoseconds or a larger unit. "
-        f"Received: {array.dtype}, such as {array[~is_same][0]}."
+        f"Received: {array.dtype}{row}."
     )
 
 
@@ -288,7 +290,7 @@ def _list_slicer(array: np.ndarray, name: str) -> Slice:
     lengths = [0 if value is None else len(value) for value in lists]
     ends = np.cumsum([0, *lengths])
     is_missing = np.array([value is None for value in lists])
-    flat = itertools.chain.from_iterable(filter(_is_some, lists))
+    flat = itertools.chain.from_iterable(v for v in lists if v is not None)
     elements = slicer(list(flat), name)
 
     def part(start: int, stop: int) -> pa.Array:
@@ -298,7 +300,3 @@ def _list_slicer(array: np.ndarray, name: str) -> Slice:
         return pa.ListArray.from_arrays(pa.array(offsets, mask=mask), some)
 
     return part
-
-
-def _is_some(value: Any) -> bool:
-    return value is not None

@@ -116,7 +116,7 @@ def _float_text(value: Any) -> str | None:
         # The shortest text that reads back, for each width its own.
         is_double = isinstance(value, float)
         return float.__repr__(value) if is_double else str(value)
-    if abs(value) > LARGEST_WHOLE:
+    if abs(float(value)) > LARGEST_WHOLE:
         raise NoTextError(f"{value} {BEYOND}")
     return str(int(value))
 

@@ -70,10 +70,10 @@ def to_doubles(
     text = missing_to_null(text, (*missing_values, *MISSING_NUMBERS))
     result = _parse(text)
     present = pc.is_valid(text).to_numpy(zero_copy_only=False)
-    for row in np.flatnonzero(present & ~np.isfinite(result)):
-        value = text[int(row)].as_py()
+    for row in np.flatnonzero(present & ~np.isfinite(result)).tolist():
+        value = text[row].as_py()
         reason = f"{value!r} is not a finite number"
-        wrong.setdefault(int(row), (name, value, reason))
+        wrong.setdefault(row, (name, value, reason))
     for row, cell in wrong.items():
         bad.setdefault(row, cell)
     return np.where(np.isfinite(result), result, np.nan)
@@ -86,10 +86,10 @@ def to_numbers(
     double = to_doubles(array, name, bad, missing_values)
     with np.errstate(over="ignore"):
         result = double.astype(np.float32)
-    for row in np.flatnonzero(np.isinf(result)):
+    for row in np.flatnonzero(np.isinf(result)).tolist():
         value = str(double[row])
         reason = f"{value!r} is not a finite number"
-        bad.setdefault(int(row), (name, value, reason))
+        bad.setdefault(row, (name, value, reason))
         result[row] = np.nan
     if missing_values:
         result[np.isin(result, missing_numbers(missing_values))] = np.nan

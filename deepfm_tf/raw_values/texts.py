@@ -250,9 +250,10 @@ def _join(array: pa.Array, name: str, bad: Bad, separator: str) -> pa.Array:
     wrong: Bad = {}
     texts = to_texts(flat, name, wrong)
     is_split = pc.fill_null(pc.match_substring(texts, separator), False)
-    for place in np.flatnonzero(is_split.to_numpy(zero_copy_only=False)):
-        value = texts[int(place)].as_py()
-        wrong[int(place)] = (
+    split = np.flatnonzero(is_split.to_numpy(zero_copy_only=False))
+    for place in split.tolist():
+        value = texts[place].as_py()
+        wrong[place] = (
             name,
             value,
             f"the element {value!r} of a list holds the separator "
