@@ -17,6 +17,7 @@ from deepfm_tf.fields import (
     MultiValuedField,
     NumericField,
     as_tuple,
+    check_num_rows,
 )
 
 
@@ -374,6 +375,7 @@ def _check_schema(schema: Schema) -> None:
         )
     for field in schema.fields:
         _check_sharing(schema, field)
+    check_num_rows(schema.table_fields)
 
 
 def _check_sharing(schema: Schema, field: Field) -> None:

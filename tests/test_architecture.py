@@ -13,29 +13,35 @@ DOORS = {
     "shell": ((), ()),
     "extras": (("shell",), ()),
     "fields": ((), ()),
+    "raw_values": (("fields", "raw_values"), ("numpy", "pandas", "pyarrow")),
     # The one exception: `Schema.infer` opens `data` when it is called.
     "schema": (("fields", "data"), ()),
     "vocabulary": (
-        ("fields", "schema"),
+        ("fields", "raw_values", "schema"),
         # TensorFlow for its string hash alone: serving must hash alike.
         ("pandas", "numpy", "pyarrow", "tensorflow"),
     ),
     "vocabulary_counts": (
-        ("fields", "schema", "vocabulary"),
+        ("fields", "raw_values", "schema", "value_counts", "vocabulary"),
         ("numpy", "pyarrow"),
     ),
-    "lookup": (("fields", "schema", "vocabulary"), ("tensorflow", "numpy")),
+    "value_counts": (("raw_values",), ("numpy", "pyarrow")),
+    "lookup": (
+        ("fields", "raw_values", "schema", "vocabulary"),
+        ("tensorflow", "numpy"),
+    ),
     # What `layers` and `optimizers` both need of TensorFlow itself.
     "kernels": ((), ("tensorflow",)),
     "layers": (("kernels", "layers"), ("keras", "tensorflow", "numpy")),
     "optimizers": (("kernels", "optimizers"), ("keras", "tensorflow")),
     "models": (("layers", "models", "schema", "fields"), ("keras", "numpy")),
-    "files": (("files",), ("numpy", "pandas", "pyarrow")),
+    "files": (("files", "raw_values"), ("numpy", "pandas", "pyarrow")),
     "data": (
         (
             "data",
             "fields",
             "files",
+            "raw_values",
             "schema",
             "vocabulary",
             "vocabulary_counts",
@@ -66,6 +72,7 @@ DOORS = {
             "export",
             "explain",
             "fields",
+            "raw_values",
             "schema",
             "vocabulary",
             "lookup",
@@ -76,7 +83,7 @@ DOORS = {
     ),
     # Knows SavedModels and gRPC, no model class: it serves anybody's.
     "serving": (
-        ("serving", "backend", "extras", "shell"),
+        ("serving", "backend", "extras", "files", "raw_values", "shell"),
         (
             "tensorflow",
             "tensorflow_serving",

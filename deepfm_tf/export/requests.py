@@ -20,11 +20,9 @@ from deepfm_tf.fields import (
     NumericField,
 )
 from deepfm_tf.lookup import number_fields, text_fields
+from deepfm_tf.raw_values import missing_numbers
 from deepfm_tf.schema import Schema
-from deepfm_tf.vocabulary import (
-    Vocabulary,
-    numeric_missing_values,
-)
+from deepfm_tf.vocabulary import Vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,7 +191,7 @@ def _raw_rows(
             numbers[:3] = (low, high, np.nan)
             numbers = random.permutation(numbers)
             raw[field.name] = numbers
-            markers = numeric_missing_values(vocabulary.schema)
+            markers = missing_numbers(vocabulary.schema.missing_values)
             is_missing = np.isin(numbers, markers)
             columns[field.name] = np.where(is_missing, np.nan, numbers).astype(
                 np.float32

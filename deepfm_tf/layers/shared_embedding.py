@@ -113,6 +113,11 @@ class SharedEmbedding(keras.layers.Layer):
                 "`vocabulary_sizes` must be a non-empty sequence of positive "
                 f"integers. Received: vocabulary_sizes={vocabulary_sizes}."
             )
+        if sum(vocabulary_sizes) >= 2**31:
+            raise UserError(
+                "`vocabulary_sizes` must add up to less than 2^31, as ids "
+                f"have 32 bits. Received: {sum(vocabulary_sizes)} rows."
+            )
         if not _are_integers([embedding_dim], minimum=1):
             raise UserError(
                 "`embedding_dim` must be a positive integer. "
