@@ -132,11 +132,14 @@ class FrameBlock:
         arrays = [self._slices[name](self._start, stop) for name in columns]
         return pa.table(arrays, names=list(columns)), []
 
-    def locate(self, row: int) -> tuple[int, str]:
-        """Row number, from 1, and the row's text."""
-        row += self._start
-        cells = {n: part(row, row + 1) for n, part in self._slices.items()}
-        return row + 1, row_text(pa.table(cells), 0)
+    def locate(self, rows: Sequence[int]) -> list[tuple[int, str]]:
+        """Numbers, from 1, and texts of some rows."""
+        found = []
+        for row in rows:
+            row += self._start
+            cells = {n: part(row, row + 1) for n, part in self._slices.items()}
+            found.append((row + 1, row_text(pa.table(cells), 0)))
+        return found
 
 
 def row_text(table: pa.Table, row: int) -> str:

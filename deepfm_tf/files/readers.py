@@ -13,12 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from deepfm_tf.errors import MissingFileError, UserError, UserTypeError
+from deepfm_tf.files.content import is_json_lines, is_parquet
 from deepfm_tf.files.frames import (
     FrameBlock,
     columns_of,
     frame_blocks,
     row_text,
 )
+from deepfm_tf.files.json_lines import JsonBlock, json_blocks, json_keys
 from deepfm_tf.files.text import (
     BadRow,
     TextBlock,
@@ -52,12 +54,14 @@ class TableBlock:
         """The columns as they are stored."""
         return self._table.select(list(columns)), []
 
-    def locate(self, row: int) -> tuple[int, str]:
-        """Row number, from 1, and the row's text."""
-        return self._first_row + row, row_text(self._table, row)
+    def locate(self, rows: Sequence[int]) -> list[tuple[int, str]]:
+        """Numbers, from 1, and texts of some rows."""
+        return [
+            (self._first_row + row, row_text(self._table, row)) for row in rows
+        ]
 
 
-Block = Union[TextBlock, TableBlock, FrameBlock]  # noqa: UP007
+Block = Union[TextBlock, JsonBlock, TableBlock, FrameBlock]  # noqa: UP007
 
 
 def list_files(source: Source) -> list[str] | None:
@@ -89,13 +93,16 @@ def list_files(source: Source) -> list[str] | None:
 def list_text_files(source: Source) -> list[str]:
     """The files of a source, which must all be text."""
     files = list_files(source)
-    if files is None or any(map(_is_parquet, files)):
-        received = "data in memory" if files is None else files[0]
+    others = ["data in memory"] if files is None else []
+    for file in files or ():
+        if is_parquet(file) or is_json_lines(file):
+            others.append(file)
+    if others:
         raise UserError(
-            "The data must be text files (CSV, TSV, or those gzipped). "
-            f"Received: {received}. Use `prepare` or `dataset_from_memory`."
+            "The data must be text files (CSV, TSV, or those compressed). "
+            f"Received: {others[0]}. Use `prepare` or `dataset_from_memory`."
         )
-    return files
+    return files or []
 
 
 def column_names(
@@ -107,9 +114,17 @@ def column_names(
         if isinstance(source, pd.DataFrame):
             return [str(c) for c in source.columns]
         return list(columns_of(source))
-    if _is_parquet(files[0]):
-        return list(_open_parquet(files[0]).schema_arrow.names)
-    return header_of(files[0], text_format or TextFormat())
+    return file_columns(files[0], text_format)
+
+
+def file_columns(path: str, text_format: TextFormat | None = None) -> list[str]:
+    """The columns of a file; the first lines' keys if it is JSON lines."""
+    if is_parquet(path):
+        with open_parquet(path) as file:
+            return list(file.schema_arrow.names)
+    if is_json_lines(path):
+        return json_keys(path)
+    return header_of(path, text_format or TextFormat())
 
 
 def read_blocks(
@@ -132,20 +147,28 @@ def read_blocks(
         yield from frame_blocks(columns_of(source), columns, BLOCK_ROWS)
         return
     for path in files:
-        if _is_parquet(path):
+        layout = text_format or TextFormat()
+        check_file_columns(path, columns, layout)
+        if is_parquet(path):
             yield from _parquet_blocks(path, columns)
+        elif is_json_lines(path):
+            yield from json_blocks(path, block_bytes)
         else:
-            layout = text_format or TextFormat()
-            names = header_of(path, layout)
-            _check_columns(columns, names, path, layout)
             yield from text_blocks(path, layout, block_bytes)
 
 
-def _is_parquet(path: str) -> bool:
-    return path.lower().endswith((".parquet", ".pq"))
+def check_file_columns(
+    path: str, columns: Sequence[str], text_format: TextFormat
+) -> list[str]:
+    """The columns of a file, which must have some of them, each once."""
+    names = file_columns(path, text_format)
+    is_text = not is_parquet(path) and not is_json_lines(path)
+    _check_columns(columns, names, path, text_format if is_text else None)
+    return names
 
 
-def _open_parquet(path: str) -> pa.parquet.ParquetFile:
+def open_parquet(path: str) -> pa.parquet.ParquetFile:
+    """A Parquet file; a ValueError says that it is damaged."""
     try:
         return pa.parquet.ParquetFile(path)
     except pa.ArrowInvalid as error:
@@ -156,8 +179,7 @@ def _open_parquet(path: str) -> pa.parquet.ParquetFile:
 
 
 def _parquet_blocks(path: str, columns: Sequence[str]) -> Iterator[TableBlock]:
-    with _open_parquet(path) as file:
-        _check_columns(columns, file.schema_arrow.names, path)
+    with open_parquet(path) as file:
         size = Path(path).stat().st_size / max(1, file.metadata.num_rows)
         row = 1
         for batch in file.iter_batches(BLOCK_ROWS, columns=list(columns)):
@@ -186,6 +208,8 @@ def _check_columns(
         if text_format is not None and len(present) == 1:
             separator = text_format.separator_of(source)[0]
             hint = f" The file was split at {separator!r}: set the separator."
+        if text_format is not None and present[0].lstrip()[:1] in ("{", "["):
+            hint = " Is it a file of JSON lines? Let its name end in .jsonl."
         shown = ", ".join(map(repr, list(present)[:20]))
         more = f" and {len(present) - 20} more" if len(present) > 20 else ""
         raise UserError(

@@ -69,19 +69,19 @@ def test_words_that_are_no_names_of_options_pass():
             [],
             [
                 "Other labels can be named: --positive-label, --negative-label."
-                " Mend the row, or pass --on-error skip to leave"
+                " Fix the row, or pass --on-error skip to leave"
             ],
         ),
-        ("site,clicked\na,1\nb,0\na\n", [], ["inside a value? Mend the row"]),
+        ("site,clicked\na,1\nb,0\na\n", [], ["inside a value? Fix the row"]),
         (
             "site,clicked,w\na,1,1\nb,0,-1\n",
             ["--example-weight", "w"],
-            ["must be 0 or more, but is '-1'. Mend"],
+            ["must be 0 or more, but is '-1'. Fix"],
         ),
         (
             "site,clicked,w\na,1,1\nb,0,\n",
             ["--example-weight", "w"],
-            ["must be 0 or more, but is missing. Mend"],
+            ["must be 0 or more, but is missing. Fix"],
         ),
         ("site,clicked\n", [], ["Received: none in clicks.csv."]),
         ("\na,1\n", [], ["give the names yourself (--no-header --columns)"]),
