@@ -13,8 +13,9 @@ DOORS = {
     "shell": ((), ()),
     "extras": (("shell",), ()),
     "fields": ((), ()),
+    "input_names": ((), ()),
     # The one exception: `Schema.infer` opens `data` when it is called.
-    "schema": (("fields", "data"), ()),
+    "schema": (("fields", "input_names", "data"), ()),
     "vocabulary": (
         ("fields", "schema"),
         # TensorFlow for its string hash alone: serving must hash alike.
