@@ -40,10 +40,6 @@ class MetadataReader:
         # Races do no harm: the last reader wins.
         self._known: dict[tuple[int | None, str | None], ModelMetadata] = {}
 
-    def knows(self, choice: Choice) -> bool:
-        """Whether nothing need be asked."""
-        return (choice.version, choice.label) in self._known
-
     def read(
         self, choice: Choice, fresh: bool = False
     ) -> Generator[Step, list, ModelMetadata]:

@@ -46,7 +46,6 @@ class VersionedCalls:
         prepared anew, by what that version takes, and that version asked.
         Nothing has been computed when it, or this client, refuses a request.
         """
-        was_known = self.metadata.knows(choice)
         metadata = yield from self.metadata.read(choice)
         asked = choice
         for _ in range(_ATTEMPTS):
@@ -54,12 +53,10 @@ class VersionedCalls:
                 call = yield from prepare(metadata)
                 answers = yield from self._send(call, asked)
             except (PredictError, ValueError) as error:
-                fresh = yield from self._read_after(
-                    error, choice, asked, was_known
-                )
+                fresh = yield from self._read_after(error, choice, asked)
                 if asked is choice and fresh.is_called_like(metadata):
                     raise
-                metadata, asked, was_known = fresh, choice, False
+                metadata, asked = fresh, choice
                 continue
             versions = {a.model_spec.version.value for a in answers} - {0}
             if choice.version is not None or versions <= {metadata.version}:
@@ -88,16 +85,15 @@ class VersionedCalls:
         error: PredictError | ValueError,
         choice: Choice,
         asked: Choice,
-        was_known: bool,
     ) -> Generator[Step, list, ModelMetadata]:
         """The metadata as it is now, if that may be why a call failed."""
+        may_be = choice.version is None
         if isinstance(error, PredictError):
             is_gone = error.code is grpc.StatusCode.NOT_FOUND
-            if error.code not in _REFUSED and not (
+            may_be &= error.code in _REFUSED or (
                 is_gone and asked is not choice
-            ):
-                raise error
-        if asked is choice and (not was_known or choice.version is not None):
+            )
+        if not may_be:
             raise error
         return (yield from self.metadata.read(choice, fresh=True))
 
