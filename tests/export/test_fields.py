@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import deepfm_tf
 from deepfm_tf.export.fields import check_fields
+from deepfm_tf.serving.batching import BatchingOptions
 from deepfm_tf.serving.client_core import ClientCore
 from deepfm_tf.serving.client_types import Choice
 from deepfm_tf.serving.rest_calls import RestCall, RestCalls
@@ -220,6 +221,17 @@ def test_only_what_has_a_default_may_be_left_out(
         ask(frame.drop(columns=["from"]))
     with pytest.raises(ValueError, match="Did you mean 'a  b'"):
         ask(frame.rename(columns={"a b": "a  b"}))
+
+
+def test_a_server_that_batches_answers_it(served):
+    options = BatchingOptions(max_batch_size=8, allowed_batch_sizes=(4, 8))
+    servable = Servable(served[2].loaded.servable.path, options)
+    core = ClientCore("toy", "here", 10)
+
+    metadata = run(core.metadata(Choice("")), ToyModels(servable))
+
+    assert {f.name: f.input for f in metadata.fields.fields} == INPUTS
+    servable.close()
 
 
 def test_rest_takes_the_names_of_the_inputs(served, frame, expected):
