@@ -80,9 +80,10 @@ def export_saved_model(
       look up values themselves: `ids`, `values` and `weights`. It returns
       `probability`, shape `(batch,)`.
     - `classify` and `regress` take serialized `tf.train.Example`s, features
-      called as the fields: a bytes list of one text, or a float list of one
-      number; an absent feature is missing. They return `classes` (batch, 2),
-      "0" and "1", with their `scores` (batch, 2); and `outputs` (batch,).
+      called like the fields or their inputs: a bytes list of one text, or a
+      float list of one number; an absent feature is missing. They return
+      `classes` (batch, 2), "0" and "1", with their `scores` (batch, 2); and
+      `outputs` (batch,).
     - `rank`, only with `context_fields`, takes what `serving_default` takes,
       but one value, shape `(1,)`, for each field of the context, and one for
       each of N candidates, shape `(N,)`, for the other fields. It returns

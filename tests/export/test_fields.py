@@ -168,6 +168,40 @@ def test_the_client_scores_the_users_own_frame(core, served, frame, expected):
         np.testing.assert_allclose(came, expected(), atol=1e-6)
 
 
+def test_an_example_may_have_the_names_of_the_inputs(served, frame, expected):
+    loaded = tf.saved_model.load(served[2].loaded.servable.path)
+    rows = frame.drop(columns=["click", "1st price", "from"])
+    examples = []
+    for number, row in enumerate(rows.to_dict("records")):
+        example = tf.train.Example()
+        for field, value in row.items():
+            # By turns, as two clients do.
+            name = INPUTS[field] if number % 2 else field
+            feature = example.features.feature[name]
+            if field == "probability":
+                feature.float_list.value.append(value)
+            else:
+                feature.bytes_list.value.append(value.encode())
+        examples.append(example.SerializeToString())
+
+    served_examples = loaded.signatures["regress"](inputs=tf.constant(examples))
+
+    rows = frame.assign(**{"1st price": "?", "from": np.nan})
+    np.testing.assert_allclose(
+        served_examples["outputs"], expected(rows), atol=1e-6
+    )
+    example = tf.train.Example()
+    example.features.feature["marital_status"].bytes_list.value.extend(
+        [b""] * 2
+    )
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="marital_status must have one"
+    ):
+        loaded.signatures["regress"](
+            inputs=tf.constant([example.SerializeToString()])
+        )
+
+
 def test_lists_are_read_as_texts_are(core, served, frame, expected):
     lists = frame["marital-status"].str.split(";")
 
@@ -223,14 +257,18 @@ def test_only_what_has_a_default_may_be_left_out(
         ask(frame.rename(columns={"a b": "a  b"}))
 
 
-def test_a_server_that_batches_answers_it(served):
+def test_a_server_that_batches_answers_alike(served, frame, expected):
     options = BatchingOptions(max_batch_size=8, allowed_batch_sizes=(4, 8))
     servable = Servable(served[2].loaded.servable.path, options)
     core = ClientCore("toy", "here", 10)
 
     metadata = run(core.metadata(Choice("")), ToyModels(servable))
+    regressed = run(
+        core.regress(frame[:7], Choice("regress")), ToyModels(servable)
+    )
 
     assert {f.name: f.input for f in metadata.fields.fields} == INPUTS
+    np.testing.assert_allclose(regressed, expected()[:7], atol=1e-6)
     servable.close()
 
 
