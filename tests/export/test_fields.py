@@ -11,7 +11,6 @@ import tensorflow as tf
 
 import deepfm_tf
 from deepfm_tf.export.fields import check_fields
-from deepfm_tf.serving.batching import BatchingOptions
 from deepfm_tf.serving.client_core import ClientCore
 from deepfm_tf.serving.client_types import Choice
 from deepfm_tf.serving.rest_calls import RestCall, RestCalls
@@ -74,7 +73,7 @@ def served(frame, tmp_path_factory):
     fields.append(deepfm_tf.BucketizedField("from", num_buckets=3))
     schema = deepfm_tf.Schema(tuple(fields), "click", missing_values=("?",))
     vocabulary = deepfm_tf.fit_vocabulary(frame, schema)
-    model = deepfm_tf.FM(vocabulary.schema)
+    model = deepfm_tf.LogisticRegression(vocabulary.schema)
     randomize(model)
     path = deepfm_tf.export_saved_model(
         model,
@@ -86,6 +85,11 @@ def served(frame, tmp_path_factory):
     servable = Servable(path)
     yield model, vocabulary, ToyModels(servable)
     servable.close()
+
+
+@pytest.fixture(scope="module")
+def loaded(served):
+    return tf.saved_model.load(served[2].loaded.servable.path)
 
 
 @pytest.fixture(scope="module")
@@ -105,11 +109,10 @@ def expected(served, frame):
     return probabilities
 
 
-def test_the_signature_tells_the_input_of_each_field(served):
+def test_the_signature_tells_the_input_of_each_field(served, loaded):
     *_, models = served
     signature = definitions(models.loaded.servable.path)["fields"]
 
-    loaded = tf.saved_model.load(models.loaded.servable.path)
     answer = loaded.signatures["fields"](rows=tf.constant(["", "x"]))["fields"]
 
     assert signature.method_name == "tensorflow/serving/predict"
@@ -168,8 +171,7 @@ def test_the_client_scores_the_users_own_frame(core, served, frame, expected):
         np.testing.assert_allclose(came, expected(), atol=1e-6)
 
 
-def test_an_example_may_have_the_names_of_the_inputs(served, frame, expected):
-    loaded = tf.saved_model.load(served[2].loaded.servable.path)
+def test_an_example_may_have_the_names_of_the_inputs(loaded, frame, expected):
     rows = frame.drop(columns=["click", "1st price", "from"])
     examples = []
     for number, row in enumerate(rows.to_dict("records")):
@@ -255,21 +257,6 @@ def test_only_what_has_a_default_may_be_left_out(
         ask(frame.drop(columns=["from"]))
     with pytest.raises(ValueError, match="Did you mean 'a  b'"):
         ask(frame.rename(columns={"a b": "a  b"}))
-
-
-def test_a_server_that_batches_answers_alike(served, frame, expected):
-    options = BatchingOptions(max_batch_size=8, allowed_batch_sizes=(4, 8))
-    servable = Servable(served[2].loaded.servable.path, options)
-    core = ClientCore("toy", "here", 10)
-
-    metadata = run(core.metadata(Choice("")), ToyModels(servable))
-    regressed = run(
-        core.regress(frame[:7], Choice("regress")), ToyModels(servable)
-    )
-
-    assert {f.name: f.input for f in metadata.fields.fields} == INPUTS
-    np.testing.assert_allclose(regressed, expected()[:7], atol=1e-6)
-    servable.close()
 
 
 def test_rest_takes_the_names_of_the_inputs(served, frame, expected):
