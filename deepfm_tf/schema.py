@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from deepfm_tf.fields import (
     as_tuple,
     check_num_rows,
 )
+from deepfm_tf.input_names import input_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,22 +171,10 @@ class Schema:
     def signature_names(self) -> dict[str, str]:
         """Field name -> input name in the exported signatures.
 
-        TensorFlow allows letters, digits and `_` there, ignores case when it
-        compares names, and keeps `self` for itself. Every other name stays
-        as it is.
+        The one mapping of all that is exported; see `input_names` for how a
+        name is made.
         """
-        names: dict[str, str] = {}
-        used: set[str] = set()
-        for field in self.fields:
-            name = re.sub(r"[^A-Za-z0-9_]", "_", field.name)
-            if not name[0].isalpha() or name == "self":
-                name = f"field_{name}"
-            unique, number = name, 2
-            while unique.lower() in used:
-                unique, number = f"{name}_{number}", number + 1
-            used.add(unique.lower())
-            names[field.name] = unique
-        return names
+        return input_names(field.name for field in self.fields)
 
     def field(self, name: str) -> Field:
         """The field called `name`."""
@@ -344,6 +332,7 @@ def _check_schema(schema: Schema) -> None:
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"Two fields of the schema are named '{name}'.")
+    input_names(names)  # Told now, not when a trained model is exported.
     if schema.label in names:
         raise UserError(
             f"The label '{schema.label}' is also a field: the model would be "

@@ -14,8 +14,9 @@ DOORS = {
     "extras": (("shell",), ()),
     "fields": ((), ()),
     "raw_values": (("fields", "raw_values"), ("numpy", "pandas", "pyarrow")),
+    "input_names": ((), ()),
     # The one exception: `Schema.infer` opens `data` when it is called.
-    "schema": (("fields", "data"), ()),
+    "schema": (("fields", "input_names", "data"), ()),
     "vocabulary": (
         ("fields", "raw_values", "schema"),
         # TensorFlow for its string hash alone: serving must hash alike.

@@ -19,6 +19,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from deepfm_tf.calibration import Calibration
 from deepfm_tf.explain import Explainer
 from deepfm_tf.export.explain import columns_of_terms
+from deepfm_tf.export.fields import describe_fields
 from deepfm_tf.export.rank import CONTEXT_PREFIX, split_fields
 from deepfm_tf.fields import Field
 from deepfm_tf.lookup import number_fields, text_fields
@@ -34,6 +35,7 @@ def write_model_card(
     vocabulary: Vocabulary,
     saved_model: Path,
     *,
+    defaults: Mapping[str, Any],
     context_fields: Sequence[str],
     table: Mapping[str, Any],
     calibration: Calibration | None,
@@ -47,6 +49,7 @@ def write_model_card(
         model: the model.
         vocabulary: its Vocabulary.
         saved_model: the directory of the version, graph included.
+        defaults: field name -> value where a request leaves the field out.
         context_fields: names of the fields that `rank` takes once.
         table: the type of the table, and what it costs.
         calibration: what the probabilities go through, or None.
@@ -74,6 +77,8 @@ def write_model_card(
                 strict=True,
             )
         ),
+        # Which input each field has, as the signature `fields` tells.
+        "fields": describe_fields(schema, defaults),
         "signatures": _signatures(saved_model),
         # The columns of the matrices, in order.
         "packed_columns": _columns(schema.fields),

@@ -22,6 +22,7 @@ from deepfm_tf.export.check import (
     tolerance_of,
 )
 from deepfm_tf.export.explain import check_explainer, explain_signature
+from deepfm_tf.export.fields import fields_signature, make_fields_request
 from deepfm_tf.export.model_card import write_model_card
 from deepfm_tf.export.publish import prune, publish, unpublished
 from deepfm_tf.export.rank import rank_signatures
@@ -62,13 +63,14 @@ def export_saved_model(
 ) -> Path:
     """Write the next version of a servable that takes raw values.
 
-    Its signatures, all of which give the model's probability of a click:
+    Its signatures, all but the last of which give the model's probability of
+    a click:
 
-    - `serving_default` takes each field under its own name
-      (`schema.signature_names`, where TensorFlow does not allow it), shape
-      `(batch,)`: strings for categorical and multi-valued fields, float32
-      for numeric and bucketized ones; the empty string and NaN are missing.
-      It returns `probability`, shape `(batch,)`, float32.
+    - `serving_default` takes each field under its own name (or what
+      `schema.signature_names` makes of it, where TensorFlow does not allow
+      the name), shape `(batch,)`: strings for categorical and multi-valued
+      fields, float32 for numeric and bucketized ones; the empty string and
+      NaN are missing. It returns `probability`, shape `(batch,)`, float32.
     - `packed` takes the same values as two matrices, which costs a server
       much less than an input for each field: `texts` (batch, categorical and
       multi-valued fields) string and `numbers` (batch, numeric and bucketized
@@ -78,9 +80,10 @@ def export_saved_model(
       look up values themselves: `ids`, `values` and `weights`. It returns
       `probability`, shape `(batch,)`.
     - `classify` and `regress` take serialized `tf.train.Example`s, features
-      called as the fields: a bytes list of one text, or a float list of one
-      number; an absent feature is missing. They return `classes` (batch, 2),
-      "0" and "1", with their `scores` (batch, 2); and `outputs` (batch,).
+      called like the fields or their inputs: a bytes list of one text, or a
+      float list of one number; an absent feature is missing. They return
+      `classes` (batch, 2), "0" and "1", with their `scores` (batch, 2); and
+      `outputs` (batch,).
     - `rank`, only with `context_fields`, takes what `serving_default` takes,
       but one value, shape `(1,)`, for each field of the context, and one for
       each of N candidates, shape `(N,)`, for the other fields. It returns
@@ -96,6 +99,10 @@ def export_saved_model(
       sum(contributions) + completeness_error = logit`, and the probability is
       the logit's sigmoid, or what a calibration makes of that. The model card
       names the columns, under `explain`.
+    - `fields` takes anything, `rows`, shape `(batch,)` string, and returns
+      `fields`, shape `(batch,)` string: JSON that says for each field which
+      input it has, and how its values are read. `PredictClient` asks it once
+      for each version.
 
     Before anything is published, the SavedModel is loaded again, and every
     signature is compared with the model on rows with known, unseen and
@@ -192,9 +199,10 @@ def export_saved_model(
             chosen.append(
                 explain_signature(lookup, explainer, defaults, calibration)
             )
+        chosen.append(fields_signature(schema, defaults))
         write(chosen, lookup, saved_model)
         rows = Rows.make(vocabulary, max(BATCH_SIZES))
-        requests = []
+        requests = [make_fields_request(rows)]
         for size in BATCH_SIZES:
             requests += make_requests(rows, schema, defaults, size)
             if context_fields:
@@ -228,6 +236,7 @@ def export_saved_model(
             model,
             vocabulary,
             saved_model,
+            defaults=defaults,
             context_fields=context_fields,
             table=card_of_table,
             calibration=calibration,

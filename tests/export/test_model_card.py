@@ -64,6 +64,7 @@ def test_it_lists_the_signatures(card):
     assert list(card["signatures"]) == [
         "classify",
         "explain",
+        "fields",
         "ids",
         "packed",
         "packed_rank",

@@ -42,7 +42,9 @@ def test_every_signature_is_asked_about_few_batch_sizes(logs):
             size = len(request.input.example_list.examples)
         sizes[request.model_spec.signature_name].append(size)
 
-    assert sizes == {name: [1, 10, 100] for name in SIGNATURES}
+    assert sizes == {name: [1, 10, 100] for name in SIGNATURES} | {
+        "fields": [1]
+    }
 
 
 def test_the_kind_of_a_record_is_its_signatures_method(logs):
@@ -52,6 +54,7 @@ def test_the_kind_of_a_record_is_its_signatures_method(logs):
     }
 
     assert kinds == dict.fromkeys(SIGNATURES, "predict_log") | {
+        "fields": "predict_log",
         "classify": "classify_log",
         "regress": "regress_log",
     }
