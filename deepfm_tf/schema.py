@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepfm_tf.errors import UserError, UserTypeError
+from deepfm_tf.errors import UserError, UserTypeError, refuse_unknown
 from deepfm_tf.fields import (
     FIELD_TYPES,
     CategoricalField,
@@ -98,6 +99,8 @@ class Schema:
         # The one door that opens against the table: reading belongs to data.
         from deepfm_tf.data.inference import infer_schema
 
+        known = inspect.signature(infer_schema).parameters
+        refuse_unknown("Schema.infer", reading, known)
         return infer_schema(source, label, **reading)
 
     @property

@@ -8,10 +8,16 @@ import keras
 import tensorflow as tf
 
 from deepfm_tf.errors import UserError
+from deepfm_tf.losses import GlobalBinaryCrossentropy
 from deepfm_tf.optimizers import (
+    SGD,
+    Adagrad,
+    Adam,
+    Ftrl,
     LazyAdam,
     LazyFTRL,
     LazyOptimizer,
+    RMSprop,
     RowwiseAdagrad,
 )
 
@@ -20,11 +26,11 @@ OPTIMIZERS = {
     "lazy_adam": LazyAdam,
     "rowwise_adagrad": RowwiseAdagrad,
     "lazy_ftrl": LazyFTRL,
-    "adam": keras.optimizers.Adam,
-    "adagrad": keras.optimizers.Adagrad,
-    "ftrl": keras.optimizers.Ftrl,
-    "rmsprop": keras.optimizers.RMSprop,
-    "sgd": keras.optimizers.SGD,
+    "adam": Adam,
+    "adagrad": Adagrad,
+    "ftrl": Ftrl,
+    "rmsprop": RMSprop,
+    "sgd": SGD,
 }
 PRECISIONS = ("float32", "mixed_bfloat16")
 
@@ -33,8 +39,9 @@ def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
     """`MirroredStrategy` over all GPUs; on the CPU alone, TensorFlow's default.
 
     Build and compile the model inside `strategy.scope()`. Each batch is split
-    between the replicas, so its size should be a multiple of their number:
-    the first batch must be, and unequal shares count alike in the gradient.
+    between the replicas, so its size should be a multiple of their number. A
+    model that `compile_model` has compiled learns the same on any number of
+    them, but for what dropout draws, which differs.
 
     Args:
         num_replicas: int or None. Replicas to train on. `None` takes every
@@ -107,16 +114,18 @@ def compile_model(
 ) -> None:
     """`model.compile` with the defaults of the DeepFM experiment.
 
-    Binary cross-entropy, which Keras computes from the logits; no forced XLA,
-    which breaks embeddings under a strategy.
+    Binary cross-entropy, which Keras computes from the logits, the mean of a
+    whole batch on any number of replicas; no forced XLA, which breaks
+    embeddings under a strategy.
 
     Args:
         model: a model of this package.
         optimizer: str. `"lazy_adam"`, `"rowwise_adagrad"` or `"lazy_ftrl"`,
             whose cost does not grow with the tables (see
             `deepfm_tf.optimizers`), or Keras's own `"adam"`, `"adagrad"`,
-            `"ftrl"`, `"rmsprop"` or `"sgd"`. For anything else, such as a
-            `CompositeOptimizer`, call `model.compile` yourself.
+            `"ftrl"`, `"rmsprop"` or `"sgd"`, on the sum of a row's gradients
+            (see `deepfm_tf.optimizers.MergedGradients`). For anything else,
+            such as a `CompositeOptimizer`, call `model.compile` yourself.
         learning_rate: float. Defaults to 0.01.
         clip_norm: float or None. Scale the gradient of all variables together
             down to this norm where it is larger: Keras's `global_clipnorm`.
@@ -156,7 +165,7 @@ def compile_model(
         optimizer=OPTIMIZERS[optimizer](
             learning_rate=float(learning_rate), **options
         ),
-        loss="binary_crossentropy",
+        loss=GlobalBinaryCrossentropy(),
         jit_compile=False,
     )
     # Keras would make its variables within the first step, which TensorFlow
