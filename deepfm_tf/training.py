@@ -7,7 +7,7 @@ import functools
 import keras
 import tensorflow as tf
 
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.losses import GlobalBinaryCrossentropy
 from deepfm_tf.optimizers import (
     SGD,
@@ -50,8 +50,8 @@ def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
             happen before TensorFlow has run its first operation.
 
     Raises:
-        ValueError: fewer GPUs than replicas.
-        RuntimeError: TensorFlow runs already, with fewer logical devices.
+        ValueError: fewer GPUs than replicas; or TensorFlow runs already, with
+            fewer logical devices.
 
     Example:
 
@@ -60,16 +60,20 @@ def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
     """
     if num_replicas is not None and num_replicas < 1:
         raise UserError(
-            "`num_replicas` must be a positive integer. Received: "
-            f"num_replicas={num_replicas}."
+            Argument("num_replicas"),
+            " must be a positive integer. Received: ",
+            Argument("num_replicas", num_replicas),
+            ".",
         )
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         count = len(gpus) if num_replicas is None else num_replicas
         if count > len(gpus):
             raise UserError(
-                "`num_replicas` must not exceed the number of GPUs. Received: "
-                f"num_replicas={num_replicas}, with {len(gpus)} GPUs."
+                Argument("num_replicas"),
+                " must not exceed the number of GPUs. Received: ",
+                Argument("num_replicas", num_replicas),
+                f", with {len(gpus)} GPUs.",
             )
         return _mirrored_strategy("GPU", count)
     if num_replicas is None or num_replicas == 1:
@@ -142,8 +146,10 @@ def compile_model(
         )
     if not learning_rate > 0:
         raise UserError(
-            "`learning_rate` must be positive. Received: "
-            f"learning_rate={learning_rate}."
+            Argument("learning_rate"),
+            " must be positive. Received: ",
+            Argument("learning_rate", learning_rate),
+            ".",
         )
     options: dict[str, float] = {}
     if clip_norm is not None:
@@ -199,8 +205,9 @@ def _make_logical_cpus(count: int) -> None:
             cpu, [tf.config.LogicalDeviceConfiguration()] * count
         )
     except RuntimeError as error:
-        raise RuntimeError(
+        raise UserError(
             f"{count} replicas on the CPU need {count} logical devices, which "
             "must be made before TensorFlow runs its first operation. Call "
-            "`create_strategy` at the start of the program."
+            "`create_strategy` at the start of the program.",
+            argument="num_replicas",
         ) from error
