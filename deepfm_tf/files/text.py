@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.files.content import TextContent, plain_name
 from deepfm_tf.files.records import Records, RecordScanner, count_lines
 
@@ -62,9 +62,11 @@ class TextFormat:
             or not separator.isascii()
         ):
             raise UserError(
-                "`separator` must be one character (ASCII), which blanks may "
-                f"follow. Received: separator={separator!r}.",
-                argument="separator",
+                Argument("separator"),
+                " must be one character (ASCII), which blanks may follow. "
+                "Received: ",
+                Argument("separator", separator),
+                ".",
             )
         if self.column_names is not None:
             object.__setattr__(self, "column_names", tuple(self.column_names))
@@ -351,8 +353,9 @@ def _read_header(
     if not header.strip():
         raise UserError(
             f"{path} must begin with a line of column names, but its first "
-            "line is empty. If it has no such line, give the names yourself "
-            "(`column_names`)."
+            "line is empty. If it has no such line, give the names yourself (",
+            Argument("column_names"),
+            ").",
         )
     if b"\0" in header:
         raise UserError(

@@ -9,7 +9,11 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from deepfm_tf.errors import UserError, UserTypeError
+from deepfm_tf.errors import (
+    UserError,
+    UserTypeError,
+    refuse_unknown,
+)
 from deepfm_tf.kernels import local_value
 from deepfm_tf.layers import large_table
 from deepfm_tf.layers.slot_pooling import shared_pooling
@@ -105,6 +109,7 @@ class SharedEmbedding(keras.layers.Layer):
         factored: bool = False,
         **kwargs: Any,
     ):
+        refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         # Else Keras casts `weights` to the compute dtype on the way in.
         self.autocast = False

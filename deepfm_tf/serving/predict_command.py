@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PredictError as error:
         print(f"error: {_in_flags(error, options)}", file=sys.stderr)
         return 1
-    except (ValueError, TypeError, OSError) as error:
+    except (UserError, OSError) as error:
         _drop_output()
         if isinstance(error, BrokenPipeError):
             # The reader of our output has seen enough, as `head` does.
