@@ -3,7 +3,6 @@
 from typing import Any
 
 from tensorflow.core.example import example_pb2, feature_pb2
-from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import input_pb2
 
 from deepfm_tf.serving.errors import invalid_argument

@@ -37,7 +37,8 @@ from deepfm_tf.serving.errors import (
     from_tensorflow,
     invalid_argument,
 )
-from deepfm_tf.serving.parsers import Parsers
+from deepfm_tf.serving.parsers import Parsers, find_tensor, tensor_name
+from deepfm_tf.serving.signature_faults import signature_faults
 from deepfm_tf.serving.tensor_protos import (
     MAX_REPEATED_BYTES,
     PARSABLE,
@@ -84,9 +85,9 @@ class Servable:
     ) -> None:
         self.path = Path(path)
         self.signature_defs: dict[str, SignatureDef] = {}
-        # Of each of them: (alias, tensor's name, type) of the inputs. Reading
-        # them off 39 messages a request would take 50 microseconds.
-        self._inputs: dict[int, list[tuple[str, str, int]]] = {}
+        # Of each of them: (alias, tensor's name, its type in the graph) of the
+        # inputs. Reading them off 39 messages would take 50 microseconds.
+        self._inputs: dict[int, list[tuple[str, str, int | None]]] = {}
         self._fetched: set[tuple[int, tuple[str, ...]]] = set()
         # Of each set of fed tensors that is batched: the batched outputs.
         self._batched: dict[frozenset[str], dict[str, tf.Tensor]] = {}
@@ -117,10 +118,6 @@ class Servable:
             # A copy, or the whole graph's message would stay with it.
             self.signature_defs[name] = SignatureDef()
             self.signature_defs[name].CopyFrom(signature)
-            self._inputs[id(self.signature_defs[name])] = [
-                (alias, info.name, info.dtype)
-                for alias, info in sorted(signature.inputs.items())
-            ]
         self._graph = tf.Graph()
         self._parsers = Parsers(
             self._graph, meta_graph.graph_def, self.signature_defs
@@ -128,6 +125,8 @@ class Servable:
         saver, _ = loader.load_graph(
             self._graph, _TAGS, input_map=self._parsers.wired
         )
+        self._parsers.add_computed()
+        self._read_signatures()
         if batching is not None:
             self._add_batching(meta_graph.graph_def, batching)
         self._session: tf.compat.v1.Session | None = tf.compat.v1.Session(
@@ -141,13 +140,24 @@ class Servable:
             raise
         self._graph.finalize()
 
+    def _read_signatures(self) -> None:
+        """What each of them feeds; a line in the log for what cannot be."""
+        for signature in self.signature_defs.values():
+            self._inputs[id(signature)] = [
+                (alias, tensor_name(info.name), self._dtype(info.name))
+                for alias, info in sorted(signature.inputs.items())
+            ]
+        for fault in signature_faults(self.signature_defs, self._dtype):
+            _log.warning("%s: %s", self.path, fault)
+
     def _add_batching(
         self, graph_def: tf.compat.v1.GraphDef, options: BatchingOptions
     ) -> None:
         """A batched copy of each signature that allows of it."""
         wired = self._parsers.wired
         for name, signature in sorted(self.signature_defs.items()):
-            inputs = {info.name for info in signature.inputs.values()}
+            infos = signature.inputs.values()
+            inputs = {tensor_name(info.name) for info in infos}
             outputs: dict[str, tf.Tensor] = {}
             if rows_are_batchable(signature) and inputs <= wired.keys():
                 outputs = batched_outputs(
@@ -164,7 +174,7 @@ class Servable:
                 _log.warning(
                     "%s: signature %s cannot be batched and runs request by "
                     "request: it has inputs of unknown or fixed shape, "
-                    "sparse outputs, or variables of TensorFlow 1.",
+                    "sparse or missing outputs, or variables of TensorFlow 1.",
                     self.path,
                     name,
                 )
@@ -235,7 +245,7 @@ class Servable:
                 if given not in PARSABLE:
                     raise _parsing_error(alias)
                 aliases[name] = alias
-                if given != dtype:
+                if dtype is not None and given != dtype:
                     wrong.append((name, dtype, given))
                 else:
                     content = proto.SerializeToString()
@@ -260,17 +270,16 @@ class Servable:
                     grpc.StatusCode.NOT_FOUND,
                     f"FeedInputs: unable to find feed output {name}",
                 )
-        batched = self._batched.get(frozenset(serialized))
+        batched = self._batched.get(frozenset(serialized), {})
+        is_batched = bool(fetches) and batched.keys() >= set(fetches)
         try:
-            if batched and fits_in_batch(*tasks[0]):
+            if is_batched and fits_in_batch(*tasks[0]):
                 return self._run_batched(serialized, fetches, timeout, batched)
             return self._run(serialized, fetches, timeout)
-        except tf.errors.OpError as error:
-            failed = self._parsers.failed(error.message)
+        except (tf.errors.OpError, UnicodeDecodeError) as error:
+            failed = self._parsers.failed(getattr(error, "message", ""))
             if failed is not None:
                 raise _parsing_error(aliases[failed]) from error
-            raise from_tensorflow(error) from error
-        except UnicodeDecodeError as error:
             raise from_tensorflow(error) from error
 
     def _run(
@@ -314,16 +323,21 @@ class Servable:
             )
         return dict(zip(names, arrays, strict=True))
 
+    def _dtype(self, name: str) -> int | None:
+        """The type of a tensor in the graph; None where it is not there."""
+        tensor = find_tensor(self._graph, name)
+        return None if tensor is None else tensor.dtype.as_datatype_enum
+
     def _fetch(self, name: str) -> tf.Tensor:
         """A tensor of the model, or what is wired in its place."""
         if name in self._parsers.parsed and name not in self._parsers.computed:
             return self._parsers.parsed[name]
-        try:
-            return self._graph.get_tensor_by_name(name)
-        except (KeyError, ValueError) as error:
+        tensor = find_tensor(self._graph, name)
+        if tensor is None:
             raise invalid_argument(
                 f"FetchOutputs node {name}: no such tensor in the graph"
-            ) from error
+            )
+        return tensor
 
     def _call(
         self,
