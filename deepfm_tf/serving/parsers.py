@@ -34,6 +34,12 @@ def find_tensor(graph: tf.Graph, name: str) -> tf.Tensor | None:
         return None
 
 
+def find_dtype(graph: tf.Graph, name: str) -> int | None:
+    """The DataType of the tensor of that name; None where there is none."""
+    tensor = find_tensor(graph, name)
+    return None if tensor is None else tensor.dtype.as_datatype_enum
+
+
 class Parsers:
     """One parser for each tensor that a signature feeds.
 
@@ -85,9 +91,9 @@ class Parsers:
         """The parsers of what is no placeholder, once the model is there."""
         found = {}
         for name in self._users.keys() - self.parsed.keys():
-            tensor = find_tensor(self._graph, name)
-            if tensor is not None:
-                found[name] = tensor.dtype.as_datatype_enum
+            dtype = find_dtype(self._graph, name)
+            if dtype is not None:
+                found[name] = dtype
         self.computed |= self._add_groups(found)
 
     def _add_groups(self, dtypes: Mapping[str, int]) -> set[str]:

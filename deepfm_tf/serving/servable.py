@@ -11,6 +11,7 @@ such tf.function takes 0.5 / 1.7 / 4.5 ms.
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,6 @@ from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.saved_model import loader_impl
 
-from deepfm_tf.serving import warmup
 from deepfm_tf.serving.batching import (
     BatchingOptions,
     batched_outputs,
@@ -37,7 +37,12 @@ from deepfm_tf.serving.errors import (
     from_tensorflow,
     invalid_argument,
 )
-from deepfm_tf.serving.parsers import Parsers, find_tensor, tensor_name
+from deepfm_tf.serving.parsers import (
+    Parsers,
+    find_dtype,
+    find_tensor,
+    tensor_name,
+)
 from deepfm_tf.serving.signature_faults import signature_faults
 from deepfm_tf.serving.tensor_protos import (
     MAX_REPEATED_BYTES,
@@ -48,14 +53,13 @@ from deepfm_tf.serving.tensor_protos import (
 )
 
 _log = logging.getLogger(__name__)
-_TAGS = ["serve"]
 # A session keeps a graph for every set of outputs it was ever asked for, and
 # 30 outputs have a billion sets. Past so many, all outputs are computed.
 _MAX_FETCHED = 64
 
 
 class Servable:
-    """A SavedModel tagged "serve", ready to run from many threads at once.
+    """A SavedModel, ready to run from many threads at once.
 
     Args:
         path: str or Path. The version's directory.
@@ -65,10 +69,11 @@ class Servable:
             TensorFlow. The first session of a process decides for all.
         inter_op_threads: int. For operations that run side by side; as
             above.
+        tags: sequence of str. Of the graph to load. Defaults to "serve".
 
     Raises:
         ServingError: with the loader's code and message, when it is no
-            SavedModel, has no "serve" tag, or is damaged.
+            SavedModel, has no such tags, or is damaged.
 
     Attributes:
         path: Path.
@@ -82,8 +87,10 @@ class Servable:
         batching: BatchingOptions | None = None,
         intra_op_threads: int = 0,
         inter_op_threads: int = 0,
+        tags: Sequence[str] = ("serve",),
     ) -> None:
         self.path = Path(path)
+        self._tags = list(tags)
         self.signature_defs: dict[str, SignatureDef] = {}
         # Of each of them: (alias, tensor's name, its type in the graph) of the
         # inputs. Reading them off 39 messages would take 50 microseconds.
@@ -102,9 +109,8 @@ class Servable:
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from error
         except (OSError, RuntimeError, TypeError, ValueError) as error:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                f"{self.path} cannot be loaded: {error}",
+            raise invalid_argument(
+                f"{self.path} cannot be loaded: {error}"
             ) from error
 
     def _load(
@@ -113,7 +119,7 @@ class Servable:
         config: tf.compat.v1.ConfigProto,
     ) -> None:
         loader = loader_impl.SavedModelLoader(str(self.path))
-        meta_graph = loader.get_meta_graph_def_from_tags(_TAGS)
+        meta_graph = loader.get_meta_graph_def_from_tags(self._tags)
         for name, signature in meta_graph.signature_def.items():
             # A copy, or the whole graph's message would stay with it.
             self.signature_defs[name] = SignatureDef()
@@ -123,7 +129,7 @@ class Servable:
             self._graph, meta_graph.graph_def, self.signature_defs
         )
         saver, _ = loader.load_graph(
-            self._graph, _TAGS, input_map=self._parsers.wired
+            self._graph, self._tags, input_map=self._parsers.wired
         )
         self._parsers.add_computed()
         self._read_signatures()
@@ -134,7 +140,7 @@ class Servable:
         )
         try:
             loader.restore_variables(self._session, saver)
-            loader.run_init_ops(self._session, _TAGS)
+            loader.run_init_ops(self._session, self._tags)
         except BaseException:
             self.close()
             raise
@@ -142,12 +148,13 @@ class Servable:
 
     def _read_signatures(self) -> None:
         """What each of them feeds; a line in the log for what cannot be."""
+        dtype_in_graph = functools.partial(find_dtype, self._graph)
         for signature in self.signature_defs.values():
             self._inputs[id(signature)] = [
-                (alias, tensor_name(info.name), self._dtype(info.name))
+                (alias, tensor_name(info.name), dtype_in_graph(info.name))
                 for alias, info in sorted(signature.inputs.items())
             ]
-        for fault in signature_faults(self.signature_defs, self._dtype):
+        for fault in signature_faults(self.signature_defs, dtype_in_graph):
             _log.warning("%s: %s", self.path, fault)
 
     def _add_batching(
@@ -323,11 +330,6 @@ class Servable:
             )
         return dict(zip(names, arrays, strict=True))
 
-    def _dtype(self, name: str) -> int | None:
-        """The type of a tensor in the graph; None where it is not there."""
-        tensor = find_tensor(self._graph, name)
-        return None if tensor is None else tensor.dtype.as_datatype_enum
-
     def _fetch(self, name: str) -> tf.Tensor:
         """A tensor of the model, or what is wired in its place."""
         if name in self._parsers.parsed and name not in self._parsers.computed:
@@ -367,21 +369,6 @@ class Servable:
             return session._call_tf_sessionrun(buffer, feeds, outputs, [], None)
         finally:
             pywrap_tf_session.TF_DeleteBuffer(buffer)
-
-    def warm_up(self, iterations: int = 1) -> int:
-        """Replays `assets.extra/tf_serving_warmup_requests`, if it is there.
-
-        Args:
-            iterations: int. How often to run each record.
-
-        Returns:
-            int. The number of records.
-
-        Raises:
-            ServingError: for the first record that fails, with its number;
-                or when there are more than 1000.
-        """
-        return warmup.warm_up(self, iterations)
 
     def close(self) -> None:
         """Frees variables and tables; a run that is on its way is cancelled.
