@@ -174,6 +174,8 @@ class Server:
             grace: float. Seconds that requests under way have.
         """
         self._stopping.set()
+        if self._http:
+            self._http.ask_to_stop()
         ended = self._grpc.stop(grace) if self._grpc else None
         if self._http:
             self._http.stop()
