@@ -89,7 +89,10 @@ def test_a_record_that_fails_is_named(servable):
         warmup.warm_up(servable)
 
     assert raised.value.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert raised.value.message.startswith("Warm-up record 1 of ")
+    assert raised.value.message.startswith(
+        f"Warm-up record 1 of {servable.path / warmup.FILE} "
+        "(signature 'serving_default'): "
+    )
     assert "Missing but required: {n1}." in raised.value.message
 
 
