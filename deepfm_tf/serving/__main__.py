@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
-import deepfm_tf
 from deepfm_tf.backend import notices_kept_back
 from deepfm_tf.extras import install_hint, missing
 from deepfm_tf.shell import command_line
@@ -77,7 +76,7 @@ def _run(argv: Sequence[str]) -> int:
         print(USAGE + help_text(), end="")
         return EXIT_OK
     if any(flag in argv for flag in ("--version", "-version")):
-        print(f"deepfm-tf {deepfm_tf.__version__}")
+        print(f"deepfm-tf {sys.modules['deepfm_tf'].__version__}")
         return EXIT_OK
     try:
         options = parse_flags(argv)
