@@ -60,6 +60,11 @@ class Rows:
             columns[name] = columns[name].take(places)
         return cls(raw, vocabulary.encode(columns))
 
+    @property
+    def num_rows(self) -> int:
+        """How many there are."""
+        return len(next(iter(self.raw.values())))
+
     def head(self, num_rows: int) -> Rows:
         """The first rows."""
         return Rows(
@@ -159,8 +164,7 @@ def _matrices(rows: Rows, fields: Iterable[Field]) -> dict[str, np.ndarray]:
 
 
 def _examples(rows: Rows, schema: Schema, defaults: Defaults) -> list[Any]:
-    num_rows = len(rows.raw[schema.fields[0].name])
-    examples = [tf.train.Example() for _ in range(num_rows)]
+    examples = [tf.train.Example() for _ in range(rows.num_rows)]
     for field in schema.fields:
         values = rows.raw[field.name].tolist()
         for example, value in zip(examples, values, strict=True):
