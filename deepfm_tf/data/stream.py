@@ -16,7 +16,7 @@ import numpy as np
 import tqdm
 
 from deepfm_tf.data.columns import CheckedColumns, check_columns
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.files.content import compression_of
 from deepfm_tf.files.readers import Block, Source, list_files, read_blocks
 from deepfm_tf.files.text import BadRow, TextFormat
@@ -177,8 +177,11 @@ class Reading:
         rejected.sort(key=lambda row: row.line)
         if rejected and self.on_error == "raise":
             raise UserError(
-                f'{rejected[0]} Fix the row, or pass on_error="skip" to '
-                "leave such rows out, counted and written to a file."
+                f"{rejected[0]} ",
+                *_other_labels(rejected[0], self.schema),
+                "Fix the row, or pass ",
+                Argument("on_error", "skip"),
+                " to leave such rows out, counted and written to a file.",
             )
         if checked.bad:
             checked = _take(checked, np.delete(np.arange(len(rows)), bad))
@@ -338,3 +341,16 @@ class _NoBar:
 
     def set_postfix_str(self, text: str, refresh: bool) -> None:
         """Does nothing: no progress bar is shown."""
+
+
+def _other_labels(bad: BadRow, schema: Schema) -> tuple[str | Argument, ...]:
+    """How to name the labels, if it is the label that cannot be read."""
+    if bad.column != schema.label:
+        return ()
+    return (
+        "Other labels can be named: ",
+        Argument("positive_labels"),
+        ", ",
+        Argument("negative_labels"),
+        ". ",
+    )

@@ -14,7 +14,7 @@ from tensorflow import Tensor
 from deepfm_tf.data.batches import shuffle_groups, split_rows, with_options
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.stream import Reading
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.fields import BucketizedField, NumericField
 from deepfm_tf.files.readers import (
     Source,
@@ -290,7 +290,9 @@ class _Parser:
         if checked.rejected:
             raise UserError(
                 f"{checked.rejected[0]} Fix the row, or `prepare` the data "
-                'with on_error="skip" to leave such rows out.'
+                "with ",
+                Argument("on_error", "skip"),
+                " to leave such rows out.",
             )
         packed = self._vocabulary.encode(checked.columns)
         label = np.asarray(checked.label)

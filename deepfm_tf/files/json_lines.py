@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import pyarrow as pa
 from deepfm_tf.errors import UserError
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.content import TextContent
+from deepfm_tf.raw_values import NoTextError, to_text
 
 # What one worker holds of a file at a time.
 BLOCK_BYTES = 16 * 2**20
@@ -57,7 +57,13 @@ class JsonBlock:
             good.append(row)
             lines.append(place)
         self._lines = lines
-        arrays = [_array([row.get(name) for row in good]) for name in columns]
+        arrays = [
+            _array(
+                [row.get(name) for row in good],
+                f"{self.source}, column '{name}'",
+            )
+            for name in columns
+        ]
         bad.sort(key=lambda row: row.line)
         return pa.table(arrays, names=list(columns)), bad
 
@@ -184,31 +190,27 @@ def _is_cut(row: dict[str, Any]) -> bool:
     return False
 
 
-def _array(values: list[Any]) -> pa.Array:
+def _array(values: list[Any], where: str) -> pa.Array:
+    """The values of a column, all of one type."""
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         pass
     # 7 beside "seven", or more digits than 64 bits hold: text.
-    if any(isinstance(value, list) for value in values):
-        lists = [
-            [_text(item) for item in value]
-            if isinstance(value, list)
-            else (value if value is None else [_text(value)])
-            for value in values
-        ]
+    try:
+        if not any(isinstance(value, list) for value in values):
+            return pa.array([_text(value) for value in values], pa.string())
+        lists = []
+        for value in values:
+            items = value if isinstance(value, list) else [value]
+            texts = [_text(item) for item in items]
+            lists.append(None if value is None else texts)
         return pa.array(lists, pa.list_(pa.string()))
-    return pa.array([_text(value) for value in values], pa.string())
+    except NoTextError as error:
+        raise UserError(f"{where}: {error}.") from error
 
 
 def _text(value: Any) -> str | None:
-    """A value as text, as the rule for raw values has it."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, float):
-        if math.isnan(value):
-            return None
-        return str(int(value)) if value.is_integer() else repr(value)
     if isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False)
-    return str(value)
+    return to_text(value)

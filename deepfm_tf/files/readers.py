@@ -8,13 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
 from deepfm_tf.errors import MissingFileError, UserError, UserTypeError
 from deepfm_tf.files.content import is_json_lines, is_parquet
+from deepfm_tf.files.frames import (
+    FrameBlock,
+    columns_of,
+    frame_blocks,
+    row_text,
+)
 from deepfm_tf.files.json_lines import JsonBlock, json_blocks, json_keys
 from deepfm_tf.files.text import (
     BadRow,
@@ -33,7 +38,7 @@ Source = Union[  # noqa: UP007
 
 
 class TableBlock:
-    """Some rows of a Parquet file, a DataFrame or a dict of arrays."""
+    """Some rows of a Parquet file."""
 
     unit = "row"
 
@@ -51,14 +56,12 @@ class TableBlock:
 
     def locate(self, rows: Sequence[int]) -> list[tuple[int, str]]:
         """Numbers, from 1, and texts of some rows."""
-        values = self._table.take(np.asarray(rows, np.int64)).to_pylist()
         return [
-            (self._first_row + row, str(value))
-            for row, value in zip(rows, values, strict=True)
+            (self._first_row + row, row_text(self._table, row)) for row in rows
         ]
 
 
-Block = Union[TextBlock, JsonBlock, TableBlock]  # noqa: UP007
+Block = Union[TextBlock, JsonBlock, TableBlock, FrameBlock]  # noqa: UP007
 
 
 def list_files(source: Source) -> list[str] | None:
@@ -108,7 +111,9 @@ def column_names(
     """The columns of a source (of its first file, where there are many)."""
     files = list_files(source)
     if files is None:
-        return [str(c) for c in _to_frame(source).columns]
+        if isinstance(source, pd.DataFrame):
+            return [str(c) for c in source.columns]
+        return list(columns_of(source))
     return file_columns(files[0], text_format)
 
 
@@ -138,9 +143,8 @@ def read_blocks(
     """
     files = list_files(source)
     if files is None:
-        frame = _to_frame(source)
-        _check_columns(columns, [str(c) for c in frame.columns], "The data")
-        yield from _frame_blocks(frame, columns)
+        _check_columns(columns, column_names(source), "The data")
+        yield from frame_blocks(columns_of(source), columns, BLOCK_ROWS)
         return
     for path in files:
         layout = text_format or TextFormat()
@@ -183,41 +187,6 @@ def _parquet_blocks(path: str, columns: Sequence[str]) -> Iterator[TableBlock]:
             num_bytes = int(size * table.num_rows)
             yield TableBlock(path, table, row, num_bytes)
             row += table.num_rows
-
-
-def _frame_blocks(
-    frame: pd.DataFrame, columns: Sequence[str]
-) -> Iterator[TableBlock]:
-    frame = frame.set_axis([str(c) for c in frame.columns], axis=1)
-    for start in range(0, len(frame), BLOCK_ROWS):
-        part = frame.iloc[start : start + BLOCK_ROWS]
-        arrays = [_to_arrow(part[name]) for name in columns]
-        table = pa.table(arrays, names=list(columns))
-        yield TableBlock("the data", table, start + 1, table.num_rows)
-
-
-def _to_arrow(column: pd.Series) -> pa.Array:
-    try:
-        array = pa.Array.from_pandas(column)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        # A column of mixed types, such as 7 beside "seven".
-        text = column.map(lambda v: v if pd.isna(v) else str(v))
-        array = pa.Array.from_pandas(text.astype(object), type=pa.string())
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    return array
-
-
-def _to_frame(source: Any) -> pd.DataFrame:
-    if isinstance(source, pd.DataFrame):
-        return source
-    try:
-        return pd.DataFrame({k: np.asarray(v) for k, v in source.items()})
-    except ValueError as error:
-        raise UserError(
-            "A dict of arrays must hold one-dimensional arrays of one length. "
-            f"Received: {error}."
-        ) from error
 
 
 def _check_columns(

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.content import TextContent
 from deepfm_tf.files.records import Records, RecordScanner, count_lines
@@ -299,8 +299,9 @@ def _read_header(
     if not header.strip():
         raise UserError(
             f"{path} must begin with a line of column names, but its first "
-            "line is empty. If it has no such line, give the names yourself "
-            "(`column_names`)."
+            "line is empty. If it has no such line, give the names yourself (",
+            Argument("column_names"),
+            ").",
         )
     if b"\0" in header:
         raise UserError(

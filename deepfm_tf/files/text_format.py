@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.files.content import plain_name
 from deepfm_tf.files.records import RecordScanner
 
@@ -40,9 +40,11 @@ class TextFormat:
             or not separator.isascii()
         ):
             raise UserError(
-                "`separator` must be one character (ASCII), which blanks may "
-                f"follow. Received: separator={separator!r}.",
-                argument="separator",
+                Argument("separator"),
+                " must be one character (ASCII), which blanks may follow. "
+                "Received: ",
+                Argument("separator", separator),
+                ".",
             )
         if self.column_names is not None:
             object.__setattr__(self, "column_names", tuple(self.column_names))

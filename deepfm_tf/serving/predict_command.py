@@ -53,13 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             quoting=not options.no_quoting,
         )
     except UserError as error:
-        parser.error(f"--separator: {error}")
+        parser.error(error.with_options({"separator": "--separator"}))
     try:
         _predict(options)
     except PredictError as error:
         print(f"error: {_in_flags(error, options)}", file=sys.stderr)
         return 1
-    except (ValueError, TypeError, OSError) as error:
+    except (UserError, OSError) as error:
         _drop_output()
         if isinstance(error, BrokenPipeError):
             # The reader of our output has seen enough, as `head` does.

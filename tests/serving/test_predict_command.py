@@ -69,7 +69,7 @@ def test_mistakes_are_told_in_words(
         (["--max_rows=2.5"], "--max_rows: must be a positive whole number"),
         (["--max_rows=0"], "--max_rows: must be a positive whole number"),
         (["--no-header"], "--no-header and --columns A,B,C must come tog"),
-        (["--separator=ab"], "--separator: `separator` must be one char"),
+        (["--separator=ab"], "--separator must be one character"),
         (["--ssl_client_key=k"], "_certificate and --ssl_client_key must come"),
     ],
 )
