@@ -62,6 +62,7 @@ if command() != "deepfm_tf.serving":
         Field,
         MultiValuedField,
         NumericField,
+        TimestampField,
     )
     from deepfm_tf.learning_curve import LearningCurve
     from deepfm_tf.metrics import (
@@ -127,6 +128,7 @@ __all__ = [
     "Schema",
     "StreamingMetrics",
     "TextFormat",
+    "TimestampField",
     "UserError",
     "Vocabulary",
     "WideAndDeep",

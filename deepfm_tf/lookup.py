@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +15,15 @@ from deepfm_tf.fields import (
     Field,
     MultiValuedField,
     NumericField,
+    TimestampField,
+)
+from deepfm_tf.timestamps import (
+    EPOCH,
+    REWRITES,
+    WRITTEN,
+    part_starts,
+    parts_of_epoch,
+    parts_of_written,
 )
 from deepfm_tf.vocabulary import (
     LOG_SQUARE_THRESHOLDS,
@@ -58,7 +68,7 @@ class GraphLookup(tf.Module):
         with open(asset_file, "w", encoding="utf-8", newline="\n") as file:
             for number, field in enumerate(self._schema.table_fields):
                 if field.name not in vocabulary.values or isinstance(
-                    field, BucketizedField
+                    field, (BucketizedField, TimestampField)
                 ):
                     continue
                 values = vocabulary.values[field.name]
@@ -151,6 +161,10 @@ class GraphLookup(tf.Module):
                 groups.setdefault(buckets, []).append(([field], tokens))
                 if field.weight_separator:
                     weights.append(token_weights)
+            elif isinstance(field, TimestampField):
+                column = _columns(texts, text_fields(fields), [field])
+                parts.append(self._time_ids(field, column[:, 0]))
+                order += slots[field.name]
         for buckets, members in groups.items():
             owned = [field for group, _ in members for field in group]
             joined = _join([columns for _, columns in members])
@@ -172,7 +186,7 @@ class GraphLookup(tf.Module):
         """Fields of one text value, by the number of their hash buckets."""
         groups: dict[int | None, list[Field]] = {}
         for field in text_fields(fields):
-            if not isinstance(field, MultiValuedField):
+            if not isinstance(field, (MultiValuedField, TimestampField)):
                 groups.setdefault(self._hash_buckets(field), []).append(field)
         return groups
 
@@ -203,6 +217,42 @@ class GraphLookup(tf.Module):
             ids = tf.maximum(ids, np.int64(OOV_ID))
         missing = np.concatenate([self._missing_ids(f) for f in fields])
         return tf.where(tf.equal(texts, ""), missing, tf.cast(ids, tf.int32))
+
+    def _time_ids(self, field: TimestampField, text: tf.Tensor) -> tf.Tensor:
+        """(batch, parts) int32 of a column; see `timestamps`."""
+        text = tf.strings.strip(text)
+        for pattern, new in REWRITES:
+            text = tf.strings.regex_replace(text, pattern, new)
+        written = tf.strings.regex_full_match(text, WRITTEN)
+        epoch = tf.strings.regex_full_match(text, EPOCH)
+
+        def number(texts: tf.Tensor, start: int, length: Any) -> tf.Tensor:
+            start += tf.zeros(tf.shape(texts), tf.int64)
+            part = tf.strings.substr(texts, start, length + 0 * start)
+            return tf.strings.to_number(part, tf.int64)
+
+        date = tf.where(written, text, "1970-01-01")
+        places = ((0, 4), (5, 2), (8, 2), (11, 2))
+        # A date alone is at midnight.
+        numbers = [number(date + " 00", *place) for place in places]
+        of_written = parts_of_written(*numbers)
+        digits = tf.strings.regex_replace(text, r"\..*$", "")
+        digits = tf.where(epoch, digits, "100000000")
+        length = tf.cast(tf.strings.length(digits), tf.int64)
+        # 9 or 10 digits of seconds stand before 0, 3, 6 or 9 of a fraction.
+        of_epoch = parts_of_epoch(number(digits, 0, 9 + length % 3))
+        columns = [
+            tf.where(written, of_written[part], of_epoch[part])
+            for part in field.parts
+        ]
+        ids = tf.stack(columns, axis=1) + (
+            self._vocabulary.first_id(field) + part_starts(field.parts)
+        )
+        return tf.where(
+            (written | epoch)[:, None],
+            tf.cast(ids, tf.int32),
+            self._missing_ids(field),
+        )
 
     def _missing_ids(self, field: Field) -> np.ndarray:
         length = getattr(field, "max_length", 1)

@@ -24,9 +24,9 @@ from deepfm_tf.fields import (
 class Schema:
     """Which columns an example has, and how each is read.
 
-    In the packed inputs and in the shared table the id fields (categorical,
-    bucketized, multi-valued) come first, in schema order, then the numeric
-    fields, in schema order.
+    In the packed inputs and in the shared table the id fields (all but the
+    numeric ones) come first, in schema order, then the numeric fields, in
+    schema order.
 
     Args:
         fields: the fields, in any order; names must differ.
@@ -109,7 +109,7 @@ class Schema:
 
     @property
     def id_fields(self) -> tuple[Field, ...]:
-        """Fields that are looked up: categorical, bucketized, multi-valued."""
+        """Fields that are looked up: all but the numeric ones."""
         return tuple(f for f in self.fields if not _is_numeric(f))
 
     @property
@@ -331,8 +331,8 @@ def _check_schema(schema: Schema) -> None:
         if not isinstance(field, tuple(FIELD_TYPES.values())):
             raise UserTypeError(
                 "`fields` must hold CategoricalField, NumericField, "
-                "BucketizedField or MultiValuedField objects. Received: "
-                f"{field!r}."
+                "BucketizedField, MultiValuedField or TimestampField objects. "
+                f"Received: {field!r}."
             )
     if not isinstance(schema.label, str) or not schema.label:
         raise UserError(

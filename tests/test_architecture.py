@@ -11,12 +11,14 @@ DOORS = {
     "backend": ((), ("keras",)),
     "errors": ((), ()),
     "shell": ((), ()),
+    "raw_values": ((), ()),
+    "timestamps": ((), ("numpy", "pyarrow")),
     "extras": (("shell",), ()),
     "fields": ((), ()),
     # The one exception: `Schema.infer` opens `data` when it is called.
     "schema": (("fields", "data"), ()),
     "vocabulary": (
-        ("fields", "schema"),
+        ("fields", "schema", "timestamps"),
         # TensorFlow for its string hash alone: serving must hash alike.
         ("pandas", "numpy", "pyarrow", "tensorflow"),
     ),
@@ -24,7 +26,10 @@ DOORS = {
         ("fields", "schema", "vocabulary"),
         ("numpy", "pyarrow"),
     ),
-    "lookup": (("fields", "schema", "vocabulary"), ("tensorflow", "numpy")),
+    "lookup": (
+        ("fields", "schema", "timestamps", "vocabulary"),
+        ("tensorflow", "numpy"),
+    ),
     # What `layers` and `optimizers` both need of TensorFlow itself.
     "kernels": ((), ("tensorflow",)),
     "layers": (("kernels", "layers"), ("keras", "tensorflow", "numpy")),
@@ -36,7 +41,10 @@ DOORS = {
             "data",
             "fields",
             "files",
+            "raw_values",
             "schema",
+            "shell",
+            "timestamps",
             "vocabulary",
             "vocabulary_counts",
             "lookup",

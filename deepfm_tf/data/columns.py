@@ -11,8 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepfm_tf.errors import UserTypeError
-from deepfm_tf.fields import BucketizedField, MultiValuedField, NumericField
+from deepfm_tf.fields import (
+    BucketizedField,
+    MultiValuedField,
+    NumericField,
+    TimestampField,
+)
+from deepfm_tf.raw_values import MISSING_NUMBERS, MISSING_TIMES
 from deepfm_tf.schema import Schema
+from deepfm_tf.timestamps import time_parts
 from deepfm_tf.vocabulary import (
     Columns,
     numeric_missing_values,
@@ -68,6 +75,9 @@ def check_columns(
             text = _missing_to_null(text, schema.missing_values)
             if isinstance(field, MultiValuedField) and field.weight_separator:
                 _check_weights(field, text, schema, wrong)
+            if isinstance(field, TimestampField):
+                text = _missing_to_null(text, MISSING_TIMES)
+                _check_times(field, text, wrong)
             columns[field.name] = raw.dictionary(text)
         raw.report(wrong, bad)
     label = weight = None
@@ -246,7 +256,7 @@ def _numbers(
         return np.full(len(array), np.nan, dtype=np.float32)
     else:
         text = pc.utf8_trim_whitespace(_texts(array, name, bad))
-        text = _missing_to_null(text, (*schema.missing_values, "nan", "NaN"))
+        text = _missing_to_null(text, (*schema.missing_values, *MISSING_NUMBERS))
         result = parse_numbers(text)
         present = pc.is_valid(text).to_numpy(zero_copy_only=False)
         wrong = np.isnan(result) & present
@@ -278,6 +288,17 @@ def _check_weights(
         reason = (
             f"a weight in {value!r} is not a finite number (expected "
             f"value{field.weight_separator}weight)"
+        )
+        bad.setdefault(int(row), (field.name, value, reason))
+
+
+def _check_times(field: TimestampField, text: pa.Array, bad: Bad) -> None:
+    present = pc.is_valid(text).to_numpy(zero_copy_only=False)
+    for row in np.flatnonzero(present & ~time_parts(text)[0]):
+        value = text[int(row)].as_py()
+        reason = (
+            f"{value!r} is not a time (expected a text such as 2024-01-31 or "
+            "2024-01-31 23:59:59, or the seconds since 1970)"
         )
         bad.setdefault(int(row), (field.name, value, reason))
 
