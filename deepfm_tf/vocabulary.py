@@ -81,9 +81,9 @@ class Vocabulary:
         values: Mapping[str, np.ndarray],
         statistics: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        values = {**_fixed_values(schema), **values}
         self.values = {
-            name: np.asarray(v, dtype=object) for name, v in values.items()
+            name: np.asarray(v, dtype=object)
+            for name, v in {**_fixed_values(schema), **values}.items()
         }
         self.statistics = {n: dict(s) for n, s in statistics.items()}
         self.schema = schema.with_vocabulary_sizes(
@@ -292,7 +292,7 @@ class Vocabulary:
         ]
 
 
-def _fixed_values(schema: Schema) -> dict[str, list[str]]:
+def _fixed_values(schema: Schema) -> dict[str, Any]:
     times = [f for f in schema.fields if isinstance(f, TimestampField)]
     return {field.name: part_values(field.parts) for field in times}
 

@@ -16,7 +16,13 @@ DOORS = {
     "extras": (("shell",), ()),
     "fields": ((), ()),
     # The one exception: `Schema.infer` opens `data` when it is called.
-    "schema": (("fields", "data"), ()),
+    "schema": (
+        ("fields", "labels", "schema_json", "schema_table", "data"),
+        (),
+    ),
+    "labels": ((), ()),
+    "schema_json": ((), ()),
+    "schema_table": (("fields",), ()),
     "vocabulary": (
         ("fields", "schema", "timestamps"),
         # TensorFlow for its string hash alone: serving must hash alike.
@@ -41,6 +47,7 @@ DOORS = {
             "data",
             "fields",
             "files",
+            "labels",
             "raw_values",
             "schema",
             "shell",

@@ -256,7 +256,9 @@ def _numbers(
         return np.full(len(array), np.nan, dtype=np.float32)
     else:
         text = pc.utf8_trim_whitespace(_texts(array, name, bad))
-        text = _missing_to_null(text, (*schema.missing_values, *MISSING_NUMBERS))
+        text = _missing_to_null(
+            text, (*schema.missing_values, *MISSING_NUMBERS)
+        )
         result = parse_numbers(text)
         present = pc.is_valid(text).to_numpy(zero_copy_only=False)
         wrong = np.isnan(result) & present

@@ -106,6 +106,28 @@ def column_names(
     return header_of(files[0], text_format or TextFormat())
 
 
+def check_headers(
+    source: Source,
+    columns: Sequence[str],
+    text_format: TextFormat | None = None,
+) -> None:
+    """Raise UserError unless every file of a source has the columns.
+
+    Args:
+        source: file name(s), DataFrame or dict of arrays.
+        columns: the columns wanted.
+        text_format: layout of text files.
+    """
+    files = list_files(source)
+    if files is None:
+        present = [str(c) for c in _to_frame(source).columns]
+        _check_columns(columns, present, "The data")
+        return
+    for path in files:
+        layout = None if _is_parquet(path) else text_format or TextFormat()
+        _check_columns(columns, column_names(path, layout), path, layout)
+
+
 def read_blocks(
     source: Source,
     columns: Sequence[str],
@@ -126,6 +148,8 @@ def read_blocks(
         _check_columns(columns, [str(c) for c in frame.columns], "The data")
         yield from _frame_blocks(frame, columns)
         return
+    # Of all of them: the last may be hours away.
+    check_headers(files, columns, text_format)
     for path in files:
         if _is_parquet(path):
             yield from _parquet_blocks(path, columns)
