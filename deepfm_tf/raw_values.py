@@ -10,4 +10,3 @@ MISSING_NUMBERS: tuple[str, ...] = (
     *("null", "NULL", "None"),
     *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
 )
-MISSING_TIMES: tuple[str, ...] = (*MISSING_NUMBERS, "NaT")

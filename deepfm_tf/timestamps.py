@@ -47,6 +47,8 @@ EPOCH = (
 )
 # A written time or one since 1970, or nothing: the rewritten forms left out.
 PLAIN = rf"^(?:{WRITTEN[1:-1]}|{EPOCH[1:-1]})?$"
+# How pandas writes a missing time, where it does.
+NOT_A_TIME = "NaT"
 _DAY = 86_400
 
 

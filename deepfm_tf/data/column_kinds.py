@@ -17,9 +17,9 @@ from deepfm_tf.fields import (
     NumericField,
     TimestampField,
 )
-from deepfm_tf.raw_values import MISSING_NUMBERS, MISSING_TIMES
+from deepfm_tf.raw_values import MISSING_NUMBERS
 from deepfm_tf.shell import option
-from deepfm_tf.timestamps import NO_MOMENT, moments
+from deepfm_tf.timestamps import NO_MOMENT, NOT_A_TIME, moments
 from deepfm_tf.vocabulary import parse_numbers
 
 # A whole number with more values than this measures; with fewer, it names.
@@ -36,6 +36,8 @@ _MOSTLY_UNIQUE = 0.95
 # most have no letter, are of many.
 _NEARLY_ALL = 0.95
 _MAX_ODD = 20
+# Distinct texts that are looked at first for times.
+_MIN_TIMES = 1000
 _SEPARATORS = ("|", ";")
 # Seconds since 1970: from 1980 to 2100, by which day they begin and end.
 _FIRST_TIME, _LAST_TIME = np.array(["1980-01-01", "2100-01-01"], "M8[us]").view(
@@ -125,12 +127,19 @@ def decide(name: str, texts: pa.Array, is_list: bool = False) -> Decision:
     is_number = ~np.isnan(numbers)
     if _are_nearly_all(values, is_number, is_marker | is_number):
         return _numbers(name, values, numbers, is_marker)
-    is_time = (moments(values.texts) != NO_MOMENT) & ~is_number
-    is_marker = values.among(MISSING_TIMES)
+    is_time = _are_times(values.texts) & ~is_number
+    is_marker = values.among((*MISSING_NUMBERS, NOT_A_TIME))
     if _are_nearly_all(values, is_time, is_marker | is_time):
         odd = values.where(~is_time & ~is_marker)
         return _times(name, values.where(is_time), odd)
     return _texts(name, values, is_number)
+
+
+def _are_times(texts: pa.Array) -> np.ndarray:
+    # Most columns have none among the first, and then not nearly all.
+    if (moments(texts[:_MIN_TIMES]) == NO_MOMENT).all():
+        return np.zeros(len(texts), dtype=bool)
+    return moments(texts) != NO_MOMENT
 
 
 def _are_nearly_all(

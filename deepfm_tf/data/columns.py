@@ -17,9 +17,9 @@ from deepfm_tf.fields import (
     NumericField,
     TimestampField,
 )
-from deepfm_tf.raw_values import MISSING_NUMBERS, MISSING_TIMES
+from deepfm_tf.raw_values import MISSING_NUMBERS
 from deepfm_tf.schema import Schema
-from deepfm_tf.timestamps import time_parts
+from deepfm_tf.timestamps import NOT_A_TIME, time_parts
 from deepfm_tf.vocabulary import (
     Columns,
     numeric_missing_values,
@@ -76,7 +76,7 @@ def check_columns(
             if isinstance(field, MultiValuedField) and field.weight_separator:
                 _check_weights(field, text, schema, wrong)
             if isinstance(field, TimestampField):
-                text = _missing_to_null(text, MISSING_TIMES)
+                text = _missing_to_null(text, (*MISSING_NUMBERS, NOT_A_TIME))
                 _check_times(field, text, wrong)
             columns[field.name] = raw.dictionary(text)
         raw.report(wrong, bad)
