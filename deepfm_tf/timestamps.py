@@ -158,7 +158,9 @@ def moments(texts: pa.Array) -> np.ndarray:
         months = (year - 1970) * 12 + month - 1
         days = months.astype("M8[M]").astype("M8[D]").astype(np.int64)
         seconds = (days + day - 1) * _DAY + hour * 3600 + minute * 60 + second
-        micro = seconds * 10**6 + _fraction(chosen) - _offset(chosen) * 10**6
+        micro = seconds * 10**6
+        if not _have_whole_seconds(chosen):
+            micro += _fraction(chosen) - _offset(chosen) * 10**6
         result[written] = micro
     epoch = _matches(texts, EPOCH)
     if epoch.any():
@@ -172,6 +174,8 @@ NO_MOMENT = np.iinfo(np.int64).min
 
 def _canonical(texts: pa.Array) -> pa.Array:
     texts = pc.ascii_trim_whitespace(pc.fill_null(texts, ""))
+    if pc.all(pc.match_substring_regex(texts, WRITTEN)).as_py():
+        return texts
     for pattern, new in REWRITES:
         texts = pc.replace_substring_regex(texts, pattern, new)
     return texts
@@ -184,6 +188,9 @@ def _matches(texts: pa.Array, pattern: str) -> np.ndarray:
 
 def _written_numbers(texts: pa.Array) -> list[np.ndarray]:
     """Year, month, day, hour, minute and second (int64)."""
+    places = [(0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19)]
+    if _have_whole_seconds(texts):
+        return [_whole(texts, start, stop) for start, stop in places]
     # Behind a date without them, and behind a minute without seconds.
     plain = pc.replace_substring_regex(texts, rf"(?:\.\d+)?(?:{_ZONE})?$", "")
     short = pc.equal(pc.utf8_length(texts), 10)
@@ -194,8 +201,13 @@ def _written_numbers(texts: pa.Array) -> list[np.ndarray]:
     no_second = pc.equal(pc.utf8_length(plain), 16)
     with_second = pc.binary_join_element_wise(plain, ":00", "")
     padded = pc.if_else(no_second, with_second, padding)
-    places = [(0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19)]
     return [_whole(padded, start, stop) for start, stop in places]
+
+
+def _have_whole_seconds(texts: pa.Array) -> bool:
+    """Whether all end with seconds, without a fraction or a zone: most do."""
+    found = pc.match_substring_regex(texts, r"^.{10}.\d\d:\d\d:\d\d$")
+    return pc.all(found).as_py()
 
 
 def _whole(texts: pa.Array, start: int, stop: int) -> np.ndarray:

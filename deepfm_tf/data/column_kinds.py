@@ -163,7 +163,10 @@ def _numbers(
     numbers = numbers[is_number]
     odd = values.where(~is_number & ~is_marker).as_dict()
     markers = values.where(is_marker)
-    is_whole = bool((numbers == np.floor(numbers)).all())
+    # Of doubles above 2^53 all are whole: that says nothing.
+    is_whole = bool(
+        ((numbers == np.floor(numbers)) & (abs(numbers) < 2.0**53)).all()
+    ) or bool(present.matching(_WHOLE).all())
     # Without a point or an exponent, as ids are written.
     is_digits = is_whole and bool(present.matching(_WHOLE).all())
     if is_digits and is_time_name(name) and _are_epochs(present):

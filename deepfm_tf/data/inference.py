@@ -181,9 +181,10 @@ def _decide(head: _Head, name: str, missing_values: Sequence[str]) -> Decision:
     column = head.table.column(name)
     try:
         texts = read_texts(column, name, missing_values)
-    except UserError as error:
+    except (UserError, pa.ArrowException) as error:
         if not pa.types.is_floating(column.type):
-            return Decision(name, "left out", _without_point(str(error)))
+            reason = f"it cannot be a field ({str(error).rstrip('.')})"
+            return Decision(name, "left out", reason)
         # Too large for an id; numbers they are.
         texts = pc.cast(column.combine_chunks(), pa.string())
     kind = column.type
@@ -263,7 +264,3 @@ def _shown(
     if len(texts) > len(chosen):
         parts.append(f"{len(texts) - len(chosen):,} other texts")
     return ", ".join(parts), sum(texts.values())
-
-
-def _without_point(sentence: str) -> str:
-    return sentence.rstrip(".")
