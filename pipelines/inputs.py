@@ -125,7 +125,7 @@ def _check_labels(settings: Settings, sources: dict[str, list[str]]) -> None:
         f"{shell.option('--negative-label', *zero)}"
     )
     if where is not None:
-        how = f"`positive_labels` {one}, `negative_labels` {zero} in {where}"
+        how = f"positive_labels {one} and negative_labels {zero} in {where}"
     raise deepfm_tf.UserError(
         labels.say_two_labels(settings.label, counts, chosen, how)
     )

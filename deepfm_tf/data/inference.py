@@ -73,7 +73,7 @@ def infer_schema(
     targets = (label, *weight)
     columns = [n for n in names if n and n not in (*targets, *ignore)]
     head = _Head(source, [*columns, label], text_format)
-    if not head.table.num_rows:
+    if not head.num_rows:
         files = ", ".join(list_files(source) or ["the data"])
         raise UserError(
             "The data to infer a schema from must have at least one row. "
@@ -144,25 +144,39 @@ class _Head:
         text_format: TextFormat | None,
     ) -> None:
         wanted = list(dict.fromkeys(names))
-        self.blocks: list[Block] = []
+        self.num_rows = 0
+        self._blocks: list[Block] = []
         self._starts: list[int] = []
-        tables, num_rows = [], 0
+        self._tables: list[pa.Table] = []
         blocks = read_blocks(source, wanted, text_format)
         for block in itertools.islice(blocks, _MAX_BLOCKS):
             table, _ = block.read(wanted)
-            self.blocks.append(block)
-            self._starts.append(num_rows)
-            tables.append(table)
-            num_rows += table.num_rows
-            if num_rows >= _MAX_ROWS:
+            self._blocks.append(block)
+            self._starts.append(self.num_rows)
+            self._tables.append(table)
+            self.num_rows += table.num_rows
+            if self.num_rows >= _MAX_ROWS:
                 break
-        self.table = pa.table({name: [] for name in wanted})
-        if tables:
-            self.table = pa.concat_tables(tables, promote_options="permissive")
+
+    def texts(self, name: str, missing_values: Sequence[str] = ()) -> pa.Array:
+        """A column as text; files of one source may store it differently."""
+        texts = [
+            _texts(table.column(name), name, missing_values)
+            for table in self._tables
+        ]
+        return pa.concat_arrays(texts) if texts else pa.array([], pa.string())
+
+    def holds_lists(self, name: str) -> bool:
+        """Whether any file has lists in a column."""
+        kinds = [table.schema.field(name).type for table in self._tables]
+        return any(
+            pa.types.is_list(kind) or pa.types.is_large_list(kind)
+            for kind in kinds
+        )
 
     def labels(self, label: str) -> dict[str, int]:
         """Each label, without blanks around it, and its number of rows."""
-        texts = pc.fill_null(read_texts(self.table.column(label), label), "")
+        texts = pc.fill_null(self.texts(label), "")
         counted = pc.value_counts(pc.utf8_trim_whitespace(texts))
         return {
             entry["values"]: entry["counts"] for entry in counted.to_pylist()
@@ -172,24 +186,31 @@ class _Head:
         """Where a text stands first."""
         row = pc.index(texts, value).as_py()
         number = int(np.searchsorted(self._starts, row, side="right")) - 1
-        block = self.blocks[number]
+        block = self._blocks[number]
         line, _ = block.locate(row - self._starts[number])
         return f"{block.source}, {block.unit} {line}"
 
 
-def _decide(head: _Head, name: str, missing_values: Sequence[str]) -> Decision:
-    column = head.table.column(name)
+def _texts(
+    column: pa.ChunkedArray, name: str, missing_values: Sequence[str]
+) -> pa.Array:
     try:
-        texts = read_texts(column, name, missing_values)
-    except (UserError, pa.ArrowException) as error:
+        return read_texts(column, name, missing_values)
+    except UserError:
         if not pa.types.is_floating(column.type):
-            reason = f"it cannot be a field ({str(error).rstrip('.')})"
-            return Decision(name, "left out", reason)
-        # Too large for an id; numbers they are.
-        texts = pc.cast(column.combine_chunks(), pa.string())
-    kind = column.type
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    return decide(name, texts, is_list)
+            raise
+        # Too large for ids; numbers they are.
+        whole = pa.concat_arrays(column.chunks)
+        return pc.cast(whole, pa.string())
+
+
+def _decide(head: _Head, name: str, missing_values: Sequence[str]) -> Decision:
+    try:
+        texts = head.texts(name, missing_values)
+    except (UserError, pa.ArrowException) as error:
+        reason = f"it cannot be a field ({str(error).rstrip('.')})"
+        return Decision(name, "left out", reason)
+    return decide(name, texts, head.holds_lists(name))
 
 
 def _check_labels(
@@ -229,7 +250,7 @@ def _doubts(
             )
         messages.append(
             f"Column '{name}': nearly all values are {what}, but not {shown}; "
-            f"{total:,} of the first {head.table.num_rows:,} rows. Reading "
+            f"{total:,} of the first {head.num_rows:,} rows. Reading "
             f"will refuse these rows. {advice}; leave the rows out with "
             '`on_error="skip"` (--on-error skip); or take the column as '
             f"names with `categorical` ({flag})."
@@ -255,7 +276,7 @@ def _shown(
 ) -> tuple[str, int]:
     """The commonest texts with their places, and the rows of all."""
     chosen = sorted(texts, key=texts.__getitem__, reverse=True)[:_NUM_SHOWN]
-    column = read_texts(head.table.column(name), name, missing_values)
+    column = head.texts(name, missing_values)
     parts = []
     for text in chosen:
         rows = "row" if texts[text] == 1 else "rows"
