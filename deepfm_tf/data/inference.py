@@ -220,8 +220,8 @@ def _check_labels(
     negative: Sequence[str],
 ) -> None:
     labels = two_labels(counts, positive, negative)
-    if labels is None:
-        return
+    if labels is None or set(positive) & set(negative):
+        return  # the schema will tell of a contradiction
     settings = f"positive_labels={labels[0]!r}, negative_labels={labels[1]!r}"
     raise UserError(
         say_two_labels(label, counts, labels, settings),
