@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,21 +16,19 @@ from deepfm_tf.fields import (
     NumericField,
     TimestampField,
 )
-from deepfm_tf.timestamps import (
-    EPOCH,
-    REWRITES,
-    WRITTEN,
-    part_starts,
-    parts_of_epoch,
-    parts_of_written,
+from deepfm_tf.raw_values import (
+    NUMBER_PATTERN,
+    POINT_ZERO_PATTERN,
+    POINT_ZERO_REWRITE,
+    missing_numbers,
 )
+from deepfm_tf.time_lookup import look_up_times
 from deepfm_tf.vocabulary import (
     LOG_SQUARE_THRESHOLDS,
     NO_ID,
     OOV_ID,
     Vocabulary,
     bucketize,
-    numeric_missing_values,
 )
 
 # What the table answers for a value it lacks: below zero whatever is added.
@@ -113,9 +110,10 @@ class GraphLookup(tf.Module):
         """
         fields = self._schema.fields if fields is None else fields
         if texts is not None:
+            texts = self._drop_point_zero(texts, text_fields(fields))
             texts = self._drop_missing(texts)
         if numbers is not None:
-            for value in numeric_missing_values(self._schema):
+            for value in missing_numbers(self._schema.missing_values):
                 numbers = tf.where(
                     tf.equal(numbers, value), np.float32(np.nan), numbers
                 )
@@ -163,7 +161,12 @@ class GraphLookup(tf.Module):
                     weights.append(token_weights)
             elif isinstance(field, TimestampField):
                 column = _columns(texts, text_fields(fields), [field])
-                parts.append(self._time_ids(field, column[:, 0]))
+                first, missing = (
+                    self._vocabulary.first_id(field),
+                    self._missing_ids(field),
+                )
+                ids = look_up_times(column[:, 0], field.parts, first, missing)
+                parts.append(ids)
                 order += slots[field.name]
         for buckets, members in groups.items():
             owned = [field for group, _ in members for field in group]
@@ -218,48 +221,31 @@ class GraphLookup(tf.Module):
         missing = np.concatenate([self._missing_ids(f) for f in fields])
         return tf.where(tf.equal(texts, ""), missing, tf.cast(ids, tf.int32))
 
-    def _time_ids(self, field: TimestampField, text: tf.Tensor) -> tf.Tensor:
-        """(batch, parts) int32 of a column; see `timestamps`."""
-        text = tf.strings.strip(text)
-        for pattern, new in REWRITES:
-            text = tf.strings.regex_replace(text, pattern, new)
-        written = tf.strings.regex_full_match(text, WRITTEN)
-        epoch = tf.strings.regex_full_match(text, EPOCH)
-
-        def number(texts: tf.Tensor, start: int, length: Any) -> tf.Tensor:
-            start += tf.zeros(tf.shape(texts), tf.int64)
-            part = tf.strings.substr(texts, start, length + 0 * start)
-            return tf.strings.to_number(part, tf.int64)
-
-        date = tf.where(written, text, "1970-01-01")
-        places = ((0, 4), (5, 2), (8, 2), (11, 2))
-        # A date alone is at midnight.
-        numbers = [number(date + " 00", *place) for place in places]
-        of_written = parts_of_written(*numbers)
-        digits = tf.strings.regex_replace(text, r"\..*$", "")
-        digits = tf.where(epoch, digits, "100000000")
-        length = tf.cast(tf.strings.length(digits), tf.int64)
-        # 9 or 10 digits of seconds stand before 0, 3, 6 or 9 of a fraction.
-        of_epoch = parts_of_epoch(number(digits, 0, 9 + length % 3))
-        columns = [
-            tf.where(written, of_written[part], of_epoch[part])
-            for part in field.parts
-        ]
-        ids = tf.stack(columns, axis=1) + (
-            self._vocabulary.first_id(field) + part_starts(field.parts)
-        )
-        return tf.where(
-            (written | epoch)[:, None],
-            tf.cast(ids, tf.int32),
-            self._missing_ids(field),
-        )
-
     def _missing_ids(self, field: Field) -> np.ndarray:
         length = getattr(field, "max_length", 1)
         ids = np.full(length, NO_ID, dtype=np.int32)
         # Values stand first: the first slot is empty only if all are.
         ids[0] = self._vocabulary.missing_id(field)
         return ids
+
+    def _drop_point_zero(
+        self, texts: tf.Tensor, fields: Sequence[Field]
+    ) -> tf.Tensor:
+        """(batch, fields): `7.0` as `7` where the vocabulary does so."""
+        columns = [
+            number
+            for number, field in enumerate(fields)
+            if self._vocabulary.drops_point_zero(field)
+            and not isinstance(field, MultiValuedField)
+        ]
+        if not columns:
+            return texts
+        chosen = _point_zero_dropped(tf.gather(texts, columns, axis=1))
+        if len(columns) == len(fields):
+            return chosen
+        order = np.arange(len(fields))
+        order[columns] = len(fields) + np.arange(len(columns))
+        return tf.gather(tf.concat([texts, chosen], axis=1), order, axis=1)
 
     def _drop_missing(self, text: tf.Tensor) -> tf.Tensor:
         for value in self._schema.missing_values:
@@ -334,9 +320,11 @@ class GraphLookup(tf.Module):
             texts = tf.strings.strip(tf.where(has_weight, texts, "1"))
             tokens = tf.strings.regex_replace(tokens, pattern, r"\1")
             # The weight of a value that is dropped below may be anything.
-            texts = tf.where(tf.equal(tokens, ""), "1", texts)
-            weights = tf.strings.to_number(texts)
+            tokens = self._drop_missing(tokens)
+            weights = _weights(tf.where(tf.equal(tokens, ""), "1", texts))
         tokens = self._drop_missing(tokens)
+        if self._vocabulary.drops_point_zero(field):
+            tokens = _point_zero_dropped(tokens)
         keep = parts.with_flat_values(tf.not_equal(tokens, ""))
 
         def pad(flat: tf.Tensor, default: str | float) -> tf.Tensor:
@@ -361,6 +349,24 @@ class GraphLookup(tf.Module):
             log = tf.sign(x) * tf.math.log1p(tf.abs(x))
             scaled = tf.where(is_log, log, scaled)
         return scaled
+
+
+def _point_zero_dropped(texts: tf.Tensor) -> tf.Tensor:
+    return tf.strings.regex_replace(
+        texts, POINT_ZERO_PATTERN, POINT_ZERO_REWRITE
+    )
+
+
+def _weights(texts: tf.Tensor) -> tf.Tensor:
+    """Float32 of texts; an error where training refuses one too."""
+    # TensorFlow alone would also read `nan`, `inf` and `0x10`.
+    is_number = tf.strings.regex_full_match(texts, NUMBER_PATTERN)
+    texts = tf.where(is_number, texts, texts + " is not a finite number")
+    # Text to double to float32, as in training.
+    numbers = tf.strings.to_number(texts, tf.float64)
+    return tf.debugging.check_numerics(
+        tf.cast(numbers, tf.float32), "A weight is not a finite number"
+    )
 
 
 def raw_dtype(field: Field) -> tf.DType:

@@ -19,6 +19,19 @@ _LEAST_SHARED = 10
 _CHUNK = 2**22
 
 
+def load_schema(path: str) -> deepfm_tf.Schema:
+    """The schema of `--schema`, with errors that speak of it.
+
+    Args:
+        path: the file.
+    """
+    try:
+        return deepfm_tf.Schema.load(path)
+    except deepfm_tf.UserError as error:
+        # What it is about is in the file, not an option of that name.
+        raise deepfm_tf.UserError(f"--schema {error}") from error
+
+
 def check_targets(settings: Settings) -> None:
     """Raise UserError unless each file has the label, and it can be read.
 
@@ -103,7 +116,7 @@ def _check_labels(settings: Settings, sources: dict[str, list[str]]) -> None:
     )
     where = None
     if settings.schema_file is not None:
-        schema = deepfm_tf.Schema.load(settings.schema_file)
+        schema = load_schema(settings.schema_file)
         positive, negative = schema.positive_labels, schema.negative_labels
         where = settings.schema_file
     if set(positive) & set(negative):

@@ -10,7 +10,7 @@ import numpy as np
 
 import deepfm_tf
 from pipelines.deriving import derived_files
-from pipelines.inputs import say_shared_rows
+from pipelines.inputs import load_schema, say_shared_rows
 from pipelines.outputs import writing
 from pipelines.report import summary
 
@@ -25,20 +25,20 @@ def read_schema(settings: Settings) -> deepfm_tf.Schema:
         settings: the options.
 
     Raises:
-        ValueError: options contradict it; or the data have no such schema.
+        UserError: options contradict it; or the data have no such schema.
     """
     if settings.fixed_schema is not None:
         return settings.fixed_schema
     if settings.schema_file is not None:
-        schema = deepfm_tf.Schema.load(settings.schema_file)
+        schema = load_schema(settings.schema_file)
         _check_inference_options(settings, schema)
         if schema.label != settings.label:
-            raise ValueError(
+            raise deepfm_tf.UserError(
                 f"The label of {settings.schema_file} is '{schema.label}', "
                 f"but --label is '{settings.label}'. Make them agree."
             )
         if settings.example_weight not in (None, schema.example_weight):
-            raise ValueError(
+            raise deepfm_tf.UserError(
                 f"--example-weight is '{settings.example_weight}', but "
                 f"{settings.schema_file} does not say so. Make them agree."
             )

@@ -111,7 +111,7 @@ def vocabulary():
         TimestampField("seen", missing="nothing"),
         TimestampField("made", parts=("weekday", "hour")),
     )
-    return Vocabulary(Schema(fields, "click"), {}, {})
+    return Vocabulary(Schema(fields, "click"), {}, {"seen": {}, "made": {}})
 
 
 def test_each_part_is_an_id_of_its_own(vocabulary):

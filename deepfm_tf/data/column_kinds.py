@@ -17,10 +17,9 @@ from deepfm_tf.fields import (
     NumericField,
     TimestampField,
 )
-from deepfm_tf.raw_values import MISSING_NUMBERS
+from deepfm_tf.raw_values import MISSING_NUMBERS, parse_numbers
 from deepfm_tf.shell import option
 from deepfm_tf.timestamps import NO_MOMENT, NOT_A_TIME, moments
-from deepfm_tf.vocabulary import parse_numbers
 
 # A whole number with more values than this measures; with fewer, it names.
 _MAX_NAMES = 64

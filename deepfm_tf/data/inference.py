@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepfm_tf.data.column_kinds import Decision, decide
-from deepfm_tf.data.columns import read_texts
+from deepfm_tf.data.columns import flatten
 from deepfm_tf.errors import UserError
 from deepfm_tf.fields import CategoricalField, TimestampField
 from deepfm_tf.files.readers import (
@@ -30,12 +30,15 @@ from deepfm_tf.labels import (
     say_two_labels,
     two_labels,
 )
+from deepfm_tf.raw_values import Bad, missing_to_null, to_texts
 from deepfm_tf.schema import Schema
 from deepfm_tf.shell import option
 
 # Enough rows to tell a column's kind, few enough to take a second.
 _MAX_ROWS = 200_000
 _MAX_BLOCKS = 64
+# A column of which more rows cannot be read is left out.
+_MOSTLY_REFUSED = 0.5
 # Odd texts that are shown.
 _NUM_SHOWN = 3
 
@@ -187,21 +190,26 @@ class _Head:
         row = pc.index(texts, value).as_py()
         number = int(np.searchsorted(self._starts, row, side="right")) - 1
         block = self._blocks[number]
-        line, _ = block.locate(row - self._starts[number])
+        ((line, _),) = block.locate([row - self._starts[number]])
         return f"{block.source}, {block.unit} {line}"
 
 
 def _texts(
     column: pa.ChunkedArray, name: str, missing_values: Sequence[str]
 ) -> pa.Array:
-    try:
-        return read_texts(column, name, missing_values)
-    except UserError:
-        if not pa.types.is_floating(column.type):
-            raise
-        # Too large for ids; numbers they are.
-        whole = pa.concat_arrays(column.chunks)
-        return pc.cast(whole, pa.string())
+    array = flatten(column)
+    bad: Bad = {}
+    texts = to_texts(array, name, bad, separator="|")
+    texts = missing_to_null(texts, missing_values)
+    if pa.types.is_floating(array.type):
+        # Those too large for ids have no text; numbers they are.
+        numbers = pc.cast(array, pa.float64())
+        is_large = pc.greater_equal(pc.abs(numbers), 2.0**53)
+        written = pc.cast(numbers, pa.string())
+        return pc.if_else(pc.fill_null(is_large, False), written, texts)
+    if len(bad) > _MOSTLY_REFUSED * len(texts):
+        raise UserError(next(iter(bad.values()))[2])
+    return texts
 
 
 def _decide(head: _Head, name: str, missing_values: Sequence[str]) -> Decision:

@@ -120,7 +120,7 @@ def split_by_time(
         times = moments(texts)
         wrong = np.flatnonzero(times == NO_MOMENT)
         if len(wrong) and on_error == "raise":
-            line, _ = block.locate(int(wrong[0]))
+            ((line, _),) = block.locate([int(wrong[0])])
             value = texts[int(wrong[0])].as_py()
             shown = "missing" if value is None else repr(value)
             raise UserError(

@@ -245,6 +245,16 @@ def test_what_cannot_be_a_field_is_left_out(tmp_path):
     ]
 
 
+def test_objects_of_a_frame_that_cannot_be_a_field_are_left_out():
+    frame = log(place=[{"x": n % 7} for n in range(ROWS)])
+
+    schema = Schema.infer(frame, "click")
+
+    assert kinds(schema) == {"site": "categorical"}
+    (note,) = (note for note in schema.notes if "'place'" in note)
+    assert "left out, it cannot be a field" in note
+
+
 def test_columns_can_be_ignored():
     frame = log(note=["x", "y"] * 200, row=[str(uuid.uuid4())] * ROWS)
 
