@@ -20,6 +20,7 @@ if command() != "deepfm_tf.serving":
     with notices_kept_back() if is_recipe else contextlib.nullcontext():
         require_tensorflow_keras()
 
+    from deepfm_tf import labels as labels
     from deepfm_tf import shell as shell
     from deepfm_tf.calibration import Calibration, fit_calibration
     from deepfm_tf.callbacks import (
@@ -30,12 +31,14 @@ if command() != "deepfm_tf.serving":
         Part,
         PreparedData,
         TextFormat,
+        TimePart,
         dataset_from_ids,
         dataset_from_memory,
         dataset_from_text,
         encode,
         fit_vocabulary,
         prepare,
+        split_by_time,
     )
     from deepfm_tf.errors import UserError
     from deepfm_tf.evaluation import (
@@ -62,6 +65,7 @@ if command() != "deepfm_tf.serving":
         Field,
         MultiValuedField,
         NumericField,
+        TimestampField,
     )
     from deepfm_tf.learning_curve import LearningCurve
     from deepfm_tf.metrics import (
@@ -127,6 +131,8 @@ __all__ = [
     "Schema",
     "StreamingMetrics",
     "TextFormat",
+    "TimePart",
+    "TimestampField",
     "UserError",
     "Vocabulary",
     "WideAndDeep",
@@ -166,6 +172,7 @@ __all__ = [
     "set_precision",
     "set_seed",
     "slice_metrics",
+    "split_by_time",
     "structure_table",
     "summarize_runs",
     "top_feature_pairs",

@@ -13,6 +13,7 @@ MISSING_CHOICES = ("value", "nothing")
 SCALINGS = ("none", "standardize", "log")
 BUCKET_METHODS = ("quantiles", "boundaries", "log_square")
 POOLINGS = ("sum", "mean")
+TIME_PARTS = ("hour", "weekday", "is_weekend")
 # Ids and rows of the shared table are numbered in 32 bits.
 MAX_ROWS = 2**31 - 1
 # OOV and missing stand before the buckets.
@@ -220,8 +221,65 @@ class MultiValuedField:
             )
 
 
+@dataclasses.dataclass(frozen=True)
+class TimestampField:
+    """A column of times, of which the hour and the day of the week matter.
+
+    Each part of the time is an id with an embedding of its own; their vectors
+    are summed. The parts of a text such as `2024-01-31 23:59:59.5+01:00`, of
+    which the time of day, the fraction and the zone may be absent, are those
+    that are written, whatever the zone; those of a number, the seconds since
+    1970 as whole seconds, milli-, micro- or nanoseconds, are UTC's. So the
+    same moment must be written alike in training and serving. Reading data,
+    what is no time is an error; in a served model it counts as missing.
+
+    Args:
+        name: str. The column's name.
+        parts: some of `"hour"` (0 to 23), `"weekday"` (Monday is 0) and
+            `"is_weekend"` (Saturday, Sunday).
+        missing: `"value"` or `"nothing"`, as for a categorical field.
+        vocabulary_size: int or None. Filled in by the fitted vocabulary.
+
+    Example:
+
+    >>> TimestampField("seen_at", parts=("hour", "weekday")).max_length
+    2
+    """
+
+    type_name: ClassVar[str] = "timestamp"
+
+    name: str
+    parts: tuple[str, ...] = TIME_PARTS
+    missing: str = "value"
+    vocabulary_size: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_field(self)
+        parts = as_tuple(self.parts)
+        object.__setattr__(self, "parts", parts)
+        if (
+            not parts
+            or len(set(parts)) < len(parts)
+            or not set(parts) <= set(TIME_PARTS)
+        ):
+            raise UserError(
+                f"Field '{self.name}': `parts` must be some of "
+                f"{', '.join(map(repr, TIME_PARTS))}, each once. Received: "
+                f"parts={parts!r}."
+            )
+
+    @property
+    def max_length(self) -> int:
+        """Id columns: one for each part."""
+        return len(self.parts)
+
+
 Field = Union[  # noqa: UP007 - evaluated at import on Python 3.10 too
-    CategoricalField, NumericField, BucketizedField, MultiValuedField
+    CategoricalField,
+    NumericField,
+    BucketizedField,
+    MultiValuedField,
+    TimestampField,
 ]
 FIELD_TYPES: dict[str, type] = {
     cls.type_name: cls
@@ -230,6 +288,7 @@ FIELD_TYPES: dict[str, type] = {
         NumericField,
         BucketizedField,
         MultiValuedField,
+        TimestampField,
     )
 }
 

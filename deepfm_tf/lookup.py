@@ -14,6 +14,7 @@ from deepfm_tf.fields import (
     Field,
     MultiValuedField,
     NumericField,
+    TimestampField,
 )
 from deepfm_tf.raw_values import (
     NUMBER_PATTERN,
@@ -21,6 +22,7 @@ from deepfm_tf.raw_values import (
     POINT_ZERO_REWRITE,
     missing_numbers,
 )
+from deepfm_tf.time_lookup import look_up_times
 from deepfm_tf.vocabulary import (
     LOG_SQUARE_THRESHOLDS,
     NO_ID,
@@ -63,7 +65,7 @@ class GraphLookup(tf.Module):
         with open(asset_file, "w", encoding="utf-8", newline="\n") as file:
             for number, field in enumerate(self._schema.table_fields):
                 if field.name not in vocabulary.values or isinstance(
-                    field, BucketizedField
+                    field, (BucketizedField, TimestampField)
                 ):
                     continue
                 values = vocabulary.values[field.name]
@@ -157,6 +159,15 @@ class GraphLookup(tf.Module):
                 groups.setdefault(buckets, []).append(([field], tokens))
                 if field.weight_separator:
                     weights.append(token_weights)
+            elif isinstance(field, TimestampField):
+                column = _columns(texts, text_fields(fields), [field])
+                first, missing = (
+                    self._vocabulary.first_id(field),
+                    self._missing_ids(field),
+                )
+                ids = look_up_times(column[:, 0], field.parts, first, missing)
+                parts.append(ids)
+                order += slots[field.name]
         for buckets, members in groups.items():
             owned = [field for group, _ in members for field in group]
             joined = _join([columns for _, columns in members])
@@ -178,7 +189,7 @@ class GraphLookup(tf.Module):
         """Fields of one text value, by the number of their hash buckets."""
         groups: dict[int | None, list[Field]] = {}
         for field in text_fields(fields):
-            if not isinstance(field, MultiValuedField):
+            if not isinstance(field, (MultiValuedField, TimestampField)):
                 groups.setdefault(self._hash_buckets(field), []).append(field)
         return groups
 

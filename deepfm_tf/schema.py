@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +20,26 @@ from deepfm_tf.fields import (
     check_num_rows,
 )
 from deepfm_tf.input_names import input_names
+from deepfm_tf.labels import NEGATIVE_LABELS, POSITIVE_LABELS, explicit_labels
+from deepfm_tf.schema_json import construct, without_defaults
+from deepfm_tf.schema_table import schema_table
 
 
 @dataclasses.dataclass(frozen=True)
 class Schema:
     """Which columns an example has, and how each is read.
 
-    In the packed inputs and in the shared table the id fields (categorical,
-    bucketized, multi-valued) come first, in schema order, then the numeric
-    fields, in schema order.
+    In the packed inputs and in the shared table the id fields (all but the
+    numeric ones) come first, in schema order, then the numeric fields, in
+    schema order.
 
     Args:
         fields: the fields, in any order; names must differ.
         label: str. The column that says whether there was a click.
         positive_labels: label values that mean 1. Compared as text, blanks
-            around it ignored.
-        negative_labels: label values that mean 0.
+            around it ignored. 1, true, t, yes and y mean 1 by default.
+        negative_labels: label values that mean 0. A value named in one of
+            the two is not among the defaults of the other.
         missing_values: further values that mean "missing" in every column,
             such as `"?"` or `"-1"`. Empty text, NaN and null always do.
         notes: remarks of `Schema.infer`, for the reader. No other effect.
@@ -57,8 +61,8 @@ class Schema:
 
     fields: tuple[Field, ...]
     label: str
-    positive_labels: tuple[str, ...] = ("1", "1.0", "true", "True")
-    negative_labels: tuple[str, ...] = ("0", "0.0", "false", "False")
+    positive_labels: tuple[str, ...] = POSITIVE_LABELS
+    negative_labels: tuple[str, ...] = NEGATIVE_LABELS
     missing_values: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     example_weight: str | None = None
@@ -72,14 +76,18 @@ class Schema:
             "notes",
         ):
             object.__setattr__(self, name, as_tuple(getattr(self, name)))
+        labels = explicit_labels(self.positive_labels, self.negative_labels)
+        object.__setattr__(self, "positive_labels", labels[0])
+        object.__setattr__(self, "negative_labels", labels[1])
         _check_schema(self)
 
     @classmethod
     def infer(cls, source: Any, label: str, **reading: Any) -> Schema:
         """A sensible first schema for data nobody has described yet.
 
-        Looks at the first rows and chooses a type for each column; what it
-        left out, and why, stands in `notes`. Print it, edit it as JSON.
+        Looks at the first rows and chooses a type for each column; why, and
+        what it left out, is in `notes` and `summary()`. Edit it as JSON. What
+        only you can decide, such as a text among numbers, is a warning.
 
         Args:
             source: a file, a list of files, a DataFrame or a dict of arrays.
@@ -87,7 +95,8 @@ class Schema:
             **reading: `text_format`, `positive_labels`, `negative_labels`,
                 `missing_values` and `example_weight`, as for `prepare` and
                 `Schema`; `categorical`, the columns that are categorical
-                whatever they look like, such as numbers that name things.
+                whatever they look like, such as numbers that name things;
+                `ignore`, the columns to leave out.
 
         Example:
 
@@ -113,7 +122,7 @@ class Schema:
 
     @property
     def id_fields(self) -> tuple[Field, ...]:
-        """Fields that are looked up: categorical, bucketized, multi-valued."""
+        """Fields that are looked up: all but the numeric ones."""
         return tuple(f for f in self.fields if not _is_numeric(f))
 
     @property
@@ -221,9 +230,9 @@ class Schema:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form; values that equal the default are left out."""
         return {
-            **_without_defaults(self, skip=("fields",)),
+            **without_defaults(self, skip=("fields",)),
             "fields": [
-                {"type": f.type_name, **_without_defaults(f)}
+                {"type": f.type_name, **without_defaults(f)}
                 for f in self.fields
             ],
         }
@@ -246,9 +255,9 @@ class Schema:
                     f"Received: {entry!r}."
                 )
             arguments = {k: v for k, v in entry.items() if k != "type"}
-            fields.append(_construct(FIELD_TYPES[kind], arguments, kind))
+            fields.append(construct(FIELD_TYPES[kind], arguments, kind))
         arguments = {k: v for k, v in config.items() if k != "fields"}
-        return _construct(cls, {**arguments, "fields": tuple(fields)}, "schema")
+        return construct(cls, {**arguments, "fields": tuple(fields)}, "schema")
 
     def to_json(self) -> str:
         """The schema as indented JSON."""
@@ -275,43 +284,16 @@ class Schema:
         except ValueError as error:
             raise UserError(f"{path}: {error}") from None
 
+    def summary(self) -> str:
+        """A table of the columns: what each became, and why."""
+        return schema_table(self.fields, self.notes)
+
     def __str__(self) -> str:
         return self.to_json()
 
 
 def _is_numeric(field: Field) -> bool:
     return isinstance(field, NumericField)
-
-
-def _without_defaults(item: Any, skip: Sequence[str] = ()) -> dict[str, Any]:
-    entries = {}
-    for field in dataclasses.fields(item):
-        value = getattr(item, field.name)
-        if field.name not in skip and value != field.default:
-            entries[field.name] = (
-                list(value) if isinstance(value, tuple) else value
-            )
-    return entries
-
-
-def _construct(cls: type, arguments: dict[str, Any], kind: str) -> Any:
-    entries = dataclasses.fields(cls)
-    known = [f.name for f in entries]
-    unknown = [key for key in arguments if key not in known]
-    where = f" of '{arguments['name']}'" if "name" in arguments else ""
-    if unknown:
-        raise UserError(
-            f"Unknown key `{unknown[0]}`{where} in a {kind} entry of the "
-            f"schema. Allowed: {', '.join(known)}."
-        )
-    required = [f.name for f in entries if f.default is dataclasses.MISSING]
-    absent = [key for key in required if key not in arguments]
-    if absent:
-        raise UserError(
-            f"The key `{absent[0]}` must be given{where} in a {kind} entry of "
-            f"the schema. Received: {sorted(arguments)}."
-        )
-    return cls(**arguments)
 
 
 def _check_schema(schema: Schema) -> None:
@@ -323,8 +305,8 @@ def _check_schema(schema: Schema) -> None:
         if not isinstance(field, tuple(FIELD_TYPES.values())):
             raise UserTypeError(
                 "`fields` must hold CategoricalField, NumericField, "
-                "BucketizedField or MultiValuedField objects. Received: "
-                f"{field!r}."
+                "BucketizedField, MultiValuedField or TimestampField objects. "
+                f"Received: {field!r}."
             )
     if not isinstance(schema.label, str) or not schema.label:
         raise UserError(

@@ -33,6 +33,21 @@ def command_line(program: str, *words: str) -> str:
     return shlex.join([_as_typed(path, program), *words])
 
 
+def option(name: str, *values: str) -> str:
+    """An option with its values, for the shell.
+
+    A value that begins like an option needs `=`.
+
+    Example:
+
+    >>> option("--missing", "n a", "-"), option("--label", "-no", "b")
+    ("--missing 'n a' -", '--label=-no --label=b')
+    """
+    if any(v.startswith("-") and len(v) > 1 or not v for v in values):
+        return " ".join(f"{name}={shlex.quote(value)}" for value in values)
+    return shlex.join([name, *values])
+
+
 def _as_typed(path: Path, name: str) -> str:
     # Links are not followed: a virtual environment's interpreter is a link
     # to one that lacks its packages.

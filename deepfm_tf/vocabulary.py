@@ -20,6 +20,7 @@ from deepfm_tf.fields import (
     Field,
     MultiValuedField,
     NumericField,
+    TimestampField,
 )
 from deepfm_tf.raw_values import (
     drop_point_zero,
@@ -27,6 +28,7 @@ from deepfm_tf.raw_values import (
     split_values,
 )
 from deepfm_tf.schema import Schema
+from deepfm_tf.timestamps import part_values, time_ids
 
 # Field name -> its column: text with nulls where missing, or float32 with NaN.
 Columns = Mapping[str, Union[pa.Array, np.ndarray]]  # noqa: UP007
@@ -88,7 +90,8 @@ class Vocabulary:
         statistics: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self.values = {
-            name: np.asarray(v, dtype=object) for name, v in values.items()
+            name: np.asarray(v, dtype=object)
+            for name, v in {**_fixed_values(schema), **values}.items()
         }
         self.statistics = {n: dict(s) for n, s in statistics.items()}
         self.schema = schema.with_vocabulary_sizes(
@@ -139,6 +142,10 @@ class Vocabulary:
             column = columns[field.name]
             if isinstance(field, NumericField):
                 packed["values"].append(self._scale(field, column)[:, None])
+            elif isinstance(field, TimestampField):
+                first, missing = self.first_id(field), self.missing_id(field)
+                ids = time_ids(column, field.parts, first, missing)
+                packed["ids"].append(ids)
             elif isinstance(field, MultiValuedField):
                 ids, weights = self._encode_values(field, column)
                 packed["ids"].append(ids)
@@ -308,6 +315,11 @@ class Vocabulary:
             if not isinstance(field, NumericField)
             and not getattr(field, "hash_buckets", None)
         ]
+
+
+def _fixed_values(schema: Schema) -> dict[str, Any]:
+    times = [f for f in schema.fields if isinstance(f, TimestampField)]
+    return {field.name: part_values(field.parts) for field in times}
 
 
 def bucketize(

@@ -238,7 +238,8 @@ class VocabularyCounts:
 def _is_counted(field: Any) -> bool:
     if isinstance(field, BucketizedField):
         return field.method == "log_square"
-    return not isinstance(field, NumericField) and not field.hash_buckets
+    # Numbers and times have no such attribute: nothing of theirs is counted.
+    return not getattr(field, "hash_buckets", True)
 
 
 class _Moments:

@@ -27,6 +27,11 @@ def check(settings: Settings) -> None:
         check_report(settings)
         if settings.tensorboard:
             check_extra("--tensorboard writes its files", "tensorboard")
+    if settings.split_by_time and settings.valid and settings.test:
+        raise UserError(
+            "--split-by-time sets aside rows of --train, for which both "
+            "--valid and --test are given. Leave out one of the three."
+        )
     _check_outputs(settings)
     _check_inputs(settings)
 

@@ -131,7 +131,8 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
                 nargs="+",
                 metavar="VALUE",
                 help=f"values of the label that mean {value} (default: "
-                f"{value}, {'true' if value == '1' else 'false'})",
+                f"{value}, {'true, t, yes, y' if value == '1' else ''}"
+                f"{'false, f, no, n' if value == '0' else ''})",
             )
         data.add_argument(
             "--example-weight",
@@ -153,6 +154,13 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
             metavar="A,B,C",
             help="columns that are categories whatever they look like, such "
             "as numbers that name things",
+        )
+        data.add_argument(
+            "--ignore",
+            type=lambda text: tuple(text.split(",")),
+            default=(),
+            metavar="A,B,C",
+            help="columns to leave out",
         )
         data.add_argument(
             "--schema",
@@ -192,6 +200,12 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
             action="store_true",
             help='a " is a character like any other',
         )
+    data.add_argument(
+        "--split-by-time",
+        metavar="COLUMN",
+        help="without --valid or --test, set aside the latest tenths of "
+        "--train by this column, not random ones",
+    )
     data.add_argument(
         "--on-error",
         choices=("raise", "skip"),
@@ -349,6 +363,7 @@ def _settings(
             "negative_label": None,
             "missing": [],
             "categorical": (),
+            "ignore": (),
             "example_weight": None,
         }
     values["schema_file"] = values.pop("schema")

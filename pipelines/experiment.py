@@ -20,6 +20,7 @@ from pipelines import learning
 from pipelines.calibrating import calibrate, check_classes
 from pipelines.checks import check, check_fields
 from pipelines.exporting import export
+from pipelines.inputs import check_columns, check_targets
 from pipelines.insight import insight
 from pipelines.learning import UserError, user_errors
 from pipelines.outputs import writing
@@ -47,7 +48,9 @@ class Settings:
     missing: list[str]
     example_weight: str | None
     categorical: tuple[str, ...]
+    ignore: tuple[str, ...]
     schema_file: str | None
+    split_by_time: str | None
     on_error: str
     model: tuple[str, ...]
     embedding_dim: int
@@ -168,8 +171,10 @@ def begin(
     check(settings)
     with user_errors():
         strategy = deepfm_tf.create_strategy(settings.replicas)
+        check_targets(settings)
         schema = read_schema(settings)
         check_fields(settings, schema)
+        check_columns(settings, schema)
         data = prepare(settings, schema)
         if settings.calibration is not None:
             check_classes(data["valid"])

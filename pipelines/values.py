@@ -136,6 +136,8 @@ class Collect(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         """Add the values to those that were given before."""
+        # Before Python 3.13 argparse drops the value of `--missing=--`.
+        values = values or ["--"]
         before = getattr(namespace, self.dest)
         is_first = before is parser.get_default(self.dest)
         setattr(namespace, self.dest, [*([] if is_first else before), *values])

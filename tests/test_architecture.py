@@ -11,14 +11,24 @@ DOORS = {
     "backend": ((), ("keras",)),
     "errors": ((), ()),
     "shell": ((), ()),
+    "timestamps": ((), ("numpy", "pyarrow")),
     "extras": (("shell",), ()),
     "fields": ((), ()),
     "raw_values": (("fields", "raw_values"), ("numpy", "pandas", "pyarrow")),
     "input_names": ((), ()),
     # The one exception: `Schema.infer` opens `data` when it is called.
-    "schema": (("fields", "input_names", "data"), ()),
+    "schema": (
+        (
+            *("fields", "input_names", "labels", "schema_json"),
+            *("schema_table", "data"),
+        ),
+        (),
+    ),
+    "labels": ((), ()),
+    "schema_json": ((), ()),
+    "schema_table": (("fields",), ()),
     "vocabulary": (
-        ("fields", "raw_values", "schema"),
+        ("fields", "raw_values", "schema", "timestamps"),
         # TensorFlow for its string hash alone: serving must hash alike.
         ("pandas", "numpy", "pyarrow", "tensorflow"),
     ),
@@ -27,8 +37,9 @@ DOORS = {
         ("numpy", "pyarrow"),
     ),
     "value_counts": (("raw_values",), ("numpy", "pyarrow")),
+    "time_lookup": (("timestamps",), ("tensorflow", "numpy")),
     "lookup": (
-        ("fields", "raw_values", "schema", "vocabulary"),
+        ("fields", "raw_values", "schema", "time_lookup", "vocabulary"),
         ("tensorflow", "numpy"),
     ),
     # What `layers` and `optimizers` both need of TensorFlow itself.
@@ -42,8 +53,11 @@ DOORS = {
             "data",
             "fields",
             "files",
+            "labels",
             "raw_values",
             "schema",
+            "shell",
+            "timestamps",
             "vocabulary",
             "vocabulary_counts",
             "lookup",

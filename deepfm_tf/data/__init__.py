@@ -5,21 +5,31 @@ from deepfm_tf.data.dataset import (
     dataset_from_ids,
     dataset_from_memory,
 )
+from deepfm_tf.data.inference import label_counts
+from deepfm_tf.data.overlap import Overlap, shared_rows
 from deepfm_tf.data.prepare import prepare
 from deepfm_tf.data.stream import Part, encode, fit_vocabulary
 from deepfm_tf.data.text_dataset import dataset_from_text
-from deepfm_tf.files.readers import list_files
+from deepfm_tf.data.time_split import TimePart, split_by_time
+from deepfm_tf.files.readers import check_headers, column_names, list_files
 from deepfm_tf.files.text import TextFormat
 
 __all__ = [
+    "Overlap",
     "Part",
     "PreparedData",
     "TextFormat",
+    "TimePart",
+    "check_headers",
+    "column_names",
     "dataset_from_ids",
     "dataset_from_memory",
     "dataset_from_text",
     "encode",
     "fit_vocabulary",
+    "label_counts",
     "list_files",
     "prepare",
+    "shared_rows",
+    "split_by_time",
 ]

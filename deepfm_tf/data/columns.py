@@ -10,9 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deepfm_tf.fields import BucketizedField, MultiValuedField, NumericField
+from deepfm_tf.fields import (
+    BucketizedField,
+    MultiValuedField,
+    NumericField,
+    TimestampField,
+)
 from deepfm_tf.raw_values import (
     ELEMENTS,
+    MISSING_NUMBERS,
     Bad,
     missing_to_null,
     shown,
@@ -21,6 +27,7 @@ from deepfm_tf.raw_values import (
     to_texts,
 )
 from deepfm_tf.schema import Schema
+from deepfm_tf.timestamps import NOT_A_TIME, time_parts
 from deepfm_tf.vocabulary import Columns
 
 
@@ -58,7 +65,7 @@ def check_columns(
     columns: dict[str, Any] = {}
     for field in schema.fields:
         is_number = isinstance(field, (NumericField, BucketizedField))
-        raw = _distinct(_flatten(table.column(field.name)), is_number)
+        raw = _distinct(flatten(table.column(field.name)), is_number)
         wrong: Bad = {}
         if is_number:
             numbers = to_numbers(
@@ -71,16 +78,19 @@ def check_columns(
             text = missing_to_null(text, schema.missing_values)
             if isinstance(field, MultiValuedField) and field.weight_separator:
                 _check_weights(field, text, schema, wrong)
+            if isinstance(field, TimestampField):
+                text = missing_to_null(text, (*MISSING_NUMBERS, NOT_A_TIME))
+                _check_times(field, text, wrong)
             columns[field.name] = raw.dictionary(text)
         raw.report(wrong, bad)
     label = weight = None
     if with_label:
-        raw = _distinct(_flatten(table.column(schema.label)))
+        raw = _distinct(flatten(table.column(schema.label)))
         wrong = {}
         label = raw.expand(_labels(raw.values, schema, wrong))
         raw.report(wrong, bad)
     if with_label and schema.example_weight is not None:
-        raw = _distinct(_flatten(table.column(schema.example_weight)))
+        raw = _distinct(flatten(table.column(schema.example_weight)))
         wrong = {}
         weight = raw.expand(_example_weights(raw.values, schema, wrong))
         raw.report(wrong, bad)
@@ -161,11 +171,12 @@ def read_texts(
     column: pa.ChunkedArray, name: str, missing_values: Sequence[str] = ()
 ) -> pa.Array:
     """Any column as text, null where missing; lists joined by `|`."""
-    texts = to_texts(_flatten(column), name, {}, separator="|")
+    texts = to_texts(flatten(column), name, {}, separator="|")
     return missing_to_null(texts, missing_values)
 
 
-def _flatten(column: pa.ChunkedArray) -> pa.Array:
+def flatten(column: pa.ChunkedArray) -> pa.Array:
+    """The column as one array."""
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # pyarrow < 17 with no chunk
         array = (
@@ -196,6 +207,17 @@ def _check_weights(
         reason = (
             f"a weight in {value!r} is not a finite number (expected "
             f"value{field.weight_separator}weight)"
+        )
+        bad.setdefault(int(row), (field.name, value, reason))
+
+
+def _check_times(field: TimestampField, text: pa.Array, bad: Bad) -> None:
+    present = pc.is_valid(text).to_numpy(zero_copy_only=False)
+    for row in np.flatnonzero(present & ~time_parts(text)[0]):
+        value = text[int(row)].as_py()
+        reason = (
+            f"{value!r} is not a time (expected a text such as 2024-01-31 or "
+            "2024-01-31 23:59:59, or the seconds since 1970)"
         )
         bad.setdefault(int(row), (field.name, value, reason))
 

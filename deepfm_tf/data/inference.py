@@ -2,56 +2,45 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deepfm_tf.data.columns import read_texts
+from deepfm_tf.data.column_kinds import Decision, decide
+from deepfm_tf.data.columns import flatten
 from deepfm_tf.errors import UserError
-from deepfm_tf.fields import (
-    CategoricalField,
-    Field,
-    MultiValuedField,
-    NumericField,
-)
+from deepfm_tf.fields import CategoricalField, TimestampField
 from deepfm_tf.files.readers import (
+    Block,
     Source,
+    check_headers,
     column_names,
     list_files,
     read_blocks,
 )
 from deepfm_tf.files.text import TextFormat
-from deepfm_tf.raw_values import parse_numbers
+from deepfm_tf.labels import (
+    NEGATIVE_LABELS,
+    POSITIVE_LABELS,
+    explicit_labels,
+    say_two_labels,
+    two_labels,
+)
+from deepfm_tf.raw_values import Bad, missing_to_null, to_texts
 from deepfm_tf.schema import Schema
+from deepfm_tf.shell import option
 
 # Enough rows to tell a column's kind, few enough to take a second.
 _MAX_ROWS = 200_000
-# A whole number with more values than this measures; with fewer, it names.
-_MAX_NAMES = 64
-# So many rows for each value beside the commonest: amounts that recur.
-_ROWS_TO_RECUR = 5
-# Ids, phone numbers, hashes: a number with this many digits is a name.
-_MAX_DIGITS = 10
-# "Unique in each row" is evidence only where there are rows enough.
-_MIN_ROWS_FOR_UNIQUE = 100
-_MOSTLY_UNIQUE = 0.95
-_SEPARATORS = ("|", ";")
-# What a whole number names, by the name of its column.
-_ID_NAME = re.compile(
-    r"(^|_| )(id|ids|key|code|zip|hash|user|item|product|movie|ad|campaign|"
-    r"creative|advertiser|publisher|site|domain|app|device|page|category|"
-    r"brand|shop|tag|genre|city|region|country)$",
-    re.IGNORECASE,
-)
-_MEASURED = (
-    ": if the numbers name things, as ids do, say so with `categorical` "
-    "(--categorical)"
-)
+_MAX_BLOCKS = 64
+# A column of which more rows cannot be read is left out.
+_MOSTLY_REFUSED = 0.5
+# Odd texts that are shown.
+_NUM_SHOWN = 3
 
 
 def infer_schema(
@@ -64,162 +53,243 @@ def infer_schema(
     missing_values: Sequence[str] = (),
     example_weight: str | None = None,
     categorical: Sequence[str] = (),
+    ignore: Sequence[str] = (),
 ) -> Schema:
     """What `Schema.infer` does; see there.
 
-    A column is left out if it is constant, missing throughout, or has
-    another value in each row. Text is categorical, or multi-valued where
-    values stand between `|` or `;`. Numbers are numeric, unless they are
-    few, long, begin with zeros, are mostly the same and else recur, or the
-    column is called an id.
+    A column is left out if it is constant, missing throughout, of a type
+    that cannot be a field, or has another value in each row. Text is
+    categorical, or multi-valued where values stand between `|` or `;`.
+    Numbers are numeric, unless they are few, long, begin with zeros, are
+    mostly the same and else recur, or the column is called an id. Times are
+    recognised as text, and as whole numbers where the column is called a
+    time.
     """
     names = column_names(source, text_format)
-    if isinstance(categorical, str):
-        categorical = (categorical,)
-    table = _head(source, [*names, *categorical], label, text_format)
-    if not table.num_rows:
+    categorical, ignore = (
+        (chosen,) if isinstance(chosen, str) else tuple(chosen)
+        for chosen in (categorical, ignore)
+    )
+    weight = (example_weight,) if example_weight else ()
+    wanted = [label, *weight, *categorical, *ignore]
+    check_headers(source, wanted, text_format)
+    targets = (label, *weight)
+    columns = [n for n in names if n and n not in (*targets, *ignore)]
+    head = _Head(source, [*columns, label], text_format)
+    if not head.num_rows:
         files = ", ".join(list_files(source) or ["the data"])
         raise UserError(
             "The data to infer a schema from must have at least one row. "
             f"Received: none in {files}."
         )
-    fields: list[Field] = []
-    remarks: dict[str, list[str]] = {}
+    positive, negative = explicit_labels(
+        tuple(positive_labels or POSITIVE_LABELS),
+        tuple(negative_labels or NEGATIVE_LABELS),
+    )
+    _check_labels(label, head.labels(label), positive, negative)
+    decisions = []
     for name in names:
-        if name in (label, example_weight):
+        if name in targets:
             continue
         if not name:
-            remarks.setdefault("left out: no name", []).append(name)
-            continue
-        if name in categorical:
-            fields.append(CategoricalField(name))
-            continue
-        field, note = _infer_field(table.column(name), name, missing_values)
-        if field is not None:
-            fields.append(field)
-        if note:
-            remarks.setdefault(note, []).append(name)
-    notes = [
-        f"{', '.join(map(repr, named))}: {note}."
-        for note, named in remarks.items()
-    ]
+            decision = Decision(name, "left out", "it has no name")
+        elif name in ignore:
+            decision = Decision(name, "left out", "it is to be ignored")
+        elif name in categorical:
+            field = CategoricalField(name)
+            decision = Decision(name, "categorical", "you said so", field)
+        else:
+            decision = _decide(head, name, missing_values)
+        decisions.append(decision)
+    notes = tuple(f"{d.name!r}: {d.kind}, {d.reason}." for d in decisions)
+    fields = tuple(d.field for d in decisions if d.field is not None)
     if not fields:
         raise UserError(
             "No column can be a field: " + " ".join(notes) + " Write the "
             "schema yourself if you disagree."
         )
     schema = Schema(
-        tuple(fields),
+        fields,
         label,
+        positive_labels=positive,
+        negative_labels=negative,
         missing_values=tuple(missing_values),
-        notes=tuple(notes),
+        notes=notes,
         example_weight=example_weight,
     )
-    if positive_labels:
-        schema = dataclasses.replace(
-            schema, positive_labels=tuple(positive_labels)
-        )
-    if negative_labels:
-        schema = dataclasses.replace(
-            schema, negative_labels=tuple(negative_labels)
-        )
+    for decision in decisions:
+        for message in _doubts(decision, head, missing_values):
+            # Where `Schema.infer` was called.
+            warnings.warn(message, stacklevel=3)
     return schema
 
 
-def _head(
-    source: Source,
-    names: Sequence[str],
-    label: str,
-    text_format: TextFormat | None,
-) -> pa.Table:
-    tables, num_rows = [], 0
-    wanted = [*dict.fromkeys([*(n for n in names if n), label])]
-    blocks = read_blocks(source, wanted, text_format)
-    for block in itertools.islice(blocks, 64):
-        table, _ = block.read(wanted)
-        tables.append(table)
-        num_rows += table.num_rows
-        if num_rows >= _MAX_ROWS:
-            break
-    if not tables:
-        return pa.table({name: [] for name in wanted})
-    return pa.concat_tables(tables, promote_options="permissive")
+def label_counts(
+    source: Source, label: str, text_format: TextFormat | None = None
+) -> dict[str, int]:
+    """How often each label stands in the first rows, "" where it is missing.
+
+    Args:
+        source: file name(s), DataFrame or dict of arrays.
+        label: str. The label column.
+        text_format: layout of text files.
+    """
+    return _Head(source, [label], text_format).labels(label)
 
 
-def _infer_field(
+class _Head:
+    """The first rows of a source, and where they stand."""
+
+    def __init__(
+        self,
+        source: Source,
+        names: Sequence[str],
+        text_format: TextFormat | None,
+    ) -> None:
+        wanted = list(dict.fromkeys(names))
+        self.num_rows = 0
+        self._blocks: list[Block] = []
+        self._starts: list[int] = []
+        self._tables: list[pa.Table] = []
+        blocks = read_blocks(source, wanted, text_format)
+        for block in itertools.islice(blocks, _MAX_BLOCKS):
+            table, _ = block.read(wanted)
+            self._blocks.append(block)
+            self._starts.append(self.num_rows)
+            self._tables.append(table)
+            self.num_rows += table.num_rows
+            if self.num_rows >= _MAX_ROWS:
+                break
+
+    def texts(self, name: str, missing_values: Sequence[str] = ()) -> pa.Array:
+        """A column as text; files of one source may store it differently."""
+        texts = [
+            _texts(table.column(name), name, missing_values)
+            for table in self._tables
+        ]
+        return pa.concat_arrays(texts) if texts else pa.array([], pa.string())
+
+    def holds_lists(self, name: str) -> bool:
+        """Whether any file has lists in a column."""
+        kinds = [table.schema.field(name).type for table in self._tables]
+        return any(
+            pa.types.is_list(kind) or pa.types.is_large_list(kind)
+            for kind in kinds
+        )
+
+    def labels(self, label: str) -> dict[str, int]:
+        """Each label, without blanks around it, and its number of rows."""
+        texts = pc.fill_null(self.texts(label), "")
+        counted = pc.value_counts(pc.utf8_trim_whitespace(texts))
+        return {
+            entry["values"]: entry["counts"] for entry in counted.to_pylist()
+        }
+
+    def place(self, texts: pa.Array, value: str) -> str:
+        """Where a text stands first."""
+        row = pc.index(texts, value).as_py()
+        number = int(np.searchsorted(self._starts, row, side="right")) - 1
+        block = self._blocks[number]
+        ((line, _),) = block.locate([row - self._starts[number]])
+        return f"{block.source}, {block.unit} {line}"
+
+
+def _texts(
     column: pa.ChunkedArray, name: str, missing_values: Sequence[str]
-) -> tuple[Field | None, str]:
-    texts = read_texts(column, name, missing_values)
-    present = texts.drop_null()
-    unique = pc.unique(present)
-    if not len(present):
-        return None, "left out, as it is always missing"
-    if len(unique) == 1 and not texts.null_count:
-        return None, f"left out, as it is always {unique[0].as_py()!r}"
-    is_list = pa.types.is_list(column.type) or pa.types.is_large_list(
-        column.type
+) -> pa.Array:
+    array = flatten(column)
+    bad: Bad = {}
+    texts = to_texts(array, name, bad, separator="|")
+    texts = missing_to_null(texts, missing_values)
+    if pa.types.is_floating(array.type):
+        # Those too large for ids have no text; numbers they are.
+        numbers = pc.cast(array, pa.float64())
+        is_large = pc.greater_equal(pc.abs(numbers), 2.0**53)
+        written = pc.cast(numbers, pa.string())
+        return pc.if_else(pc.fill_null(is_large, False), written, texts)
+    if len(bad) > _MOSTLY_REFUSED * len(texts):
+        raise UserError(next(iter(bad.values()))[2])
+    return texts
+
+
+def _decide(head: _Head, name: str, missing_values: Sequence[str]) -> Decision:
+    try:
+        texts = head.texts(name, missing_values)
+    except (UserError, pa.ArrowException) as error:
+        reason = f"it cannot be a field ({str(error).rstrip('.')})"
+        return Decision(name, "left out", reason)
+    return decide(name, texts, head.holds_lists(name))
+
+
+def _check_labels(
+    label: str,
+    counts: Mapping[str, int],
+    positive: Sequence[str],
+    negative: Sequence[str],
+) -> None:
+    labels = two_labels(counts, positive, negative)
+    if labels is None or set(positive) & set(negative):
+        return  # the schema will tell of a contradiction
+    settings = f"positive_labels={labels[0]!r}, negative_labels={labels[1]!r}"
+    raise UserError(
+        say_two_labels(label, counts, labels, settings),
+        argument="positive_labels",
     )
-    if is_list:
-        return MultiValuedField(name), "holds lists"
-    numbers = parse_numbers(unique)
-    is_numeric = not np.isnan(numbers).any()
-    is_whole = is_numeric and bool((numbers == np.floor(numbers)).all())
-    # Measurements may all differ; names that do cannot be learnt.
-    share = 1.0 if is_whole else _MOSTLY_UNIQUE
-    enough = len(texts) >= _MIN_ROWS_FOR_UNIQUE
-    if (
-        enough
-        and (is_whole or not is_numeric)
-        and (len(unique) >= share * len(texts))
-    ):
-        return None, "left out, as nearly every row has a value of its own"
-    if not is_numeric:
-        return _text_field(unique, name)
-    longest = pc.max(pc.utf8_length(unique)).as_py()
-    leading_zero = pc.any(pc.match_substring_regex(unique, r"^0\d")).as_py()
-    if is_whole and (leading_zero or longest > _MAX_DIGITS):
-        return CategoricalField(
-            name
-        ), "taken as names, being long or zero-led numbers"
-    if is_whole and _ID_NAME.search(name):
-        return CategoricalField(name), "taken as names, as it is called an id"
-    # "1.0" may be written "1" in serving; as a number it is the same.
-    has_point = pc.any(pc.match_substring(unique, ".")).as_py()
-    if is_whole and len(unique) <= _MAX_NAMES and not has_point:
-        return CategoricalField(name), ""
-    # Such as capital gains, nearly all zero: each amount has its own meaning,
-    # which a line through the logarithms cannot have.
-    most = pc.max(pc.value_counts(present).field("counts")).as_py()
-    others = len(present) - most
-    if (
-        is_whole
-        and not has_point
-        and most > others
-        and others >= _ROWS_TO_RECUR * (len(unique) - 1)
-    ):
-        return CategoricalField(
-            name
-        ), "taken as names, being mostly one number and others that recur"
-    values = parse_numbers(present)
-    low, median, high = np.quantile(values, (0.0, 0.5, 0.99))
-    doubt = _MEASURED if is_whole else ""
-    if low >= 0 and high > 20 * max(median, 1.0):
-        return NumericField(
-            name, scaling="log"
-        ), f"scaled by the logarithm, having a long tail{doubt}"
-    return NumericField(name), f"taken as measurements{doubt}" if doubt else ""
 
 
-def _text_field(unique: pa.Array, name: str) -> tuple[Field, str]:
-    for separator in _SEPARATORS:
-        parts = pc.split_pattern(unique, separator)
-        lengths = pc.list_value_length(parts).to_numpy(zero_copy_only=False)
-        # Parts must recur: otherwise the separator is only punctuation.
-        recurring = len(pc.unique(parts.flatten())) < 0.75 * lengths.sum()
-        if (lengths > 1).mean() >= 0.2 and recurring:
-            longest = int(lengths.max())
-            field = MultiValuedField(
-                name, separator=separator, max_length=min(longest, 16)
+def _doubts(
+    decision: Decision, head: _Head, missing_values: Sequence[str]
+) -> list[str]:
+    """What somebody must do about texts among numbers, or among times."""
+    messages = []
+    name = decision.name
+    what = "times" if isinstance(decision.field, TimestampField) else "numbers"
+    flag = f"--categorical {name}"
+    if decision.odd:
+        shown, total = _shown(decision.odd, head, name, missing_values)
+        marked = option("--missing", *list(decision.odd)[:_NUM_SHOWN])
+        advice = (
+            f"Where they mean missing, say so with `missing_values` ({marked})"
+        )
+        if any("," in text for text in decision.odd):
+            advice = (
+                "Write numbers with a point and without a comma (12.5, "
+                f"1234.5). {advice}"
             )
-            return field, f"holds up to {longest} values between {separator!r}"
-    return CategoricalField(name), ""
+        messages.append(
+            f"Column '{name}': nearly all values are {what}, but not {shown}; "
+            f"{total:,} of the first {head.num_rows:,} rows. Reading "
+            f"will refuse these rows. {advice}; leave the rows out with "
+            '`on_error="skip"` (--on-error skip); or take the column as '
+            f"names with `categorical` ({flag})."
+        )
+    if decision.unlike_numbers:
+        texts = decision.unlike_numbers
+        shown, total = _shown(texts, head, name, missing_values)
+        became = decision.kind.replace("categorical", "a category")
+        messages.append(
+            f"Column '{name}' is {became}: its values seem to be numbers with "
+            f"commas, such as {shown}, which are read as text. If they are "
+            "numbers, write them with a point and without a comma (12.5, "
+            "1234.5)."
+        )
+    return messages
+
+
+def _shown(
+    texts: Mapping[str, int],
+    head: _Head,
+    name: str,
+    missing_values: Sequence[str],
+) -> tuple[str, int]:
+    """The commonest texts with their places, and the rows of all."""
+    chosen = sorted(texts, key=texts.__getitem__, reverse=True)[:_NUM_SHOWN]
+    column = head.texts(name, missing_values)
+    parts = []
+    for text in chosen:
+        rows = "row" if texts[text] == 1 else "rows"
+        place = head.place(column, text)
+        parts.append(f"{text!r} ({texts[text]:,} {rows}, first in {place})")
+    if len(texts) > len(chosen):
+        parts.append(f"{len(texts) - len(chosen):,} other texts")
+    return ", ".join(parts), sum(texts.values())

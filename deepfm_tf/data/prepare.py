@@ -29,6 +29,7 @@ from deepfm_tf.data.dataset import (
 from deepfm_tf.data.packing import BLOCK_ROWS, PADDING, RowLayout
 from deepfm_tf.data.spill import SpilledBlocks
 from deepfm_tf.data.stream import CheckedBlock, Part, Reading, count_values
+from deepfm_tf.data.time_split import TimePart
 from deepfm_tf.errors import UserError
 from deepfm_tf.files.readers import Source, list_files, read_blocks
 from deepfm_tf.files.text import BadRow, TextFormat
@@ -48,7 +49,7 @@ def prepare(
     schema: Schema | None = None,
     vocabulary: Vocabulary | None = None,
     text_format: TextFormat | None = None,
-    part: Part | None = None,
+    part: Part | TimePart | None = None,
     on_error: str = "raise",
 ) -> PreparedData:
     """Turn raw data into a directory that training reads at full speed.
@@ -68,7 +69,8 @@ def prepare(
         vocabulary: the Vocabulary of the training data, for other data.
         text_format: layout of text files. Defaults to a header line, and the
             separator that the file name suggests.
-        part: the share of the rows to take. Defaults to all.
+        part: the rows to take: a random share (`Part`) or an interval of time
+            (of `split_by_time`). Defaults to all.
         on_error: `"raise"`, or `"skip"` to leave out rows that cannot be
             read; they are counted (`num_rejected`) and written, with the
             reason, to `rejected.csv` in the directory.

@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+import pyarrow as pa
 import tqdm
 
 from deepfm_tf.data.columns import CheckedColumns, check_columns
+from deepfm_tf.data.time_split import TimePart
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.files.content import compression_of
 from deepfm_tf.files.readers import Block, Source, list_files, read_blocks
@@ -69,9 +71,18 @@ class Part:
                 f"0 and at most 1. Received: negatives={self.negatives}."
             )
 
-    def rows(self, num_rows: int, block: int) -> np.ndarray:
+    # What must be read to know which rows belong to the part.
+    columns: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether broken lines, which draw no number, are this part's."""
+        return self.start == 0
+
+    def rows(self, table: pa.Table, block: int) -> np.ndarray:
         """Which rows of a block belong to the part (ascending numbers)."""
-        draws = np.random.default_rng([self.seed, block]).random(num_rows)
+        random = np.random.default_rng([self.seed, block])
+        draws = random.random(table.num_rows)
         return np.flatnonzero((draws >= self.start) & (draws < self.stop))
 
     def sample(self, label: np.ndarray, block: int) -> np.ndarray:
@@ -109,7 +120,7 @@ class Reading:
     source: Source
     schema: Schema
     text_format: TextFormat | None = None
-    part: Part | None = None
+    part: Part | TimePart | None = None
     on_error: str = "raise"
     with_label: bool = True
 
@@ -132,6 +143,8 @@ class Reading:
         names = [f.name for f in self.schema.fields]
         if self.with_label:
             names += self.schema.target_columns
+        if self.part is not None:
+            names = list(dict.fromkeys([*names, *self.part.columns]))
         blocks = enumerate(read_blocks(self.source, names, self.text_format))
 
         def work(item: tuple[int, Block]) -> tuple[int, int, _Result]:
@@ -157,10 +170,9 @@ class Reading:
         table, rejected = block.read(names)
         rows = np.arange(table.num_rows)
         if self.part is not None:
-            rows = self.part.rows(table.num_rows, number)
+            rows = self.part.rows(table, number)
             table = table.take(rows)
-            if self.part.start > 0:
-                # A broken line has no row number: it is the first part's.
+            if not self.part.is_first:
                 rejected = []
         checked = check_columns(table, self.schema, self.with_label)
         bad = sorted(checked.bad)

@@ -15,7 +15,7 @@ from deepfm_tf.data.batches import shuffle_groups, split_rows, with_options
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.stream import Reading
 from deepfm_tf.errors import Argument, UserError
-from deepfm_tf.fields import BucketizedField, NumericField
+from deepfm_tf.fields import BucketizedField, NumericField, TimestampField
 from deepfm_tf.files.readers import (
     Source,
     check_file_columns,
@@ -23,6 +23,8 @@ from deepfm_tf.files.readers import (
 )
 from deepfm_tf.files.text import TextBlock, TextFormat, text_blocks
 from deepfm_tf.lookup import GraphLookup
+from deepfm_tf.raw_values import MISSING_NUMBERS
+from deepfm_tf.timestamps import PLAIN
 from deepfm_tf.vocabulary import Vocabulary
 
 # Lines that are parsed together come to about this many bytes.
@@ -176,7 +178,7 @@ class _Parser:
         if self._schema.example_weight is not None:
             numbers += [False, True]  # of the label, of the weight
         self._numbers = np.flatnonzero(numbers)
-        self._missing = ("nan", "NaN", *self._schema.missing_values)
+        self._missing = (*MISSING_NUMBERS, *self._schema.missing_values)
 
     def __call__(
         self,
@@ -206,6 +208,7 @@ class _Parser:
         numbers, is_number = self._read_numbers(columns)
         label, is_label = self._read_label(columns[len(self._schema.fields)])
         is_clean = is_whole & is_number & is_label & self._has_weights(columns)
+        is_clean &= self._has_times(columns)
         if self._schema.example_weight is not None:
             is_clean &= tf.reduce_all(numbers[-1] >= 0)
         words = tf.cond(
@@ -265,6 +268,15 @@ class _Parser:
             is_read = tf.strings.regex_full_match(columns[place], pattern)
             are_read.append(tf.reduce_all(is_read))
         return tf.reduce_all(tf.stack(are_read))
+
+    def _has_times(self, columns: list[Tensor]) -> Tensor:
+        """Whether all times have the form that most have."""
+        times = [
+            tf.reduce_all(tf.strings.regex_full_match(columns[place], PLAIN))
+            for place, field in enumerate(self._schema.fields)
+            if isinstance(field, TimestampField)
+        ]
+        return tf.reduce_all(tf.stack([tf.constant(True), *times]))
 
     def _pack(
         self, columns: list[Tensor], numbers: Tensor, label: Tensor

@@ -18,11 +18,22 @@ from deepfm_tf.fields import (
     Field,
     MultiValuedField,
     NumericField,
+    TimestampField,
 )
 from deepfm_tf.lookup import number_fields, text_fields
 from deepfm_tf.raw_values import missing_numbers
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import Vocabulary
+
+# Of every form: with a zone, a date alone, seconds, milliseconds.
+_TIMES = (
+    "2024-02-29 23:59:59.999+05:30",
+    "2023-12-31",
+    "2000-01-01T00:00Z",
+    "20240107",
+    "1700000000",
+    "1700000000123",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,6 +216,8 @@ def _raw_rows(
         known = vocabulary.values.get(owner, np.empty(0, object)).tolist()
         # The most frequent values, the rarest, an unseen one, and none.
         values = [*known[:16], *known[-16:], "never seen \N{SNOWMAN}", ""]
+        if isinstance(field, TimestampField):
+            values = [*_TIMES, *values[-2:]]
         texts = random.choice(np.array(values, dtype=object), num_rows)
         texts[:2] = values[-2:]
         if isinstance(field, MultiValuedField):

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from deepfm_tf.calibration import Calibration
-from deepfm_tf.fields import MultiValuedField
+from deepfm_tf.fields import MultiValuedField, TimestampField
 from deepfm_tf.models import CTRModel, FieldTerms
 from deepfm_tf.schema import Schema
 
@@ -70,7 +70,8 @@ def is_complete(schema: Schema, names: Any = None) -> bool:
         names: the fields that matter. Defaults to all.
     """
     return not any(
-        isinstance(field, MultiValuedField) or field.missing == "nothing"
+        isinstance(field, (MultiValuedField, TimestampField))
+        or field.missing == "nothing"
         for field in schema.id_fields
         if names is None or field.name in names
     )

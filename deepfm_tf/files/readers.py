@@ -127,6 +127,25 @@ def file_columns(path: str, text_format: TextFormat | None = None) -> list[str]:
     return header_of(path, text_format or TextFormat())
 
 
+def check_headers(
+    source: Source,
+    columns: Sequence[str],
+    text_format: TextFormat | None = None,
+) -> None:
+    """Raise UserError unless every file of a source has the columns.
+
+    Args:
+        source: file name(s), DataFrame or dict of arrays.
+        columns: the columns wanted.
+        text_format: layout of text files.
+    """
+    files = list_files(source)
+    if files is None:
+        _check_columns(columns, column_names(source), "The data")
+    for path in files or ():
+        check_file_columns(path, columns, text_format or TextFormat())
+
+
 def read_blocks(
     source: Source,
     columns: Sequence[str],
@@ -146,9 +165,10 @@ def read_blocks(
         _check_columns(columns, column_names(source), "The data")
         yield from frame_blocks(columns_of(source), columns, BLOCK_ROWS)
         return
+    # Of all of them: the last may be hours away.
+    check_headers(files, columns, text_format)
     for path in files:
         layout = text_format or TextFormat()
-        check_file_columns(path, columns, layout)
         if is_parquet(path):
             yield from _parquet_blocks(path, columns)
         elif is_json_lines(path):

@@ -70,7 +70,7 @@ def test_words_that_are_no_names_of_options_pass():
     ("text", "options", "words"),
     [
         (
-            "site,clicked\na,yes\nb,0\n",
+            "site,clicked\na,maybe\nb,0\nc,1\n",
             [],
             [
                 "Other labels can be named: --positive-label, --negative-label."
@@ -92,11 +92,17 @@ def test_words_that_are_no_names_of_options_pass():
         ("\na,1\n", [], ["give the names yourself (--no-header --columns)"]),
         (
             "site,clicked\na,1\nb,0\n",
-            ["--positive-label", "0"],
+            ["--positive-label", "0", "--negative-label", "0"],
             ["--positive-label and --negative-label must both name"],
+        ),
+        (
+            "site,clicked\na,1\nb,0\n",
+            ["--positive-label", "0"],
+            ["say so: --positive-label 0 --negative-label 1."],
         ),
     ],
 )
+@pytest.mark.filterwarnings("ignore:--train and --.* both name clicks.csv")
 def test_errors_in_the_data_speak_of_options(
     text, options, words, tmp_path, monkeypatch, capsys
 ):

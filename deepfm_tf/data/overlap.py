@@ -1,0 +1,83 @@
+"""How many rows of validation or test data were trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from deepfm_tf.data.dataset import PreparedData
+
+# Rows are compared by 64 random bits, and about this many of each data set:
+# a row is in the sample if its bits are, in both sets alike.
+_SAMPLE = 500_000
+_MAX_ROWS = 20_000_000
+_BATCH = 65_536
+
+
+@dataclasses.dataclass(frozen=True)
+class Overlap:
+    """Rows that stand in the training data too, label included.
+
+    Args:
+        shared: int. Rows of the sample that do.
+        rows: int. Rows of the sample.
+        by_chance: float. The share of the training rows of which there is
+            another one in the training data: about as many rows of other
+            data drawn alike would be shared.
+    """
+
+    shared: int
+    rows: int
+    by_chance: float
+
+    @property
+    def share(self) -> float:
+        """The share of the rows that are shared."""
+        return self.shared / max(1, self.rows)
+
+
+def shared_rows(train: PreparedData, other: PreparedData) -> Overlap:
+    """How much of other data the training data holds.
+
+    Args:
+        train: the training data.
+        other: data prepared with its vocabulary.
+    """
+    modulus = max(1, train.num_rows // _SAMPLE)
+    known = np.sort(_hashes(train, modulus))
+    rows = _hashes(other, modulus)
+    place = np.searchsorted(known, rows)
+    found = known[np.minimum(place, len(known) - 1)] == rows
+    repeated = np.zeros(len(known), dtype=bool)
+    same = known[1:] == known[:-1]
+    repeated[1:] |= same
+    repeated[:-1] |= same
+    by_chance = float(repeated.mean()) if len(known) else 0.0
+    return Overlap(int(found.sum()) if len(known) else 0, len(rows), by_chance)
+
+
+def _hashes(data: PreparedData, modulus: int) -> np.ndarray:
+    """uint64 of each row in the sample."""
+    chosen, num_rows = [np.empty(0, np.uint64)], 0
+    for inputs, label, *_ in data.dataset(_BATCH).as_numpy_iterator():
+        parts = [label, *(inputs[name] for name in sorted(inputs))]
+        words = np.concatenate(
+            [np.ascontiguousarray(part).view(np.uint32) for part in parts],
+            axis=1,
+        )
+        factors = np.random.default_rng(words.shape[1]).integers(
+            0, 2**64, words.shape[1], np.uint64
+        )
+        # Multilinear, with odd factors, modulo 2^64; the upper bits are mixed.
+        hashes = (words.astype(np.uint64) * (factors | np.uint64(1))).sum(
+            axis=1, dtype=np.uint64
+        )
+        hashes ^= hashes >> np.uint64(32)
+        hashes *= np.uint64(0x9E3779B97F4A7C15)
+        hashes ^= hashes >> np.uint64(29)
+        chosen.append(hashes[hashes % np.uint64(modulus) == 0])
+        num_rows += len(hashes)
+        if num_rows >= _MAX_ROWS:
+            break
+    return np.concatenate(chosen)

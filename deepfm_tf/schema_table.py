@@ -1,0 +1,53 @@
+"""The table of a schema: each column, its kind, the reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from deepfm_tf.fields import FIELD_TYPES, Field
+
+_KINDS = "|".join(
+    ["left out", *(name.replace("_", "-") for name in FIELD_TYPES)]
+)
+# As `Schema.infer` writes them.
+_NOTE = re.compile(rf"(?s)(.*?): ({_KINDS}), (.*)\.")
+
+
+def schema_table(fields: Sequence[Field], notes: Sequence[str]) -> str:
+    """One line for each column, those that were left out too.
+
+    Args:
+        fields: of the schema.
+        notes: of `Schema.infer`. Others stand below the table.
+
+    Example:
+
+    >>> from deepfm_tf.fields import CategoricalField
+    >>> notes = ["'site': categorical, text.", "'id': left out, unique."]
+    >>> print(schema_table([CategoricalField("site")], notes))
+    column  kind         reason
+    site    categorical  text
+    id      left out     unique
+    """
+    kinds = {f.name: f.type_name.replace("_", "-") for f in fields}
+    quoted = {repr(name): name for name in kinds}
+    rows, others = [], []
+    for note in notes:
+        match = _NOTE.fullmatch(note)
+        if match is None:
+            others.append(note)
+            continue
+        name = quoted.get(match[1], match[1][1:-1])
+        kind = kinds.pop(name, match[2])
+        # Somebody may have edited the fields since.
+        reason = match[3] if kind == match[2] else ""
+        rows.append((name, kind, reason))
+    rows += [(name, kind, "") for name, kind in kinds.items()]
+    rows.insert(0, ("column", "kind", "reason"))
+    widths = [max(len(row[place]) for row in rows) for place in (0, 1)]
+    lines = [
+        f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {reason}".rstrip()
+        for name, kind, reason in rows
+    ]
+    return "\n".join([*lines, *others])

@@ -1,0 +1,121 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+import deepfm_tf
+from deepfm_tf.data import time_split
+
+
+def write_log(directory, kind):
+    """Three files of 300 rows whose times are mixed over all of them."""
+    random = np.random.default_rng(3)
+    seconds = random.integers(0, 30 * 86_400, 900)
+    times = pd.Timestamp("2024-01-20") + pd.to_timedelta(seconds, unit="s")
+    frame = pd.DataFrame(
+        {"at": times, "place": np.arange(900) % 7, "click": seconds % 2}
+    )
+    frame["row"] = [f"r{number}" for number in range(900)]
+    paths = []
+    for number in range(3):
+        path = directory / f"{number}.{kind}"
+        part = frame.iloc[300 * number : 300 * (number + 1)]
+        if kind == "csv":
+            part.to_csv(path, index=False)
+        else:
+            part.to_parquet(path)
+        paths.append(path)
+    return paths, frame
+
+
+def rows_of(source, part, directory):
+    """The values of the field `row` that a part holds."""
+    schema = deepfm_tf.Schema(
+        (deepfm_tf.CategoricalField("row", min_count=1),), "click"
+    )
+    prepared = deepfm_tf.prepare(source, directory, schema=schema, part=part)
+    return set(prepared.vocabulary.values["row"])
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_no_row_of_a_part_is_later_than_any_of_the_next(kind, tmp_path):
+    paths, frame = write_log(tmp_path, kind)
+
+    parts = deepfm_tf.split_by_time(paths, "at")
+
+    found = [
+        rows_of(paths, part, tmp_path / str(number))
+        for number, part in enumerate(parts)
+    ]
+    times = [frame["at"][frame["row"].isin(rows)] for rows in found]
+    assert times[0].max() < times[1].min()
+    assert times[1].max() < times[2].min()
+    assert sorted(set().union(*found)) == sorted(frame["row"])
+    assert [len(rows) for rows in found] == pytest.approx([720, 90, 90], abs=3)
+
+
+def test_zones_do_not_mix_the_order_up():
+    log = {"at": ["2024-01-01 01:00+03:00", "2023-12-31 23:00Z", "2024-01-01"]}
+
+    train, test = deepfm_tf.split_by_time(log, "at", (0.4,))
+
+    midnight = np.datetime64("2023-12-31T23:00", "us")
+    assert np.datetime64(test.start, "us") == midnight
+    assert train.stop == test.start
+
+
+def test_rows_of_one_moment_stay_together_and_no_part_is_empty():
+    days = ["2024-01-01"] * 97 + ["2024-01-02", "2024-01-03", "2024-01-03"]
+
+    parts = deepfm_tf.split_by_time({"day": days}, "day")
+
+    starts = [np.datetime64(p.start, "us").item().day for p in parts[1:]]
+    assert starts == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("days", "message"),
+    [
+        (["2024-01-01", "2024-01-02"] * 5, "at least 3 different times.*: 2"),
+        (["2024-01-01", "soon"], "row 2, column 'day'.* this is 'soon'"),
+        (["2024-01-01", None], "row 2, column 'day'.* this is missing"),
+    ],
+)
+def test_a_column_that_cannot_split_is_refused(days, message):
+    with pytest.raises(ValueError, match=message):
+        deepfm_tf.split_by_time({"day": days}, "day")
+
+
+def test_rows_without_a_time_can_be_left_out(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "day": ["2024-01-01", "", "2024-01-04", "2024-01-02", "20240103"],
+            "row": list("abcde"),
+            "click": [0, 1, 0, 1, 1],
+        }
+    )
+
+    parts = deepfm_tf.split_by_time(frame, "day", (0.5,), on_error="skip")
+
+    found = [
+        rows_of(frame, part, tmp_path / str(number))
+        for number, part in enumerate(parts)
+    ]
+    assert found == [{"a", "d"}, {"c", "e"}]
+
+
+def test_cuts_of_many_rows_come_from_a_sample(monkeypatch):
+    monkeypatch.setattr(time_split, "_SAMPLE", 2000)
+    seconds = np.random.default_rng(1).permutation(150_000) + 10**9
+
+    train, test = deepfm_tf.split_by_time({"at": seconds}, "at", (0.8,))
+
+    # 5 standard errors of a sample of 2000.
+    share = (test.start / 10**6 - 10**9) / 150_000
+    assert share == pytest.approx(0.8, abs=5 * (0.16 / 2000) ** 0.5)
+
+
+def test_a_part_needs_an_interval():
+    with pytest.raises(ValueError, match="start < stop"):
+        deepfm_tf.TimePart("at", 5, 5)
+    with pytest.raises(ValueError, match="`negatives` must be"):
+        deepfm_tf.TimePart("at", 5, 6, negatives=0.0)
