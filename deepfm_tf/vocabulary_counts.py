@@ -10,8 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deepfm_tf.drift.expected import expected_unseen
 from deepfm_tf.errors import UserError
 from deepfm_tf.fields import BucketizedField, MultiValuedField, NumericField
+from deepfm_tf.moments import Moments
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import (
     MISSING_ID,
@@ -58,8 +60,14 @@ class VocabularyCounts:
             for f in schema.table_fields
             if _is_counted(f)
         }
+        # What each field of a shared vocabulary has of it.
+        self._own = {
+            f.name: _ValueCounts()
+            for f in schema.fields
+            if _is_shared(f, schema) and schema.owner(f).name in self._values
+        }
         self._moments = {
-            f.name: _Moments()
+            f.name: Moments()
             for f in schema.fields
             if isinstance(f, (NumericField, BucketizedField))
         }
@@ -104,6 +112,8 @@ class VocabularyCounts:
                 missing = column.null_count  # type: ignore[union-attr]
             self._missing[field.name] += missing
             self._add_values(self.schema.owner(field).name, tokens)
+            if field.name in self._own:
+                self._own[field.name].add(tokens)
 
     def merge(self, other: VocabularyCounts) -> None:
         """Add the counts of later partitions to these."""
@@ -114,6 +124,8 @@ class VocabularyCounts:
             self._truncated[name] += truncated
         for name, values in other._values.items():
             self._values[name].merge(values)
+        for name, own in other._own.items():
+            self._own[name].merge(own)
         for name, moments in other._moments.items():
             self._moments[name].merge(moments)
         for name, sample in other._samples.items():
@@ -157,14 +169,39 @@ class VocabularyCounts:
                 )
                 counts = self._values[field.name]
                 entry["distinct"] = counts.distinct
-                values[field.name] = counts.values(
+                kept = counts.kept(
                     field.min_count,  # type: ignore[union-attr]
                     getattr(field, "max_vocabulary_size", None),
                     first,
                 )
+                values[field.name] = kept["value"].to_numpy(
+                    zero_copy_only=False
+                )
+                self._add_expected(field, kept, statistics)
+            entry |= statistics.get(field.name, {})
             statistics[field.name] = entry
             self._warn(field.name, entry, values.get(field.name))
         return Vocabulary(self.schema, values, statistics)
+
+    def _add_expected(
+        self,
+        owner: Any,
+        kept: pa.Table,
+        statistics: dict[str, dict[str, Any]],
+    ) -> None:
+        """What is unseen of each field that reads this vocabulary."""
+        for field in self.schema.fields:
+            if self.schema.owner(field).name != owner.name:
+                continue
+            own = self._own.get(field.name)
+            statistics.setdefault(field.name, {}).update(
+                expected_unseen(
+                    self._values[owner.name].table(),
+                    kept,
+                    owner.min_count,
+                    None if own is None else own.table(),
+                )
+            )
 
     def _add_values(self, owner: str, tokens: pa.Array) -> None:
         if owner in self._values:
@@ -211,6 +248,11 @@ class VocabularyCounts:
             )
 
 
+def _is_shared(field: Any, schema: Schema) -> bool:
+    owner = schema.owner(field).name
+    return sum(schema.owner(f).name == owner for f in schema.fields) > 1
+
+
 def _is_counted(field: Any) -> bool:
     if isinstance(field, BucketizedField):
         return field.method == "log_square"
@@ -227,7 +269,7 @@ class _ValueCounts:
 
     @property
     def distinct(self) -> int:
-        return self._consolidate().num_rows
+        return self.table().num_rows
 
     def add(self, tokens: pa.Array) -> None:
         self._append(_count_table(tokens.drop_null()))
@@ -236,10 +278,10 @@ class _ValueCounts:
         for table in (other._merged, *other._waiting):
             self._append(table)
 
-    def values(
+    def kept(
         self, min_count: int, max_size: int | None, first_id: int
-    ) -> np.ndarray:
-        table = self._consolidate()
+    ) -> pa.Table:
+        table = self.table()
         table = table.filter(pc.greater_equal(table["count"], min_count))
         # Vocabularies are line by line, here and in the exported asset, so a
         # value with a line break in it cannot be a member: it is OOV.
@@ -255,15 +297,15 @@ class _ValueCounts:
         table = table.sort_by([("count", "descending"), ("value", "ascending")])
         if max_size is not None:
             table = table.slice(0, max(0, max_size - first_id))
-        return table["value"].to_numpy(zero_copy_only=False)
+        return table
 
     def _append(self, table: pa.Table) -> None:
         self._waiting.append(table)
         self._waiting_rows += table.num_rows
         if self._waiting_rows > max(_MERGE_AT, self._merged.num_rows):
-            self._consolidate()
+            self.table()
 
-    def _consolidate(self) -> pa.Table:
+    def table(self) -> pa.Table:
         if self._waiting:
             tables = pa.concat_tables([self._merged, *self._waiting])
             # Many times faster than a group_by and aggregate.
@@ -302,46 +344,6 @@ def _count_table(tokens: pa.Array) -> pa.Table:
     return pa.table(
         {"value": pc.cast(values, pa.large_string()), "count": counts}
     )
-
-
-class _Moments:
-    """Count, mean, spread and range; partitions merge as in Chan et al."""
-
-    def __init__(self) -> None:
-        self.count, self.mean, self.squares = 0, 0.0, 0.0
-        self.minimum, self.maximum = np.inf, -np.inf
-
-    def add(self, x: np.ndarray) -> None:
-        if not len(x):
-            return
-        other = _Moments()
-        x = x.astype(np.float64)
-        other.count, other.mean = len(x), float(x.mean())
-        other.squares = float(((x - other.mean) ** 2).sum())
-        other.minimum, other.maximum = float(x.min()), float(x.max())
-        self.merge(other)
-
-    def merge(self, other: _Moments) -> None:
-        if not other.count:
-            return
-        total = self.count + other.count
-        delta = other.mean - self.mean
-        self.squares += other.squares
-        self.squares += delta**2 * self.count * other.count / total
-        self.mean += delta * other.count / total
-        self.count = total
-        self.minimum = min(self.minimum, other.minimum)
-        self.maximum = max(self.maximum, other.maximum)
-
-    def summary(self) -> dict[str, float]:
-        if not self.count:
-            return {"mean": 0.0, "std": 0.0}
-        return {
-            "mean": self.mean,
-            "std": float(np.sqrt(self.squares / self.count)),
-            "minimum": self.minimum,
-            "maximum": self.maximum,
-        }
 
 
 class _Sample:

@@ -29,6 +29,12 @@ from deepfm_tf.data.dataset import (
 from deepfm_tf.data.packing import BLOCK_ROWS, PADDING, RowLayout
 from deepfm_tf.data.spill import SpilledBlocks
 from deepfm_tf.data.stream import CheckedBlock, Part, Reading, count_values
+from deepfm_tf.drift import (
+    DataCounts,
+    compare_counts,
+    field_shares,
+    warn_of_drift,
+)
 from deepfm_tf.errors import UserError
 from deepfm_tf.files.readers import Source, list_files, read_blocks
 from deepfm_tf.files.text import BadRow, TextFormat
@@ -113,6 +119,7 @@ def prepare(
         manifest["sources"] = _sources(reading, directory)
         done = _load_if_same(directory, manifest)
         if done is not None:
+            warn_of_drift(done.drift, directory.name)
             return done
     _remove_leftovers(directory)
     temporary = directory.parent / f".{directory.name}.{os.getpid()}.tmp"
@@ -125,10 +132,12 @@ def prepare(
         if vocabulary is None:
             blocks = SpilledBlocks(temporary / _BLOCKS_DIRECTORY)
             vocabulary = count_values(reading, "Reading", blocks.write)
+            counts = None
         else:
             blocks = reading
+            counts = DataCounts(vocabulary)
         vocabulary.save(temporary / VOCABULARY_DIRECTORY)
-        manifest |= _write_rows(reading, blocks, vocabulary, temporary)
+        manifest |= _write_rows(reading, blocks, vocabulary, temporary, counts)
         shutil.rmtree(temporary / _BLOCKS_DIRECTORY, ignore_errors=True)
         manifest["sources"] = sources.result()
         with open(temporary / MANIFEST_FILE, "w", encoding="utf-8") as file:
@@ -147,7 +156,9 @@ def prepare(
         stop.set()
         pool.shutdown(wait=True)
         shutil.rmtree(temporary, ignore_errors=True)
-    return PreparedData.load(directory)
+    prepared = PreparedData.load(directory)
+    warn_of_drift(prepared.drift, directory.name)
+    return prepared
 
 
 def _recipe(reading: Reading, vocabulary: Vocabulary | None) -> dict[str, Any]:
@@ -231,21 +242,30 @@ def _write_rows(
     blocks: Reading | SpilledBlocks,
     vocabulary: Vocabulary,
     directory: Path,
+    counts: DataCounts | None,
 ) -> dict[str, Any]:
+    """Encode and write all rows; `counts` are to be compared, if given."""
     layout = RowLayout.of(vocabulary.schema)
     num_rows, num_positives, num_rejected = 0, 0, 0
 
-    def encode(block: CheckedBlock) -> tuple[np.ndarray, list[BadRow]]:
+    def encode(
+        block: CheckedBlock,
+    ) -> tuple[np.ndarray, list[BadRow], DataCounts | None]:
+        own = None if counts is None else DataCounts(vocabulary)
         packed = vocabulary.encode(block.columns)
-        label = np.asarray(block.label)
-        return layout.pack(packed, label, block.weight), block.rejected
+        if own is not None:
+            own.count(packed, block.columns)
+        rows = layout.pack(packed, np.asarray(block.label), block.weight)
+        return rows, block.rejected, own
 
     with (
         _ShardWriter(directory, layout) as shards,
         _RejectedWriter(directory) as rejected,
     ):
-        for rows, bad in blocks.map_blocks(encode, "Encoding"):
+        for rows, bad, own in blocks.map_blocks(encode, "Encoding"):
             shards.write(rows)
+            if counts is not None and own is not None:
+                counts.merge(own)
             rejected.write(bad)
             num_rows += len(rows)
             num_positives += int((rows[:, 0] != 0).sum())
@@ -270,7 +290,15 @@ def _write_rows(
         "num_rejected": num_rejected,
         "shards": shards.sizes,
         "layout": dataclasses.asdict(layout),
+        "compared": None if counts is None else _compared(counts),
     }
+
+
+def _compared(counts: DataCounts) -> dict[str, Any]:
+    """What `PreparedData` tells of the shares, as plain data."""
+    shares = [dataclasses.asdict(entry) for entry in field_shares(counts)]
+    drift = [found.to_dict() for found in compare_counts(counts)]
+    return {"shares": shares, "drift": drift}
 
 
 class _ShardWriter:
