@@ -82,6 +82,7 @@ class Settings:
     explain: bool
     calibration: str | None
     slice_by: tuple[str, ...]
+    group_by: str | None
     report: Path | None
 
     def command(self, resume: bool = False) -> str:
@@ -193,7 +194,8 @@ def train(
     rows = deepfm_tf.predict_with_weights(
         model, data["test"].dataset(settings.batch_size)
     )
-    return model, {**result, "test": deepfm_tf.binary_metrics(*rows)}, rows
+    metrics = deepfm_tf.binary_metrics(*rows, groups=data["test"].groups)
+    return model, {**result, "test": metrics}, rows
 
 
 def fit(

@@ -62,6 +62,13 @@ def read_schema(settings: Settings) -> deepfm_tf.Schema:
     return schema
 
 
+def notes(prepared: deepfm_tf.PreparedData, name: str) -> list[str]:
+    """What to say of a part's unseen values, beside what is warned of."""
+    if name == "train":
+        return []
+    return deepfm_tf.drift.expected_notes(prepared.shares, prepared.drift, name)
+
+
 def prepare(
     settings: Settings, schema: deepfm_tf.Schema
 ) -> dict[str, deepfm_tf.PreparedData]:
@@ -92,6 +99,19 @@ def prepare(
         )
     directory = settings.prepared or settings.run / "prepared"
     data: dict[str, deepfm_tf.PreparedData] = {}
+    groups = None
+    if settings.group_by is not None:  # first, as it may be mistyped
+        source = sources["test"] or settings.train
+        if settings.derive is not None:
+            source = derived_files(settings, settings.derive, source)
+        groups = deepfm_tf.data.raw_column(
+            source,
+            settings.group_by,
+            schema,
+            text_format=settings.text_format,
+            part=parts.get("test") if drawn or share < 1 else None,
+            on_error=settings.on_error,
+        )
     for name, files in sources.items():
         fitted = data["train"].vocabulary if data else None
         source = files or settings.train
@@ -118,6 +138,9 @@ def prepare(
             rejected = prepared.directory / "rejected.csv"
             line += f", {prepared.num_rejected:,} rejected ({rejected})"
         print(line)
+        for note in notes(prepared, name):
+            print(f"  {note}")
+    data["test"].groups = groups
     sizes = data["train"].schema.vocabulary_sizes
     print(f"{summary(schema)}, {sum(sizes):,} rows in the shared table")
     if schema.example_weight is not None:

@@ -21,7 +21,13 @@ DOORS = {
         ("pandas", "numpy", "pyarrow", "tensorflow"),
     ),
     "vocabulary_counts": (
-        ("fields", "schema", "vocabulary"),
+        ("drift", "fields", "moments", "schema", "vocabulary"),
+        ("numpy", "pyarrow"),
+    ),
+    "moments": ((), ("numpy",)),
+    # How much of other data is unlike the training data.
+    "drift": (
+        ("drift", "fields", "vocabulary"),
         ("numpy", "pyarrow"),
     ),
     "lookup": (("fields", "schema", "vocabulary"), ("tensorflow", "numpy")),
@@ -34,6 +40,7 @@ DOORS = {
     "data": (
         (
             "data",
+            "drift",
             "fields",
             "files",
             "schema",
@@ -49,7 +56,10 @@ DOORS = {
         ("numpy", "sklearn", "tensorflow"),
     ),
     "slicing": (("metrics", "schema", "fields"), ("numpy",)),
-    "evaluation": (("metrics", "models", "slicing"), ("keras", "numpy")),
+    "evaluation": (
+        ("drift", "metrics", "models", "slicing"),
+        ("keras", "numpy"),
+    ),
     "explain": (
         ("explain", "extras", "metrics", "models", "schema", "fields"),
         ("keras", "tensorflow", "numpy", "pyarrow", "tqdm", "matplotlib"),

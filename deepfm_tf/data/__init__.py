@@ -5,7 +5,9 @@ from deepfm_tf.data.dataset import (
     dataset_from_ids,
     dataset_from_memory,
 )
+from deepfm_tf.data.drift import compare_with_training
 from deepfm_tf.data.prepare import prepare
+from deepfm_tf.data.raw_column import raw_column
 from deepfm_tf.data.stream import Part, encode, fit_vocabulary
 from deepfm_tf.data.text_dataset import dataset_from_text
 from deepfm_tf.files.readers import list_files
@@ -15,6 +17,7 @@ __all__ = [
     "Part",
     "PreparedData",
     "TextFormat",
+    "compare_with_training",
     "dataset_from_ids",
     "dataset_from_memory",
     "dataset_from_text",
@@ -22,4 +25,5 @@ __all__ = [
     "fit_vocabulary",
     "list_files",
     "prepare",
+    "raw_column",
 ]

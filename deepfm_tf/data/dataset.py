@@ -53,8 +53,9 @@ class PreparedData:
             ones with label 1, and rows left out because of errors.
         drift: tuple of Drift. Fields whose missing or unseen values are far
             above what the training data lead one to expect.
-        shares: tuple of FieldShares, of all fields. Both are empty for the
-            training data themselves.
+        shares: tuple of FieldShares, of all fields.
+        groups: (num_rows,) or None. A raw column to group metrics by, such
+            as `raw_column` gives. `prepare` knows of none: set it yourself.
         negative_sampling: float. The share of the negatives that was kept
             (see `Part`); give it to the model.
     """
@@ -70,12 +71,12 @@ class PreparedData:
         self.fingerprint: str = _fingerprint(manifest)
         self.vocabulary = Vocabulary.load(directory / VOCABULARY_DIRECTORY)
         self.schema: Schema = self.vocabulary.schema
-        # Of the training data there is nothing to compare.
-        compared = manifest.get("compared") or {}
-        self.drift = tuple(map(Drift.from_dict, compared.get("drift", ())))
+        # Absent where a directory is older than these.
+        self.drift = tuple(map(Drift.from_dict, manifest.get("drift", ())))
         self.shares = tuple(
-            FieldShares(**entry) for entry in compared.get("shares", ())
+            FieldShares(**entry) for entry in manifest.get("shares", ())
         )
+        self.groups: np.ndarray | None = None
         self._layout = RowLayout(**manifest["layout"])
         self._shards: dict[str, int] = manifest["shards"]
 

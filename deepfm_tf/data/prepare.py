@@ -29,12 +29,7 @@ from deepfm_tf.data.dataset import (
 from deepfm_tf.data.packing import BLOCK_ROWS, PADDING, RowLayout
 from deepfm_tf.data.spill import SpilledBlocks
 from deepfm_tf.data.stream import CheckedBlock, Part, Reading, count_values
-from deepfm_tf.drift import (
-    DataCounts,
-    compare_counts,
-    field_shares,
-    warn_of_drift,
-)
+from deepfm_tf.drift import DataCounts, plain_comparison, warn_of_drift
 from deepfm_tf.errors import UserError
 from deepfm_tf.files.readers import Source, list_files, read_blocks
 from deepfm_tf.files.text import BadRow, TextFormat
@@ -132,12 +127,10 @@ def prepare(
         if vocabulary is None:
             blocks = SpilledBlocks(temporary / _BLOCKS_DIRECTORY)
             vocabulary = count_values(reading, "Reading", blocks.write)
-            counts = None
         else:
             blocks = reading
-            counts = DataCounts(vocabulary)
         vocabulary.save(temporary / VOCABULARY_DIRECTORY)
-        manifest |= _write_rows(reading, blocks, vocabulary, temporary, counts)
+        manifest |= _write_rows(reading, blocks, vocabulary, temporary)
         shutil.rmtree(temporary / _BLOCKS_DIRECTORY, ignore_errors=True)
         manifest["sources"] = sources.result()
         with open(temporary / MANIFEST_FILE, "w", encoding="utf-8") as file:
@@ -242,21 +235,16 @@ def _write_rows(
     blocks: Reading | SpilledBlocks,
     vocabulary: Vocabulary,
     directory: Path,
-    counts: DataCounts | None,
 ) -> dict[str, Any]:
-    """Encode and write all rows; `counts` are to be compared, if given."""
     layout = RowLayout.of(vocabulary.schema)
     num_rows, num_positives, num_rejected = 0, 0, 0
 
-    def encode(
-        block: CheckedBlock,
-    ) -> tuple[np.ndarray, list[BadRow], DataCounts | None]:
-        own = None if counts is None else DataCounts(vocabulary)
-        packed = vocabulary.encode(block.columns)
-        if own is not None:
-            own.count(packed, block.columns)
-        rows = layout.pack(packed, np.asarray(block.label), block.weight)
-        return rows, block.rejected, own
+    counts = DataCounts(vocabulary)
+
+    def encode(block: CheckedBlock) -> tuple[np.ndarray, list[BadRow], Any]:
+        packed, own = DataCounts.encode(vocabulary, block.columns)
+        label = np.asarray(block.label)
+        return layout.pack(packed, label, block.weight), block.rejected, own
 
     with (
         _ShardWriter(directory, layout) as shards,
@@ -264,8 +252,7 @@ def _write_rows(
     ):
         for rows, bad, own in blocks.map_blocks(encode, "Encoding"):
             shards.write(rows)
-            if counts is not None and own is not None:
-                counts.merge(own)
+            counts.merge(own)
             rejected.write(bad)
             num_rows += len(rows)
             num_positives += int((rows[:, 0] != 0).sum())
@@ -290,15 +277,8 @@ def _write_rows(
         "num_rejected": num_rejected,
         "shards": shards.sizes,
         "layout": dataclasses.asdict(layout),
-        "compared": None if counts is None else _compared(counts),
+        **plain_comparison(counts),
     }
-
-
-def _compared(counts: DataCounts) -> dict[str, Any]:
-    """What `PreparedData` tells of the shares, as plain data."""
-    shares = [dataclasses.asdict(entry) for entry in field_shares(counts)]
-    drift = [found.to_dict() for found in compare_counts(counts)]
-    return {"shares": shares, "drift": drift}
 
 
 class _ShardWriter:

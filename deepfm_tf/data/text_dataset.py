@@ -14,6 +14,7 @@ from tensorflow import Tensor
 from deepfm_tf.data.batches import shuffle_groups, split_rows, with_options
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.stream import Reading
+from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
 from deepfm_tf.errors import UserError
 from deepfm_tf.fields import BucketizedField, NumericField
 from deepfm_tf.files.readers import (
@@ -125,11 +126,17 @@ class _Blocks:
         self.text_format = text_format or TextFormat()
         self.reading = Reading(paths, schema, text_format, on_error="skip")
         self._column_names = []
+        counts = DataCounts(vocabulary)
         for path in paths:
-            # A column that is not there should be missed at once.
-            next(self._blocks(path), None)
+            # A column that is not there should be missed at once, and values
+            # that are not those of training be told of before they train.
+            first = next(self._blocks(path), None)
+            if first is not None:
+                columns = self.reading.check(0, first, self.names).columns
+                counts.count(vocabulary.encode(columns), columns)
             names = column_names(path, self.text_format)
             self._column_names.append(names)
+        warn_of_drift(compare_counts(counts), "the files", stacklevel=4)
 
     def __call__(self) -> Iterator[tuple]:
         for number, path in enumerate(self.paths):

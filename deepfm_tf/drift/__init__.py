@@ -6,6 +6,7 @@ from deepfm_tf.drift.comparison import (
     compare_counts,
     expected_notes,
     field_shares,
+    plain_comparison,
     warn_of_drift,
 )
 from deepfm_tf.drift.counts import DataCounts
@@ -16,6 +17,7 @@ __all__ = [
     "Drift",
     "FieldShares",
     "compare_counts",
+    "plain_comparison",
     "expected_notes",
     "expected_unseen",
     "field_shares",

@@ -165,13 +165,25 @@ def field_shares(counts: DataCounts) -> list[FieldShares]:
     return table
 
 
-def expected_notes(shares: Sequence[FieldShares], name: str) -> list[str]:
+def plain_comparison(counts: DataCounts) -> dict[str, list[dict[str, Any]]]:
+    """`drift` and `shares`, as plain data: of the two functions above."""
+    return {
+        "drift": [found.to_dict() for found in compare_counts(counts)],
+        "shares": [dataclasses.asdict(s) for s in field_shares(counts)],
+    }
+
+
+def expected_notes(
+    shares: Sequence[FieldShares], found: Sequence[Drift], name: str
+) -> list[str]:
     """A sentence on each field with many, but not too many, unseen values.
 
     Args:
-        shares: of `field_shares`, without the fields of `compare_counts`.
+        shares: of `field_shares`.
+        found: of `compare_counts`; of these fields nothing is said.
         name: str. What the data are called.
     """
+    told = {drift.field for drift in found if drift.measure != "missing"}
     return [
         f"Field '{entry.field}': {_percent(entry.unseen)} of the values of "
         f"{name} are unseen in training, about as many as training leads one "
@@ -181,6 +193,7 @@ def expected_notes(shares: Sequence[FieldShares], name: str) -> list[str]:
         if entry.unseen is not None
         and entry.unseen_expected is not None
         and entry.unseen >= _MANY
+        and entry.field not in told
     ]
 
 
@@ -241,7 +254,7 @@ def _unseen(
             return vocabulary.look_up(field, column) != OOV_ID
 
         owner = vocabulary.schema.owner(field).name
-        values = vocabulary.values[owner]
+        values: Any = vocabulary.values[owner]
         excess = 1.0 - before / share
         cause = likely_cause(own.texts, is_known, values, excess)
     if share - before < _LEAST_GAP and (
@@ -327,4 +340,3 @@ def _percent(share: float | None) -> str:
             if float(text) != 100 or value == 100:
                 return f"{text} %"
     return f"{value:.1g} %"
-

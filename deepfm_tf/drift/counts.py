@@ -11,8 +11,10 @@ import numpy as np
 from deepfm_tf.fields import BucketizedField, MultiValuedField, NumericField
 from deepfm_tf.vocabulary import OOV_ID, Columns, Vocabulary, split_values
 
-# Distinct unseen texts that are kept of a field, to find the cause.
+# Distinct unseen texts that are kept of a field, to find the cause, and
+# those of one block.
 _MOST_TEXTS = 1000
+_MOST_TEXTS_OF_BLOCK = 200
 # Rows of a block whose lists are split again for their unseen texts.
 _MOST_LISTS = 1000
 
@@ -139,7 +141,7 @@ class DataCounts:
         high = np.float32(statistics.get("maximum", np.inf))
         outside = present[(present < low) | (present > high)]
         numbers, counts = np.unique(outside, return_counts=True)
-        order = np.argsort(-counts, kind="stable")[:_MOST_TEXTS]
+        order = np.argsort(-counts, kind="stable")[:_MOST_TEXTS_OF_BLOCK]
         texts = {
             np.format_float_positional(numbers[n], trim="-"): int(counts[n])
             for n in order
@@ -165,7 +167,7 @@ class DataCounts:
             rows = np.flatnonzero(found)
         codes = column.indices.to_numpy(zero_copy_only=False)[rows]
         counts = np.bincount(codes.astype(np.int64))
-        used = np.argsort(-counts, kind="stable")[:_MOST_TEXTS]
+        used = np.argsort(-counts, kind="stable")[:_MOST_TEXTS_OF_BLOCK]
         used = used[counts[used] > 0]
         texts = column.dictionary.take(used).to_pylist()
         return dict(zip(texts, counts[used].tolist(), strict=True))

@@ -14,7 +14,9 @@ import numpy as np
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 _COMMA = re.compile(r"[+-]?\d*,\d+")
-_UUID = re.compile(r"\{?([0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12})\}?")
+_UUID = re.compile(
+    r"\{?[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}\}?"
+)
 _BOOLEANS = (
     ("True", "true", "TRUE", "T", "t", "yes", "Yes", "1", "1.0"),
     ("False", "false", "FALSE", "F", "f", "no", "No", "0", "0.0"),
