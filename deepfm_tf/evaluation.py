@@ -94,8 +94,9 @@ def evaluate(
             numbers, and to compare the shares of unseen and missing values
             with training's: adds `drift`, a list of what `Drift.to_dict`
             gives, and warns if it is not empty. Or a mapping of fields to the
-            names of their ids, such as `vocabulary.values`, with which numbers stay as they are scaled
-            and buckets are told by their place.
+            names of their ids, such as `vocabulary.values`, with which
+            numbers stay as they are scaled and buckets are told by their
+            place.
         max_values: int. As for `slice_metrics`. Defaults to 30.
         confidence: float, such as 0.95. Adds `intervals`, by bootstrap, of
             the whole and of each slice.

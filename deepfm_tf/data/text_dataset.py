@@ -136,7 +136,7 @@ class _Blocks:
                 counts.count(vocabulary.encode(columns), columns)
             names = column_names(path, self.text_format)
             self._column_names.append(names)
-        warn_of_drift(compare_counts(counts), "the files", stacklevel=4)
+        warn_of_drift(compare_counts(counts), "the files", stacklevel=3)
 
     def __call__(self) -> Iterator[tuple]:
         for number, path in enumerate(self.paths):

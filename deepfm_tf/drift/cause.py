@@ -37,10 +37,13 @@ class Cause(NamedTuple):
             missing), `"time"` (beyond training's largest), `"unit"` (of
             numbers: far beyond), or `"population"`: none of these.
         text: str. A sentence or two on it.
+        is_fault: bool. Whether the data must be wrong: values of training in
+            another spelling, or spellings of missing.
     """
 
     kind: str
     text: str
+    is_fault: bool = False
 
 
 def likely_cause(
@@ -70,11 +73,12 @@ def likely_cause(
             "missing",
             f"{shown} may mean missing: name it in `missing_values`, when "
             "training too.",
+            True,
         )
     sample = list(values[:: max(1, len(values) // _SAMPLE)])
     return (
-        _time_cause(texts, values, sample, needed)
-        or _format_cause(texts, sample, needed)
+        _format_cause(texts, sample, needed)
+        or _time_cause(texts, values, sample, needed)
         or Cause(
             "population",
             "another population: no other spelling of them occurs in "
@@ -135,11 +139,13 @@ def _spelling_cause(
         return Cause(
             "format",
             f"another format of dates: {example}. Write them as in training.",
+            True,
         )
     return Cause(
         "type",
         f"another type or spelling: {example}. Store the column as in "
         "training.",
+        True,
     )
 
 

@@ -19,10 +19,10 @@ from deepfm_tf.vocabulary import OOV_ID, Vocabulary
 _LEAST_GAP = 0.05
 _LEAST_ODDS = 3.0
 _LEAST_G = 2 * math.log(1e6)
-# Values of training in another spelling are a fault at any share; this one
-# is above what mistyping does.
-_LEAST_GAP_OF_SPELLINGS = 0.01
-_FAULTS = ("type", "format", "missing")
+# Values of training in another spelling are no matter of chance, and a fault
+# at any share; this one is above what mistyping does.
+_LEAST_GAP_OF_FAULTS = 0.01
+_LEAST_G_OF_FAULTS = 2 * math.log(1e3)
 # Many new users, say, are told although they are as many as expected.
 _MANY = 0.2
 
@@ -115,8 +115,9 @@ def compare_counts(counts: DataCounts) -> list[Drift]:
       distributions: by the likelihood-ratio test, chance does as much in
       fewer than one of a million comparisons. This keeps small data silent.
 
-    If the unseen values are known ones in another type or format, or mean
-    missing, a difference of 0.01 is enough: no population does that.
+    If the unseen values are known ones in another spelling, or spellings of
+    missing, a difference of 0.01 and G of 2 ln(10^3) are enough: another
+    population is no explanation of that.
 
     Args:
         counts: of the data.
@@ -134,7 +135,7 @@ def compare_counts(counts: DataCounts) -> list[Drift]:
         own = counts.fields[field.name]
         statistics = vocabulary.statistics[field.name]
         before = statistics["missing"], statistics["rows"]
-        if _is_far_above((own.missing, own.rows), before, _LEAST_GAP):
+        if _is_far_above((own.missing, own.rows), before):
             found.append(_missing(field.name, own, before))
         unseen = _unseen(vocabulary, field, own)
         if unseen is not None:
@@ -237,7 +238,7 @@ def _unseen(
     expected = _expected(statistics)
     now = own.unseen, own.values
     if expected is None or not _is_far_above(
-        now, expected, _LEAST_GAP_OF_SPELLINGS
+        now, expected, _LEAST_GAP_OF_FAULTS, _LEAST_G_OF_FAULTS
     ):
         return None
     share, before = _ratio(*now), _ratio(*expected)
@@ -257,9 +258,8 @@ def _unseen(
         values: Any = vocabulary.values[owner]
         excess = 1.0 - before / share
         cause = likely_cause(own.texts, is_known, values, excess)
-    if share - before < _LEAST_GAP and (
-        cause is None or cause.kind not in _FAULTS
-    ):
+    is_fault = cause is not None and cause.is_fault
+    if not is_fault and not _is_far_above(now, expected):
         return None
     examples = sorted(own.texts, key=lambda text: -own.texts[text])
     examples = examples[:_NUM_EXAMPLES]
@@ -301,7 +301,10 @@ def _expected(statistics: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _is_far_above(
-    now: tuple[int, int], expected: tuple[int, int], least_gap: float
+    now: tuple[int, int],
+    expected: tuple[int, int],
+    least_gap: float = _LEAST_GAP,
+    least_g: float = _LEAST_G,
 ) -> bool:
     (count, total), (before, total_before) = now, expected
     if not total or not total_before:
@@ -311,7 +314,7 @@ def _is_far_above(
         return False
     p = (count + before) / (total + total_before)
     g = 2 * (total * _divergence(s, p) + total_before * _divergence(e, p))
-    return g >= _LEAST_G
+    return g >= least_g
 
 
 def _divergence(q: float, p: float) -> float:

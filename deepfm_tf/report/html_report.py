@@ -43,7 +43,8 @@ def html_report(
             `title`; `command`, to be typed, and optionally a `next_command`,
             with what it does, its `next_step`;
             `versions`, name -> text; `data`, part -> `rows`, `positives`,
-            `rejected` and perhaps `drift` (see `Drift`); `schema`, with `summary`, `label`, `fields` (those of
+            `rejected` and perhaps `drift` (those of `Drift.to_dict`);
+            `schema`, with `summary`, `label`, `fields` (those of
             `Schema.to_dict`) and perhaps `example_weight`; `models`, runs as
             for `summarize_runs`, each with `seed`, and, where there are any,
             `curve`, `reliability`, `strengths` (the parts of

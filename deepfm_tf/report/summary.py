@@ -30,8 +30,9 @@ def summarize_runs(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         model with its calibration (`fm, platt`): `model`, `parameters`,
         `seeds` (their number), and `{"mean": float, "std": float}` for each
         metric (`grouped_auc` only if the runs have it), `epochs`,
-        `best_epoch`, `seconds` and `steps_to_reach`, which holds `reached` too, the number of runs that got there. The standard
-        deviation is that of a sample (n - 1); None of a single run.
+        `best_epoch`, `seconds` and `steps_to_reach`, which holds `reached`
+        too, the number of runs that got there. The standard deviation is
+        that of a sample (n - 1); None of a single run.
 
     Example:
 
