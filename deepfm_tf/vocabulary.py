@@ -59,7 +59,8 @@ class Vocabulary:
             in the order of their ids.
         statistics: for each field, a dict of plain numbers: `rows`,
             `missing`, and where they apply `mean`, `std`, `minimum`,
-            `maximum`, `boundaries`, `distinct`.
+            `maximum`, `boundaries`, `distinct`, and `values`, `oov`,
+            `oov_expected` (see `drift.expected_unseen`).
 
     Example:
 

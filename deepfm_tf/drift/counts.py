@@ -15,8 +15,8 @@ from deepfm_tf.vocabulary import OOV_ID, Columns, Vocabulary, split_values
 # those of one block.
 _MOST_TEXTS = 1000
 _MOST_TEXTS_OF_BLOCK = 200
-# Rows of a block whose lists are split again for their unseen texts.
-_MOST_LISTS = 1000
+# Rows of a block with unseen values whose texts are looked at.
+_MOST_ROWS = 1000
 
 
 @dataclasses.dataclass
@@ -29,8 +29,8 @@ class FieldCounts:
         values: int. Values, several a row of a multi-valued field.
         unseen: int. Values outside the vocabulary; of numbers, those below
             training's minimum or above its maximum.
-        texts: unseen values, as text -> how often each was met. The first
-            thousand different ones only.
+        texts: unseen values, as text -> how often each was met, in the first
+            rows of each block that have any. A thousand at most.
     """
 
     rows: int = 0
@@ -98,9 +98,11 @@ class DataCounts:
                 with training's range, and no text is kept.
         """
         schema, start = self.vocabulary.schema, 0
+        # (slots, rows): a field is read several times, and lies together.
+        slots = np.ascontiguousarray(packed.get("ids", np.empty((0, 0))).T)
         for field in schema.id_fields:
             stop = start + getattr(field, "max_length", 1)
-            ids = packed["ids"][:, start:stop]
+            ids = slots[start:stop]
             start = stop
             if columns is not None and isinstance(field, BucketizedField):
                 self._count_numbers(field, np.asarray(columns[field.name]))
@@ -124,12 +126,14 @@ class DataCounts:
             self.fields[name].merge(counts)
 
     def _count_ids(self, field: Any, ids: np.ndarray) -> FieldCounts:
-        missing = self.vocabulary.missing_id(field)
-        unseen = int((ids == OOV_ID).sum())
-        known = int((ids >= self.vocabulary.first_id(field)).sum())
-        return FieldCounts(
-            len(ids), int((ids[:, 0] == missing).sum()), known + unseen, unseen
-        )
+        missing_id, rows = self.vocabulary.missing_id(field), ids.shape[1]
+        unseen = int(np.count_nonzero(ids == OOV_ID))
+        missing = int(np.count_nonzero(ids[0] == missing_id))
+        values = rows - missing
+        if len(ids) > 1:
+            known = ids >= self.vocabulary.first_id(field)
+            values = int(np.count_nonzero(known)) + unseen
+        return FieldCounts(rows, missing, values, unseen)
 
     def _count_numbers(
         self, field: NumericField | BucketizedField, x: np.ndarray
@@ -155,19 +159,20 @@ class DataCounts:
     def _texts(
         self, field: Any, ids: np.ndarray, column: Any
     ) -> dict[str, int]:
-        rows = np.flatnonzero((ids == OOV_ID).any(axis=1))
+        """Unseen texts of the first rows that have any."""
+        is_unseen = (ids == OOV_ID).any(axis=0)
+        rows = np.flatnonzero(is_unseen)[:_MOST_ROWS]
         if isinstance(field, MultiValuedField):
             _, tokens, _ = split_values(
                 field,
-                column.take(rows[:_MOST_LISTS]),
+                column.take(rows),
                 self.vocabulary.schema.missing_values,
             )
             column = tokens.dictionary_encode()
             found = self.vocabulary.look_up(field, column) == OOV_ID
             rows = np.flatnonzero(found)
         codes = column.indices.to_numpy(zero_copy_only=False)[rows]
-        counts = np.bincount(codes.astype(np.int64))
-        used = np.argsort(-counts, kind="stable")[:_MOST_TEXTS_OF_BLOCK]
-        used = used[counts[used] > 0]
-        texts = column.dictionary.take(used).to_pylist()
-        return dict(zip(texts, counts[used].tolist(), strict=True))
+        used, counts = np.unique(codes.astype(np.int64), return_counts=True)
+        order = np.argsort(-counts, kind="stable")[:_MOST_TEXTS_OF_BLOCK]
+        texts = column.dictionary.take(used[order]).to_pylist()
+        return dict(zip(texts, counts[order].tolist(), strict=True))

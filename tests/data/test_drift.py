@@ -11,6 +11,9 @@ import deepfm_tf
 from deepfm_tf import CategoricalField, NumericField, Schema
 from tests.catalogue import build
 
+# A false alarm is an error.
+pytestmark = pytest.mark.filterwarnings("error")
+
 MESSAGE = "(?s)not those of the training data.*Field 'device'.*'7.0' stands for"
 
 

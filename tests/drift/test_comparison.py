@@ -12,6 +12,9 @@ from deepfm_tf.drift import expected_notes, field_shares
 from deepfm_tf.drift.comparison import _percent
 from deepfm_tf.drift.counts import DataCounts
 
+# A false alarm is an error.
+pytestmark = pytest.mark.filterwarnings("error")
+
 ROWS = 600
 
 

@@ -68,6 +68,7 @@ def test_values_unlike_training_are_told_and_reported(begin, capsys):
     assert shares["device"]["unseen"] == pytest.approx(2 / 3)
 
 
+@pytest.mark.filterwarnings("error:The values of")
 def test_many_new_users_are_said_though_they_are_expected(begin, capsys):
     random = np.random.default_rng(1)
     # Of 1,200 draws from 600 users, e^-2 of the others are not among them.
