@@ -126,7 +126,8 @@ STORAGES = {
 def test_texts_of_another_storage_are_caught(name):
     train, other, cause = STORAGES[name]
 
-    (drift,) = drift_of(cycle(train), cycle(other))
+    # With one text that is no number, "7.0" is never read as "7".
+    (drift,) = drift_of(cycle([*train, "x"]), cycle(other))
 
     unseen = [text for text in cycle(other) if text not in train]
     assert (drift.field, drift.measure) == ("a", "unseen")
@@ -138,7 +139,7 @@ def test_texts_of_another_storage_are_caught(name):
 
 
 def test_the_sentence_holds_all_that_is_known():
-    (drift,) = drift_of(cycle(["7", "8"]), cycle(["7.0", "8"]))
+    (drift,) = drift_of(cycle(["7", "8", "x"]), cycle(["7.0", "8"]))
 
     assert str(drift) == (
         "Field 'a': 50 % of the values are unseen in training, such as "
@@ -165,8 +166,8 @@ def test_small_data_are_silent():
 
 
 def test_one_in_fifty_other_spellings_is_told_but_no_other_values():
-    train = cycle([str(n) for n in range(10)])
-    strange = [*train[:588], *["x"] * 12]
+    train = cycle([*map(str, range(10)), "x"])
+    strange = [*train[:588], *["y"] * 12]
     spelt = [*train[:588], *["7.0"] * 12]
 
     assert drift_of(train, strange) == []

@@ -43,7 +43,8 @@ def write(name, devices, users):
 
 @pytest.mark.filterwarnings("default:The values of test are not")
 def test_values_unlike_training_are_told_and_reported(begin, capsys):
-    write("train.csv", ["7", "8", "9"], range(600))
+    # With "x", the field is none of whole numbers: "7.0" is never "7".
+    write("train.csv", ["7", "8", "9", "x"], range(600))
     write("test.csv", ["7.0", "8.0", "9"], range(600))
     test = ("--test", "test.csv", "--categorical", "device")
 
