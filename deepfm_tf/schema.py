@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepfm_tf.errors import UserError, UserTypeError
+from deepfm_tf.errors import Argument, UserError, UserTypeError, refuse_unknown
 from deepfm_tf.fields import (
     FIELD_TYPES,
     CategoricalField,
@@ -17,7 +17,9 @@ from deepfm_tf.fields import (
     MultiValuedField,
     NumericField,
     as_tuple,
+    check_num_rows,
 )
+from deepfm_tf.input_names import input_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +100,8 @@ class Schema:
         # The one door that opens against the table: reading belongs to data.
         from deepfm_tf.data.inference import infer_schema
 
+        known = inspect.signature(infer_schema).parameters
+        refuse_unknown("Schema.infer", reading, known)
         return infer_schema(source, label, **reading)
 
     @property
@@ -170,22 +174,10 @@ class Schema:
     def signature_names(self) -> dict[str, str]:
         """Field name -> input name in the exported signatures.
 
-        TensorFlow allows letters, digits and `_` there, ignores case when it
-        compares names, and keeps `self` for itself. Every other name stays
-        as it is.
+        The one mapping of all that is exported; see `input_names` for how a
+        name is made.
         """
-        names: dict[str, str] = {}
-        used: set[str] = set()
-        for field in self.fields:
-            name = re.sub(r"[^A-Za-z0-9_]", "_", field.name)
-            if not name[0].isalpha() or name == "self":
-                name = f"field_{name}"
-            unique, number = name, 2
-            while unique.lower() in used:
-                unique, number = f"{name}_{number}", number + 1
-            used.add(unique.lower())
-            names[field.name] = unique
-        return names
+        return input_names(field.name for field in self.fields)
 
     def field(self, name: str) -> Field:
         """The field called `name`."""
@@ -343,6 +335,7 @@ def _check_schema(schema: Schema) -> None:
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"Two fields of the schema are named '{name}'.")
+    input_names(names)  # Told now, not when a trained model is exported.
     if schema.label in names:
         raise UserError(
             f"The label '{schema.label}' is also a field: the model would be "
@@ -351,8 +344,10 @@ def _check_schema(schema: Schema) -> None:
     weight = schema.example_weight
     if weight is not None and (not isinstance(weight, str) or not weight):
         raise UserError(
-            "`example_weight` must be the name of a column, or None. "
-            f"Received: example_weight={weight!r}."
+            Argument("example_weight"),
+            " must be the name of a column, or None. Received: ",
+            Argument("example_weight", weight),
+            ".",
         )
     if weight in (schema.label, *names):
         raise UserError(
@@ -363,17 +358,20 @@ def _check_schema(schema: Schema) -> None:
         for value in getattr(schema, name):
             if not isinstance(value, str):
                 raise UserTypeError(
-                    f"`{name}` must hold strings. Received: {value!r}."
+                    Argument(name), f" must hold strings. Received: {value!r}."
                 )
     both = set(schema.positive_labels) & set(schema.negative_labels)
     if both or not schema.positive_labels or not schema.negative_labels:
         raise UserError(
-            "`positive_labels` and `negative_labels` must both name at least "
-            "one value, and no value twice. Received: "
-            f"{schema.positive_labels} and {schema.negative_labels}."
+            Argument("positive_labels"),
+            " and ",
+            Argument("negative_labels"),
+            " must both name at least one value, and no value twice. Received: "
+            f"{schema.positive_labels} and {schema.negative_labels}.",
         )
     for field in schema.fields:
         _check_sharing(schema, field)
+    check_num_rows(schema.table_fields)
 
 
 def _check_sharing(schema: Schema, field: Field) -> None:

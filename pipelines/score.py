@@ -2,7 +2,8 @@
 
     python -m pipelines.score saved_models/deepfm/1 < rows.json
 
-The input is a JSON object of columns, the output a JSON list of probabilities.
+The input is a JSON object of columns, called like the fields or like the
+inputs; the output is a JSON list of probabilities.
 """
 
 import json
@@ -14,8 +15,14 @@ import tensorflow as tf
 def main() -> None:
     """Read columns from standard input, write probabilities."""
     columns = json.load(sys.stdin)
-    signature = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+    signatures = tf.saved_model.load(sys.argv[1]).signatures
+    signature = signatures["serving_default"]
     _, inputs = signature.structured_input_signature
+    # Which input each field has.
+    (told,) = signatures["fields"](rows=tf.constant([""]))["fields"].numpy()
+    for field in json.loads(told)["fields"]:
+        if field["name"] in columns:
+            columns[field["input"]] = columns[field["name"]]
     # JSON has no NaN: null is a missing number.
     tensors = {
         name: tf.constant(

@@ -104,8 +104,8 @@ def test_signature_names_are_valid_and_unique_ignoring_case():
         "C1": "C1",
         "c1": "c1_2",
         "hours per week": "hours_per_week",
-        "a-b": "a_b",
-        "a_b": "a_b_2",
+        "a-b": "a_b_d44362d6",
+        "a_b": "a_b",
         "self": "field_self",
         "1st": "field_1st",
     }

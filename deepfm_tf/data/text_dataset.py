@@ -15,15 +15,14 @@ from deepfm_tf.data.batches import shuffle_groups, split_rows, with_options
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.stream import Reading
 from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.fields import BucketizedField, NumericField
 from deepfm_tf.files.readers import (
     Source,
-    column_names,
+    check_file_columns,
     list_text_files,
-    read_blocks,
 )
-from deepfm_tf.files.text import TextBlock, TextFormat
+from deepfm_tf.files.text import TextBlock, TextFormat, text_blocks
 from deepfm_tf.lookup import GraphLookup
 from deepfm_tf.vocabulary import Vocabulary
 
@@ -53,7 +52,7 @@ def dataset_from_text(
     the first epoch, that the data ran out; nothing is lost.
 
     Args:
-        source: file name(s) of CSV or TSV, also `.gz`.
+        source: file name(s) of CSV or TSV, compressed or not.
         vocabulary: a fitted Vocabulary.
         batch_size: int. Examples in a batch, over all replicas.
         shuffle: bool. Mixes each 65,536 rows, in a new order each epoch.
@@ -125,17 +124,18 @@ class _Blocks:
         self.names = [*(f.name for f in schema.fields), *schema.target_columns]
         self.text_format = text_format or TextFormat()
         self.reading = Reading(paths, schema, text_format, on_error="skip")
-        self._column_names = []
+        # A column that is not there should be missed at once.
+        self._column_names = [
+            check_file_columns(path, self.names, self.text_format)
+            for path in paths
+        ]
         counts = DataCounts(vocabulary)
         for path in paths:
-            # A column that is not there should be missed at once, and values
-            # that are not those of training be told of before they train.
-            first = next(self._blocks(path), None)
+            blocks = text_blocks(path, self.text_format, _BLOCK_BYTES)
+            first = next(blocks, None)
             if first is not None:
                 columns = self.reading.check(0, first, self.names).columns
                 counts.count(vocabulary.encode(columns), columns)
-            names = column_names(path, self.text_format)
-            self._column_names.append(names)
         warn_of_drift(compare_counts(counts), "the files", stacklevel=3)
 
     def __call__(self) -> Iterator[tuple]:
@@ -143,7 +143,7 @@ class _Blocks:
             separator, trims = self.text_format.separator_of(path)
             columns = self._column_names[number]
             places = [columns.index(name) for name in self.names]
-            for block in self._blocks(path):
+            for block in text_blocks(path, self.text_format, _BLOCK_BYTES):
                 data = block.data
                 plain = not trims and not (
                     self.text_format.quoting and b'"' in data
@@ -165,11 +165,6 @@ class _Blocks:
         path = self.paths[number]
         names = self._column_names[number]
         return TextBlock(path, data, first_line, names, self.text_format)
-
-    def _blocks(self, path: str) -> Iterator[TextBlock]:
-        yield from read_blocks(  # type: ignore[misc]
-            path, self.names, self.text_format, _BLOCK_BYTES
-        )
 
 
 class _Parser:
@@ -303,8 +298,10 @@ class _Parser:
         checked = self._blocks.reading.check(0, block, self._blocks.names)
         if checked.rejected:
             raise UserError(
-                f"{checked.rejected[0]} Mend the row, or `prepare` the data "
-                'with on_error="skip" to leave such rows out.'
+                f"{checked.rejected[0]} Fix the row, or `prepare` the data "
+                "with ",
+                Argument("on_error", "skip"),
+                " to leave such rows out.",
             )
         packed = self._vocabulary.encode(checked.columns)
         label = np.asarray(checked.label)

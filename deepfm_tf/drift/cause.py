@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepfm_tf.drift.spellings import as_dates, as_number, other_spellings
-from deepfm_tf.vocabulary import NUMBER_PATTERN
+from deepfm_tf.raw_values import NUMBER_PATTERN
 
 # Texts of the vocabulary that are looked at for their form.
 _SAMPLE = 2000

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from deepfm_tf.fields import BucketizedField, MultiValuedField, NumericField
-from deepfm_tf.vocabulary import OOV_ID, Columns, Vocabulary, split_values
+from deepfm_tf.raw_values import split_values
+from deepfm_tf.vocabulary import OOV_ID, Columns, Vocabulary
 
 # Distinct unseen texts that are kept of a field, to find the cause, and
 # those of one block.

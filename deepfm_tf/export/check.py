@@ -13,6 +13,7 @@ import tensorflow as tf
 from deepfm_tf.calibration import Calibration
 from deepfm_tf.explain import Explainer
 from deepfm_tf.export.explain import check_terms
+from deepfm_tf.export.fields import check_fields
 from deepfm_tf.export.requests import Request, Rows
 from deepfm_tf.export.warm_up import read_warm_up, replay
 
@@ -52,6 +53,9 @@ def check(
     loaded = tf.saved_model.load(str(saved_model))
     for request, log in zip(requests, read_warm_up(saved_model), strict=True):
         outputs = replay(log, loaded)
+        if request.signature == "fields":
+            check_fields(loaded, outputs)
+            continue
         served = _probability(outputs)
         compare(reference, request, served, tolerance, calibration)
         if explainer is not None and request.signature == "explain":

@@ -19,7 +19,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 from deepfm_tf.calibration import Calibration
 from deepfm_tf.explain import Explainer
 from deepfm_tf.export.explain import columns_of_terms
+from deepfm_tf.export.fields import describe_fields
 from deepfm_tf.export.rank import CONTEXT_PREFIX, split_fields
+from deepfm_tf.export.requests import Request
 from deepfm_tf.fields import Field
 from deepfm_tf.lookup import number_fields, text_fields
 from deepfm_tf.models import CTRModel
@@ -34,12 +36,14 @@ def write_model_card(
     vocabulary: Vocabulary,
     saved_model: Path,
     *,
+    defaults: Mapping[str, Any],
     context_fields: Sequence[str],
     table: Mapping[str, Any],
     calibration: Calibration | None,
     metrics: Mapping[str, Any] | None,
     data_fingerprint: str | None,
     explainer: Explainer | None = None,
+    warm_up: Sequence[Request] = (),
 ) -> None:
     """Write the card of a SavedModel.
 
@@ -47,6 +51,7 @@ def write_model_card(
         model: the model.
         vocabulary: its Vocabulary.
         saved_model: the directory of the version, graph included.
+        defaults: field name -> value where a request leaves the field out.
         context_fields: names of the fields that `rank` takes once.
         table: the type of the table, and what it costs.
         calibration: what the probabilities go through, or None.
@@ -54,6 +59,7 @@ def write_model_card(
         data_fingerprint: `PreparedData.fingerprint` of the training data, or
             None.
         explainer: what the signature `explain` is of, if there is one.
+        warm_up: the requests that a server replays.
     """
     schema = model.schema
     config = {k: v for k, v in model.get_config().items() if k != "schema"}
@@ -74,6 +80,8 @@ def write_model_card(
                 strict=True,
             )
         ),
+        # Which input each field has, as the signature `fields` tells.
+        "fields": describe_fields(schema, defaults),
         "signatures": _signatures(saved_model),
         # The columns of the matrices, in order.
         "packed_columns": _columns(schema.fields),
@@ -82,6 +90,11 @@ def write_model_card(
         # What stands in the columns of its terms.
         "explain": columns_of_terms(explainer) if explainer else None,
         "table": dict(table),
+        # Servers that merge requests do not load every version: see README.
+        "warm_up": {
+            "rows": sorted({request.rows.num_rows for request in warm_up}),
+            "signatures": sorted({request.signature for request in warm_up}),
+        },
         "calibration": calibration.to_dict() if calibration else None,
         "training_data": {
             "fingerprint": data_fingerprint,

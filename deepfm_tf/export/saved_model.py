@@ -22,6 +22,7 @@ from deepfm_tf.export.check import (
     tolerance_of,
 )
 from deepfm_tf.export.explain import check_explainer, explain_signature
+from deepfm_tf.export.fields import fields_signature, make_fields_request
 from deepfm_tf.export.model_card import write_model_card
 from deepfm_tf.export.publish import prune, publish, unpublished
 from deepfm_tf.export.rank import rank_signatures
@@ -38,11 +39,18 @@ from deepfm_tf.export.table_dtype import (
     cost_of_rounding,
     rounded_table,
 )
-from deepfm_tf.export.warm_up import BATCH_SIZES, write_warm_up
+from deepfm_tf.export.warm_up import (
+    WARM_UP_ROWS,
+    check_warm_up_rows,
+    chosen_for_warm_up,
+    write_warm_up,
+)
 from deepfm_tf.lookup import GraphLookup, raw_dtype
 from deepfm_tf.models import CTRModel
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import Vocabulary
+
+_CHECKED_ROWS = (1, 10, 100)
 
 
 def export_saved_model(
@@ -56,19 +64,22 @@ def export_saved_model(
     table_dtype: str | None = None,
     calibration: Calibration | None = None,
     explainer: Explainer | None = None,
+    warm_up_rows: Sequence[int] = WARM_UP_ROWS,
+    warm_up_rank: bool = True,
     evaluation_data: Any = None,
     metrics: Mapping[str, Any] | None = None,
     data_fingerprint: str | None = None,
 ) -> Path:
     """Write the next version of a servable that takes raw values.
 
-    Its signatures, all of which give the model's probability of a click:
+    Its signatures, all but the last of which give the model's probability of
+    a click:
 
-    - `serving_default` takes each field under its own name
-      (`schema.signature_names`, where TensorFlow does not allow it), shape
-      `(batch,)`: strings for categorical and multi-valued fields, float32
-      for numeric and bucketized ones; the empty string and NaN are missing.
-      It returns `probability`, shape `(batch,)`, float32.
+    - `serving_default` takes each field under its own name (or what
+      `schema.signature_names` makes of it, where TensorFlow does not allow
+      the name), shape `(batch,)`: strings for categorical and multi-valued
+      fields, float32 for numeric and bucketized ones; the empty string and
+      NaN are missing. It returns `probability`, shape `(batch,)`, float32.
     - `packed` takes the same values as two matrices, which costs a server
       much less than an input for each field: `texts` (batch, categorical and
       multi-valued fields) string and `numbers` (batch, numeric and bucketized
@@ -78,9 +89,10 @@ def export_saved_model(
       look up values themselves: `ids`, `values` and `weights`. It returns
       `probability`, shape `(batch,)`.
     - `classify` and `regress` take serialized `tf.train.Example`s, features
-      called as the fields: a bytes list of one text, or a float list of one
-      number; an absent feature is missing. They return `classes` (batch, 2),
-      "0" and "1", with their `scores` (batch, 2); and `outputs` (batch,).
+      called like the fields or their inputs: a bytes list of one text, or a
+      float list of one number; an absent feature is missing. They return
+      `classes` (batch, 2), "0" and "1", with their `scores` (batch, 2); and
+      `outputs` (batch,).
     - `rank`, only with `context_fields`, takes what `serving_default` takes,
       but one value, shape `(1,)`, for each field of the context, and one for
       each of N candidates, shape `(N,)`, for the other fields. It returns
@@ -96,13 +108,17 @@ def export_saved_model(
       sum(contributions) + completeness_error = logit`, and the probability is
       the logit's sigmoid, or what a calibration makes of that. The model card
       names the columns, under `explain`.
+    - `fields` takes anything, `rows`, shape `(batch,)` string, and returns
+      `fields`, shape `(batch,)` string: JSON that says for each field which
+      input it has, and how its values are read. `PredictClient` asks it once
+      for each version.
 
     Before anything is published, the SavedModel is loaded again, and every
     signature is compared with the model on rows with known, unseen and
-    missing values, in batches of 1, 10 and 100. The same requests lie beside
-    it for TensorFlow Serving to warm up with. It appears under its version
-    number all at once, so that a server that polls the directory never sees
-    half of it.
+    missing values, in batches of 1, 10 and 100. Requests that were checked
+    lie beside it for TensorFlow Serving to warm up with. It appears under its
+    version number all at once, so that a server that polls the directory
+    never sees half of it.
 
     `assets.extra/model_card.json` says what is in a version, and where it
     comes from.
@@ -133,6 +149,15 @@ def export_saved_model(
             With a pyramid 100 rows take about ten times as long as their
             predictions. Not with `table_dtype`. Defaults to None: no such
             signature.
+        warm_up_rows: numbers of rows of the requests that a server replays
+            before it serves the version; none means no such requests. A
+            server with `--enable_batching` never serves a version of which
+            one has more rows than its `max_batch_size`. Defaults to
+            `(1, 10, 100)`.
+        warm_up_rank: bool. Whether requests to `rank` and `packed_rank` are
+            among them. A server with `--enable_batching` refuses their inputs
+            of unequal numbers of rows, and so the version: give False for it.
+            Defaults to True.
         evaluation_data: `tf.data.Dataset` of `(inputs, label)`, to measure
             what `table_dtype` costs, log loss included. Defaults to the rows
             of the comparison, without the log loss.
@@ -172,6 +197,7 @@ def export_saved_model(
             f"Received: {type(calibration).__name__}."
         )
     check_explainer(explainer, model, table_dtype)
+    warm_up_rows = check_warm_up_rows(warm_up_rows)
     if (table_dtype or context_fields) and not has_terms(model):
         raise UserError(
             "`table_dtype` and `context_fields` need a model that defines "
@@ -192,10 +218,12 @@ def export_saved_model(
             chosen.append(
                 explain_signature(lookup, explainer, defaults, calibration)
             )
+        chosen.append(fields_signature(schema, defaults))
         write(chosen, lookup, saved_model)
-        rows = Rows.make(vocabulary, max(BATCH_SIZES))
-        requests = []
-        for size in BATCH_SIZES:
+        sizes = sorted({*_CHECKED_ROWS, *warm_up_rows})
+        rows = Rows.make(vocabulary, max(sizes))
+        requests = [make_fields_request(rows)]
+        for size in sizes:
             requests += make_requests(rows, schema, defaults, size)
             if context_fields:
                 requests += make_rank_requests(vocabulary, context_fields, size)
@@ -224,12 +252,16 @@ def export_saved_model(
         check(
             reference, requests, saved_model, tolerance, calibration, explainer
         )
+        warm_up = chosen_for_warm_up(requests, warm_up_rows, warm_up_rank)
+        write_warm_up(warm_up, directory.name, saved_model)
         write_model_card(
             model,
             vocabulary,
             saved_model,
+            defaults=defaults,
             context_fields=context_fields,
             table=card_of_table,
+            warm_up=warm_up,
             calibration=calibration,
             metrics=metrics,
             data_fingerprint=data_fingerprint,

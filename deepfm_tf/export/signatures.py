@@ -109,9 +109,10 @@ def signatures(
     @traced(examples)
     def score_examples(inputs: tf.Tensor) -> tf.Tensor:
         parsed = tf.io.parse_example(
-            inputs, example_features(schema.fields, defaults)
+            inputs, example_features(schema.fields, names, defaults)
         )
-        return score_raw(to_matrices(parsed, schema.fields))
+        columns = {f.name: _of_example(f, names, parsed) for f in schema.fields}
+        return score_raw(to_matrices(columns, schema.fields))
 
     @tf.function(input_signature=examples, autograph=False)
     def classify(inputs: tf.Tensor) -> Tensors:
@@ -211,17 +212,44 @@ def fill_rows(columns: Tensors, defaults: Defaults) -> Tensors:
 
 
 def example_features(
-    fields: Iterable[Field], defaults: Defaults
-) -> dict[str, tf.io.FixedLenFeature]:
-    """How `classify` and `regress` read a `tf.train.Example`."""
-    features = {}
+    fields: Iterable[Field], names: Mapping[str, str], defaults: Defaults
+) -> dict[str, Any]:
+    """How `classify` and `regress` read a `tf.train.Example`.
+
+    A feature may be called like its field or, where that has another name,
+    like the input: left unread it would be missing without a word.
+    """
+    features: dict[str, Any] = {}
     for field in fields:
         dtype = raw_dtype(field)
-        missing = "" if dtype == tf.string else np.nan
         features[field.name] = tf.io.FixedLenFeature(
-            [], dtype, defaults.get(field.name, missing)
+            [], dtype, defaults.get(field.name, _missing(field))
         )
+        if names[field.name] != field.name:
+            features[names[field.name]] = tf.io.RaggedFeature(dtype)
     return features
+
+
+def _of_example(
+    field: Field, names: Mapping[str, str], parsed: Mapping[str, Any]
+) -> tf.Tensor:
+    """(batch,) values, of whichever of its two features there is."""
+    value = parsed[field.name]
+    if names[field.name] == field.name:
+        return value
+    other = parsed[names[field.name]]
+    count = tf.reshape(other.row_lengths(), [-1])
+    tf.debugging.assert_less_equal(
+        count,
+        tf.ones_like(count),
+        message=f"Feature {names[field.name]} must have one value.",
+    )
+    padded = other.to_tensor(_missing(field), shape=(None, 1))
+    return tf.where(count > 0, padded[:, 0], value)
+
+
+def _missing(field: Field) -> Any:
+    return "" if raw_dtype(field) == tf.string else np.nan
 
 
 def write(

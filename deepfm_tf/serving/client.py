@@ -34,9 +34,12 @@ class PredictClient:
     """Predictions of a served model, from frames, columns or rows.
 
     Works with any server that speaks TensorFlow Serving's gRPC API. Reads
-    the model's signature once, and again when the server changes versions;
+    the model's signatures once, and again when the server changes versions;
     converts every column to what the signature wants, and names a missing,
-    misspelt or unsuitable one before any data is sent. Input of any size:
+    misspelt or unsuitable one before any data is sent. Exports of this
+    package also tell their fields (signature `fields`): columns are then
+    called like the fields and read as in training, with the schema's marks of
+    missing numbers and lists in place of joined texts. Input of any size:
     it is cut so that no message passes 4 MB, the parts are sent a few at a
     time, and their order is kept; all of an answer is from one version of
     the model. A request that finds the server unavailable is sent again, up
@@ -108,8 +111,9 @@ class PredictClient:
 
         Args:
             data: DataFrame, Arrow table, dict of columns (lists, arrays,
-                Series), or list of rows as dicts. Columns that the model
-                does not take, such as the label, are ignored. None and NaN
+                Series), or list of rows as dicts. A column is called like
+                its field, or like the input. Columns that the model does
+                not take, such as the label, are ignored. None and NaN
                 are missing: `""` for text, NaN for floating-point numbers,
                 an error for integers. An input for which there is no column
                 is an error, unless the server has a default for it.
@@ -174,7 +178,8 @@ class PredictClient:
 
         Args:
             examples: rows as `predict` takes them, or a list of
-                `tf.train.Example`s. What is missing is left out.
+                `tf.train.Example`s. What is missing is sent as such, or
+                left out where the model does not tell its fields.
             signature, version, label, timeout: as in `predict`.
 
         Returns:

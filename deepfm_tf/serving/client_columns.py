@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Union
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.serving.client_errors import did_you_mean, shown
+from deepfm_tf.serving.client_fields import NO_FIELDS, ServedFields
 from deepfm_tf.serving.client_signature import TensorInfo
 
 # What the client takes for rows: a frame, columns, or rows as dicts.
@@ -55,31 +57,53 @@ def as_columns(data: Any, inputs: Collection[str]) -> dict[str, Any]:
 
 
 def match_columns(
-    columns: Collection[str], inputs: Collection[str]
+    columns: Collection[str],
+    inputs: Collection[str],
+    fields: ServedFields = NO_FIELDS,
 ) -> dict[str, str]:
     """Input name -> the column that is meant for it, where there is one.
 
-    Names of inputs hold only letters, digits and `_`: where no column is
-    called like an input, one whose name becomes it is taken.
+    Args:
+        columns: the names of the columns.
+        inputs: the names of the inputs.
+        fields: where the model tells them, the column of an input is the one
+            called like its field or, without one, like the input itself.
+            Elsewhere names of inputs hold only letters, digits and `_`:
+            where no column is called like an input, the one whose name
+            becomes it is taken.
+
+    Raises:
+        ValueError: two columns are meant for one input.
 
     Example:
 
     >>> match_columns(["site", "age (years)"], ["site", "age__years_", "ad"])
     {'site': 'site', 'age__years_': 'age (years)'}
     """
-    by_input = {
-        re.sub(r"[^A-Za-z0-9_]", "_", column): column
-        for column in columns
-        if column not in inputs
-    }
+    if fields:
+        named = {name: fields.column(name) for name in inputs}
+        return {
+            name: column if column in columns else name
+            for name, column in named.items()
+            if column in columns or name in columns
+        }
+    by_input = collections.defaultdict(list)
+    for column in columns:
+        if column not in inputs:
+            by_input[re.sub(r"[^A-Za-z0-9_]", "_", column)].append(column)
     matches = {}
     for name in inputs:
         if name in columns:
             matches[name] = name
             continue
-        column = by_input.get(name) or by_input.get(name.removeprefix("field_"))
-        if column is not None:
-            matches[name] = column
+        found = by_input.get(name) or by_input.get(name.removeprefix("field_"))
+        if found and len(found) > 1:
+            raise UserError(
+                f"One column must be meant for the input '{name}'. Received: "
+                f"{shown(found)}. Call the right one '{name}'."
+            )
+        if found:
+            matches[name] = found[0]
     return matches
 
 
@@ -94,6 +118,25 @@ def missing_message(missing: Collection[str], columns: Collection[str]) -> str:
         f"The model needs the columns {shown(missing)}, which the data does "
         f"not have.{hints} The data's other columns are: {shown(columns)}."
     )
+
+
+def check_missing(
+    missing: Collection[str],
+    columns: Collection[str],
+    fields: ServedFields = NO_FIELDS,
+) -> None:
+    """Raise a ValueError for inputs that a request may not leave out.
+
+    Args:
+        missing: inputs for which there is no column.
+        columns: the data's other columns. One that is nearly called like a
+            missing one was meant for it.
+        fields: the model's fields; none where it does not tell them.
+    """
+    needed = [n for n in missing if fields and not fields.may_lack([n])]
+    names = [fields.column(name) for name in needed or missing]
+    if needed or any(did_you_mean(n, columns, cutoff=0.8) for n in names):
+        raise UserError(missing_message(names, columns))
 
 
 def num_rows_of(

@@ -7,14 +7,13 @@ their answers, so that a blocking and an asyncio transport can drive it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import grpc
 import numpy as np
 from tensorflow_serving.apis import (
     classification_pb2,
-    get_model_metadata_pb2,
     get_model_status_pb2,
     model_pb2,
     predict_pb2,
@@ -23,34 +22,34 @@ from tensorflow_serving.apis import (
 
 from deepfm_tf.errors import UserError
 from deepfm_tf.serving import client_tensors
-from deepfm_tf.serving.client_arrays import to_array
 from deepfm_tf.serving.client_columns import (
     Data,
     as_columns,
+    check_missing,
     match_columns,
     missing_message,
     num_rows_of,
 )
 from deepfm_tf.serving.client_errors import PredictError, did_you_mean, shown
 from deepfm_tf.serving.client_examples import to_examples
+from deepfm_tf.serving.client_inputs import to_input
+from deepfm_tf.serving.client_metadata import MetadataReader
 from deepfm_tf.serving.client_rank import rank_columns
 from deepfm_tf.serving.client_signature import (
     ModelMetadata,
     Signature,
 )
 from deepfm_tf.serving.client_types import (
+    Call,
     Choice,
     Classes,
     Step,
     VersionStatus,
 )
+from deepfm_tf.serving.client_versions import VersionedCalls
 
 # How the C++ core says that an input without a default was left out.
 _INPUT_IS_MISSING = ("Missing but required", "not found in request")
-_REFUSED = (
-    grpc.StatusCode.INVALID_ARGUMENT,
-    grpc.StatusCode.FAILED_PRECONDITION,
-)
 # What an example's classes take in an answer, about.
 _BYTES_PER_RESULT = 64
 
@@ -70,11 +69,9 @@ class ClientCore:
                 "`max_rows` must be a positive integer. Received: "
                 f"max_rows={max_rows}."
             )
-        self._model_name = model_name
         self._target = target
         self._max_rows = max_rows
-        # By version and label. Races do no harm: the last reader wins.
-        self._known: dict[tuple[int | None, str | None], ModelMetadata] = {}
+        self._calls = VersionedCalls(MetadataReader(model_name), target)
         # (version, signature, inputs) that a server has agreed to go without.
         self._optional: set[tuple[int, str, tuple[str, ...]]] = set()
 
@@ -82,22 +79,14 @@ class ClientCore:
         self, choice: Choice, fresh: bool = False
     ) -> Generator[Step, list, ModelMetadata]:
         """Read the signatures, unless they are known."""
-        key = (choice.version, choice.label)
-        if fresh or key not in self._known:
-            request = get_model_metadata_pb2.GetModelMetadataRequest(
-                model_spec=self._spec(choice, with_signature=False),
-                metadata_field=["signature_def"],
-            )
-            (answer,) = yield Step("GetModelMetadata", iter([request]), 1)
-            self._known[key] = ModelMetadata.from_response(answer)
-        return self._known[key]
+        return (yield from self._calls.metadata.read(choice, fresh))
 
     def status(
         self, choice: Choice
     ) -> Generator[Step, list, list[VersionStatus]]:
         """The state of the versions, the newest first."""
         request = get_model_status_pb2.GetModelStatusRequest(
-            model_spec=self._spec(choice, with_signature=False)
+            model_spec=self._calls.metadata.spec(choice, with_signature=False)
         )
         (answer,) = yield Step("GetModelStatus", iter([request]), 1)
         names = get_model_status_pb2.ModelVersionStatus.State
@@ -114,12 +103,12 @@ class ClientCore:
     ) -> Generator[Step, list, Any]:
         """Ask for predictions of all rows."""
 
-        def attempt(metadata: ModelMetadata) -> Generator[Step, list, Any]:
+        def prepare(metadata: ModelMetadata) -> Generator[Step, list, Call]:
             signature = metadata.signature(choice.signature)
             columns = as_columns(data, signature.inputs)
-            return self._predict(columns, choice, metadata, outputs)
+            return self._prepare(columns, choice, metadata, outputs)
 
-        return (yield from self._retold(choice, attempt))
+        return (yield from self._calls.ask(choice, prepare))
 
     def rank(
         self,
@@ -130,14 +119,17 @@ class ClientCore:
     ) -> Generator[Step, list, Any]:
         """Ask for predictions of all candidates in one context."""
 
-        def attempt(metadata: ModelMetadata) -> Generator[Step, list, Any]:
-            signature = metadata.signature(choice.signature)
+        def prepare(metadata: ModelMetadata) -> Generator[Step, list, Call]:
             columns = rank_columns(
-                context, candidates, signature, choice.signature
+                context,
+                candidates,
+                metadata.signature(choice.signature),
+                choice.signature,
+                metadata.fields,
             )
-            return self._predict(columns, choice, metadata, outputs)
+            return self._prepare(columns, choice, metadata, outputs)
 
-        return (yield from self._retold(choice, attempt))
+        return (yield from self._calls.ask(choice, prepare))
 
     def classify(
         self, examples: Any, choice: Choice
@@ -167,48 +159,33 @@ class ClientCore:
         values = [r.value for a in answers for r in a.result.regressions]
         return np.array(values, dtype=np.float32)
 
-    def _retold(
-        self, choice: Choice, attempt: Callable[[ModelMetadata], Any]
-    ) -> Generator[Step, list, Any]:
-        """Try with the signatures as known, then once more if they changed.
-
-        A server may have gone on to a version with other inputs. Nothing
-        has been computed when it, or this client, refuses a request.
-        """
-        was_known = (choice.version, choice.label) in self._known
-        metadata = yield from self.metadata(choice)
-        try:
-            return (yield from attempt(metadata))
-        except (PredictError, ValueError) as error:
-            if isinstance(error, PredictError) and error.code not in _REFUSED:
-                raise
-            if not was_known or choice.version is not None:
-                raise
-            fresh = yield from self.metadata(choice, fresh=True)
-            if fresh.signatures == metadata.signatures:
-                raise
-        return (yield from attempt(fresh))
-
-    def _predict(
+    def _prepare(
         self,
         columns: Mapping[str, Any],
         choice: Choice,
         metadata: ModelMetadata,
         outputs: Sequence[str] | None,
-    ) -> Generator[Step, list, Any]:
+    ) -> Generator[Step, list, Call]:
         signature = metadata.signature(choice.signature)
         outputs = [outputs] if isinstance(outputs, str) else outputs
         wanted = _chosen(signature, outputs)
-        inputs = signature.inputs
-        matches = match_columns(columns, inputs)
+        inputs, fields = signature.inputs, metadata.fields
+        matches = match_columns(columns, inputs, fields)
         missing = [
             n for n in inputs if n not in {*matches, *signature.defaults}
         ]
         others = [n for n in columns if n not in matches.values()]
         if missing and not matches:
-            raise UserError(missing_message(missing, others))
+            raise UserError(
+                missing_message([*map(fields.column, missing)], others)
+            )
         arrays = {
-            name: to_array(column, columns[column], inputs[name])
+            name: to_input(
+                column,
+                columns[column],
+                inputs[name],
+                fields.field(name, inputs[name]),
+            )
             for name, column in matches.items()
         }
         num_rows = num_rows_of(arrays, inputs)
@@ -239,11 +216,14 @@ class ClientCore:
                 client_tensors.bytes_of_rows([*batched.values()], num_rows),
                 min(self._max_rows, client_tensors.rows_of_answer(wanted)),
             )
-        answers = yield from self._ask("Predict", choice, request, slices)
-        result = client_tensors.join(
-            [answer.outputs for answer in answers], slices, self._target
-        )
-        return result if len(wanted) > 1 else next(iter(result.values()))
+
+        def finish(answers: list) -> Any:
+            result = client_tensors.join(
+                [answer.outputs for answer in answers], slices, self._target
+            )
+            return result if len(wanted) > 1 else next(iter(result.values()))
+
+        return Call("Predict", request, slices, finish)
 
     def _check_optional(
         self,
@@ -258,15 +238,20 @@ class ClientCore:
         Recent servers keep the defaults of inputs to themselves. So it is
         asked with no rows at all, once, before any data is sent.
         """
-        signature = metadata.signature(choice.signature)
-        misspelt = any(did_you_mean(n, others, cutoff=0.8) for n in missing)
-        if misspelt or signature.defaults:
+        signature, fields = (
+            metadata.signature(choice.signature),
+            metadata.fields,
+        )
+        check_missing(missing, others, fields)
+        if signature.defaults:
             raise UserError(missing_message(missing, others))
+        if fields:
+            return
         key = (metadata.version, choice.signature, tuple(missing))
         if key in self._optional:
             return
         empty = predict_pb2.PredictRequest(
-            model_spec=self._spec(choice),
+            model_spec=self._calls.metadata.spec(choice),
             inputs={
                 n: client_tensors.to_proto(
                     a[:0] if signature.inputs[n].is_batched and a.ndim else a
@@ -289,69 +274,30 @@ class ClientCore:
     def _ask_with_examples(
         self, examples: Any, choice: Choice, method: str, kind: Any
     ) -> Generator[Step, list, list]:
-        metadata = yield from self.metadata(choice)
-        metadata.signature(choice.signature)
-        raw = metadata.signatures.get("serving_default")
-        serialized = to_examples(examples, raw.inputs if raw else {})
-        lengths = np.fromiter(map(len, serialized), np.int64, len(serialized))
+        def prepare(metadata: ModelMetadata) -> Generator[Step, list, Call]:
+            yield from ()
+            metadata.signature(choice.signature)
+            raw = metadata.signatures.get("serving_default")
+            serialized = to_examples(
+                examples, raw.inputs if raw else {}, metadata.fields
+            )
+            lengths = np.fromiter(map(len, serialized), np.int64)
 
-        def request(spec: model_pb2.ModelSpec, rows: slice) -> Any:
-            result = kind(model_spec=spec)
-            for example in serialized[rows]:
-                result.input.example_list.examples.add().ParseFromString(
-                    example
-                )
-            return result
+            def request(spec: model_pb2.ModelSpec, rows: slice) -> Any:
+                result = kind(model_spec=spec)
+                for example in serialized[rows]:
+                    result.input.example_list.examples.add().ParseFromString(
+                        example
+                    )
+                return result
 
-        if not serialized:
-            return []
-        slices = client_tensors.cut(
-            len(serialized), lengths + _BYTES_PER_RESULT, self._max_rows
-        )
-        return (yield from self._ask(method, choice, request, slices))
+            slices = client_tensors.cut(
+                len(serialized), lengths + _BYTES_PER_RESULT, self._max_rows
+            )
+            slices = slices if serialized else []
+            return Call(method, request, slices, lambda answers: answers)
 
-    def _ask(
-        self,
-        method: str,
-        choice: Choice,
-        request: Callable[[model_pb2.ModelSpec, slice], Any],
-        slices: Sequence[slice],
-    ) -> Generator[Step, list, list]:
-        """Send all slices; all answers are of one version of the model."""
-        spec = self._spec(choice)
-        requests = (request(spec, rows) for rows in slices)
-        answers = yield Step(method, requests, len(slices))
-        versions = {a.model_spec.version.value for a in answers}
-        key = (choice.version, choice.label)
-        if len(versions) > 1:
-            # The server changed versions meanwhile: ask the one it has now.
-            fresh = yield from self.metadata(choice, fresh=True)
-            spec = self._spec(Choice(choice.signature, version=fresh.version))
-            stale = [
-                n
-                for n, a in enumerate(answers)
-                if a.model_spec.version.value != fresh.version
-            ]
-            requests = (request(spec, slices[n]) for n in stale)
-            again = yield Step(method, requests, len(stale))
-            for n, answer in zip(stale, again, strict=True):
-                answers[n] = answer
-        elif key in self._known and versions != {self._known[key].version}:
-            # Another version may have other signatures: read them next time.
-            self._known.pop(key, None)
-        return answers
-
-    def _spec(
-        self, choice: Choice, with_signature: bool = True
-    ) -> model_pb2.ModelSpec:
-        spec = model_pb2.ModelSpec(name=self._model_name)
-        if with_signature:
-            spec.signature_name = choice.signature
-        if choice.version is not None:
-            spec.version.value = choice.version
-        if choice.label is not None:
-            spec.version_label = choice.label
-        return spec
+        return (yield from self._calls.ask(choice, prepare))
 
 
 def check_timeout(timeout: float | None) -> float | None:

@@ -13,17 +13,27 @@ from deepfm_tf.serving.client_arrays import to_array
 from deepfm_tf.serving.client_columns import (
     as_columns,
     check_lengths,
+    check_missing,
     match_columns,
 )
+from deepfm_tf.serving.client_fields import NO_FIELDS, ServedFields
+from deepfm_tf.serving.client_inputs import to_input
 from deepfm_tf.serving.client_signature import TensorInfo
 
 
-def to_examples(data: Any, inputs: Mapping[str, TensorInfo]) -> list[bytes]:
-    """Serialized examples; what is missing in a row is left out of it.
+def to_examples(
+    data: Any,
+    inputs: Mapping[str, TensorInfo],
+    fields: ServedFields = NO_FIELDS,
+) -> list[bytes]:
+    """Serialized examples.
 
     A model reads a feature as text, float or integer, and refuses the
-    others. Where an input of the same name tells which, values are converted
-    to it; elsewhere `str` and `bytes` become text, `float` floats, `int` and
+    others. Where the model tells its fields, the features are called like
+    them, and a missing value is sent as such, `""` or NaN: left out it would
+    be the field's default. Elsewhere, what is missing in a row is left out of
+    it; where an input of the same name tells the kind, values are converted
+    to it; else `str` and `bytes` become text, `float` floats, `int` and
     `bool` integers.
 
     Args:
@@ -31,6 +41,10 @@ def to_examples(data: Any, inputs: Mapping[str, TensorInfo]) -> list[bytes]:
             `tf.train.Example`, serialized or not. Lists in a row become
             features of several values.
         inputs: inputs whose names and dtypes tell the kinds of features.
+        fields: the model's fields; none where it does not tell them.
+
+    Raises:
+        ValueError: the model needs a column that the data does not have.
 
     Example:
 
@@ -44,6 +58,42 @@ def to_examples(data: Any, inputs: Mapping[str, TensorInfo]) -> list[bytes]:
             return [example.SerializeToString() for example in data]
         if all(isinstance(e, bytes) for e in data):
             return list(data)
+    lists = (
+        _lists_of_fields(data, inputs, fields)
+        if fields
+        else _lists_of_columns(data, inputs)
+    )
+    check_lengths({name: len(values) for name, values in lists.items()})
+    names = list(lists)
+    return [
+        _example(dict(zip(names, row, strict=True)), bool(fields))
+        for row in zip(*lists.values(), strict=True)
+    ]
+
+
+def _lists_of_fields(
+    data: Any, inputs: Mapping[str, TensorInfo], fields: ServedFields
+) -> dict[str, list]:
+    """Field name -> values; columns of no field are left out."""
+    columns = as_columns(data, [field.name for field in fields.fields])
+    names = [field.input for field in fields.fields]
+    matches = match_columns(columns, names, fields)
+    missing = [name for name in names if name not in matches]
+    check_missing(
+        missing, [c for c in columns if c not in matches.values()], fields
+    )
+    return {
+        fields.column(name): to_input(
+            column, columns[column], inputs[name], fields.by_input[name]
+        ).tolist()
+        for name, column in matches.items()
+    }
+
+
+def _lists_of_columns(
+    data: Any, inputs: Mapping[str, TensorInfo]
+) -> dict[str, list]:
+    """Column name -> values, converted where an input tells the kind."""
     columns = as_columns(data, ())
     flat = {n: s for n, s in inputs.items() if s.shape == (None,)}
     matches = match_columns(columns, flat)
@@ -54,12 +104,7 @@ def to_examples(data: Any, inputs: Mapping[str, TensorInfo]) -> list[bytes]:
     for name, values in columns.items():
         if name not in matches.values():
             lists[name] = _to_list(values)
-    check_lengths({name: len(values) for name, values in lists.items()})
-    names = list(lists)
-    return [
-        _example(dict(zip(names, row, strict=True)))
-        for row in zip(*lists.values(), strict=True)
-    ]
+    return lists
 
 
 def _to_list(values: Any) -> list:
@@ -68,16 +113,21 @@ def _to_list(values: Any) -> list:
     return values.tolist() if hasattr(values, "tolist") else list(values)
 
 
-def _example(row: Mapping[str, Any]) -> bytes:
+def _example(row: Mapping[str, Any], with_missing: bool) -> bytes:
     features = {}
     for name, value in row.items():
-        values = value if isinstance(value, (list, np.ndarray)) else [value]
-        values = [v for v in values if not _is_missing(v)]
+        values = list(value) if _is_list(value) else [value]
+        if not with_missing:
+            values = [v for v in values if not _is_missing(v)]
         if values:
             features[name] = _feature(name, values)
     return tf.train.Example(
         features=tf.train.Features(feature=features)
     ).SerializeToString()
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, np.ndarray))
 
 
 def _is_missing(value: Any) -> bool:

@@ -8,13 +8,18 @@ from typing import Any
 from deepfm_tf.errors import UserError
 from deepfm_tf.serving.client_columns import Data, as_columns, match_columns
 from deepfm_tf.serving.client_errors import shown
+from deepfm_tf.serving.client_fields import NO_FIELDS, ServedFields
 from deepfm_tf.serving.client_signature import Signature
 
 
 def rank_columns(
-    context: Any, candidates: Data, signature: Signature, name: str
+    context: Any,
+    candidates: Data,
+    signature: Signature,
+    name: str,
+    fields: ServedFields = NO_FIELDS,
 ) -> dict[str, Any]:
-    """The context's values and the candidates' columns, by column name.
+    """The context's values and the candidates' columns, by input name.
 
     Which inputs are the context's shows in the signature: their first
     dimension is one.
@@ -23,6 +28,7 @@ def rank_columns(
         context: one value for each field of the context.
         candidates: rows, as for `predict`.
         signature: the signature called `name`.
+        fields: the model's fields; none where it does not tell them.
 
     Raises:
         ValueError: the signature has no context inputs or nothing else, or a
@@ -37,21 +43,21 @@ def rank_columns(
             f"and {shown(rest)}. Use `predict`, or export the model with "
             "`context_fields`."
         )
-    one = _select(as_columns(_one_row(context), fixed), fixed, rest)
-    many = _select(as_columns(candidates, rest), rest, fixed)
+    one = _select(as_columns(_one_row(context), fixed), fixed, rest, fields)
+    many = _select(as_columns(candidates, rest), rest, fixed, fields)
     for field in one.keys() & rest:
         if field not in many:
             raise UserError(
-                f"'{field}' differs between candidates in the signature "
-                f"'{name}', so it belongs in `candidates`. Received: it in "
-                "`context`."
+                f"'{fields.column(field)}' differs between candidates in the "
+                f"signature '{name}', so it belongs in `candidates`. Received: "
+                "it in `context`."
             )
     for field in many.keys() & fixed:
         if field not in one:
             raise UserError(
-                f"'{field}' is one value for all candidates in the signature "
-                f"'{name}', so it belongs in `context`. Received: it in "
-                "`candidates`."
+                f"'{fields.column(field)}' is one value for all candidates in "
+                f"the signature '{name}', so it belongs in `context`. "
+                "Received: it in `candidates`."
             )
     return {
         **{n: v for n, v in many.items() if n not in fixed},
@@ -60,10 +66,13 @@ def rank_columns(
 
 
 def _select(
-    columns: Mapping[str, Any], inputs: list[str], others: list[str]
+    columns: Mapping[str, Any],
+    inputs: list[str],
+    others: list[str],
+    fields: ServedFields,
 ) -> dict[str, Any]:
     """The columns by the names of the inputs that they are for."""
-    matches = match_columns(columns, [*inputs, *others])
+    matches = match_columns(columns, [*inputs, *others], fields)
     result = {n: columns[column] for n, column in matches.items()}
     for column in columns:
         if column not in matches.values():

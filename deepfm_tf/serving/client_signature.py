@@ -12,6 +12,13 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 
 from deepfm_tf.errors import UserError
 from deepfm_tf.serving.client_errors import did_you_mean, shown
+from deepfm_tf.serving.client_fields import (
+    FIELDS,
+    NO_FIELDS,
+    ROWS,
+    SIGNATURE,
+    ServedFields,
+)
 
 # Runs once when a model is loaded; nobody calls it.
 _INIT_OP = "__saved_model_init_op"
@@ -97,11 +104,13 @@ class ModelMetadata:
         name: str. The model's name.
         version: int. The version that the server took.
         signatures: signature name -> Signature.
+        fields: the fields and their inputs, as far as the model tells them.
     """
 
     name: str
     version: int
     signatures: Mapping[str, Signature]
+    fields: ServedFields = NO_FIELDS
 
     @classmethod
     def from_response(
@@ -122,6 +131,23 @@ class ModelMetadata:
         }
         spec = response.model_spec
         return cls(spec.name, spec.version.value, signatures)
+
+    @property
+    def can_tell_fields(self) -> bool:
+        """Whether there is a signature that tells the fields."""
+        signature = self.signatures.get(SIGNATURE)
+        text = TensorInfo("string", (None,))
+        return (
+            signature is not None
+            and dict(signature.inputs) == {ROWS: text}
+            and dict(signature.outputs) == {FIELDS: text}
+        )
+
+    def is_called_like(self, other: ModelMetadata) -> bool:
+        """Whether requests that are right for one are right for the other."""
+        return (
+            self.signatures == other.signatures and self.fields == other.fields
+        )
 
     def signature(self, name: str) -> Signature:
         """The signature called `name`; a ValueError lists those there are."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,23 @@ class Step:
     method: str
     requests: Iterator[Any]
     count: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """What to ask about some rows.
+
+    Args:
+        method: str. The method of the service.
+        request: the name of a model and a slice of rows -> a request.
+        slices: of all rows, in their order.
+        finish: the answers for all slices -> what the call returns.
+    """
+
+    method: str
+    request: Callable[[Any, slice], Any]
+    slices: Sequence[slice]
+    finish: Callable[[list], Any]
 
 
 class Classes(NamedTuple):

@@ -12,6 +12,7 @@ from deepfm_tf.export import check as checking
 from deepfm_tf.export.requests import Request, Rows
 from deepfm_tf.lookup import GraphLookup
 from tests.catalogue import build
+from tests.export.conftest import definitions
 from tests.test_conformance import randomize
 
 
@@ -97,6 +98,23 @@ def test_a_calibrated_answer_is_that_of_a_probability_close_by(
         checking.compare(*arguments, calibration=STEEP)
 
 
+@pytest.mark.parametrize("wrong", [0, 1, 2])
+def test_every_request_is_judged(wrong, monkeypatch):
+    packed = {"values": np.zeros((1, 1), np.float32)}
+    request = Request("packed", Rows({"x": np.zeros(1)}, packed), {})
+    answers = [np.array([0.5 + 0.1 * (n == wrong)]) for n in range(3)]
+    monkeypatch.setattr(checking, "replay", lambda log, _: log)
+    monkeypatch.setattr(
+        checking,
+        "read_warm_up",
+        lambda _: [{"probability": a} for a in answers],
+    )
+    monkeypatch.setattr(checking.tf.saved_model, "load", lambda _: None)
+
+    with pytest.raises(RuntimeError, match="'packed': 0.6 where the model"):
+        checking.check(lambda _: np.array([0.5]), [request] * 3, "here")
+
+
 def test_nan_is_no_agreement(model, vocabulary, monkeypatch):
     rows = Rows.make(vocabulary, 100).head(2)
     outputs = {"probability": np.array([np.nan, 0.1])}
@@ -144,6 +162,9 @@ def test_odd_columns_are_read_as_training_does(
     packed = deepfm_tf.encode({"a": values}, vocabulary)
     expected = model(packed)["probability"][:, 0]
     np.testing.assert_allclose(served, expected, atol=1e-6)
+    # There is no input for what the schema does not have.
+    (matrix,) = definitions(path)["packed"].inputs
+    assert matrix == ("texts" if dtype is object else "numbers")
 
 
 def test_large_weights_that_cancel_are_no_disagreement(tmp_path):

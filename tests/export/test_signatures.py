@@ -100,6 +100,11 @@ def test_inputs_outputs_and_methods_are_the_contract(exported):
             {"classes": ("string", [-1, 2]), "scores": ("float32", [-1, 2])},
         ),
         "regress": ("regress", examples, {"outputs": ("float32", [-1])}),
+        "fields": (
+            "predict",
+            {"rows": ("string", [-1])},
+            {"fields": ("string", [-1])},
+        ),
         "explain": (
             "predict",
             columns,
@@ -173,29 +178,6 @@ def test_bytes_that_are_no_text_are_unseen_values(loaded):
     np.testing.assert_equal(*served["probability"].numpy())
 
 
-def test_odd_field_names_are_exported(tmp_path):
-    names = ["C1", "c1", "hours per week", "user-item_affinity_0", "self"]
-    schema = deepfm_tf.Schema(
-        tuple(deepfm_tf.CategoricalField(n, min_count=1) for n in names), "y"
-    )
-    data = {**{n: ["a", "b"] for n in names}, "y": [0, 1]}
-    vocabulary = deepfm_tf.fit_vocabulary(data, schema)
-    model = deepfm_tf.FM(vocabulary.schema)
-
-    path = deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
-
-    signatures = definitions(path)
-    assert set(signatures["serving_default"].inputs) == {
-        "C1",
-        "c1_2",
-        "hours_per_week",
-        "user_item_affinity_0",
-        "field_self",
-    }
-    # No numbers, so no input for them.
-    assert set(signatures["packed"].inputs) == {"texts"}
-
-
 @pytest.fixture(scope="module")
 def with_defaults(tmp_path_factory):
     schema = deepfm_tf.Schema(
@@ -263,5 +245,6 @@ def test_without_defaults_there_are_none(exported):
 def test_without_a_context_or_an_explainer_there_is_less(with_defaults):
     assert set(definitions(with_defaults)) == {
         *PLAIN,
+        "fields",
         "__saved_model_init_op",
     }

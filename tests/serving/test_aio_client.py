@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from deepfm_tf.serving import AsyncPredictClient, PredictClient, PredictError
-from tests.serving.scripted_service import ScriptedService, served
+from tests.serving.scripted_service import (
+    FLOAT,
+    TEXT,
+    ScriptedService,
+    served,
+    signature_def,
+)
 from tests.serving.test_client import SIGNATURES, UNAVAILABLE, answer
 
 
@@ -71,6 +77,30 @@ def test_calls_run_side_by_side(running):
     results = with_client(running, work)
 
     assert [r.tolist() for r in results] == [[2 * n] for n in range(30)]
+
+
+def test_a_version_with_a_new_input_is_asked_again():
+    both = {"site": (TEXT, [None]), "price": (FLOAT, [None])}
+    old, new = (
+        {"serving_default": signature_def(inputs, {"ctr": (FLOAT, [None])})}
+        for inputs in ({"site": both["site"]}, both)
+    )
+    service = ScriptedService(
+        old,
+        lambda inputs: {"ctr": inputs.get("price", np.float32([40])) / 2},
+    )
+    rows = {"site": ["a"], "price": [3.0]}
+
+    async def work(client):
+        before = await client.predict(rows)
+        service.version, service.signatures = 2, new
+        return before, await client.predict(rows)
+
+    with served(service) as address:
+        before, after = with_client((service, address), work)
+
+    assert before.tolist() == [20]
+    assert after.tolist() == [1.5]
 
 
 def test_failures_are_said_and_moments_away_survived(running):

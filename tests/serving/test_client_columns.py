@@ -7,10 +7,12 @@ import pytest
 
 from deepfm_tf.serving.client_columns import (
     as_columns,
+    check_missing,
     match_columns,
     missing_message,
     num_rows_of,
 )
+from deepfm_tf.serving.client_fields import ServedField, ServedFields
 from deepfm_tf.serving.client_signature import TensorInfo
 
 COLUMNS = {"site": ["a", "b"], "price": [1.5, 2.5]}
@@ -64,6 +66,49 @@ def test_columns_match_by_the_name_that_tensorflow_allows():
         "age__years_": "age (years)",
         "field_7th": "7th",
     }
+
+
+FIELDS = ServedFields(
+    (
+        ServedField("a b", "a_b"),
+        ServedField("class", "field_class"),
+        ServedField("new", "new", has_default=True),
+    )
+)
+
+
+def test_columns_match_by_the_names_of_the_fields():
+    inputs = ["a_b", "field_class", "texts", "new"]
+
+    by_field = match_columns(["a b", "a-b", "class", "texts"], inputs, FIELDS)
+    by_input = match_columns(["a_b", "field_class"], inputs, FIELDS)
+    by_both = match_columns(["a_b", "a b"], inputs, FIELDS)
+
+    assert by_field == {
+        "a_b": "a b",
+        "field_class": "class",
+        "texts": "texts",
+    }
+    assert by_input == {"a_b": "a_b", "field_class": "field_class"}
+    assert by_both == {"a_b": "a b"}
+
+
+def test_two_columns_are_not_meant_for_one_input():
+    with pytest.raises(ValueError, match="input 'a_b'. Received: 'a b', 'a-b'"):
+        match_columns(["a b", "a-b"], ["a_b"])
+
+    assert match_columns(["a b", "a-b", "a_b"], ["a_b"]) == {"a_b": "a_b"}
+
+
+def test_what_may_be_left_out_is_told_by_the_fields():
+    check_missing(["new"], ["clicked"], FIELDS)
+    with pytest.raises(ValueError, match="needs the columns 'a b', which"):
+        check_missing(["new", "a_b"], ["clicked"], FIELDS)
+    with pytest.raises(ValueError, match="Did you mean 'New'"):
+        check_missing(["new"], ["New"], FIELDS)
+    check_missing(["new"], ["clicked"])
+    with pytest.raises(ValueError, match="Did you mean 'New'"):
+        check_missing(["new"], ["New"])
 
 
 def test_missing_columns_come_with_near_names():

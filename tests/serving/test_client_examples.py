@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from deepfm_tf.serving.client_examples import to_examples
+from deepfm_tf.serving.client_fields import ServedField, ServedFields
 from deepfm_tf.serving.client_signature import TensorInfo
 
 INPUTS = {
@@ -61,6 +62,55 @@ def test_what_is_missing_is_left_out(inputs):
 
     assert features(first) == {"site": ("bytes_list", [b"a"])}
     assert features(second) == {"price": ("float_list", [2.0])}
+
+
+FIELDS = ServedFields(
+    (
+        ServedField("home-town", "home_town"),
+        ServedField("tags", "tags", separator="|"),
+        ServedField("price", "price", missing_values=("?",), has_default=True),
+    )
+)
+INPUTS_OF_FIELDS = {
+    "home_town": TensorInfo("string", (None,)),
+    "tags": TensorInfo("string", (None,)),
+    "price": TensorInfo("float32", (None,)),
+}
+
+
+def test_features_are_called_like_the_fields_and_missing_is_sent():
+    frame = pd.DataFrame(
+        {
+            "home-town": ["a", None],
+            "tags": [["x", "y"], []],
+            "price": ["?", 2.0],
+            "clicked": [pd.Timestamp("2024-01-01")] * 2,
+        }
+    )
+
+    first, second = to_examples(frame, INPUTS_OF_FIELDS, FIELDS)
+
+    kind, (price,) = features(first).pop("price")
+    assert kind == "float_list" and np.isnan(price)
+    assert features(first).keys() == {"home-town", "tags", "price"}
+    assert features(first)["home-town"] == ("bytes_list", [b"a"])
+    assert features(first)["tags"] == ("bytes_list", [b"x|y"])
+    assert features(second) == {
+        "home-town": ("bytes_list", [b""]),
+        "tags": ("bytes_list", [b""]),
+        "price": ("float_list", [2.0]),
+    }
+
+
+def test_a_column_without_a_default_must_be_there():
+    rows = [{"home_town": "a", "tags": "x"}]
+
+    (example,) = to_examples(rows, INPUTS_OF_FIELDS, FIELDS)
+
+    assert features(example).keys() == {"home-town", "tags"}
+    with pytest.raises(ValueError, match="needs the columns 'tags', which"):
+        to_examples([{"home_town": "a", "tag": 1}], INPUTS_OF_FIELDS, FIELDS)
+    assert to_examples([], INPUTS_OF_FIELDS, FIELDS) == []
 
 
 def test_ready_examples_pass_as_they_are():

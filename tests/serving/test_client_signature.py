@@ -53,6 +53,20 @@ def test_an_answer_of_fixed_size_forbids_splitting():
     assert not metadata.signature("fixed").can_be_split
 
 
+def test_only_a_signature_of_the_right_shape_tells_the_fields():
+    rows, one = {"rows": (TEXT, [None])}, {"fields": (TEXT, [None])}
+
+    right = read(fields=signature_def(rows, one))
+    others = [
+        read(fields=signature_def({"rows": (TEXT, [None, 2])}, one)),
+        read(fields=signature_def(rows, {"names": (TEXT, [None])})),
+        read(other=signature_def(rows, one)),
+    ]
+
+    assert right.can_tell_fields
+    assert [metadata.can_tell_fields for metadata in others] == [False] * 3
+
+
 def test_unknown_signatures_come_with_near_names():
     metadata = read(serving_default=signature_def({}, {}))
 
