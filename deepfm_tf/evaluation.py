@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
+from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.metrics import (
     StreamingMetrics,
     binary_metrics,
     slice_metrics,
 )
-from deepfm_tf.slicing import one_value, place_of_field, slices_of_field
+from deepfm_tf.slicing import groups_of_field, place_of_field, slices_of_field
 
 # Rows that a stream keeps in memory at a time: `predict` takes a tenth of a
 # second to begin. And rows in one step of it.
@@ -82,12 +84,19 @@ def evaluate(
             rare values are OOV. Or, for anything else,
             a mapping of names to columns as for `slice_metrics`, in the
             order of the data set, which must then keep it. Adds `slices`.
-        group_by: the name of a field with one value a row (the user, say),
-            or (rows,) of any values. Adds `grouped_auc` and `grouped_share`.
+        group_by: the raw column to group by (the user, say), (rows,) of any
+            values in the order of the data set: an array or a Series. Adds
+            `grouped_auc` and `grouped_share`, and `grouped_left_out`, the
+            number of rows without a value, if there are any. Or the name of
+            a field with one value a row: its ids tell unseen and rare values
+            (OOV) not apart, so these rows are left out too, with a warning.
         values: the Vocabulary, to call slices by name and by the data's own
-            numbers; or a mapping of fields to the names of their ids, such as
-            `vocabulary.values`, with which numbers stay as they are scaled
-            and buckets are told by their place.
+            numbers, and to compare the shares of unseen and missing values
+            with training's: adds `drift`, a list of what `Drift.to_dict`
+            gives, and warns if it is not empty. Or a mapping of fields to the
+            names of their ids, such as `vocabulary.values`, with which
+            numbers stay as they are scaled and buckets are told by their
+            place.
         max_values: int. As for `slice_metrics`. Defaults to 30.
         confidence: float, such as 0.95. Adds `intervals`, by bootstrap, of
             the whole and of each slice.
@@ -128,10 +137,14 @@ def evaluate(
     beside = isinstance(slice_by, Mapping) or not (
         group_by is None or isinstance(group_by, str)
     )
-    rows, probability = _predict(model, dataset, wanted, in_order=beside)
+    counts = None
+    if values is not None and not isinstance(values, Mapping):
+        counts = DataCounts(values)
+    rows, probability = _predict(model, dataset, wanted, beside, counts)
     groups: np.ndarray | None
     if isinstance(group_by, str):
-        groups = one_value(rows.columns[group_by], group_by)
+        column = rows.columns[group_by]
+        groups = groups_of_field(model.schema, group_by, column)
     else:
         groups = group_by
     metrics = binary_metrics(
@@ -141,6 +154,18 @@ def evaluate(
         groups=groups,
         confidence=confidence,
     )
+    if isinstance(group_by, str) and "grouped_left_out" in metrics:
+        warnings.warn(
+            f"GAUC leaves out {metrics['grouped_left_out']:,} of "
+            f"{metrics['rows']:,} rows, whose '{group_by}' is unseen or rare "
+            "in training (OOV), or missing: their ids do not tell whose they "
+            f"are. Give the raw column: group_by=frame['{group_by}'].",
+            stacklevel=2,
+        )
+    if counts is not None:
+        found = compare_counts(counts)
+        warn_of_drift(found, "the data set")
+        metrics["drift"] = [drift.to_dict() for drift in found]
     if not slice_by:
         return metrics
     slices: Mapping[str, Any]
@@ -261,6 +286,7 @@ def _predict(
     dataset: Any,
     fields: Sequence[str] = (),
     in_order: bool = False,
+    counts: DataCounts | None = None,
 ) -> tuple[_Rows, np.ndarray]:
     """One pass; a second one to see that the order is kept, if it must be."""
     places = {name: place_of_field(model.schema, name) for name in fields}
@@ -274,6 +300,8 @@ def _predict(
             weights.append(weight.reshape(-1))
         for name, (part, place) in places.items():
             columns[name].append(inputs[part][:, place])
+        if counts is not None:
+            counts.count(inputs)
         probabilities.append(_probability(model, inputs))
     if not labels:
         raise UserError("The data set to evaluate on has no rows.")

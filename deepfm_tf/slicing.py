@@ -57,14 +57,30 @@ def slices_of_field(
     return NamedIds(column, [*_first_names(schema, field), *names])
 
 
-def one_value(column: np.ndarray, name: str) -> np.ndarray:
-    """(rows,) ids or numbers of a field with one value a row."""
+def groups_of_field(
+    schema: Schema, name: str, column: np.ndarray
+) -> np.ndarray:
+    """Groups by a field with one value a row, for `grouped_auc`.
+
+    Args:
+        schema: of the model.
+        name: str. The field.
+        column: (rows, 1). Its part of the packed inputs.
+
+    Returns:
+        (rows,) ids or numbers; NaN where the value is missing, or OOV: one
+        id stands for all values that are unseen, or rare, in training.
+    """
     if column.shape[1] > 1:
         raise UserError(
             "`group_by` must name a field with one value a row. Received: "
             f"'{name}', which holds up to {column.shape[1]}."
         )
-    return column[:, 0]
+    field = schema.field(name)
+    if field in schema.numeric_fields:
+        return column[:, 0]
+    first = 1 + schema.has_missing_id(field)
+    return np.where(column[:, 0] < first, np.nan, column[:, 0])
 
 
 def bucket_names(

@@ -26,7 +26,7 @@ class ValueCounts:
     @property
     def distinct(self) -> int:
         """How many texts there are."""
-        return self._consolidate().num_rows
+        return self.table().num_rows
 
     def add(self, table: pa.Table) -> None:
         """Add what `count_table` gave."""
@@ -39,7 +39,7 @@ class ValueCounts:
 
     def drop_point_zero(self, missing_values: Sequence[str]) -> None:
         """Count `7.0` as `7`; marks of missing values are no values."""
-        table = self._consolidate()
+        table = self.table()
         texts = drop_point_zero(_whole(table["value"]))
         is_missing = pc.is_in(
             texts, value_set=pa.array(missing_values, texts.type)
@@ -47,13 +47,13 @@ class ValueCounts:
         table = table.set_column(0, "value", texts)
         self._append(table.filter(pc.invert(is_missing)))
         self._merged = self._merged.slice(0, 0)
-        self._consolidate()
+        self.table()
 
-    def values(
+    def kept(
         self, min_count: int, max_size: int | None, first_id: int
-    ) -> np.ndarray:
-        """The texts that are kept, by descending count, then by text."""
-        table = self._consolidate()
+    ) -> pa.Table:
+        """The counts that are kept, by descending count, then by text."""
+        table = self.table()
         table = table.filter(pc.greater_equal(table["count"], min_count))
         # Vocabularies are line by line, here and in the exported asset, so a
         # value with a line break in it cannot be a member: it is OOV.
@@ -69,15 +69,16 @@ class ValueCounts:
         table = table.sort_by([("count", "descending"), ("value", "ascending")])
         if max_size is not None:
             table = table.slice(0, max(0, max_size - first_id))
-        return table["value"].to_numpy(zero_copy_only=False)
+        return table
 
     def _append(self, table: pa.Table) -> None:
         self._waiting.append(table)
         self._waiting_rows += table.num_rows
         if self._waiting_rows > max(_MERGE_AT, self._merged.num_rows):
-            self._consolidate()
+            self.table()
 
-    def _consolidate(self) -> pa.Table:
+    def table(self) -> pa.Table:
+        """`value` and `count` of all texts."""
         if self._waiting:
             tables = pa.concat_tables([self._merged, *self._waiting])
             # Many times faster than a group_by and aggregate.

@@ -69,7 +69,8 @@ class Vocabulary:
             in the order of their ids.
         statistics: for each field, a dict of plain numbers: `rows`,
             `missing`, and where they apply `mean`, `std`, `minimum`,
-            `maximum`, `boundaries`, `distinct`, `whole_numbers`.
+            `maximum`, `boundaries`, `distinct`, `whole_numbers`, and
+            `values`, `oov`, `oov_expected` (see `drift.expected_unseen`).
 
     Example:
 

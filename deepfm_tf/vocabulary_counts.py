@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from deepfm_tf.drift.expected import expected_unseen
 from deepfm_tf.errors import UserError
 from deepfm_tf.fields import (
     BucketizedField,
@@ -16,6 +17,7 @@ from deepfm_tf.fields import (
     MultiValuedField,
     NumericField,
 )
+from deepfm_tf.moments import Moments
 from deepfm_tf.raw_values import (
     are_whole_numbers,
     split_values,
@@ -62,8 +64,14 @@ class VocabularyCounts:
         self._values = {
             f.name: ValueCounts() for f in schema.table_fields if _is_counted(f)
         }
+        # What each field of a shared vocabulary has of it.
+        self._own = {
+            f.name: ValueCounts()
+            for f in schema.fields
+            if _is_shared(f, schema) and schema.owner(f).name in self._values
+        }
         self._moments = {
-            f.name: _Moments()
+            f.name: Moments()
             for f in schema.fields
             if isinstance(f, (NumericField, BucketizedField))
         }
@@ -115,6 +123,8 @@ class VocabularyCounts:
                 missing = column.null_count  # type: ignore[union-attr]
             self._missing[field.name] += missing
             self._add_values(self.schema.owner(field).name, tokens)
+            if field.name in self._own:
+                self._own[field.name].add(count_table(tokens))
 
     def merge(self, other: VocabularyCounts) -> None:
         """Add the counts of later partitions to these."""
@@ -127,6 +137,8 @@ class VocabularyCounts:
             self._truncated[name] += truncated
         for name, values in other._values.items():
             self._values[name].merge(values)
+        for name, own in other._own.items():
+            self._own[name].merge(own)
         for name, moments in other._moments.items():
             self._moments[name].merge(moments)
         for name, sample in other._samples.items():
@@ -172,16 +184,43 @@ class VocabularyCounts:
                 if self._are_whole.get(field.name):
                     counts.drop_point_zero(self.schema.missing_values)
                 entry["distinct"] = counts.distinct
-                values[field.name] = counts.values(
+                kept = counts.kept(
                     field.min_count,  # type: ignore[union-attr]
                     getattr(field, "max_vocabulary_size", None),
                     first,
                 )
+                values[field.name] = kept["value"].to_numpy(
+                    zero_copy_only=False
+                )
+                self._add_expected(field, kept, statistics)
             if self._are_whole.get(field.name):
                 entry[WHOLE_NUMBERS] = True
+            entry |= statistics.get(field.name, {})
             statistics[field.name] = entry
             self._warn(field.name, entry, values.get(field.name))
         return Vocabulary(self.schema, values, statistics)
+
+    def _add_expected(
+        self,
+        owner: Any,
+        kept: pa.Table,
+        statistics: dict[str, dict[str, Any]],
+    ) -> None:
+        """What is unseen of each field that reads this vocabulary."""
+        for field in self.schema.fields:
+            if self.schema.owner(field).name != owner.name:
+                continue
+            own = self._own.get(field.name)
+            if own is not None and self._are_whole.get(owner.name):
+                own.drop_point_zero(self.schema.missing_values)
+            statistics.setdefault(field.name, {}).update(
+                expected_unseen(
+                    self._values[owner.name].table(),
+                    kept,
+                    owner.min_count,
+                    None if own is None else own.table(),
+                )
+            )
 
     def _add_values(self, owner: str, tokens: pa.Array) -> None:
         is_undecided = self._are_whole.get(owner, False) is not False
@@ -235,51 +274,16 @@ class VocabularyCounts:
             )
 
 
+def _is_shared(field: Any, schema: Schema) -> bool:
+    owner = schema.owner(field).name
+    return sum(schema.owner(f).name == owner for f in schema.fields) > 1
+
+
 def _is_counted(field: Any) -> bool:
     if isinstance(field, BucketizedField):
         return field.method == "log_square"
     # Numbers and times have no such attribute: nothing of theirs is counted.
     return not getattr(field, "hash_buckets", True)
-
-
-class _Moments:
-    """Count, mean, spread and range; partitions merge as in Chan et al."""
-
-    def __init__(self) -> None:
-        self.count, self.mean, self.squares = 0, 0.0, 0.0
-        self.minimum, self.maximum = np.inf, -np.inf
-
-    def add(self, x: np.ndarray) -> None:
-        if not len(x):
-            return
-        other = _Moments()
-        x = x.astype(np.float64)
-        other.count, other.mean = len(x), float(x.mean())
-        other.squares = float(((x - other.mean) ** 2).sum())
-        other.minimum, other.maximum = float(x.min()), float(x.max())
-        self.merge(other)
-
-    def merge(self, other: _Moments) -> None:
-        if not other.count:
-            return
-        total = self.count + other.count
-        delta = other.mean - self.mean
-        self.squares += other.squares
-        self.squares += delta**2 * self.count * other.count / total
-        self.mean += delta * other.count / total
-        self.count = total
-        self.minimum = min(self.minimum, other.minimum)
-        self.maximum = max(self.maximum, other.maximum)
-
-    def summary(self) -> dict[str, float]:
-        if not self.count:
-            return {"mean": 0.0, "std": 0.0}
-        return {
-            "mean": self.mean,
-            "std": float(np.sqrt(self.squares / self.count)),
-            "minimum": self.minimum,
-            "maximum": self.maximum,
-        }
 
 
 class _Sample:

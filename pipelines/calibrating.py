@@ -53,7 +53,7 @@ def calibrate(
     )
     label, probability, weight = rows
     rows = label, calibration(probability), weight
-    after = deepfm_tf.binary_metrics(*rows)
+    after = deepfm_tf.binary_metrics(*rows, groups=data["test"].groups)
     changes = "; ".join(
         f"{title} {text}"
         for title, text in deepfm_tf.report.changes(

@@ -322,6 +322,12 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
         help="report the metrics for each value of these fields too",
     )
     results.add_argument(
+        "--group-by",
+        metavar="COLUMN",
+        help="add GAUC, the AUC within each group of test rows, such as those "
+        "of a user: a column of the data, which need not be a field",
+    )
+    results.add_argument(
         "--report",
         type=Path,
         metavar="FILE",

@@ -87,6 +87,7 @@ class Settings:
     warm_up_rows: tuple[int, ...] | None
     no_rank_warm_up: bool
     slice_by: tuple[str, ...]
+    group_by: str | None
     report: Path | None
 
     def command(self, resume: bool = False) -> str:
@@ -200,7 +201,8 @@ def train(
     rows = deepfm_tf.predict_with_weights(
         model, data["test"].dataset(settings.batch_size)
     )
-    return model, {**result, "test": deepfm_tf.binary_metrics(*rows)}, rows
+    metrics = deepfm_tf.binary_metrics(*rows, groups=data["test"].groups)
+    return model, {**result, "test": metrics}, rows
 
 
 def fit(

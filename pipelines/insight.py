@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import deepfm_tf
@@ -32,12 +33,16 @@ def insight(
     test = data["test"].dataset(settings.batch_size)
     found: dict[str, Any] = {"reliability": reliability(*rows)}
     if settings.slice_by:
-        found["slices"] = deepfm_tf.evaluate(
-            model,
-            test,
-            slice_by=settings.slice_by,
-            values=data["train"].vocabulary,
-        )["slices"]
+        with warnings.catch_warnings():
+            # Preparing the data has told how they differ from training's.
+            warnings.filterwarnings("ignore", "The values of the data set")
+            found["slices"] = deepfm_tf.evaluate(
+                model,
+                test,
+                slice_by=settings.slice_by,
+                group_by=data["test"].groups,
+                values=data["train"].vocabulary,
+            )["slices"]
     if hasattr(model, "fm_interaction") and with_strengths:
         batches = -(-_STRENGTH_ROWS // settings.batch_size)
         strengths = deepfm_tf.field_strengths(model, test.take(batches))

@@ -81,6 +81,13 @@ def _check_inference_options(
             )
 
 
+def notes(prepared: deepfm_tf.PreparedData, name: str) -> list[str]:
+    """What to say of a part's unseen values, beside what is warned of."""
+    if name == "train":
+        return []
+    return deepfm_tf.drift.expected_notes(prepared.shares, prepared.drift, name)
+
+
 def prepare(
     settings: Settings, schema: deepfm_tf.Schema
 ) -> dict[str, deepfm_tf.PreparedData]:
@@ -103,6 +110,19 @@ def prepare(
     _say_parts(settings, drawn, parts, schema)
     directory = settings.prepared or settings.run / "prepared"
     data: dict[str, deepfm_tf.PreparedData] = {}
+    groups = None
+    if settings.group_by is not None:  # first, as it may be mistyped
+        source = sources["test"] or settings.train
+        if settings.derive is not None:
+            source = derived_files(settings, settings.derive, source)
+        groups = deepfm_tf.data.raw_column(
+            source,
+            settings.group_by,
+            schema,
+            text_format=settings.text_format,
+            part=parts.get("test"),
+            on_error=settings.on_error,
+        )
     for name, files in sources.items():
         fitted = data["train"].vocabulary if data else None
         source = train_source
@@ -133,6 +153,9 @@ def prepare(
         print(line)
         if name != "train" and files:
             say_shared_rows(data["train"], prepared, f"--{name}")
+        for note in notes(prepared, name):
+            print(f"  {note}")
+    data["test"].groups = groups
     sizes = data["train"].schema.vocabulary_sizes
     print(f"{summary(schema)}, {sum(sizes):,} rows in the shared table")
     if schema.example_weight is not None:

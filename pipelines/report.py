@@ -91,6 +91,8 @@ def results_text(
             "test AUC": result["test"]["auc"],
             "test log loss": result["test"]["log_loss"],
         }
+        if "grouped_auc" in result["test"]:
+            row["test GAUC"] = result["test"]["grouped_auc"]
         header = list(row)
         rows.append(row)
         if "calibration" in result:
@@ -146,9 +148,12 @@ def report_content(
                 "rows": part.num_rows,
                 "positives": part.num_positives,
                 "rejected": part.num_rejected,
+                "drift": [drift.to_dict() for drift in part.drift],
+                "shares": [vars(entry) for entry in part.shares],
             }
             for name, part in data.items()
         },
+        "group_by": settings.group_by,
         "summary": deepfm_tf.summarize_runs(results),
         "models": results,
     }

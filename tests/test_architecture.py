@@ -33,7 +33,21 @@ DOORS = {
         ("pandas", "numpy", "pyarrow", "tensorflow"),
     ),
     "vocabulary_counts": (
-        ("fields", "raw_values", "schema", "value_counts", "vocabulary"),
+        (
+            "drift",
+            "fields",
+            "moments",
+            "raw_values",
+            "schema",
+            "value_counts",
+            "vocabulary",
+        ),
+        ("numpy", "pyarrow"),
+    ),
+    "moments": ((), ("numpy",)),
+    # How much of other data is unlike the training data.
+    "drift": (
+        ("drift", "fields", "raw_values", "vocabulary"),
         ("numpy", "pyarrow"),
     ),
     "value_counts": (("raw_values",), ("numpy", "pyarrow")),
@@ -51,6 +65,7 @@ DOORS = {
     "data": (
         (
             "data",
+            "drift",
             "fields",
             "files",
             "labels",
@@ -70,7 +85,10 @@ DOORS = {
         ("numpy", "sklearn", "tensorflow"),
     ),
     "slicing": (("metrics", "schema", "fields"), ("numpy",)),
-    "evaluation": (("metrics", "models", "slicing"), ("keras", "numpy")),
+    "evaluation": (
+        ("drift", "metrics", "models", "slicing"),
+        ("keras", "numpy"),
+    ),
     "explain": (
         ("explain", "extras", "metrics", "models", "schema", "fields"),
         ("keras", "tensorflow", "numpy", "pyarrow", "tqdm", "matplotlib"),

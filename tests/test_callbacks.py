@@ -1,6 +1,7 @@
 """Early stopping, checkpoints and resume."""
 
 import importlib.util
+import json
 import signal
 import subprocess
 import sys
@@ -204,6 +205,57 @@ def test_a_run_killed_within_an_epoch_resumes_after_the_last_whole_one(
     assert read_state(tmp_path)["epoch"] == 4
     log = (tmp_path / "log.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in log] == ["epoch", *"1234"]
+
+
+@pytest.fixture
+def stopped_run(tmp_path):
+    """A directory as a run leaves it whose third epoch was no better."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    for number in (2, 3):
+        model.save(tmp_path / f"epoch-000{number}.keras")
+    state = {
+        "checkpoint": "epoch-0003.keras",
+        "best_checkpoint": "epoch-0002.keras",
+        "epoch": 3,
+        "history": {"val_log_loss": [0.6, 0.5, 0.51]},
+        "dropout_seeds": [],
+        "best": 0.5,
+        "best_epoch": 1,
+        "wait": 1,
+        "ended": False,
+    }
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    (tmp_path / "log.csv").write_text("epoch,val_log_loss\n")
+    return tmp_path
+
+
+def begin_training(model, directory):
+    """The callbacks of a run that has begun."""
+    callbacks = deepfm_tf.training_callbacks(None, directory, patience=2)
+    for callback in callbacks:
+        callback.set_model(model)
+        callback.on_train_begin()
+    return callbacks
+
+
+def test_patience_counts_the_epochs_before_a_resumption(stopped_run):
+    model, first = deepfm_tf.load_checkpoint(stopped_run)
+
+    _, stopping, _ = begin_training(model, stopped_run)
+    assert (first, stopping.wait, stopping.best) == (3, 1, 0.5)
+    stopping.on_epoch_end(3, {"val_log_loss": 0.52})
+
+    assert model.stop_training
+
+
+def test_a_new_run_leaves_nothing_of_an_old_one_to_resume(stopped_run):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+
+    begin_training(model, stopped_run)
+
+    # It may be stopped before its first epoch is whole.
+    assert list(stopped_run.iterdir()) == []
 
 
 def test_a_new_run_in_an_old_directory_starts_afresh(new_model, data, tmp_path):

@@ -1,6 +1,7 @@
 """Evaluation over a whole data set, and the table to compare by."""
 
 import math
+import warnings
 
 import keras
 import numpy as np
@@ -258,6 +259,68 @@ def test_gauc_is_of_the_groups_named(group_by, model, vocabulary):
     expected = deepfm_tf.grouped_auc(*rows_of(model, log, vocabulary), ids)
     assert metrics["grouped_auc"] == pytest.approx(expected.auc, abs=1e-3)
     assert metrics["grouped_share"] == expected.share
+
+
+def pairwise_gauc(label, p, groups):
+    """The mean AUC of groups by pairs, and the share of rows that count."""
+    won = counted = 0
+    for group in set(groups):
+        rows = np.array([g == group for g in groups])
+        high, low = p[rows & (label == 1)], p[rows & (label == 0)]
+        if len(high) and len(low):
+            wins = [(a > b) + (a == b) / 2 for a in high for b in low]
+            won += rows.sum() * np.mean(wins)
+            counted += rows.sum()
+    return won / counted, counted / len(label)
+
+
+def test_unseen_and_missing_users_are_no_group(model, vocabulary):
+    log = make_log(300, 6)
+    log.loc[:99, "site"] = [f"new {n % 4}" for n in range(100)]
+    log.loc[100:119, "site"] = ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # so many unseen are told of
+        dataset = deepfm_tf.dataset_from_memory(log, vocabulary, 300)
+        label, p = rows_of(model, log, vocabulary)
+
+    with pytest.warns(UserWarning, match="120 of 300 rows.*frame.'site'"):
+        encoded = deepfm_tf.evaluate(model, dataset, group_by="site")
+    raw = deepfm_tf.evaluate(
+        model, dataset, group_by=log["site"].replace("", None)
+    )
+
+    known = log["site"].str.startswith("s ").to_numpy()
+    sites = log["site"].to_numpy()
+    expected, share = pairwise_gauc(label[known], p[known], sites[known])
+    assert encoded["grouped_auc"] == pytest.approx(expected, abs=1e-3)
+    assert encoded["grouped_share"] == pytest.approx(share * known.mean())
+    assert encoded["grouped_left_out"] == 120
+    named = (log["site"] != "").to_numpy()
+    expected, share = pairwise_gauc(label[named], p[named], sites[named])
+    assert raw["grouped_auc"] == pytest.approx(expected, abs=1e-3)
+    assert raw["grouped_left_out"] == 20
+
+
+def test_a_column_of_another_length_is_no_group(model, vocabulary):
+    dataset = deepfm_tf.dataset_from_memory(make_log(20), vocabulary)
+
+    with pytest.raises(ValueError, match=r"shape \(20,\).*shape \(19,\)"):
+        deepfm_tf.evaluate(model, dataset, group_by=np.arange(19))
+
+
+def test_unseen_values_are_one_slice_named_so(model, vocabulary):
+    log = make_log(60, 6)
+    log.loc[:19, "site"] = [f"new {n}" for n in range(20)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = deepfm_tf.dataset_from_memory(log, vocabulary)
+
+    for values in (None, vocabulary.values):
+        metrics = deepfm_tf.evaluate(
+            model, dataset, slice_by=["site"], values=values
+        )
+        slices = {row["value"]: row["rows"] for row in metrics["slices"]}
+        assert slices["OOV"] == 20
 
 
 def test_example_weights_of_the_data_set_count(mild, vocabulary):

@@ -5,9 +5,11 @@ from deepfm_tf.data.dataset import (
     dataset_from_ids,
     dataset_from_memory,
 )
+from deepfm_tf.data.drift import compare_with_training
 from deepfm_tf.data.inference import label_counts
 from deepfm_tf.data.overlap import Overlap, shared_rows
 from deepfm_tf.data.prepare import prepare
+from deepfm_tf.data.raw_column import raw_column
 from deepfm_tf.data.stream import Part, encode, fit_vocabulary
 from deepfm_tf.data.text_dataset import dataset_from_text
 from deepfm_tf.data.time_split import TimePart, split_by_time
@@ -22,6 +24,7 @@ __all__ = [
     "TimePart",
     "check_headers",
     "column_names",
+    "compare_with_training",
     "dataset_from_ids",
     "dataset_from_memory",
     "dataset_from_text",
@@ -32,4 +35,5 @@ __all__ = [
     "prepare",
     "shared_rows",
     "split_by_time",
+    "raw_column",
 ]

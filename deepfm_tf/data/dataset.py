@@ -19,6 +19,13 @@ from deepfm_tf.data.batches import (
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.shards import ShardRows
 from deepfm_tf.data.stream import CheckedBlock, Reading
+from deepfm_tf.drift import (
+    DataCounts,
+    Drift,
+    FieldShares,
+    compare_counts,
+    warn_of_drift,
+)
 from deepfm_tf.errors import MissingFileError, UserError, UserTypeError
 from deepfm_tf.fields import Field
 from deepfm_tf.files.readers import Source
@@ -44,6 +51,11 @@ class PreparedData:
         vocabulary: the Vocabulary.
         num_rows, num_positives, num_rejected: int. Rows held, of these the
             ones with label 1, and rows left out because of errors.
+        drift: tuple of Drift. Fields whose missing or unseen values are far
+            above what the training data lead one to expect.
+        shares: tuple of FieldShares, of all fields.
+        groups: (num_rows,) or None. A raw column to group metrics by, such
+            as `raw_column` gives. `prepare` knows of none: set it yourself.
         negative_sampling: float. The share of the negatives that was kept
             (see `Part`); give it to the model.
     """
@@ -59,6 +71,12 @@ class PreparedData:
         self.fingerprint: str = _fingerprint(manifest)
         self.vocabulary = Vocabulary.load(directory / VOCABULARY_DIRECTORY)
         self.schema: Schema = self.vocabulary.schema
+        # Absent where a directory is older than these.
+        self.drift = tuple(map(Drift.from_dict, manifest.get("drift", ())))
+        self.shares = tuple(
+            FieldShares(**entry) for entry in manifest.get("shares", ())
+        )
+        self.groups: np.ndarray | None = None
         self._layout = RowLayout(**manifest["layout"])
         self._shards: dict[str, int] = manifest["shards"]
 
@@ -200,12 +218,17 @@ def dataset_from_memory(
     schema = vocabulary.schema
     layout = RowLayout.of(schema)
 
-    def encode(block: CheckedBlock) -> np.ndarray:
+    def encode(block: CheckedBlock) -> tuple[np.ndarray, DataCounts]:
         label = np.asarray(block.label)
-        packed = vocabulary.encode(block.columns)
-        return layout.pack(packed, label, block.weight)
+        packed, counts = DataCounts.encode(vocabulary, block.columns)
+        return layout.pack(packed, label, block.weight), counts
 
-    parts = list(Reading(source, schema, text_format).map_blocks(encode))
+    parts, counts = [], DataCounts(vocabulary)
+    reading = Reading(source, schema, text_format)
+    for rows, own in reading.map_blocks(encode):
+        parts.append(rows)
+        counts.merge(own)
+    warn_of_drift(compare_counts(counts), "the data")
     if not sum(map(len, parts)):
         raise UserError(
             "The data must have at least one row. Received: no rows."

@@ -30,6 +30,7 @@ from deepfm_tf.data.packing import BLOCK_ROWS, PADDING, RowLayout
 from deepfm_tf.data.spill import SpilledBlocks
 from deepfm_tf.data.stream import CheckedBlock, Part, Reading, count_values
 from deepfm_tf.data.time_split import TimePart
+from deepfm_tf.drift import DataCounts, plain_comparison, warn_of_drift
 from deepfm_tf.errors import UserError
 from deepfm_tf.files.readers import Source, list_files, read_blocks
 from deepfm_tf.files.text import BadRow, TextFormat
@@ -115,6 +116,7 @@ def prepare(
         manifest["sources"] = _sources(reading, directory)
         done = _load_if_same(directory, manifest)
         if done is not None:
+            warn_of_drift(done.drift, directory.name)
             return done
     _remove_leftovers(directory)
     temporary = directory.parent / f".{directory.name}.{os.getpid()}.tmp"
@@ -149,7 +151,9 @@ def prepare(
         stop.set()
         pool.shutdown(wait=True)
         shutil.rmtree(temporary, ignore_errors=True)
-    return PreparedData.load(directory)
+    prepared = PreparedData.load(directory)
+    warn_of_drift(prepared.drift, directory.name)
+    return prepared
 
 
 def _recipe(reading: Reading, vocabulary: Vocabulary | None) -> dict[str, Any]:
@@ -237,17 +241,20 @@ def _write_rows(
     layout = RowLayout.of(vocabulary.schema)
     num_rows, num_positives, num_rejected = 0, 0, 0
 
-    def encode(block: CheckedBlock) -> tuple[np.ndarray, list[BadRow]]:
-        packed = vocabulary.encode(block.columns)
+    counts = DataCounts(vocabulary)
+
+    def encode(block: CheckedBlock) -> tuple[np.ndarray, list[BadRow], Any]:
+        packed, own = DataCounts.encode(vocabulary, block.columns)
         label = np.asarray(block.label)
-        return layout.pack(packed, label, block.weight), block.rejected
+        return layout.pack(packed, label, block.weight), block.rejected, own
 
     with (
         _ShardWriter(directory, layout) as shards,
         _RejectedWriter(directory) as rejected,
     ):
-        for rows, bad in blocks.map_blocks(encode, "Encoding"):
+        for rows, bad, own in blocks.map_blocks(encode, "Encoding"):
             shards.write(rows)
+            counts.merge(own)
             rejected.write(bad)
             num_rows += len(rows)
             num_positives += int((rows[:, 0] != 0).sum())
@@ -272,6 +279,7 @@ def _write_rows(
         "num_rejected": num_rejected,
         "shards": shards.sizes,
         "layout": dataclasses.asdict(layout),
+        **plain_comparison(counts),
     }
 
 

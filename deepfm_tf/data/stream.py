@@ -18,6 +18,7 @@ import tqdm
 
 from deepfm_tf.data.columns import CheckedColumns, check_columns
 from deepfm_tf.data.time_split import TimePart
+from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.files.content import compression_of
 from deepfm_tf.files.readers import Block, Source, list_files, read_blocks
@@ -273,11 +274,15 @@ def encode(
     [[3], [0], [1]]
     """
     reading = Reading(source, vocabulary.schema, text_format, with_label=False)
-    parts = list(
-        reading.map_blocks(lambda block: vocabulary.encode(block.columns))
-    )
+    parts, counts = [], DataCounts(vocabulary)
+    for packed, own in reading.map_blocks(
+        lambda block: DataCounts.encode(vocabulary, block.columns)
+    ):
+        parts.append(packed)
+        counts.merge(own)
     if not parts:
         raise UserError("The data to encode must have at least one row.")
+    warn_of_drift(compare_counts(counts), "the data to encode")
     return {
         name: np.concatenate([part[name] for part in parts])
         for name in parts[0]

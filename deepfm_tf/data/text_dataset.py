@@ -14,6 +14,7 @@ from tensorflow import Tensor
 from deepfm_tf.data.batches import shuffle_groups, split_rows, with_options
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.stream import Reading
+from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.fields import BucketizedField, NumericField, TimestampField
 from deepfm_tf.files.readers import (
@@ -130,6 +131,14 @@ class _Blocks:
             check_file_columns(path, self.names, self.text_format)
             for path in paths
         ]
+        counts = DataCounts(vocabulary)
+        for path in paths:
+            blocks = text_blocks(path, self.text_format, _BLOCK_BYTES)
+            first = next(blocks, None)
+            if first is not None:
+                columns = self.reading.check(0, first, self.names).columns
+                counts.count(vocabulary.encode(columns), columns)
+        warn_of_drift(compare_counts(counts), "the files", stacklevel=3)
 
     def __call__(self) -> Iterator[tuple]:
         for number, path in enumerate(self.paths):

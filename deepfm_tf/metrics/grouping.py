@@ -40,7 +40,8 @@ def grouped_auc(
     Args:
         label: (rows,) of 0 and 1.
         probability: (rows,).
-        groups: (rows,) of ids or text: the user, say, or the query.
+        groups: (rows,) of ids or text: the user, say, or the query. A row
+            without one (None, NaN, empty text) counts in no group.
         weight: (rows,), at least 0. Defaults to 1 each.
 
     Returns:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from deepfm_tf.errors import UserError
@@ -87,8 +89,12 @@ def check_probability(probability: np.ndarray) -> None:
 def check_groups(groups: np.ndarray, num_rows: int) -> np.ndarray:
     """(rows,) numbers from 0 of the group of each row, in no special order.
 
+    Nobody knows that two rows without a group belong together, so each of
+    them is a group of its own.
+
     Args:
-        groups: (rows,) of anything that can be sorted: numbers, text.
+        groups: (rows,) of numbers, text or other values. None, NaN, NaT, NA
+            and the empty text are no group.
         num_rows: int.
     """
     groups = np.asarray(groups)
@@ -102,7 +108,43 @@ def check_groups(groups: np.ndarray, num_rows: int) -> np.ndarray:
         # Ids need no sorting to be numbers already.
         if int(groups.max()) - int(low) < 4 * num_rows:
             return (groups - low).astype(np.int64)
-    return np.unique(groups, return_inverse=True)[1].reshape(-1)
+    numbers, is_missing = _numbered(groups)
+    alone = int(is_missing.sum())
+    numbers[is_missing] = numbers.max(initial=0) + 1 + np.arange(alone)
+    return numbers
+
+
+def num_without_group(groups: np.ndarray) -> int:
+    """Rows that `check_groups` gives a group of their own."""
+    return int(_numbered(np.asarray(groups))[1].sum())
+
+
+def _numbered(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of groups, and which rows have none."""
+    if groups.dtype.kind in "biu":
+        is_missing = np.zeros(len(groups), dtype=bool)
+    elif groups.dtype.kind == "f":
+        is_missing = np.isnan(groups)
+    elif groups.dtype.kind in "mM":
+        is_missing = np.isnat(groups)
+    else:
+        # Values of several types cannot be sorted, but hashed.
+        known: dict[Any, int] = {}
+        numbers = np.fromiter(
+            (known.setdefault(value, len(known)) for value in groups.tolist()),
+            dtype=np.int64,
+            count=len(groups),
+        )
+        absent = np.array([_is_missing(value) for value in known], dtype=bool)
+        return numbers, absent[numbers]
+    return np.unique(groups, return_inverse=True)[1].reshape(-1), is_missing
+
+
+def _is_missing(value: Any) -> bool:
+    if isinstance(value, str):
+        return not value
+    # Those of Python and pandas, whose comparison may raise.
+    return str(value) in ("None", "nan", "NaT", "<NA>")
 
 
 def check_confidence(confidence: float) -> None:

@@ -14,6 +14,7 @@ from deepfm_tf.metrics.reliability import (
     calibration_ratio,
     expected_calibration_error,
 )
+from deepfm_tf.metrics.rows import num_without_group
 
 
 def binary_metrics(
@@ -31,7 +32,9 @@ def binary_metrics(
         probability: (rows,).
         weight: (rows,), at least 0. Defaults to 1 each.
         groups: (rows,) of ids or text. Adds `grouped_auc` (GAUC), and
-            `grouped_share`: the impressions in groups that have both classes.
+            `grouped_share`: the impressions in groups that have both classes;
+            and, if some rows have no group (None, NaN, empty text),
+            `grouped_left_out`, their number.
         confidence: float, such as 0.95. Adds `intervals`: what
             `bootstrap_intervals` returns. Defaults to none: they take as
             long as a thousand evaluations.
@@ -70,6 +73,8 @@ def binary_metrics(
         grouped = grouped_auc(label, probability, groups, weight)
         metrics["grouped_auc"] = grouped.auc
         metrics["grouped_share"] = grouped.share
+        if left_out := num_without_group(groups):
+            metrics["grouped_left_out"] = left_out
     if confidence is not None:
         metrics["intervals"] = bootstrap_intervals(
             label, probability, weight, groups=groups, confidence=confidence

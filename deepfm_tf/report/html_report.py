@@ -43,7 +43,8 @@ def html_report(
             `title`; `command`, to be typed, and optionally a `next_command`,
             with what it does, its `next_step`;
             `versions`, name -> text; `data`, part -> `rows`, `positives`,
-            `rejected`; `schema`, with `summary`, `label`, `fields` (those of
+            `rejected` and perhaps `drift` (those of `Drift.to_dict`);
+            `schema`, with `summary`, `label`, `fields` (those of
             `Schema.to_dict`) and perhaps `example_weight`; `models`, runs as
             for `summarize_runs`, each with `seed`, and, where there are any,
             `curve`, `reliability`, `strengths` (the parts of
@@ -110,6 +111,11 @@ def _results(report: Mapping[str, Any]) -> list[str]:
             best[title] = min(range(len(means)), key=lambda i: sign * means[i])
     if best:
         about += " In bold the best mean, which may be ahead by chance."
+    if report.get("group_by"):
+        about += (
+            f" GAUC is the mean AUC of the groups of {report['group_by']}, "
+            "weighted by their rows."
+        )
     parts = [paragraph(report["lead"], "lead")] if "lead" in report else []
     return [
         *parts,
@@ -233,7 +239,7 @@ def _slices(report: Mapping[str, Any]) -> list[str]:
     if not sliced:
         return []
     first = list({run["model"]: run for run in reversed(sliced)}.values())[::-1]
-    about = "Rare values, as the model sees them, are OOV."
+    about = "Rare and unseen values are one slice, OOV: one id to the model."
     kinds = {f["name"]: f["type"] for f in report["schema"]["fields"]}
     fields = dict.fromkeys(entry["field"] for entry in first[0]["slices"])
     if "bucketized" in [kinds.get(field) for field in fields]:
@@ -320,7 +326,30 @@ def _data(report: Mapping[str, Any]) -> list[str]:
         )
         sections.append(paragraph(text))
     sections += [paragraph(note, "quiet") for note in schema.get("notes", ())]
-    return [*sections, table(fields, "Fields")]
+    return [*sections, table(fields, "Fields"), *_drift(report)]
+
+
+def _drift(report: Mapping[str, Any]) -> list[str]:
+    """Fields whose values are not what training leads one to expect."""
+    rows = [
+        {
+            "field": drift["field"],
+            "part": name,
+            "values": drift["measure"].replace("_", " "),
+            "share": f"{drift['share']:.2%}",
+            "expected": f"{drift['expected']:.2%}",
+            "in training": f"{drift['in_training']:.2%}",
+            "examples": ", ".join(drift["examples"]) or "–",
+            "what it means": drift["text"],
+        }
+        for name, part in report["data"].items()
+        for drift in part.get("drift", ())
+    ]
+    if not rows:
+        return []
+    title = "Values that are not those of the training data"
+    wide = ("what it means",)
+    return [heading(title, 3), table(rows, title, wide=wide)]
 
 
 def _commands(report: Mapping[str, Any]) -> list[str]:

@@ -29,9 +29,10 @@ def summarize_runs(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         A dict for each model, in order of appearance, after it one for the
         model with its calibration (`fm, platt`): `model`, `parameters`,
         `seeds` (their number), and `{"mean": float, "std": float}` for each
-        metric, `epochs`, `best_epoch`, `seconds` and `steps_to_reach`, which
-        holds `reached` too, the number of runs that got there. The standard
-        deviation is that of a sample (n - 1); None of a single run.
+        metric (`grouped_auc` only if the runs have it), `epochs`,
+        `best_epoch`, `seconds` and `steps_to_reach`, which holds `reached`
+        too, the number of runs that got there. The standard deviation is
+        that of a sample (n - 1); None of a single run.
 
     Example:
 
@@ -50,6 +51,10 @@ def summarize_runs(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         }
         for name in METRICS:
             row[name] = mean_and_std(run["test"].get(name) for run in own)
+        if "grouped_auc" in own[0]["test"]:
+            row["grouped_auc"] = mean_and_std(
+                run["test"].get("grouped_auc") for run in own
+            )
         row["epochs"] = mean_and_std(run["epochs"] for run in own)
         if "best_epoch" in own[0]:
             row["best_epoch"] = mean_and_std(

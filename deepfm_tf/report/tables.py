@@ -9,6 +9,7 @@ from typing import Any
 _SPREADS = (
     ("test AUC", "auc", 4),
     ("test log loss", "log_loss", 4),
+    ("test GAUC", "grouped_auc", 4),
     ("steps to {reach}", "steps_to_reach", 0),
     ("calibration", "calibration_ratio", 3),
     ("calibration error", "expected_calibration_error", 4),

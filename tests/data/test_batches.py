@@ -91,6 +91,22 @@ def test_rows_are_mixed_across_the_whole_data(numbers):
     assert fifths.min() > 60
 
 
+def test_each_group_of_rows_has_an_order_of_its_own(tmp_path, monkeypatch):
+    # Groups of one chunk each, so that places in a group can be compared.
+    for name in ("_GROUP_ROWS", "_LEAST_GROUP_ROWS"):
+        monkeypatch.setattr(f"deepfm_tf.data.shards.{name}", 1024)
+    prepared = numbered(tmp_path / "p", 4096)
+
+    batches = values(prepared.dataset(1024, shuffle=True, seed=7))
+
+    places = [np.array(batch) % 1024 for batch in batches]
+    assert [len(set(place)) for place in places] == [1024] * 4
+    for number, place in enumerate(places):
+        for other in places[:number]:
+            # One row in 1,024 is at the same place by chance.
+            assert (place == other).sum() < 20
+
+
 def test_memory_is_shuffled_by_the_same_rule(numbers):
     data = {"n": np.arange(99), "y": np.arange(99) % 2}
     dataset = deepfm_tf.dataset_from_memory(

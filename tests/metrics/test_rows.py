@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import deepfm_tf
@@ -42,6 +43,32 @@ def test_wrong_weights_are_refused(weight, message):
 def test_logits_are_no_probabilities(metric):
     with pytest.raises(ValueError, match="from -2.0 to 3.0. Logits become"):
         metric(np.array([0, 1]), np.array([-2.0, 3.0]))
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        ["a", "a", "b", "b", None, None],
+        ["a", "a", "b", "b", "", ""],
+        np.array(["a", "a", "b", "b", "", ""]),
+        np.array([1.0, 1, 2, 2, np.nan, np.nan]),
+        pd.Series([1, 1, 2, 2, None, None], dtype="Int64"),
+        pd.Series(["a", "a", 7, 7, pd.NA, pd.NA], dtype=object),
+        pd.to_datetime(["2024-05-01"] * 2 + ["2024-05-02"] * 2 + [None] * 2),
+        pd.Series(["a", "a", "b", "b", None, None], dtype="category"),
+    ],
+    ids=range(8),
+)
+def test_rows_without_a_group_are_in_none(groups):
+    label = np.array([1, 0, 1, 0, 1, 0])
+    p = np.array([0.9, 0.1, 0.2, 0.8, 0.9, 0.1])
+
+    result = grouped_auc(label, p, groups)
+    metrics = deepfm_tf.binary_metrics(label, p, groups=groups)
+
+    # One group is ranked well, one badly; the last rows are not a third.
+    assert result == (0.5, 2, pytest.approx(4 / 6))
+    assert metrics["grouped_left_out"] == 2
 
 
 def test_groups_must_be_one_a_row():

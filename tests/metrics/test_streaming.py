@@ -71,6 +71,18 @@ def test_probabilities_too_close_for_the_steps_show_in_the_bound():
     assert result["auc_error"] > 0.01
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_bound_of_the_auc_is_reached(sign):
+    # One step holds all rows, which are ranked without a fault or all wrong.
+    label = np.repeat([0, 1], 20)
+    p = 0.75 + sign * np.linspace(0, 0.2, 40)
+
+    result = stream(label, p, num_bins=2).result()
+
+    assert result["auc"] == 0.5
+    assert abs(result["auc"] - (sign > 0)) == result["auc_error"] == 0.5
+
+
 def test_ties_are_no_error():
     label, p = make_rows(5000, decimals=2)
 
@@ -146,6 +158,30 @@ def test_intervals_agree_with_the_bootstrap(weighted):
         # A percentile of 1000 replicates is known to some 5 %.
         slack = 0.1 * (high - low)
         assert intervals[name] == pytest.approx((low, high), abs=slack), name
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_intervals_of_means_are_their_standard_errors(weighted):
+    # Means far from 0, which a variance about 0 would take for spread.
+    label, p = make_rows(3000, rate=0.6, spread=0.3)
+    weight = np.ones(3000)
+    if weighted:
+        weight = np.random.default_rng(1).exponential(size=3000)
+
+    intervals = stream(label, p, weight).result(0.95)["intervals"]
+
+    loss = -np.log(np.where(label == 1, p, 1 - p))
+    share = weight / weight.sum()
+    ratio = (share @ p) / (share @ label)
+    for name, value, deviation in (
+        ("log_loss", share @ loss, loss - share @ loss),
+        ("mean_label", share @ label, label - share @ label),
+        ("calibration_ratio", ratio, (p - ratio * label) / (share @ label)),
+    ):
+        margin = 1.959964 * np.sqrt(share**2 @ deviation**2)
+        assert intervals[name] == pytest.approx(
+            (value - margin, value + margin), rel=1e-6
+        ), name
 
 
 def test_the_interval_of_the_auc_is_delongs():

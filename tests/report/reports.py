@@ -7,6 +7,17 @@ import deepfm_tf
 NASTY = '<script>alert("1")</script> & "quotes"'
 MODELS = ("logistic_regression", "fm", "deepfm")
 
+DRIFT = {
+    "field": NASTY,
+    "measure": "out_of_range",
+    "share": 0.25,
+    "expected": 0.00125,
+    "in_training": 0.0,
+    "examples": [NASTY, "1e+10"],
+    "cause": "type",
+    "text": f"Field '{NASTY}': 25 % are others.",
+}
+
 
 def make_runs(num_seeds=2):
     """Runs of three models, better from one to the next."""
@@ -76,7 +87,10 @@ def make_report(num_seeds=2):
         "next_command": "python -m pipelines.tabular --model deepfm",
         "next_step": "train deepfm again, and export it",
         "versions": {"python": "3.11", "keras": "3"},
-        "data": {"train": part, "test": {**part, "rows": 80}},
+        "data": {
+            "train": part,
+            "test": {**part, "rows": 80, "drift": [DRIFT]},
+        },
         "schema": {
             "summary": "1 categorical, 1 numeric fields",
             "label": NASTY,

@@ -146,6 +146,30 @@ def test_slices_have_a_line_each_and_a_column_for_each_model(reader):
     assert tables[1][2][3:] == ["0.5100", "0.4600", "0.4100"]
 
 
+def test_drift_has_a_row(reader):
+    (rows,) = (t for t in reader.tables if "in training" in t[0])
+
+    assert rows[1] == [
+        *(NASTY, "test", "out of range", "25.00%", "0.12%", "0.00%"),
+        f"{NASTY}, 1e+10",
+        f"Field '{NASTY}': 25 % are others.",
+    ]
+
+
+def test_gauc_has_a_column_and_says_of_what():
+    report = make_report(num_seeds=1)
+    report["group_by"] = NASTY
+    for run in report["models"]:
+        run["test"]["grouped_auc"] = 0.625
+    report["summary"] = deepfm_tf.summarize_runs(report["models"])
+
+    reader = read(deepfm_tf.html_report(report))
+
+    header, *rows = reader.tables[0]
+    assert [row[header.index("test GAUC")] for row in rows] == ["0.6250"] * 3
+    assert f"the mean AUC of the groups of {NASTY}" in "".join(reader.text)
+
+
 def test_a_single_run_has_a_page_without_what_it_cannot_have():
     report = make_report(num_seeds=1)
     del report["lead"], report["comparisons"], report["next_command"]

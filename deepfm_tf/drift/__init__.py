@@ -1,0 +1,25 @@
+"""Whether data are like the training data: missing and unseen values."""
+
+from deepfm_tf.drift.comparison import (
+    Drift,
+    FieldShares,
+    compare_counts,
+    expected_notes,
+    field_shares,
+    plain_comparison,
+    warn_of_drift,
+)
+from deepfm_tf.drift.counts import DataCounts
+from deepfm_tf.drift.expected import expected_unseen
+
+__all__ = [
+    "DataCounts",
+    "Drift",
+    "FieldShares",
+    "compare_counts",
+    "plain_comparison",
+    "expected_notes",
+    "expected_unseen",
+    "field_shares",
+    "warn_of_drift",
+]

@@ -1,0 +1,345 @@
+"""Shares of missing and unseen values, compared with training's."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from deepfm_tf.drift.cause import Cause, likely_cause, number_cause
+from deepfm_tf.drift.counts import DataCounts, FieldCounts
+from deepfm_tf.vocabulary import OOV_ID, Vocabulary
+
+# "Far above the expected": all three must hold. See `compare_counts`.
+_LEAST_GAP = 0.05
+_LEAST_ODDS = 3.0
+_LEAST_G = 2 * math.log(1e6)
+# Values of training in another spelling are no matter of chance, and a fault
+# at any share; this one is above what mistyping does.
+_LEAST_GAP_OF_FAULTS = 0.01
+_LEAST_G_OF_FAULTS = 2 * math.log(1e3)
+# Many new users, say, are told although they are as many as expected.
+_MANY = 0.2
+
+_NUM_EXAMPLES = 3
+_MOST_TOLD = 10
+_MEASURES = {
+    "missing": "missing",
+    "unseen": "unseen in training",
+    "out_of_range": "outside training's range",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldShares:
+    """Shares of one field in some data, and in training.
+
+    Args:
+        field: str.
+        rows: int. Rows of the data.
+        missing, missing_in_training: float. Shares of the rows.
+        unseen: float or None. The share of the values outside the
+            vocabulary, or outside the range of training's numbers. None of a
+            field whose values are hashed: none of them is unseen.
+        unseen_in_training: float or None. The OOV share of training.
+        unseen_expected: float or None. The share to be expected of a fresh
+            sample from training's population; see `expected_unseen`.
+    """
+
+    field: str
+    rows: int
+    missing: float
+    missing_in_training: float
+    unseen: float | None
+    unseen_in_training: float | None
+    unseen_expected: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Drift:
+    """A field whose values are not what training leads one to expect.
+
+    Args:
+        field: str.
+        measure: `"missing"`, `"unseen"` (not in the vocabulary) or
+            `"out_of_range"` (numbers below training's minimum or above its
+            maximum).
+        share: float. Of the rows (missing) or of the values.
+        expected: float. The share to be expected by training.
+        in_training: float. The share in training.
+        examples: three unseen values at most, the most frequent first.
+        cause: str. The likeliest, as of `Cause.kind`; `""` if the values are
+            not at hand.
+        text: str. All of it as a sentence.
+    """
+
+    field: str
+    measure: str
+    share: float
+    expected: float
+    in_training: float
+    examples: tuple[str, ...]
+    cause: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as JSON holds it."""
+        return {**dataclasses.asdict(self), "examples": list(self.examples)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Drift:
+        """What `to_dict` gave."""
+        return cls(**{**data, "examples": tuple(data["examples"])})
+
+
+def compare_counts(counts: DataCounts) -> list[Drift]:
+    """The fields whose shares are far above the expected.
+
+    With a share s of n values in the data, and a share e of N values in
+    training (missing: its share; unseen: that of `expected_unseen`; numbers
+    out of range: 2 / N, as each row of a fresh sample is as likely as any of
+    training's to be the least or the largest), s is far above e if
+
+    - `s - e >= 0.05`;
+    - the odds s / (1 - s) are at least three times e / (1 - e);
+    - `G = 2 [n D(s, p) + N D(e, p)] >= 2 ln(10^6)`, with the common share
+      p = (ns + Ne) / (n + N) and D the divergence of two Bernoulli
+      distributions: by the likelihood-ratio test, chance does as much in
+      fewer than one of a million comparisons. This keeps small data silent.
+
+    If the unseen values are known ones in another spelling, or spellings of
+    missing, a difference of 0.01 and G of 2 ln(10^3) are enough: another
+    population is no explanation of that.
+
+    Args:
+        counts: of the data.
+
+    Returns:
+        A Drift for each field and measure, in the order of the schema.
+
+    Reference:
+        [Sokal and Rohlf, 1995](https://www.worldcat.org/oclc/30076870),
+        box 17.6, the G-test of independence.
+    """
+    found = []
+    vocabulary = counts.vocabulary
+    for field in vocabulary.schema.fields:
+        own = counts.fields[field.name]
+        statistics = vocabulary.statistics[field.name]
+        before = statistics["missing"], statistics["rows"]
+        if _is_far_above((own.missing, own.rows), before):
+            found.append(_missing(field.name, own, before))
+        unseen = _unseen(vocabulary, field, own)
+        if unseen is not None:
+            found.append(unseen)
+    return found
+
+
+def field_shares(counts: DataCounts) -> list[FieldShares]:
+    """The shares of every field, whether far above the expected or not."""
+    vocabulary, table = counts.vocabulary, []
+    for field in vocabulary.schema.fields:
+        own = counts.fields[field.name]
+        statistics = vocabulary.statistics[field.name]
+        expected = _expected(statistics)
+        known = expected is not None and expected[1] > 0
+        in_training = _ratio(statistics.get("oov", 0), statistics.get("values"))
+        table.append(
+            FieldShares(
+                field.name,
+                own.rows,
+                _ratio(own.missing, own.rows),
+                _ratio(statistics["missing"], statistics["rows"]),
+                _ratio(own.unseen, own.values) if known else None,
+                in_training if known else None,
+                _ratio(*expected) if expected and known else None,
+            )
+        )
+    return table
+
+
+def plain_comparison(counts: DataCounts) -> dict[str, list[dict[str, Any]]]:
+    """`drift` and `shares`, as plain data: of the two functions above."""
+    return {
+        "drift": [found.to_dict() for found in compare_counts(counts)],
+        "shares": [dataclasses.asdict(s) for s in field_shares(counts)],
+    }
+
+
+def expected_notes(
+    shares: Sequence[FieldShares], found: Sequence[Drift], name: str
+) -> list[str]:
+    """A sentence on each field with many, but not too many, unseen values.
+
+    Args:
+        shares: of `field_shares`.
+        found: of `compare_counts`; of these fields nothing is said.
+        name: str. What the data are called.
+    """
+    told = {drift.field for drift in found if drift.measure != "missing"}
+    return [
+        f"Field '{entry.field}': {_percent(entry.unseen)} of the values of "
+        f"{name} are unseen in training, about as many as training leads one "
+        f"to expect ({_percent(entry.unseen_expected)}). They all share one "
+        "id, OOV."
+        for entry in shares
+        if entry.unseen is not None
+        and entry.unseen_expected is not None
+        and entry.unseen >= _MANY
+        and entry.field not in told
+    ]
+
+
+def warn_of_drift(
+    found: Sequence[Drift], name: str, stacklevel: int = 2
+) -> None:
+    """One warning of all that was found, if anything was.
+
+    Args:
+        found: of `compare_counts`.
+        name: str. What the data are called.
+        stacklevel: int. As for `warnings.warn`.
+    """
+    if not found:
+        return
+    lines = [f"  {drift}" for drift in found[:_MOST_TOLD]]
+    if len(found) > _MOST_TOLD:
+        rest = dict.fromkeys(drift.field for drift in found[_MOST_TOLD:])
+        lines.append(f"  So are these: {', '.join(rest)}.")
+    text = "\n".join(lines)
+    warnings.warn(
+        f"The values of {name} are not those of the training data:\n{text}",
+        stacklevel=stacklevel + 1,
+    )
+
+
+def _missing(name: str, own: FieldCounts, before: tuple[int, int]) -> Drift:
+    share, expected = _ratio(own.missing, own.rows), _ratio(*before)
+    text = (
+        f"Field '{name}' is missing in {_percent(share)} of the rows, in "
+        f"training in {_percent(expected)}. Check that the column is filled, "
+        "and that its values can be read."
+    )
+    return Drift(name, "missing", share, expected, expected, (), "", text)
+
+
+def _unseen(
+    vocabulary: Vocabulary, field: Any, own: FieldCounts
+) -> Drift | None:
+    statistics = vocabulary.statistics[field.name]
+    expected = _expected(statistics)
+    now = own.unseen, own.values
+    if expected is None or not _is_far_above(
+        now, expected, _LEAST_GAP_OF_FAULTS, _LEAST_G_OF_FAULTS
+    ):
+        return None
+    share, before = _ratio(*now), _ratio(*expected)
+    is_number = "minimum" in statistics
+    cause: Cause | None = None
+    if own.texts and is_number:
+        cause = number_cause(
+            own.texts, statistics["minimum"], statistics["maximum"]
+        )
+    elif own.texts:
+
+        def is_known(texts: Sequence[str]) -> np.ndarray:
+            column = pa.array(texts, pa.string())
+            return vocabulary.look_up(field, column) != OOV_ID
+
+        owner = vocabulary.schema.owner(field).name
+        values: Any = vocabulary.values[owner]
+        excess = 1.0 - before / share
+        cause = likely_cause(own.texts, is_known, values, excess)
+    is_fault = cause is not None and cause.is_fault
+    if not is_fault and not _is_far_above(now, expected):
+        return None
+    examples = sorted(own.texts, key=lambda text: -own.texts[text])
+    examples = examples[:_NUM_EXAMPLES]
+    measure = "out_of_range" if is_number else "unseen"
+    such = f", such as {', '.join(map(repr, examples))}" if examples else ""
+    why = (
+        f" Likeliest cause: {cause.text}"
+        if cause
+        else " `compare_with_training` shows them, of the raw data."
+    )
+    text = (
+        f"Field '{field.name}': {_percent(share)} of the values are "
+        f"{_MEASURES[measure]}{such}, where training leads one to expect "
+        f"{_percent(before)}.{why}"
+    )
+    in_training = 0.0
+    if not is_number:
+        in_training = _ratio(statistics["oov"], statistics["values"])
+    return Drift(
+        field.name,
+        measure,
+        share,
+        before,
+        in_training,
+        tuple(examples),
+        cause.kind if cause else "",
+        text,
+    )
+
+
+def _expected(statistics: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Unseen values that training leads one to expect, and of how many."""
+    if "minimum" in statistics:
+        total = statistics["rows"] - statistics["missing"]
+        return min(2, total), total
+    if "oov_expected" in statistics:
+        return statistics["oov_expected"], statistics["values"]
+    return None  # hashed, or counted before this was
+
+
+def _is_far_above(
+    now: tuple[int, int],
+    expected: tuple[int, int],
+    least_gap: float = _LEAST_GAP,
+    least_g: float = _LEAST_G,
+) -> bool:
+    (count, total), (before, total_before) = now, expected
+    if not total or not total_before:
+        return False
+    s, e = count / total, before / total_before
+    if s - e < least_gap or s * (1 - e) < _LEAST_ODDS * e * (1 - s):
+        return False
+    p = (count + before) / (total + total_before)
+    g = 2 * (total * _divergence(s, p) + total_before * _divergence(e, p))
+    return g >= least_g
+
+
+def _divergence(q: float, p: float) -> float:
+    """Kullback and Leibler's, of two Bernoulli distributions."""
+    return sum(
+        a * math.log(a / b) for a, b in ((q, p), (1 - q, 1 - p)) if a > 0
+    )
+
+
+def _ratio(count: int, total: int | None) -> float:
+    return count / total if total else 0.0
+
+
+def _percent(share: float | None) -> str:
+    """With a decimal below ten, and never 0 or 100 that is not whole.
+
+    Example:
+
+    >>> [_percent(s) for s in (1.0, 0.9999, 0.234, 0.0171, 0.00002, 0.0)]
+    ['100 %', '99.99 %', '23 %', '1.7 %', '0.002 %', '0 %']
+    """
+    value = 100 * (share or 0.0)
+    for decimals in range(0 if value >= 10 or not value else 1, 6):
+        text = f"{value:.{decimals}f}"
+        if float(text) != 0 or not value:
+            if float(text) != 100 or value == 100:
+                return f"{text} %"
+    return f"{value:.1g} %"

@@ -1,0 +1,179 @@
+"""Missing and unseen values, counted where values become ids."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from deepfm_tf.fields import BucketizedField, MultiValuedField, NumericField
+from deepfm_tf.raw_values import split_values
+from deepfm_tf.vocabulary import OOV_ID, Columns, Vocabulary
+
+# Distinct unseen texts that are kept of a field, to find the cause, and
+# those of one block.
+_MOST_TEXTS = 1000
+_MOST_TEXTS_OF_BLOCK = 200
+# Rows of a block with unseen values whose texts are looked at.
+_MOST_ROWS = 1000
+
+
+@dataclasses.dataclass
+class FieldCounts:
+    """What some rows hold of one field.
+
+    Attributes:
+        rows: int.
+        missing: int. Rows without a value.
+        values: int. Values, several a row of a multi-valued field.
+        unseen: int. Values outside the vocabulary; of numbers, those below
+            training's minimum or above its maximum.
+        texts: unseen values, as text -> how often each was met, in the first
+            rows of each block that have any. A thousand at most.
+    """
+
+    rows: int = 0
+    missing: int = 0
+    values: int = 0
+    unseen: int = 0
+    texts: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def merge(self, other: FieldCounts) -> None:
+        """Add what later rows hold."""
+        self.rows += other.rows
+        self.missing += other.missing
+        self.values += other.values
+        self.unseen += other.unseen
+        for text, count in other.texts.items():
+            if text in self.texts or len(self.texts) < _MOST_TEXTS:
+                self.texts[text] = self.texts.get(text, 0) + count
+
+
+class DataCounts:
+    """Missing and unseen values of each field, block by block.
+
+    `count` may run on each block alone, and `merge` adds them up in order.
+
+    Args:
+        vocabulary: of the training data.
+
+    Example:
+
+    >>> from deepfm_tf import CategoricalField, Schema, fit_vocabulary
+    >>> import pyarrow as pa
+    >>> schema = Schema((CategoricalField("site", min_count=1),), "click")
+    >>> data = {"site": ["b", "a", "b"], "click": [1, 0, 0]}
+    >>> vocabulary = fit_vocabulary(data, schema)
+    >>> columns = {"site": pa.array(["a", "c", None]).dictionary_encode()}
+    >>> counts = DataCounts(vocabulary)
+    >>> counts.count(vocabulary.encode(columns), columns)
+    >>> counts.fields["site"]
+    FieldCounts(rows=3, missing=1, values=2, unseen=1, texts={'c': 1})
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self.fields = {f.name: FieldCounts() for f in vocabulary.schema.fields}
+
+    @classmethod
+    def encode(
+        cls, vocabulary: Vocabulary, columns: Columns
+    ) -> tuple[dict[str, np.ndarray], DataCounts]:
+        """What `Vocabulary.encode` makes of some rows, and their counts."""
+        packed, counts = vocabulary.encode(columns), cls(vocabulary)
+        counts.count(packed, columns)
+        return packed, counts
+
+    def count(
+        self,
+        packed: Mapping[str, np.ndarray],
+        columns: Columns | None = None,
+    ) -> None:
+        """Add some rows.
+
+        Args:
+            packed: what `Vocabulary.encode` made of them.
+            columns: what it was made of. Without, numbers are not compared
+                with training's range, and no text is kept.
+        """
+        schema, start = self.vocabulary.schema, 0
+        # (slots, rows): a field is read several times, and lies together.
+        slots = np.ascontiguousarray(packed.get("ids", np.empty((0, 0))).T)
+        for field in schema.id_fields:
+            stop = start + getattr(field, "max_length", 1)
+            ids = slots[start:stop]
+            start = stop
+            if columns is not None and isinstance(field, BucketizedField):
+                self._count_numbers(field, np.asarray(columns[field.name]))
+                continue
+            found = self._count_ids(field, ids)
+            if columns is not None and found.unseen:
+                found.texts = self._texts(field, ids, columns[field.name])
+            self.fields[field.name].merge(found)
+        for place, number in enumerate(schema.numeric_fields):
+            if columns is None:
+                x = packed["values"][:, place]
+                num_missing = int(np.isnan(x).sum())
+                found = FieldCounts(len(x), num_missing, len(x) - num_missing)
+                self.fields[number.name].merge(found)
+            else:
+                self._count_numbers(number, np.asarray(columns[number.name]))
+
+    def merge(self, other: DataCounts) -> None:
+        """Add the counts of later blocks."""
+        for name, counts in other.fields.items():
+            self.fields[name].merge(counts)
+
+    def _count_ids(self, field: Any, ids: np.ndarray) -> FieldCounts:
+        missing_id, rows = self.vocabulary.missing_id(field), ids.shape[1]
+        unseen = int(np.count_nonzero(ids == OOV_ID))
+        missing = int(np.count_nonzero(ids[0] == missing_id))
+        values = rows - missing
+        if len(ids) > 1:
+            known = ids >= self.vocabulary.first_id(field)
+            values = int(np.count_nonzero(known)) + unseen
+        return FieldCounts(rows, missing, values, unseen)
+
+    def _count_numbers(
+        self, field: NumericField | BucketizedField, x: np.ndarray
+    ) -> None:
+        statistics = self.vocabulary.statistics[field.name]
+        present = x[~np.isnan(x)]
+        # Without any number in training, any would be outside.
+        low = np.float32(statistics.get("minimum", -np.inf))
+        high = np.float32(statistics.get("maximum", np.inf))
+        outside = present[(present < low) | (present > high)]
+        numbers, counts = np.unique(outside, return_counts=True)
+        order = np.argsort(-counts, kind="stable")[:_MOST_TEXTS_OF_BLOCK]
+        texts = {
+            np.format_float_positional(numbers[n], trim="-"): int(counts[n])
+            for n in order
+        }
+        self.fields[field.name].merge(
+            FieldCounts(
+                len(x), len(x) - len(present), len(present), len(outside), texts
+            )
+        )
+
+    def _texts(
+        self, field: Any, ids: np.ndarray, column: Any
+    ) -> dict[str, int]:
+        """Unseen texts of the first rows that have any."""
+        is_unseen = (ids == OOV_ID).any(axis=0)
+        rows = np.flatnonzero(is_unseen)[:_MOST_ROWS]
+        if isinstance(field, MultiValuedField):
+            _, tokens, _ = split_values(
+                field,
+                column.take(rows),
+                self.vocabulary.schema.missing_values,
+            )
+            column = tokens.dictionary_encode()
+            found = self.vocabulary.look_up(field, column) == OOV_ID
+            rows = np.flatnonzero(found)
+        codes = column.indices.to_numpy(zero_copy_only=False)[rows]
+        used, counts = np.unique(codes.astype(np.int64), return_counts=True)
+        order = np.argsort(-counts, kind="stable")[:_MOST_TEXTS_OF_BLOCK]
+        texts = column.dictionary.take(used[order]).to_pylist()
+        return dict(zip(texts, counts[order].tolist(), strict=True))
