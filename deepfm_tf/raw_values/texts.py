@@ -48,6 +48,17 @@ def from_elements(values: Iterable[Any]) -> pa.StructArray:
     )
 
 
+def cell_text(cell: pa.Scalar) -> str:
+    """A cell for a message; "" where it is null."""
+    try:
+        value = cell.as_py()
+    except (ValueError, TypeError, OverflowError, pa.ArrowException):
+        return shown(cell)
+    if cell.type == ELEMENTS and value is not None:
+        value = value[ELEMENTS.field(0).name]
+    return "" if value is None else shown(value)
+
+
 def to_texts(
     array: pa.Array, name: str, bad: Bad, separator: str | None = None
 ) -> pa.Array:
@@ -93,7 +104,7 @@ def to_texts(
         return _time_texts(array)
     if array.null_count == len(array):
         return pa.nulls(len(array), pa.string())
-    if _is_list(kind) and separator is not None:
+    if is_list(kind) and separator is not None:
         return _join(array, name, bad, separator)
     _refuse(array, name)
 
@@ -285,7 +296,8 @@ def _flatten(array: pa.Array) -> tuple[pa.Array, np.ndarray]:
     return array.values.take(places), lengths
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def is_list(kind: pa.DataType) -> bool:
+    """Whether values of a type are lists, of whatever layout."""
     return (
         pa.types.is_list(kind)
         or pa.types.is_large_list(kind)
@@ -311,11 +323,8 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _refuse(array: pa.Array, name: str) -> NoReturn:
     row = int(np.argmax(array.is_valid().to_numpy(zero_copy_only=False)))
-    try:
-        value = shown(array[row].as_py())
-    except (ValueError, TypeError, OverflowError, pa.ArrowException):
-        value = shown(array[row])
-    if _is_list(array.type):
+    value = cell_text(array[row])
+    if is_list(array.type):
         raise UserTypeError(
             f"Column '{name}' must hold one value a row. Received: "
             f"{array.type}, such as {value}. Only a MultiValuedField can read "
