@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deepfm_tf.raw_values.element import shown
 from deepfm_tf.raw_values.texts import (
     ELEMENTS,
     Bad,
@@ -76,7 +77,7 @@ def to_doubles(
     result = _parse(text)
     present = pc.is_valid(text).to_numpy(zero_copy_only=False)
     for row in np.flatnonzero(present & ~np.isfinite(result)).tolist():
-        value = text[row].as_py()
+        value = shown(text[row].as_py())
         reason = f"{value!r} is not a finite number"
         wrong.setdefault(row, (name, value, reason))
     for row, cell in wrong.items():

@@ -15,6 +15,7 @@ from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.raw_values.element import (
     BEYOND,
     DURATION,
+    FAR,
     LARGEST_WHOLE,
     NoTextError,
     shown,
@@ -99,7 +100,7 @@ def to_texts(
     if pa.types.is_date(kind):
         return pc.cast(pc.cast(array, pa.date32(), safe=False), pa.string())
     if pa.types.is_timestamp(kind):
-        return _timestamp_texts(array, name)
+        return _timestamp_texts(array, name, bad)
     if pa.types.is_time(kind):
         return _time_texts(array)
     if array.null_count == len(array):
@@ -206,11 +207,17 @@ def _float_texts(array: pa.Array, name: str, bad: Bad) -> pa.Array:
     )
 
 
-def _timestamp_texts(array: pa.Array, name: str) -> pa.Array:
+def _timestamp_texts(array: pa.Array, name: str, bad: Bad) -> pa.Array:
     zone = None
     if array.type.tz is not None:
         array, zone = _local_times(array, name)
     texts = pc.cast(array, pa.string())
+    is_far = pc.invert(pc.match_substring_regex(texts, r"^\d{4}-"))
+    if pc.any(is_far).as_py():
+        is_far = pc.fill_null(is_far, False).to_numpy(zero_copy_only=False)
+        for row in np.flatnonzero(is_far).tolist():
+            value = texts[row].as_py()
+            bad.setdefault(row, (name, value, f"{value} {FAR}"))
     texts = pc.replace_substring_regex(
         texts, r"(?:\.0+|(\.\d*[1-9])0+)$", r"\1"
     )
@@ -330,11 +337,7 @@ def _refuse(array: pa.Array, name: str) -> NoReturn:
             f"{array.type}, such as {value}. Only a MultiValuedField can read "
             "lists, of values that are no lists themselves."
         )
-    hint = (
-        f" Convert them: {DURATION}."
-        if pa.types.is_duration(array.type)
-        else ""
-    )
+    hint = f" {DURATION}." if pa.types.is_duration(array.type) else ""
     raise UserTypeError(
         f"Column '{name}' must hold text or numbers. Received: "
         f"{array.type}, such as {value}.{hint}"

@@ -100,6 +100,7 @@ def test_a_value_has_one_text(value, text):
         "\ud800",
         object(),
         10**5000,
+        np.datetime64(2**55, "s"),
     ],
     ids=lambda v: f"{type(v).__name__}",
 )
@@ -194,7 +195,9 @@ KINDS = {
             "sparse": sparse,
             "Parquet int16": parquet(pa.int16()),
             "Parquet float": parquet(pa.float32()),
-            "Parquet half float": parquet(pa.float16()),
+            "Parquet half float": lambda values: pa.array(
+                np.array(values, "f2"), from_pandas=True
+            ),
             "Parquet decimal": parquet(pa.decimal256(40, 0)),
             "Parquet dictionary": parquet(pa.dictionary(pa.int8(), pa.int16())),
         },
@@ -585,6 +588,15 @@ def test_whole_numbers_of_every_array_are_their_digits(array):
 def test_arrays_without_texts_are_refused_in_a_sentence(array, message):
     with pytest.raises(deepfm_tf.errors.UserError, match=message):
         to_texts(to_arrow(array, "c"), "c", {})
+
+
+def test_moments_beyond_the_calendar_are_refused_by_row():
+    bad = {}
+
+    texts = to_texts(pa.array([0, 2**55], pa.timestamp("s")), "c", bad)
+
+    assert texts[0].as_py() == "1970-01-01"
+    assert list(bad) == [1] and "no moment of the years" in bad[1][2]
 
 
 def test_a_value_does_not_depend_on_its_block(monkeypatch):
