@@ -26,6 +26,7 @@ from deepfm_tf.files.text import (
     header_of,
     text_blocks,
 )
+from deepfm_tf.raw_values import register_types
 
 # Rows of a Parquet file, a DataFrame or arrays that make a block.
 BLOCK_ROWS = 65_536
@@ -146,6 +147,7 @@ def _is_parquet(path: str) -> bool:
 
 
 def _open_parquet(path: str) -> pa.parquet.ParquetFile:
+    register_types()
     try:
         return pa.parquet.ParquetFile(path)
     except pa.ArrowInvalid as error:

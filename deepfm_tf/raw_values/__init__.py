@@ -31,6 +31,7 @@ from deepfm_tf.raw_values.texts import (
     from_elements,
     is_list,
     missing_to_null,
+    register_types,
     shown,
     to_texts,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "missing_numbers",
     "missing_to_null",
     "parse_numbers",
+    "register_types",
     "shown",
     "split_values",
     "to_doubles",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
@@ -47,6 +48,15 @@ def from_elements(values: Iterable[Any]) -> pa.StructArray:
         [pa.array(texts, pa.string()), pa.array(refused, pa.string())],
         fields=list(ELEMENTS),
     )
+
+
+@functools.cache
+def register_types() -> None:
+    """Let Arrow read pandas' periods and intervals of a file as such.
+
+    Until pandas has told Arrow of them, a period is an integer.
+    """
+    pa.array(pd.array([], dtype="period[D]"))
 
 
 def cell_text(cell: pa.Scalar) -> str:

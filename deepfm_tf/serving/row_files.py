@@ -20,6 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from deepfm_tf.errors import MissingFileError, UserError
+from deepfm_tf.raw_values import register_types
 from deepfm_tf.serving.row_formats import check_file, format_of
 
 # Rows of a block, or text that makes one: what is held at a time.
@@ -171,6 +172,7 @@ def _header(path: Path, separator: str) -> list[str]:
 
 
 def _read_parquet(path: Path) -> Iterator[pa.Table]:
+    register_types()
     try:
         with pa.parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(BLOCK_ROWS):

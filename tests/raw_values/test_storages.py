@@ -3,7 +3,10 @@
 import datetime as dt
 import decimal
 import os
+import subprocess
+import sys
 import uuid
+from pathlib import Path
 
 import hypothesis
 import numpy as np
@@ -658,3 +661,36 @@ def test_what_is_no_number_is_named(value):
         deepfm_tf.errors.UserError, match="row 2, column 'price'.*number"
     ):
         deepfm_tf.fit_vocabulary(data, deepfm_tf.Schema((field,), "click"))
+
+
+@pytest.mark.slow_process
+def test_periods_of_a_parquet_file_are_none_of_their_ordinals(tmp_path):
+    path = tmp_path / "x.parquet"
+    frame = pd.DataFrame(
+        {
+            "month": pd.period_range("2024-01", periods=2, freq="M"),
+            "range": pd.interval_range(0.5, periods=2),
+        }
+    )
+    frame.to_parquet(path)
+    # A process in which pandas has told Arrow nothing yet; without TensorFlow.
+    code = f"""
+import sys, types
+package = types.ModuleType("deepfm_tf")
+package.__path__ = [{str(Path(deepfm_tf.__file__).parent)!r}]
+sys.modules["deepfm_tf"] = package
+from deepfm_tf.files.readers import read_blocks
+from deepfm_tf.raw_values import to_texts
+(block,) = read_blocks({str(path)!r}, ["month", "range"])
+for name, column in zip(("month", "range"), block.read(["month", "range"])[0]):
+    print(to_texts(column.combine_chunks(), name, {{}}).to_pylist())
+"""
+
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+
+    assert ran.stdout.splitlines() == [
+        "['2024-01', '2024-02']",
+        "['(0.5, 1.5]', '(1.5, 2.5]']",
+    ], ran.stderr
