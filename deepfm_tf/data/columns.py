@@ -20,8 +20,8 @@ from deepfm_tf.raw_values import (
     ELEMENTS,
     MISSING_NUMBERS,
     Bad,
+    cell_text,
     missing_to_null,
-    shown,
     split_values,
     to_numbers,
     to_texts,
@@ -187,14 +187,6 @@ def flatten(column: pa.ChunkedArray) -> pa.Array:
     return array
 
 
-def _shown(cell: pa.Scalar) -> str:
-    """A cell as text; of a text file it is bytes, and "" where it is null."""
-    value = cell.as_py()
-    if isinstance(value, dict):  # of type ELEMENTS
-        value = value[ELEMENTS.field(0).name]
-    return "" if value is None else shown(value)
-
-
 def _check_weights(
     field: MultiValuedField,
     text: pa.Array,
@@ -247,7 +239,7 @@ def _example_weights(array: pa.Array, schema: Schema, bad: Bad) -> np.ndarray:
     name = str(schema.example_weight)
     weights = to_numbers(array, name, bad, schema.missing_values)
     for row in np.flatnonzero(~(weights >= 0)):
-        value = _shown(array[int(row)])
+        value = cell_text(array[int(row)])
         shown = f"{value!r}" if value else "missing"
         reason = f"the example weight must be 0 or more, but is {shown}"
         bad.setdefault(int(row), (name, value, reason))

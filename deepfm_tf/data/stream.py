@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -343,8 +343,9 @@ def _extent(source: Source) -> tuple[int | None, str]:
     """How much there is to read, and of what."""
     files = list_files(source)
     if files is None:
-        if isinstance(source, dict):
-            return len(next(iter(source.values()), ())), " rows"
+        if isinstance(source, Mapping):
+            first = next(iter(source.values()), ())
+            return (len(first) if hasattr(first, "__len__") else None), " rows"
         return len(source), " rows"  # type: ignore[arg-type]
     # A compressed file is larger than it looks: its bar has no end to show.
     if any(map(compression_of, files)):

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.files.text import BadRow
-from deepfm_tf.raw_values import ELEMENTS, from_elements, shown
+from deepfm_tf.raw_values import cell_text, from_elements, shown
 
 # Some rows of a column, from one number to another, as an Arrow array.
 Slice = Callable[[int, int], pa.Array]
@@ -59,7 +59,7 @@ def slicer(values: Any, name: str) -> Slice:
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return lambda start, stop: _whole(values[start:stop])
     if isinstance(values, (list, tuple)):
-        return _object_slicer(_objects(values), name)
+        return _object_slicer(values, name)
     if isinstance(values, (pd.Series, pd.Index)):
         is_numpy = isinstance(values.dtype, np.dtype)
         values = values.to_numpy() if is_numpy else values.array
@@ -144,17 +144,7 @@ class FrameBlock:
 
 def row_text(table: pa.Table, row: int) -> str:
     """A row of a table, for people."""
-    values = {}
-    for name in table.column_names:
-        cell = table.column(name)[row]
-        try:
-            value = cell.as_py()
-        except (ValueError, TypeError, OverflowError, pa.ArrowException):
-            value = str(cell)
-        if cell.type == ELEMENTS:
-            value = value[ELEMENTS.field(0).name]
-        values[name] = value
-    return str(values)
+    return str({n: cell_text(table.column(n)[row]) for n in table.column_names})
 
 
 def _whole(array: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -164,14 +154,6 @@ def _whole(array: pa.Array | pa.ChunkedArray) -> pa.Array:
         chunks = array.chunks
         return pa.concat_arrays(chunks) if chunks else pa.nulls(0, array.type)
     return array
-
-
-def _objects(values: Sequence[Any]) -> np.ndarray:
-    """An array of the objects, also where they are lists of one length."""
-    result = np.empty(len(values), dtype=object)
-    for row, value in enumerate(values):
-        result[row] = value
-    return result
 
 
 def _numpy_slicer(array: np.ndarray, name: str) -> Slice:
@@ -244,7 +226,7 @@ def _categorical_slicer(array: pd.Categorical, name: str) -> Slice:
     return part
 
 
-def _object_slicer(array: np.ndarray, name: str) -> Slice:
+def _object_slicer(array: Any, name: str) -> Slice:
     types = set(map(type, array))
     types.difference_update(_MISSING_TYPES)
     if types and types <= {list, tuple, np.ndarray}:
@@ -266,21 +248,22 @@ def _converted(part: Any, kind: pa.DataType | None = None) -> pa.Array:
     try:
         return _whole(pa.array(part, kind, from_pandas=True))
     except (pa.ArrowException, UnicodeError):  # half a character
-        return from_elements(np.asarray(part, dtype=object))
+        is_list = isinstance(part, (list, tuple))
+        return from_elements(part if is_list else part.astype(object))
 
 
-def _all_nan(array: np.ndarray) -> bool:
+def _all_nan(array: Any) -> bool:
     return all(value != value for value in array if type(value) is float)
 
 
-def _fits(array: np.ndarray) -> bool:
+def _fits(array: Any) -> bool:
     """Whether all integers have 64 bits."""
     return all(
         -(2**63) <= value < 2**63 for value in array if type(value) is int
     )
 
 
-def _list_slicer(array: np.ndarray, name: str) -> Slice:
+def _list_slicer(array: Any, name: str) -> Slice:
     lists = [
         None if isinstance(value, _MISSING_TYPES) else value for value in array
     ]

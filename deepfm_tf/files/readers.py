@@ -28,6 +28,7 @@ from deepfm_tf.files.text import (
     header_of,
     text_blocks,
 )
+from deepfm_tf.raw_values import register_types
 
 # Rows of a Parquet file, a DataFrame or arrays that make a block.
 BLOCK_ROWS = 65_536
@@ -189,6 +190,7 @@ def check_file_columns(
 
 def open_parquet(path: str) -> pa.parquet.ParquetFile:
     """A Parquet file; a ValueError says that it is damaged."""
+    register_types()
     try:
         return pa.parquet.ParquetFile(path)
     except pa.ArrowInvalid as error:

@@ -19,8 +19,10 @@ BEYOND = (
     "column as integers or text"
 )
 
+FAR = "is no moment of the years 1 to 9999"
+
 DURATION = (
-    "a duration has no one text; store seconds instead "
+    "A duration has no one text; store seconds instead "
     "(pandas: `.dt.total_seconds()`)"
 )
 
@@ -122,11 +124,12 @@ def _float_text(value: Any) -> str | None:
 
 
 def _timestamp(value: np.datetime64) -> datetime.datetime | None:
-    try:
-        stamp = pd.Timestamp(value)
-    except (ValueError, OverflowError) as error:
-        raise NoTextError(f"{value} is out of range: {error}") from None
-    return None if stamp is pd.NaT else stamp
+    if np.isnat(value):
+        return None
+    year = value.astype("datetime64[Y]").astype(np.int64) + 1970
+    if not 1 <= year <= 9999:
+        raise NoTextError(f"{value} {FAR}")
+    return pd.Timestamp(value)
 
 
 def _datetime_text(value: datetime.datetime) -> str:

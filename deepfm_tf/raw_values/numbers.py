@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deepfm_tf.raw_values.element import shown
 from deepfm_tf.raw_values.texts import (
     ELEMENTS,
     Bad,
+    cell_text,
     codes_of,
     missing_to_null,
     report_rows,
@@ -67,11 +69,15 @@ def to_doubles(
     else:
         text = to_texts(array, name, wrong)
     text = pc.utf8_trim_whitespace(text)
+    if not missing_values and not wrong:
+        plain = _parse_plain(text)
+        if plain is not None:
+            return plain
     text = missing_to_null(text, (*missing_values, *MISSING_NUMBERS))
     result = _parse(text)
     present = pc.is_valid(text).to_numpy(zero_copy_only=False)
     for row in np.flatnonzero(present & ~np.isfinite(result)).tolist():
-        value = text[row].as_py()
+        value = shown(text[row].as_py())
         reason = f"{value!r} is not a finite number"
         wrong.setdefault(row, (name, value, reason))
     for row, cell in wrong.items():
@@ -87,7 +93,7 @@ def to_numbers(
     with np.errstate(over="ignore"):
         result = double.astype(np.float32)
     for row in np.flatnonzero(np.isinf(result)).tolist():
-        value = str(double[row])
+        value = cell_text(array[row])
         reason = f"{value!r} is not a finite number"
         bad.setdefault(row, (name, value, reason))
         result[row] = np.nan
@@ -111,6 +117,20 @@ def missing_numbers(missing_values: Sequence[str]) -> np.ndarray:
         return np.empty(0, dtype=np.float32)
     numbers = parse_numbers(pa.array(missing_values, pa.string()))
     return numbers[~np.isnan(numbers)]
+
+
+def _parse_plain(texts: pa.Array) -> np.ndarray | None:
+    """The same where each text is a number or empty; None elsewhere."""
+    try:
+        numbers = pc.cast(
+            pc.if_else(pc.equal(texts, ""), None, texts), pa.float64()
+        )
+    except pa.ArrowInvalid:
+        return None
+    # Arrow takes `nan` and `inf` too.
+    if not pc.all(pc.is_finite(numbers)).as_py():
+        return None
+    return pc.fill_null(numbers, np.nan).to_numpy(zero_copy_only=False)
 
 
 def _parse(texts: pa.Array) -> np.ndarray:

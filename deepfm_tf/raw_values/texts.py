@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
@@ -15,6 +16,7 @@ from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.raw_values.element import (
     BEYOND,
     DURATION,
+    FAR,
     LARGEST_WHOLE,
     NoTextError,
     shown,
@@ -46,6 +48,26 @@ def from_elements(values: Iterable[Any]) -> pa.StructArray:
         [pa.array(texts, pa.string()), pa.array(refused, pa.string())],
         fields=list(ELEMENTS),
     )
+
+
+@functools.cache
+def register_types() -> None:
+    """Let Arrow read pandas' periods and intervals of a file as such.
+
+    Until pandas has told Arrow of them, a period is an integer.
+    """
+    pa.array(pd.array([], dtype="period[D]"))
+
+
+def cell_text(cell: pa.Scalar) -> str:
+    """A cell for a message; "" where it is null."""
+    try:
+        value = cell.as_py()
+    except (ValueError, TypeError, OverflowError, pa.ArrowException):
+        return shown(cell)
+    if cell.type == ELEMENTS and value is not None:
+        value = value[ELEMENTS.field(0).name]
+    return "" if value is None else shown(value)
 
 
 def to_texts(
@@ -88,12 +110,12 @@ def to_texts(
     if pa.types.is_date(kind):
         return pc.cast(pc.cast(array, pa.date32(), safe=False), pa.string())
     if pa.types.is_timestamp(kind):
-        return _timestamp_texts(array, name)
+        return _timestamp_texts(array, name, bad)
     if pa.types.is_time(kind):
         return _time_texts(array)
     if array.null_count == len(array):
         return pa.nulls(len(array), pa.string())
-    if _is_list(kind) and separator is not None:
+    if is_list(kind) and separator is not None:
         return _join(array, name, bad, separator)
     _refuse(array, name)
 
@@ -195,11 +217,17 @@ def _float_texts(array: pa.Array, name: str, bad: Bad) -> pa.Array:
     )
 
 
-def _timestamp_texts(array: pa.Array, name: str) -> pa.Array:
+def _timestamp_texts(array: pa.Array, name: str, bad: Bad) -> pa.Array:
     zone = None
     if array.type.tz is not None:
         array, zone = _local_times(array, name)
     texts = pc.cast(array, pa.string())
+    is_far = pc.invert(pc.match_substring_regex(texts, r"^\d{4}-"))
+    if pc.any(is_far).as_py():
+        is_far = pc.fill_null(is_far, False).to_numpy(zero_copy_only=False)
+        for row in np.flatnonzero(is_far).tolist():
+            value = texts[row].as_py()
+            bad.setdefault(row, (name, value, f"{value} {FAR}"))
     texts = pc.replace_substring_regex(
         texts, r"(?:\.0+|(\.\d*[1-9])0+)$", r"\1"
     )
@@ -285,7 +313,8 @@ def _flatten(array: pa.Array) -> tuple[pa.Array, np.ndarray]:
     return array.values.take(places), lengths
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def is_list(kind: pa.DataType) -> bool:
+    """Whether values of a type are lists, of whatever layout."""
     return (
         pa.types.is_list(kind)
         or pa.types.is_large_list(kind)
@@ -311,21 +340,14 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _refuse(array: pa.Array, name: str) -> NoReturn:
     row = int(np.argmax(array.is_valid().to_numpy(zero_copy_only=False)))
-    try:
-        value = shown(array[row].as_py())
-    except (ValueError, TypeError, OverflowError, pa.ArrowException):
-        value = shown(array[row])
-    if _is_list(array.type):
+    value = cell_text(array[row])
+    if is_list(array.type):
         raise UserTypeError(
             f"Column '{name}' must hold one value a row. Received: "
             f"{array.type}, such as {value}. Only a MultiValuedField can read "
             "lists, of values that are no lists themselves."
         )
-    hint = (
-        f" Convert them: {DURATION}."
-        if pa.types.is_duration(array.type)
-        else ""
-    )
+    hint = f" {DURATION}." if pa.types.is_duration(array.type) else ""
     raise UserTypeError(
         f"Column '{name}' must hold text or numbers. Received: "
         f"{array.type}, such as {value}.{hint}"

@@ -161,7 +161,8 @@ def _texts(
         bad: Bad = {}
         array = to_texts(array, name, bad, separator)
         _raise_first(bad)
-        array = missing_to_null(array, missing_values)
+        if missing_values:
+            array = missing_to_null(array, missing_values)
     array = pc.fill_null(pc.cast(array, pa.large_binary()), b"")
     return array.to_numpy(zero_copy_only=False)
 
@@ -169,6 +170,12 @@ def _texts(
 def _few_texts(values: list) -> np.ndarray | None:
     """The same for a few values; None where a message must be found."""
     result = np.empty(len(values), dtype=object)
+    if set(map(type, values)) == {str}:
+        try:
+            result[:] = [value.encode() for value in values]
+        except UnicodeEncodeError:
+            return None
+        return result
     for row, value in enumerate(values):
         if isinstance(value, bytes):
             result[row] = value

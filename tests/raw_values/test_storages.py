@@ -3,7 +3,10 @@
 import datetime as dt
 import decimal
 import os
+import subprocess
+import sys
 import uuid
+from pathlib import Path
 
 import hypothesis
 import numpy as np
@@ -100,6 +103,7 @@ def test_a_value_has_one_text(value, text):
         "\ud800",
         object(),
         10**5000,
+        np.datetime64(2**55, "s"),
     ],
     ids=lambda v: f"{type(v).__name__}",
 )
@@ -194,7 +198,9 @@ KINDS = {
             "sparse": sparse,
             "Parquet int16": parquet(pa.int16()),
             "Parquet float": parquet(pa.float32()),
-            "Parquet half float": parquet(pa.float16()),
+            "Parquet half float": lambda values: pa.array(
+                np.array(values, "f2"), from_pandas=True
+            ),
             "Parquet decimal": parquet(pa.decimal256(40, 0)),
             "Parquet dictionary": parquet(pa.dictionary(pa.int8(), pa.int16())),
         },
@@ -587,6 +593,15 @@ def test_arrays_without_texts_are_refused_in_a_sentence(array, message):
         to_texts(to_arrow(array, "c"), "c", {})
 
 
+def test_moments_beyond_the_calendar_are_refused_by_row():
+    bad = {}
+
+    texts = to_texts(pa.array([0, 2**55], pa.timestamp("s")), "c", bad)
+
+    assert texts[0].as_py() == "1970-01-01"
+    assert list(bad) == [1] and "no moment of the years" in bad[1][2]
+
+
 def test_a_value_does_not_depend_on_its_block(monkeypatch):
     values = [7.0, True, "x", 7, None, dt.date(2024, 1, 1), 0.5, "x"]
     frame = pd.DataFrame({"c": pd.Series(values, dtype=object)})
@@ -646,3 +661,36 @@ def test_what_is_no_number_is_named(value):
         deepfm_tf.errors.UserError, match="row 2, column 'price'.*number"
     ):
         deepfm_tf.fit_vocabulary(data, deepfm_tf.Schema((field,), "click"))
+
+
+@pytest.mark.slow_process
+def test_periods_of_a_parquet_file_are_none_of_their_ordinals(tmp_path):
+    path = tmp_path / "x.parquet"
+    frame = pd.DataFrame(
+        {
+            "month": pd.period_range("2024-01", periods=2, freq="M"),
+            "range": pd.interval_range(0.5, periods=2),
+        }
+    )
+    frame.to_parquet(path)
+    # A process in which pandas has told Arrow nothing yet; without TensorFlow.
+    code = f"""
+import sys, types
+package = types.ModuleType("deepfm_tf")
+package.__path__ = [{str(Path(deepfm_tf.__file__).parent)!r}]
+sys.modules["deepfm_tf"] = package
+from deepfm_tf.files.readers import read_blocks
+from deepfm_tf.raw_values import to_texts
+(block,) = read_blocks({str(path)!r}, ["month", "range"])
+for name, column in zip(("month", "range"), block.read(["month", "range"])[0]):
+    print(to_texts(column.combine_chunks(), name, {{}}).to_pylist())
+"""
+
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+
+    assert ran.stdout.splitlines() == [
+        "['2024-01', '2024-02']",
+        "['(0.5, 1.5]', '(1.5, 2.5]']",
+    ], ran.stderr
