@@ -21,6 +21,7 @@ if command() != "deepfm_tf.serving":
         require_tensorflow_keras()
 
     from deepfm_tf import shell as shell
+    from deepfm_tf import storage as storage
     from deepfm_tf.calibration import Calibration, fit_calibration
     from deepfm_tf.callbacks import (
         load_checkpoint,
