@@ -32,7 +32,7 @@ def check_folder(option: str, path: Path) -> None:
 
     >>> check_folder("--run", Path(__file__))
     Traceback (most recent call last):
-    pipelines.learning.UserError: --run ...: is a file. Name a folder...
+    deepfm_tf.errors.UserError: --run ...: is a file. Name a folder...
     """
     if path.exists() and not path.is_dir():
         raise UserError(

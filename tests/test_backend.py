@@ -23,7 +23,7 @@ def run(*arguments, **environment):
         text=True,
         check=False,
         cwd=environment.get("HOME"),
-        timeout=120,
+        timeout=240,
     )
 
 

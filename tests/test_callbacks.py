@@ -190,7 +190,7 @@ def test_a_run_killed_within_an_epoch_resumes_after_the_last_whole_one(
         [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)],
         capture_output=True,
         check=False,
-        timeout=120,
+        timeout=240,
     )
 
     assert killed.returncode == -signal.SIGKILL, killed.stderr

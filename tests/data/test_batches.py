@@ -206,7 +206,7 @@ def test_a_fresh_process_resumes_to_the_same_weights(prepared, tmp_path):
     """
     command = [sys.executable, "-c", textwrap.dedent(program)]
     subprocess.run(
-        [*command, prepared.directory, tmp_path / "b"], check=True, timeout=120
+        [*command, prepared.directory, tmp_path / "b"], check=True, timeout=240
     )
 
     with np.load(tmp_path / "b" / "weights.npz") as resumed:

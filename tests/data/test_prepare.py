@@ -217,7 +217,7 @@ def test_a_killed_run_leaves_nothing_and_the_next_is_whole(csv_file, tmp_path):
     process = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program), csv_file, target],
         capture_output=True,
-        timeout=120,
+        timeout=240,
     )
 
     assert process.returncode == -signal.SIGKILL

@@ -285,6 +285,12 @@ def reverse_lines(path):
     path.write_bytes(b"".join(reversed(lines)))
 
 
+def edit(path):
+    text = path.read_text()
+    assert '"num_rows": 5' in text
+    path.write_text(text.replace('"num_rows": 5', '"num_rows": 4'))
+
+
 DAMAGES = {
     "flipped": flip,
     "zeroed": lambda path: path.write_bytes(bytes(path.stat().st_size)),
@@ -304,6 +310,7 @@ FILES = (
     [
         *itertools.product(FILES, DAMAGES.values()),
         ("vocabulary/000_site.txt", reverse_lines),
+        ("prepared.json", edit),
     ],
 )
 def test_every_damage_is_told_and_mended(name, damage, tmp_path):

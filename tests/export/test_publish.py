@@ -190,7 +190,7 @@ def test_a_killed_exporter_leaves_no_broken_version(syncs, tmp_path):
     process = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(KILLED), tmp_path, str(syncs)],
         capture_output=True,
-        timeout=120,
+        timeout=240,
     )
 
     assert process.returncode == -9, process.stderr
