@@ -22,6 +22,7 @@ if command() != "deepfm_tf.serving":
 
     from deepfm_tf import labels as labels
     from deepfm_tf import shell as shell
+    from deepfm_tf import storage as storage
     from deepfm_tf.calibration import Calibration, fit_calibration
     from deepfm_tf.callbacks import (
         load_checkpoint,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -106,8 +107,41 @@ class MissingFileError(UserError, FileNotFoundError):
         return str(self.args[0]) if self.args else ""
 
 
+class ExistingFileError(UserError, FileExistsError):
+    """A file or folder that is there, and must not be replaced."""
+
+    __str__ = MissingFileError.__str__
+
+
 class MissingPackageError(UserError, ImportError):
     """A package that an option needs, and that is not installed."""
+
+
+def wrapped_user_error(error: BaseException) -> UserError | None:
+    """The UserError that a data set raised, inside TensorFlow's error.
+
+    TensorFlow has no other way to tell of it than as text between its own.
+
+    Args:
+        error: of `fit`, `evaluate` or an iteration.
+
+    Returns:
+        UserError with the sentence alone; None if there is none inside.
+    """
+    names = "|".join([UserError.__name__, *_names_below(UserError)])
+    found = re.search(
+        rf"\b(?:{names}): (.*?)\nTraceback \(most recent call last\)",
+        str(error),
+        re.DOTALL,
+    )
+    return UserError(found[1]) if found else None
+
+
+def _names_below(kind: type[UserError]) -> list[str]:
+    names: list[str] = []
+    for below in kind.__subclasses__():
+        names += [below.__name__, *_names_below(below)]
+    return names
 
 
 def arguments_of(owner: type, stop: type = object) -> set[str]:

@@ -16,6 +16,7 @@ import deepfm_tf
 from pipelines import end_at_once, exporting, learning
 from pipelines.experiment import Settings, run
 from pipelines.learning import MODELS, UserError
+from pipelines.outputs import run_folder
 from pipelines.usage import Parser, say_fault, told
 from pipelines.values import (
     Collect,
@@ -71,7 +72,8 @@ def main(
     options = parser.parse_args(arguments)
     settings = _settings(recipe, options, arguments, parser)
     try:
-        run_with(settings)
+        with run_folder(settings.run):
+            run_with(settings)
     except UserError as error:
         print(f"error: {told(error)}", file=sys.stderr)
         return 2
@@ -82,9 +84,14 @@ def main(
             file=sys.stderr,
         )
         return 130
-    except Exception:
-        say_fault(settings.command())
-        return 1
+    except Exception as error:
+        # TensorFlow tells of what a data set raises in a text of its own.
+        wrapped = deepfm_tf.errors.wrapped_user_error(error)
+        if wrapped is None:
+            say_fault(settings.command())
+            return 1
+        print(f"error: {wrapped}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -23,7 +23,7 @@ from pipelines.exporting import export
 from pipelines.inputs import check_columns, check_targets
 from pipelines.insight import insight
 from pipelines.learning import UserError, user_errors
-from pipelines.outputs import writing
+from pipelines.outputs import write_text, writing
 from pipelines.preparing import prepare, read_schema
 from pipelines.report import results_text, write_report
 
@@ -242,7 +242,7 @@ def fit(
             shutil.rmtree(directory, ignore_errors=True)
             model = learning.build(settings, name, data["train"])
     directory.mkdir(parents=True, exist_ok=True)
-    settings_file.write_text(fingerprint)
+    write_text(settings_file, fingerprint)
     dataset, stretch = learning.training_data(
         settings, data["train"], first_epoch
     )

@@ -124,8 +124,7 @@ def claim(directory: Path, run: Path, fingerprint: str) -> None:
             f"{run} holds runs on other data or with other options "
             "than now. Give another folder with --run, or remove this one."
         )
-    directory.mkdir(parents=True, exist_ok=True)
-    path.write_text(fingerprint, encoding="utf-8")
+    write_text(path, fingerprint)
 
 
 def train_and_test(

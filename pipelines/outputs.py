@@ -9,7 +9,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import deepfm_tf
 from pipelines.learning import UserError
+
+hold = deepfm_tf.storage.hold
+write_text = deepfm_tf.storage.write_text
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -28,7 +32,7 @@ def check_folder(option: str, path: Path) -> None:
 
     >>> check_folder("--run", Path(__file__))
     Traceback (most recent call last):
-    pipelines.learning.UserError: --run ...: is a file. Name a folder...
+    deepfm_tf.errors.UserError: --run ...: is a file. Name a folder...
     """
     if path.exists() and not path.is_dir():
         raise UserError(
@@ -94,20 +98,23 @@ def _try_out(folder: Path) -> None:
             path.rmdir()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file, all or nothing; its folder is made if need be.
+@contextlib.contextmanager
+def run_folder(path: Path) -> Iterator[None]:
+    """Hold a run's folder during a block: two runs there would mix.
 
     Args:
-        path: the file, replaced if there is one.
-        text: str. Written in UTF-8.
+        path: the folder.
+
+    Raises:
+        UserError: another run holds it, or it cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{path.name}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    check_folder("--run", path)
+    refusal = (
+        f"--run {path} is in use by another run ({{owner}}). Wait until that "
+        "one ends, or give another folder with --run."
+    )
+    with hold(path / ".lock", refusal):
+        yield
 
 
 @contextlib.contextmanager

@@ -8,6 +8,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Room -> what it may import of ours, and of third parties.
 DOORS = {
+    "cpus": ((), ()),
+    "storage": (("storage",), ()),
     "backend": ((), ("keras",)),
     "errors": ((), ()),
     "shell": ((), ()),
@@ -64,6 +66,7 @@ DOORS = {
     "files": (("files", "raw_values"), ("numpy", "pandas", "pyarrow")),
     "data": (
         (
+            "cpus",
             "data",
             "drift",
             "fields",
@@ -73,6 +76,7 @@ DOORS = {
             "schema",
             "shell",
             "timestamps",
+            "storage",
             "vocabulary",
             "vocabulary_counts",
             "lookup",
@@ -90,7 +94,7 @@ DOORS = {
         ("keras", "numpy"),
     ),
     "explain": (
-        ("explain", "extras", "metrics", "models", "schema", "fields"),
+        ("cpus", "explain", "extras", "metrics", "models", "schema", "fields"),
         ("keras", "tensorflow", "numpy", "pyarrow", "tqdm", "matplotlib"),
     ),
     "learning_curve": (("evaluation", "metrics"), ("keras",)),
@@ -112,12 +116,21 @@ DOORS = {
             "lookup",
             "models",
             "metrics",
+            "storage",
         ),
         ("keras", "tensorflow", "tensorflow_serving", "numpy", "pyarrow"),
     ),
     # Knows SavedModels and gRPC, no model class: it serves anybody's.
     "serving": (
-        ("serving", "backend", "extras", "files", "raw_values", "shell"),
+        (
+            "serving",
+            "backend",
+            "cpus",
+            "extras",
+            "files",
+            "raw_values",
+            "shell",
+        ),
         (
             "tensorflow",
             "tensorflow_serving",
@@ -136,6 +149,11 @@ DOORS = {
 }
 STDLIB = __import__("sys").stdlib_module_names
 SOURCES = sorted((ROOT / "deepfm_tf").rglob("*.py"))
+TESTS = [
+    path
+    for path in sorted((ROOT / "tests").rglob("*.py"))
+    if "benchmarks" not in path.parts
+]
 RECIPES = sorted((ROOT / "pipelines").glob("*.py"))
 
 
@@ -209,3 +227,26 @@ def test_all_names_what_is_public():
 
     assert all(hasattr(deepfm_tf, name) for name in deepfm_tf.__all__)
     assert len(set(deepfm_tf.__all__)) == len(deepfm_tf.__all__)
+
+
+# Calls that wait; without an argument, or a keyword, for ever.
+WAITS = {"join", "wait", "acquire", "communicate"}
+COMMANDS = {"run", "call", "check_call", "check_output"}
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda p: p.stem)
+def test_no_test_waits_without_a_limit(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        if not isinstance(node.func, ast.Attribute):
+            continue
+        of, name = ast.unparse(node.func.value), node.func.attr
+        keywords = {keyword.arg for keyword in node.keywords}
+        place = f"{path}, line {node.lineno}: {of}.{name}"
+        if name in WAITS:
+            assert node.args or keywords, place
+        if of == "subprocess" and name in COMMANDS:
+            assert "timeout" in keywords, place
+        if of == "socket" and name == "create_connection":
+            assert len(node.args) > 1 or "timeout" in keywords, place

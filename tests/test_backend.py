@@ -23,6 +23,7 @@ def run(*arguments, **environment):
         text=True,
         check=False,
         cwd=environment.get("HOME"),
+        timeout=240,
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 import sklearn.metrics
 
 import deepfm_tf
-from deepfm_tf.callbacks import read_state
+from deepfm_tf.callbacks import Checkpoints, read_state
 from deepfm_tf.evaluation import predict_with_labels
 from tests.catalogue import build
 from tests.conftest import make_log
@@ -190,6 +190,7 @@ def test_a_run_killed_within_an_epoch_resumes_after_the_last_whole_one(
         [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)],
         capture_output=True,
         check=False,
+        timeout=240,
     )
 
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -266,6 +267,20 @@ def test_a_new_run_in_an_old_directory_starts_afresh(new_model, data, tmp_path):
     assert read_state(tmp_path)["epoch"] == 1
     assert [p.name for p in tmp_path.glob("*.keras")] == ["epoch-0001.keras"]
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 2
+
+
+def test_the_checkpoints_of_an_old_run_are_removed(tmp_path):
+    state = {"checkpoint": "epoch-0007.keras", "best_checkpoint": None}
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    (tmp_path / "tensorboard").mkdir()
+    for name in ("epoch-0003.keras", "epoch-0007.keras", "log.csv", "mine"):
+        (tmp_path / name).touch()
+    callback = Checkpoints(tmp_path)
+    callback.set_model(keras.Sequential())
+
+    callback.on_train_begin()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_a_checkpoint_of_another_directory_does_not_count(

@@ -192,6 +192,7 @@ def test_keras_files_load_in_a_fresh_process(vocabulary, tmp_path):
         [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)],
         check=True,
         capture_output=True,
+        timeout=240,
     )
 
     found = np.load(tmp_path / "out.npz")

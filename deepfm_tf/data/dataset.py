@@ -16,7 +16,16 @@ from deepfm_tf.data.batches import (
     make_batches,
     with_options,
 )
+from deepfm_tf.data.manifest import (
+    CHECKSUMS_FILE,
+    REJECTED_FILE,
+    VOCABULARY_DIRECTORY,
+    check_files,
+    check_sizes,
+    read_manifest,
+)
 from deepfm_tf.data.packing import RowLayout
+from deepfm_tf.data.shard_files import ShardFiles
 from deepfm_tf.data.shards import ShardRows
 from deepfm_tf.data.stream import CheckedBlock, Reading
 from deepfm_tf.drift import (
@@ -26,17 +35,12 @@ from deepfm_tf.drift import (
     compare_counts,
     warn_of_drift,
 )
-from deepfm_tf.errors import MissingFileError, UserError, UserTypeError
+from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.fields import Field
 from deepfm_tf.files.readers import Source
 from deepfm_tf.files.text import TextFormat
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import Vocabulary
-
-FORMAT_VERSION = 1
-MANIFEST_FILE = "prepared.json"
-REJECTED_FILE = "rejected.csv"
-VOCABULARY_DIRECTORY = "vocabulary"
 
 
 class PreparedData:
@@ -66,7 +70,6 @@ class PreparedData:
         self.num_positives: int = manifest["num_positives"]
         self.num_rejected: int = manifest["num_rejected"]
         part = manifest["recipe"]["part"] or {}
-        # Absent where a directory is older than the option.
         self.negative_sampling: float = part.get("negatives", 1.0)
         self.fingerprint: str = _fingerprint(manifest)
         self.vocabulary = Vocabulary.load(directory / VOCABULARY_DIRECTORY)
@@ -78,34 +81,32 @@ class PreparedData:
         )
         self.groups: np.ndarray | None = None
         self._layout = RowLayout(**manifest["layout"])
-        self._shards: dict[str, int] = manifest["shards"]
+        self._files = ShardFiles(
+            {directory / name: n for name, n in manifest["shards"].items()},
+            np.fromfile(directory / CHECKSUMS_FILE, "<u8"),
+            self._layout,
+        )
 
     @classmethod
     def load(cls, directory: str | Path) -> PreparedData:
-        """Open a directory written by `prepare`."""
+        """Open a directory written by `prepare`.
+
+        Its small files are compared with their digests now, its rows with
+        their checksums when they are read.
+
+        Raises:
+            ValueError: a file is absent, or is not as it was written.
+        """
         directory = Path(directory)
-        path = directory / MANIFEST_FILE
-        if not path.is_file():
-            raise MissingFileError(
-                f"{directory} holds no prepared data ({MANIFEST_FILE} is not "
-                "there). Make it with `deepfm_tf.prepare`."
-            )
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if manifest.get("format_version") != FORMAT_VERSION:
-            raise UserError(
-                f"{directory} must have format version {FORMAT_VERSION}. "
-                f"Received: {manifest.get('format_version')}. Prepare the "
-                "data again with this version of deepfm_tf."
-            )
-        for name, size in manifest["shards"].items():
-            shard = directory / name
-            found = shard.stat().st_size if shard.is_file() else 0
-            if found != size:
-                raise UserError(
-                    f"{shard} must have {size} bytes but has {found}: the "
-                    "prepared data is damaged. Prepare it again."
-                )
-        return cls(directory, manifest)
+        manifest = read_manifest(directory)
+        check_sizes(directory, manifest)
+        try:
+            return cls(directory, manifest)
+        finally:
+            # Afterwards, so that what was read is what is checked; and in
+            # place of what a parser says of a damaged file.
+            names = [n for n in manifest["files"] if n != REJECTED_FILE]
+            check_files(directory, manifest, names)
 
     def __iter__(self) -> NoReturn:
         # What takes a data set goes through it, and would say something else.
@@ -164,7 +165,7 @@ class PreparedData:
                 f"{self.num_rows} rows."
             )
         rows = ShardRows(
-            {self.directory / name: n for name, n in self._shards.items()},
+            self._files,
             self._layout,
             self.num_rows * index // count,
             self.num_rows * (index + 1) // count,

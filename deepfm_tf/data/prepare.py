@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import dataclasses
 import errno
-import hashlib
+import itertools
 import json
 import os
-import shutil
-import threading
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from deepfm_tf.data.dataset import (
-    FORMAT_VERSION,
-    MANIFEST_FILE,
-    REJECTED_FILE,
+from deepfm_tf.data.dataset import PreparedData
+from deepfm_tf.data.inputs import Inputs
+from deepfm_tf.data.manifest import (
     VOCABULARY_DIRECTORY,
-    PreparedData,
+    is_prepared,
+    write_manifest,
 )
-from deepfm_tf.data.packing import BLOCK_ROWS, PADDING, RowLayout
+from deepfm_tf.data.packing import RowLayout
+from deepfm_tf.data.reuse import known_digests, load_if_same, write_stamps
+from deepfm_tf.data.shard_writer import RejectedWriter, ShardWriter
 from deepfm_tf.data.spill import SpilledBlocks
 from deepfm_tf.data.stream import CheckedBlock, Part, Reading, count_values
 from deepfm_tf.data.time_split import TimePart
 from deepfm_tf.drift import DataCounts, plain_comparison, warn_of_drift
-from deepfm_tf.errors import UserError
-from deepfm_tf.files.readers import Source, list_files, read_blocks
+from deepfm_tf.errors import ExistingFileError, UserError
+from deepfm_tf.files.readers import Source, list_files
 from deepfm_tf.files.text import BadRow, TextFormat
 from deepfm_tf.schema import Schema
+from deepfm_tf.storage import sync, sync_tree, unpublished
 from deepfm_tf.vocabulary import Vocabulary
-
-# Blocks of 256 rows in a shard: half a million rows.
-SHARD_BLOCKS = 2048
-
-_BLOCKS_DIRECTORY = "blocks"
 
 
 def prepare(
@@ -59,7 +53,8 @@ def prepare(
     it; any other data with the training data's `vocabulary`. The source is
     streamed, so it may be larger than memory. The directory appears when all
     is done: a killed run leaves nothing that looks complete. Preparing the
-    same contents in the same way again does nothing.
+    same contents in the same way again does nothing, unless a file of the
+    directory is damaged or absent; then a warning names it.
 
     Args:
         source: file name(s) of CSV, TSV or JSON lines (compressed or not) or
@@ -81,7 +76,8 @@ def prepare(
 
     Raises:
         ValueError: a row cannot be read, a column is absent, there are no
-            rows; the message names file, line, column and value.
+            rows, a file changes while it is read; the message names file,
+            line, column and value.
 
     Example:
 
@@ -106,39 +102,33 @@ def prepare(
     directory = Path(directory)
     reading = Reading(source, known, text_format, part, on_error)
     _check_replaceable(directory)
-    manifest: dict[str, Any] = {
-        "format_version": FORMAT_VERSION,
-        "recipe": _recipe(reading, vocabulary),
-        "sources": [],
-    }
-    if (directory / MANIFEST_FILE).exists():
-        # Their digests are known if the files are as they were.
-        manifest["sources"] = _sources(reading, directory)
-        done = _load_if_same(directory, manifest)
-        if done is not None:
-            warn_of_drift(done.drift, directory.name)
-            return done
-    _remove_leftovers(directory)
-    temporary = directory.parent / f".{directory.name}.{os.getpid()}.tmp"
-    stop = threading.Event()
+    recipe = _recipe(reading, vocabulary)
+    inputs = Inputs(reading, known_digests(directory))
+    done = load_if_same(directory, recipe, inputs)
+    if done is not None:
+        warn_of_drift(done.drift, directory.name)
+        return done
     pool = ThreadPoolExecutor(1, thread_name_prefix="deepfm_tf-digest")
+    # The link stays where the directory is one.
+    place = directory.resolve()
     try:
-        temporary.mkdir(parents=True)
-        sources = pool.submit(_sources, reading, directory, stop)
-        blocks: Reading | SpilledBlocks
-        if vocabulary is None:
-            blocks = SpilledBlocks(temporary / _BLOCKS_DIRECTORY)
-            vocabulary = count_values(reading, "Reading", blocks.write)
-        else:
-            blocks = reading
-        vocabulary.save(temporary / VOCABULARY_DIRECTORY)
-        manifest |= _write_rows(reading, blocks, vocabulary, temporary)
-        shutil.rmtree(temporary / _BLOCKS_DIRECTORY, ignore_errors=True)
-        manifest["sources"] = sources.result()
-        with open(temporary / MANIFEST_FILE, "w", encoding="utf-8") as file:
-            json.dump(manifest, file, indent=1)
-            _to_disk(file)
-        _replace(temporary, directory)
+        with unpublished(place.parent, f".{place.name}.", ".tmp") as temporary:
+            new = temporary / "new"
+            new.mkdir()
+            digests = pool.submit(inputs.digests)
+            blocks: Reading | SpilledBlocks
+            if vocabulary is None:
+                blocks = SpilledBlocks(temporary / "blocks")
+                vocabulary = count_values(reading, "Reading", blocks.write)
+            else:
+                blocks = reading
+            vocabulary.save(new / VOCABULARY_DIRECTORY)
+            manifest = _write_rows(reading, blocks, vocabulary, new)
+            manifest |= {"recipe": recipe, "sources": digests.result()}
+            inputs.check_unchanged()
+            write_manifest(new, manifest)
+            write_stamps(new, manifest, inputs)
+            _replace(new, place)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
@@ -148,9 +138,8 @@ def prepare(
             "room, or prepare into another directory",
         ) from error
     finally:
-        stop.set()
+        inputs.stop()
         pool.shutdown(wait=True)
-        shutil.rmtree(temporary, ignore_errors=True)
     prepared = PreparedData.load(directory)
     warn_of_drift(prepared.drift, directory.name)
     return prepared
@@ -167,69 +156,6 @@ def _recipe(reading: Reading, vocabulary: Vocabulary | None) -> dict[str, Any]:
         "on_error": reading.on_error,
     }
     return json.loads(json.dumps(recipe))
-
-
-def _sources(
-    reading: Reading, directory: Path, stop: threading.Event | None = None
-) -> list[dict[str, Any]]:
-    """Name and content digest of each input."""
-    files = list_files(reading.source)
-    if files is None:
-        names = [f.name for f in reading.schema.fields]
-        names += reading.schema.target_columns
-        digest = hashlib.blake2b(digest_size=16)
-        for block in read_blocks(reading.source, names):
-            table, _ = block.read(names)
-            sink = pa.BufferOutputStream()
-            with pa.ipc.new_stream(sink, table.schema) as writer:
-                writer.write_table(table)
-            digest.update(sink.getvalue())
-        return [{"digest": digest.hexdigest()}]
-    known = {}
-    if (directory / MANIFEST_FILE).exists():
-        for entry in _read_manifest(directory).get("sources", ()):
-            known[(entry.get("path"), entry.get("stat"))] = entry["digest"]
-    entries = []
-    for name in files:
-        path = str(Path(name).resolve())
-        status = os.stat(path)
-        stat = f"{status.st_size}/{status.st_mtime_ns}"
-        digest_text = known.get((path, stat)) or _digest(path, stop)
-        entries.append({"path": path, "stat": stat, "digest": digest_text})
-    return entries
-
-
-def _digest(path: str, stop: threading.Event | None) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    with open(path, "rb") as file:
-        while (data := file.read(2**22)) and not (stop and stop.is_set()):
-            digest.update(data)
-    return digest.hexdigest()
-
-
-def _read_manifest(directory: Path) -> dict[str, Any]:
-    return json.loads((directory / MANIFEST_FILE).read_text(encoding="utf-8"))
-
-
-def _load_if_same(
-    directory: Path, manifest: dict[str, Any]
-) -> PreparedData | None:
-    if not (directory / MANIFEST_FILE).exists():
-        return None
-    old = _read_manifest(directory)
-    same = (
-        old.get("format_version") == manifest["format_version"]
-        and old.get("recipe") == manifest["recipe"]
-        and [e["digest"] for e in old.get("sources", ())]
-        == [e["digest"] for e in manifest["sources"]]
-    )
-    if not same:
-        return None
-    try:
-        return PreparedData.load(directory)
-    except ValueError as error:
-        warnings.warn(f"{error} It is prepared anew.", stacklevel=3)
-        return None
 
 
 def _write_rows(
@@ -249,8 +175,8 @@ def _write_rows(
         return layout.pack(packed, label, block.weight), block.rejected, own
 
     with (
-        _ShardWriter(directory, layout) as shards,
-        _RejectedWriter(directory) as rejected,
+        ShardWriter(directory, layout) as shards,
+        RejectedWriter(directory) as rejected,
     ):
         for rows, bad, own in blocks.map_blocks(encode, "Encoding"):
             shards.write(rows)
@@ -283,119 +209,32 @@ def _write_rows(
     }
 
 
-class _ShardWriter:
-    """Writes rows as whole blocks; the last one is filled up with padding."""
-
-    def __init__(self, directory: Path, layout: RowLayout) -> None:
-        self.sizes: dict[str, int] = {}
-        self._directory = directory
-        self._layout = layout
-        self._rest: np.ndarray = np.empty((0, layout.width), dtype="<i4")
-        self._file: BinaryIO | None = None
-        self._blocks_left = 0
-
-    def __enter__(self) -> _ShardWriter:
-        return self
-
-    def write(self, rows: np.ndarray) -> None:
-        rows = np.concatenate([self._rest, rows])
-        whole = len(rows) - len(rows) % BLOCK_ROWS
-        self._rest = rows[whole:].copy()
-        start = 0
-        while start < whole:
-            if self._file is None or not self._blocks_left:
-                self._file = self._next_shard()
-            stop = min(whole, start + self._blocks_left * BLOCK_ROWS)
-            data = rows[start:stop].tobytes()
-            self._file.write(data)
-            self.sizes[next(reversed(self.sizes))] += len(data)
-            self._blocks_left -= (stop - start) // BLOCK_ROWS
-            start = stop
-
-    def _next_shard(self) -> BinaryIO:
-        self._close()
-        name = f"shard-{len(self.sizes):05d}.bin"
-        self.sizes[name] = 0
-        self._blocks_left = SHARD_BLOCKS
-        return open(self._directory / name, "wb")
-
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        if kind is None and len(self._rest):
-            count = BLOCK_ROWS - len(self._rest)
-            padding = np.zeros((count, self._layout.width), dtype="<i4")
-            padding[:, 0] = PADDING
-            self.write(padding)
-        self._close()
-
-    def _close(self) -> None:
-        if self._file is not None:
-            _to_disk(self._file)
-            self._file.close()
-            self._file = None
-
-
-class _RejectedWriter:
-    """Writes rejected rows, once there is one, to a CSV file."""
-
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / REJECTED_FILE
-        self._file: Any = None
-
-    def __enter__(self) -> _RejectedWriter:
-        return self
-
-    def write(self, rows: list[BadRow]) -> None:
-        if not rows:
-            return
-        if self._file is None:
-            self._file = open(self._path, "w", encoding="utf-8", newline="")
-            names = [f.name for f in dataclasses.fields(BadRow)]
-            csv.writer(self._file).writerow(names)
-        csv.writer(self._file).writerows(row.values() for row in rows)
-
-    def __exit__(self, *_: Any) -> None:
-        if self._file is not None:
-            self._file.close()
-
-
-def _to_disk(file: Any) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
 def _check_replaceable(directory: Path) -> None:
     if directory.is_dir() and (
-        (directory / MANIFEST_FILE).exists() or not any(directory.iterdir())
+        is_prepared(directory) or not any(directory.iterdir())
     ):
         return
     if directory.exists():
-        raise FileExistsError(
+        raise ExistingFileError(
             f"{directory} exists and does not hold prepared data; nothing in "
             "it was touched. Name another directory, or remove it yourself."
         )
 
 
-def _replace(temporary: Path, directory: Path) -> None:
-    if directory.exists():
-        old = temporary.with_suffix(".old.tmp")
-        os.rename(directory, old)
-        os.rename(temporary, directory)
-        shutil.rmtree(old)
-    else:
-        os.rename(temporary, directory)
-
-
-def _remove_leftovers(directory: Path) -> None:
-    """Remove what killed runs over the same directory left behind."""
-    for path in _temporary_directories(directory):
+def _replace(new: Path, directory: Path) -> None:
+    """Rename a directory to its place, over what is there."""
+    sync_tree(new)
+    for number in itertools.count():
+        old = new.with_name(f"old-{number}")
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(directory, old)
         try:
-            os.kill(int(path.name.split(".")[-2].removesuffix("old")), 0)
-        except (ProcessLookupError, ValueError):
-            shutil.rmtree(path, ignore_errors=True)
-        except PermissionError:
-            continue
-
-
-def _temporary_directories(directory: Path) -> Iterator[Path]:
-    if directory.parent.is_dir():
-        yield from directory.parent.glob(f".{directory.name}.*.tmp")
+            os.rename(new, directory)
+            break
+        except OSError as error:
+            # Another run may have put its own there in between.
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                with contextlib.suppress(OSError):
+                    os.rename(old, directory)
+                raise
+    sync(directory.parent)

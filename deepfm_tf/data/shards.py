@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from deepfm_tf.data.packing import RowLayout
-from deepfm_tf.errors import UserError
+from deepfm_tf.data.shard_files import ShardFiles
 
 # Shuffling reads chunks of this many adjoining rows from all over the files,
 # and permutes the rows of a group of chunks.
@@ -26,27 +25,20 @@ class ShardRows:
     """Adjoining rows of the shards of one prepared directory.
 
     Args:
-        sizes: path of each shard, in order, -> its bytes.
+        files: ShardFiles.
         layout: RowLayout of the rows.
         start: int. The first row.
         stop: int. The row after the last.
     """
 
     def __init__(
-        self,
-        sizes: Mapping[Path, int],
-        layout: RowLayout,
-        start: int,
-        stop: int,
+        self, files: ShardFiles, layout: RowLayout, start: int, stop: int
     ) -> None:
         self.num_rows = stop - start
+        self._files = files
         self._row_bytes = 4 * layout.width
         self._width = layout.width
         self._first_row = start
-        self._paths = list(sizes)
-        rows = np.array(list(sizes.values()), dtype=np.int64)
-        # The row behind each shard; the last shard's padding is never read.
-        self._ends = np.cumsum(rows // self._row_bytes)
         self.group_rows = max(
             _LEAST_GROUP_ROWS,
             min(_GROUP_ROWS, _GROUP_BYTES // self._row_bytes),
@@ -73,17 +65,12 @@ class ShardRows:
         memory: np.ndarray = np.empty(size + _ALIGNMENT, dtype=np.uint8)
         skipped = -memory.ctypes.data % _ALIGNMENT
         memory = memory[skipped : skipped + size]
-        view, done = memory.data, 0
+        done = 0
         for first, last in self._pieces(order, int(start), int(stop)):
-            for path, offset, num_bytes in self._places(first, last):
-                with open(path, "rb", buffering=0) as file:
-                    file.seek(offset)
-                    part = view[done : done + num_bytes]
-                    if file.readinto(part) != num_bytes:
-                        raise UserError(
-                            f"{path} is shorter than when it was opened. "
-                            "Prepare the data again."
-                        )
+            for number, begin, end in self._places(first, last):
+                num_bytes = (end - begin) * self._row_bytes
+                part = memory[done : done + num_bytes]
+                self._files.read(number, begin, end, part)
                 done += num_bytes
         return memory.view("<i4").reshape(-1, self._width)
 
@@ -105,18 +92,16 @@ class ShardRows:
             start += rest
             number += 1
 
-    def _places(self, first: int, last: int) -> Iterator[tuple[Path, int, int]]:
-        """Path, offset and bytes of a stretch of rows."""
+    def _places(self, first: int, last: int) -> Iterator[tuple[int, int, int]]:
+        """Number of a shard, first row and row after the last in it."""
+        # The last shard's padding is never read.
         first, last = first + self._first_row, last + self._first_row
-        number = int(np.searchsorted(self._ends, first, side="right"))
+        ends = self._files.ends
+        number = int(np.searchsorted(ends, first, side="right"))
         while first < last:
-            end = int(self._ends[number])
-            begin = int(self._ends[number - 1]) if number else 0
+            end = int(ends[number])
+            begin = int(ends[number - 1]) if number else 0
             stop = min(last, end)
-            yield (
-                self._paths[number],
-                (first - begin) * self._row_bytes,
-                (stop - first) * self._row_bytes,
-            )
+            yield number, first - begin, stop - begin
             first = stop
             number += 1

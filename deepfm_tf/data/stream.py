@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import tqdm
 
+from deepfm_tf.cpus import num_cpus
 from deepfm_tf.data.columns import CheckedColumns, check_columns
 from deepfm_tf.data.time_split import TimePart
 from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
@@ -310,7 +310,7 @@ def ordered_map(
     function: Callable[[_Item], _Result], items: Iterable[_Item]
 ) -> Iterator[_Result]:
     """Like `map`, in threads, holding only a few items at a time."""
-    workers = os.cpu_count() or 1
+    workers = num_cpus()
     waiting: collections.deque[Future[_Result]] = collections.deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="deepfm_tf-data")
     try:

@@ -165,8 +165,8 @@ class _Sample:
     """Numbers of which each had the same chance to stay."""
 
     def __init__(self) -> None:
-        self.numbers = np.empty(0, np.int64)
-        self._priorities = np.empty(0)
+        self.numbers: np.ndarray = np.empty(0, np.int64)
+        self._priorities: np.ndarray = np.empty(0)
 
     def add(self, numbers: np.ndarray, block: int) -> None:
         priorities = np.random.default_rng(block).random(len(numbers))

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 import numpy as np
 
@@ -152,7 +153,7 @@ def _numbers(number: Decimal) -> Iterator[str]:
         # A float that could not hold it: the numbers it may have been.
         for kind, exact in ((np.float32, 2**24), (np.float64, 2**53)):
             with np.errstate(over="ignore"):
-                rounded = kind(float(number))
+                rounded: Any = kind(float(number))
             if not np.isfinite(rounded) or abs(int(number)) < exact:
                 continue
             if Decimal(str(rounded)) != number and int(rounded) != number:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import tqdm
 
+from deepfm_tf.cpus import num_cpus
 from deepfm_tf.errors import UserError
 from deepfm_tf.explain.parts import ModelParts, is_numeric
 from deepfm_tf.explain.tables import text_table
@@ -177,7 +177,7 @@ def permutation_importance(
         disable=None,
         leave=False,
     )
-    workers = min(_MOST_WORKERS, os.cpu_count() or 1)
+    workers = min(_MOST_WORKERS, num_cpus())
     with bar, ThreadPoolExecutor(workers) as pool:
         for result in pool.map(measure, range(len(moving))):
             results.append(result)

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
-import shutil
-import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+
+from deepfm_tf.storage import sync, sync_tree
+from deepfm_tf.storage import unpublished as unpublished_folder
 
 _PREFIX = ".tmp-"
-_LOCK_FILE = "lock"
-# Where nothing is locked, what has not changed for so long is left behind.
-_STALE_SECONDS = 3600.0
 
 
-@contextlib.contextmanager
-def unpublished(directory: Path) -> Iterator[Path]:
+def unpublished(directory: Path) -> contextlib.AbstractContextManager[Path]:
     """A directory to write a version in, removed at the end.
 
     It has no number, so TensorFlow Serving does not look at it; and it is a
@@ -30,16 +23,7 @@ def unpublished(directory: Path) -> Iterator[Path]:
     Args:
         directory: the `model_base_path`.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    for path in directory.glob(f"{_PREFIX}*"):
-        if path.is_dir() and _is_dead(path):
-            shutil.rmtree(path, ignore_errors=True)
-    temporary, lock = _locked_directory(directory)
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        lock.close()
+    return unpublished_folder(directory, _PREFIX)
 
 
 def publish(saved_model: Path, directory: Path) -> Path:
@@ -52,7 +36,7 @@ def publish(saved_model: Path, directory: Path) -> Path:
     Returns:
         Path of the version.
     """
-    _sync_tree(saved_model)
+    sync_tree(saved_model)
     os.chmod(saved_model, 0o755)
     version = 1 + max(_versions(directory), default=0)
     while True:
@@ -65,7 +49,7 @@ def publish(saved_model: Path, directory: Path) -> Path:
                 raise
             version += 1
             continue
-        _sync(directory)
+        sync(directory)
         return target
 
 
@@ -106,66 +90,3 @@ def _versions(directory: Path) -> dict[int, Path]:
         for path in directory.iterdir()
         if path.name.isdecimal()
     }
-
-
-def _locked_directory(directory: Path) -> tuple[Path, IO[str]]:
-    """A new directory, and the file that is locked as long as it is used."""
-    while True:
-        temporary = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=directory))
-        lock = open(temporary / _LOCK_FILE, "w")
-        # Another exporter may have found it before it was locked, and taken
-        # it for dead.
-        if _lock(lock) is not False and (temporary / _LOCK_FILE).exists():
-            return temporary, lock
-        lock.close()
-
-
-def _is_dead(temporary: Path) -> bool:
-    """Whether the exporter that made the directory is gone."""
-    try:
-        with open(temporary / _LOCK_FILE) as lock:
-            is_free = _lock(lock)
-        if is_free is not None:
-            return is_free
-        paths = [temporary, *temporary.rglob("*")]
-        last = max(path.stat().st_mtime for path in paths)
-    except FileNotFoundError:
-        # It is being made, or removed, by somebody else.
-        return _is_old(temporary)
-    return time.time() - last > _STALE_SECONDS
-
-
-def _is_old(temporary: Path) -> bool:
-    try:
-        return time.time() - temporary.stat().st_mtime > _STALE_SECONDS
-    except FileNotFoundError:
-        return False
-
-
-def _lock(file: IO[str]) -> bool | None:
-    """Whether the file could be locked; None where there are no locks.
-
-    The system drops the lock of a process that ends, however it ends.
-    """
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
-
-
-def _sync_tree(path: Path) -> None:
-    for parent, _, files in os.walk(path):
-        for name in files:
-            _sync(Path(parent) / name)
-        _sync(Path(parent))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -51,7 +51,7 @@ class TextBlock:
         self.first_line = first_line
         self._column_names = column_names
         self._scanner = text_format.scanner_of(path)
-        self._left_out = np.zeros(0, dtype=np.int64)
+        self._left_out: np.ndarray = np.zeros(0, dtype=np.int64)
 
     def read(self, columns: Sequence[str]) -> tuple[pa.Table, list[BadRow]]:
         """The columns as text, and the rows that have too few or too many."""

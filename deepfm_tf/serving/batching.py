@@ -6,7 +6,6 @@ scheduler, `BatchFunction`, sits inside the graph, behind the parsing.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,13 +13,10 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from deepfm_tf.cpus import num_cpus
 from deepfm_tf.errors import UserError
 from deepfm_tf.serving.errors import invalid_argument
 from deepfm_tf.serving.parsers import find_tensor, tensor_name
-
-
-def _processors() -> int:
-    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ class BatchingOptions:
     max_batch_size: int = 1000
     batch_timeout_micros: int = 0
     max_enqueued_batches: int = 10
-    num_batch_threads: int = field(default_factory=_processors)
+    num_batch_threads: int = field(default_factory=num_cpus)
     allowed_batch_sizes: tuple[int, ...] = ()
     enable_large_batch_splitting: bool = False
     max_execution_batch_size: int | None = None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import logging
-import os
 import re
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from deepfm_tf.cpus import num_cpus
 from deepfm_tf.errors import UserError
 from deepfm_tf.serving.unused_flags import UNUSED_FLAGS, unused_line
 
@@ -76,7 +76,7 @@ class Options:
     port: int = 8500
     grpc_socket_path: str = ""
     rest_api_port: int = 0
-    rest_api_num_threads: int = 4 * (os.cpu_count() or 1)
+    rest_api_num_threads: int = 4 * num_cpus()
     rest_api_timeout_in_ms: int = 30000
     model_name: str = "default"
     model_base_path: str = ""
@@ -95,7 +95,7 @@ class Options:
     monitoring_config_file: str = ""
     ssl_config_file: str = ""
     grpc_channel_arguments: str = ""
-    grpc_max_threads: int = 4 * (os.cpu_count() or 1)
+    grpc_max_threads: int = 4 * num_cpus()
     enable_grpc_healthcheck_service: bool = False
     enable_signature_method_name_check: bool = False
     enable_serialization_as_tensor_content: bool = False

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from deepfm_tf.cpus import num_cpus
 from deepfm_tf.serving.errors import ServingError, from_tensorflow, one_line
 from deepfm_tf.serving.handlers import Models
 from deepfm_tf.serving.rest_answers import error_json
@@ -89,9 +89,7 @@ def rest_application(
     Returns:
         A Starlette application. Its lifespan ends the threads.
     """
-    threads = ThreadPoolExecutor(
-        num_threads or 4 * (os.cpu_count() or 1), "rest"
-    )
+    threads = ThreadPoolExecutor(num_threads or 4 * num_cpus(), "rest")
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -221,7 +221,9 @@ def test_a_fresh_process_resumes_to_the_same_weights(prepared, tmp_path):
         np.savez(directory / "weights.npz", *weights)
     """
     command = [sys.executable, "-c", textwrap.dedent(program)]
-    subprocess.run([*command, prepared.directory, tmp_path / "b"], check=True)
+    subprocess.run(
+        [*command, prepared.directory, tmp_path / "b"], check=True, timeout=240
+    )
 
     with np.load(tmp_path / "b" / "weights.npz") as resumed:
         for name, expected in zip(resumed.files, whole, strict=True):

@@ -107,9 +107,11 @@ def test_the_commit_is_that_of_the_working_directory(tmp_path, monkeypatch):
 
     outside = model_card.git_commit()
     run = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
-    subprocess.run([*run, "init", "-q"], check=True)
+    subprocess.run([*run, "init", "-q"], check=True, timeout=60)
     subprocess.run(
-        [*run, "commit", "-q", "--allow-empty", "-m", "x"], check=True
+        [*run, "commit", "-q", "--allow-empty", "-m", "x"],
+        check=True,
+        timeout=60,
     )
     inside = model_card.git_commit()
 

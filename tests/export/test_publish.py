@@ -1,6 +1,8 @@
 """Versions appear whole, one after the other, and the oldest go."""
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -9,7 +11,6 @@ import time
 
 import pytest
 
-from deepfm_tf.export import publish as publishing
 from deepfm_tf.export.publish import prune, publish, unpublished
 
 
@@ -54,14 +55,17 @@ def test_exporters_at_once_take_different_numbers(tmp_path):
         with unpublished(tmp_path) as temporary:
             saved_model = make_version(temporary)
             (saved_model / "saved_model.pb").write_text(str(number))
-            barrier.wait()
+            barrier.wait(60)
             paths.append((number, publish(saved_model, tmp_path)))
 
-    threads = [threading.Thread(target=export, args=(n,)) for n in range(4)]
+    threads = [
+        threading.Thread(target=export, args=(n,), daemon=True)
+        for n in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
 
     assert names(tmp_path) == ["1", "2", "3", "4"]
     for number, path in paths:
@@ -69,13 +73,13 @@ def test_exporters_at_once_take_different_numbers(tmp_path):
 
 
 def test_nothing_has_a_number_before_it_is_on_the_disk(tmp_path, monkeypatch):
-    sync, seen = publishing._sync, []
+    sync, seen = os.fsync, []
 
-    def look(path):
+    def look(descriptor):
         seen.extend(names(tmp_path))
-        sync(path)
+        sync(descriptor)
 
-    monkeypatch.setattr(publishing, "_sync", look)
+    monkeypatch.setattr(os, "fsync", look)
 
     with unpublished(tmp_path) as temporary:
         path = publish(make_version(temporary), tmp_path)
@@ -134,14 +138,14 @@ def test_the_version_just_published_stays(tmp_path):
 def test_a_version_is_never_seen_half_removed(tmp_path, monkeypatch):
     for number in ("1", "2"):
         make_version(tmp_path, number)
-    remove = publishing.shutil.rmtree
+    remove = shutil.rmtree
 
     def look(path, **arguments):
         assert "1" not in names(tmp_path)
         assert (path / "removed-1" / "saved_model.pb").exists()
         remove(path, **arguments)
 
-    monkeypatch.setattr(publishing.shutil, "rmtree", look)
+    monkeypatch.setattr(shutil, "rmtree", look)
 
     with unpublished(tmp_path) as temporary:
         prune(tmp_path / "2", 1, temporary)
@@ -164,14 +168,14 @@ KILLED = """
         sys.modules[name].__path__ = [name.replace(".", "/")]
     from deepfm_tf.export import publish
     directory = pathlib.Path(sys.argv[1])
-    sync, count = publish._sync, int(sys.argv[2])
-    def kill(path):
+    sync, count = os.fsync, int(sys.argv[2])
+    def kill(descriptor):
         global count
         count -= 1
         if count < 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        sync(path)
-    publish._sync = kill
+        sync(descriptor)
+    os.fsync = kill
     with publish.unpublished(directory) as temporary:
         (temporary / "saved_model" / "variables").mkdir(parents=True)
         (temporary / "saved_model" / "saved_model.pb").write_text("model")
@@ -186,6 +190,7 @@ def test_a_killed_exporter_leaves_no_broken_version(syncs, tmp_path):
     process = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(KILLED), tmp_path, str(syncs)],
         capture_output=True,
+        timeout=240,
     )
 
     assert process.returncode == -9, process.stderr
@@ -210,7 +215,7 @@ def test_without_locks_only_old_leftovers_are_removed(
     def unsupported(*_):
         raise OSError("no locks here")
 
-    monkeypatch.setattr(publishing.fcntl, "flock", unsupported)
+    monkeypatch.setattr(fcntl, "flock", unsupported)
     left = tmp_path / ".tmp-abc"
     make_version(left)
     (left / "lock").touch()

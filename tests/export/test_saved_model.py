@@ -43,6 +43,7 @@ def test_saved_model_cli_and_the_scoring_script_give_the_same(
         + ["--inputs", ";".join(inputs), "--outdir", tmp_path],
         check=True,
         capture_output=True,
+        timeout=240,
     )
     columns = {
         name: [None if v != v else v for v in values.tolist()]

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from pipelines.learning import UserError
-from pipelines.outputs import check_file, check_folder, write_text, writing
+from pipelines.outputs import check_file, check_folder, writing
 
 
 def test_a_check_leaves_everything_as_it_was(tmp_path):
@@ -55,21 +55,6 @@ def test_files_that_cannot_be_written_are_told(tmp_path, path, message):
 
     with pytest.raises(UserError, match=message):
         check_file("--report", tmp_path / path, (".html", ".json"))
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "a" / "page.html"
-    write_text(path, "old \N{SNOWMAN}")
-
-    def fail(self, target):
-        raise OSError(errno.ENOSPC, "x")
-
-    monkeypatch.setattr(type(path), "replace", fail)
-    with pytest.raises(OSError, match="x"):
-        write_text(path, "new")
-
-    assert path.read_text(encoding="utf-8") == "old \N{SNOWMAN}"
-    assert [p.name for p in path.parent.iterdir()] == ["page.html"]
 
 
 @pytest.mark.parametrize(

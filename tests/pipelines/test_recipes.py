@@ -8,6 +8,7 @@ import json
 import shlex
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from pipelines import (
 )
 from pipelines.command_line import build_parser, main
 from pipelines.experiment import run
+from pipelines.outputs import run_folder
 from tests.conftest import make_log
 
 
@@ -182,6 +184,18 @@ def test_what_needs_no_data_is_told_before_any_work(clicks, capsys):
     assert sorted(p.name for p in clicks.parent.iterdir()) == [
         *("clicks.csv", "numbers.json"),
     ]
+
+
+def test_a_second_run_in_one_folder_is_refused_at_once(clicks, capsys):
+    with run_folder(Path("runs/tabular")):
+        (clicks.parent / "runs" / "tabular" / "mine").touch()
+        status = main(tabular.RECIPE, OWN)
+
+    captured = capsys.readouterr()
+    assert (status, captured.out) == (2, "")
+    assert "--run runs/tabular is in use by another run (pro" in captured.err
+    left = (clicks.parent / "runs" / "tabular").iterdir()
+    assert [path.name for path in left] == ["mine"]
 
 
 def test_a_full_disk_is_told_with_what_to_do(clicks, capsys, monkeypatch):

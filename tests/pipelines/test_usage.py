@@ -214,6 +214,7 @@ def test_ctrl_c_while_it_imports_is_one_line(tmp_path):
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
+        timeout=240,
     )
 
     assert (process.returncode, process.stderr) == (130, "\nInterrupted\n")

@@ -148,7 +148,7 @@ def served(service, credentials=None, port=0):
     try:
         yield f"localhost:{port}"
     finally:
-        server.stop(None).wait()
+        server.stop(None).wait(60)
 
 
 _UNLIMITED = (

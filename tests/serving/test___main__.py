@@ -104,6 +104,7 @@ def test_a_command_line_is_read_before_tensorflow_is_imported(
         cwd=Path(command.__file__).parents[2],
         capture_output=True,
         text=True,
+        timeout=SECONDS,
     )
 
     assert process.returncode == status
@@ -211,7 +212,7 @@ def process(toy_path, tmp_path_factory):
     process.port = process.stdout.readline().rpartition(":")[2].strip()
     yield process
     process.kill()
-    process.wait()
+    process.wait(SECONDS)
     process.stdout.close()
 
 
@@ -220,7 +221,7 @@ def test_sigterm_finishes_the_requests_under_way(process):
     with grpc.insecure_channel(f"localhost:{process.port}") as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         watch = health_pb2_grpc.HealthStub(channel).Watch(
-            health_pb2.HealthCheckRequest()
+            health_pb2.HealthCheckRequest(), timeout=SECONDS
         )
         serving = health_pb2.HealthCheckResponse
         assert next(watch).status == serving.SERVING
@@ -241,7 +242,7 @@ def test_sigterm_finishes_the_requests_under_way(process):
 
         assert next(watch).status == serving.NOT_SERVING
         send.set()
-        assert under_way.result().outputs["ctr"].float_val
+        assert under_way.result(SECONDS).outputs["ctr"].float_val
         watch.cancel()
     assert process.wait(SECONDS) == command.EXIT_OK
     assert process.stdout.read().endswith("Stopped.\n")

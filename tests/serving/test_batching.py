@@ -126,7 +126,7 @@ def at_once(servable, *requests):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     return [found[index] for index in range(len(requests))]
 
 

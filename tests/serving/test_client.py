@@ -224,7 +224,7 @@ def test_one_client_serves_many_threads(client):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
 
     assert results == {n: [2 * n, 2 * n + 2, 2 * n + 4] for n in range(20)}
 

@@ -69,7 +69,7 @@ def start(manager):
                 credentials,
             )
             server.start()
-            stack.callback(lambda: server.stop(0).wait())
+            stack.callback(lambda: server.stop(0).wait(SECONDS))
             stack.callback(manager.gate.set)
             run.server = server
             return stack.enter_context(
@@ -262,7 +262,7 @@ def test_health_is_not_served_without_the_flag(start):
 def test_stopping_drains(start, manager):
     channel = start(enable_grpc_healthcheck_service=True)
     watch = health_pb2_grpc.HealthStub(channel).Watch(
-        health_pb2.HealthCheckRequest()
+        health_pb2.HealthCheckRequest(), timeout=SECONDS
     )
     serving = health_pb2.HealthCheckResponse
     assert next(watch).status == serving.SERVING

@@ -41,7 +41,7 @@ class Load:
     def __exit__(self, *error):
         self.stop.set()
         for thread in self._threads:
-            thread.join()
+            thread.join(60)
 
     def wait_for_answer(self, version: int) -> None:
         """Until a client has heard from this version."""

@@ -63,7 +63,7 @@ def test_made_up_model_names_do_not_grow_without_bound():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
 
     text = metrics.text().decode()
     count = ':tensorflow:serving:request_count{model_name="'

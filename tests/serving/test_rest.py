@@ -196,7 +196,7 @@ def test_a_late_answer_is_a_timeout(broken_port, broken_models):
 
 
 def test_a_slow_body_is_a_timeout(broken_port):
-    with socket.create_connection(("127.0.0.1", broken_port)) as client:
+    with socket.create_connection(("127.0.0.1", broken_port), 20) as client:
         client.settimeout(5)
         client.sendall(head(9) + b"{")
 
@@ -220,7 +220,7 @@ def test_a_body_has_a_bound(port, chunked):
 
 
 def test_an_announced_body_is_refused_before_it_comes(port):
-    with socket.create_connection(("127.0.0.1", port)) as client:
+    with socket.create_connection(("127.0.0.1", port), 20) as client:
         client.settimeout(5)
         client.sendall(head(99_999_999_999))
 
@@ -232,7 +232,7 @@ def test_all_bodies_together_have_a_bound(broken_port, broken_models):
     with contextlib.ExitStack() as stack:
         for _ in range(3):
             client = stack.enter_context(
-                socket.create_connection(("127.0.0.1", broken_port))
+                socket.create_connection(("127.0.0.1", broken_port), 20)
             )
             client.settimeout(5)
             client.sendall(head(1000) + b" " * 999)
@@ -293,7 +293,7 @@ def test_deep_nesting_is_the_clients_fault(port, depth, key):
 
 def test_a_client_that_hangs_up_leaves_the_server_alive(port):
     for _ in range(3):
-        with socket.create_connection(("127.0.0.1", port)) as client:
+        with socket.create_connection(("127.0.0.1", port), 20) as client:
             client.sendall(head(9) + b"{")
 
     assert call(port, "/v1/models/toy")[0] == 200

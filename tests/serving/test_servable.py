@@ -71,7 +71,7 @@ def test_many_threads_get_their_own_answers(toy_servable):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
 
     for answer, columns in found.values():
         expected = expected_ctr(columns)

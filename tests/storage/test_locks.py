@@ -1,0 +1,100 @@
+"""Locks: one holder, gone with its process."""
+
+import fcntl
+import subprocess
+import sys
+
+import pytest
+
+from deepfm_tf.storage import hold, try_lock
+
+# The room alone: TensorFlow would take seconds to import.
+PROGRAM = """
+import pathlib, sys, types
+sys.modules["deepfm_tf"] = types.ModuleType("deepfm_tf")
+sys.modules["deepfm_tf"].__path__ = ["deepfm_tf"]
+from deepfm_tf.storage import hold
+with hold(pathlib.Path(sys.argv[1]), "taken"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_holder_is_refused_at_once_and_told_of_the_first(tmp_path):
+    path = tmp_path / "run" / ".lock"
+
+    with (
+        hold(path, "taken"),
+        pytest.raises(ValueError, match=r"^in use by process \d+ on .+\.$"),
+        hold(path, "in use by {owner}."),
+    ):
+        pass
+
+
+def test_nothing_is_left_of_a_lock(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for folder in ("new/run", "mine"):
+        with hold(tmp_path / folder / ".lock", "taken"):
+            assert (tmp_path / folder / ".lock").exists()
+
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+
+
+def test_a_folder_with_something_in_it_stays(tmp_path):
+    with hold(tmp_path / "run" / ".lock", "taken"):
+        (tmp_path / "run" / "log.csv").touch()
+
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["log.csv"]
+
+
+def test_a_lock_can_be_held_again(tmp_path):
+    for _ in range(2):
+        with hold(tmp_path / ".lock", "taken"):
+            pass
+
+
+def test_a_lock_that_was_removed_meanwhile_is_not_held(tmp_path, monkeypatch):
+    path, flock = tmp_path / ".lock", fcntl.flock
+
+    def remove_first(*arguments):
+        # As a holder does that ends between our `open` and our lock.
+        monkeypatch.setattr(fcntl, "flock", flock)
+        path.unlink()
+        return flock(*arguments)
+
+    monkeypatch.setattr(fcntl, "flock", remove_first)
+
+    with hold(path, "taken"), open(path, "r+") as other:
+        assert try_lock(other) is False
+
+
+def test_without_locks_nothing_is_refused(tmp_path, monkeypatch):
+    def unsupported(*_):
+        raise OSError("no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+
+    with hold(tmp_path / ".lock", "taken"), hold(tmp_path / ".lock", "taken"):
+        pass
+
+
+@pytest.mark.slow_process
+def test_a_killed_process_holds_nothing(tmp_path):
+    path = tmp_path / ".lock"
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(ValueError, match="taken"), hold(path, "taken"):
+            pass
+    finally:
+        process.kill()
+        process.communicate(timeout=60)
+
+    assert path.exists()
+    with hold(path, "taken"):
+        pass
