@@ -119,7 +119,7 @@ class Vocabulary:
         So it is where all values of the training data were whole numbers.
         """
         owner = self.schema.owner(field)
-        return bool(self.statistics[owner.name].get(WHOLE_NUMBERS))
+        return bool(self.statistics.get(owner.name, {}).get(WHOLE_NUMBERS))
 
     def encode(self, columns: Columns) -> dict[str, np.ndarray]:
         """Columns of raw values to the packed inputs of the models.
