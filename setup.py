@@ -19,7 +19,10 @@ SERVING = [
     "uvicorn>=0.34,<1",
 ]
 
-PLOTS = ["matplotlib>=3.9,<4"]
+PLOTS = [
+    "matplotlib>=3.9,<4",
+    "matplotlib>=3.9.2; python_version >= '3.13'",
+]
 CALIBRATION = ["scikit-learn>=1.5,<2"]
 # For python -m pipelines.sweep.
 TUNE = [*PLOTS, "optuna>=4.0,<5"]
@@ -43,6 +46,10 @@ setup(
         "numpy>=1.26,<3",
         "pandas>=2.2,<4",
         "pyarrow>=17,<27",
+        # The first with wheels for it.
+        "numpy>=2.1; python_version >= '3.13'",
+        "pandas>=2.2.3; python_version >= '3.13'",
+        "pyarrow>=18; python_version >= '3.13'",
         "tensorflow-serving-api>=2.19,<2.22",
         "tqdm>=4.66,<5",
     ],
@@ -58,11 +65,9 @@ setup(
             *SERVING,
             *TUNE,
             "hypothesis>=6.100,<7",
-            "mypy>=1.15,<3",
             "pytest>=8,<10",
             "pytest-timeout>=2.3,<3",
             "pytest-xdist>=3.6,<4",
-            "ruff>=0.12,<0.18",
             "tensorboard>=2.19,<3",
         ],
     },

@@ -16,7 +16,12 @@ from typing import Any
 
 import keras
 
-from deepfm_tf.errors import MissingFileError, MissingPackageError, UserError
+from deepfm_tf.errors import (
+    Argument,
+    MissingFileError,
+    MissingPackageError,
+    UserError,
+)
 from deepfm_tf.evaluation import evaluate
 from deepfm_tf.extras import install_hint, missing
 from deepfm_tf.metrics import NotANumberError
@@ -67,8 +72,11 @@ class ValidationMetrics(keras.callbacks.Callback):
         except NotANumberError as error:
             raise NotANumberError(
                 f"The validation loss after epoch {epoch + 1} is not a number: "
-                "training has diverged. Lower the learning rate "
-                "(`learning_rate`), or clip the gradients (`clip_norm`)."
+                "training has diverged. Lower the learning rate (",
+                Argument("learning_rate"),
+                "), or clip the gradients (",
+                Argument("clip_norm"),
+                ").",
             ) from error
         if self.monitor == "auc" and math.isnan(metrics["auc"]):
             raise UserError(

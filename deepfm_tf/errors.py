@@ -2,6 +2,45 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
+import inspect
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Argument:
+    """An argument that a message speaks of.
+
+    Args:
+        name: str. Its name in Python.
+        value: its value, where the message speaks of that. A string is shown
+            in double quotes. Optional.
+    """
+
+    name: str
+    value: Any = None
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return f"`{self.name}`"
+        if isinstance(self.value, str):
+            return f'{self.name}="{self.value}"'
+        return f"{self.name}={self.value!r}"
+
+    def as_option(self, options: Mapping[str, str]) -> str:
+        """What was, or can be, typed for it on a command line.
+
+        Args:
+            options: what the command line calls its arguments.
+        """
+        if self.name not in options:
+            return str(self)
+        words = () if self.value is None else _words(self.value)
+        return shlex.join([*options[self.name].split(), *words])
+
 
 class UserError(ValueError):
     """What a user gave cannot be taken; the text says why and what to do.
@@ -10,19 +49,49 @@ class UserError(ValueError):
     keeps its traceback.
 
     Args:
-        message: str. What must hold, what came, how to fix it.
-        argument: str or None. The argument that it is about, by its name in
-            Python, so that a command line can name its option.
+        *parts: str or Argument. What must hold, what came, how to fix it. An
+            argument by its name in Python may stand in the text; as an
+            `Argument` of its own, a command line can name its option.
+        argument: str or None. The argument that it is about.
 
     Example:
 
-    >>> UserError("`epochs` must be positive.", argument="epochs").argument
-    'epochs'
+    >>> error = UserError(
+    ...     "Line 3: the label is missing. Fix it, or pass ",
+    ...     Argument("on_error", "skip"),
+    ...     ".",
+    ... )
+    >>> print(error)
+    Line 3: the label is missing. Fix it, or pass on_error="skip".
+    >>> error.with_options({"on_error": "--on-error"})
+    'Line 3: the label is missing. Fix it, or pass --on-error skip.'
     """
 
-    def __init__(self, message: str = "", argument: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, *parts: str | Argument, argument: str | None = None
+    ) -> None:
+        super().__init__("".join(map(str, parts)))
+        self.parts = parts
         self.argument = argument
+
+    def with_options(self, options: Mapping[str, str]) -> str:
+        """The text, for someone who typed options and no Python.
+
+        Args:
+            options: what a command line calls its arguments. If the text
+                itself does not name the one that the error is about, that
+                one's option stands before it.
+        """
+        arguments = [p for p in self.parts if isinstance(p, Argument)]
+        text = "".join(
+            p.as_option(options) if isinstance(p, Argument) else p
+            for p in self.parts
+        )
+        if self.argument not in options or any(
+            argument.name == self.argument for argument in arguments
+        ):
+            return text
+        return f"{options[self.argument]}: {text}"
 
 
 class UserTypeError(UserError, TypeError):
@@ -39,3 +108,68 @@ class MissingFileError(UserError, FileNotFoundError):
 
 class MissingPackageError(UserError, ImportError):
     """A package that an option needs, and that is not installed."""
+
+
+def arguments_of(owner: type, stop: type = object) -> set[str]:
+    """What the constructors of a class and of its bases call their arguments.
+
+    Args:
+        owner: type.
+        stop: type. The last base to look at.
+    """
+    names = set()
+    for base in owner.__mro__:
+        if "__init__" in vars(base):
+            names |= {
+                name
+                for name, value in inspect.signature(
+                    base.__init__  # type: ignore[misc]
+                ).parameters.items()
+                if value.kind
+                in (value.POSITIONAL_OR_KEYWORD, value.KEYWORD_ONLY)
+            }
+        if base is stop:
+            break
+    return names - {"self"}
+
+
+def refuse_unknown(
+    owner: type | str,
+    given: Iterable[str],
+    known: Iterable[str] | None = None,
+) -> None:
+    """Raise UserTypeError, with a guess, unless all arguments are known.
+
+    Args:
+        owner: type or str. What was called.
+        given: names of the arguments that came.
+        known: names of those that it takes. Defaults to `None`: those of the
+            constructor of `owner`.
+
+    Example:
+
+    >>> refuse_unknown("DeepFM", ["dropuot"], ["dropout", "name"])
+    Traceback (most recent call last):
+    deepfm_tf.errors.UserTypeError: DeepFM has no argument `dropuot`. Did you...
+    """
+    if isinstance(owner, type):
+        known = arguments_of(owner) if known is None else known
+        owner = owner.__name__
+    known = sorted(known or ())
+    for name in given:
+        if name in known:
+            continue
+        near = difflib.get_close_matches(name, known, 1)
+        hint = (
+            f"Did you mean `{near[0]}`?"
+            if near
+            else f"It takes: {', '.join(known)}."
+        )
+        raise UserTypeError(
+            f"{owner} has no argument `{name}`. {hint}", argument=name
+        )
+
+
+def _words(value: Any) -> list[str]:
+    many = isinstance(value, (tuple, list))
+    return [str(each) for each in (value if many else [value])]

@@ -13,14 +13,21 @@ MISSING_CHOICES = ("value", "nothing")
 SCALINGS = ("none", "standardize", "log")
 BUCKET_METHODS = ("quantiles", "boundaries", "log_square")
 POOLINGS = ("sum", "mean")
+# Ids and rows of the shared table are numbered in 32 bits.
+MAX_ROWS = 2**31 - 1
+# OOV and missing stand before the buckets.
+MAX_HASH_BUCKETS = MAX_ROWS - 2
 
 
 @dataclasses.dataclass(frozen=True)
 class CategoricalField:
     """A column whose values are names: site, advertiser, hour of day.
 
-    Values are compared as strings, so `"007"` and `"7"` differ and numbers
-    may be longer than 64 bits. Id 0 of the field is out-of-vocabulary (OOV).
+    Values are compared as text, so `"007"` and `"7"` differ and numbers may
+    be longer than 64 bits. Whatever type stores a value, its text is the same
+    (see `raw_values`). Where all values of the training data are whole
+    numbers, `7.0` is read as `7`, since pandas writes integers beside a gap so.
+    Id 0 of the field is out-of-vocabulary (OOV).
 
     Args:
         name: str. The column's name.
@@ -30,7 +37,8 @@ class CategoricalField:
         max_vocabulary_size: int or None. Keeps the most frequent values
             only, so that `vocabulary_size` (OOV included) stays within it.
         hash_buckets: int or None. Hash the values into this many ids
-            instead of counting them, for ids too many to count.
+            instead of counting them, for ids too many to count. The shared
+            table has at most 2^31 - 1 rows, those of all fields together.
         missing: `"value"` (missing is a value of its own) or `"nothing"`
             (a missing value contributes nothing to any term).
         share_with: str or None. The field whose vocabulary and rows of the
@@ -226,6 +234,24 @@ FIELD_TYPES: dict[str, type] = {
 }
 
 
+def check_num_rows(fields: Sequence[Field]) -> None:
+    """Raise a UserError if the rows that fields own cannot be numbered."""
+    num_rows = {
+        f.name: f.vocabulary_size or getattr(f, "hash_buckets", None) or 0
+        for f in fields
+    }
+    total = sum(num_rows.values())
+    if total > MAX_ROWS:
+        largest = max(num_rows, key=lambda name: num_rows[name])
+        raise UserError(
+            f"The shared table must have at most {MAX_ROWS} rows, those of "
+            f"all fields together. Received: {total}, of which "
+            f"{num_rows[largest]} for '{largest}'. Lower its `hash_buckets` "
+            "or `max_vocabulary_size`.",
+            argument="fields",
+        )
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -257,6 +283,16 @@ def _check_positive(field: Any, name: str, least: int = 1) -> None:
         )
 
 
+def _check_at_most(field: Any, name: str, most: int) -> None:
+    value = getattr(field, name, None)
+    if value is not None and value > most:
+        raise UserError(
+            f"Field '{field.name}': `{name}` must be at most {most}, as ids "
+            f"have 32 bits. Received: {name}={value}.",
+            argument=name,
+        )
+
+
 def _check_field(field: Any) -> None:
     if not isinstance(field.name, str) or not field.name:
         raise UserError(
@@ -271,8 +307,10 @@ def _check_field(field: Any) -> None:
     ):
         if getattr(field, name, None) is not None:
             _check_positive(field, name, least)
+    _check_at_most(field, "hash_buckets", MAX_HASH_BUCKETS)
     if (
         not isinstance(field, NumericField)
         and field.vocabulary_size is not None
     ):
         _check_positive(field, "vocabulary_size")
+        _check_at_most(field, "vocabulary_size", MAX_ROWS)

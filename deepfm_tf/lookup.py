@@ -15,13 +15,18 @@ from deepfm_tf.fields import (
     MultiValuedField,
     NumericField,
 )
+from deepfm_tf.raw_values import (
+    NUMBER_PATTERN,
+    POINT_ZERO_PATTERN,
+    POINT_ZERO_REWRITE,
+    missing_numbers,
+)
 from deepfm_tf.vocabulary import (
     LOG_SQUARE_THRESHOLDS,
     NO_ID,
     OOV_ID,
     Vocabulary,
     bucketize,
-    numeric_missing_values,
 )
 
 # What the table answers for a value it lacks: below zero whatever is added.
@@ -103,9 +108,10 @@ class GraphLookup(tf.Module):
         """
         fields = self._schema.fields if fields is None else fields
         if texts is not None:
+            texts = self._drop_point_zero(texts, text_fields(fields))
             texts = self._drop_missing(texts)
         if numbers is not None:
-            for value in numeric_missing_values(self._schema):
+            for value in missing_numbers(self._schema.missing_values):
                 numbers = tf.where(
                     tf.equal(numbers, value), np.float32(np.nan), numbers
                 )
@@ -211,6 +217,25 @@ class GraphLookup(tf.Module):
         ids[0] = self._vocabulary.missing_id(field)
         return ids
 
+    def _drop_point_zero(
+        self, texts: tf.Tensor, fields: Sequence[Field]
+    ) -> tf.Tensor:
+        """(batch, fields): `7.0` as `7` where the vocabulary does so."""
+        columns = [
+            number
+            for number, field in enumerate(fields)
+            if self._vocabulary.drops_point_zero(field)
+            and not isinstance(field, MultiValuedField)
+        ]
+        if not columns:
+            return texts
+        chosen = _point_zero_dropped(tf.gather(texts, columns, axis=1))
+        if len(columns) == len(fields):
+            return chosen
+        order = np.arange(len(fields))
+        order[columns] = len(fields) + np.arange(len(columns))
+        return tf.gather(tf.concat([texts, chosen], axis=1), order, axis=1)
+
     def _drop_missing(self, text: tf.Tensor) -> tf.Tensor:
         for value in self._schema.missing_values:
             text = tf.where(tf.equal(text, value), "", text)
@@ -284,9 +309,11 @@ class GraphLookup(tf.Module):
             texts = tf.strings.strip(tf.where(has_weight, texts, "1"))
             tokens = tf.strings.regex_replace(tokens, pattern, r"\1")
             # The weight of a value that is dropped below may be anything.
-            texts = tf.where(tf.equal(tokens, ""), "1", texts)
-            weights = tf.strings.to_number(texts)
+            tokens = self._drop_missing(tokens)
+            weights = _weights(tf.where(tf.equal(tokens, ""), "1", texts))
         tokens = self._drop_missing(tokens)
+        if self._vocabulary.drops_point_zero(field):
+            tokens = _point_zero_dropped(tokens)
         keep = parts.with_flat_values(tf.not_equal(tokens, ""))
 
         def pad(flat: tf.Tensor, default: str | float) -> tf.Tensor:
@@ -311,6 +338,24 @@ class GraphLookup(tf.Module):
             log = tf.sign(x) * tf.math.log1p(tf.abs(x))
             scaled = tf.where(is_log, log, scaled)
         return scaled
+
+
+def _point_zero_dropped(texts: tf.Tensor) -> tf.Tensor:
+    return tf.strings.regex_replace(
+        texts, POINT_ZERO_PATTERN, POINT_ZERO_REWRITE
+    )
+
+
+def _weights(texts: tf.Tensor) -> tf.Tensor:
+    """Float32 of texts; an error where training refuses one too."""
+    # TensorFlow alone would also read `nan`, `inf` and `0x10`.
+    is_number = tf.strings.regex_full_match(texts, NUMBER_PATTERN)
+    texts = tf.where(is_number, texts, texts + " is not a finite number")
+    # Text to double to float32, as in training.
+    numbers = tf.strings.to_number(texts, tf.float64)
+    return tf.debugging.check_numerics(
+        tf.cast(numbers, tf.float32), "A weight is not a finite number"
+    )
 
 
 def raw_dtype(field: Field) -> tf.DType:

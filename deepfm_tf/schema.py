@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepfm_tf.errors import UserError, UserTypeError
+from deepfm_tf.errors import Argument, UserError, UserTypeError, refuse_unknown
 from deepfm_tf.fields import (
     FIELD_TYPES,
     CategoricalField,
@@ -16,6 +17,7 @@ from deepfm_tf.fields import (
     MultiValuedField,
     NumericField,
     as_tuple,
+    check_num_rows,
 )
 from deepfm_tf.input_names import input_names
 
@@ -98,6 +100,8 @@ class Schema:
         # The one door that opens against the table: reading belongs to data.
         from deepfm_tf.data.inference import infer_schema
 
+        known = inspect.signature(infer_schema).parameters
+        refuse_unknown("Schema.infer", reading, known)
         return infer_schema(source, label, **reading)
 
     @property
@@ -340,8 +344,10 @@ def _check_schema(schema: Schema) -> None:
     weight = schema.example_weight
     if weight is not None and (not isinstance(weight, str) or not weight):
         raise UserError(
-            "`example_weight` must be the name of a column, or None. "
-            f"Received: example_weight={weight!r}."
+            Argument("example_weight"),
+            " must be the name of a column, or None. Received: ",
+            Argument("example_weight", weight),
+            ".",
         )
     if weight in (schema.label, *names):
         raise UserError(
@@ -352,17 +358,20 @@ def _check_schema(schema: Schema) -> None:
         for value in getattr(schema, name):
             if not isinstance(value, str):
                 raise UserTypeError(
-                    f"`{name}` must hold strings. Received: {value!r}."
+                    Argument(name), f" must hold strings. Received: {value!r}."
                 )
     both = set(schema.positive_labels) & set(schema.negative_labels)
     if both or not schema.positive_labels or not schema.negative_labels:
         raise UserError(
-            "`positive_labels` and `negative_labels` must both name at least "
-            "one value, and no value twice. Received: "
-            f"{schema.positive_labels} and {schema.negative_labels}."
+            Argument("positive_labels"),
+            " and ",
+            Argument("negative_labels"),
+            " must both name at least one value, and no value twice. Received: "
+            f"{schema.positive_labels} and {schema.negative_labels}.",
         )
     for field in schema.fields:
         _check_sharing(schema, field)
+    check_num_rows(schema.table_fields)
 
 
 def _check_sharing(schema: Schema, field: Field) -> None:

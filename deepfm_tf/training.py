@@ -7,11 +7,17 @@ import functools
 import keras
 import tensorflow as tf
 
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import Argument, UserError
+from deepfm_tf.losses import GlobalBinaryCrossentropy
 from deepfm_tf.optimizers import (
+    SGD,
+    Adagrad,
+    Adam,
+    Ftrl,
     LazyAdam,
     LazyFTRL,
     LazyOptimizer,
+    RMSprop,
     RowwiseAdagrad,
 )
 
@@ -20,11 +26,11 @@ OPTIMIZERS = {
     "lazy_adam": LazyAdam,
     "rowwise_adagrad": RowwiseAdagrad,
     "lazy_ftrl": LazyFTRL,
-    "adam": keras.optimizers.Adam,
-    "adagrad": keras.optimizers.Adagrad,
-    "ftrl": keras.optimizers.Ftrl,
-    "rmsprop": keras.optimizers.RMSprop,
-    "sgd": keras.optimizers.SGD,
+    "adam": Adam,
+    "adagrad": Adagrad,
+    "ftrl": Ftrl,
+    "rmsprop": RMSprop,
+    "sgd": SGD,
 }
 PRECISIONS = ("float32", "mixed_bfloat16")
 
@@ -33,8 +39,9 @@ def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
     """`MirroredStrategy` over all GPUs; on the CPU alone, TensorFlow's default.
 
     Build and compile the model inside `strategy.scope()`. Each batch is split
-    between the replicas, so its size should be a multiple of their number:
-    the first batch must be, and unequal shares count alike in the gradient.
+    between the replicas, so its size should be a multiple of their number. A
+    model that `compile_model` has compiled learns the same on any number of
+    them, but for what dropout draws, which differs.
 
     Args:
         num_replicas: int or None. Replicas to train on. `None` takes every
@@ -43,8 +50,8 @@ def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
             happen before TensorFlow has run its first operation.
 
     Raises:
-        ValueError: fewer GPUs than replicas.
-        RuntimeError: TensorFlow runs already, with fewer logical devices.
+        ValueError: fewer GPUs than replicas; or TensorFlow runs already, with
+            fewer logical devices.
 
     Example:
 
@@ -53,16 +60,20 @@ def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
     """
     if num_replicas is not None and num_replicas < 1:
         raise UserError(
-            "`num_replicas` must be a positive integer. Received: "
-            f"num_replicas={num_replicas}."
+            Argument("num_replicas"),
+            " must be a positive integer. Received: ",
+            Argument("num_replicas", num_replicas),
+            ".",
         )
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         count = len(gpus) if num_replicas is None else num_replicas
         if count > len(gpus):
             raise UserError(
-                "`num_replicas` must not exceed the number of GPUs. Received: "
-                f"num_replicas={num_replicas}, with {len(gpus)} GPUs."
+                Argument("num_replicas"),
+                " must not exceed the number of GPUs. Received: ",
+                Argument("num_replicas", num_replicas),
+                f", with {len(gpus)} GPUs.",
             )
         return _mirrored_strategy("GPU", count)
     if num_replicas is None or num_replicas == 1:
@@ -107,16 +118,18 @@ def compile_model(
 ) -> None:
     """`model.compile` with the defaults of the DeepFM experiment.
 
-    Binary cross-entropy, which Keras computes from the logits; no forced XLA,
-    which breaks embeddings under a strategy.
+    Binary cross-entropy, which Keras computes from the logits, the mean of a
+    whole batch on any number of replicas; no forced XLA, which breaks
+    embeddings under a strategy.
 
     Args:
         model: a model of this package.
         optimizer: str. `"lazy_adam"`, `"rowwise_adagrad"` or `"lazy_ftrl"`,
             whose cost does not grow with the tables (see
             `deepfm_tf.optimizers`), or Keras's own `"adam"`, `"adagrad"`,
-            `"ftrl"`, `"rmsprop"` or `"sgd"`. For anything else, such as a
-            `CompositeOptimizer`, call `model.compile` yourself.
+            `"ftrl"`, `"rmsprop"` or `"sgd"`, on the sum of a row's gradients
+            (see `deepfm_tf.optimizers.MergedGradients`). For anything else,
+            such as a `CompositeOptimizer`, call `model.compile` yourself.
         learning_rate: float. Defaults to 0.01.
         clip_norm: float or None. Scale the gradient of all variables together
             down to this norm where it is larger: Keras's `global_clipnorm`.
@@ -133,8 +146,10 @@ def compile_model(
         )
     if not learning_rate > 0:
         raise UserError(
-            "`learning_rate` must be positive. Received: "
-            f"learning_rate={learning_rate}."
+            Argument("learning_rate"),
+            " must be positive. Received: ",
+            Argument("learning_rate", learning_rate),
+            ".",
         )
     options: dict[str, float] = {}
     if clip_norm is not None:
@@ -156,7 +171,7 @@ def compile_model(
         optimizer=OPTIMIZERS[optimizer](
             learning_rate=float(learning_rate), **options
         ),
-        loss="binary_crossentropy",
+        loss=GlobalBinaryCrossentropy(),
         jit_compile=False,
     )
     # Keras would make its variables within the first step, which TensorFlow
@@ -190,8 +205,9 @@ def _make_logical_cpus(count: int) -> None:
             cpu, [tf.config.LogicalDeviceConfiguration()] * count
         )
     except RuntimeError as error:
-        raise RuntimeError(
+        raise UserError(
             f"{count} replicas on the CPU need {count} logical devices, which "
             "must be made before TensorFlow runs its first operation. Call "
-            "`create_strategy` at the start of the program."
+            "`create_strategy` at the start of the program.",
+            argument="num_replicas",
         ) from error

@@ -21,6 +21,11 @@ from deepfm_tf.fields import (
     MultiValuedField,
     NumericField,
 )
+from deepfm_tf.raw_values import (
+    drop_point_zero,
+    missing_to_null,
+    split_values,
+)
 from deepfm_tf.schema import Schema
 
 # Field name -> its column: text with nulls where missing, or float32 with NaN.
@@ -42,6 +47,9 @@ LOG_SQUARE_THRESHOLDS = np.where(
 )
 SMALLEST_BUCKET = -(2.0**31)
 
+# The entry of a field's statistics that says that `7.0` is read as `7`.
+WHOLE_NUMBERS = "whole_numbers"
+
 _STATISTICS_FILE = "statistics.json"
 _SCHEMA_FILE = "schema.json"
 
@@ -59,7 +67,7 @@ class Vocabulary:
             in the order of their ids.
         statistics: for each field, a dict of plain numbers: `rows`,
             `missing`, and where they apply `mean`, `std`, `minimum`,
-            `maximum`, `boundaries`, `distinct`.
+            `maximum`, `boundaries`, `distinct`, `whole_numbers`.
 
     Example:
 
@@ -100,6 +108,14 @@ class Vocabulary:
     def missing_id(self, field: Field) -> int:
         """The id a missing value gets; -1 contributes nothing."""
         return MISSING_ID if field.missing == "value" else NO_ID
+
+    def drops_point_zero(self, field: Field) -> bool:
+        """Whether `7.0` is read as `7`, as pandas writes ids beside a gap.
+
+        So it is where all values of the training data were whole numbers.
+        """
+        owner = self.schema.owner(field)
+        return bool(self.statistics[owner.name].get(WHOLE_NUMBERS))
 
     def encode(self, columns: Columns) -> dict[str, np.ndarray]:
         """Columns of raw values to the packed inputs of the models.
@@ -144,8 +160,11 @@ class Vocabulary:
         encoded = column
         if not pa.types.is_dictionary(column.type):
             encoded = column.dictionary_encode()
-        unique = encoded.dictionary.to_numpy(zero_copy_only=False)
+        texts = encoded.dictionary
         owner = self.schema.owner(field)
+        if self.drops_point_zero(field):
+            texts = drop_point_zero(texts)
+        unique = texts.to_numpy(zero_copy_only=False)
         first = self.first_id(field)
         num_buckets = getattr(owner, "hash_buckets", None)
         if num_buckets:
@@ -155,6 +174,12 @@ class Vocabulary:
                 pd.Index(unique, dtype=object)
             )
             ids = np.where(found < 0, OOV_ID, found + first)
+        is_one = not isinstance(field, MultiValuedField)
+        if is_one and self.drops_point_zero(field):
+            # -1.0 is missing where -1 is.
+            marked = missing_to_null(texts, self.schema.missing_values)
+            is_missing = marked.is_null().to_numpy(zero_copy_only=False)
+            ids[is_missing] = self.missing_id(field)
         # The last entry serves the nulls, whose index is set to -1.
         ids = np.append(ids, self.missing_id(field)).astype(np.int32)
         indices = pc.fill_null(encoded.indices, -1)
@@ -307,69 +332,6 @@ def bucket_texts(
     buckets = bucketize(field, distinct, boundaries)
     texts = pc.cast(pa.array(buckets), pa.string())
     return pa.DictionaryArray.from_arrays(numbers.indices, texts)
-
-
-def split_values(
-    field: MultiValuedField,
-    column: pa.Array,
-    missing_values: tuple[str, ...] = (),
-) -> tuple[np.ndarray, pa.Array, np.ndarray]:
-    """All values of a multi-valued column, flat.
-
-    Returns:
-        For each value kept, in order: the row it stands in (int64), its text,
-        and its weight (float32; 1 where it has none, NaN if unparsable).
-    """
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    lists = pc.split_pattern(pc.fill_null(column, ""), field.separator)
-    tokens = lists.flatten()
-    rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
-    weights = np.ones(len(tokens), dtype=np.float32)
-    if field.weight_separator and len(tokens):
-        parts = pc.split_pattern(
-            tokens, field.weight_separator, max_splits=1, reverse=True
-        )
-        tokens = pc.list_element(parts, 0)
-        has_weight = pc.equal(pc.list_value_length(parts), 2)
-        mask = has_weight.to_numpy(zero_copy_only=False)
-        texts = pc.list_element(parts.filter(has_weight), 1)
-        weights[mask] = parse_numbers(texts)
-    keep = pc.not_equal(tokens, "")
-    if missing_values:
-        keep = pc.and_(
-            keep,
-            pc.invert(pc.is_in(tokens, value_set=pa.array(missing_values))),
-        )
-    mask = keep.to_numpy(zero_copy_only=False)
-    return rows[mask].astype(np.int64), tokens.filter(keep), weights[mask]
-
-
-NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-
-
-def parse_numbers(texts: pa.Array) -> np.ndarray:
-    """Float32 of a text array; NaN for what is not a finite number."""
-    texts = pc.utf8_trim_whitespace(texts)
-    valid = pc.match_substring_regex(texts, NUMBER_PATTERN)
-    # Text to double to float32, so that every reader rounds in one way.
-    numbers = pc.cast(pc.if_else(valid, texts, None), pa.float64())
-    with np.errstate(over="ignore"):
-        result = (
-            pc.fill_null(numbers, np.nan)
-            .to_numpy(zero_copy_only=False)
-            .astype(np.float32)
-        )
-    result[np.isinf(result)] = np.nan
-    return result
-
-
-def numeric_missing_values(schema: Schema) -> np.ndarray:
-    """Those of the schema's missing values that are numbers, as float32."""
-    if not schema.missing_values:
-        return np.empty(0, dtype=np.float32)
-    numbers = parse_numbers(pa.array(schema.missing_values, pa.string()))
-    return numbers[~np.isnan(numbers)]
 
 
 def hash_values(values: np.ndarray, num_buckets: int) -> np.ndarray:

@@ -8,25 +8,31 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from deepfm_tf.errors import UserError
-from deepfm_tf.fields import BucketizedField, MultiValuedField, NumericField
+from deepfm_tf.fields import (
+    BucketizedField,
+    CategoricalField,
+    MultiValuedField,
+    NumericField,
+)
+from deepfm_tf.raw_values import (
+    are_whole_numbers,
+    split_values,
+)
 from deepfm_tf.schema import Schema
+from deepfm_tf.value_counts import ValueCounts, both, count_table
 from deepfm_tf.vocabulary import (
     MISSING_ID,
+    WHOLE_NUMBERS,
     Columns,
     Vocabulary,
     bucket_texts,
-    split_values,
 )
 
 # Quantiles are exact up to this many rows; beyond, they come from a uniform
 # sample of this size (rank error about 1/sqrt(size), 0.2 %).
 QUANTILE_SAMPLE = 262_144
-
-# Distinct values waiting to be merged before a merge is worth its time.
-_MERGE_AT = 200_000
 
 
 class VocabularyCounts:
@@ -54,9 +60,7 @@ class VocabularyCounts:
         self.rows = 0
         self._missing = {f.name: 0 for f in schema.fields}
         self._values = {
-            f.name: _ValueCounts()
-            for f in schema.table_fields
-            if _is_counted(f)
+            f.name: ValueCounts() for f in schema.table_fields if _is_counted(f)
         }
         self._moments = {
             f.name: _Moments()
@@ -70,6 +74,13 @@ class VocabularyCounts:
         }
         self._truncated = {
             f.name: 0 for f in schema.fields if isinstance(f, MultiValuedField)
+        }
+        # Owners of a categorical field's vocabulary: whether all values are
+        # whole numbers; None before the first value.
+        self._are_whole: dict[str, bool | None] = {
+            schema.owner(f).name: None
+            for f in schema.fields
+            if isinstance(f, CategoricalField)
         }
 
     def count(self, columns: Columns, partition: int) -> None:
@@ -108,6 +119,8 @@ class VocabularyCounts:
     def merge(self, other: VocabularyCounts) -> None:
         """Add the counts of later partitions to these."""
         self.rows += other.rows
+        for name, are_whole in other._are_whole.items():
+            self._are_whole[name] = both(self._are_whole[name], are_whole)
         for name, missing in other._missing.items():
             self._missing[name] += missing
         for name, truncated in other._truncated.items():
@@ -156,19 +169,30 @@ class VocabularyCounts:
                     MISSING_ID + 1 if self.schema.has_missing_id(field) else 1
                 )
                 counts = self._values[field.name]
+                if self._are_whole.get(field.name):
+                    counts.drop_point_zero(self.schema.missing_values)
                 entry["distinct"] = counts.distinct
                 values[field.name] = counts.values(
                     field.min_count,  # type: ignore[union-attr]
                     getattr(field, "max_vocabulary_size", None),
                     first,
                 )
+            if self._are_whole.get(field.name):
+                entry[WHOLE_NUMBERS] = True
             statistics[field.name] = entry
             self._warn(field.name, entry, values.get(field.name))
         return Vocabulary(self.schema, values, statistics)
 
     def _add_values(self, owner: str, tokens: pa.Array) -> None:
+        is_undecided = self._are_whole.get(owner, False) is not False
+        if owner not in self._values and not is_undecided:
+            return
+        counted = count_table(tokens)
         if owner in self._values:
-            self._values[owner].add(tokens)
+            self._values[owner].add(counted)
+        if is_undecided:
+            are_whole = are_whole_numbers(counted["value"])
+            self._are_whole[owner] = both(self._are_whole[owner], are_whole)
 
     def _warn(
         self, name: str, entry: Mapping[str, Any], values: np.ndarray | None
@@ -215,93 +239,6 @@ def _is_counted(field: Any) -> bool:
     if isinstance(field, BucketizedField):
         return field.method == "log_square"
     return not isinstance(field, NumericField) and not field.hash_buckets
-
-
-class _ValueCounts:
-    """How often each text occurs; memory grows with the distinct texts."""
-
-    def __init__(self) -> None:
-        self._merged = _count_table(pa.array([], pa.string()))
-        self._waiting: list[pa.Table] = []
-        self._waiting_rows = 0
-
-    @property
-    def distinct(self) -> int:
-        return self._consolidate().num_rows
-
-    def add(self, tokens: pa.Array) -> None:
-        self._append(_count_table(tokens.drop_null()))
-
-    def merge(self, other: _ValueCounts) -> None:
-        for table in (other._merged, *other._waiting):
-            self._append(table)
-
-    def values(
-        self, min_count: int, max_size: int | None, first_id: int
-    ) -> np.ndarray:
-        table = self._consolidate()
-        table = table.filter(pc.greater_equal(table["count"], min_count))
-        # Vocabularies are line by line, here and in the exported asset, so a
-        # value with a line break in it cannot be a member: it is OOV.
-        broken = pc.match_substring_regex(table["value"], "[\r\n]")
-        if pc.any(broken).as_py():
-            warnings.warn(
-                f"{pc.sum(broken).as_py()} values have a line break in them "
-                "and are treated as OOV, the first of them "
-                f"{table['value'].filter(broken)[0].as_py()!r}.",
-                stacklevel=4,
-            )
-            table = table.filter(pc.invert(broken))
-        table = table.sort_by([("count", "descending"), ("value", "ascending")])
-        if max_size is not None:
-            table = table.slice(0, max(0, max_size - first_id))
-        return table["value"].to_numpy(zero_copy_only=False)
-
-    def _append(self, table: pa.Table) -> None:
-        self._waiting.append(table)
-        self._waiting_rows += table.num_rows
-        if self._waiting_rows > max(_MERGE_AT, self._merged.num_rows):
-            self._consolidate()
-
-    def _consolidate(self) -> pa.Table:
-        if self._waiting:
-            tables = pa.concat_tables([self._merged, *self._waiting])
-            # Many times faster than a group_by and aggregate.
-            values = _whole(tables["value"]).dictionary_encode()
-            # Sums in float64 are exact up to 2^53.
-            counts = np.bincount(
-                values.indices.to_numpy(zero_copy_only=False),
-                weights=tables["count"].to_numpy(),
-                minlength=len(values.dictionary),
-            )
-            self._merged = pa.table(
-                {
-                    "value": values.dictionary,
-                    "count": pa.array(counts.astype(np.int64)),
-                }
-            )
-            self._waiting, self._waiting_rows = [], 0
-        return self._merged
-
-
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    return pa.concat_arrays(column.chunks)
-
-
-def _count_table(tokens: pa.Array) -> pa.Table:
-    if pa.types.is_dictionary(tokens.type):
-        codes = tokens.indices.to_numpy(zero_copy_only=False)
-        counts = np.bincount(codes, minlength=len(tokens.dictionary))
-        used = np.flatnonzero(counts)
-        values = tokens.dictionary.take(pa.array(used))
-        counts = pa.array(counts[used], pa.int64())
-    else:
-        counted = pc.value_counts(tokens)
-        values, counts = counted.field("values"), counted.field("counts")
-    # large_string: the distinct texts of a field may exceed 2 GB together.
-    return pa.table(
-        {"value": pc.cast(values, pa.large_string()), "count": counts}
-    )
 
 
 class _Moments:
@@ -352,8 +289,8 @@ class _Sample:
     """
 
     def __init__(self) -> None:
-        self._priorities = np.empty(0)
-        self._numbers = np.empty(0, dtype=np.float32)
+        self._priorities: np.ndarray = np.empty(0)
+        self._numbers: np.ndarray = np.empty(0, dtype=np.float32)
 
     def add(self, x: np.ndarray, partition: int) -> None:
         priorities = np.random.default_rng(partition).random(len(x))

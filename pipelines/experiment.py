@@ -81,6 +81,8 @@ class Settings:
     table_dtype: str | None
     explain: bool
     calibration: str | None
+    warm_up_rows: tuple[int, ...] | None
+    no_rank_warm_up: bool
     slice_by: tuple[str, ...]
     report: Path | None
 
@@ -250,7 +252,7 @@ def fit(
     begin = time.perf_counter()
     with (
         writing(directory, _again("--run", settings)),
-        user_errors((deepfm_tf.metrics.NotANumberError,)),
+        user_errors(),
     ):
         model.fit(
             dataset,

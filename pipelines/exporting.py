@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import deepfm_tf
 from pipelines.report import check_extra
-from pipelines.values import positive_int
+from pipelines.values import positive_int, row_counts
 
 if TYPE_CHECKING:
     from pipelines.experiment import Settings
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _BACKGROUND_ROWS = 100_000
 OPTIONS = (
     *("--export", "--context-fields", "--keep-versions", "--table-dtype"),
-    *("--explain", "--calibration"),
+    *("--explain", "--calibration", "--warm-up-rows", "--no-rank-warm-up"),
 )
 
 
@@ -78,6 +78,20 @@ def add_options(results: Any, hidden: bool = False) -> None:
         "none)",
         choices=tuple(deepfm_tf.calibration.METHODS),
     )
+    add(
+        "--warm-up-rows",
+        "rows of the requests that a server replays before it serves the "
+        "version; with TensorFlow Serving's --enable_batching none may exceed "
+        "its max_batch_size (default: 1,10,100)",
+        type=row_counts,
+        metavar="N,N,N",
+    )
+    add(
+        "--no-rank-warm-up",
+        "replay no requests to rank: a server with --enable_batching would "
+        "not load the version",
+        action="store_true",
+    )
 
 
 def given_options(settings: Settings) -> list[str]:
@@ -90,19 +104,24 @@ def given_options(settings: Settings) -> list[str]:
 
 
 def check_options(settings: Settings) -> None:
-    """Raise ValueError now for what the export would refuse after training.
+    """Raise UserError now for what the export would refuse after training.
 
     Args:
         settings: the options.
     """
     given = [o for o in given_options(settings) if o != "--calibration"]
     if given and settings.export is None:
-        raise ValueError(
+        raise deepfm_tf.UserError(
             f"{', '.join(given)} must come with --export, which says where "
             "the model goes."
         )
-    if settings.explain and settings.table_dtype:
+    if settings.no_rank_warm_up and not settings.context_fields:
         raise ValueError(
+            "--no-rank-warm-up must come with --context-fields, without which "
+            "there is no signature rank. Leave it out."
+        )
+    if settings.explain and settings.table_dtype:
+        raise deepfm_tf.UserError(
             "--explain explains the model with its table as trained, so its "
             "terms would not add up with --table-dtype. Leave one of the two "
             "out."
@@ -110,7 +129,7 @@ def check_options(settings: Settings) -> None:
     if settings.calibration is None:
         return
     if settings.export is None and settings.report is None:
-        raise ValueError(
+        raise deepfm_tf.UserError(
             "--calibration must come with --export, which it becomes a part "
             "of, or with --report, which shows what it would change."
         )
@@ -118,7 +137,7 @@ def check_options(settings: Settings) -> None:
 
 
 def check_context(settings: Settings, schema: deepfm_tf.Schema) -> None:
-    """Raise ValueError unless `--context-fields` are some of the fields.
+    """Raise UserError unless `--context-fields` are some of the fields.
 
     Args:
         settings: the options.
@@ -126,7 +145,7 @@ def check_context(settings: Settings, schema: deepfm_tf.Schema) -> None:
     """
     names = {schema.field(name).name for name in settings.context_fields}
     if len(names) == len(schema.fields):
-        raise ValueError(
+        raise deepfm_tf.UserError(
             "--context-fields must leave at least one field to the "
             f"candidates. Received: all of {', '.join(sorted(names))}."
         )
@@ -152,6 +171,9 @@ def export(
     if calibration is not None:
         after = result["calibration"]["test"]
         metrics = {**after, "before_calibration": metrics}
+    warm_up: dict[str, Any] = {"warm_up_rank": not settings.no_rank_warm_up}
+    if settings.warm_up_rows:
+        warm_up["warm_up_rows"] = settings.warm_up_rows
     begin = time.perf_counter()
     path = deepfm_tf.export_saved_model(
         model,
@@ -167,6 +189,7 @@ def export(
         explainer=_explainer(settings, model, data["valid"]),
         metrics=metrics,
         data_fingerprint=data["train"].fingerprint,
+        **warm_up,
     )
     seconds = time.perf_counter() - begin
     what = [result["model"]]

@@ -69,6 +69,17 @@ def hidden_units(text: str) -> tuple[int, ...]:
         ) from None
 
 
+def row_counts(text: str) -> tuple[int, ...]:
+    """Numbers of rows between commas."""
+    try:
+        return tuple(positive_int(part) for part in text.split(","))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            "must be numbers of rows between commas, such as 1,10,100, not "
+            f"{text!r}"
+        ) from None
+
+
 def separator(text: str) -> str:
     """A character, perhaps in the words of a shell."""
     return {"\\t": "\t", "tab": "\t"}.get(text, text)

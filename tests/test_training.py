@@ -184,5 +184,5 @@ def test_wrong_arguments_are_refused(vocabulary):
         deepfm_tf.set_precision("half")
     with pytest.raises(ValueError, match="`num_replicas` must be a positive"):
         deepfm_tf.create_strategy(0)
-    with pytest.raises(RuntimeError, match="64 replicas on the CPU need"):
+    with pytest.raises(ValueError, match="64 replicas on the CPU need"):
         deepfm_tf.create_strategy(64)

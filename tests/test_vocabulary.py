@@ -402,3 +402,28 @@ def test_the_textbook_rule_on_its_own_test_file(real_data):
         kept = [v for v, c in counts.items() if c >= 4]
         kept.sort(key=lambda v: (-counts[v], v))
         assert vocabulary.values[name].tolist() == kept
+
+
+def test_ids_of_as_many_buckets_as_can_be_are_none_negative():
+    vocabulary = fit([f"u{n}" for n in range(500)], hash_buckets=2**31 - 3)
+
+    ids = deepfm_tf.encode({"a": [f"u{n}" for n in range(500)]}, vocabulary)
+
+    assert ids["ids"].dtype == np.int32
+    assert ids["ids"].min() >= 2
+    assert ids["ids"].max() > 2**30
+
+
+@pytest.mark.parametrize("buckets", [2**31 - 2, 2**31, 2**33])
+def test_more_hash_buckets_than_ids_are_refused(buckets):
+    with pytest.raises(ValueError, match="'a': `hash_buckets` must be at most"):
+        deepfm_tf.CategoricalField("a", hash_buckets=buckets)
+
+
+def test_more_rows_than_ids_are_refused_by_their_total():
+    fields = [
+        deepfm_tf.CategoricalField(name, hash_buckets=2**30) for name in "abc"
+    ]
+
+    with pytest.raises(ValueError, match="3221225472, of which 1073741824 for"):
+        deepfm_tf.Schema(tuple(fields), "y")

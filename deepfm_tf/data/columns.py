@@ -10,18 +10,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deepfm_tf.errors import UserTypeError
 from deepfm_tf.fields import BucketizedField, MultiValuedField, NumericField
-from deepfm_tf.schema import Schema
-from deepfm_tf.vocabulary import (
-    Columns,
-    numeric_missing_values,
-    parse_numbers,
+from deepfm_tf.raw_values import (
+    ELEMENTS,
+    Bad,
+    missing_to_null,
+    shown,
     split_values,
+    to_numbers,
+    to_texts,
 )
-
-# Row (or value) -> column, value and reason.
-Bad = dict[int, tuple[str, str, str]]
+from deepfm_tf.schema import Schema
+from deepfm_tf.vocabulary import Columns
 
 
 @dataclasses.dataclass
@@ -57,15 +57,18 @@ def check_columns(
     bad: Bad = {}
     columns: dict[str, Any] = {}
     for field in schema.fields:
-        raw = _distinct(_flatten(table.column(field.name)))
+        is_number = isinstance(field, (NumericField, BucketizedField))
+        raw = _distinct(_flatten(table.column(field.name)), is_number)
         wrong: Bad = {}
-        if isinstance(field, (NumericField, BucketizedField)):
-            numbers = _numbers(raw.values, field.name, schema, wrong)
+        if is_number:
+            numbers = to_numbers(
+                raw.values, field.name, wrong, schema.missing_values
+            )
             columns[field.name] = raw.expand(numbers)
         else:
             separator = getattr(field, "separator", None)
-            text = _texts(raw.values, field.name, wrong, separator)
-            text = _missing_to_null(text, schema.missing_values)
+            text = to_texts(raw.values, field.name, wrong, separator)
+            text = missing_to_null(text, schema.missing_values)
             if isinstance(field, MultiValuedField) and field.weight_separator:
                 _check_weights(field, text, schema, wrong)
             columns[field.name] = raw.dictionary(text)
@@ -123,11 +126,18 @@ class _Distinct:
             bad.setdefault(int(row), wrong[int(codes[row])])
 
 
-def _distinct(array: pa.Array) -> _Distinct:
+def _distinct(array: pa.Array, is_number: bool = False) -> _Distinct:
     kind = array.type
-    if not pa.types.is_dictionary(kind):
-        if not _is_text(kind):
+    if kind == ELEMENTS:
+        texts, refused = array.field(0), array.field(1)
+        if refused.null_count < len(refused):
             return _Distinct(array, None)
+        array = texts
+    elif not pa.types.is_dictionary(kind):
+        is_single = pa.types.is_primitive(kind) and not is_number
+        if not _is_text(kind) and not is_single:
+            return _Distinct(array, None)
+    if not pa.types.is_dictionary(kind):
         array = array.dictionary_encode()
     values = array.dictionary
     codes = array.indices
@@ -151,11 +161,8 @@ def read_texts(
     column: pa.ChunkedArray, name: str, missing_values: Sequence[str] = ()
 ) -> pa.Array:
     """Any column as text, null where missing; lists joined by `|`."""
-    array = _flatten(column)
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    texts = _texts(array, name, {}, separator="|")
-    return _missing_to_null(texts, tuple(missing_values))
+    texts = to_texts(_flatten(column), name, {}, separator="|")
+    return missing_to_null(texts, missing_values)
 
 
 def _flatten(column: pa.ChunkedArray) -> pa.Array:
@@ -169,101 +176,12 @@ def _flatten(column: pa.ChunkedArray) -> pa.Array:
     return array
 
 
-def _texts(
-    array: pa.Array,
-    name: str,
-    bad: Bad,
-    separator: str | None = None,
-) -> pa.Array:
-    kind = array.type
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        try:
-            return pc.cast(array, pa.string())
-        except pa.ArrowInvalid:
-            return _utf8_or_bad(array, name, bad)
-    if pa.types.is_floating(kind):
-        # pandas turns integers with gaps into floats: 7.0 stands for 7.
-        text = pc.cast(pc.if_else(pc.is_nan(array), None, array), pa.string())
-        return pc.replace_substring_regex(text, r"\.0$", "")
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        if separator is None:
-            raise UserTypeError(
-                f"Column '{name}' holds lists. Only a MultiValuedField can "
-                "read lists."
-            )
-        parts = pc.cast(array, pa.list_(pa.string()))
-        return pc.binary_join(parts, separator)
-    try:
-        return pc.cast(array, pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise UserTypeError(
-            f"Column '{name}' must hold text or numbers. Received: {kind}."
-        ) from error
-
-
-def _utf8_or_bad(array: pa.Array, name: str, bad: Bad) -> pa.Array:
-    texts = []
-    for row, value in enumerate(array.to_pylist()):
-        try:
-            texts.append(None if value is None else value.decode("utf-8"))
-        except UnicodeDecodeError:
-            texts.append(None)
-            shown = value.decode("utf-8", errors="replace")
-            reason = f"{shown!r} is not UTF-8 text; convert the file to UTF-8"
-            bad.setdefault(row, (name, shown, reason))
-    return pa.array(texts, pa.string())
-
-
-def _missing_to_null(
-    text: pa.Array, missing_values: tuple[str, ...]
-) -> pa.Array:
-    markers = pa.array(["", *missing_values], pa.string())
-    return pc.if_else(pc.is_in(text, value_set=markers), None, text)
-
-
-def _numbers(
-    array: pa.Array,
-    name: str,
-    schema: Schema,
-    bad: Bad,
-) -> np.ndarray:
-    kind = array.type
-    if (
-        pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_boolean(kind)
-        or pa.types.is_decimal(kind)
-    ):
-        if pa.types.is_boolean(kind):
-            array = pc.cast(array, pa.int8())
-        numbers = pc.cast(array, pa.float64(), safe=False)
-        double = pc.fill_null(numbers, np.nan).to_numpy(zero_copy_only=False)
-        with np.errstate(over="ignore"):
-            result = double.astype(np.float32)
-        wrong = np.isinf(result)
-        result[wrong] = np.nan
-    elif pa.types.is_null(kind):
-        return np.full(len(array), np.nan, dtype=np.float32)
-    else:
-        text = pc.utf8_trim_whitespace(_texts(array, name, bad))
-        text = _missing_to_null(text, (*schema.missing_values, "nan", "NaN"))
-        result = parse_numbers(text)
-        present = pc.is_valid(text).to_numpy(zero_copy_only=False)
-        wrong = np.isnan(result) & present
-    for row in np.flatnonzero(wrong):
-        value = _shown(array[int(row)])
-        reason = f"{value!r} is not a finite number"
-        bad.setdefault(int(row), (name, value, reason))
-    result[np.isin(result, numeric_missing_values(schema))] = np.nan
-    return result
-
-
 def _shown(cell: pa.Scalar) -> str:
     """A cell as text; of a text file it is bytes, and "" where it is null."""
     value = cell.as_py()
-    if isinstance(value, bytes):
-        return value.decode("utf-8", errors="replace")
-    return "" if value is None else str(value)
+    if isinstance(value, dict):  # of type ELEMENTS
+        value = value[ELEMENTS.field(0).name]
+    return "" if value is None else shown(value)
 
 
 def _check_weights(
@@ -287,7 +205,7 @@ def _labels(
     schema: Schema,
     bad: Bad,
 ) -> np.ndarray:
-    text = _texts(array, schema.label, bad)
+    text = to_texts(array, schema.label, bad)
     text = pc.utf8_trim_whitespace(text)
     positive = _is_in(text, schema.positive_labels)
     negative = _is_in(text, schema.negative_labels)
@@ -298,17 +216,14 @@ def _labels(
             f"{' or '.join(schema.positive_labels[:2])} (click)"
         )
         shown = "missing" if not value else f"{value!r}"
-        reason = (
-            f"the label must be {expected}, but is {shown}. Other labels can "
-            "be named: `positive_labels`, `negative_labels`"
-        )
+        reason = f"the label must be {expected}, but is {shown}"
         bad.setdefault(int(row), (schema.label, value or "", reason))
     return positive.astype(np.float32)
 
 
 def _example_weights(array: pa.Array, schema: Schema, bad: Bad) -> np.ndarray:
     name = str(schema.example_weight)
-    weights = _numbers(array, name, schema, bad)
+    weights = to_numbers(array, name, bad, schema.missing_values)
     for row in np.flatnonzero(~(weights >= 0)):
         value = _shown(array[int(row)])
         shown = f"{value!r}" if value else "missing"

@@ -26,8 +26,8 @@ from deepfm_tf.files.readers import (
     read_blocks,
 )
 from deepfm_tf.files.text import TextFormat
+from deepfm_tf.raw_values import parse_numbers
 from deepfm_tf.schema import Schema
-from deepfm_tf.vocabulary import parse_numbers
 
 # Enough rows to tell a column's kind, few enough to take a second.
 _MAX_ROWS = 200_000

@@ -280,7 +280,7 @@ class _ShardWriter:
         self.sizes: dict[str, int] = {}
         self._directory = directory
         self._layout = layout
-        self._rest = np.empty((0, layout.width), dtype="<i4")
+        self._rest: np.ndarray = np.empty((0, layout.width), dtype="<i4")
         self._file: BinaryIO | None = None
         self._blocks_left = 0
 

@@ -70,7 +70,7 @@ class ShardRows:
 
     def _read(self, order: np.ndarray, start: int, stop: int) -> np.ndarray:
         size = (stop - start) * self._row_bytes
-        memory = np.empty(size + _ALIGNMENT, dtype=np.uint8)
+        memory: np.ndarray = np.empty(size + _ALIGNMENT, dtype=np.uint8)
         skipped = -memory.ctypes.data % _ALIGNMENT
         memory = memory[skipped : skipped + size]
         view, done = memory.data, 0

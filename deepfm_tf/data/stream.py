@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import numpy as np
 import tqdm
 
-from deepfm_tf.data.columns import check_columns
-from deepfm_tf.errors import UserError
+from deepfm_tf.data.columns import CheckedColumns, check_columns
+from deepfm_tf.errors import Argument, UserError
+from deepfm_tf.files.content import compression_of
 from deepfm_tf.files.readers import Block, Source, list_files, read_blocks
 from deepfm_tf.files.text import BadRow, TextFormat
 from deepfm_tf.schema import Schema
@@ -162,26 +163,31 @@ class Reading:
                 # A broken line has no row number: it is the first part's.
                 rejected = []
         checked = check_columns(table, self.schema, self.with_label)
-        for row, (column, value, reason) in checked.bad.items():
-            line, text = block.locate(int(rows[row]))
+        bad = sorted(checked.bad)
+        if self.on_error == "raise":
+            bad = bad[:1]  # the first one ends it
+        places = block.locate([int(rows[row]) for row in bad])
+        for row, (line, text) in zip(bad, places, strict=True):
+            column, value, reason = checked.bad[row]
             rejected.append(
                 BadRow(
                     block.source, line, column, value, reason, text, block.unit
                 )
             )
-        rejected.sort(key=lambda bad: bad.line)
+        rejected.sort(key=lambda row: row.line)
         if rejected and self.on_error == "raise":
             raise UserError(
-                f'{rejected[0]} Mend the row, or pass on_error="skip" to '
-                "leave such rows out, counted and written to a file."
+                f"{rejected[0]} ",
+                *_other_labels(rejected[0], self.schema),
+                "Fix the row, or pass ",
+                Argument("on_error", "skip"),
+                " to leave such rows out, counted and written to a file.",
             )
         if checked.bad:
-            good = np.setdiff1d(np.arange(len(rows)), list(checked.bad))
-            table = table.take(good)
-            checked = check_columns(table, self.schema, self.with_label)
+            checked = _take(checked, np.delete(np.arange(len(rows)), bad))
         if checked.label is not None and self.part and self.part.negatives < 1:
-            table = table.take(self.part.sample(checked.label, number))
-            checked = check_columns(table, self.schema, self.with_label)
+            sample = self.part.sample(checked.label, number)
+            checked = _take(checked, sample)
         return CheckedBlock(
             number, checked.columns, checked.label, rejected, checked.weight
         )
@@ -266,6 +272,19 @@ def encode(
     }
 
 
+def _take(checked: CheckedColumns, rows: np.ndarray) -> CheckedColumns:
+    """Some of the rows, none of them bad."""
+    columns: dict[str, Any] = {}
+    for name, column in checked.columns.items():
+        is_array = isinstance(column, np.ndarray)
+        columns[name] = column[rows] if is_array else column.take(rows)
+    label, weight = (
+        None if values is None else values[rows]
+        for values in (checked.label, checked.weight)
+    )
+    return CheckedColumns(columns, label, {}, weight)
+
+
 def _num_rows(block: CheckedBlock) -> int:
     return len(next(iter(block.columns.values())))
 
@@ -310,15 +329,28 @@ def _extent(source: Source) -> tuple[int | None, str]:
         if isinstance(source, dict):
             return len(next(iter(source.values()), ())), " rows"
         return len(source), " rows"  # type: ignore[arg-type]
-    # A gzipped file is larger than it looks: its bar has no end to show.
-    if any(f.lower().endswith(".gz") for f in files):
+    # A compressed file is larger than it looks: its bar has no end to show.
+    if any(map(compression_of, files)):
         return None, "B"
     return sum(Path(f).stat().st_size for f in files), "B"
 
 
 class _NoBar:
     def update(self, size: int) -> None:
-        """Nobody looks."""
+        """Does nothing: no progress bar is shown."""
 
     def set_postfix_str(self, text: str, refresh: bool) -> None:
-        """Nobody looks."""
+        """Does nothing: no progress bar is shown."""
+
+
+def _other_labels(bad: BadRow, schema: Schema) -> tuple[str | Argument, ...]:
+    """How to name the labels, if it is the label that cannot be read."""
+    if bad.column != schema.label:
+        return ()
+    return (
+        "Other labels can be named: ",
+        Argument("positive_labels"),
+        ", ",
+        Argument("negative_labels"),
+        ". ",
+    )

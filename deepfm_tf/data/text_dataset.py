@@ -14,15 +14,14 @@ from tensorflow import Tensor
 from deepfm_tf.data.batches import shuffle_groups, split_rows, with_options
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.stream import Reading
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.fields import BucketizedField, NumericField
 from deepfm_tf.files.readers import (
     Source,
-    column_names,
+    check_file_columns,
     list_text_files,
-    read_blocks,
 )
-from deepfm_tf.files.text import TextBlock, TextFormat
+from deepfm_tf.files.text import TextBlock, TextFormat, text_blocks
 from deepfm_tf.lookup import GraphLookup
 from deepfm_tf.vocabulary import Vocabulary
 
@@ -52,7 +51,7 @@ def dataset_from_text(
     the first epoch, that the data ran out; nothing is lost.
 
     Args:
-        source: file name(s) of CSV or TSV, also `.gz`.
+        source: file name(s) of CSV or TSV, compressed or not.
         vocabulary: a fitted Vocabulary.
         batch_size: int. Examples in a batch, over all replicas.
         shuffle: bool. Mixes each 65,536 rows, in a new order each epoch.
@@ -124,19 +123,18 @@ class _Blocks:
         self.names = [*(f.name for f in schema.fields), *schema.target_columns]
         self.text_format = text_format or TextFormat()
         self.reading = Reading(paths, schema, text_format, on_error="skip")
-        self._column_names = []
-        for path in paths:
-            # A column that is not there should be missed at once.
-            next(self._blocks(path), None)
-            names = column_names(path, self.text_format)
-            self._column_names.append(names)
+        # A column that is not there should be missed at once.
+        self._column_names = [
+            check_file_columns(path, self.names, self.text_format)
+            for path in paths
+        ]
 
     def __call__(self) -> Iterator[tuple]:
         for number, path in enumerate(self.paths):
             separator, trims = self.text_format.separator_of(path)
             columns = self._column_names[number]
             places = [columns.index(name) for name in self.names]
-            for block in self._blocks(path):
+            for block in text_blocks(path, self.text_format, _BLOCK_BYTES):
                 data = block.data
                 plain = not trims and not (
                     self.text_format.quoting and b'"' in data
@@ -158,11 +156,6 @@ class _Blocks:
         path = self.paths[number]
         names = self._column_names[number]
         return TextBlock(path, data, first_line, names, self.text_format)
-
-    def _blocks(self, path: str) -> Iterator[TextBlock]:
-        yield from read_blocks(  # type: ignore[misc]
-            path, self.names, self.text_format, _BLOCK_BYTES
-        )
 
 
 class _Parser:
@@ -296,8 +289,10 @@ class _Parser:
         checked = self._blocks.reading.check(0, block, self._blocks.names)
         if checked.rejected:
             raise UserError(
-                f"{checked.rejected[0]} Mend the row, or `prepare` the data "
-                'with on_error="skip" to leave such rows out.'
+                f"{checked.rejected[0]} Fix the row, or `prepare` the data "
+                "with ",
+                Argument("on_error", "skip"),
+                " to leave such rows out.",
             )
         packed = self._vocabulary.encode(checked.columns)
         label = np.asarray(checked.label)

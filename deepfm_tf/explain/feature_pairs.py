@@ -139,8 +139,8 @@ class _PairTotals:
     """Rows, and sums of `|x_s x_t|`, of each pair of table rows seen."""
 
     def __init__(self) -> None:
-        self.pairs = np.empty((0, 2), np.int64)
-        self.counts = np.empty((0, 2))
+        self.pairs: np.ndarray = np.empty((0, 2), np.int64)
+        self.counts: np.ndarray = np.empty((0, 2))
         self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
         self._num_waiting = 0
 

@@ -68,7 +68,11 @@ class ModelParts:
             [f.missing == "value" for f in schema.numeric_fields]
         )
         inputs, arguments = packed_inputs(schema)
-        self._arguments = keras.Model(inputs, arguments)
+        # Keras before 3.13 takes no input as an output.
+        self._arguments = keras.Model(
+            inputs,
+            {name: keras.layers.Identity()(x) for name, x in arguments.items()},
+        )
         self._logits = keras.Model(
             model.input, model.get_layer("probability").input
         )

@@ -21,6 +21,7 @@ from deepfm_tf.explain import Explainer
 from deepfm_tf.export.explain import columns_of_terms
 from deepfm_tf.export.fields import describe_fields
 from deepfm_tf.export.rank import CONTEXT_PREFIX, split_fields
+from deepfm_tf.export.requests import Request
 from deepfm_tf.fields import Field
 from deepfm_tf.lookup import number_fields, text_fields
 from deepfm_tf.models import CTRModel
@@ -42,6 +43,7 @@ def write_model_card(
     metrics: Mapping[str, Any] | None,
     data_fingerprint: str | None,
     explainer: Explainer | None = None,
+    warm_up: Sequence[Request] = (),
 ) -> None:
     """Write the card of a SavedModel.
 
@@ -57,6 +59,7 @@ def write_model_card(
         data_fingerprint: `PreparedData.fingerprint` of the training data, or
             None.
         explainer: what the signature `explain` is of, if there is one.
+        warm_up: the requests that a server replays.
     """
     schema = model.schema
     config = {k: v for k, v in model.get_config().items() if k != "schema"}
@@ -87,6 +90,11 @@ def write_model_card(
         # What stands in the columns of its terms.
         "explain": columns_of_terms(explainer) if explainer else None,
         "table": dict(table),
+        # Servers that merge requests do not load every version: see README.
+        "warm_up": {
+            "rows": sorted({request.rows.num_rows for request in warm_up}),
+            "signatures": sorted({request.signature for request in warm_up}),
+        },
         "calibration": calibration.to_dict() if calibration else None,
         "training_data": {
             "fingerprint": data_fingerprint,

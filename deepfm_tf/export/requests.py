@@ -20,11 +20,9 @@ from deepfm_tf.fields import (
     NumericField,
 )
 from deepfm_tf.lookup import number_fields, text_fields
+from deepfm_tf.raw_values import missing_numbers
 from deepfm_tf.schema import Schema
-from deepfm_tf.vocabulary import (
-    Vocabulary,
-    numeric_missing_values,
-)
+from deepfm_tf.vocabulary import Vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +59,11 @@ class Rows:
             raw[name] = raw[name][places]
             columns[name] = columns[name].take(places)
         return cls(raw, vocabulary.encode(columns))
+
+    @property
+    def num_rows(self) -> int:
+        """How many there are."""
+        return len(next(iter(self.raw.values())))
 
     def head(self, num_rows: int) -> Rows:
         """The first rows."""
@@ -161,8 +164,7 @@ def _matrices(rows: Rows, fields: Iterable[Field]) -> dict[str, np.ndarray]:
 
 
 def _examples(rows: Rows, schema: Schema, defaults: Defaults) -> list[Any]:
-    num_rows = len(rows.raw[schema.fields[0].name])
-    examples = [tf.train.Example() for _ in range(num_rows)]
+    examples = [tf.train.Example() for _ in range(rows.num_rows)]
     for field in schema.fields:
         values = rows.raw[field.name].tolist()
         for example, value in zip(examples, values, strict=True):
@@ -193,7 +195,7 @@ def _raw_rows(
             numbers[:3] = (low, high, np.nan)
             numbers = random.permutation(numbers)
             raw[field.name] = numbers
-            markers = numeric_missing_values(vocabulary.schema)
+            markers = missing_numbers(vocabulary.schema.missing_values)
             is_missing = np.isin(numbers, markers)
             columns[field.name] = np.where(is_missing, np.nan, numbers).astype(
                 np.float32

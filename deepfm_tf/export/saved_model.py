@@ -39,11 +39,18 @@ from deepfm_tf.export.table_dtype import (
     cost_of_rounding,
     rounded_table,
 )
-from deepfm_tf.export.warm_up import BATCH_SIZES, write_warm_up
+from deepfm_tf.export.warm_up import (
+    WARM_UP_ROWS,
+    check_warm_up_rows,
+    chosen_for_warm_up,
+    write_warm_up,
+)
 from deepfm_tf.lookup import GraphLookup, raw_dtype
 from deepfm_tf.models import CTRModel
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import Vocabulary
+
+_CHECKED_ROWS = (1, 10, 100)
 
 
 def export_saved_model(
@@ -57,6 +64,8 @@ def export_saved_model(
     table_dtype: str | None = None,
     calibration: Calibration | None = None,
     explainer: Explainer | None = None,
+    warm_up_rows: Sequence[int] = WARM_UP_ROWS,
+    warm_up_rank: bool = True,
     evaluation_data: Any = None,
     metrics: Mapping[str, Any] | None = None,
     data_fingerprint: str | None = None,
@@ -106,10 +115,10 @@ def export_saved_model(
 
     Before anything is published, the SavedModel is loaded again, and every
     signature is compared with the model on rows with known, unseen and
-    missing values, in batches of 1, 10 and 100. The same requests lie beside
-    it for TensorFlow Serving to warm up with. It appears under its version
-    number all at once, so that a server that polls the directory never sees
-    half of it.
+    missing values, in batches of 1, 10 and 100. Requests that were checked
+    lie beside it for TensorFlow Serving to warm up with. It appears under its
+    version number all at once, so that a server that polls the directory
+    never sees half of it.
 
     `assets.extra/model_card.json` says what is in a version, and where it
     comes from.
@@ -140,6 +149,15 @@ def export_saved_model(
             With a pyramid 100 rows take about ten times as long as their
             predictions. Not with `table_dtype`. Defaults to None: no such
             signature.
+        warm_up_rows: numbers of rows of the requests that a server replays
+            before it serves the version; none means no such requests. A
+            server with `--enable_batching` never serves a version of which
+            one has more rows than its `max_batch_size`. Defaults to
+            `(1, 10, 100)`.
+        warm_up_rank: bool. Whether requests to `rank` and `packed_rank` are
+            among them. A server with `--enable_batching` refuses their inputs
+            of unequal numbers of rows, and so the version: give False for it.
+            Defaults to True.
         evaluation_data: `tf.data.Dataset` of `(inputs, label)`, to measure
             what `table_dtype` costs, log loss included. Defaults to the rows
             of the comparison, without the log loss.
@@ -179,6 +197,7 @@ def export_saved_model(
             f"Received: {type(calibration).__name__}."
         )
     check_explainer(explainer, model, table_dtype)
+    warm_up_rows = check_warm_up_rows(warm_up_rows)
     if (table_dtype or context_fields) and not has_terms(model):
         raise UserError(
             "`table_dtype` and `context_fields` need a model that defines "
@@ -201,9 +220,10 @@ def export_saved_model(
             )
         chosen.append(fields_signature(schema, defaults))
         write(chosen, lookup, saved_model)
-        rows = Rows.make(vocabulary, max(BATCH_SIZES))
+        sizes = sorted({*_CHECKED_ROWS, *warm_up_rows})
+        rows = Rows.make(vocabulary, max(sizes))
         requests = [make_fields_request(rows)]
-        for size in BATCH_SIZES:
+        for size in sizes:
             requests += make_requests(rows, schema, defaults, size)
             if context_fields:
                 requests += make_rank_requests(vocabulary, context_fields, size)
@@ -232,6 +252,8 @@ def export_saved_model(
         check(
             reference, requests, saved_model, tolerance, calibration, explainer
         )
+        warm_up = chosen_for_warm_up(requests, warm_up_rows, warm_up_rank)
+        write_warm_up(warm_up, directory.name, saved_model)
         write_model_card(
             model,
             vocabulary,
@@ -239,6 +261,7 @@ def export_saved_model(
             defaults=defaults,
             context_fields=context_fields,
             table=card_of_table,
+            warm_up=warm_up,
             calibration=calibration,
             metrics=metrics,
             data_fingerprint=data_fingerprint,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,60 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.export.requests import Request
 
 # Where TensorFlow Serving looks for them in a version.
 WARM_UP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 # Few, as each is run at every load; each batch size that is new costs time.
-BATCH_SIZES = (1, 10, 100)
+WARM_UP_ROWS = (1, 10, 100)
+# A server that merges requests refuses inputs of unequal numbers of rows.
+RANK_SIGNATURES = ("rank", "packed_rank")
+# What TensorFlow Serving replays at most, and a version's signatures.
+_MAX_RECORDS, _MAX_SIGNATURES = 1000, 8
+
+
+def check_warm_up_rows(warm_up_rows: Sequence[int]) -> tuple[int, ...]:
+    """The numbers, ascending, each once; raises UserError for others."""
+    most = _MAX_RECORDS // _MAX_SIGNATURES
+    if (
+        isinstance(warm_up_rows, str | bytes)
+        or not isinstance(warm_up_rows, Iterable)
+        or len(warm_up_rows) > most
+        or not all(
+            isinstance(rows, int | np.integer)
+            and not isinstance(rows, bool)
+            and rows > 0
+            for rows in warm_up_rows
+        )
+    ):
+        raise UserError(
+            f"`warm_up_rows` must be up to {most} positive whole numbers, such "
+            f"as (1, 10, 100). Received: warm_up_rows={warm_up_rows!r}.",
+            argument="warm_up_rows",
+        )
+    return tuple(sorted({int(rows) for rows in warm_up_rows}))
+
+
+def chosen_for_warm_up(
+    requests: Iterable[Request],
+    warm_up_rows: Collection[int],
+    warm_up_rank: bool,
+) -> list[Request]:
+    """Those of the checked requests that a server is to replay.
+
+    Args:
+        requests: to any signatures.
+        warm_up_rows: numbers of rows.
+        warm_up_rank: bool. Whether those to `rank` are among them.
+    """
+    left_out = () if warm_up_rank else RANK_SIGNATURES
+    return [
+        request
+        for request in requests
+        if request.rows.num_rows in warm_up_rows
+        and request.signature not in left_out
+    ]
 
 
 def write_warm_up(
@@ -24,12 +72,16 @@ def write_warm_up(
     """Write the requests as a TFRecord of PredictionLog.
 
     Args:
-        requests: to any signatures.
+        requests: to any signatures; without any there is no file.
         model_name: the servable's; TensorFlow Serving does not look at it.
         saved_model: the directory of the version.
     """
+    requests = list(requests)
     file = saved_model / WARM_UP_FILE
     file.parent.mkdir(exist_ok=True)
+    if not requests:
+        file.unlink(missing_ok=True)
+        return
     with tf.io.TFRecordWriter(str(file)) as writer:
         for request in requests:
             log = _to_log(request, model_name)

@@ -8,12 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
 from deepfm_tf.errors import MissingFileError, UserError, UserTypeError
+from deepfm_tf.files.content import is_json_lines, is_parquet
+from deepfm_tf.files.frames import (
+    FrameBlock,
+    columns_of,
+    frame_blocks,
+    row_text,
+)
+from deepfm_tf.files.json_lines import JsonBlock, json_blocks, json_keys
 from deepfm_tf.files.text import (
     BadRow,
     TextBlock,
@@ -31,7 +38,7 @@ Source = Union[  # noqa: UP007
 
 
 class TableBlock:
-    """Some rows of a Parquet file, a DataFrame or a dict of arrays."""
+    """Some rows of a Parquet file."""
 
     unit = "row"
 
@@ -47,13 +54,14 @@ class TableBlock:
         """The columns as they are stored."""
         return self._table.select(list(columns)), []
 
-    def locate(self, row: int) -> tuple[int, str]:
-        """Row number, from 1, and the row's text."""
-        values = self._table.slice(row, 1).to_pylist()[0]
-        return self._first_row + row, str(values)
+    def locate(self, rows: Sequence[int]) -> list[tuple[int, str]]:
+        """Numbers, from 1, and texts of some rows."""
+        return [
+            (self._first_row + row, row_text(self._table, row)) for row in rows
+        ]
 
 
-Block = Union[TextBlock, TableBlock]  # noqa: UP007
+Block = Union[TextBlock, JsonBlock, TableBlock, FrameBlock]  # noqa: UP007
 
 
 def list_files(source: Source) -> list[str] | None:
@@ -85,13 +93,16 @@ def list_files(source: Source) -> list[str] | None:
 def list_text_files(source: Source) -> list[str]:
     """The files of a source, which must all be text."""
     files = list_files(source)
-    if files is None or any(map(_is_parquet, files)):
-        received = "data in memory" if files is None else files[0]
+    others = ["data in memory"] if files is None else []
+    for file in files or ():
+        if is_parquet(file) or is_json_lines(file):
+            others.append(file)
+    if others:
         raise UserError(
-            "The data must be text files (CSV, TSV, or those gzipped). "
-            f"Received: {received}. Use `prepare` or `dataset_from_memory`."
+            "The data must be text files (CSV, TSV, or those compressed). "
+            f"Received: {others[0]}. Use `prepare` or `dataset_from_memory`."
         )
-    return files
+    return files or []
 
 
 def column_names(
@@ -100,10 +111,20 @@ def column_names(
     """The columns of a source (of its first file, where there are many)."""
     files = list_files(source)
     if files is None:
-        return [str(c) for c in _to_frame(source).columns]
-    if _is_parquet(files[0]):
-        return list(_open_parquet(files[0]).schema_arrow.names)
-    return header_of(files[0], text_format or TextFormat())
+        if isinstance(source, pd.DataFrame):
+            return [str(c) for c in source.columns]
+        return list(columns_of(source))
+    return file_columns(files[0], text_format)
+
+
+def file_columns(path: str, text_format: TextFormat | None = None) -> list[str]:
+    """The columns of a file; the first lines' keys if it is JSON lines."""
+    if is_parquet(path):
+        with open_parquet(path) as file:
+            return list(file.schema_arrow.names)
+    if is_json_lines(path):
+        return json_keys(path)
+    return header_of(path, text_format or TextFormat())
 
 
 def read_blocks(
@@ -122,25 +143,32 @@ def read_blocks(
     """
     files = list_files(source)
     if files is None:
-        frame = _to_frame(source)
-        _check_columns(columns, [str(c) for c in frame.columns], "The data")
-        yield from _frame_blocks(frame, columns)
+        _check_columns(columns, column_names(source), "The data")
+        yield from frame_blocks(columns_of(source), columns, BLOCK_ROWS)
         return
     for path in files:
-        if _is_parquet(path):
+        layout = text_format or TextFormat()
+        check_file_columns(path, columns, layout)
+        if is_parquet(path):
             yield from _parquet_blocks(path, columns)
+        elif is_json_lines(path):
+            yield from json_blocks(path, block_bytes)
         else:
-            layout = text_format or TextFormat()
-            names = header_of(path, layout)
-            _check_columns(columns, names, path, layout)
             yield from text_blocks(path, layout, block_bytes)
 
 
-def _is_parquet(path: str) -> bool:
-    return path.lower().endswith((".parquet", ".pq"))
+def check_file_columns(
+    path: str, columns: Sequence[str], text_format: TextFormat
+) -> list[str]:
+    """The columns of a file, which must have some of them, each once."""
+    names = file_columns(path, text_format)
+    is_text = not is_parquet(path) and not is_json_lines(path)
+    _check_columns(columns, names, path, text_format if is_text else None)
+    return names
 
 
-def _open_parquet(path: str) -> pa.parquet.ParquetFile:
+def open_parquet(path: str) -> pa.parquet.ParquetFile:
+    """A Parquet file; a ValueError says that it is damaged."""
     try:
         return pa.parquet.ParquetFile(path)
     except pa.ArrowInvalid as error:
@@ -151,8 +179,7 @@ def _open_parquet(path: str) -> pa.parquet.ParquetFile:
 
 
 def _parquet_blocks(path: str, columns: Sequence[str]) -> Iterator[TableBlock]:
-    with _open_parquet(path) as file:
-        _check_columns(columns, file.schema_arrow.names, path)
+    with open_parquet(path) as file:
         size = Path(path).stat().st_size / max(1, file.metadata.num_rows)
         row = 1
         for batch in file.iter_batches(BLOCK_ROWS, columns=list(columns)):
@@ -160,41 +187,6 @@ def _parquet_blocks(path: str, columns: Sequence[str]) -> Iterator[TableBlock]:
             num_bytes = int(size * table.num_rows)
             yield TableBlock(path, table, row, num_bytes)
             row += table.num_rows
-
-
-def _frame_blocks(
-    frame: pd.DataFrame, columns: Sequence[str]
-) -> Iterator[TableBlock]:
-    frame = frame.set_axis([str(c) for c in frame.columns], axis=1)
-    for start in range(0, len(frame), BLOCK_ROWS):
-        part = frame.iloc[start : start + BLOCK_ROWS]
-        arrays = [_to_arrow(part[name]) for name in columns]
-        table = pa.table(arrays, names=list(columns))
-        yield TableBlock("the data", table, start + 1, table.num_rows)
-
-
-def _to_arrow(column: pd.Series) -> pa.Array:
-    try:
-        array = pa.Array.from_pandas(column)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        # A column of mixed types, such as 7 beside "seven".
-        text = column.map(lambda v: v if pd.isna(v) else str(v))
-        array = pa.Array.from_pandas(text.astype(object), type=pa.string())
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    return array
-
-
-def _to_frame(source: Any) -> pd.DataFrame:
-    if isinstance(source, pd.DataFrame):
-        return source
-    try:
-        return pd.DataFrame({k: np.asarray(v) for k, v in source.items()})
-    except ValueError as error:
-        raise UserError(
-            "A dict of arrays must hold one-dimensional arrays of one length. "
-            f"Received: {error}."
-        ) from error
 
 
 def _check_columns(
@@ -216,6 +208,8 @@ def _check_columns(
         if text_format is not None and len(present) == 1:
             separator = text_format.separator_of(source)[0]
             hint = f" The file was split at {separator!r}: set the separator."
+        if text_format is not None and present[0].lstrip()[:1] in ("{", "["):
+            hint = " Is it a file of JSON lines? Let its name end in .jsonl."
         shown = ", ".join(map(repr, list(present)[:20]))
         more = f" and {len(present) - 20} more" if len(present) > 20 else ""
         raise UserError(

@@ -1,24 +1,32 @@
-"""Text files (CSV, TSV, gzipped or not) as blocks of whole lines."""
+"""Text files (CSV, TSV, compressed or not) as blocks of whole records."""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import dataclasses
-import gzip
-import zlib
+import functools
+import io
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import Argument, UserError
+from deepfm_tf.files.content import TextContent, plain_name
+from deepfm_tf.files.records import Records, RecordScanner, count_lines
 
 # What one worker holds of a text file at a time.
 BLOCK_BYTES = 16 * 2**20
 # A quoted value may span lines, up to this many blocks.
 _LONGEST_RECORD_BLOCKS = 4
+# What is read at first for a line of column names.
+_HEADER_BYTES = 2**16
+_ESCAPED = (
+    'The text has \\" in it, but a quote inside a value must be written ""'
+)
 # Each distinct value of a block is kept, and looked at, once.
 _CELLS = pa.dictionary(pa.int32(), pa.binary())
 
@@ -33,7 +41,8 @@ class TextFormat:
             `None` takes a tab for `.tsv` and `.tab`, else a comma.
         column_names: names of all columns, in order, for a file without a
             header line. `None` reads them from the first line.
-        quoting: bool. Whether `"` may enclose a value.
+        quoting: bool. Whether `"` may enclose a value: it does where a value
+            begins with one; anywhere else it is a character.
 
     Example:
 
@@ -50,10 +59,14 @@ class TextFormat:
         if separator is not None and (
             len(separator.rstrip(" ") or separator[:1]) != 1
             or separator[0] in '"\n\r'
+            or not separator.isascii()
         ):
             raise UserError(
-                "`separator` must be one character, which blanks may follow. "
-                f"Received: separator={separator!r}."
+                Argument("separator"),
+                " must be one character (ASCII), which blanks may follow. "
+                "Received: ",
+                Argument("separator", separator),
+                ".",
             )
         if self.column_names is not None:
             object.__setattr__(self, "column_names", tuple(self.column_names))
@@ -63,8 +76,13 @@ class TextFormat:
         if self.separator is not None:
             character = self.separator[0]
             return character, len(self.separator) > 1
-        name = path.lower().removesuffix(".gz")
-        return ("\t" if name.endswith((".tsv", ".tab")) else ","), False
+        is_tab = plain_name(path).endswith((".tsv", ".tab"))
+        return ("\t" if is_tab else ","), False
+
+    def scanner_of(self, path: str) -> RecordScanner:
+        """What finds the records of a file."""
+        separator, trims = self.separator_of(path)
+        return RecordScanner(separator, trims, self.quoting)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +105,7 @@ class BadRow:
 
 
 class TextBlock:
-    """Some whole lines of a text file."""
+    """Some whole records of a text file."""
 
     unit = "line"
 
@@ -104,185 +122,262 @@ class TextBlock:
         self.data = data
         self.first_line = first_line
         self._column_names = column_names
-        self._format = text_format
-        self._num_records = 0
-        self._skipped: set[int] = set()
+        self._scanner = text_format.scanner_of(path)
+        self._left_out = np.zeros(0, dtype=np.int64)
 
     def read(self, columns: Sequence[str]) -> tuple[pa.Table, list[BadRow]]:
         """The columns as text, and the rows that have too few or too many."""
-        separator, trim = self._format.separator_of(self.source)
-        invalid: list[Any] = []
+        places = [list(self._column_names).index(name) for name in columns]
+        table, bad = self._parse(places)
+        return table.rename_columns(list(columns)), bad
+
+    def read_all(self) -> tuple[pa.Table, list[BadRow]]:
+        """All columns, also those that share a name."""
+        table, bad = self._parse(range(len(self._column_names)))
+        return table.rename_columns(list(self._column_names)), bad
+
+    def locate(self, rows: Sequence[int]) -> list[tuple[int, str]]:
+        """Line and text of rows of the table that was read last."""
+        if not len(rows):
+            return []
+        numbers = np.arange(len(self._records.starts))
+        kept = np.delete(numbers, self._left_out)
+        return [self._place(number) for number in kept[list(rows)]]
+
+    @functools.cached_property
+    def _records(self) -> Records:
+        # Only for what is said of bad rows; pyarrow does the parsing.
+        return self._scanner.records(self.data)
+
+    def _parse(self, places: Sequence[int]) -> tuple[pa.Table, list[BadRow]]:
+        scanner, invalid = self._scanner, []
 
         def skip(row: Any) -> str:
             invalid.append(row)
             return "skip"
 
-        # Bytes first: text that is not UTF-8 is then found cell by cell.
-        table = pa.csv.read_csv(
-            pa.BufferReader(self.data),
-            read_options=pa.csv.ReadOptions(
-                use_threads=False,
-                column_names=list(self._column_names),
-                block_size=len(self.data) + 1,
-            ),
-            parse_options=pa.csv.ParseOptions(
-                delimiter=separator,
-                quote_char='"' if self._format.quoting else False,
-                newlines_in_values=self._format.quoting,
-                invalid_row_handler=skip,
-            ),
-            convert_options=pa.csv.ConvertOptions(
-                column_types={name: _CELLS for name in columns},
-                include_columns=list(columns),
-                strings_can_be_null=False,
-            ),
-        )
-        if trim:
-            table = pa.table(
-                [_trim_left(column) for column in table.columns],
-                names=table.column_names,
+        data = scanner.without_blanks(self.data)
+        if not data[:1].strip(b"\r\n") and not data.strip(b"\r\n"):
+            empty = pa.array([], _CELLS)
+            return pa.table({str(place): empty for place in places}), []
+        if data.startswith(codecs.BOM_UTF8):
+            # pyarrow drops the first one, and this one belongs to a value.
+            data = codecs.BOM_UTF8 + data
+        try:
+            # Bytes first: text that is not UTF-8 is then found cell by cell.
+            table = pa.csv.read_csv(
+                pa.BufferReader(data),
+                read_options=pa.csv.ReadOptions(
+                    use_threads=False,
+                    # Numbers, because columns that nobody reads may share
+                    # a name.
+                    column_names=[
+                        str(n) for n in range(len(self._column_names))
+                    ],
+                    block_size=len(data) + 1,
+                ),
+                parse_options=pa.csv.ParseOptions(
+                    delimiter=scanner.separator,
+                    quote_char='"' if scanner.quoting else False,
+                    newlines_in_values=scanner.quoting,
+                    invalid_row_handler=skip,
+                ),
+                convert_options=pa.csv.ConvertOptions(
+                    column_types={str(place): _CELLS for place in places},
+                    include_columns=[str(place) for place in places],
+                    strings_can_be_null=False,
+                ),
             )
-        self._num_records = table.num_rows + len(invalid)
-        self._skipped = {row.number - 1 for row in invalid}
-        return table, [self._describe(row) for row in invalid]
+        except pa.ArrowInvalid as error:
+            raise UserError(
+                f"{self.source}, from line {self.first_line} on: the text "
+                f"cannot be parsed ({error})."
+            ) from error
+        bad = {
+            row.number - 1: f"{row.expected_columns} values expected, "
+            f"{row.actual_columns} found"
+            for row in invalid
+        }
+        escaped = self._escaped() - bad.keys()
+        if escaped:
+            numbers = np.arange(table.num_rows + len(bad))
+            kept = np.delete(numbers, list(bad))
+            is_good = ~np.isin(kept, list(escaped))
+            table = table.filter(pa.array(is_good))
+            bad |= dict.fromkeys(escaped, _ESCAPED)
+        self._left_out = np.array(sorted(bad), dtype=np.int64)
+        return table, [self._bad_row(n, bad[n]) for n in sorted(bad)]
 
-    def locate(self, row: int) -> tuple[int, str]:
-        """Line number and text of a row of the table that `read` gave."""
-        records = self._records()
-        kept = [n for n in range(len(records)) if n not in self._skipped]
-        return records[kept[row]]
-
-    def _describe(self, row: Any) -> BadRow:
-        line, text = self._records()[row.number - 1]
-        reason = (
-            f"{row.expected_columns} values expected, {row.actual_columns} "
-            "found. Is the line cut off, or is a separator or a quote inside "
-            "a value?"
-        )
+    def _bad_row(self, number: int, reason: str) -> BadRow:
+        line, text = self._place(number)
+        if reason != _ESCAPED:
+            reason += self._likely_cause(text)
         return BadRow(self.source, line, "", "", reason, text)
 
-    def _records(self) -> list[tuple[int, str]]:
-        # Only for messages about bad rows; pyarrow has done the parsing. A
-        # stray quote can make the two disagree: then each line is a record.
-        records = _split_records(
-            self.data, self.first_line, self._format.quoting
+    def _likely_cause(self, text: str) -> str:
+        """Why a row has too few or too many values."""
+        if self._scanner.quoting and '\\"' in text:
+            return f". {_ESCAPED}"
+        if self._scanner.quoting and "\n" in text:
+            return (
+                f", in {text.count(chr(10)) + 1} lines: a value that begins "
+                'with a " goes on in the next one. Is its end missing?'
+            )
+        return (
+            ". Is the line cut off, or is a separator or a quote inside a "
+            "value?"
         )
-        if len(records) != self._num_records:
-            records = _split_records(self.data, self.first_line, False)
-        missing = max(0, self._num_records - len(records))
-        return records + [(self.first_line, "")] * missing
+
+    def _escaped(self) -> set[int]:
+        """Records where `\\"` closes a value that goes on behind it."""
+        places = self._scanner.backslashes(self.data)
+        if not len(places):
+            return set()
+        starts = self._records.starts
+        numbers = np.searchsorted(starts, places, side="right") - 1
+        return set(numbers.tolist())
+
+    def _place(self, number: int) -> tuple[int, str]:
+        records = self._records
+        data = self.data[records.starts[number] : records.stops[number]]
+        line = self.first_line + int(records.lines[number])
+        return line, data.decode("utf-8", errors="replace")
 
 
 def text_blocks(
     path: str, text_format: TextFormat, block_bytes: int | None = None
 ) -> Iterator[TextBlock]:
+    """A text file, block by block.
+
+    Args:
+        path: the file.
+        text_format: its layout.
+        block_bytes: int or None. About how much text makes a block; the rows
+            are the same for any.
+
+    Raises:
+        ValueError: a quote that is open at the end of the file or too far
+            on, or a line without end. What the rows behind it are cannot be
+            known, so they are not read with `on_error="skip"` either.
+    """
     block_bytes = block_bytes or BLOCK_BYTES
-    with _open_text(path) as file:
-        names, data, line = _read_header(path, file, text_format, block_bytes)
+    longest = _LONGEST_RECORD_BLOCKS * BLOCK_BYTES
+    scanner = text_format.scanner_of(path)
+    with TextContent(path) as content:
+        names, data, line = _read_header(path, content, text_format, longest)
         while True:
-            chunk = _read_chunk(path, file, block_bytes)
+            # Twice as much each time that no record ends: linear in all.
+            size = max(block_bytes, min(len(data), longest + 1 - len(data)))
+            chunk = content.read(size)
             data += chunk
-            if not chunk:
-                if data.strip(b"\r\n"):
-                    yield TextBlock(path, data, line, names, text_format)
-                return
-            end = _last_record_end(data, text_format.quoting)
-            if not end:
-                continue
-            yield TextBlock(path, data[:end], line, names, text_format)
-            line += data.count(b"\n", 0, end)
-            data = data[end:]
+            if len(data) > longest:
+                _check_length(path, data, line, scanner, longest)
+            if len(chunk) < size:
+                break
+            end = scanner.last_end(data)
+            if end:
+                yield TextBlock(path, data[:end], line, names, text_format)
+                line += count_lines(data, end)
+                data = data[end:]
+        if data.strip(b"\r\n"):
+            _check_closed(path, data, line, scanner)
+            yield TextBlock(path, data, line, names, text_format)
 
 
 def header_of(path: str, text_format: TextFormat) -> list[str]:
     """The column names of a text file."""
-    with _open_text(path) as file:
-        return _read_header(path, file, text_format, BLOCK_BYTES)[0]
+    if text_format.column_names is not None:
+        return list(text_format.column_names)
+    longest = _LONGEST_RECORD_BLOCKS * BLOCK_BYTES
+    with TextContent(path) as content:
+        return _read_header(path, content, text_format, longest)[0]
 
 
-def _last_record_end(data: bytes, quoting: bool) -> int:
-    """Where the last whole record ends; 0 if more must be read first."""
-    end = data.rfind(b"\n") + 1
-    last_newline = end
-    if quoting:
-        # A line break inside an open quote does not end a record.
-        quotes = data.count(b'"', 0, end)
-        while end and quotes % 2:
-            quote = data.rfind(b'"', 0, end)
-            end = data.rfind(b"\n", 0, quote) + 1
-            quotes = data.count(b'"', 0, end)
-        if not end and len(data) > _LONGEST_RECORD_BLOCKS * BLOCK_BYTES:
-            # No record is that long: a stray quote, which pyarrow judges.
-            return last_newline
-    return end
+def _check_length(
+    path: str, data: bytes, line: int, scanner: RecordScanner, longest: int
+) -> None:
+    """Refuse a first record of more than `longest` bytes."""
+    if 0 < scanner.first_end(data) <= longest:
+        return
+    _check_closed(path, data[:longest].rstrip(b'"'), line, scanner, longest)
+    raise UserError(
+        f"{path}, line {line}: a line must be shorter than {longest} bytes. "
+        "Is the file text, with line breaks?"
+    )
 
 
-def _open_text(path: str) -> BinaryIO:
-    if path.lower().endswith(".gz"):
-        return gzip.open(path, "rb")  # type: ignore[return-value]
-    return open(path, "rb")
-
-
-def _read_chunk(path: str, file: BinaryIO, size: int) -> bytes:
-    try:
-        return file.read(size)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(
-            f"{path} cannot be unpacked to its end ({error}): the file is cut "
-            "off or damaged. Fetch it again."
-        ) from error
+def _check_closed(
+    path: str,
+    data: bytes,
+    line: int,
+    scanner: RecordScanner,
+    longest: int | None = None,
+) -> None:
+    """Refuse a quote that is open at the end of the file, or too far on."""
+    place = scanner.open_quote(data, len(data))
+    if place < 0:
+        return
+    line += count_lines(data, place)
+    end = f"within {longest} bytes" if longest else "in the rest of the file"
+    escaped = f" {_ESCAPED}." if b'\\"' in data else ""
+    raise UserError(
+        f'{path}, line {line}: a quote (") opens a value and is not closed '
+        f"{end}.{escaped} Close it; or, if quotes are characters like "
+        "any other in this file, say so with TextFormat(quoting=False) "
+        "(--no-quoting)."
+    )
 
 
 def _read_header(
-    path: str, file: BinaryIO, text_format: TextFormat, block_bytes: int
+    path: str, content: TextContent, text_format: TextFormat, longest: int
 ) -> tuple[list[str], bytes, int]:
     """Column names, the bytes after the header line, and their line number."""
-    data = _read_chunk(path, file, block_bytes).removeprefix(b"\xef\xbb\xbf")
     if text_format.column_names is not None:
-        return list(text_format.column_names), data, 1
-    header, newline, rest = data.partition(b"\n")
+        return list(text_format.column_names), b"", 1
+    scanner = text_format.scanner_of(path)
+    data, end = b"", 0
+    # Behind a "\r" at the end, a "\n" may follow.
+    while not end or end == len(data):
+        size = max(_HEADER_BYTES, len(data))
+        chunk = content.read(size)
+        data += chunk
+        end = scanner.first_end(data)
+        if len(chunk) < size:
+            break
+        if not end and len(data) > longest:
+            _check_length(path, data, 1, scanner, longest)
+    if not end:
+        _check_closed(path, data, 1, scanner)
+        end = len(data)
+    header = data[:end]
     if not header.strip():
         raise UserError(
             f"{path} must begin with a line of column names, but its first "
-            "line is empty. If it has no such line, give the names yourself "
-            "(`column_names`)."
+            "line is empty. If it has no such line, give the names yourself (",
+            Argument("column_names"),
+            ").",
         )
-    separator, trim = text_format.separator_of(path)
-    names = next(
-        csv.reader(
-            [header.decode("utf-8", errors="replace").rstrip("\r")],
-            delimiter=separator,
-            quoting=csv.QUOTE_MINIMAL
-            if text_format.quoting
-            else csv.QUOTE_NONE,
-            skipinitialspace=trim,
+    if b"\0" in header:
+        raise UserError(
+            f"{path} must be text, but its first line has zero bytes. Is it "
+            "UTF-16 without a byte order mark, an archive or another binary "
+            "file? Convert it to UTF-8 text."
         )
-    )
-    return names, rest, 2
-
-
-def _trim_left(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    trimmed = []
-    for chunk in column.chunks:
-        text = pc.cast(chunk.dictionary, pa.string(), safe=False)
-        text = pc.cast(pc.ascii_ltrim(text, characters=" "), pa.binary())
-        trimmed.append(pa.DictionaryArray.from_arrays(chunk.indices, text))
-    return pa.chunked_array(trimmed, column.type)
-
-
-def _split_records(
-    data: bytes, first_line: int, quoting: bool
-) -> list[tuple[int, str]]:
-    records: list[tuple[int, str]] = []
-    open_quote = False
-    lines = data.decode("utf-8", errors="replace").split("\n")
-    for offset, line in enumerate(lines):
-        text = line.removesuffix("\r")
-        if open_quote:
-            number, start = records[-1]
-            records[-1] = (number, f"{start}\n{text}")
-        elif text:
-            records.append((first_line + offset, text))
-        if quoting and text.count('"') % 2:
-            open_quote = not open_quote
-    return records
+    text = header.decode("utf-8", errors="replace").rstrip("\r\n")
+    try:
+        names = next(
+            csv.reader(
+                io.StringIO(text, newline=""),
+                delimiter=scanner.separator,
+                quoting=csv.QUOTE_MINIMAL
+                if scanner.quoting
+                else csv.QUOTE_NONE,
+                skipinitialspace=scanner.trims,
+            )
+        )
+    except csv.Error as error:
+        raise UserError(
+            f"{path} must begin with a line of column names. Received: a "
+            f"first line that cannot be read ({error})."
+        ) from error
+    return names, data[end:], 1 + count_lines(data, end)

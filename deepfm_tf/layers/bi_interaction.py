@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import UserError, refuse_unknown
 from deepfm_tf.kernels import compiled, detached
 
 
@@ -49,6 +49,7 @@ class BiInteraction(keras.layers.Layer):
     """
 
     def __init__(self, **kwargs):
+        refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         # Else Keras rounds `embeddings` to the compute dtype on the way in.
         self.autocast = False

@@ -5,9 +5,10 @@ from numbers import Integral
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import UserError, refuse_unknown
 
 # Of batch normalization. Keras's .99 takes 300 steps to forget what it starts
 # from, which on a small set is several epochs of wrong validation; its 1e-3
@@ -43,7 +44,8 @@ class DensePyramid(keras.layers.Layer):
         dropout: float. Probability of dropping a hidden unit in training, at
             least 0 and less than 1. Defaults to 0.1, the book's.
         batch_normalization: bool. Whether to normalize before each activation
-            (momentum 0.9, epsilon 1e-5). Defaults to `False`.
+            (momentum 0.9, epsilon 1e-5), by the whole batch of all replicas.
+            Defaults to `False`.
         output_units: int. Width of the output. Defaults to 1, the logits.
         kernel_initializer: Initializer of every kernel, cloned for each.
             Defaults to `"glorot_uniform"`, the book's Xavier initialisation.
@@ -96,6 +98,7 @@ class DensePyramid(keras.layers.Layer):
         parts_of_vectors: Sequence[int] = (),
         **kwargs: Any,
     ):
+        refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         if not isinstance(hidden_units, Sequence) or not all(
             map(_is_positive_integer, hidden_units)
@@ -130,6 +133,7 @@ class DensePyramid(keras.layers.Layer):
                 f"Received: shape={tuple(inputs_shape)}."
             )
         policy = self.dtype_policy
+        num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
         self.dense_layers = []
         self.normalization_layers = []
         self.dropout_layers = []
@@ -155,6 +159,8 @@ class DensePyramid(keras.layers.Layer):
                 normalization = keras.layers.BatchNormalization(
                     momentum=_MOMENTUM,
                     epsilon=_EPSILON,
+                    # By the examples of all replicas, not of each.
+                    synchronized=num_replicas > 1,
                     dtype=policy,
                     name=f"batch_normalization_{index}",
                 )

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from deepfm_tf.errors import refuse_unknown
+
 
 @keras.saving.register_keras_serializable("deepfm_tf")
 class FirstOrderTerm(keras.layers.Layer):
@@ -38,6 +40,7 @@ class FirstOrderTerm(keras.layers.Layer):
     """
 
     def __init__(self, **kwargs: Any):
+        refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         # Else Keras rounds `linear` to the compute dtype on the way in.
         self.autocast = False

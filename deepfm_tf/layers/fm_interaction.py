@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from deepfm_tf.errors import refuse_unknown
 from deepfm_tf.layers.bi_interaction import (
     _check_embeddings_shape,
     _field_sums,
@@ -53,6 +54,7 @@ class FMInteraction(keras.layers.Layer):
     """
 
     def __init__(self, **kwargs):
+        refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         # Else Keras rounds `embeddings` to the compute dtype on the way in.
         self.autocast = False

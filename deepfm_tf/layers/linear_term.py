@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from deepfm_tf.errors import refuse_unknown
 from deepfm_tf.layers.shared_embedding import SharedEmbedding
 
 
@@ -78,6 +79,7 @@ class LinearTerm(keras.layers.Layer):
         use_bias: bool = True,
         **kwargs: Any,
     ):
+        refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         # Else Keras casts `weights` to the compute dtype on the way in.
         self.autocast = False

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from deepfm_tf.errors import refuse_unknown
+
 
 @keras.saving.register_keras_serializable("deepfm_tf")
 class SamplingOffset(keras.layers.Layer):
@@ -49,6 +51,7 @@ class SamplingOffset(keras.layers.Layer):
     """
 
     def __init__(self, offset: float, **kwargs: Any):
+        refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         self.offset = offset
 

@@ -9,7 +9,11 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from deepfm_tf.errors import UserError, UserTypeError
+from deepfm_tf.errors import (
+    UserError,
+    UserTypeError,
+    refuse_unknown,
+)
 from deepfm_tf.kernels import local_value
 from deepfm_tf.layers import large_table
 from deepfm_tf.layers.slot_pooling import shared_pooling
@@ -105,6 +109,7 @@ class SharedEmbedding(keras.layers.Layer):
         factored: bool = False,
         **kwargs: Any,
     ):
+        refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         # Else Keras casts `weights` to the compute dtype on the way in.
         self.autocast = False
@@ -112,6 +117,11 @@ class SharedEmbedding(keras.layers.Layer):
             raise UserError(
                 "`vocabulary_sizes` must be a non-empty sequence of positive "
                 f"integers. Received: vocabulary_sizes={vocabulary_sizes}."
+            )
+        if sum(vocabulary_sizes) >= 2**31:
+            raise UserError(
+                "`vocabulary_sizes` must add up to less than 2^31, as ids "
+                f"have 32 bits. Received: {sum(vocabulary_sizes)} rows."
             )
         if not _are_integers([embedding_dim], minimum=1):
             raise UserError(

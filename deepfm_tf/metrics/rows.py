@@ -7,7 +7,7 @@ import numpy as np
 from deepfm_tf.errors import UserError
 
 
-class NotANumberError(ValueError):
+class NotANumberError(UserError):
     """Some probability is NaN: the model that predicts it has diverged."""
 
 

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from keras.src.backend.common import global_state
 
-from deepfm_tf.errors import UserError, UserTypeError
+from deepfm_tf.errors import (
+    UserError,
+    UserTypeError,
+    arguments_of,
+    refuse_unknown,
+)
 from deepfm_tf.layers import DensePyramid, SamplingOffset, SharedEmbedding
 from deepfm_tf.schema import Schema
+
+# Keras's own arguments of a model.
+_KERAS_ARGUMENTS = {"name", "trainable", "dtype"}
+_HDF5 = (".h5", ".hdf5")
 
 
 class CTRModel(keras.Model):
@@ -36,7 +47,18 @@ class CTRModel(keras.Model):
             given. To that end `log w` is subtracted from the logits in
             training, and only there; evaluation and export need no further
             correction. Defaults to 1.0: all of them.
+        **kwargs: `name`, `trainable` and `dtype` (a dtype policy; by default
+            the one that `set_precision` set), as for every Keras model.
+
+    Raises:
+        TypeError: an argument that the model does not have.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let each model refuse what it does not know, and take a dtype."""
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = _checked(cls, cls.__init__)  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -109,8 +131,18 @@ class CTRModel(keras.Model):
         """(batch, 1) logits in inference, from the terms of all fields."""
         raise NotImplementedError
 
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Keras's `save`, but for HDF5, which it could not load again."""
+        if str(filepath).endswith(_HDF5):
+            _refuse_hdf5(filepath)
+        super().save(filepath, *args, **kwargs)
+
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, and the precision, JSON-ready."""
+        # Set by Keras while it writes HDF5: `keras.saving.save_model` comes by
+        # no method of the model but this one.
+        if global_state.get_global_attribute("use_legacy_config", False):
+            _refuse_hdf5("an HDF5 file")
         return {
             "name": self.name,
             "trainable": self.trainable,
@@ -127,17 +159,37 @@ class CTRModel(keras.Model):
         config = dict(config)
         config["schema"] = Schema.from_dict(config["schema"])
         trainable = config.pop("trainable", True)
-        with _policy(config.pop("dtype", None)):
-            model = cls(**config)
+        model = cls(**config)
         model.trainable = trainable
         return model
 
 
+def _checked(cls: type, construct: Callable[..., None]) -> Callable[..., None]:
+    """The constructor of a model, which knows all of its arguments."""
+
+    @functools.wraps(construct)
+    def check_and_construct(self: Any, *args: Any, **kwargs: Any) -> None:
+        known = arguments_of(cls, CTRModel) - {"inputs", "logits"}
+        refuse_unknown(cls, kwargs, known | _KERAS_ARGUMENTS)
+        with _policy(kwargs.pop("dtype", None)):
+            construct(self, *args, **kwargs)
+
+    return check_and_construct
+
+
+def _refuse_hdf5(filepath: Any) -> None:
+    raise UserError(
+        "A model must be saved as a .keras file, as Keras cannot load it from "
+        f"HDF5. Received: {filepath}. Write model.save('model.keras').",
+        argument="filepath",
+    )
+
+
 @contextlib.contextmanager
-def _policy(name: str | None) -> Iterator[None]:
+def _policy(policy: Any) -> Iterator[None]:
     """Layers are made with this dtype policy; None: with that of now."""
     now = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name or now)
+    keras.config.set_dtype_policy(policy or now)
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.optimizers.lazy_optimizer import LazyOptimizer, is_table
+from deepfm_tf.optimizers.merged_gradients import MergedGradients
 
 _CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")
 _REFUSED = ("gradient_accumulation_steps", "loss_scale_factor")
@@ -27,7 +28,8 @@ class CompositeOptimizer(LazyOptimizer):
     Args:
         embeddings: LazyOptimizer. For the tables (see `LazyOptimizer`).
         first_order: LazyOptimizer. For the first-order weights in them.
-        dense: Keras optimizer. For all other variables.
+        dense: Keras optimizer. For all other variables. Not one that goes
+            around others, such as `LossScaleOptimizer`.
         **kwargs: `clipnorm`, `global_clipnorm`, `clipvalue`, `use_ema`,
             `ema_momentum`, `ema_overwrite_frequency` and `name`. They act on
             all variables together, so the three must not have them.
@@ -36,8 +38,8 @@ class CompositeOptimizer(LazyOptimizer):
 
     Attributes:
         learning_rate: What the learning rates of the three are multiplied by;
-            1 at first. `ReduceLROnPlateau` and `LearningRateScheduler` so act
-            on all of them.
+            1 at first, or a schedule. `ReduceLROnPlateau` and
+            `LearningRateScheduler` so act on all of them.
 
     Raises:
         TypeError: One of the three is not such an optimizer.
@@ -76,23 +78,12 @@ class CompositeOptimizer(LazyOptimizer):
             "dense": dense,
         }
         for part, optimizer in parts.items():
-            kind = LazyOptimizer
-            if part == "dense":
-                kind = keras.optimizers.Optimizer
-            if not isinstance(optimizer, kind) or isinstance(
-                optimizer, CompositeOptimizer
-            ):
-                raise UserTypeError(
-                    f"`{part}` must be a {kind.__name__}. Received: "
-                    f"{optimizer!r}."
-                )
-            for option in (*_CLIPPING, "use_ema", *_REFUSED):
-                if getattr(optimizer, option):
-                    raise UserError(
-                        f"`{part}` must not have `{option}`, which concerns "
-                        "all variables: give it to the CompositeOptimizer. "
-                        f"Received: {option}={getattr(optimizer, option)}."
-                    )
+            _check_part(part, optimizer)
+        if len(set(map(id, parts.values()))) < len(parts):
+            raise UserError(
+                "`embeddings`, `first_order` and `dense` must be three "
+                "optimizers. Received one of them twice. Make one for each."
+            )
         for option in ("weight_decay", "touched_l2"):
             if kwargs.get(option):
                 raise UserError(
@@ -151,7 +142,8 @@ class CompositeOptimizer(LazyOptimizer):
             config[part] = keras.saving.deserialize_keras_object(
                 config[part], custom_objects=custom_objects
             )
-        return cls(**config)
+        # Which knows what to make of a schedule.
+        return super().from_config(config, custom_objects)
 
     def _parts(self) -> tuple[keras.optimizers.Optimizer, ...]:
         return self.embeddings, self.first_order, self.dense
@@ -172,14 +164,64 @@ class CompositeOptimizer(LazyOptimizer):
         columns = getattr(variable, "first_order_columns", 0)
         return sum(slots for _, _, slots in self._rules(variable, columns))
 
-    def _update_dense(self, gradient, variable, learning_rate):
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        tables: list[tuple] = []
+        others: list[tuple] = []
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            chosen = tables if is_table(variable) else others
+            chosen.append((gradient, variable))
+        if tables:
+            super()._backend_update_step(
+                *map(list, zip(*tables, strict=True)), learning_rate
+            )
+        if not others:
+            return
+        gradients, variables = map(list, zip(*others, strict=True))
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        if not isinstance(self.dense, MergedGradients):
+            # It adds up the replicas, which is done: each gives its share.
+            num_replicas = self._distribution_strategy.num_replicas_in_sync
+            gradients = [gradient / num_replicas for gradient in gradients]
         rate = learning_rate * tf.cast(self.dense.learning_rate, "float32")
-        self.dense.update_step(gradient, variable, rate)
+        # Not `update_step`: some rules do more than that (Nadam).
+        self.dense._backend_update_step(gradients, variables, rate)
 
     def _apply_weight_decay(self, variables):
-        self.dense._apply_weight_decay(
-            [v for v in variables if not is_table(v)]
+        # As `dense` would, but by the product of both learning rates.
+        decays = [
+            (getattr(variable, "value", variable), decay)
+            for variable in variables
+            if not is_table(variable)
+            and (decay := self._weight_decay_of(variable))
+        ]
+        if not decays:
+            return
+        rate = self.learning_rate * tf.cast(self.dense.learning_rate, "float32")
+
+        def decay_all(strategy, rate):
+            for variable, decay in decays:
+                strategy.extended.update(
+                    variable,
+                    lambda variable, rate, decay: variable.assign_sub(
+                        variable * decay * tf.cast(rate, variable.dtype)
+                    ),
+                    args=(rate, decay),
+                    group=False,
+                )
+
+        tf.__internal__.distribute.interim.maybe_merge_call(
+            decay_all, self._distribution_strategy, rate
         )
+
+    def _weight_decay_of(self, variable: Any) -> float | None:
+        rule = self.dense
+        if not rule._use_weight_decay(variable):
+            return None
+        # Muon has a second one, for what it gives to Adam.
+        uses_adam = getattr(rule, "_should_use_adamw", None)
+        if uses_adam is not None and uses_adam(variable):
+            return rule.adam_weight_decay
+        return rule.weight_decay
 
     def _decay_and_update(
         self, variable, gradient, values, slots, learning_rate
@@ -203,3 +245,28 @@ class CompositeOptimizer(LazyOptimizer):
         ]
         new_values, new_slots = zip(*updated, strict=True)
         return tf.concat(new_values, axis=1), tf.concat(new_slots, axis=1)
+
+
+def _check_part(part: str, optimizer: Any) -> None:
+    kind = keras.optimizers.Optimizer if part == "dense" else LazyOptimizer
+    if not isinstance(optimizer, kind):
+        raise UserTypeError(
+            f"`{part}` must be a {kind.__name__}. Received: {optimizer!r}.",
+            argument=part,
+        )
+    if type(optimizer).apply is not keras.optimizers.Optimizer.apply:
+        raise UserTypeError(
+            f"`{part}` must update variables "
+            f"itself, not one around others. Received: "
+            f"{type(optimizer).__name__}. Put its optimizer in its place; a "
+            "LossScaleOptimizer goes around the CompositeOptimizer.",
+            argument=part,
+        )
+    for option in (*_CLIPPING, "use_ema", *_REFUSED):
+        if getattr(optimizer, option):
+            raise UserError(
+                f"`{part}` must not have `{option}`, which concerns all "
+                "variables: give it to the CompositeOptimizer. Received: "
+                f"{option}={getattr(optimizer, option)}.",
+                argument=part,
+            )

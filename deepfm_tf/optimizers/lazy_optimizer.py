@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import tensorflow as tf
 
-from deepfm_tf.errors import UserError
-from deepfm_tf.kernels import compiled, local_value
+from deepfm_tf.errors import UserError, refuse_unknown
+from deepfm_tf.kernels import local_value
+from deepfm_tf.optimizers.merged_gradients import MergedGradients
 
 
-class LazyOptimizer(keras.optimizers.Optimizer):
+class LazyOptimizer(MergedGradients):
     """Updates only the rows of embedding tables that a batch has touched.
 
     Keras's own optimizers read and write every row of a table at every step,
@@ -19,8 +19,8 @@ class LazyOptimizer(keras.optimizers.Optimizer):
     Mixed into one of them, this class
 
     - adds up the gradients of the replicas, then those of equal rows, and
-      only then clips: `clipnorm`, `global_clipnorm` and `clipvalue` see the
-      gradient that a dense one would be;
+      only then clips (see `MergedGradients`): `clipnorm`, `global_clipnorm`
+      and `clipvalue` see the gradient that a dense one would be;
     - gathers the touched rows and their slots, applies `update_rows`, and
       writes them back. All other rows, their slots and their weight decay are
       left alone, bit for bit.
@@ -46,9 +46,6 @@ class LazyOptimizer(keras.optimizers.Optimizer):
     there the step follows from the gradient and the penalty together. It is
     not the same: a row rests between its batches, and a row that no batch
     touches stays as it is. It comes after clipping.
-
-    XLA cannot compile the search for equal rows: where there is a GPU, give
-    `compile` the argument `jit_compile=False`, or Keras tries it.
 
     `use_ema` works, but reads and writes the whole tables. What cannot keep to
     the touched rows is refused: `gradient_accumulation_steps` (use a larger
@@ -78,6 +75,7 @@ class LazyOptimizer(keras.optimizers.Optimizer):
                     f"`{name}` must be None: {type(self).__name__} does not "
                     f"support it. {hint} Received: {name}={kwargs[name]}."
                 )
+        refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         self.touched_l2 = touched_l2
 
@@ -196,55 +194,14 @@ class LazyOptimizer(keras.optimizers.Optimizer):
                 name=f"{_path(variable).replace('/', '_')}_slots",
             )
 
-    def _clip_gradients(self, grads):
-        # Keras adds up the replicas after clipping; clipping is not linear.
-        replica = tf.distribute.get_replica_context()
-        if replica is not None:
-            grads = replica.all_reduce(tf.distribute.ReduceOp.SUM, list(grads))
-        grads = [merge_duplicates(gradient) for gradient in grads]
-        clipped = super()._clip_gradients(
-            [getattr(gradient, "values", gradient) for gradient in grads]
-        )
-        return [
-            tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
-            if isinstance(gradient, tf.IndexedSlices)
-            else values
-            for gradient, values in zip(grads, clipped, strict=True)
-        ]
-
     def _apply_weight_decay(self, variables):
         super()._apply_weight_decay([v for v in variables if not is_table(v)])
-
-    def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        # As in Keras, but for the sum over the replicas, which is taken.
-        variables = [getattr(v, "value", v) for v in trainable_variables]
-        tf.__internal__.distribute.interim.maybe_merge_call(
-            self._distributed_tf_update_step,
-            self._distribution_strategy,
-            list(zip(grads, variables, strict=True)),
-            learning_rate,
-        )
 
 
 def is_table(variable: Any) -> bool:
     """Whether a variable is an embedding table."""
     name = _path(variable).split("/")[-1].split(":")[0]
     return name == "embeddings" and len(variable.shape) == 2
-
-
-def merge_duplicates(gradient: Any) -> Any:
-    """The same gradient, each row of it named once."""
-    if not isinstance(gradient, tf.IndexedSlices):
-        return gradient
-    rows, positions = tf.unique(gradient.indices)
-    # XLA wants the number of sums beforehand: as many as there are gradients.
-    values = _add_up(gradient.values, positions)[: tf.size(rows)]
-    return tf.IndexedSlices(values, rows, gradient.dense_shape)
-
-
-@compiled
-def _add_up(values: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    return tf.math.unsorted_segment_sum(values, positions, tf.shape(values)[0])
 
 
 def _spread(added: list[Any], variables: list[Any]) -> list[Any]:

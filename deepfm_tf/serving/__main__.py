@@ -75,6 +75,9 @@ def _run(argv: Sequence[str]) -> int:
     if any(flag in argv for flag in ("--help", "-h", "-help")):
         print(USAGE + help_text(), end="")
         return EXIT_OK
+    if any(flag in argv for flag in ("--version", "-version")):
+        print(f"deepfm-tf {sys.modules['deepfm_tf'].__version__}")
+        return EXIT_OK
     try:
         options = parse_flags(argv)
     except ValueError as error:

@@ -16,6 +16,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from deepfm_tf.errors import UserError
 from deepfm_tf.serving.errors import invalid_argument
+from deepfm_tf.serving.parsers import find_tensor, tensor_name
 
 
 def _processors() -> int:
@@ -183,7 +184,7 @@ def batched_outputs(
         variables, or an output that is no tensor.
     """
     nodes = {node.name: node for node in graph_def.node}
-    if any(name.rpartition(":")[0] not in nodes for name in outputs):
+    if not outputs or any(find_tensor(graph, name) is None for name in outputs):
         return {}
     body = tf.compat.v1.GraphDef(
         library=graph_def.library, versions=graph_def.versions
@@ -224,7 +225,7 @@ def batched_outputs(
         return [
             replaced[name]
             if name in replaced
-            else function.get_tensor_by_name(name)
+            else function.get_tensor_by_name(tensor_name(name))
             for name in outputs
         ]
 

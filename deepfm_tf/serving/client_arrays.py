@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,25 +13,47 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepfm_tf.errors import UserError
+from deepfm_tf.files.frames import to_arrow
+from deepfm_tf.raw_values import (
+    Bad,
+    NoTextError,
+    missing_to_null,
+    shown,
+    to_doubles,
+    to_text,
+    to_texts,
+)
 from deepfm_tf.serving.client_signature import TensorInfo
 
 # Up to here Python's own loop beats the overhead of Arrow's.
 _FEW_ROWS = 1000
+# Their values become Python's own without loss.
+_PYTHON_DTYPES = (object, "str", "string", "int64", "float64", "bool")
 
 
-def to_array(name: str, values: Any, info: TensorInfo) -> np.ndarray:
+def to_array(
+    name: str,
+    values: Any,
+    info: TensorInfo,
+    missing_values: Sequence[str] = (),
+    separator: str | None = None,
+) -> np.ndarray:
     """A column as the array that an input wants.
 
     Text becomes UTF-8 `bytes` (an object array); None and NaN become `b""`
-    in text and NaN in floating-point numbers. Numbers become text as they
-    were read in training: 7.0 is "7". Text that reads as a number is taken
-    for one.
+    in text and NaN in floating-point numbers. Whatever is no text becomes the
+    text that training read of it: 7.0 is "7" (see `raw_values`). Text that
+    reads as a number is taken for one, `NA` and the like for none. Bytes for
+    text stay as they are.
 
     Args:
         name: str. The column, for messages.
         values: array, list, Series, or Arrow array; nested for an input of
             more than one dimension. One value suffices for a context input.
         info: the input's dtype and shape.
+        missing_values: further texts that mean "missing".
+        separator: what joins the elements of lists, for an input of text that
+            takes one value a row. None refuses lists.
 
     Raises:
         ValueError: a value or a shape that the input cannot take.
@@ -41,7 +66,7 @@ def to_array(name: str, values: Any, info: TensorInfo) -> np.ndarray:
     flat, shape = _flatten(name, values, info)
     dtype = info.numpy_dtype
     if info.dtype == "string":
-        array = _texts(name, flat)
+        array = _texts(name, flat, missing_values, separator)
     elif dtype.kind == "b":
         numbers = _integers(name, flat, np.dtype(np.uint8))
         if (numbers > 1).any():
@@ -54,7 +79,7 @@ def to_array(name: str, values: Any, info: TensorInfo) -> np.ndarray:
         array = _integers(name, flat, dtype)
     elif dtype.kind == "f" or info.dtype == "bfloat16":
         with np.errstate(over="ignore"):
-            array = _floats(name, flat).astype(dtype)
+            array = _floats(name, flat, missing_values).astype(dtype)
     else:
         raise UserError(
             f"The input '{name}' must be of text, numbers or booleans. "
@@ -115,91 +140,87 @@ def _is_scalar(value: Any) -> bool:
     )
 
 
-def _to_arrow(name: str, values: Any) -> pa.Array:
-    try:
-        array = (
-            values
-            if isinstance(values, (pa.Array, pa.ChunkedArray))
-            else pa.array(values, from_pandas=True)
-        )
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        # A column of mixed types, such as 7 beside "seven", or of integers
-        # of more than 64 bits.
-        texts = [None if _is_missing(v) else _as_text(v) for v in values]
-        array = pa.array(texts, pa.string())
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
+def _texts(
+    name: str,
+    values: Any,
+    missing_values: Sequence[str],
+    separator: str | None,
+) -> np.ndarray:
+    if len(values) < _FEW_ROWS:
+        few = values
+        if isinstance(values, pd.Series) and values.dtype in _PYTHON_DTYPES:
+            few = values.tolist()
+        if isinstance(few, list) and not missing_values:
+            encoded = _few_texts(few)
+            if encoded is not None:
+                return encoded
+    array = to_arrow(values, name)
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    if pa.types.is_nested(array.type):
-        raise UserError(
-            f"Column '{name}' must hold one value a row. Received: "
-            f"{array.type} ({array[0].as_py()!r} in the first row)."
-        )
-    return array
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or value is pd.NA or value != value
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", errors="surrogateescape")
-    return str(value)
-
-
-def _texts(name: str, values: Any) -> np.ndarray:
-    if len(values) < _FEW_ROWS:
-        small = values
-        if isinstance(values, pd.Series) and (
-            values.dtype == object or not isinstance(values.dtype, np.dtype)
-        ):
-            small = values.to_numpy().tolist()
-        if isinstance(small, list) and set(map(type, small)) == {str}:
-            return _objects([text.encode() for text in small])
-    array = _to_arrow(name, values)
-    kind = array.type
-    if pa.types.is_floating(kind):
-        # pandas turns integers with gaps into floats: 7.0 stands for 7.
-        array = pc.if_else(pc.is_nan(array), None, array)
-        array = pc.replace_substring_regex(
-            pc.cast(array, pa.string()), r"\.0$", ""
-        )
-    elif not _is_binary(kind):
-        array = pc.cast(array, pa.string())
+    if not _is_binary(array.type):
+        bad: Bad = {}
+        array = to_texts(array, name, bad, separator)
+        _raise_first(bad)
+        array = missing_to_null(array, missing_values)
     array = pc.fill_null(pc.cast(array, pa.large_binary()), b"")
     return array.to_numpy(zero_copy_only=False)
 
 
-def _objects(values: list) -> np.ndarray:
+def _few_texts(values: list) -> np.ndarray | None:
+    """The same for a few values; None where a message must be found."""
     result = np.empty(len(values), dtype=object)
-    result[:] = values
+    for row, value in enumerate(values):
+        if isinstance(value, bytes):
+            result[row] = value
+            continue
+        try:
+            result[row] = (to_text(value) or "").encode()
+        except NoTextError:
+            return None
     return result
 
 
-def _floats(name: str, values: Any) -> np.ndarray:
+def _raise_first(bad: Bad) -> None:
+    for row, (name, _, reason) in sorted(bad.items()):
+        raise UserError(f"Column '{name}', row {row} (from 0): {reason}.")
+
+
+def _floats(
+    name: str, values: Any, missing_values: Sequence[str]
+) -> np.ndarray:
     fast = values if isinstance(values, np.ndarray) else None
     if isinstance(values, pd.Series) and isinstance(values.dtype, np.dtype):
         fast = values.to_numpy()
     if fast is not None and fast.dtype.kind in "fiub":
         return fast
     if isinstance(values, list) and set(map(type, values)) <= {int, float}:
-        return np.array(values, dtype=np.float64)
-    array = _to_arrow(name, values)
-    if _is_text(array.type):
-        array = _numbers_of_text(name, array, pa.float64())
-    numbers = _cast(name, array, pa.float64(), "numbers", safe=False)
-    return pc.fill_null(numbers, np.nan).to_numpy(zero_copy_only=False)
+        with contextlib.suppress(OverflowError):
+            return np.array(values, dtype=np.float64)
+    bad: Bad = {}
+    array = to_arrow(values, name)
+    numbers = to_doubles(array, name, bad, missing_values)
+    for row, (_, value, _) in sorted(bad.items()):
+        raise UserError(
+            f"Column '{name}' must hold numbers. Received: {value!r} in row "
+            f"{row} (counted from 0)."
+        )
+    return numbers
 
 
 def _integers(name: str, values: Any, dtype: np.dtype) -> np.ndarray:
-    array = _to_arrow(name, values)
+    array = to_arrow(values, name)
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
     wanted = pa.from_numpy_dtype(dtype)
-    if _is_text(array.type):
-        array = _numbers_of_text(name, array, pa.int64())
     if pa.types.is_floating(array.type):
         array = pc.if_else(pc.is_nan(array), None, array)
+    elif pa.types.is_boolean(array.type):
+        array = pc.cast(array, pa.int8())
+    elif not pa.types.is_integer(array.type):
+        bad: Bad = {}
+        texts = to_texts(array, name, bad)
+        _raise_first(bad)
+        array = missing_to_null(pc.utf8_trim_whitespace(texts), ())
     if array.null_count:
         row = int(np.argmax(array.is_null().to_numpy(zero_copy_only=False)))
         raise UserError(
@@ -207,41 +228,23 @@ def _integers(name: str, values: Any, dtype: np.dtype) -> np.ndarray:
             f"has no mark for a missing one. Received: nothing in row {row} "
             "(counted from 0)."
         )
-    if pa.types.is_boolean(array.type):
-        array = pc.cast(array, pa.int8())
-    result = _cast(name, array, wanted, f"integers that fit {dtype.name}")
-    return result.to_numpy(zero_copy_only=False)
-
-
-def _cast(
-    name: str, array: pa.Array, kind: pa.DataType, what: str, safe: bool = True
-) -> pa.Array:
     try:
-        return pc.cast(array, kind, safe=safe)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise UserError(
-            f"Column '{name}' must hold {what}. Received: {array.type} "
-            f"({error})."
-        ) from error
-
-
-def _numbers_of_text(name: str, array: pa.Array, kind: pa.DataType) -> pa.Array:
-    texts = pc.utf8_trim_whitespace(pc.cast(array, pa.string()))
-    texts = pc.if_else(pc.equal(texts, ""), None, texts)
-    try:
-        return pc.cast(texts, kind)
+        return pc.cast(array, wanted).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:
         pass
-    for row, text in enumerate(texts.to_pylist()):
+    for row, value in enumerate(array.to_pylist()):
         try:
-            pc.cast(pa.scalar(text, pa.string()), kind)
+            pc.cast(pa.scalar(value, array.type), wanted)
         except pa.ArrowInvalid:
-            what = "integers" if pa.types.is_integer(kind) else "numbers"
+            is_whole = re.fullmatch(r"[+-]?\d+", str(value))
+            fitting = f" that fit {dtype.name}" * bool(
+                is_whole or not isinstance(value, str)
+            )
             raise UserError(
-                f"Column '{name}' must hold {what}. Received: {text!r} in row "
-                f"{row} (counted from 0)."
+                f"Column '{name}' must hold integers{fitting}. "
+                f"Received: {shown(value)!r} in row {row} (counted from 0)."
             ) from None
-    return texts
+    return array.to_numpy(zero_copy_only=False)
 
 
 def _is_binary(kind: pa.DataType) -> bool:
@@ -249,12 +252,4 @@ def _is_binary(kind: pa.DataType) -> bool:
         pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)
         or pa.types.is_fixed_size_binary(kind)
-    )
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return (
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or _is_binary(kind)
     )

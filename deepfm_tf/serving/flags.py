@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import logging
 import os
 import re
 import textwrap
@@ -11,7 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from deepfm_tf.errors import UserError
+from deepfm_tf.serving.unused_flags import UNUSED_FLAGS, unused_line
 
+_LOG = logging.getLogger(__name__)
 _INT32_MAX = 2**31 - 1
 
 
@@ -30,11 +33,14 @@ class Options:
         grpc_socket_path: str. Also listen on this UNIX socket.
         rest_api_port: int. Of REST and of metrics; 0 means none, -1 picks
             a free one.
+        rest_api_num_threads: int. REST requests worked on at once.
         rest_api_timeout_in_ms: int. After which REST answers 504.
         model_name: str. Of the model below `model_base_path`.
         model_base_path: str. The directory of the version directories.
         model_config_file: str. Text ModelServerConfig; instead of the two.
         model_config_file_poll_wait_seconds: int. 0 reads it once.
+        saved_model_tags: str. Which graph of a SavedModel to load: its
+            tags, with commas between them.
         file_system_poll_wait_seconds: int. Between looks for new versions;
             0 looks once, negative never.
         num_load_threads: int. Versions loaded at once; 0 means 1.
@@ -42,6 +48,8 @@ class Options:
         load_retry_interval_micros: int. Between two tries.
         allow_version_labels_for_unavailable_models: bool. Or a label must
             name a version that is available.
+        enable_model_warmup: bool. Replay a version's warm-up requests before
+            it serves.
         num_request_iterations_for_warmup: int. Replays of each record.
         enable_batching: bool. Merge concurrent requests.
         batching_parameters_file: str. Text BatchingParameters.
@@ -68,16 +76,19 @@ class Options:
     port: int = 8500
     grpc_socket_path: str = ""
     rest_api_port: int = 0
+    rest_api_num_threads: int = 4 * (os.cpu_count() or 1)
     rest_api_timeout_in_ms: int = 30000
     model_name: str = "default"
     model_base_path: str = ""
     model_config_file: str = ""
     model_config_file_poll_wait_seconds: int = 0
+    saved_model_tags: str = "serve"
     file_system_poll_wait_seconds: int = 1
     num_load_threads: int = 0
     max_num_load_retries: int = 5
     load_retry_interval_micros: int = 60 * 1000 * 1000
     allow_version_labels_for_unavailable_models: bool = False
+    enable_model_warmup: bool = True
     num_request_iterations_for_warmup: int = 1
     enable_batching: bool = False
     batching_parameters_file: str = ""
@@ -101,11 +112,13 @@ GROUPS = {
         "version policies and labels; instead of the two above",
         "model_config_file_poll_wait_seconds": "read it again this often; "
         "0 never",
+        "saved_model_tags": "tags of the graph to load, with commas between",
     },
     "Where to listen": {
         "port": "gRPC, on all interfaces; 0 picks a free port",
         "grpc_socket_path": "gRPC also on this UNIX socket",
         "rest_api_port": "REST and metrics; 0 for none, -1 picks a free port",
+        "rest_api_num_threads": "REST requests worked on at once",
         "rest_api_timeout_in_ms": "a REST request may take this long",
         "ssl_config_file": "text SSLConfig: gRPC over TLS",
         "grpc_channel_arguments": "key=value,key=value for the gRPC server",
@@ -119,6 +132,8 @@ GROUPS = {
         "load_retry_interval_micros": "between those tries",
         "allow_version_labels_for_unavailable_models": "accept labels for "
         "versions that are not there yet",
+        "enable_model_warmup": "replay a version's warm-up requests before it "
+        "serves",
         "num_request_iterations_for_warmup": "replays of each warm-up record",
     },
     "How to answer": {
@@ -142,7 +157,13 @@ GROUPS = {
     },
 }
 
-_FIELDS = {field.name: field for field in dataclasses.fields(Options)}
+_DEFAULTS: dict[str, Any] = {
+    field.name: field.default for field in dataclasses.fields(Options)
+}
+_ALL_DEFAULTS: dict[str, Any] = {
+    **_DEFAULTS,
+    **{name: default for name, (default, _) in UNUSED_FLAGS.items()},
+}
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -155,7 +176,8 @@ def parse_flags(arguments: Sequence[str]) -> Options:
             name of the command.
 
     Returns:
-        The `Options`.
+        The `Options`. A flag of the real server's that has no meaning here
+        is told in a line of the log.
 
     Raises:
         ValueError: an unknown flag, a value of the wrong kind, or flags
@@ -175,9 +197,9 @@ def parse_flags(arguments: Sequence[str]) -> Options:
                 f"Every argument must be a flag. Received: {argument!r}. "
                 "Write --flag=value; --help lists the flags."
             )
-        if name not in _FIELDS:
+        if name not in _ALL_DEFAULTS:
             raise UserError(_unknown(name))
-        is_boolean = isinstance(_FIELDS[name].default, bool)
+        is_boolean = isinstance(_ALL_DEFAULTS[name], bool)
         if not equals and is_boolean:
             text = rest.pop(0) if rest[:1] and rest[0] in _BOOLEANS else "true"
         elif not equals:
@@ -188,8 +210,16 @@ def parse_flags(arguments: Sequence[str]) -> Options:
                 )
             text = rest.pop(0)
         given[name] = _convert(name, text)
+    unused = {name: given.pop(name) for name in UNUSED_FLAGS if name in given}
+    if unused.get("use_alts_credentials"):
+        raise UserError(
+            "--use_alts_credentials must be false: this server would answer "
+            "without encryption. Use --ssl_config_file for TLS."
+        )
     options = Options(**given)
     _check(options)
+    for name in unused:
+        _LOG.warning("%s", unused_line(name))
     return options
 
 
@@ -225,7 +255,7 @@ def help_text() -> str:
     for group, flags in GROUPS.items():
         lines.append(f"\n{group}:")
         for name, meaning in flags.items():
-            default = _FIELDS[name].default
+            default = _DEFAULTS[name]
             shown = str(default).lower() if default != "" else "none"
             lines.append(f"  --{name}={shown}")
             lines += textwrap.wrap(
@@ -237,28 +267,30 @@ def help_text() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _convert(name: str, text: str) -> bool | int | str:
+def _convert(name: str, text: str) -> bool | int | float | str:
     """The value of a flag in its own type."""
-    default = _FIELDS[name].default
+    default = _ALL_DEFAULTS[name]
     if isinstance(default, bool):
         if text.lower() not in _BOOLEANS:
             raise UserError(
                 f"--{name} must be true or false. Received: {text!r}."
             )
         return _BOOLEANS[text.lower()]
-    if isinstance(default, int):
+    if isinstance(default, int | float):
+        kind = type(default)
+        wanted = "a whole number" if kind is int else "a number"
         try:
-            return int(text)
+            return kind(text)
         except ValueError:
             raise UserError(
-                f"--{name} must be a whole number. Received: {text!r}."
+                f"--{name} must be {wanted}. Received: {text!r}."
             ) from None
     return text
 
 
 def _unknown(name: str) -> str:
     """What to say of a flag that does not exist."""
-    near = difflib.get_close_matches(name, _FIELDS, n=1)
+    near = difflib.get_close_matches(name, _ALL_DEFAULTS, n=1)
     hint = f"Did you mean --{near[0]}? " if near else ""
     return f"Unknown flag: --{name}. {hint}--help lists the flags."
 
@@ -296,6 +328,7 @@ def _check(options: Options) -> None:
     for name, lowest, highest in (
         ("port", 0, 65535),
         ("rest_api_port", -1, 65535),
+        ("rest_api_num_threads", 1, 65535),
         ("rest_api_timeout_in_ms", 1, _INT32_MAX),
         ("num_load_threads", 0, 1024),
         ("max_num_load_retries", 0, _INT32_MAX),

@@ -14,6 +14,7 @@ from google.protobuf import message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from deepfm_tf.errors import UserError
+from deepfm_tf.serving.drain import MOST_SECONDS, Drain
 from deepfm_tf.serving.errors import (
     ServingError,
     from_tensorflow,
@@ -71,6 +72,8 @@ class GrpcServer:
         )
         self._turns = threading.Semaphore(options.grpc_max_threads)
         self._patience = Patience(_RECEIVE_SECONDS)
+        self._drain = Drain()
+        self._has_closed = threading.Event()
         self._server = grpc.server(
             self._threads,
             options=list(
@@ -108,13 +111,22 @@ class GrpcServer:
     def stop(self, grace: float) -> threading.Event:
         """Take no more requests; those under way have `grace` seconds.
 
+        Before that it waits for a moment without calls, 2 seconds at most,
+        unless `grace` is 0: gRPC cancels what has arrived and has no thread.
+
         Returns:
             An event that is set when the last one has ended.
         """
         if self._health:
             self._health.enter_graceful_shutdown()
         self._patience.stop()
-        return self._server.stop(grace)
+        if grace and not self._has_closed.is_set():
+            self._drain.begin()
+            while seconds := self._drain.seconds_left():
+                time.sleep(seconds)
+        ended = self._server.stop(grace)
+        self._has_closed.set()
+        return ended
 
     def _listen(
         self, options: Options, credentials: grpc.ServerCredentials | None
@@ -155,11 +167,14 @@ class GrpcServer:
         def behaviour(
             requests: Iterator[bytes], context: grpc.ServicerContext
         ) -> bytes:
+            self._drain.note_traffic()
             try:
                 with self._patience.waiting(context):
                     data = next(requests)
             except (StopIteration, grpc.RpcError):
                 return b""  # the client has gone, or was sent away
+            finally:
+                self._drain.note_traffic()
             begin = time.perf_counter()
             request: Any = None
             answer = b""
@@ -175,6 +190,7 @@ class GrpcServer:
                     _LOG.exception("%s failed.", method.name)
             seconds = time.perf_counter() - begin
             self._note(method, request, context, error, seconds)
+            self._hold_back()
             if error is not None:
                 context.abort(error.code, error.message)
             return answer
@@ -182,6 +198,13 @@ class GrpcServer:
         # On the wire a stream of one request is a unary call; here it gives
         # the context while the request is still on its way.
         return grpc.stream_unary_rpc_method_handler(behaviour)
+
+    def _hold_back(self) -> None:
+        """Let no answer go while the server waits for the last calls."""
+        if self._drain.has_begun:
+            self._has_closed.wait(2 * MOST_SECONDS)
+        else:
+            self._drain.note_traffic()
 
     def _answer(
         self,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from deepfm_tf.serving.drain import Drain
 from deepfm_tf.serving.ports import bind
 
 # Connections open at once; the next one gets 503.
@@ -19,6 +21,7 @@ _KEEP_ALIVE_SECONDS = 75
 # the number above; uvicorn waits for a first request for ever.
 _FIRST_REQUEST_SECONDS = 20.0
 _START_SECONDS = 30.0
+_CLOSE = (b"connection", b"close")
 
 
 class HttpServer:
@@ -41,9 +44,11 @@ class HttpServer:
     ) -> None:
         self._socket = bind(port, "--rest_api_port")
         self.port: int = self._socket.getsockname()[1]
-        self._server = uvicorn.Server(
+        held_back = _HeldBack(application)
+        self._server = _DrainingServer(
+            held_back,
             uvicorn.Config(
-                application,
+                held_back,
                 http=_ImpatientProtocol,
                 log_config=None,
                 access_log=False,
@@ -51,7 +56,7 @@ class HttpServer:
                 limit_concurrency=_MAX_CONNECTIONS,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=grace_seconds,
-            )
+            ),
         )
         self._thread = threading.Thread(
             target=self._server.run,
@@ -76,12 +81,65 @@ class HttpServer:
                 )
             time.sleep(0.01)
 
-    def stop(self) -> None:
-        """Take no more requests; back when those under way have ended."""
+    def ask_to_stop(self) -> None:
+        """Begin to; back at once."""
         self._server.should_exit = True
+
+    def stop(self) -> None:
+        """Take no more requests; back when those under way have ended.
+
+        Before that it waits for a moment without requests, 2 seconds at most.
+        """
+        self.ask_to_stop()
         if self._thread.is_alive():
             self._thread.join()
         self._socket.close()
+
+
+class _HeldBack:
+    """An application whose answers wait while its server drains."""
+
+    def __init__(self, application: ASGIApp) -> None:
+        self.application = application
+        self.drain = Drain()
+        self.has_closed = asyncio.Event()
+
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """As the application's, for ASGI."""
+
+        async def hold_back(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                if self.drain.has_begun:
+                    await self.has_closed.wait()
+                    headers = [*message.get("headers", []), _CLOSE]
+                    message = {**message, "headers": headers}
+                self.drain.note_traffic()
+            await send(message)
+
+        if scope["type"] == "http":
+            self.drain.note_traffic()
+        await self.application(scope, receive, hold_back)
+
+
+class _DrainingServer(uvicorn.Server):
+    """uvicorn's, whose port closes when no more requests are on their way."""
+
+    def __init__(self, held_back: _HeldBack, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._held_back = held_back
+
+    async def shutdown(
+        self, sockets: list[socket.socket] | None = None
+    ) -> None:
+        """Drain, then close the port before any answer is sent."""
+        self._held_back.drain.begin()
+        while seconds := self._held_back.drain.seconds_left():
+            await asyncio.sleep(seconds)
+        self._held_back.has_closed.set()
+        # It closes the port before it lets anything else run.
+        await super().shutdown(sockets)
 
 
 class _ImpatientProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import re
 import shlex
@@ -17,6 +18,8 @@ from deepfm_tf.shell import command_line
 
 _CONFIG_POLL_SECONDS = 60
 _WARM_UP = "assets.extra/tf_serving_warmup_requests"
+_CARD = "assets.extra/model_card.json"
+_MAX_BATCH_SIZE = 512
 # Measured with a model of 78 MB and jemalloc: 650 MB with one version loaded,
 # 828 at the peak of a switch. So about this for the process, and twice its
 # files for each of two versions.
@@ -149,7 +152,10 @@ def _texts(model: str, version: Path, cores: int) -> dict[str, str]:
     sizes = [f.stat().st_size for f in version.rglob("*") if f.is_file()]
     megabytes = sum(sizes) / 2**20
     request = math.ceil(_BASE_MB + _MEMORY_PER_BYTE * megabytes)
+    max_rows, warm_up = _warm_up(version)
     values = {
+        "warm_up": _comment(warm_up, 0),
+        "max_batch_size": max(max_rows, _MAX_BATCH_SIZE),
         "model": model,
         "version": int(version.name),
         "cores": cores,
@@ -184,6 +190,23 @@ def _texts(model: str, version: Path, cores: int) -> dict[str, str]:
         ),
     )
     return filled
+
+
+def _warm_up(version: Path) -> tuple[int, str]:
+    """The most rows of a warm-up request, and what that means for batching."""
+    try:
+        card = json.loads((version / _CARD).read_text(encoding="utf-8"))
+        rows = [int(number) for number in card["warm_up"]["rows"]]
+        names = {"rank", "packed_rank"} & {*card["warm_up"]["signatures"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0, "See that they fit: this version does not say how large."
+    if names:
+        return max(rows), (
+            f"Those of version {version.name} ask {' and '.join(sorted(names))}"
+            ", so it WOULD NOT BE SERVED with batching: export it once more "
+            "with --no-rank-warm-up (`warm_up_rank=False`)."
+        )
+    return max(rows, default=0), f"Those of version {version.name} fit."
 
 
 def _comment(text: str, indent: int) -> str:

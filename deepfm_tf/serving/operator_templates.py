@@ -52,9 +52,13 @@ BATCHING_CONFIG = """\
 # Measure both. Signatures that mix inputs of one row and of many (`rank`)
 # cannot be served with batching: all inputs must have the same rows.
 #
-# Rows of a merged batch at most. Larger requests are refused unless they may
-# be split, see below; clients can send fewer at a time (`max_rows`).
-max_batch_size {{ value: 512 }}
+# The warm-up requests of a version run through the batches too; one that
+# fails keeps the version from being served.
+{warm_up}
+#
+# Rows of a request at most, before it is split, see below. Larger ones are
+# refused; clients can send fewer at a time (`max_rows`).
+max_batch_size {{ value: {max_batch_size} }}
 # How long the first request of a batch waits for others, in microseconds.
 batch_timeout_micros {{ value: 1000 }}
 # Batches that wait at most; beyond, requests fail as UNAVAILABLE at once,

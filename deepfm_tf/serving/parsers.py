@@ -13,7 +13,31 @@ from deepfm_tf.serving.tensor_protos import PARSABLE
 
 # The scope of the nodes added here, which no exporter's name begins with.
 _SCOPE = "deepfm_tf_serving"
+_PLACEHOLDERS = ("Placeholder", "PlaceholderV2")
 _NODE = re.compile(rf"\{{\{{node {_SCOPE}/parse_(\d+)\}}\}}")
+
+
+def tensor_name(name: str) -> str:
+    """A tensor's full name: `x` is the first output of `x`.
+
+    >>> tensor_name("x"), tensor_name("x:1"), tensor_name("")
+    ('x:0', 'x:1', '')
+    """
+    return name if ":" in name or not name else f"{name}:0"
+
+
+def find_tensor(graph: tf.Graph, name: str) -> tf.Tensor | None:
+    """The tensor of that name, or None."""
+    try:
+        return graph.get_tensor_by_name(tensor_name(name))
+    except (KeyError, ValueError):
+        return None
+
+
+def find_dtype(graph: tf.Graph, name: str) -> int | None:
+    """The DataType of the tensor of that name; None where there is none."""
+    tensor = find_tensor(graph, name)
+    return None if tensor is None else tensor.dtype.as_datatype_enum
 
 
 class Parsers:
@@ -21,7 +45,8 @@ class Parsers:
 
     Tensors that are fed by the same signatures share one string vector of
     serialized protos, so that a run feeds one array, and nothing that it
-    does not need.
+    does not need. The graph says of which type a tensor is: a signature
+    that says another one keeps no other from being served.
 
     Args:
         graph: tf.Graph. Where to add the nodes, before the model's.
@@ -43,29 +68,46 @@ class Parsers:
     ) -> None:
         self.parsed: dict[str, tf.Tensor] = {}
         self.computed: set[str] = set()
+        self._graph = graph
         # The vectors, what is in each, and which one a tensor is in.
         self._vectors: dict[str, tf.Tensor] = {}
         self._members: dict[str, list[str]] = {}
         self._vector_of: dict[str, str] = {}
-        operations = {node.name: node.op for node in graph_def.node}
-        users: dict[str, set[str]] = {}
-        dtypes: dict[str, int] = {}
+        # Which signatures feed a tensor.
+        self._users: dict[str, set[str]] = {}
         for signature_name, signature in signature_defs.items():
             for info in signature.inputs.values():
-                operation = operations.get(info.name.partition(":")[0])
-                if operation is None or info.dtype not in PARSABLE:
-                    continue
-                users.setdefault(info.name, set()).add(signature_name)
-                dtypes[info.name] = info.dtype
-                # A default may be computed with, where it is not fed.
-                if operation not in ("Placeholder", "PlaceholderV2"):
-                    self.computed.add(info.name)
+                name = tensor_name(info.name)
+                self._users.setdefault(name, set()).add(signature_name)
+        dtypes = {}
+        for node in graph_def.node:
+            # A default may be computed with, where it is not fed.
+            name = f"{node.name}:0"
+            if node.op in _PLACEHOLDERS and name in self._users:
+                dtypes[name] = node.attr["dtype"].type
+        self._add_groups(dtypes)
+
+    def add_computed(self) -> None:
+        """The parsers of what is no placeholder, once the model is there."""
+        found = {}
+        for name in self._users.keys() - self.parsed.keys():
+            dtype = find_dtype(self._graph, name)
+            if dtype is not None:
+                found[name] = dtype
+        self.computed |= self._add_groups(found)
+
+    def _add_groups(self, dtypes: Mapping[str, int]) -> set[str]:
+        """A vector for all that the same signatures feed; what is parsed."""
         groups: dict[tuple[str, ...], list[str]] = {}
-        for name in sorted(users):
-            groups.setdefault(tuple(sorted(users[name])), []).append(name)
-        with graph.as_default(), tf.name_scope(_SCOPE):
+        for name in sorted(dtypes):
+            if dtypes[name] in PARSABLE:
+                users = tuple(sorted(self._users[name]))
+                groups.setdefault(users, []).append(name)
+        # With its slash the scope is the same when it is entered again.
+        with self._graph.as_default(), tf.name_scope(f"{_SCOPE}/"):
             for names in groups.values():
                 self._add_group(names, dtypes)
+        return {name for names in groups.values() for name in names}
 
     def _add_group(self, names: list[str], dtypes: Mapping[str, int]) -> None:
         vector = tf.compat.v1.placeholder(tf.string, [len(names)])

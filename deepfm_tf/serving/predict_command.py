@@ -10,6 +10,9 @@ import sys
 from collections.abc import Sequence
 
 from deepfm_tf.backend import notices_kept_back
+from deepfm_tf.errors import UserError
+from deepfm_tf.files.readers import file_columns
+from deepfm_tf.files.text import TextFormat
 from deepfm_tf.serving.client_errors import PredictError, explanation
 from deepfm_tf.serving.row_formats import FORMATS, check_file, format_of
 
@@ -41,12 +44,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(
             "--ssl_client_certificate and --ssl_client_key must come together"
         )
+    if options.no_header != (options.columns is not None):
+        parser.error("--no-header and --columns A,B,C must come together")
+    try:
+        options.text_format = TextFormat(
+            separator=options.separator,
+            column_names=options.columns,
+            quoting=not options.no_quoting,
+        )
+    except UserError as error:
+        parser.error(f"--separator: {error}")
     try:
         _predict(options)
     except PredictError as error:
         print(f"error: {_in_flags(error, options)}", file=sys.stderr)
         return 1
-    except (ValueError, TypeError, OSError) as error:
+    except (UserError, OSError) as error:
         _drop_output()
         if isinstance(error, BrokenPipeError):
             # The reader of our output has seen enough, as `head` does.
@@ -67,8 +80,11 @@ def _parser() -> argparse.ArgumentParser:
         "and print them, or write them, behind the rows' own columns.",
     )
     parser.add_argument(
-        "--input", required=True, help=f"{FORMATS}; .gz for text is fine"
+        "--input",
+        required=True,
+        help=f"{FORMATS}; text may be compressed, and have any name",
     )
+    _add_layout(parser)
     parser.add_argument(
         "--output",
         help="the file to write, in the format that its name says; it appears "
@@ -131,6 +147,45 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_layout(parser: argparse.ArgumentParser) -> None:
+    """What the training recipes are told of text files, in their words."""
+    layout = parser.add_argument_group("layout of a text file --input")
+    layout.add_argument(
+        "--separator",
+        type=lambda text: {"\\t": "\t", "tab": "\t"}.get(text, text),
+        metavar="CHAR",
+        help="what stands between columns: , or \\t or ', ' (a comma, then "
+        "blanks that are dropped); default: by the file's name",
+    )
+    layout.add_argument(
+        "--no-header",
+        "--no_header",
+        action="store_true",
+        help="the first line is data; name the columns with --columns",
+    )
+    layout.add_argument(
+        "--columns",
+        type=lambda text: tuple(text.split(",")),
+        metavar="A,B,C",
+        help="names of all columns of a file without a header",
+    )
+    layout.add_argument(
+        "--no-quoting",
+        "--no_quoting",
+        action="store_true",
+        help='a " is a character like any other',
+    )
+    parser.add_argument(
+        "--missing",
+        action="extend",
+        nargs="+",
+        metavar="VALUE",
+        default=[],
+        help="texts that mean missing, besides the empty one (such as ?) and "
+        "those that the model was trained with",
+    )
+
+
 def _seconds(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 < float(text) < math.inf:
@@ -153,8 +208,9 @@ def _predict(options: argparse.Namespace) -> None:
     # What can be told of the files is told before TensorFlow is imported,
     # which takes seconds.
     check_file(options.input)
-    for path in filter(None, (options.input, options.output)):
-        format_of(path)
+    file_columns(options.input, options.text_format)
+    if options.output:
+        format_of(options.output)
     with notices_kept_back():
         from deepfm_tf.serving.predict_file import predict_file
 

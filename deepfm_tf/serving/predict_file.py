@@ -13,13 +13,19 @@ from typing import Any
 import grpc
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import tqdm
 
 from deepfm_tf.errors import UserError
 from deepfm_tf.serving.client import PredictClient
 from deepfm_tf.serving.client_errors import shown
 from deepfm_tf.serving.client_signature import ModelMetadata, Signature
-from deepfm_tf.serving.row_files import num_rows, read_rows, row_writer
+from deepfm_tf.serving.row_files import (
+    BLOCK_ROWS,
+    num_rows,
+    read_rows,
+    row_writer,
+)
 from deepfm_tf.serving.row_formats import format_of
 from deepfm_tf.serving.tls import client_credentials
 
@@ -40,7 +46,7 @@ def predict_file(options: argparse.Namespace) -> None:
     """
     kind = format_of(options.output) if options.output else "csv"
     names = _column_names(options.model_card)
-    blocks = read_rows(options.input)
+    blocks = read_rows(options.input, options.text_format)
     client = PredictClient(
         options.address,
         options.model_name,
@@ -64,7 +70,7 @@ def predict_file(options: argparse.Namespace) -> None:
             _check_columns(metadata, options.signature, block.column_names)
             try:
                 result = client.predict(
-                    block,
+                    _without_marks(block, options.missing),
                     signature=options.signature,
                     outputs=options.outputs,
                     **which,
@@ -76,7 +82,10 @@ def predict_file(options: argparse.Namespace) -> None:
                 ) from error
             if not isinstance(result, Mapping):
                 result = {outputs[0]: result}
-            write(_append(block, result, names))
+            columns = _columns(result, names)
+            if first == 1:
+                called = _free_names(block.column_names, list(columns))
+            write(_append(block, columns, called))
             first += block.num_rows
             progress.update(block.num_rows)
         version = client.metadata(**which).version
@@ -155,17 +164,43 @@ def _newest_card(directory: Path) -> Path:
     return newest / "assets.extra" / "model_card.json"
 
 
+def _without_marks(block: pa.Table, marks: Sequence[str]) -> pa.Table:
+    """The rows, with the texts that stand for a missing value missing."""
+    texts = pa.array(list(marks), pa.string())
+    for number, field in enumerate(block.schema):
+        if len(texts) and pa.types.is_string(field.type):
+            column = block.column(number)
+            is_missing = pc.is_in(pc.utf8_trim_whitespace(column), texts)
+            column = pc.if_else(is_missing, None, column)
+            block = block.set_column(number, field.name, column)
+    return block
+
+
+def _free_names(taken: Sequence[str], names: Sequence[str]) -> list[str]:
+    """What each output's column is called: its name, if that is free.
+
+    A field may be called as the output is, such as `probability`; the output
+    is then `predicted_probability`.
+    """
+    called: list[str] = []
+    for name in names:
+        free, number = name, 1
+        while free in taken or free in called:
+            end = f"_{number}" if number > 1 else ""
+            free, number = f"predicted_{name}{end}", number + 1
+        called.append(free)
+    return called
+
+
 def _append(
-    block: pa.Table,
-    outputs: Mapping[str, Any],
-    names: Mapping[str, Sequence[str]],
+    block: pa.Table, columns: Mapping[str, Any], called: Sequence[str]
 ) -> pa.Table:
-    for name, values in _columns(outputs, names).items():
-        if name in block.column_names:
+    for name, values in zip(called, columns.values(), strict=True):
+        if name in block.column_names:  # of JSON lines, a later key
             raise UserError(
-                f"The data must not have a column '{name}' already, as the "
-                "model's output is called so. Rename it, or leave it out. "
-                f"Received: the columns {shown(block.column_names)}."
+                f"The first {BLOCK_ROWS} rows must have the key '{name}' if "
+                "later ones have it: the model's output was called so. Give "
+                "it to the first row, as null."
             )
         block = block.append_column(name, pa.array(values))
     return block

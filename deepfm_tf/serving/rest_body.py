@@ -2,11 +2,12 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from deepfm_tf.serving.errors import ServingError, invalid_argument
 from deepfm_tf.serving.rest_tensors import NamedFloat
-from deepfm_tf.serving.rest_texts import number_too_big, preview
+from deepfm_tf.serving.rest_texts import number_too_big, preview, text_bytes
 
 Body = bytes | bytearray
 
@@ -33,21 +34,31 @@ _SYNTAX_ERRORS = {
         "Incorrect hex digit after \\u escape in string."
     ),
     "Invalid control character at": "Invalid encoding in string.",
-    "Extra data": "The document root must not be followed by other values.",
 }
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+# Every escape of a text: a whole surrogate pair, half of one, or another.
+_ESCAPES = re.compile(
+    r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F])|.)", re.DOTALL
+)
 _CONSTANTS = {
     "NaN": NamedFloat("nan"),
     "Infinity": NamedFloat("inf"),
     "-Infinity": NamedFloat("-inf"),
+    # RapidJSON's own, which Python does not know.
+    "Inf": NamedFloat("inf"),
+    "-Inf": NamedFloat("-inf"),
+    "-NaN": NamedFloat("nan"),
 }
+# What ends or begins a string, and the constants outside of them.
+_TOKENS = re.compile(r'\\.|"|-?Inf(?:inity|(?!i))|-?NaN', re.DOTALL)
 
 
 def parse_body(body: Body) -> dict[str, Any]:
-    """The JSON object of a request.
+    """The JSON object of a request, with what RapidJSON lets pass.
 
-    Of a key that comes twice, the last value counts. Bytes that are not
-    UTF-8 are refused: JSON is UTF-8, and other bytes have base64.
+    Of a key that comes twice, the first value counts. What follows the
+    object is ignored. `Inf` is infinity. Bytes in strings that are not UTF-8
+    stay what they are: `text_bytes` gives them back.
 
     Args:
         body: bytes or bytearray. UTF-8, with or without a byte order mark.
@@ -60,7 +71,7 @@ def parse_body(body: Body) -> dict[str, Any]:
 
     Example:
 
-    >>> parse_body(b'{"instances": [1.5, NaN]}')
+    >>> parse_body(b'{"instances": [1.5, NaN], "instances": []} end')
     {'instances': [1.5, nan]}
     """
     if not body:
@@ -70,31 +81,79 @@ def parse_body(body: Body) -> dict[str, Any]:
             f"The document has more than {MAX_CONTAINERS} lists and objects. "
             "Send fewer rows in a request."
         )
+    text = body.decode("utf-8-sig", "surrogateescape")
     try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _parse_error("Invalid encoding in string.", error.start) from None
-    try:
-        document = json.loads(text, parse_constant=_CONSTANTS.__getitem__)
-        # Python takes half a surrogate pair, which no UTF-8 can hold.
-        if "\\u" in text and _SURROGATE.search(text):
-            json.dumps(document, ensure_ascii=False).encode()
+        document, end = _parse(text)
     except json.JSONDecodeError as error:
-        offset = len(text[: error.pos].encode())
+        offset = len(text_bytes(text[: error.pos]))
         raise _parse_error(_syntax_error(error), offset) from None
-    except UnicodeEncodeError:
-        raise invalid_argument(
-            "JSON Parse error: The surrogate pair in string is invalid."
-        ) from None
     except RecursionError:
         raise invalid_argument(
             "JSON Parse error: The document is nested too deeply."
         ) from None
     except ValueError:  # more digits than Python turns into an integer
         raise number_too_big() from None
+    # Python takes half a surrogate pair, which no UTF-8 can hold.
+    if _SURROGATE.search(text, 0, end) and any(
+        found[1] for found in _ESCAPES.finditer(text, 0, end)
+    ):
+        raise invalid_argument(
+            "JSON Parse error: The surrogate pair in string is invalid."
+        )
     if type(document) is not dict:
         raise invalid_argument(f"JSON Value: {preview(document)} Is not object")
     return document
+
+
+def _parse(text: str) -> tuple[Any, int]:
+    """The first value of a text, and where it ends."""
+    start = len(text) - len(text.lstrip(" \t\n\r"))
+    try:
+        return _decoder(_CONSTANTS.__getitem__).raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        is_constant = text.startswith(("Inf", "-Inf", "-NaN"), error.pos)
+        num_tokens = sum(map(text.count, ('"', "\\", "Inf", "NaN")))
+        if not is_constant or num_tokens > MAX_CONTAINERS:
+            raise
+    readable, constants = _with_known_constants(text)
+    following = iter(constants)
+    return _decoder(lambda _: next(following)).raw_decode(readable, start)
+
+
+def _with_known_constants(text: str) -> tuple[str, list[NamedFloat]]:
+    """A text of the same length whose constants Python knows, and theirs.
+
+    The constants come in the order in which a parser asks for them.
+    """
+    constants = []
+    is_quoted = False
+
+    def known(token: re.Match[str]) -> str:
+        nonlocal is_quoted
+        word = token[0]
+        if word == '"':
+            is_quoted = not is_quoted
+        elif not is_quoted and word in _CONSTANTS:
+            constants.append(_CONSTANTS[word])
+            if word not in ("Infinity", "-Infinity"):
+                return "NaN".rjust(len(word))
+        return word
+
+    return _TOKENS.sub(known, text), constants
+
+
+def _decoder(constant: Callable[[str], NamedFloat]) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        parse_constant=constant, object_pairs_hook=_first_of_each
+    )
+
+
+def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for name, value in reversed(pairs):
+            found[name] = value
+    return found
 
 
 def _parse_error(problem: str, offset: int) -> ServingError:

@@ -261,7 +261,9 @@ def _seconds_left(deadline: float) -> float:
 
 
 def _decoded(text: str) -> str:
-    return unquote_to_bytes(text).decode(errors="replace")
+    # Latin-1 stands for the bytes as sent, also where they are UTF-8.
+    raw = text.encode("latin-1", "replace")
+    return unquote_to_bytes(raw).decode(errors="replace")
 
 
 def _version(digits: str) -> int:

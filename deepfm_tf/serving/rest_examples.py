@@ -3,7 +3,6 @@
 from typing import Any
 
 from tensorflow.core.example import example_pb2, feature_pb2
-from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import input_pb2
 
 from deepfm_tf.serving.errors import invalid_argument
@@ -11,9 +10,14 @@ from deepfm_tf.serving.rest_tensors import (
     NamedFloat,
     decode_base64,
     is_base64,
-    lossless,
+    number,
 )
-from deepfm_tf.serving.rest_texts import json_type, preview
+from deepfm_tf.serving.rest_texts import (
+    json_type,
+    preview,
+    readable,
+    text_bytes,
+)
 
 
 def fill_examples(document: dict[str, Any], target: input_pb2.Input) -> None:
@@ -61,7 +65,11 @@ def _fill_example(value: Any, example: example_pb2.Example) -> None:
     features = example.features.feature
     for name, content in value.items():
         items = content if type(content) is list else [content]
-        _fill_feature(items, name, features[name])
+        feature = feature_pb2.Feature()
+        _fill_feature(items, name, feature)
+        # A name that is not UTF-8 is in no message, and so in no model.
+        if name.isascii() or name == readable(name):
+            features[name].CopyFrom(feature)
 
 
 def _fill_feature(
@@ -69,7 +77,7 @@ def _fill_feature(
 ) -> None:
     kinds = set(map(type, items))
     if kinds == {str}:
-        feature.bytes_list.value.extend(map(str.encode, items))
+        feature.bytes_list.value.extend(map(text_bytes, items))
         return
     kind = ""
     for item in items:
@@ -90,12 +98,12 @@ def _feature_value(item: Any, name: str) -> tuple[str, Any]:
         return "int64", item
     if kind is int and 2**63 <= item < 2**64:
         raise invalid_argument(
-            f"Feature: {name} has uint64 element. Only int64 is supported."
+            f"Feature: {name} has uint64_t element. Only int64_t is supported."
         )
     if kind in (int, float, NamedFloat):
-        return "float", lossless(item, types_pb2.DT_FLOAT)
+        return "float", number(item)
     if kind is str:
-        return "bytes", item.encode()
+        return "bytes", text_bytes(item)
     if kind is bool:
         return "int64", int(item)
     if is_base64(item):

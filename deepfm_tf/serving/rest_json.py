@@ -15,7 +15,7 @@ from deepfm_tf.serving.rest_tensors import (
     json_shape,
     tensor_from_json,
 )
-from deepfm_tf.serving.rest_texts import preview
+from deepfm_tf.serving.rest_texts import preview, readable
 
 Tensors = dict[str, tensor_pb2.TensorProto]
 Inputs = Mapping[str, meta_graph_pb2.TensorInfo]
@@ -41,7 +41,7 @@ def signature_name(document: dict[str, Any]) -> str:
             f"JSON Value: {preview(document)} not formatted correctly. "
             "'signature_name' key must be a string value."
         )
-    return name
+    return readable(name)
 
 
 def is_row_format(document: dict[str, Any]) -> bool:
@@ -64,7 +64,7 @@ def is_row_format(document: dict[str, Any]) -> bool:
             "'instances' keys to exist "
         )
     elif type(document["instances"]) is not list:
-        problem = "Excepting 'instances' to be an list/array"
+        problem = "Expecting 'instances' to be an list/array"
     elif not document["instances"]:
         problem = "No values in 'instances' array"
     else:

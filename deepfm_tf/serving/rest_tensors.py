@@ -3,7 +3,6 @@
 import base64
 import binascii
 import math
-from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
@@ -16,15 +15,15 @@ from deepfm_tf.serving.rest_texts import (
     json_type,
     number_too_big,
     preview,
+    text_bytes,
     type_name,
 )
 
 # TensorFlow's own limit, and what keeps the walk over a value shallow.
 MAX_RANK = 254
-_FLOATS: dict[int, tuple[type[np.floating[Any]], int]] = {
-    # dtype -> its numpy type, the largest integer that it surely holds.
-    types_pb2.DT_FLOAT: (np.float32, 2**24 - 1),
-    types_pb2.DT_DOUBLE: (np.float64, 2**53 - 1),
+_FLOATS: dict[int, type[np.floating[Any]]] = {
+    types_pb2.DT_FLOAT: np.float32,
+    types_pb2.DT_DOUBLE: np.float64,
 }
 _INTEGERS: dict[int, tuple[type[np.integer[Any]], int, int]] = {
     # dtype -> its numpy type, the range that JSON may carry. The small types
@@ -124,34 +123,22 @@ def decode_base64(value: Any) -> bytes:
         raise invalid_argument("Unable to base64 decode") from None
 
 
-def lossless(value: float | int, dtype: int) -> float:
-    """A JSON number as a float of this type, refused where it cannot be.
+def number(value: float | int) -> float:
+    """A JSON number as a double, from which a float is then rounded.
 
-    TensorFlow Serving refuses integers beyond the mantissa and floats beyond
-    the range; an integer beyond 64 bits is a double to its parser.
+    An integer has any size: JSON libraries write 1435774380.0 without its
+    fraction. What a float32 cannot hold becomes infinity in it.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT for what a double cannot hold.
     """
-    kind, largest = _FLOATS[dtype]
-    if type(value) is int:
-        try:
-            number = float(value)
-        except OverflowError:
-            raise number_too_big() from None
-        is_integer = -(2**63) <= value < 2**64
-        fits = not is_integer or abs(value) <= largest
-    else:
-        number = value
-        fits = True
-        if math.isinf(number) and type(value) is float:
-            raise number_too_big()
-    # In Python's arithmetic: numpy would round the number to `kind` first.
-    if math.isfinite(number) and abs(number) > float(np.finfo(kind).max):
-        fits = False
-    if not fits:
-        raise invalid_argument(
-            f"Cannot convert JSON value: {preview(value)} to "
-            f"{type_name(dtype)} without loss of precision."
-        )
-    return number
+    try:
+        converted = float(value)
+    except OverflowError:
+        raise number_too_big() from None
+    if type(value) is float and math.isinf(value):
+        raise number_too_big()
+    return converted
 
 
 def _regular_leaves(value: Any, shape: list[int]) -> list[Any] | None:
@@ -168,27 +155,29 @@ def _convert_all(leaves: list[Any], dtype: int) -> bytes | list[bytes] | None:
     """All scalars at once, or None where one of them needs a closer look."""
     types = set(map(type, leaves))
     if dtype == types_pb2.DT_STRING:
-        return list(map(str.encode, leaves)) if types <= {str} else None
+        return _encoded(leaves) if types <= {str} else None
     if dtype == types_pb2.DT_BOOL and types <= {bool}:
         return _packed(leaves, dtype)
     if dtype in _INTEGERS and types <= {int}:
         _, low, high = _INTEGERS[dtype]
         if not leaves or (min(leaves) >= low and max(leaves) <= high):
             return _packed(leaves, dtype)
-    if dtype in _FLOATS and types <= {int, float}:
-        kind, largest = _FLOATS[dtype]
-        ints: Iterable[Any] = leaves
-        if float in types:
-            ints = [v for v in leaves if type(v) is int]
-        if int in types and not (
-            min(ints) >= -largest and max(ints) <= largest
-        ):
+    if dtype in _FLOATS and types <= {int, float, NamedFloat}:
+        try:
+            numbers = np.array(leaves, np.float64)
+        except OverflowError:
             return None
-        numbers = np.array(leaves, np.float64)
-        # False for infinities too, which must be told from overflows.
-        if (np.abs(numbers) <= np.finfo(kind).max).all():
+        # Infinities that were spelled out must be told from overflows.
+        if float not in types or not np.isinf(numbers).any():
             return _packed(numbers, dtype)
     return None
+
+
+def _encoded(texts: list[str]) -> list[bytes]:
+    try:
+        return list(map(str.encode, texts))
+    except UnicodeEncodeError:  # came as bytes that are not UTF-8
+        return list(map(text_bytes, texts))
 
 
 def _walk(
@@ -222,12 +211,12 @@ def _convert_one(value: Any, dtype: int) -> Any:
     kind = type(value)
     if dtype == types_pb2.DT_STRING:
         if kind is str:
-            return value.encode()
+            return text_bytes(value)
         if kind is dict:
             return decode_base64(value)
     elif dtype in _FLOATS:
         if kind in (int, float, NamedFloat):
-            return lossless(value, dtype)
+            return number(value)
     elif dtype in _INTEGERS:
         _, low, high = _INTEGERS[dtype]
         if kind is int and low <= value <= high:
@@ -250,9 +239,9 @@ def _convert_one(value: Any, dtype: int) -> Any:
 def _packed(leaves: list[Any] | np.ndarray, dtype: int) -> bytes | list[bytes]:
     """Checked scalars as `tensor_content`, strings as they are."""
     if dtype in _FLOATS:
-        return (
-            np.asarray(leaves, np.float64).astype(_FLOATS[dtype][0]).tobytes()
-        )
+        with np.errstate(over="ignore"):
+            floats = np.asarray(leaves, np.float64).astype(_FLOATS[dtype])
+        return floats.tobytes()
     if dtype in _INTEGERS:
         kind, _, high = _INTEGERS[dtype]
         wide = np.uint64 if high > 2**63 else np.int64

@@ -22,6 +22,20 @@ def number_too_big() -> ServingError:
     )
 
 
+def text_bytes(text: str) -> bytes:
+    """The bytes that a text of a parsed body came as, UTF-8 or not.
+
+    >>> text_bytes("K\udcf6ln")
+    b'K\xf6ln'
+    """
+    return text.encode(errors="surrogateescape")
+
+
+def readable(text: str) -> str:
+    """A text with a question mark for each byte that is not UTF-8."""
+    return text.encode(errors="replace").decode()
+
+
 def type_name(dtype: int) -> str:
     """TensorFlow's C++ name of a type.
 

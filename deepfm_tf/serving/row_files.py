@@ -9,18 +9,26 @@ import json
 import os
 import sys
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet
 
 from deepfm_tf.errors import MissingFileError, UserError
-from deepfm_tf.serving.row_formats import check_file, format_of
+from deepfm_tf.files.content import is_json_lines, is_parquet
+from deepfm_tf.files.json_lines import json_blocks
+from deepfm_tf.files.readers import open_parquet
+from deepfm_tf.files.text import (
+    BadRow,
+    TextBlock,
+    TextFormat,
+    header_of,
+    text_blocks,
+)
+from deepfm_tf.serving.row_formats import check_file
 
 # Rows of a block, or text that makes one: what is held at a time.
 BLOCK_ROWS = 32_768
@@ -29,34 +37,39 @@ BLOCK_BYTES = 8 * 2**20
 _SEPARATORS = {"csv": ",", "tsv": "\t"}
 
 
-def read_rows(path: str | Path) -> Iterator[pa.Table]:
+def read_rows(
+    path: str | Path, text_format: TextFormat | None = None
+) -> Iterator[pa.Table]:
     """The rows of a file, a block at a time, in their order.
 
-    Text files hold text: every value stays as it is written, `007` too. An
-    empty one is missing. JSON and Parquet values keep their types.
+    Files are read as training reads them. Text files hold text: every value
+    stays as it is written, `007` too. An empty one is missing. JSON and
+    Parquet values keep their types.
 
     Args:
-        path: a CSV or TSV file with a line of column names, gzipped or not;
-            Parquet; or JSON lines, one object a line.
+        path: text, compressed or not; Parquet; or JSON lines, one object a
+            line.
+        text_format: layout of text. Defaults to a line of column names, and
+            the separator that the file name suggests.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not what its name says.
+        ValueError: a row cannot be read, or the file cannot.
     """
-    path = check_file(path)
-    kind = format_of(path)
-    if kind == "parquet":
-        return _read_parquet(path)
-    if kind == "jsonl":
-        return _read_json(path)
-    return _read_text(path, _SEPARATORS[kind])
+    name = str(check_file(path))
+    if is_parquet(name):
+        return _read_parquet(name)
+    if is_json_lines(name):
+        return _read_json(name)
+    return _read_text(name, text_format or TextFormat())
 
 
 def num_rows(path: str | Path) -> int | None:
     """The rows of a Parquet file; None for text, which must be read."""
-    if format_of(path) != "parquet":
+    if not is_parquet(str(path)):
         return None
-    return pa.parquet.read_metadata(path).num_rows
+    with open_parquet(str(path)) as file:
+        return file.metadata.num_rows
 
 
 @contextlib.contextmanager
@@ -127,114 +140,82 @@ def _named(what: str | Path) -> Iterator[None]:
         raise OSError(f"{what} cannot be written: {reason}.") from error
 
 
-def _read_text(path: Path, separator: str) -> Iterator[pa.Table]:
-    parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
-    try:
-        names = _header(path, separator)
-        reader = pa.csv.open_csv(
-            path,
-            read_options=pa.csv.ReadOptions(block_size=BLOCK_BYTES),
-            parse_options=parse,
-            convert_options=pa.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()),
-                strings_can_be_null=False,
-            ),
-        )
-        is_empty = True
-        for batch in reader:
+def _read_text(path: str, layout: TextFormat) -> Iterator[pa.Table]:
+    is_empty = True
+    for block in text_blocks(path, layout, BLOCK_BYTES):
+        cells, bad = block.read_all()
+        _refuse(bad)
+        table = _to_text(block, cells)
+        for start in range(0, table.num_rows, BLOCK_ROWS):
             is_empty = False
-            table = pa.Table.from_batches([batch])
-            for start in range(0, table.num_rows, BLOCK_ROWS):
-                yield table.slice(start, BLOCK_ROWS)
-        if is_empty:  # Its columns are still worth knowing.
-            yield reader.schema.empty_table()
-    except (
-        pa.ArrowInvalid,
-        OSError,
-        EOFError,
-        zlib.error,
-        UnicodeDecodeError,
-    ) as error:
-        raise UserError(
-            f"{path} must be a text file with a line of column names, then "
-            f"as many values in each line. Received: {error}."
-        ) from error
+            yield table.slice(start, BLOCK_ROWS)
+    if is_empty:  # Its columns are still worth knowing.
+        names = header_of(path, layout)
+        nothing = pa.array([], pa.string())
+        yield pa.table([nothing] * len(names), names=names)
 
 
-def _header(path: Path, separator: str) -> list[str]:
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-        names = next(csv.reader(file, delimiter=separator), [])
-    if not names:
-        raise UserError(f"{path} is empty. Write a line of column names.")
-    return names
+def _to_text(block: TextBlock, cells: pa.Table) -> pa.Table:
+    """Dictionaries of bytes as text."""
+    columns = []
+    for name, column in zip(cells.column_names, cells.columns, strict=True):
+        try:
+            columns.append(
+                pa.chunked_array(
+                    [
+                        pc.cast(chunk.dictionary, pa.string()).take(
+                            chunk.indices
+                        )
+                        for chunk in column.chunks
+                    ],
+                    pa.string(),
+                )
+            )
+        except pa.ArrowInvalid as error:
+            ((line, _),) = block.locate([_not_utf8(column)])
+            raise UserError(
+                f"{block.source}, line {line}, column '{name}': the text is "
+                "not UTF-8. Convert the file to UTF-8."
+            ) from error
+    return pa.table(columns, names=cells.column_names)
 
 
-def _read_parquet(path: Path) -> Iterator[pa.Table]:
-    try:
-        with pa.parquet.ParquetFile(path) as file:
+def _not_utf8(column: pa.ChunkedArray) -> int:
+    """The first row whose bytes are not UTF-8 text."""
+    values = column.to_pylist()
+    return next(
+        row
+        for row, value in enumerate(values)
+        if value.decode("utf-8", errors="ignore").encode() != value
+    )
+
+
+def _refuse(bad: Sequence[BadRow]) -> None:
+    """All rows are asked for: none can be left out."""
+    if bad:
+        raise UserError(f"{bad[0]} Fix the row.")
+
+
+def _read_parquet(path: str) -> Iterator[pa.Table]:
+    with open_parquet(path) as file:
+        try:
             for batch in file.iter_batches(BLOCK_ROWS):
                 yield pa.Table.from_batches([batch])
-    except pa.ArrowInvalid as error:
-        raise UserError(
-            f"{path} is not a whole Parquet file ({error}). Fetch or write it "
-            "again."
-        ) from error
+        except (pa.ArrowInvalid, OSError) as error:
+            raise UserError(
+                f"{path} is not a whole Parquet file ({error}). Fetch or "
+                "write it again."
+            ) from error
 
 
-def _read_json(path: Path) -> Iterator[pa.Table]:
-    opener: Any = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rt", encoding="utf-8-sig") as file:
-            names: dict[str, None] = {}
-            rows: list[dict[str, Any]] = []
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                rows.append(_json_row(path, number, line))
-                names.update(dict.fromkeys(rows[-1]))
-                if len(rows) == BLOCK_ROWS:
-                    yield _json_table(names, rows)
-                    rows = []
-            if rows:
-                yield _json_table(names, rows)
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path} must be UTF-8 text with a JSON object in each line. "
-            f"Received: {error}."
-        ) from error
-
-
-def _json_row(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path}, line {number}: {error}. Each line must be a JSON object."
-        ) from error
-    if not isinstance(row, dict):
-        raise UserError(
-            f"{path}, line {number}: each line must be a JSON object. "
-            f"Received: {line.strip()[:60]}."
-        )
-    return row
-
-
-def _json_table(
-    names: dict[str, None], rows: Sequence[dict[str, Any]]
-) -> pa.Table:
-    columns = {}
-    for name in names:
-        values = [row.get(name) for row in rows]
-        try:
-            columns[name] = pa.array(values)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-            # 7 beside "seven", or more digits than 64 bits hold: a column
-            # of names, as they are written.
-            columns[name] = pa.array(
-                [v if v is None else str(v) for v in values], pa.string()
-            )
-    return pa.table(columns)
+def _read_json(path: str) -> Iterator[pa.Table]:
+    names: dict[str, None] = {}
+    for block in json_blocks(path, BLOCK_BYTES):
+        names.update(dict.fromkeys(block.keys()))
+        table, bad = block.read(list(names), with_objects=True)
+        _refuse(bad)
+        for start in range(0, table.num_rows, BLOCK_ROWS):
+            yield table.slice(start, BLOCK_ROWS)
 
 
 def _text_writer(file: IO[str], kind: str) -> Callable[[pa.Table], None]:

@@ -11,6 +11,7 @@ such tf.function takes 0.5 / 1.7 / 4.5 ms.
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,6 @@ from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.saved_model import loader_impl
 
-from deepfm_tf.serving import warmup
 from deepfm_tf.serving.batching import (
     BatchingOptions,
     batched_outputs,
@@ -37,7 +37,13 @@ from deepfm_tf.serving.errors import (
     from_tensorflow,
     invalid_argument,
 )
-from deepfm_tf.serving.parsers import Parsers
+from deepfm_tf.serving.parsers import (
+    Parsers,
+    find_dtype,
+    find_tensor,
+    tensor_name,
+)
+from deepfm_tf.serving.signature_faults import signature_faults
 from deepfm_tf.serving.tensor_protos import (
     MAX_REPEATED_BYTES,
     PARSABLE,
@@ -47,14 +53,13 @@ from deepfm_tf.serving.tensor_protos import (
 )
 
 _log = logging.getLogger(__name__)
-_TAGS = ["serve"]
 # A session keeps a graph for every set of outputs it was ever asked for, and
 # 30 outputs have a billion sets. Past so many, all outputs are computed.
 _MAX_FETCHED = 64
 
 
 class Servable:
-    """A SavedModel tagged "serve", ready to run from many threads at once.
+    """A SavedModel, ready to run from many threads at once.
 
     Args:
         path: str or Path. The version's directory.
@@ -64,10 +69,11 @@ class Servable:
             TensorFlow. The first session of a process decides for all.
         inter_op_threads: int. For operations that run side by side; as
             above.
+        tags: sequence of str. Of the graph to load. Defaults to "serve".
 
     Raises:
         ServingError: with the loader's code and message, when it is no
-            SavedModel, has no "serve" tag, or is damaged.
+            SavedModel, has no such tags, or is damaged.
 
     Attributes:
         path: Path.
@@ -81,12 +87,14 @@ class Servable:
         batching: BatchingOptions | None = None,
         intra_op_threads: int = 0,
         inter_op_threads: int = 0,
+        tags: Sequence[str] = ("serve",),
     ) -> None:
         self.path = Path(path)
+        self._tags = list(tags)
         self.signature_defs: dict[str, SignatureDef] = {}
-        # Of each of them: (alias, tensor's name, type) of the inputs. Reading
-        # them off 39 messages a request would take 50 microseconds.
-        self._inputs: dict[int, list[tuple[str, str, int]]] = {}
+        # Of each of them: (alias, tensor's name, its type in the graph) of the
+        # inputs. Reading them off 39 messages would take 50 microseconds.
+        self._inputs: dict[int, list[tuple[str, str, int | None]]] = {}
         self._fetched: set[tuple[int, tuple[str, ...]]] = set()
         # Of each set of fed tensors that is batched: the batched outputs.
         self._batched: dict[frozenset[str], dict[str, tf.Tensor]] = {}
@@ -101,9 +109,8 @@ class Servable:
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from error
         except (OSError, RuntimeError, TypeError, ValueError) as error:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                f"{self.path} cannot be loaded: {error}",
+            raise invalid_argument(
+                f"{self.path} cannot be loaded: {error}"
             ) from error
 
     def _load(
@@ -112,22 +119,20 @@ class Servable:
         config: tf.compat.v1.ConfigProto,
     ) -> None:
         loader = loader_impl.SavedModelLoader(str(self.path))
-        meta_graph = loader.get_meta_graph_def_from_tags(_TAGS)
+        meta_graph = loader.get_meta_graph_def_from_tags(self._tags)
         for name, signature in meta_graph.signature_def.items():
             # A copy, or the whole graph's message would stay with it.
             self.signature_defs[name] = SignatureDef()
             self.signature_defs[name].CopyFrom(signature)
-            self._inputs[id(self.signature_defs[name])] = [
-                (alias, info.name, info.dtype)
-                for alias, info in sorted(signature.inputs.items())
-            ]
         self._graph = tf.Graph()
         self._parsers = Parsers(
             self._graph, meta_graph.graph_def, self.signature_defs
         )
         saver, _ = loader.load_graph(
-            self._graph, _TAGS, input_map=self._parsers.wired
+            self._graph, self._tags, input_map=self._parsers.wired
         )
+        self._parsers.add_computed()
+        self._read_signatures()
         if batching is not None:
             self._add_batching(meta_graph.graph_def, batching)
         self._session: tf.compat.v1.Session | None = tf.compat.v1.Session(
@@ -135,11 +140,22 @@ class Servable:
         )
         try:
             loader.restore_variables(self._session, saver)
-            loader.run_init_ops(self._session, _TAGS)
+            loader.run_init_ops(self._session, self._tags)
         except BaseException:
             self.close()
             raise
         self._graph.finalize()
+
+    def _read_signatures(self) -> None:
+        """What each of them feeds; a line in the log for what cannot be."""
+        dtype_in_graph = functools.partial(find_dtype, self._graph)
+        for signature in self.signature_defs.values():
+            self._inputs[id(signature)] = [
+                (alias, tensor_name(info.name), dtype_in_graph(info.name))
+                for alias, info in sorted(signature.inputs.items())
+            ]
+        for fault in signature_faults(self.signature_defs, dtype_in_graph):
+            _log.warning("%s: %s", self.path, fault)
 
     def _add_batching(
         self, graph_def: tf.compat.v1.GraphDef, options: BatchingOptions
@@ -147,7 +163,8 @@ class Servable:
         """A batched copy of each signature that allows of it."""
         wired = self._parsers.wired
         for name, signature in sorted(self.signature_defs.items()):
-            inputs = {info.name for info in signature.inputs.values()}
+            infos = signature.inputs.values()
+            inputs = {tensor_name(info.name) for info in infos}
             outputs: dict[str, tf.Tensor] = {}
             if rows_are_batchable(signature) and inputs <= wired.keys():
                 outputs = batched_outputs(
@@ -164,7 +181,7 @@ class Servable:
                 _log.warning(
                     "%s: signature %s cannot be batched and runs request by "
                     "request: it has inputs of unknown or fixed shape, "
-                    "sparse outputs, or variables of TensorFlow 1.",
+                    "sparse or missing outputs, or variables of TensorFlow 1.",
                     self.path,
                     name,
                 )
@@ -235,7 +252,7 @@ class Servable:
                 if given not in PARSABLE:
                     raise _parsing_error(alias)
                 aliases[name] = alias
-                if given != dtype:
+                if dtype is not None and given != dtype:
                     wrong.append((name, dtype, given))
                 else:
                     content = proto.SerializeToString()
@@ -260,17 +277,16 @@ class Servable:
                     grpc.StatusCode.NOT_FOUND,
                     f"FeedInputs: unable to find feed output {name}",
                 )
-        batched = self._batched.get(frozenset(serialized))
+        batched = self._batched.get(frozenset(serialized), {})
+        is_batched = bool(fetches) and batched.keys() >= set(fetches)
         try:
-            if batched and fits_in_batch(*tasks[0]):
+            if is_batched and fits_in_batch(*tasks[0]):
                 return self._run_batched(serialized, fetches, timeout, batched)
             return self._run(serialized, fetches, timeout)
-        except tf.errors.OpError as error:
-            failed = self._parsers.failed(error.message)
+        except (tf.errors.OpError, UnicodeDecodeError) as error:
+            failed = self._parsers.failed(getattr(error, "message", ""))
             if failed is not None:
                 raise _parsing_error(aliases[failed]) from error
-            raise from_tensorflow(error) from error
-        except UnicodeDecodeError as error:
             raise from_tensorflow(error) from error
 
     def _run(
@@ -318,12 +334,12 @@ class Servable:
         """A tensor of the model, or what is wired in its place."""
         if name in self._parsers.parsed and name not in self._parsers.computed:
             return self._parsers.parsed[name]
-        try:
-            return self._graph.get_tensor_by_name(name)
-        except (KeyError, ValueError) as error:
+        tensor = find_tensor(self._graph, name)
+        if tensor is None:
             raise invalid_argument(
                 f"FetchOutputs node {name}: no such tensor in the graph"
-            ) from error
+            )
+        return tensor
 
     def _call(
         self,
@@ -353,21 +369,6 @@ class Servable:
             return session._call_tf_sessionrun(buffer, feeds, outputs, [], None)
         finally:
             pywrap_tf_session.TF_DeleteBuffer(buffer)
-
-    def warm_up(self, iterations: int = 1) -> int:
-        """Replays `assets.extra/tf_serving_warmup_requests`, if it is there.
-
-        Args:
-            iterations: int. How often to run each record.
-
-        Returns:
-            int. The number of records.
-
-        Raises:
-            ServingError: for the first record that fails, with its number;
-                or when there are more than 1000.
-        """
-        return warmup.warm_up(self, iterations)
 
     def close(self) -> None:
         """Frees variables and tables; a run that is on its way is cancelled.

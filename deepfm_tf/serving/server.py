@@ -174,6 +174,8 @@ class Server:
             grace: float. Seconds that requests under way have.
         """
         self._stopping.set()
+        if self._http:
+            self._http.ask_to_stop()
         ended = self._grpc.stop(grace) if self._grpc else None
         if self._http:
             self._http.stop()
@@ -194,11 +196,14 @@ class Server:
                 self._batching,
                 both or self.options.tensorflow_intra_op_parallelism,
                 both or self.options.tensorflow_inter_op_parallelism,
+                self.options.saved_model_tags.split(","),
             )
             is_loaded = True
         finally:
             seconds = time.perf_counter() - begin
             self.metrics.add_load(str(path), is_loaded, seconds)
+        if not self.options.enable_model_warmup:
+            return servable
         begin = time.perf_counter()
         status = "OK"
         try:
@@ -248,6 +253,7 @@ class Server:
             timeout_seconds=self.options.rest_api_timeout_in_ms / 1e3,
             metrics_path=self.metrics_path,
             metrics_text=self.metrics.text,
+            num_threads=self.options.rest_api_num_threads,
             signature_method_name_check=(
                 self.options.enable_signature_method_name_check
             ),

@@ -74,12 +74,26 @@ def warm_up(servable: Servable, iterations: int = 1) -> int:
             except ServingError as error:
                 raise ServingError(
                     error.code,
-                    f"Warm-up record {count} of {path}: {error.message}",
+                    f"Warm-up record {count} of {path}{_signature(record)}: "
+                    f"{error.message}",
                 ) from error
             count += 1
     except tf.errors.OpError as error:
         raise from_tensorflow(error) from error
     return count
+
+
+def _signature(record: bytes) -> str:
+    """Which signature a record asks, where it can be read."""
+    with contextlib.suppress(DecodeError):
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        kind = log.WhichOneof("log_type")
+        request = getattr(log, kind).request if kind in _HANDLERS else None
+        spec = getattr(request, "model_spec", None)
+        if spec is not None:
+            name = spec.signature_name or handlers.DEFAULT_SIGNATURE
+            return f" (signature {name!r})"
+    return ""
 
 
 def _replay(models: _OneVersion, record: bytes, iterations: int) -> None:

@@ -162,7 +162,7 @@ SCHEMA = deepfm_tf.Schema(
         ("x,1,a:1,", "line 4, column 'y'.*but is missing"),
         ("x,1,a:1", "line 4: 4 values expected, 3 found"),
         ("x,1,a:1,0,0", "line 4: 4 values expected, 5 found"),
-        ('x,1,"a:1,0', "line 4: 4 values expected"),
+        ('x,1,"a:1,0', "line 4: a quote .* is not closed"),
         ("\udcff,1,a:1,0", "line 4, column 'a': .* is not UTF-8"),
     ],
 )

@@ -29,6 +29,16 @@ def test_it_says_what_the_model_is(card, model, vocabulary):
     assert card["vocabulary_sizes"]["user"] == 52  # OOV, missing, 50 buckets
 
 
+def test_it_says_what_a_server_warms_up_with(card):
+    assert card["warm_up"] == {
+        "rows": [1, 10, 100],
+        "signatures": [
+            "classify", "explain", "ids", "packed", "packed_rank", "rank",
+            "regress", "serving_default",
+        ],
+    }  # fmt: skip
+
+
 def test_it_names_the_columns_of_packed(card):
     assert card["packed_columns"] == {
         "texts": list(TEXTS),

@@ -188,9 +188,43 @@ def test_as_many_versions_as_asked_for_are_kept(
     assert left == ["1", "2", "3", "4"][-(keep or 4) :]
 
 
+def test_what_a_server_replays_was_checked(
+    model, vocabulary, tmp_path, monkeypatch
+):
+    """All is written for the check, then what was asked for."""
+    written, checked = [], []
+    monkeypatch.setattr(saved_model, "write", lambda _, __, path: path.mkdir())
+    for name in STAGES[1:]:
+        monkeypatch.setattr(saved_model, name, lambda *_, **__: None)
+    monkeypatch.setattr(
+        saved_model, "write_warm_up", lambda r, *_: written.append(list(r))
+    )
+    monkeypatch.setattr(
+        saved_model, "check", lambda _, r, *__: checked.append(list(r))
+    )
+
+    deepfm_tf.export_saved_model(
+        model,
+        vocabulary,
+        tmp_path,
+        context_fields=["site"],
+        warm_up_rows=[1, 64],
+        warm_up_rank=False,
+    )
+
+    (checked,) = checked
+    assert {r.rows.num_rows for r in checked} == {1, 10, 64, 100}
+    assert written[0] == checked
+    assert {r.rows.num_rows for r in written[1]} == {1, 64}
+    assert {r.signature for r in checked} - {
+        r.signature for r in written[1]
+    } == {"rank", "packed_rank"}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"warm_up_rows": [0]}, "`warm_up_rows` must be"),
         ({"keep_versions": 0}, "a whole number of at least 1"),
         ({"table_dtype": "int8"}, "must be one of .'bfloat16', 'float16'"),
         ({"evaluation_data": []}, "Give both, or neither"),

@@ -421,6 +421,14 @@ def test_resuming_with_other_options_is_refused(capsys):
         ),
         (["--label", "clicked", "--explain"], "--explain must come with --exp"),
         (
+            ["--label", "clicked", "--warm-up-rows", "1,64"],
+            "--warm-up-rows must come with --export",
+        ),
+        (
+            ["--label", "clicked", "--export", "m", "--no-rank-warm-up"],
+            "--no-rank-warm-up must come with --context-fields",
+        ),
+        (
             ["--label", "clicked", "--export", "m", "--explain"]
             + ["--table-dtype", "float16"],
             "Leave one of the two out",

@@ -32,6 +32,12 @@ def test_help_groups_the_flags(capsys):
     assert "\nWhere to listen:\n  --port=8500\n" in text
 
 
+def test_the_version_is_told(capsys):
+    assert command.main(["--version"]) == command.EXIT_OK
+
+    assert re.fullmatch(r"deepfm-tf \d+\.\d+\S*\n", capsys.readouterr().out)
+
+
 def test_a_wrong_flag_is_a_usage_error(capsys):
     status = command.main(["--model_base_path=/m", "--prot=1"])
 

@@ -150,7 +150,7 @@ def test_predict_says_what_is_wrong_with_a_body(port, body, message):
     ("body", "message"),
     [
         ({"instances": []}, "No values in 'instances' array"),
-        ({"instances": {}}, "Excepting 'instances' to be an list/array"),
+        ({"instances": {}}, "Expecting 'instances' to be an list/array"),
         ({"instances": ROWS[:1], "inputs": COLUMNS},
          "expecting only one of 'inputs' or 'instances' keys to exist "),
         ({"instances": without("n1")[:1]},
@@ -168,6 +168,69 @@ def test_predict_errors_contain(port, body, message):
 
     assert status == 400
     assert message in error
+
+
+@pytest.mark.parametrize(
+    ("numbers", "rest", "expected"),
+    [
+        # .5 * 2**25 - .25 * 2**26 = 0, whose sigmoid is .5.
+        (b'"n0": 33554432, "n1": 67108864', b"", 0.5),
+        (b'"n0": 1700000000, "n1": 3400000000', b"", 0.5),
+        (b'"n0": 1, "n1": -18446744073709551617', b"", 1.0),
+        (b'"n0": 1e39, "n1": 0', b"", 1.0),
+        (b'"n0": -1e39, "n1": 0', b"", 0.0),
+        (b'"n0": Inf, "n1": 0', b"", 1.0),
+        (b'"n0": -Inf, "n1": 0', b"", 0.0),
+        # sigmoid(.5 * 2) = 0.73105858; sigmoid(.5 * 4) = .88.
+        (b'"n0": 2, "n1": 0, "n0": 4', b"", 0.7310585786),
+        (b'"n0": 2, "n1": 0', b', "instances": []', 0.7310585786),
+        (b'"n0": 2, "n1": 0', b'} and "so" on: {', 0.7310585786),
+    ],
+)
+def test_bodies_that_rapidjson_lets_pass(port, numbers, rest, expected):
+    row = b'{"c0": "K\xf6ln", "c1": "", "c2": "\xff", ' + numbers + b"}"
+    body = b'{"instances": [' + row + b"]" + rest + b"}"
+
+    status, answer = call(port, PREDICT, body)
+
+    assert status == 200
+    assert answer["predictions"] == pytest.approx([expected], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        (b'{"n0": 1e39, "city": "K\xf6ln"}', 1.0),
+        (b'{"n0": -1e39, "c0": "K\xf6ln"}', 0.0),
+        (b'{"n0": 2.0, "K\xf6ln": 1, "n0": 4.0}', 0.7310585786),
+    ],
+)
+def test_examples_that_rapidjson_lets_pass(port, features, expected):
+    body = b'{"signature_name": "regress", "examples": [' + features + b"]} x"
+
+    status, answer = call(port, f"{TOY}:regress", body)
+
+    assert status == 200
+    assert answer["results"] == pytest.approx([expected], abs=1e-6)
+
+
+@pytest.mark.parametrize("number", [b"1e309", b"1" + b"0" * 309])
+def test_numbers_beyond_a_double_are_refused(port, number):
+    row = b'{"c0": "", "c1": "", "c2": "", "n0": ' + number + b', "n1": 0}'
+
+    status, error = error_of(port, PREDICT, b'{"instances": [' + row + b"]}")
+
+    assert status == 400
+    assert "JSON Parse error: Number too big to be stored" in error
+
+
+def test_a_signature_name_of_other_bytes_is_not_found(port):
+    body = b'{"signature_name": "\xff", "instances": [1]}'
+
+    status, error = error_of(port, PREDICT, body)
+
+    assert status == 400
+    assert error.startswith('Serving signature name: "')
 
 
 def test_classify_answers_pairs_of_label_and_score(port):

@@ -280,6 +280,58 @@ def test_stopping_drains(start, manager):
     assert ended.wait(SECONDS)
 
 
+def test_a_stop_answers_what_arrives_before_the_port_closes(
+    start, manager, monkeypatch
+):
+    """Each of these was cancelled by gRPC about once in a stop."""
+    manager.gate.set()
+    channel = start()
+    is_stopped = threading.Event()
+    codes = []
+
+    def client():
+        while not is_stopped.is_set():
+            codes.append(code(predict(channel)))
+
+    clients = [threading.Thread(target=client) for _ in range(4)]
+    for thread in clients:
+        thread.start()
+    for _ in range(20):
+        assert manager.entered.acquire(timeout=SECONDS)
+
+    ended = start.server.stop(grace=SECONDS)
+
+    is_stopped.set()
+    for thread in clients:
+        thread.join(SECONDS)
+    assert ended.wait(SECONDS)
+    assert len(codes) >= 20
+    assert set(codes) <= {"NOT_FOUND", "UNAVAILABLE"}
+
+
+def test_answers_wait_while_a_stop_waits_for_calls(start, manager):
+    manager.gate.set()
+    channel = start()
+    drain = start.server._drain
+    drain.seconds_left = lambda: 0.0 if is_late.is_set() else 0.01
+    is_late = threading.Event()
+    assert code(predict(channel)) == "NOT_FOUND"
+
+    stopping = threading.Thread(target=start.server.stop, args=[SECONDS])
+    stopping.start()
+    while not drain.has_begun:
+        assert stopping.is_alive()
+    held = predict(channel)
+    for _ in range(2):
+        assert manager.entered.acquire(timeout=SECONDS)
+    with pytest.raises(grpc.FutureTimeoutError):
+        held.exception(timeout=0.05)
+    is_late.set()
+
+    assert code(held) == "NOT_FOUND"
+    stopping.join(SECONDS)
+
+
 @pytest.mark.parametrize("verify", [False, True])
 def test_tls_is_served(start, manager, verify):
     manager.gate.set()

@@ -1,6 +1,8 @@
 """An application on a port of its own."""
 
 import asyncio
+import contextlib
+import http.client
 import socket
 import threading
 import urllib.error
@@ -57,6 +59,35 @@ def test_requests_under_way_are_answered_at_a_stop():
     assert answers == [b"yes"]
     with pytest.raises(urllib.error.URLError):
         get(server.port)
+
+
+def test_a_stop_answers_the_next_request_of_a_connection():
+    """Of a connection that is kept alive, and was reset before."""
+    application = Application()
+    application.gate.set()
+    server = HttpServer(application, 0, grace_seconds=20)
+    server.start()
+    connection = http.client.HTTPConnection("localhost", server.port, 20)
+    with contextlib.closing(connection):
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b"yes"
+        drain = server._server._held_back.drain
+        drain.seconds_left = lambda: 0.0 if is_late.is_set() else 0.01
+        is_late = threading.Event()
+
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        while not drain.has_begun:
+            assert stopping.is_alive()
+        application.entered.clear()
+        connection.request("GET", "/")
+        assert application.entered.wait(20)
+        is_late.set()
+        response = connection.getresponse()
+
+        assert response.read() == b"yes"
+        assert response.headers["connection"] == "close"
+    stopping.join(20)
 
 
 def test_connections_without_a_request_are_closed(monkeypatch):

@@ -1,5 +1,6 @@
 """The files for the real server parse, and agree with each other."""
 
+import json
 import re
 import shlex
 
@@ -84,6 +85,36 @@ def test_the_other_configs_parse(written):
     assert monitoring.prometheus_config.enable
     assert batching.max_batch_size.value == 512
     assert batching.num_batch_threads.value == 2
+
+
+@pytest.mark.parametrize(
+    ("warm_up", "size", "text"),
+    [
+        ({"rows": [1, 100], "signatures": ["packed"]}, 512,
+         "# Those of version 10 fit.\n"),
+        ({"rows": [1, 2000], "signatures": ["packed"]}, 2000,
+         "# Those of version 10 fit.\n"),
+        ({"rows": [10], "signatures": ["packed", "packed_rank", "rank"]}, 512,
+         "# Those of version 10 ask packed_rank and rank, so it WOULD NOT BE"),
+        ({"rows": [], "signatures": []}, 512, "# Those of version 10 fit.\n"),
+        (None, 512, "# See that they fit: "),
+    ],
+)  # fmt: skip
+def test_the_batching_config_agrees_with_the_warm_up(
+    base, tmp_path, warm_up, size, text
+):
+    if warm_up is not None:
+        card = base / "10/assets.extra/model_card.json"
+        card.write_text(json.dumps({"warm_up": warm_up}))
+
+    operator_files.write_operator_files(base, tmp_path / "out")
+
+    written = (tmp_path / "out" / "batching.config").read_text()
+    batching = message_type("BatchingParameters")()
+    text_format.Parse(written, batching)
+    assert batching.max_batch_size.value == size
+    assert batching.max_execution_batch_size.value == 512
+    assert text in written
 
 
 def test_the_command_is_one_that_the_real_server_takes(written, base):

@@ -21,8 +21,15 @@ def made(**signatures):
     ):
         op = "Identity" if alias.startswith("computed") else "Placeholder"
         if not alias.startswith("absent"):
-            graph_def.node.add(name=alias, op=op)
-    return Parsers(tf.Graph(), graph_def, definitions)
+            node = graph_def.node.add(name=alias, op=op)
+            node.attr["dtype"].type = types_pb2.DT_FLOAT
+    graph = tf.Graph()
+    parsers = Parsers(graph, graph_def, definitions)
+    with graph.as_default():
+        for node in graph_def.node:
+            tf.zeros([], name=node.name)
+    parsers.add_computed()
+    return parsers
 
 
 def fed(parsers, *names):

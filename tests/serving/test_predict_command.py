@@ -27,6 +27,8 @@ def rows(tmp_path):
     [
         (["--input=nope.csv"], "error: There is no file nope.csv"),
         (["--input=rows.xlsx"], "error: "),
+        (["--input={rows}", "--separator=;"], "needs the columns"),
+        (["--input=arrow.csv"], "arrow.csv must be text .* is an Arrow"),
         (["--input={rows}", "--signature=x"], "has no signature 'x'"),
         (["--input={rows}", "--model_card={rows}"], "names no columns of it"),
         (["--input={rows}", "--model_card=no.json"], "No such file.*no.json"),
@@ -48,6 +50,7 @@ def test_mistakes_are_told_in_words(
     run_predict, rows, monkeypatch, arguments, message
 ):
     monkeypatch.chdir(rows.parent)
+    (rows.parent / "arrow.csv").write_bytes(b"ARROW1")
 
     status, out, err = run_predict(*[a.format(rows=rows) for a in arguments])
 
@@ -65,6 +68,8 @@ def test_mistakes_are_told_in_words(
         (["--timeout=soon"], "--timeout: must be seconds.*'soon'"),
         (["--max_rows=2.5"], "--max_rows: must be a positive whole number"),
         (["--max_rows=0"], "--max_rows: must be a positive whole number"),
+        (["--no-header"], "--no-header and --columns A,B,C must come tog"),
+        (["--separator=ab"], "--separator: `separator` must be one char"),
         (["--ssl_client_key=k"], "_certificate and --ssl_client_key must come"),
     ],
 )

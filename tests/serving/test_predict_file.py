@@ -75,13 +75,57 @@ def test_a_missing_column_is_named_and_nothing_written(run_predict, tmp_path):
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_a_column_called_like_the_output_is_refused(run_predict, tmp_path):
-    path = write(tmp_path / "rows.csv", {**COLUMNS, "ctr": [1, 2, 3]})
+def test_an_output_called_like_a_column_gets_a_free_name(run_predict, tmp_path):
+    taken = {"ctr": [1, 2, 3], "predicted_ctr": [4, 5, 6]}
+    path = write(tmp_path / "rows.csv", {**COLUMNS, **taken})
 
-    status, _, err = run_predict("--input", path)
+    status, out, _ = run_predict("--input", path)
+
+    assert status == 0
+    rows = list(csv.DictReader(out.splitlines()))
+    assert list(rows[0]) == [*COLUMNS, *taken, "predicted_ctr_2"]
+    assert [row["ctr"] for row in rows] == ["1", "2", "3"]
+    assert [float(row["predicted_ctr_2"]) for row in rows] == pytest.approx(
+        expected_ctr(COLUMNS), rel=1e-6
+    )
+
+
+def test_a_later_key_called_like_the_output_is_told(
+    run_predict, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(row_files, "BLOCK_BYTES", 50)
+    rows = pa.table(COLUMNS).to_pylist()
+    rows[2]["ctr"] = 1
+    (tmp_path / "r.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+    status, _, err = run_predict("--input", tmp_path / "r.jsonl")
 
     assert status == 1
-    assert "must not have a column 'ctr' already" in err
+    assert "must have the key 'ctr' if later ones have it" in err
+
+
+def test_the_layout_and_marks_of_missing_values_are_those_of_training(
+    run_predict, tmp_path
+):
+    rows = pa.table(COLUMNS).to_pylist()
+    lines = [";".join(map(str, row.values())) for row in rows]
+    lines[0] = lines[0].replace("a;", "?;", 1)
+    (tmp_path / "rows").write_text("\n".join(lines))
+    as_csv = write(
+        tmp_path / "rows.csv",
+        {**COLUMNS, "c0": ["" if c == "a" else c for c in COLUMNS["c0"]]},
+    )
+
+    status, out, _ = run_predict(
+        *("--input", tmp_path / "rows", "--separator", ";", "--no-header"),
+        *("--columns", ",".join(COLUMNS), "--missing", "?", "NA"),
+    )
+    _, right, _ = run_predict("--input", as_csv)
+
+    assert status == 0
+    scores = [row["ctr"] for row in csv.DictReader(out.splitlines())]
+    assert scores == [r["ctr"] for r in csv.DictReader(right.splitlines())]
+    assert out.splitlines()[1].startswith("?;".replace(";", ","))
 
 
 def test_a_header_alone_gives_a_header(run_predict, tmp_path):
@@ -159,8 +203,9 @@ def test_the_columns_of_explain_are_called_as_the_card_says(
         "pairs": np.array([[7.0], [8.0]]),
     }
 
+    columns = predict_file._columns(outputs, names)
     table = predict_file._append(
-        pa.table({"id": [1, 2]}), outputs, names
+        pa.table({"id": [1, 2]}), columns, list(columns)
     ).to_pydict()
 
     expected = {"id": [1, 2], "logit": [5, 6]}
@@ -178,9 +223,7 @@ def test_a_card_of_another_version_is_told(tmp_path):
     names = predict_file._column_names(tmp_path / "card.json")
 
     with pytest.raises(ValueError, match="names 2 columns.*which has 3"):
-        predict_file._append(
-            pa.table({"id": [1]}), {"deep": np.zeros((1, 3))}, names
-        )
+        predict_file._columns({"deep": np.zeros((1, 3))}, names)
 
 
 def test_the_outputs_asked_for_are_written(run_predict, tmp_path):

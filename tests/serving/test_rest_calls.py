@@ -22,6 +22,9 @@ from tests.serving.toy_model import COLUMNS
          RestCall("predict", "../..:")),
         ("GET", "/v1/models/toy", RestCall("get_model_status", "toy")),
         ("GET", "/v1/models/%ff", RestCall("get_model_status", "�")),
+        ("GET", "/v1/models/%C3%A9", RestCall("get_model_status", "é")),
+        # The bytes of é as they are, which ASGI's raw_path keeps.
+        ("GET", "/v1/models/\u00c3\u00a9", RestCall("get_model_status", "é")),
         ("GET", "/v1/models/toy/versions/9223372036854775807",
          RestCall("get_model_status", "toy", 2**63 - 1)),
         ("GET", "/v1/models/toy/metadata",

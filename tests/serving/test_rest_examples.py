@@ -51,6 +51,24 @@ def test_a_whole_number_is_an_int64():
     assert kinds == ["int64_list", "float_list"]
 
 
+def test_a_float_beyond_the_range_is_infinite():
+    (example,) = filled(examples=[{"n": [1e39, -1e39]}]).example_list.examples
+
+    values = features(example)["n"].float_list.value
+    assert list(values) == [float("inf"), float("-inf")]
+
+
+def test_bytes_of_another_encoding_are_kept_in_values_and_in_no_name():
+    row = {"city": "K\udcf6ln", "stra\udcdfe": "a", "stra\u00dfe": "b"}
+
+    (example,) = filled(examples=[row]).example_list.examples
+
+    found = features(example)
+    assert list(found["city"].bytes_list.value) == [b"K\xf6ln"]
+    assert list(found["stra\u00dfe"].bytes_list.value) == [b"b"]
+    assert len(found) == 2
+
+
 @pytest.mark.parametrize("context", [{}, {"c0": "a"}])
 def test_a_context_goes_beside_the_examples(context):
     target = filled(context=context, examples=[{"n0": 1.0}])
@@ -85,10 +103,7 @@ def test_a_context_goes_beside_the_examples(context):
         ({"examples": [{"a": ["x", 1]}]},
          "Unexpected element type in feature: a expecting type: bytes"),
         ({"examples": [{"a": 2**63}]},
-         "Feature: a has uint64 element. Only int64 is supported."),
-        ({"examples": [{"a": 1e39}]},
-         "Cannot convert JSON value: 1e+39 to float without loss of "
-         "precision."),
+         "Feature: a has uint64_t element. Only int64_t is supported."),
         ({"examples": [{"a": float("inf")}]},
          "Number too big to be stored in double."),
         ({"examples": [{"a": 10**400}]},

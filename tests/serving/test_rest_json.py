@@ -170,7 +170,7 @@ def test_the_key_says_the_form():
         ({}, "Missing 'inputs' or 'instances' key"),
         ({"instances": [1], "inputs": [1]},
          "expecting only one of 'inputs' or 'instances' keys to exist "),
-        ({"instances": 1}, "Excepting 'instances' to be an list/array"),
+        ({"instances": 1}, "Expecting 'instances' to be an list/array"),
         ({"instances": []}, "No values in 'instances' array"),
     ],
 )  # fmt: skip

@@ -37,6 +37,19 @@ STRING, BOOL = types_pb2.DT_STRING, types_pb2.DT_BOOL
         # Beyond 64 bits an integer is a double.
         ([10**20], FLOAT, np.array([1e20], np.float32)),
         ([NamedFloat("inf"), 1], FLOAT, np.array([np.inf, 1], np.float32)),
+        # Beyond the mantissa an integer is rounded.
+        ([1_700_000_001], FLOAT, np.array([1_700_000_000], np.float32)),
+        ([-16_777_217, 0.5], FLOAT, np.array([-16_777_216, 0.5], np.float32)),
+        ([2**53 + 1], DOUBLE, np.array([9_007_199_254_740_992.0])),
+        ([2**64, -(2**80)], DOUBLE, np.array([2.0**64, -(2.0**80)])),
+        ([[10**300]], DOUBLE, np.array([[1e300]])),
+        # Beyond the range a number is infinite.
+        ([1e39, -1e39], FLOAT, np.array([np.inf, -np.inf], np.float32)),
+        ([10**39, 1], FLOAT, np.array([np.inf, 1], np.float32)),
+        ([1.7e308], DOUBLE, np.array([1.7e308])),
+        ([1e-50, -0.0], FLOAT, np.array([0, -0.0], np.float32)),
+        # What came as bytes of another encoding.
+        (["K\udcf6ln"], STRING, np.array([b"K\xf6ln"], object)),
     ],
 )
 def test_values_become_tensors_of_the_signatures_type(value, dtype, expected):
@@ -82,14 +95,6 @@ def test_base64_objects_are_bytes():
         (1, STRING, "JSON Value: 1 Type: Number is not of expected type: "
                     "string"),
         (1, BOOL, "JSON Value: 1 Type: Number is not of expected type: bool"),
-        (2**24, FLOAT, "Cannot convert JSON value: 16777216 to float without "
-                       "loss of precision."),
-        (-(2**24), FLOAT, "Cannot convert JSON value: -16777216 to float "
-                          "without loss of precision."),
-        (1e39, FLOAT, "Cannot convert JSON value: 1e+39 to float without "
-                      "loss of precision."),
-        (2**53, DOUBLE, "Cannot convert JSON value: 9007199254740992 to "
-                        "double without loss of precision."),
         (float("inf"), FLOAT, "JSON Parse error: Number too big to be stored "
                               "in double."),
         (10**400, DOUBLE, "JSON Parse error: Number too big to be stored in "

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from deepfm_tf.files.text import TextFormat
 from deepfm_tf.serving import row_files
 from deepfm_tf.serving.row_files import (
     num_rows,
@@ -99,17 +100,16 @@ def test_files_are_read_in_blocks(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("r.csv", "", "is empty. Write a line of column names"),
-        ("r.csv", "a,b\n1,2\n3\n", "as many values in each line.*Expected 2"),
-        ("r.csv", b"a\n\xff\n", "must be a text file.*utf-8"),
+        ("r.csv", "", "must begin with a line of column names"),
+        ("r.csv", "a,b\n1,2\n3\n", "line 3: 2 values expected, 1 found"),
+        ("r.csv", b"a\nx\n\xff\n", "line 3, column 'a': the text is not UTF"),
         ("r.parquet", "no", "not a whole Parquet file"),
         ("r.jsonl", '{"a": 1}\n{"a"', "line 2: .*must be a JSON object"),
         ("r.jsonl", "[1]", r"line 1: each line must be .*Received: \[1\]"),
-        ("r.jsonl", b'{"a": "\xe9"}', "r.jsonl must be UTF-8 text.*utf-8"),
-        ("r.csv.gz", "no", "must be a text file|gzip"),
-        ("r.csv.gz", zipped(b"a\n1\n")[:-9], "must be a text file"),
-        ("r.jsonl.gz", "no", "r.jsonl.gz must be .*Not a gzipped file"),
-        ("r.jsonl.gz", zipped(b'{"a": 1}')[:-9], "JSON object.*end"),
+        ("r.jsonl", b'{"a": "\xe9"}', "line 1: the text is not UTF-8"),
+        ("r.csv.gz", zipped(b"a\n1\n")[:-9], "cannot be unpacked to its end"),
+        ("r.jsonl.gz", "no", "r.jsonl.gz, line 1: each line must be"),
+        ("r.jsonl.gz", zipped(b'{"a": 1}')[:-9], "cannot be unpacked"),
     ],
 )
 def test_bad_files_are_named(tmp_path, name, text, message):
@@ -118,6 +118,32 @@ def test_bad_files_are_named(tmp_path, name, text, message):
 
     with pytest.raises(ValueError, match=message):
         list(read_rows(path))
+
+
+def test_text_is_read_in_the_layout_that_training_is_told(tmp_path):
+    layout = TextFormat("; ", column_names=("a", "b"), quoting=False)
+    (tmp_path / "rows").write_text('1; "x\n2;y\n')
+
+    (table,) = read_rows(tmp_path / "rows", layout)
+
+    assert table.to_pydict() == {"a": ["1", "2"], "b": ['"x', "y"]}
+
+
+def test_lists_and_objects_of_json_stay_what_they_are(tmp_path):
+    rows = [
+        {"tags": ["a", "b"], "more": {"x": 1}},
+        {"tags": None, "more": None},
+    ]
+    (tmp_path / "r.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+    assert rows_of(tmp_path / "r.jsonl") == rows
+
+
+def test_parquet_needs_no_suffix(tmp_path):
+    pa.parquet.write_table(pa.table({"n": [1]}), tmp_path / "part-0")
+
+    assert rows_of(tmp_path / "part-0") == [{"n": 1}]
+    assert num_rows(tmp_path / "part-0") == 1
 
 
 def test_a_file_needs_its_folder(tmp_path):

@@ -201,6 +201,18 @@ def test_a_bad_warm_up_record_fails_the_load(tmp_path, toy_versions):
     ) in text
     assert f'load_attempt_count{{model_path="{tmp_path}/1"' in text
 
+    unwarmed = options(model_base_path=str(tmp_path), enable_model_warmup=False)
+    with Server(unwarmed) as server:
+        assert server.manager.names() == {"toy"}
+
+
+def test_the_graph_of_other_tags_is_looked_for(toy_path):
+    given = options(model_base_path="/m", saved_model_tags="serve,gpu")
+    server = Server(given)
+
+    with pytest.raises(ServingError, match="'gpu'.* could not be found"):
+        server._load(toy_path)
+
 
 def test_batching_as_the_file_says_answers_the_same(tmp_path, toy_path):
     file = tmp_path / "batching"
@@ -250,6 +262,15 @@ def test_the_flags_of_parallelism_reach_the_session(toy_path, given, expected):
         config.inter_op_parallelism_threads,
     )
     servable.close()
+    server.stop()
+
+
+def test_the_number_of_rest_threads_reaches_the_application(tmp_path):
+    server = Server(options(model_base_path="/m", rest_api_num_threads=3))
+
+    (route,) = server._rest_application().routes
+
+    assert route.app.threads._max_workers == 3
     server.stop()
 
 

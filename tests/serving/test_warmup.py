@@ -73,11 +73,11 @@ def test_every_kind_of_record_is_replayed(servable):
         multi_inference_log(),
     )
 
-    assert servable.warm_up(iterations=2) == 4
+    assert warmup.warm_up(servable, iterations=2) == 4
 
 
 def test_no_file_is_no_error(servable):
-    assert servable.warm_up() == 0
+    assert warmup.warm_up(servable) == 0
 
 
 def test_a_record_that_fails_is_named(servable):
@@ -86,10 +86,13 @@ def test_a_record_that_fails_is_named(servable):
     write(servable, predict_log(), log)
 
     with pytest.raises(ServingError) as raised:
-        servable.warm_up()
+        warmup.warm_up(servable)
 
     assert raised.value.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert raised.value.message.startswith("Warm-up record 1 of ")
+    assert raised.value.message.startswith(
+        f"Warm-up record 1 of {servable.path / warmup.FILE} "
+        "(signature 'serving_default'): "
+    )
     assert "Missing but required: {n1}." in raised.value.message
 
 
@@ -104,7 +107,7 @@ def test_what_is_no_request_is_named(servable, record, code):
     write(servable, record)
 
     with pytest.raises(ServingError, match="Warm-up record 0") as raised:
-        servable.warm_up()
+        warmup.warm_up(servable)
 
     assert raised.value.code is code
 
@@ -114,7 +117,7 @@ def test_a_file_of_another_format_is_data_loss(servable):
     (servable.path / warmup.FILE).write_bytes(b"no records here" * 9)
 
     with pytest.raises(ServingError) as raised:
-        servable.warm_up()
+        warmup.warm_up(servable)
 
     assert raised.value.code is grpc.StatusCode.DATA_LOSS
 
@@ -124,4 +127,4 @@ def test_a_thousand_records_are_the_limit(servable, monkeypatch):
     write(servable, *[predict_log()] * 3)
 
     with pytest.raises(ServingError, match="exceeds the maximum"):
-        servable.warm_up()
+        warmup.warm_up(servable)

@@ -1,0 +1,66 @@
+"""Optimizers whose steps do not depend on how a batch is divided."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from deepfm_tf.kernels import compiled
+
+
+class MergedGradients(keras.optimizers.Optimizer):
+    """Adds up all gradients of a row before anything is made of them.
+
+    The gradient of an embedding table names a row once for each time that it
+    occurs, on each replica. Keras's optimizers square every one of these parts
+    by itself and clip those of one replica by themselves, so that their steps
+    depend on the number of replicas. Mixed into one of them, this class adds
+    up the gradients of the replicas, then those of equal rows, and only then
+    clips: the step is the one of the dense gradient.
+
+    XLA cannot compile the search for equal rows: where there is a GPU, give
+    `compile` the argument `jit_compile=False`, or Keras tries it.
+    """
+
+    def _clip_gradients(self, grads):
+        # Keras adds up the replicas after clipping; clipping is not linear.
+        replica = tf.distribute.get_replica_context()
+        if replica is not None:
+            grads = replica.all_reduce(tf.distribute.ReduceOp.SUM, list(grads))
+        grads = [merge_duplicates(gradient) for gradient in grads]
+        clipped = super()._clip_gradients(
+            [getattr(gradient, "values", gradient) for gradient in grads]
+        )
+        return [
+            tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
+            if isinstance(gradient, tf.IndexedSlices)
+            else values
+            for gradient, values in zip(grads, clipped, strict=True)
+        ]
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        # As in Keras, but for the sum over the replicas, which is taken.
+        variables = [getattr(v, "value", v) for v in trainable_variables]
+        tf.__internal__.distribute.interim.maybe_merge_call(
+            self._distributed_tf_update_step,
+            self._distribution_strategy,
+            list(zip(grads, variables, strict=True)),
+            learning_rate,
+        )
+
+
+def merge_duplicates(gradient: Any) -> Any:
+    """The same gradient, each row of it named once."""
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    rows, positions = tf.unique(gradient.indices)
+    # XLA wants the number of sums beforehand: as many as there are gradients.
+    values = _add_up(gradient.values, positions)[: tf.size(rows)]
+    return tf.IndexedSlices(values, rows, gradient.dense_shape)
+
+
+@compiled
+def _add_up(values: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    return tf.math.unsorted_segment_sum(values, positions, tf.shape(values)[0])

@@ -1,0 +1,65 @@
+"""How long a server that stops goes on listening, so that no call is lost."""
+
+from __future__ import annotations
+
+import time
+
+# A client that waits for its answers sends the next call within this time.
+QUIET_SECONDS = 0.25
+# And one that does not wait never pauses.
+MOST_SECONDS = 2.0
+
+
+class Drain:
+    """Tells when no more calls are on their way.
+
+    A port that closes drops what has arrived and is not yet read: neither
+    gRPC nor a TCP listener gives it out any more, and its clients see a
+    cancelled call or a reset connection. So a server that stops answers
+    nothing for a moment and goes on reading. Each client that waits for an
+    answer then sends nothing more, and once no call comes, the port can be
+    closed and the answers be sent.
+
+    Not under a lock: each attribute is one assignment.
+
+    Args:
+        quiet_seconds: float. Without a call or an answer. Defaults to 0.25.
+        most_seconds: float. After which the port is closed all the same.
+            Defaults to 2.
+
+    Attributes:
+        has_begun: bool. Whether answers are to be held back.
+
+    Example:
+
+    >>> drain = Drain(quiet_seconds=0.0)
+    >>> drain.note_traffic()
+    >>> drain.begin()
+    >>> drain.seconds_left()
+    0.0
+    """
+
+    def __init__(
+        self,
+        quiet_seconds: float = QUIET_SECONDS,
+        most_seconds: float = MOST_SECONDS,
+    ) -> None:
+        self.has_begun = False
+        self._quiet_seconds = quiet_seconds
+        self._most_seconds = most_seconds
+        self._last_traffic = 0.0
+        self._end = 0.0
+
+    def note_traffic(self) -> None:
+        """A call has come, or an answer goes out and may bring the next."""
+        self._last_traffic = time.monotonic()
+
+    def begin(self) -> None:
+        """Hold answers back from now on."""
+        self._end = time.monotonic() + self._most_seconds
+        self.has_begun = True
+
+    def seconds_left(self) -> float:
+        """Until the port may be closed, as it looks now; 0 when it may."""
+        end = min(self._last_traffic + self._quiet_seconds, self._end)
+        return max(end - time.monotonic(), 0.0)

@@ -1,0 +1,127 @@
+"""How often each text of a field occurs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from deepfm_tf.raw_values import drop_point_zero
+
+# Distinct values waiting to be merged before a merge is worth its time.
+_MERGE_AT = 200_000
+
+
+class ValueCounts:
+    """How often each text occurs; memory grows with the distinct texts."""
+
+    def __init__(self) -> None:
+        self._merged = count_table(pa.array([], pa.string()))
+        self._waiting: list[pa.Table] = []
+        self._waiting_rows = 0
+
+    @property
+    def distinct(self) -> int:
+        """How many texts there are."""
+        return self._consolidate().num_rows
+
+    def add(self, table: pa.Table) -> None:
+        """Add what `count_table` gave."""
+        self._append(table)
+
+    def merge(self, other: ValueCounts) -> None:
+        """Add the counts of another."""
+        for table in (other._merged, *other._waiting):
+            self._append(table)
+
+    def drop_point_zero(self, missing_values: Sequence[str]) -> None:
+        """Count `7.0` as `7`; marks of missing values are no values."""
+        table = self._consolidate()
+        texts = drop_point_zero(_whole(table["value"]))
+        is_missing = pc.is_in(
+            texts, value_set=pa.array(missing_values, texts.type)
+        )
+        table = table.set_column(0, "value", texts)
+        self._append(table.filter(pc.invert(is_missing)))
+        self._merged = self._merged.slice(0, 0)
+        self._consolidate()
+
+    def values(
+        self, min_count: int, max_size: int | None, first_id: int
+    ) -> np.ndarray:
+        """The texts that are kept, by descending count, then by text."""
+        table = self._consolidate()
+        table = table.filter(pc.greater_equal(table["count"], min_count))
+        # Vocabularies are line by line, here and in the exported asset, so a
+        # value with a line break in it cannot be a member: it is OOV.
+        broken = pc.match_substring_regex(table["value"], "[\r\n]")
+        if pc.any(broken).as_py():
+            warnings.warn(
+                f"{pc.sum(broken).as_py()} values have a line break in them "
+                "and are treated as OOV, the first of them "
+                f"{table['value'].filter(broken)[0].as_py()!r}.",
+                stacklevel=4,
+            )
+            table = table.filter(pc.invert(broken))
+        table = table.sort_by([("count", "descending"), ("value", "ascending")])
+        if max_size is not None:
+            table = table.slice(0, max(0, max_size - first_id))
+        return table["value"].to_numpy(zero_copy_only=False)
+
+    def _append(self, table: pa.Table) -> None:
+        self._waiting.append(table)
+        self._waiting_rows += table.num_rows
+        if self._waiting_rows > max(_MERGE_AT, self._merged.num_rows):
+            self._consolidate()
+
+    def _consolidate(self) -> pa.Table:
+        if self._waiting:
+            tables = pa.concat_tables([self._merged, *self._waiting])
+            # Many times faster than a group_by and aggregate.
+            values = _whole(tables["value"]).dictionary_encode()
+            # Sums in float64 are exact up to 2^53.
+            counts = np.bincount(
+                values.indices.to_numpy(zero_copy_only=False),
+                weights=tables["count"].to_numpy(),
+                minlength=len(values.dictionary),
+            )
+            self._merged = pa.table(
+                {
+                    "value": values.dictionary,
+                    "count": pa.array(counts.astype(np.int64)),
+                }
+            )
+            self._waiting, self._waiting_rows = [], 0
+        return self._merged
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks)
+
+
+def count_table(tokens: pa.Array) -> pa.Table:
+    """The texts that occur, and how often; nulls are left out."""
+    tokens = tokens.drop_null()
+    if pa.types.is_dictionary(tokens.type):
+        codes = tokens.indices.to_numpy(zero_copy_only=False)
+        counts = np.bincount(codes, minlength=len(tokens.dictionary))
+        used = np.flatnonzero(counts)
+        values = tokens.dictionary.take(pa.array(used))
+        counts = pa.array(counts[used], pa.int64())
+    else:
+        counted = pc.value_counts(tokens)
+        values, counts = counted.field("values"), counted.field("counts")
+    # large_string: the distinct texts of a field may exceed 2 GB together.
+    return pa.table(
+        {"value": pc.cast(values, pa.large_string()), "count": counts}
+    )
+
+
+def both(one: bool | None, other: bool | None) -> bool | None:
+    """Whether both are true; None stands for no value yet."""
+    if one is None:
+        return other
+    return one if other is None else one and other

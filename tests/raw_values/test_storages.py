@@ -1,0 +1,648 @@
+"""A value has one text, and so one id, whatever stores it."""
+
+import datetime as dt
+import decimal
+import os
+import uuid
+
+import hypothesis
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import tensorflow as tf
+from hypothesis import strategies as st
+
+import deepfm_tf
+from deepfm_tf.files.frames import to_arrow
+from deepfm_tf.lookup import GraphLookup
+from deepfm_tf.raw_values import (
+    MISSING_NUMBERS,
+    NoTextError,
+    to_numbers,
+    to_text,
+    to_texts,
+)
+from deepfm_tf.serving.client_arrays import to_array
+from deepfm_tf.serving.client_signature import TensorInfo
+from deepfm_tf.vocabulary import Vocabulary
+
+# So many times more examples, for a long run by hand.
+EXAMPLES = 2 * int(os.environ.get("DEEPFM_TF_EXAMPLES", "1"))
+BUCKETS = 2**31 - 3
+HOUR = dt.timezone(dt.timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (7, "7"),
+        (-(10**25), "-10000000000000000000000000"),
+        (np.uint64(2**64 - 1), "18446744073709551615"),
+        (7.0, "7"),
+        (-0.0, "0"),
+        (1e10, "10000000000"),
+        (2.0**53, "9007199254740992"),
+        (np.float32(123456792), "123456792"),
+        (np.float16(2048), "2048"),
+        (0.1, "0.1"),
+        (np.float32(0.1), "0.1"),
+        (1e-05, "1e-05"),
+        (12345678901.25, "12345678901.25"),
+        (float("inf"), "inf"),
+        (True, "True"),
+        (np.False_, "False"),
+        (dt.date(2024, 2, 1), "2024-02-01"),
+        (dt.datetime(2024, 2, 1), "2024-02-01"),
+        (dt.datetime(2024, 2, 1, 10, 30), "2024-02-01 10:30:00"),
+        (dt.datetime(2024, 2, 1, 10, 30, 0, 500_000), "2024-02-01 10:30:00.5"),
+        (dt.datetime(2024, 2, 1, tzinfo=HOUR), "2024-02-01 00:00:00+01:00"),
+        (pd.Timestamp(1), "1970-01-01 00:00:00.000000001"),
+        (np.datetime64("2024-02"), "2024-02-01"),
+        (np.datetime64("2024-02-01T10"), "2024-02-01 10:00:00"),
+        (dt.time(1, 2, 3, 4), "01:02:03.000004"),
+        (decimal.Decimal("1.50"), "1.50"),
+        (decimal.Decimal("1E+3"), "1E+3"),
+        (uuid.UUID(int=5), "00000000-0000-0000-0000-000000000005"),
+        (pd.Period("2024-02", "M"), "2024-02"),
+        (pd.Interval(0, 1), "(0, 1]"),
+        ("007", "007"),
+        ("7.0", "7.0"),
+        (" a ", " a "),
+        ("é".encode(), "é"),
+        *((v, None) for v in (None, pd.NA, pd.NaT, np.nan, np.float32("nan"))),
+        (np.datetime64("NaT"), None),
+        (decimal.Decimal("NaN"), None),
+    ],
+    ids=repr,
+)
+def test_a_value_has_one_text(value, text):
+    assert to_text(value) == text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        2.0**53 + 2,
+        1e20,
+        np.float32(2**60),
+        1j,
+        np.complex64(1),
+        {"a": 1},
+        [1],
+        {1},
+        np.array([1, 2]),
+        dt.timedelta(1),
+        np.timedelta64(1, "D"),
+        pd.Timedelta(1),
+        b"\xff",
+        "\ud800",
+        object(),
+        10**5000,
+    ],
+    ids=lambda v: f"{type(v).__name__}",
+)
+@pytest.mark.parametrize("way", ["frame", "beside text", "client"])
+def test_a_value_without_a_text_is_refused_by_column(value, way):
+    with pytest.raises(NoTextError):
+        to_text(value)
+    values = [value, "a"] if way == "beside text" else [value] * 2
+    column = pd.Series(values, dtype=object)
+    if way == "client":
+        info = TensorInfo("string", (None,))
+        if isinstance(value, bytes):
+            return  # such an input takes any bytes
+
+        with pytest.raises(deepfm_tf.errors.UserError, match="device"):
+            to_array("device", column, info)
+        return
+
+    with pytest.raises(deepfm_tf.errors.UserError, match="device"):
+        deepfm_tf.fit_vocabulary(
+            pd.DataFrame({"device": column, "click": [0, 1]}), schema("device")
+        )
+
+
+def schema(name, **arguments):
+    field = deepfm_tf.CategoricalField(name, **arguments)
+    return deepfm_tf.Schema((field,), "click")
+
+
+def plain(value):
+    return str(value)
+
+
+def float_text(value):
+    if float(value).is_integer():
+        return str(int(value))
+    return str(value) if isinstance(value, np.floating) else repr(value)
+
+
+def moment_text(value):
+    text = value.strftime("%Y-%m-%d %H:%M:%S").rjust(19, "0")
+    if value.microsecond:
+        text += f".{value.microsecond:06d}".rstrip("0")
+    if value.tzinfo is not None:
+        zone = value.strftime("%z")
+        return f"{text}{zone[:3]}:{zone[3:5]}"
+    return text.removesuffix(" 00:00:00")
+
+
+def arrow(kind):
+    return lambda values: pd.Series(
+        pa.array(values, kind).to_pandas(types_mapper=pd.ArrowDtype)
+    )
+
+
+def series(dtype):
+    return lambda values: pd.Series(values, dtype=dtype)
+
+
+def as_object(values):
+    return pd.Series(values, dtype=object)
+
+
+def as_category(values):
+    return pd.Series(values, dtype=object).astype("category")
+
+
+def sparse(values):
+    numbers = pd.Series(values, dtype="float64")
+    return numbers.astype(pd.SparseDtype("float64", 0.0))
+
+
+def parquet(kind):
+    return lambda values: pa.array(values, kind)
+
+
+MOMENTS = st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2200, 1, 1))
+ZONES = [dt.timezone.utc, HOUR, dt.timezone(-dt.timedelta(hours=3, minutes=30))]
+CLOCK = st.times()
+SAFE_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+# Values, their texts by other means than ours, and what may store them.
+KINDS = {
+    "small integers": (
+        st.integers(-(2**11), 2**11),
+        plain,
+        {
+            "Int16": series("Int16"),
+            "float16": series("float16"),
+            "float32": series("float32"),
+            "Float32": series("Float32"),
+            "sparse": sparse,
+            "Parquet int16": parquet(pa.int16()),
+            "Parquet float": parquet(pa.float32()),
+            "Parquet half float": parquet(pa.float16()),
+            "Parquet decimal": parquet(pa.decimal256(40, 0)),
+            "Parquet dictionary": parquet(pa.dictionary(pa.int8(), pa.int16())),
+        },
+    ),
+    "integers": (
+        st.integers(-(2**53), 2**53),
+        plain,
+        {
+            "object": as_object,
+            "category": as_category,
+            "Int64": series("Int64"),
+            "float64": series("float64"),
+            "Float64": series("Float64"),
+            "int64[pyarrow]": series(pd.ArrowDtype(pa.int64())),
+            "double[pyarrow]": series(pd.ArrowDtype(pa.float64())),
+            "sparse": sparse,
+            "Parquet int64": parquet(pa.int64()),
+            "Parquet double": parquet(pa.float64()),
+            "Parquet decimal": parquet(pa.decimal128(20, 0)),
+        },
+    ),
+    "large integers": (
+        st.integers(-(2**80), 2**80),
+        plain,
+        {"object": as_object, "category": as_category},
+    ),
+    "numbers": (
+        st.floats(-(2.0**53), 2.0**53, allow_nan=False),
+        float_text,
+        {
+            "object": as_object,
+            "category": as_category,
+            "float64": series("float64"),
+            "Float64": series("Float64"),
+            "double[pyarrow]": series(pd.ArrowDtype(pa.float64())),
+            "sparse": sparse,
+            "Parquet double": parquet(pa.float64()),
+        },
+    ),
+    "single numbers": (
+        st.floats(-(2.0**30), 2.0**30, allow_nan=False, width=32).map(
+            np.float32
+        ),
+        float_text,
+        {
+            "object": as_object,
+            "float32": series("float32"),
+            "Float32": series("Float32"),
+            "Parquet float": parquet(pa.float32()),
+        },
+    ),
+    "half numbers": (
+        st.floats(-1000, 1000, allow_nan=False, width=16).map(np.float16),
+        float_text,
+        {
+            "object": as_object,
+            "float16": series("float16"),
+            "Parquet half float": parquet(pa.float16()),
+        },
+    ),
+    "booleans": (
+        st.booleans(),
+        plain,
+        {
+            "object": as_object,
+            "category": as_category,
+            "boolean": series("boolean"),
+            "bool[pyarrow]": series(pd.ArrowDtype(pa.bool_())),
+            "Parquet bool": parquet(pa.bool_()),
+        },
+    ),
+    "moments": (
+        MOMENTS | MOMENTS.map(lambda m: m.replace(microsecond=0)),
+        moment_text,
+        {
+            "object": as_object,
+            "category": as_category,
+            "us": series("datetime64[us]"),
+            "ns": series("datetime64[ns]"),
+            "timestamp[us][pyarrow]": series(pd.ArrowDtype(pa.timestamp("us"))),
+            "Parquet": parquet(pa.timestamp("us")),
+            "Parquet, ns": parquet(pa.timestamp("ns")),
+        },
+    ),
+    "seconds": (
+        MOMENTS.map(lambda m: m.replace(microsecond=0)),
+        moment_text,
+        {
+            "s": series("datetime64[s]"),
+            "ms": series("datetime64[ms]"),
+            "Parquet": parquet(pa.timestamp("s")),
+            "Parquet, ms": parquet(pa.timestamp("ms")),
+        },
+    ),
+    "moments of a zone": (
+        st.sampled_from(ZONES).flatmap(
+            lambda zone: st.lists(
+                MOMENTS.map(lambda m: m.replace(tzinfo=zone)), min_size=1
+            )
+        ),
+        moment_text,
+        {
+            "object": as_object,
+            "zone": lambda values: pd.Series(pd.to_datetime(values)),
+            "category": as_category,
+            "Parquet": lambda values: pa.array(
+                values, pa.timestamp("us", zone_of(values))
+            ),
+        },
+    ),
+    "dates": (
+        st.dates(dt.date(1900, 1, 1), dt.date(2200, 1, 1)),
+        lambda d: d.isoformat(),
+        {
+            "object": as_object,
+            "category": as_category,
+            "date32[pyarrow]": series(pd.ArrowDtype(pa.date32())),
+            "datetime64[s]": series("datetime64[s]"),
+            "datetime64[ns]": series("datetime64[ns]"),
+            "Parquet": parquet(pa.date32()),
+            "Parquet date64": parquet(pa.date64()),
+            "Parquet timestamp": lambda values: pa.array(
+                values, pa.date32()
+            ).cast(pa.timestamp("ms")),
+        },
+    ),
+    "times": (
+        CLOCK | CLOCK.map(lambda t: t.replace(microsecond=0)),
+        plain,
+        {
+            "object": as_object,
+            "Parquet": parquet(pa.time64("us")),
+            "Parquet, ns": parquet(pa.time64("ns")),
+        },
+    ),
+    "decimals": (
+        st.decimals(-1000, 1000, places=2),
+        plain,
+        {
+            "object": as_object,
+            "category": as_category,
+            "Parquet": parquet(pa.decimal128(12, 2)),
+        },
+    ),
+    "texts": (
+        SAFE_TEXT,
+        plain,
+        {
+            "object": as_object,
+            "category": as_category,
+            "str": series("str"),
+            "string": series("string"),
+            "string[pyarrow]": series(pd.ArrowDtype(pa.string())),
+            "large_string[pyarrow]": series(pd.ArrowDtype(pa.large_string())),
+            "bytes": lambda values: as_object(
+                [v if v is None else v.encode() for v in values]
+            ),
+            "Parquet dictionary": parquet(
+                pa.dictionary(pa.int32(), pa.string())
+            ),
+            "Parquet large": parquet(pa.large_string()),
+        },
+    ),
+    "uuids": (
+        st.uuids(),
+        plain,
+        {
+            "object": as_object,
+            "category": as_category,
+            **(
+                {
+                    "Parquet": lambda values: pa.array(
+                        [v if v is None else v.bytes for v in values],
+                        pa.uuid(),
+                    )
+                }
+                if hasattr(pa, "uuid")
+                else {}
+            ),
+        },
+    ),
+    "months": (
+        st.integers(-500, 500).map(lambda n: pd.Period(ordinal=n, freq="M")),
+        plain,
+        {
+            "object": as_object,
+            "period": series("period[M]"),
+            "category": as_category,
+            "Parquet": lambda values: pa.array(series("period[M]")(values)),
+        },
+    ),
+    "intervals": (
+        st.integers(-500, 500).map(lambda n: pd.Interval(n + 0.5, n + 1.5)),
+        plain,
+        {
+            "object": as_object,
+            "interval": series("interval[float64]"),
+            "category": as_category,
+            "Parquet": lambda values: pa.array(
+                series("interval[float64]")(values)
+            ),
+        },
+    ),
+    "mixed": (
+        st.one_of(
+            st.integers(), st.booleans(), SAFE_TEXT, st.dates(), st.uuids()
+        ),
+        plain,
+        {"object": as_object},
+    ),
+}
+
+
+def zone_of(values):
+    return pa.array(values).type.tz
+
+
+@pytest.fixture(scope="module")
+def hashed():
+    """A vocabulary whose ids tell texts apart."""
+    return Vocabulary(schema("c", hash_buckets=BUCKETS), {}, {"c": {}})
+
+
+@pytest.fixture(scope="module")
+def whole_numbers():
+    """One whose training data held whole numbers alone."""
+    return Vocabulary(
+        schema("c", hash_buckets=BUCKETS), {}, {"c": {"whole_numbers": True}}
+    )
+
+
+def ids_of(texts):
+    hashes = tf.strings.to_hash_bucket_fast([t or "" for t in texts], BUCKETS)
+    return [
+        1 if text is None else int(number) + 2
+        for text, number in zip(texts, hashes, strict=True)
+    ]
+
+
+def check(column, texts, vocabulary, folder):
+    """All ways in give the ids of the texts."""
+    sources = {"dict": {"c": column}}
+    if isinstance(column, pd.Series):
+        sources["frame"] = pd.DataFrame({"c": column})
+    else:
+        sources["Parquet"] = folder / "x.parquet"
+        pa.parquet.write_table(pa.table({"c": column}), folder / "x.parquet")
+    for way, source in sources.items():
+        ids = deepfm_tf.encode(source, vocabulary)["ids"][:, 0].tolist()
+        assert ids == ids_of(texts), (way, column)
+
+    sent = to_array("c", column, TensorInfo("string", (None,)))
+    assert [text.decode() or None for text in sent] == texts, column
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_equal_values_have_one_id_in_every_storage(
+    kind, hashed, tmp_path_factory
+):
+    values, text_of, storages = KINDS[kind]
+    folder = tmp_path_factory.mktemp("x")
+    rows = st.lists(values | st.none(), min_size=1)
+    if kind == "moments of a zone":
+        rows = values
+
+    @hypothesis.settings(
+        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True
+    )
+    @hypothesis.given(rows)
+    def run(rows):
+        texts = [None if v is None else text_of(v) for v in rows]
+        hypothesis.assume(any(texts))
+        for storage in storages.values():
+            check(storage(rows), texts, hashed, folder)
+
+    run()
+
+
+def test_the_graph_has_the_ids_of_the_client_s_texts(hashed):
+    column = pd.Series([7.0, None, 1e10, -0.0])
+    sent = to_array("c", column, TensorInfo("string", (None,)))
+
+    ids = GraphLookup(hashed, os.devnull)({"c": tf.constant(sent)})["ids"]
+
+    assert ids[:, 0].numpy().tolist() == ids_of(["7", None, "10000000000", "0"])
+    assert deepfm_tf.encode({"c": column}, hashed)["ids"].tolist() == (
+        ids.numpy().tolist()
+    )
+
+
+# What pandas writes of a column is what the column itself has. The exceptions
+# stand in the README.
+WRITTEN = [
+    ("numbers", series("float64"), lambda v: v is None or v % 1),
+    ("booleans", as_object, None),
+    ("integers", series("Int64"), None),
+    ("integers", series("float64"), None),
+    ("large integers", as_object, None),
+    ("seconds", series("datetime64[ns]"), lambda v: v is None or v.second),
+    ("moments of a zone", None, None),
+    ("dates", as_object, None),
+    ("dates", series("datetime64[s]"), None),
+    ("times", as_object, None),
+    ("decimals", as_object, None),
+    ("uuids", as_object, None),
+    ("months", series("period[M]"), None),
+    ("intervals", as_object, None),
+    ("half numbers", series("float16"), lambda v: v is None or v % 1),
+    ("mixed", as_object, lambda v: not isinstance(v, str) or v.isalnum()),
+]
+
+
+@pytest.mark.parametrize(("kind", "storage", "is_kept"), WRITTEN)
+def test_a_csv_file_has_the_ids_of_the_frame(
+    kind, storage, is_kept, whole_numbers, tmp_path_factory
+):
+    values, _, storages = KINDS[kind]
+    path = tmp_path_factory.mktemp("x") / "x.csv"
+    if is_kept is not None:
+        values = values.filter(is_kept)
+    rows = st.lists(values | st.none(), min_size=1)
+    if kind == "moments of a zone":
+        storage, rows = (
+            storages["zone"],
+            values.map(lambda ms: [m.replace(microsecond=0) for m in ms]),
+        )
+
+    @hypothesis.settings(
+        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True
+    )
+    @hypothesis.given(rows)
+    def run(rows):
+        # A second column: pandas quotes an empty line.
+        frame = pd.DataFrame({"c": storage(rows), "d": 1})
+        frame.to_csv(path, index=False)
+
+        written, held = (
+            deepfm_tf.encode(source, whole_numbers)["ids"].tolist()
+            for source in (path, frame)
+        )
+
+        assert written == held
+
+    run()
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array([7, 8], ">i4"),
+        np.array([7, 8], ">f8"),
+        np.array([7, 8], np.uint8),
+        np.array([7, 8], np.longdouble),
+        np.array(["7", "8"]),
+        np.array([b"7", b"8"]),
+        np.array([7, 8], object),
+        [7, 8.0],
+        (7, np.float32(8)),
+        [decimal.Decimal(7), 8.0],
+        range(7, 9),
+        pd.Index([7, 8]),
+        pd.array([7, 8]),
+        pa.chunked_array([[7], [8]]),
+        pd.Series([7.0, 8]).astype("category"),
+        pd.Series([7, 8.0], dtype=object).astype("category"),
+        pd.Series(["7", "8"]).astype("category"),
+    ],
+    ids=repr,
+)
+def test_whole_numbers_of_every_array_are_their_digits(array):
+    bad = {}
+
+    assert to_texts(to_arrow(array, "c"), "c", bad).to_pylist() == ["7", "8"]
+    assert not bad
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.array([(1, 2)], "i4,i4"), "'c' must hold text or numbers"),
+        (np.array([1j]), r"'c' must hold text or numbers.*such as 1j"),
+        (np.array([1], "M8[as]"), "'c' must hold moments in nano"),
+        (pa.array([{"x": 1}]), r"struct<x: int64>, such as {'x': 1}"),
+        (pa.array([[1]]), r"one value a row.*such as \[1\]"),
+        (pa.array([dt.timedelta(1)]), "'c' must.*such as 1 day.*seconds"),
+    ],
+)
+def test_arrays_without_texts_are_refused_in_a_sentence(array, message):
+    with pytest.raises(deepfm_tf.errors.UserError, match=message):
+        to_texts(to_arrow(array, "c"), "c", {})
+
+
+def test_a_value_does_not_depend_on_its_block(monkeypatch):
+    values = [7.0, True, "x", 7, None, dt.date(2024, 1, 1), 0.5, "x"]
+    frame = pd.DataFrame({"c": pd.Series(values, dtype=object)})
+    vocabulary = Vocabulary(schema("c", hash_buckets=BUCKETS), {}, {"c": {}})
+    expected = ids_of(["7", "True", "x", "7", None, "2024-01-01", "0.5", "x"])
+
+    for size in (1, 3, 100):
+        monkeypatch.setattr(deepfm_tf.files.readers, "BLOCK_ROWS", size)
+        ids = deepfm_tf.encode(frame, vocabulary)["ids"][:, 0].tolist()
+        assert ids == expected
+
+
+@pytest.mark.parametrize("value", [*MISSING_NUMBERS, "", " NA ", None, np.nan])
+def test_usual_spellings_of_missing_are_no_number(value):
+    bad = {}
+
+    numbers = to_numbers(to_arrow(["1.5", value], "c"), "c", bad)
+
+    assert np.isnan(numbers).tolist() == [False, True]
+    assert not bad
+    sent = to_array("c", ["1.5", value], TensorInfo("float32", (None,)))
+    np.testing.assert_array_equal(sent, np.float32([1.5, np.nan]))
+
+
+def test_pandas_agrees_on_the_spellings_of_missing(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("c\n" + "".join(f"{m}\n" for m in MISSING_NUMBERS) + "1\n")
+
+    read = pd.read_csv(path)["c"]
+
+    assert read.isna().tolist() == [True] * len(MISSING_NUMBERS) + [False]
+
+
+def test_numbers_of_every_storage_are_read():
+    columns = [
+        [1.5, 2**60, None],
+        [decimal.Decimal("1.5"), 2.0**60, None],
+        pa.array([decimal.Decimal("1.5"), decimal.Decimal(2**60), None]),
+        np.array([1.5, 2**60, np.nan], np.float32),
+        pd.Series(["1.5", "1152921504606846976", "NA"], dtype="category"),
+        pd.Series([1.5, 2**60, pd.NA], dtype="Float64"),
+        [b" 1.5", "1.152921504606847e18", np.nan],
+    ]
+    for column in columns:
+        bad = {}
+        numbers = to_numbers(to_arrow(column, "c"), "c", bad)
+        np.testing.assert_array_equal(numbers, np.float32([1.5, 2**60, np.nan]))
+        assert not bad
+
+
+@pytest.mark.parametrize("value", ["12,5", "0x10", 1j, 1e39, "1e39", [1], "x"])
+def test_what_is_no_number_is_named(value):
+    field = deepfm_tf.NumericField("price")
+    data = {"price": [1.5, value], "click": [0, 1]}
+
+    with pytest.raises(
+        deepfm_tf.errors.UserError, match="row 2, column 'price'.*number"
+    ):
+        deepfm_tf.fit_vocabulary(data, deepfm_tf.Schema((field,), "click"))

@@ -1,0 +1,52 @@
+"""When a server that stops may close its port."""
+
+import pytest
+
+from deepfm_tf.serving import drain as module
+from deepfm_tf.serving.drain import Drain
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Sets the time: `clock(10.0)`."""
+
+    def set_time(seconds):
+        monkeypatch.setattr(module.time, "monotonic", lambda: seconds)
+
+    set_time(100.0)
+    return set_time
+
+
+def test_it_waits_for_a_moment_without_traffic(clock):
+    drain = Drain(quiet_seconds=0.5, most_seconds=2.0)
+    drain.note_traffic()
+    clock(100.25)
+    drain.begin()
+
+    assert drain.seconds_left() == 0.25
+    drain.note_traffic()
+    assert drain.seconds_left() == 0.5
+    clock(100.75)
+    assert drain.seconds_left() == 0.0
+
+
+def test_traffic_without_end_does_not_keep_it(clock):
+    drain = Drain(quiet_seconds=0.5, most_seconds=2.0)
+    drain.begin()
+    clock(101.75)
+    drain.note_traffic()
+
+    assert drain.seconds_left() == 0.25
+    clock(102.0)
+    drain.note_traffic()
+    assert drain.seconds_left() == 0.0
+
+
+def test_without_traffic_it_waits_for_nothing(clock):
+    drain = Drain(quiet_seconds=0.5)
+
+    assert not drain.has_begun
+    drain.begin()
+
+    assert drain.has_begun
+    assert drain.seconds_left() == 0.0
