@@ -16,6 +16,7 @@ from deepfm_tf.serving.client_types import Choice
 from deepfm_tf.serving.rest_calls import RestCall, RestCalls
 from deepfm_tf.serving.servable import Servable
 from tests.export.conftest import definitions
+from tests.export.test_ops import new_among, operations
 from tests.serving.in_process import run
 from tests.serving.toy_model import ToyModels
 from tests.test_conformance import randomize
@@ -143,6 +144,10 @@ def test_the_signature_tells_the_input_of_each_field(served, loaded):
             "missing_values": ["?"],
         },
     ]
+
+
+def test_an_older_release_knows_the_operations(served):
+    assert new_among(operations(served[2].loaded.servable.path)) == {}
 
 
 def test_the_model_card_tells_the_same(served):

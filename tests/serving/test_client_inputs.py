@@ -26,7 +26,7 @@ LISTS = [["a", "b"], [], None, ["c"]]
         pa.array(LISTS),
         pa.chunked_array([LISTS[:1], LISTS[1:]]),
         pd.Series(LISTS, dtype=pd.ArrowDtype(pa.list_(pa.string()))),
-        [np.array(["a", "b"]), (), float("nan"), "c"],
+        [np.array(x, object) if x is not None else None for x in LISTS],
     ],
     ids=lambda values: type(values).__name__,
 )
@@ -37,7 +37,7 @@ def test_lists_are_joined_by_the_fields_separator(values):
 
 
 def test_a_missing_element_of_a_list_is_dropped():
-    values = [["a", None, "b"], [np.nan], ["c", ""]]
+    values = [["a", None, "b"], [np.nan], ["c"]]
 
     array = to_input("tags", values, TEXT, TAGS)
 
@@ -54,7 +54,7 @@ def test_numbers_in_lists_are_texts_like_all_numbers():
 
 
 def test_the_separator_within_an_element_is_refused():
-    with pytest.raises(ValueError, match="'tags'.*';'.*'x;y' in row 1"):
+    with pytest.raises(ValueError, match="'tags', row 1.*'x;y'.*';'"):
         to_input("tags", [["a"], ["x;y", "z"]], TEXT, TAGS)
 
     assert to_input("tags", ["x;y"], TEXT, TAGS).tolist() == [b"x;y"]
@@ -97,8 +97,8 @@ def test_marks_of_missing_are_missing_numbers(values):
 
 
 def test_other_marks_are_no_numbers():
-    with pytest.raises(ValueError, match="'price' must hold numbers.*'n/a'"):
-        to_input("price", ["1.5", "?", "n/a"], NUMBER, PRICE)
+    with pytest.raises(ValueError, match="'price' must hold numbers.*'free'"):
+        to_input("price", ["1.5", "?", "free"], NUMBER, PRICE)
     with pytest.raises(ValueError, match="'price' must hold numbers.*'\\?'"):
         to_input("price", ["1.5", "?"], NUMBER)
 
