@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 # A client that waits for its answers sends the next call within this time.
 QUIET_SECONDS = 0.25
 # And one that does not wait never pauses.
 MOST_SECONDS = 2.0
+_MOST_CALLS = 512
 
 
 class Drain:
@@ -20,7 +22,9 @@ class Drain:
     answer then sends nothing more, and once no call comes, the port can be
     closed and the answers be sent.
 
-    Not under a lock: each attribute is one assignment.
+    Not under a lock: each attribute is one assignment. Clients that do not
+    wait for answers end it after a number of calls, which they fill memory
+    and threads with.
 
     Args:
         quiet_seconds: float. Without a call or an answer. Defaults to 0.25.
@@ -33,7 +37,7 @@ class Drain:
     Example:
 
     >>> drain = Drain(quiet_seconds=0.0)
-    >>> drain.note_traffic()
+    >>> drain.note_call()
     >>> drain.begin()
     >>> drain.seconds_left()
     0.0
@@ -49,10 +53,29 @@ class Drain:
         self._most_seconds = most_seconds
         self._last_traffic = 0.0
         self._end = 0.0
+        self._calls = itertools.count(1)
 
-    def note_traffic(self) -> None:
-        """A call has come, or an answer goes out and may bring the next."""
+    def note_call(self) -> None:
+        """A call has come."""
         self._last_traffic = time.monotonic()
+        if self.has_begun and next(self._calls) >= _MOST_CALLS:
+            self._end = 0.0
+
+    def note_answer(self) -> None:
+        """An answer goes out, and may bring the next call."""
+        self._last_traffic = time.monotonic()
+
+    def longest_hold(self, seconds_to_deadline: float | None) -> float:
+        """How long an answer may wait, whose client waits no longer than that.
+
+        A short deadline makes the moment without calls shorter as well.
+        """
+        most = 2 * self._most_seconds
+        if seconds_to_deadline is None:
+            return most
+        quiet = max(seconds_to_deadline / 4, 0.0)
+        self._quiet_seconds = min(self._quiet_seconds, quiet)
+        return min(seconds_to_deadline / 2, most)
 
     def begin(self) -> None:
         """Hold answers back from now on."""

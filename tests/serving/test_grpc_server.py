@@ -312,17 +312,18 @@ def test_a_stop_answers_what_arrives_before_the_port_closes(
 def test_answers_wait_while_a_stop_waits_for_calls(start, manager):
     manager.gate.set()
     channel = start()
-    drain = start.server._drain
+    drain, is_late = start.server._drain, threading.Event()
     drain.seconds_left = lambda: 0.0 if is_late.is_set() else 0.01
-    is_late = threading.Event()
     assert code(predict(channel)) == "NOT_FOUND"
 
     stopping = threading.Thread(target=start.server.stop, args=[SECONDS])
     stopping.start()
     while not drain.has_begun:
         assert stopping.is_alive()
+    # Half of a second passes, and not the second.
+    assert code(predict(channel, timeout=1.0)) == "NOT_FOUND"
     held = predict(channel)
-    for _ in range(2):
+    for _ in range(3):
         assert manager.entered.acquire(timeout=SECONDS)
     with pytest.raises(grpc.FutureTimeoutError):
         held.exception(timeout=0.05)
