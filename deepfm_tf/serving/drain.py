@@ -7,9 +7,10 @@ import time
 
 # A client that waits for its answers sends the next call within this time.
 QUIET_SECONDS = 0.25
-# And one that does not wait never pauses.
+# One that does not wait never pauses: from here on it is to be refused, and
+# after that the port closes all the same.
+_ANSWER_SECONDS, _ANSWER_CALLS = 0.5, 512
 MOST_SECONDS = 2.0
-_MOST_CALLS = 512
 
 
 class Drain:
@@ -22,9 +23,7 @@ class Drain:
     answer then sends nothing more, and once no call comes, the port can be
     closed and the answers be sent.
 
-    Not under a lock: each attribute is one assignment. Clients that do not
-    wait for answers end it after a number of calls, which they fill memory
-    and threads with.
+    Not under a lock: each attribute is one assignment.
 
     Args:
         quiet_seconds: float. Without a call or an answer. Defaults to 0.25.
@@ -38,6 +37,7 @@ class Drain:
 
     >>> drain = Drain(quiet_seconds=0.0)
     >>> drain.note_call()
+    True
     >>> drain.begin()
     >>> drain.seconds_left()
     0.0
@@ -52,14 +52,16 @@ class Drain:
         self._quiet_seconds = quiet_seconds
         self._most_seconds = most_seconds
         self._last_traffic = 0.0
-        self._end = 0.0
+        self._begin = 0.0
         self._calls = itertools.count(1)
 
-    def note_call(self) -> None:
-        """A call has come."""
-        self._last_traffic = time.monotonic()
-        if self.has_begun and next(self._calls) >= _MOST_CALLS:
-            self._end = 0.0
+    def note_call(self) -> bool:
+        """A call has come; whether to answer it, and not to refuse it."""
+        now = self._last_traffic = time.monotonic()
+        if not self.has_begun:
+            return True
+        is_soon = now < self._begin + _ANSWER_SECONDS
+        return next(self._calls) <= _ANSWER_CALLS and is_soon
 
     def note_answer(self) -> None:
         """An answer goes out, and may bring the next call."""
@@ -79,10 +81,13 @@ class Drain:
 
     def begin(self) -> None:
         """Hold answers back from now on."""
-        self._end = time.monotonic() + self._most_seconds
+        self._begin = time.monotonic()
         self.has_begun = True
 
     def seconds_left(self) -> float:
         """Until the port may be closed, as it looks now; 0 when it may."""
-        end = min(self._last_traffic + self._quiet_seconds, self._end)
+        end = min(
+            self._last_traffic + self._quiet_seconds,
+            self._begin + self._most_seconds,
+        )
         return max(end - time.monotonic(), 0.0)

@@ -41,6 +41,7 @@ _HEALTH_NAMES = ("", "ModelService", "PredictionService")
 _MAX_CONCURRENT_RPCS = 1024
 # A request of 100 MB needs a line of 14 Mbit/s for it.
 _RECEIVE_SECONDS = 60.0
+_STOPPING = "The server is stopping. Ask another one."
 
 
 class GrpcServer:
@@ -167,7 +168,8 @@ class GrpcServer:
         def behaviour(
             requests: Iterator[bytes], context: grpc.ServicerContext
         ) -> bytes:
-            self._drain.note_call()
+            if not self._drain.note_call():
+                context.abort(grpc.StatusCode.UNAVAILABLE, _STOPPING)
             try:
                 with self._patience.waiting(context):
                     data = next(requests)

@@ -60,17 +60,23 @@ def test_an_answer_is_traffic_as_well(clock):
     assert drain.seconds_left() == 0.5
 
 
-def test_many_calls_end_it(clock, monkeypatch):
-    monkeypatch.setattr(module, "_MOST_CALLS", 2)
-    drain = Drain(quiet_seconds=0.5)
-    for _ in range(3):
-        drain.note_call()
+def test_clients_that_do_not_pause_are_refused(clock, monkeypatch):
+    monkeypatch.setattr(module, "_ANSWER_CALLS", 2)
+    drain = Drain()
+    assert all(drain.note_call() for _ in range(3))
     drain.begin()
 
-    drain.note_call()
-    assert drain.seconds_left() == 0.5
-    drain.note_call()
-    assert drain.seconds_left() == 0.0
+    assert [drain.note_call() for _ in range(3)] == [True, True, False]
+
+
+def test_calls_that_come_late_are_refused(clock):
+    drain = Drain()
+    drain.begin()
+
+    clock(100.25)
+    assert drain.note_call()
+    clock(100.5)
+    assert not drain.note_call()
 
 
 def test_an_answer_waits_for_half_of_its_time_at_most(clock):
