@@ -14,7 +14,7 @@ from google.protobuf import message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from deepfm_tf.errors import UserError
-from deepfm_tf.serving.drain import MOST_SECONDS, Drain
+from deepfm_tf.serving.drain import Drain
 from deepfm_tf.serving.errors import (
     ServingError,
     from_tensorflow,
@@ -41,6 +41,7 @@ _HEALTH_NAMES = ("", "ModelService", "PredictionService")
 _MAX_CONCURRENT_RPCS = 1024
 # A request of 100 MB needs a line of 14 Mbit/s for it.
 _RECEIVE_SECONDS = 60.0
+_STOPPING = "The server is stopping. Ask another one."
 
 
 class GrpcServer:
@@ -167,14 +168,13 @@ class GrpcServer:
         def behaviour(
             requests: Iterator[bytes], context: grpc.ServicerContext
         ) -> bytes:
-            self._drain.note_traffic()
+            if not self._drain.note_call():
+                context.abort(grpc.StatusCode.UNAVAILABLE, _STOPPING)
             try:
                 with self._patience.waiting(context):
                     data = next(requests)
             except (StopIteration, grpc.RpcError):
                 return b""  # the client has gone, or was sent away
-            finally:
-                self._drain.note_traffic()
             begin = time.perf_counter()
             request: Any = None
             answer = b""
@@ -190,7 +190,7 @@ class GrpcServer:
                     _LOG.exception("%s failed.", method.name)
             seconds = time.perf_counter() - begin
             self._note(method, request, context, error, seconds)
-            self._hold_back()
+            self._hold_back(context)
             if error is not None:
                 context.abort(error.code, error.message)
             return answer
@@ -199,12 +199,12 @@ class GrpcServer:
         # the context while the request is still on its way.
         return grpc.stream_unary_rpc_method_handler(behaviour)
 
-    def _hold_back(self) -> None:
+    def _hold_back(self, context: grpc.ServicerContext) -> None:
         """Let no answer go while the server waits for the last calls."""
         if self._drain.has_begun:
-            self._has_closed.wait(2 * MOST_SECONDS)
-        else:
-            self._drain.note_traffic()
+            seconds = self._drain.longest_hold(context.time_remaining())
+            self._has_closed.wait(seconds)
+        self._drain.note_answer()
 
     def _answer(
         self,

@@ -115,11 +115,11 @@ class _HeldBack:
                     await self.has_closed.wait()
                     headers = [*message.get("headers", []), _CLOSE]
                     message = {**message, "headers": headers}
-                self.drain.note_traffic()
+                self.drain.note_answer()
             await send(message)
 
         if scope["type"] == "http":
-            self.drain.note_traffic()
+            self.drain.note_call()
         await self.application(scope, receive, hold_back)
 
 

@@ -203,8 +203,8 @@ def _warm_up(version: Path) -> tuple[int, str]:
     if names:
         return max(rows), (
             f"Those of version {version.name} ask {' and '.join(sorted(names))}"
-            ", so it WOULD NOT BE SERVED with batching: export it once more "
-            "with --no-rank-warm-up (`warm_up_rank=False`)."
+            ", so with batching it would never be served: export it once "
+            "more with --no-rank-warm-up (`warm_up_rank=False`)."
         )
     return max(rows, default=0), f"Those of version {version.name} fit."
 

@@ -25,8 +25,8 @@ def number_too_big() -> ServingError:
 def text_bytes(text: str) -> bytes:
     """The bytes that a text of a parsed body came as, UTF-8 or not.
 
-    >>> text_bytes("K\udcf6ln")
-    b'K\xf6ln'
+    >>> text_bytes(b"K\\xf6ln".decode(errors="surrogateescape"))
+    b'K\\xf6ln'
     """
     return text.encode(errors="surrogateescape")
 

@@ -36,6 +36,11 @@ from deepfm_tf.serving.warmup import warm_up
 # Kubernetes kills 30 seconds after it has asked.
 GRACE_SECONDS = 25
 _LOOK_SECONDS = 0.2
+_BATCHED_WARM_UP = (
+    "With --enable_batching the warm-up requests run through the batches: "
+    "export the version with a smaller `warm_up_rows` or with "
+    "`warm_up_rank=False`, or start with --enable_model_warmup=false."
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -211,7 +216,11 @@ class Server:
         except ServingError as error:
             status = error.code.name
             servable.close()
-            raise
+            if self._batching is None:
+                raise
+            raise ServingError(
+                error.code, f"{error.message}. {_BATCHED_WARM_UP}"
+            ) from error
         finally:
             seconds = time.perf_counter() - begin
             self.metrics.add_warmup(str(path), status, seconds)

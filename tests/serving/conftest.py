@@ -1,6 +1,5 @@
 """The toy model on disk and loaded, once a session."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from deepfm_tf.serving import predict_command
 from deepfm_tf.serving.flags import Options
 from deepfm_tf.serving.servable import Servable
 from deepfm_tf.serving.server import Server
-from tests.serving.toy_model import ToyModels, toy_model
+from tests.serving.toy_model import ToyModels, copy_with_bias, toy_model
 
 
 @pytest.fixture(scope="session")
@@ -52,23 +51,17 @@ def toy_channel(toy_server: Server) -> Iterator[grpc.Channel]:
 
 
 @pytest.fixture(scope="session")
-def toy_versions(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[..., None]:
+def toy_versions(toy_path: Path) -> Callable[..., None]:
     """`toy_versions(directory, 1, 2)` puts versions of the toy there.
 
-    The bias of a version is its number over ten. Each is exported once a
-    session; a copy then appears at once, by rename.
+    The bias of a version is its number over ten. Each appears at once, by
+    rename.
     """
-    exported = tmp_path_factory.mktemp("exported")
 
     def publish(directory: Path, *versions: int) -> None:
         for version in versions:
-            source = exported / str(version)
-            if not source.exists():
-                toy_model(exported, version, bias=version / 10)
             hidden = Path(directory, f"{version}.tmp")
-            shutil.copytree(source, hidden)
+            copy_with_bias(toy_path, hidden, version / 10)
             hidden.rename(Path(directory, str(version)))
 
     return publish

@@ -15,6 +15,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from deepfm_tf.serving import drain as drain_module
 from deepfm_tf.serving import grpc_server, handlers
 from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.flags import Options
@@ -309,20 +310,34 @@ def test_a_stop_answers_what_arrives_before_the_port_closes(
     assert set(codes) <= {"NOT_FOUND", "UNAVAILABLE"}
 
 
-def test_answers_wait_while_a_stop_waits_for_calls(start, manager):
+def test_a_call_that_a_stopping_server_refuses_is_not_worked_on(start, manager):
     manager.gate.set()
     channel = start()
-    drain = start.server._drain
+    start.server._drain.note_call = lambda: False
+
+    future = predict(channel)
+
+    assert code(future) == "UNAVAILABLE"
+    assert future.exception().details().startswith("The server is stopping.")
+    assert manager.num_requests == 0
+
+
+def test_answers_wait_while_a_stop_waits_for_calls(start, manager, monkeypatch):
+    monkeypatch.setattr(drain_module, "_ANSWER_SECONDS", SECONDS)
+    manager.gate.set()
+    channel = start()
+    drain, is_late = start.server._drain, threading.Event()
     drain.seconds_left = lambda: 0.0 if is_late.is_set() else 0.01
-    is_late = threading.Event()
     assert code(predict(channel)) == "NOT_FOUND"
 
     stopping = threading.Thread(target=start.server.stop, args=[SECONDS])
     stopping.start()
     while not drain.has_begun:
         assert stopping.is_alive()
+    # It is let go after half of its second.
+    assert code(predict(channel, timeout=1.0)) == "NOT_FOUND"
     held = predict(channel)
-    for _ in range(2):
+    for _ in range(3):
         assert manager.entered.acquire(timeout=SECONDS)
     with pytest.raises(grpc.FutureTimeoutError):
         held.exception(timeout=0.05)

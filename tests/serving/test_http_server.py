@@ -71,9 +71,8 @@ def test_a_stop_answers_the_next_request_of_a_connection():
     with contextlib.closing(connection):
         connection.request("GET", "/")
         assert connection.getresponse().read() == b"yes"
-        drain = server._server._held_back.drain
+        drain, is_late = server._server._held_back.drain, threading.Event()
         drain.seconds_left = lambda: 0.0 if is_late.is_set() else 0.01
-        is_late = threading.Event()
 
         stopping = threading.Thread(target=server.stop)
         stopping.start()

@@ -95,7 +95,7 @@ def test_the_other_configs_parse(written):
         ({"rows": [1, 2000], "signatures": ["packed"]}, 2000,
          "# Those of version 10 fit.\n"),
         ({"rows": [10], "signatures": ["packed", "packed_rank", "rank"]}, 512,
-         "# Those of version 10 ask packed_rank and rank, so it WOULD NOT BE"),
+         "# Those of version 10 ask packed_rank and rank, so with batching it"),
         ({"rows": [], "signatures": []}, 512, "# Those of version 10 fit.\n"),
         (None, 512, "# See that they fit: "),
     ],

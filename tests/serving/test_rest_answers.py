@@ -45,6 +45,19 @@ def test_a_single_output_goes_without_its_name():
     assert json.loads(columns_json(values)) == {"outputs": [0.25, 0.5]}
 
 
+@pytest.mark.parametrize("name", ["性別", 'say "x"', "%s", "\N{SNOWMAN}\n", ""])
+def test_an_output_may_have_any_name(name):
+    values = {name: typed([1, float("nan")]), "n": typed([-0.0, 2])}
+
+    (first, second) = json.loads(rows_json(values))["predictions"]
+    columns = json.loads(columns_json(values))["outputs"]
+
+    assert (first[name], second["n"]) == (1.0, 2.0)
+    assert second[name] != second[name]
+    assert str(first["n"]) == "-0.0"
+    assert columns[name][0] == 1.0
+
+
 def test_several_outputs_are_objects():
     values = {"a": typed([[1, 2], [3, 4]]), "50%": typed([5, 6])}
 

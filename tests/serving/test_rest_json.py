@@ -1,3 +1,4 @@
+import json
 import re
 
 import numpy as np
@@ -7,6 +8,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from deepfm_tf.serving.errors import ServingError
+from deepfm_tf.serving.rest_body import parse_body
 from deepfm_tf.serving.rest_json import (
     is_row_format,
     signature_name,
@@ -29,6 +31,23 @@ TEXT = inputs(c=types_pb2.DT_STRING)
 
 def arrays(tensors):
     return {name: tf.make_ndarray(proto) for name, proto in tensors.items()}
+
+
+NAMES = ["性別", "a b", 'say "x"', "50%", "a.b/c:d", "\N{SNOWMAN}\n", ""]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("is_ascii", [True, False])
+def test_an_input_may_have_any_name(name, is_ascii):
+    rows = [{name: "a", "n": 1}, {"n": 2, name: "b"}]
+    body = json.dumps({"instances": rows}, ensure_ascii=is_ascii).encode()
+    wanted = inputs(**{name: types_pb2.DT_STRING, "n": types_pb2.DT_FLOAT})
+
+    document = parse_body(body)
+    found = arrays(tensors_from_instances(document["instances"], wanted))
+
+    assert found[name].tolist() == [b"a", b"b"]
+    assert found["n"].tolist() == [1.0, 2.0]
 
 
 def test_rows_of_objects_become_a_column_an_input():

@@ -206,6 +206,30 @@ def test_a_bad_warm_up_record_fails_the_load(tmp_path, toy_versions):
         assert server.manager.names() == {"toy"}
 
 
+def test_a_warm_up_that_does_not_fit_batches_is_explained(
+    tmp_path, toy_versions
+):
+    """As those to `rank` do not: one row of an input, three of the others."""
+    toy_versions(tmp_path, 1)
+    path = tmp_path / "1" / FILE
+    path.parent.mkdir(exist_ok=True)
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.CopyFrom(predict_request())
+    log.predict_log.request.inputs["n1"].CopyFrom(tf.make_tensor_proto([1.0]))
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(log.SerializeToString())
+    server = Server(
+        options(model_base_path=str(tmp_path), enable_batching=True)
+    )
+
+    with pytest.raises(
+        ServingError,
+        match=r"signature 'serving_default'.*equal 0th-dimension size.*"
+        r"`warm_up_rank=False`, or start with --enable_model_warmup=false",
+    ):
+        server.start()
+
+
 def test_the_graph_of_other_tags_is_looked_for(toy_path):
     given = options(model_base_path="/m", saved_model_tags="serve,gpu")
     server = Server(given)
