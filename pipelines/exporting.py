@@ -116,7 +116,7 @@ def check_options(settings: Settings) -> None:
             "the model goes."
         )
     if settings.no_rank_warm_up and not settings.context_fields:
-        raise ValueError(
+        raise deepfm_tf.UserError(
             "--no-rank-warm-up must come with --context-fields, without which "
             "there is no signature rank. Leave it out."
         )
