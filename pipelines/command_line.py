@@ -131,15 +131,14 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
             metavar="COLUMN",
             help="the column that says whether there was a click",
         )
-        for kind, value in (("positive", "1"), ("negative", "0")):
+        words = ("1, true, t, yes, y", "0, false, f, no, n")
+        for kind, usual in zip(("positive", "negative"), words, strict=True):
             data.add_argument(
                 f"--{kind}-label",
                 action=Collect,
                 nargs="+",
                 metavar="VALUE",
-                help=f"values of the label that mean {value} (default: "
-                f"{value}, {'true, t, yes, y' if value == '1' else ''}"
-                f"{'false, f, no, n' if value == '0' else ''})",
+                help=f"label values that mean {usual[0]} (default: {usual})",
             )
         data.add_argument(
             "--example-weight",
