@@ -16,10 +16,16 @@ from typing import Any
 
 import keras
 
-from deepfm_tf.errors import MissingFileError, MissingPackageError, UserError
+from deepfm_tf.errors import (
+    Argument,
+    MissingFileError,
+    MissingPackageError,
+    UserError,
+)
 from deepfm_tf.evaluation import evaluate
 from deepfm_tf.extras import install_hint, missing
 from deepfm_tf.metrics import NotANumberError
+from deepfm_tf.models.batches import check_dataset
 
 MONITORS = {"log_loss": "min", "auc": "max"}
 
@@ -67,8 +73,11 @@ class ValidationMetrics(keras.callbacks.Callback):
         except NotANumberError as error:
             raise NotANumberError(
                 f"The validation loss after epoch {epoch + 1} is not a number: "
-                "training has diverged. Lower the learning rate "
-                "(`learning_rate`), or clip the gradients (`clip_norm`)."
+                "training has diverged. Lower the learning rate (",
+                Argument("learning_rate"),
+                "), or clip the gradients (",
+                Argument("clip_norm"),
+                ").",
             ) from error
         if self.monitor == "auc" and math.isnan(metrics["auc"]):
             raise UserError(
@@ -222,6 +231,14 @@ def training_callbacks(
     Returns:
         Callbacks for `model.fit(..., callbacks=...)`.
     """
+    check_dataset(validation, "validation")
+    if not isinstance(patience, int) or patience < 0:
+        raise UserError(
+            Argument("patience"),
+            " must be a number of epochs, at least 0. Received: ",
+            Argument("patience", patience),
+            ".",
+        )
     if monitor not in MONITORS:
         raise UserError(
             f"`monitor` must be one of {', '.join(MONITORS)}. Received: "

@@ -2,9 +2,44 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import inspect
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Argument:
+    """An argument that a message speaks of.
+
+    Args:
+        name: str. Its name in Python.
+        value: its value, where the message speaks of that. A string is shown
+            in double quotes. Optional.
+    """
+
+    name: str
+    value: Any = None
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return f"`{self.name}`"
+        if isinstance(self.value, str):
+            return f'{self.name}="{self.value}"'
+        return f"{self.name}={self.value!r}"
+
+    def as_option(self, options: Mapping[str, str]) -> str:
+        """What was, or can be, typed for it on a command line.
+
+        Args:
+            options: what the command line calls its arguments.
+        """
+        if self.name not in options:
+            return str(self)
+        words = () if self.value is None else _words(self.value)
+        return shlex.join([*options[self.name].split(), *words])
 
 
 class UserError(ValueError):
@@ -14,19 +49,48 @@ class UserError(ValueError):
     keeps its traceback.
 
     Args:
-        message: str. What must hold, what came, how to fix it.
-        argument: str or None. The argument that it is about, by its name in
-            Python, so that a command line can name its option.
+        *parts: str or Argument. What must hold, what came, how to fix it. An
+            argument by its name in Python may stand in the text; as an
+            `Argument` of its own, a command line can name its option.
+        argument: str or None. The argument that it is about.
 
     Example:
 
-    >>> UserError("`epochs` must be positive.", argument="epochs").argument
-    'epochs'
+    >>> error = UserError(
+    ...     "Line 3: the label is missing. Fix it, or pass ",
+    ...     Argument("on_error", "skip"),
+    ...     ".",
+    ... )
+    >>> print(error)
+    Line 3: the label is missing. Fix it, or pass on_error="skip".
+    >>> error.with_options({"on_error": "--on-error"})
+    'Line 3: the label is missing. Fix it, or pass --on-error skip.'
     """
 
-    def __init__(self, message: str = "", argument: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, *parts: str | Argument, argument: str | None = None
+    ) -> None:
+        super().__init__("".join(map(str, parts)))
+        self.parts = parts
         self.argument = argument
+
+    def with_options(self, options: Mapping[str, str]) -> str:
+        """The text, for someone who typed options and no Python.
+
+        Args:
+            options: what a command line calls its arguments. If the text
+                itself does not name the one that the error is about, that
+                one's option stands before it.
+        """
+        arguments = [p for p in self.parts if isinstance(p, Argument)]
+        text = "".join(
+            p.as_option(options) if isinstance(p, Argument) else p
+            for p in self.parts
+        )
+        option = options.get(self.argument or "")
+        if option is None or self.argument in [a.name for a in arguments]:
+            return text
+        return f"{option}: {text}"
 
 
 class UserTypeError(UserError, TypeError):
@@ -103,3 +167,8 @@ def refuse_unknown(
         raise UserTypeError(
             f"{owner} has no argument `{name}`. {hint}", argument=name
         )
+
+
+def _words(value: Any) -> list[str]:
+    many = isinstance(value, (tuple, list))
+    return [str(each) for each in (value if many else [value])]

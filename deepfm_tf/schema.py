@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepfm_tf.errors import UserError, UserTypeError, refuse_unknown
+from deepfm_tf.errors import Argument, UserError, UserTypeError, refuse_unknown
 from deepfm_tf.fields import (
     FIELD_TYPES,
     CategoricalField,
@@ -354,8 +354,10 @@ def _check_schema(schema: Schema) -> None:
     weight = schema.example_weight
     if weight is not None and (not isinstance(weight, str) or not weight):
         raise UserError(
-            "`example_weight` must be the name of a column, or None. "
-            f"Received: example_weight={weight!r}."
+            Argument("example_weight"),
+            " must be the name of a column, or None. Received: ",
+            Argument("example_weight", weight),
+            ".",
         )
     if weight in (schema.label, *names):
         raise UserError(
@@ -366,14 +368,16 @@ def _check_schema(schema: Schema) -> None:
         for value in getattr(schema, name):
             if not isinstance(value, str):
                 raise UserTypeError(
-                    f"`{name}` must hold strings. Received: {value!r}."
+                    Argument(name), f" must hold strings. Received: {value!r}."
                 )
     both = set(schema.positive_labels) & set(schema.negative_labels)
     if both or not schema.positive_labels or not schema.negative_labels:
         raise UserError(
-            "`positive_labels` and `negative_labels` must both name at least "
-            "one value, and no value twice. Received: "
-            f"{schema.positive_labels} and {schema.negative_labels}."
+            Argument("positive_labels"),
+            " and ",
+            Argument("negative_labels"),
+            " must both name at least one value, and no value twice. Received: "
+            f"{schema.positive_labels} and {schema.negative_labels}.",
         )
     for field in schema.fields:
         _check_sharing(schema, field)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from numbers import Real
 
 import keras
 import tensorflow as tf
 
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.losses import GlobalBinaryCrossentropy
+from deepfm_tf.models.batches import check_model
 from deepfm_tf.optimizers import (
     SGD,
     Adagrad,
@@ -50,26 +52,32 @@ def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
             happen before TensorFlow has run its first operation.
 
     Raises:
-        ValueError: fewer GPUs than replicas.
-        RuntimeError: TensorFlow runs already, with fewer logical devices.
+        ValueError: fewer GPUs than replicas; or TensorFlow runs already, with
+            fewer logical devices.
 
     Example:
 
     >>> create_strategy().num_replicas_in_sync
     1
     """
-    if num_replicas is not None and num_replicas < 1:
+    if num_replicas is not None and (
+        not isinstance(num_replicas, int) or num_replicas < 1
+    ):
         raise UserError(
-            "`num_replicas` must be a positive integer. Received: "
-            f"num_replicas={num_replicas}."
+            Argument("num_replicas"),
+            " must be a positive integer. Received: ",
+            Argument("num_replicas", num_replicas),
+            ".",
         )
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         count = len(gpus) if num_replicas is None else num_replicas
         if count > len(gpus):
             raise UserError(
-                "`num_replicas` must not exceed the number of GPUs. Received: "
-                f"num_replicas={num_replicas}, with {len(gpus)} GPUs."
+                Argument("num_replicas"),
+                " must not exceed the number of GPUs. Received: ",
+                Argument("num_replicas", num_replicas),
+                f", with {len(gpus)} GPUs.",
             )
         return _mirrored_strategy("GPU", count)
     if num_replicas is None or num_replicas == 1:
@@ -140,13 +148,23 @@ def compile_model(
             f"`optimizer` must be one of {', '.join(OPTIMIZERS)}. Received: "
             f"optimizer={optimizer!r}."
         )
-    if not learning_rate > 0:
+    check_model(model)
+    if not isinstance(learning_rate, Real) or not learning_rate > 0:
         raise UserError(
-            "`learning_rate` must be positive. Received: "
-            f"learning_rate={learning_rate}."
+            Argument("learning_rate"),
+            " must be a positive number. Received: ",
+            Argument("learning_rate", learning_rate),
+            ". For a schedule, call `model.compile` yourself.",
         )
     options: dict[str, float] = {}
     if clip_norm is not None:
+        if not isinstance(clip_norm, Real) or not clip_norm > 0:
+            raise UserError(
+                Argument("clip_norm"),
+                " must be a positive number, or None. Received: ",
+                Argument("clip_norm", clip_norm),
+                ".",
+            )
         options["global_clipnorm"] = float(clip_norm)
     if touched_l2 is not None:
         if not issubclass(OPTIMIZERS[optimizer], LazyOptimizer):
@@ -199,8 +217,9 @@ def _make_logical_cpus(count: int) -> None:
             cpu, [tf.config.LogicalDeviceConfiguration()] * count
         )
     except RuntimeError as error:
-        raise RuntimeError(
+        raise UserError(
             f"{count} replicas on the CPU need {count} logical devices, which "
             "must be made before TensorFlow runs its first operation. Call "
-            "`create_strategy` at the start of the program."
+            "`create_strategy` at the start of the program.",
+            argument="num_replicas",
         ) from error

@@ -38,7 +38,7 @@ def derive(rows: pd.DataFrame) -> pd.DataFrame:
     time = pd.to_datetime(rows["hour"], format="%y%m%d%H", errors="coerce")
     if time.isna().any():
         row = rows.index[time.isna()][0]
-        raise ValueError(
+        raise deepfm_tf.UserError(
             f"Column 'hour' must be YYMMDDHH. Received: {rows['hour'][row]!r} "
             f"in data row {row + 1}."
         )

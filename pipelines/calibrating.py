@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def check_classes(valid: deepfm_tf.PreparedData) -> None:
-    """Raise ValueError now for what could not be fitted after training."""
+    """Raise UserError now for what could not be fitted after training."""
     positives = valid.num_positives
     negatives = valid.num_rows - positives
     least = deepfm_tf.calibration.MIN_ROWS
     if min(positives, negatives) < least:
-        raise ValueError(
+        raise deepfm_tf.UserError(
             f"--calibration needs at least {least} validation rows of each "
             f"class. Received: {positives} with a click, {negatives} without. "
             "Give more with --valid."

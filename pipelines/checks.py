@@ -32,7 +32,7 @@ def check(settings: Settings) -> None:
 
 
 def check_fields(settings: Settings, schema: deepfm_tf.Schema) -> None:
-    """Raise ValueError for fields that there are not.
+    """Raise UserError for fields that there are not.
 
     Args:
         settings: the options.

@@ -16,7 +16,7 @@ import deepfm_tf
 from pipelines import end_at_once, exporting, learning
 from pipelines.experiment import Settings, run
 from pipelines.learning import MODELS, UserError
-from pipelines.usage import Parser, in_flags
+from pipelines.usage import Parser, say_fault, told
 from pipelines.values import (
     Collect,
     hidden_units,
@@ -73,7 +73,7 @@ def main(
     try:
         run_with(settings)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {told(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(
@@ -82,6 +82,9 @@ def main(
             file=sys.stderr,
         )
         return 130
+    except Exception:
+        say_fault(settings.command())
+        return 1
     return 0
 
 
@@ -333,8 +336,8 @@ def _settings(
                 column_names=values.pop("columns"),
                 quoting=not values.pop("no_quoting"),
             )
-        except ValueError as error:
-            parser.error(in_flags(str(error)))
+        except UserError as error:
+            parser.error(told(error))
         values.pop("no_header")
     schema = recipe.schema(values.pop("min_count")) if recipe.schema else None
     if recipe.label is not None:

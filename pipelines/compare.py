@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def compare(settings: Settings) -> dict[str, Any]:
     """Run what is not kept yet, and report on everything."""
     if not isinstance(settings, CompareSettings):
-        raise TypeError(
+        raise UserError(
             "`settings` must be CompareSettings. Received: "
             f"{type(settings).__name__}."
         )
@@ -136,10 +136,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _check(settings: CompareSettings) -> None:
     refuse_export(settings, "a comparison")
-    try:
-        check_plots("A comparison")
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    check_plots("A comparison")
 
 
 def _run(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+import deepfm_tf
+
 if TYPE_CHECKING:
     from pipelines.experiment import Settings
 
@@ -33,7 +35,7 @@ def derived_files(
     parts: list[str] = []
     for file in files:
         if not Path(file).is_file():
-            raise FileNotFoundError(f"There is no file {file}.")
+            raise deepfm_tf.UserError(f"There is no file {file}.")
         stat = Path(file).stat()
         key = f"{Path(file).resolve()}/{stat.st_size}/{stat.st_mtime_ns}"
         digest = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
@@ -49,9 +51,15 @@ def derived_files(
                 names=names,
                 chunksize=_CHUNK_ROWS,
             )
-            for number, chunk in enumerate(chunks):
-                name = f"{number:05d}.parquet"
-                derive(chunk).to_parquet(temporary / name)
+            try:
+                for number, chunk in enumerate(chunks):
+                    name = f"{number:05d}.parquet"
+                    derive(chunk).to_parquet(temporary / name)
+            except (pd.errors.ParserError, UnicodeDecodeError) as error:
+                raise deepfm_tf.UserError(
+                    f"{file} must be CSV in UTF-8. pandas says: {error}. Fix "
+                    "or convert the file."
+                ) from error
             temporary.rename(directory)
         parts += sorted(str(path) for path in directory.glob("*.parquet"))
     return parts

@@ -250,7 +250,7 @@ def fit(
     begin = time.perf_counter()
     with (
         writing(directory, _again("--run", settings)),
-        user_errors((deepfm_tf.metrics.NotANumberError,)),
+        user_errors(),
     ):
         model.fit(
             dataset,

@@ -90,19 +90,19 @@ def given_options(settings: Settings) -> list[str]:
 
 
 def check_options(settings: Settings) -> None:
-    """Raise ValueError now for what the export would refuse after training.
+    """Raise UserError now for what the export would refuse after training.
 
     Args:
         settings: the options.
     """
     given = [o for o in given_options(settings) if o != "--calibration"]
     if given and settings.export is None:
-        raise ValueError(
+        raise deepfm_tf.UserError(
             f"{', '.join(given)} must come with --export, which says where "
             "the model goes."
         )
     if settings.explain and settings.table_dtype:
-        raise ValueError(
+        raise deepfm_tf.UserError(
             "--explain explains the model with its table as trained, so its "
             "terms would not add up with --table-dtype. Leave one of the two "
             "out."
@@ -110,7 +110,7 @@ def check_options(settings: Settings) -> None:
     if settings.calibration is None:
         return
     if settings.export is None and settings.report is None:
-        raise ValueError(
+        raise deepfm_tf.UserError(
             "--calibration must come with --export, which it becomes a part "
             "of, or with --report, which shows what it would change."
         )
@@ -118,7 +118,7 @@ def check_options(settings: Settings) -> None:
 
 
 def check_context(settings: Settings, schema: deepfm_tf.Schema) -> None:
-    """Raise ValueError unless `--context-fields` are some of the fields.
+    """Raise UserError unless `--context-fields` are some of the fields.
 
     Args:
         settings: the options.
@@ -126,7 +126,7 @@ def check_context(settings: Settings, schema: deepfm_tf.Schema) -> None:
     """
     names = {schema.field(name).name for name in settings.context_fields}
     if len(names) == len(schema.fields):
-        raise ValueError(
+        raise deepfm_tf.UserError(
             "--context-fields must leave at least one field to the "
             f"candidates. Received: all of {', '.join(sorted(names))}."
         )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import deepfm_tf
-from pipelines.usage import in_flags
 from pipelines.values import positive_float, positive_int, share_kept
 
 MODELS: dict[str, Any] = {
@@ -38,15 +38,20 @@ SETTINGS = (
     "evaluate_every",
 )
 
-# Errors that data or options may be to blame for.
-_MENDABLE = (ValueError, TypeError, OSError, RuntimeError)
+# What the system says of a file that the user named: no room, no permission,
+# not there, of another kind.
+_ABOUT_FILES = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS),
+    *(errno.EACCES, errno.EPERM),
+    *(errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG),
+)
 # Weights in a table of which L2 is not put on the whole unasked: a step
 # then takes about half a second on two cores.
 _LARGE_TABLE = 50_000_000
 
 
-class UserError(Exception):
-    """Something about the data or the options that the user can mend."""
+# Something about the data or the options that the user can fix.
+UserError = deepfm_tf.UserError
 
 
 def say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -55,20 +60,19 @@ def say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 @contextlib.contextmanager
-def user_errors(
-    kinds: tuple[type[Exception], ...] = _MENDABLE,
-) -> Iterator[None]:
-    """Errors and warnings about data or options become a sentence each.
-
-    Args:
-        kinds: of errors.
-    """
+def user_errors() -> Iterator[None]:
+    """Warnings, and what the system says of files, become a sentence each."""
     with warnings.catch_warnings():
         warnings.showwarning = say_warning  # type: ignore[assignment]
         try:
             yield
-        except kinds as error:
-            raise UserError(in_flags(str(error))) from error
+        except UserError:
+            raise
+        except OSError as error:
+            if error.errno not in _ABOUT_FILES:
+                raise
+            named = f"{error.filename}: " if error.filename else ""
+            raise UserError(f"{named}{error.strerror}.") from error
 
 
 def add_options(model: Any, training: Any) -> None:
@@ -176,16 +180,13 @@ def build(
         # Keras's L2 has no half.
         arguments[penalized] = {"class_name": "L2", "config": {"l2": l2 / 2}}
     model = MODELS[name](schema, **arguments)
-    try:
-        deepfm_tf.compile_model(
-            model,
-            settings.optimizer,
-            settings.learning_rate,
-            clip_norm=settings.clip_norm,
-            touched_l2=l2 if mode == "batch" else None,
-        )
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    deepfm_tf.compile_model(
+        model,
+        settings.optimizer,
+        settings.learning_rate,
+        clip_norm=settings.clip_norm,
+        touched_l2=l2 if mode == "batch" else None,
+    )
     return model
 
 

@@ -20,24 +20,28 @@ def read_schema(settings: Settings) -> deepfm_tf.Schema:
         settings: the options.
 
     Raises:
-        ValueError: options contradict it; or the data have no such schema.
+        UserError: options contradict it; or the data have no such schema.
     """
     if settings.fixed_schema is not None:
         return settings.fixed_schema
     if settings.schema_file is not None:
         if settings.categorical:
-            raise ValueError(
+            raise deepfm_tf.UserError(
                 "--categorical is for a schema that is inferred. Leave it out "
                 f"beside --schema {settings.schema_file}, or edit that file."
             )
-        schema = deepfm_tf.Schema.load(settings.schema_file)
+        try:
+            schema = deepfm_tf.Schema.load(settings.schema_file)
+        except deepfm_tf.UserError as error:
+            # What it is about is in the file, not an option of that name.
+            raise deepfm_tf.UserError(f"--schema {error}") from error
         if schema.label != settings.label:
-            raise ValueError(
+            raise deepfm_tf.UserError(
                 f"The label of {settings.schema_file} is '{schema.label}', "
                 f"but --label is '{settings.label}'. Make them agree."
             )
         if settings.example_weight not in (None, schema.example_weight):
-            raise ValueError(
+            raise deepfm_tf.UserError(
                 f"--example-weight is '{settings.example_weight}', but "
                 f"{settings.schema_file} does not say so. Make them agree."
             )

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def check_report(settings: Settings) -> None:
-    """Raise ValueError now for what would fail after training.
+    """Raise UserError now for what would fail after training.
 
     Args:
         settings: the options.
     """
     if settings.report is None:
         if settings.slice_by:
-            raise ValueError(
+            raise deepfm_tf.UserError(
                 "--slice-by must come with --report, which says where the "
                 "metrics of the slices go."
             )
@@ -34,14 +34,14 @@ def check_report(settings: Settings) -> None:
 
 
 def check_plots(what: str) -> None:
-    """Raise ValueError if there is no matplotlib."""
+    """Raise UserError if there is no matplotlib."""
     check_extra(f"{what} draws plots", "plots")
 
 
 def check_extra(why: str, extra: str) -> None:
-    """Raise ValueError if a package of an extra is not installed."""
+    """Raise UserError if a package of an extra is not installed."""
     if deepfm_tf.extras.missing(extra):
-        raise ValueError(
+        raise deepfm_tf.UserError(
             deepfm_tf.extras.install_hint(f"{why}, which needs", extra)
         )
 

@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def sweep(settings: Settings) -> dict[str, Any]:
     """Run what is not kept yet, and report on everything."""
     if not isinstance(settings, SweepSettings):
-        raise TypeError(
+        raise UserError(
             "`settings` must be SweepSettings. Received: "
             f"{type(settings).__name__}."
         )
@@ -200,12 +200,9 @@ def _check(settings: SweepSettings) -> None:
             f"--model {','.join(settings.model)}. Give one that has some, "
             "such as deepfm."
         )
-    try:
-        if settings.trials:
-            check_extra("A sweep searches", "tune")
-        check_plots("A sweep")
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    if settings.trials:
+        check_extra("A sweep searches", "tune")
+    check_plots("A sweep")
 
 
 def _search(

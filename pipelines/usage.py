@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import re
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import deepfm_tf
+
 # What errors of the package call its arguments -> the options that set them.
-_FLAGS = {
+OPTIONS = {
     "categorical": "--categorical",
     "clip_norm": "--clip-norm",
     "column_names": "--no-header --columns",
@@ -61,16 +63,28 @@ class Parser(argparse.ArgumentParser):
             self.error(f"There is no option {name}.{hint}")
 
 
-def in_flags(message: str) -> str:
+def told(error: deepfm_tf.UserError) -> str:
     """An error of the package, for someone who typed options and no Python.
 
     Example:
 
-    >>> in_flags('`on_error` is wrong: pass on_error="skip".')
-    '--on-error is wrong: pass --on-error skip.'
+    >>> told(deepfm_tf.UserError("It must be odd.", argument="separator"))
+    '--separator: It must be odd.'
     """
-    for name, flag in _FLAGS.items():
-        message = message.replace(f"`{name}`", flag)
-        message = re.sub(rf'\b{name}="([^"]*)"', rf"{flag} \1", message)
-        message = re.sub(rf"\b{name}=", f"{flag} ", message)
-    return message
+    return error.with_options(OPTIONS)
+
+
+def say_fault(command: str) -> None:
+    """Show the exception of now, and how to report it.
+
+    Args:
+        command: what was typed.
+    """
+    traceback.print_exc()
+    print(
+        "\nerror: This is a fault of the program, not of the data or the "
+        "options. Please report it with all that stands above, with the "
+        f"version, deepfm_tf {deepfm_tf.__version__}, and with the command:\n"
+        f"    {command}",
+        file=sys.stderr,
+    )

@@ -56,8 +56,9 @@ DOORS = {
     ),
     "learning_curve": (("evaluation", "metrics"), ("keras",)),
     "report": (("report", "explain"), ("numpy", "matplotlib")),
-    "callbacks": (("evaluation", "extras", "metrics"), ("keras",)),
-    "training": (("optimizers",), ("keras", "tensorflow")),
+    "callbacks": (("evaluation", "extras", "metrics", "models"), ("keras",)),
+    "losses": ((), ("keras", "tensorflow")),
+    "training": (("losses", "models", "optimizers"), ("keras", "tensorflow")),
     "export": (
         # Metrics: what a table in 16 bits costs is told in log loss.
         # Explain: the signature `explain` is an Explainer.
@@ -145,6 +146,22 @@ def test_recipes_use_public_names_only(path):
 @pytest.mark.parametrize("path", SOURCES + RECIPES, ids=lambda p: p.stem)
 def test_no_file_is_longer_than_400_lines(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", SOURCES + RECIPES, ids=lambda p: p.stem)
+def test_what_users_can_fix_is_raised_as_an_error_of_theirs(path):
+    # A command line tells these in a line; all others are faults, and keep
+    # their traceback.
+    bare = {"ValueError", "TypeError", "FileNotFoundError", "ImportError"}
+    raised = [
+        node.exc.func.id
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Raise)
+        and isinstance(node.exc, ast.Call)
+        and isinstance(node.exc.func, ast.Name)
+    ]
+
+    assert not bare & set(raised)
 
 
 def test_all_names_what_is_public():

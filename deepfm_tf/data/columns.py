@@ -298,10 +298,7 @@ def _labels(
             f"{' or '.join(schema.positive_labels[:2])} (click)"
         )
         shown = "missing" if not value else f"{value!r}"
-        reason = (
-            f"the label must be {expected}, but is {shown}. Other labels can "
-            "be named: `positive_labels`, `negative_labels`"
-        )
+        reason = f"the label must be {expected}, but is {shown}"
         bad.setdefault(int(row), (schema.label, value or "", reason))
     return positive.astype(np.float32)
 

@@ -16,7 +16,7 @@ import numpy as np
 import tqdm
 
 from deepfm_tf.data.columns import check_columns
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.files.readers import Block, Source, list_files, read_blocks
 from deepfm_tf.files.text import BadRow, TextFormat
 from deepfm_tf.schema import Schema
@@ -172,8 +172,11 @@ class Reading:
         rejected.sort(key=lambda bad: bad.line)
         if rejected and self.on_error == "raise":
             raise UserError(
-                f'{rejected[0]} Mend the row, or pass on_error="skip" to '
-                "leave such rows out, counted and written to a file."
+                f"{rejected[0]} ",
+                *_other_labels(rejected[0], self.schema),
+                "Fix the row, or pass ",
+                Argument("on_error", "skip"),
+                " to leave such rows out, counted and written to a file.",
             )
         if checked.bad:
             good = np.setdiff1d(np.arange(len(rows)), list(checked.bad))
@@ -322,3 +325,16 @@ class _NoBar:
 
     def set_postfix_str(self, text: str, refresh: bool) -> None:
         """Nobody looks."""
+
+
+def _other_labels(bad: BadRow, schema: Schema) -> tuple[str | Argument, ...]:
+    """How to name the labels, if it is the label that cannot be read."""
+    if bad.column != schema.label:
+        return ()
+    return (
+        "Other labels can be named: ",
+        Argument("positive_labels"),
+        ", ",
+        Argument("negative_labels"),
+        ". ",
+    )

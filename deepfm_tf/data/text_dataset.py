@@ -14,7 +14,7 @@ from tensorflow import Tensor
 from deepfm_tf.data.batches import shuffle_groups, split_rows, with_options
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.stream import Reading
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.fields import BucketizedField, NumericField
 from deepfm_tf.files.readers import (
     Source,
@@ -296,8 +296,10 @@ class _Parser:
         checked = self._blocks.reading.check(0, block, self._blocks.names)
         if checked.rejected:
             raise UserError(
-                f"{checked.rejected[0]} Mend the row, or `prepare` the data "
-                'with on_error="skip" to leave such rows out.'
+                f"{checked.rejected[0]} Fix the row, or `prepare` the data "
+                "with ",
+                Argument("on_error", "skip"),
+                " to leave such rows out.",
             )
         packed = self._vocabulary.encode(checked.columns)
         label = np.asarray(checked.label)

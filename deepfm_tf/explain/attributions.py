@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.explain.tables import text_table
 
 
@@ -70,11 +71,11 @@ class Attributions:
             completeness error.
 
         Raises:
-            IndexError: there is no such row.
+            ValueError: there is no such row.
         """
         num_rows = len(self.labels)
         if not -num_rows <= row < num_rows:
-            raise IndexError(
+            raise UserError(
                 f"`row` must be from 0 to {num_rows - 1}, the rows that were "
                 f"explained. Received: row={row}."
             )

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import Argument, UserError
 
 # What one worker holds of a text file at a time.
 BLOCK_BYTES = 16 * 2**20
@@ -52,8 +52,10 @@ class TextFormat:
             or separator[0] in '"\n\r'
         ):
             raise UserError(
-                "`separator` must be one character, which blanks may follow. "
-                f"Received: separator={separator!r}."
+                Argument("separator"),
+                " must be one character, which blanks may follow. Received: ",
+                Argument("separator", separator),
+                ".",
             )
         if self.column_names is not None:
             object.__setattr__(self, "column_names", tuple(self.column_names))
@@ -244,8 +246,9 @@ def _read_header(
     if not header.strip():
         raise UserError(
             f"{path} must begin with a line of column names, but its first "
-            "line is empty. If it has no such line, give the names yourself "
-            "(`column_names`)."
+            "line is empty. If it has no such line, give the names yourself (",
+            Argument("column_names"),
+            ").",
         )
     separator, trim = text_format.separator_of(path)
     names = next(

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from deepfm_tf.backend import notices_kept_back
+from deepfm_tf.errors import UserError
 from deepfm_tf.serving.client_errors import PredictError, explanation
 from deepfm_tf.serving.row_formats import FORMATS, check_file, format_of
 
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PredictError as error:
         print(f"error: {_in_flags(error, options)}", file=sys.stderr)
         return 1
-    except (ValueError, TypeError, OSError) as error:
+    except (UserError, OSError) as error:
         _drop_output()
         if isinstance(error, BrokenPipeError):
             # The reader of our output has seen enough, as `head` does.

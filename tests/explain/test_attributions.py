@@ -73,7 +73,7 @@ def test_the_table_adds_up_what_it_leaves_out():
 
 @pytest.mark.parametrize("row", [1, -2])
 def test_a_row_that_was_not_explained_is_refused(row):
-    with pytest.raises(IndexError, match=rf"from 0 to 0.*row={row}\."):
+    with pytest.raises(ValueError, match=rf"from 0 to 0.*row={row}\."):
         attributions().table(row=row)
 
 

@@ -1,6 +1,8 @@
 """What the recipes say to a mistyped or impossible command line."""
 
 import argparse
+import errno
+import json
 import os
 import signal
 import subprocess
@@ -9,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+import deepfm_tf
 import pipelines
+from deepfm_tf.errors import Argument
+from deepfm_tf.metrics import NotANumberError
 from pipelines import command_line, compare, sweep, tabular
 from pipelines.learning import UserError, user_errors
-from pipelines.usage import Parser, in_flags
+from pipelines.usage import Parser, told
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,19 +74,19 @@ def test_words_that_are_no_names_of_options_pass():
             [],
             [
                 "Other labels can be named: --positive-label, --negative-label."
-                " Mend the row, or pass --on-error skip to leave"
+                " Fix the row, or pass --on-error skip to leave"
             ],
         ),
-        ("site,clicked\na,1\nb,0\na\n", [], ["inside a value? Mend the row"]),
+        ("site,clicked\na,1\nb,0\na\n", [], ["inside a value? Fix the row"]),
         (
             "site,clicked,w\na,1,1\nb,0,-1\n",
             ["--example-weight", "w"],
-            ["must be 0 or more, but is '-1'. Mend"],
+            ["must be 0 or more, but is '-1'. Fix"],
         ),
         (
             "site,clicked,w\na,1,1\nb,0,\n",
             ["--example-weight", "w"],
-            ["must be 0 or more, but is missing. Mend"],
+            ["must be 0 or more, but is missing. Fix"],
         ),
         ("site,clicked\n", [], ["Received: none in clicks.csv."]),
         ("\na,1\n", [], ["give the names yourself (--no-header --columns)"]),
@@ -109,23 +114,83 @@ def test_errors_in_the_data_speak_of_options(
 
 
 def test_received_values_are_those_of_the_option():
-    message = "`num_replicas` must be positive. Received: num_replicas=0."
+    with pytest.raises(UserError) as caught:
+        deepfm_tf.create_strategy(0)
 
-    assert in_flags(message) == (
-        "--replicas must be positive. Received: --replicas 0."
+    assert told(caught.value) == (
+        "--replicas must be a positive integer. Received: --replicas 0."
     )
 
 
-def test_only_errors_that_a_user_can_mend_become_one_sentence():
+def test_a_field_of_a_schema_file_is_no_option_of_the_same_name(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("clicks.csv").write_text("tags,clicked\na|b,1\nb,0\n")
+    field = {"type": "multi_valued", "name": "tags", "separator": ""}
+    Path("s.json").write_text(
+        json.dumps({"label": "clicked", "fields": [field]})
+    )
+    words = "--train clicks.csv --label clicked --schema s.json"
+
+    status = command_line.main(tabular.RECIPE, words.split())
+
+    error = capsys.readouterr().err
+    assert (status, error.count("\n")) == (2, 1)
+    assert error.startswith("error: --schema s.json: Field 'tags'")
+    assert "--separator" not in error
+
+
+def run_with(error):
+    def fail(_):
+        raise error
+
+    words = "--train a.csv --label clicked --run x"
+    return command_line.main(tabular.RECIPE, words.split(), run_with=fail)
+
+
+@pytest.mark.parametrize("kind", [TypeError, ValueError, RuntimeError])
+def test_a_bug_keeps_its_traceback_and_says_how_to_report_it(kind, capsys):
+    status = run_with(kind("None has no len()"))
+
+    error = capsys.readouterr().err
+    assert status == 1
+    assert error.startswith("Traceback (most recent call last):\n")
+    assert f"{kind.__name__}: None has no len()\n\nerror: This is" in error
+    assert f"deepfm_tf {deepfm_tf.__version__}" in error
+    assert error.endswith("tabular --train a.csv --label clicked --run x\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (UserError("It is empty."), "error: It is empty.\n"),
+        # An option that the text does not name stands before it.
+        (
+            UserError("It is long.", argument="separator"),
+            "error: --separator: It is long.\n",
+        ),
+        (
+            NotANumberError("Diverged: lower ", Argument("learning_rate"), "."),
+            "error: Diverged: lower --learning-rate.\n",
+        ),
+    ],
+)
+def test_an_error_of_the_user_is_one_line(error, line, capsys):
+    assert run_with(error) == 2
+    assert capsys.readouterr().err == line
+
+
+def test_what_the_system_says_of_a_file_is_one_line():
     with (
-        pytest.raises(UserError, match="^--on-error is x$"),
+        pytest.raises(UserError, match="^a.csv: Permission denied.$"),
         user_errors(),
     ):
-        raise ValueError("`on_error` is x")
-    with pytest.raises(KeyError), user_errors():
-        raise KeyError("a bug")
-    with pytest.raises(TypeError), user_errors((ValueError,)):
-        raise TypeError("a bug")
+        raise PermissionError(errno.EACCES, "Permission denied", "a.csv")
+    for bug in (KeyError("a"), TypeError("a"), OSError(errno.EBADF, "a")):
+        with pytest.raises(type(bug)) as caught, user_errors():
+            raise bug
+        assert caught.value is bug
 
 
 @pytest.mark.slow_process
