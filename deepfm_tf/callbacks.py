@@ -25,6 +25,7 @@ from deepfm_tf.errors import (
 from deepfm_tf.evaluation import evaluate
 from deepfm_tf.extras import install_hint, missing
 from deepfm_tf.metrics import NotANumberError
+from deepfm_tf.models.batches import check_dataset
 
 MONITORS = {"log_loss": "min", "auc": "max"}
 
@@ -230,6 +231,14 @@ def training_callbacks(
     Returns:
         Callbacks for `model.fit(..., callbacks=...)`.
     """
+    check_dataset(validation, "validation")
+    if not isinstance(patience, int) or patience < 0:
+        raise UserError(
+            Argument("patience"),
+            " must be a number of epochs, at least 0. Received: ",
+            Argument("patience", patience),
+            ".",
+        )
     if monitor not in MONITORS:
         raise UserError(
             f"`monitor` must be one of {', '.join(MONITORS)}. Received: "

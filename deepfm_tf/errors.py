@@ -88,11 +88,10 @@ class UserError(ValueError):
             p.as_option(options) if isinstance(p, Argument) else p
             for p in self.parts
         )
-        if self.argument not in options or any(
-            argument.name == self.argument for argument in arguments
-        ):
+        option = options.get(self.argument or "")
+        if option is None or self.argument in [a.name for a in arguments]:
             return text
-        return f"{options[self.argument]}: {text}"
+        return f"{option}: {text}"
 
 
 class UserTypeError(UserError, TypeError):

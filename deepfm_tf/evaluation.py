@@ -16,6 +16,7 @@ from deepfm_tf.metrics import (
     binary_metrics,
     slice_metrics,
 )
+from deepfm_tf.models.batches import check_model, labelled_batches
 from deepfm_tf.slicing import groups_of_field, place_of_field, slices_of_field
 
 # Rows that a stream keeps in memory at a time: `predict` takes a tenth of a
@@ -205,6 +206,7 @@ def evaluate_stream(
         What `StreamingMetrics.result` returns: exact but for the AUC, whose
         largest possible error is `auc_error`.
     """
+    check_model(model)
     metrics = StreamingMetrics()
     for inputs, label, weight in _chunks(dataset):
         metrics.update(label, _probability(model, inputs), weight)
@@ -289,6 +291,7 @@ def _predict(
     counts: DataCounts | None = None,
 ) -> tuple[_Rows, np.ndarray]:
     """One pass; a second one to see that the order is kept, if it must be."""
+    check_model(model, with_schema=bool(fields))
     places = {name: place_of_field(model.schema, name) for name in fields}
     labels: list[np.ndarray] = []
     weights: list[np.ndarray] = []
@@ -324,6 +327,9 @@ def _predict(
 def _probability(
     model: keras.Model, inputs: Mapping[str, np.ndarray]
 ) -> np.ndarray:
+    layer = getattr(model, "embedding_layer", None)
+    if layer is not None and "ids" in inputs:
+        layer.check_ids(inputs["ids"])
     output = model.predict(inputs, batch_size=_PREDICT_ROWS, verbose=0)
     return output["probability"][:, 0]
 
@@ -334,7 +340,7 @@ def _chunks(
     """Inputs, labels and weights of some batches at a time."""
     batches: list[Any] = []
     num_rows = 0
-    for batch in dataset:
+    for batch in labelled_batches(dataset):
         batches.append(batch)
         num_rows += len(batch[1])
         if num_rows >= _STREAM_ROWS:

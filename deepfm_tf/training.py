@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from numbers import Real
 
 import keras
 import tensorflow as tf
 
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.losses import GlobalBinaryCrossentropy
+from deepfm_tf.models.batches import check_model
 from deepfm_tf.optimizers import (
     SGD,
     Adagrad,
@@ -58,7 +60,9 @@ def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
     >>> create_strategy().num_replicas_in_sync
     1
     """
-    if num_replicas is not None and num_replicas < 1:
+    if num_replicas is not None and (
+        not isinstance(num_replicas, int) or num_replicas < 1
+    ):
         raise UserError(
             Argument("num_replicas"),
             " must be a positive integer. Received: ",
@@ -144,15 +148,23 @@ def compile_model(
             f"`optimizer` must be one of {', '.join(OPTIMIZERS)}. Received: "
             f"optimizer={optimizer!r}."
         )
-    if not learning_rate > 0:
+    check_model(model)
+    if not isinstance(learning_rate, Real) or not learning_rate > 0:
         raise UserError(
             Argument("learning_rate"),
-            " must be positive. Received: ",
+            " must be a positive number. Received: ",
             Argument("learning_rate", learning_rate),
-            ".",
+            ". For a schedule, call `model.compile` yourself.",
         )
     options: dict[str, float] = {}
     if clip_norm is not None:
+        if not isinstance(clip_norm, Real) or not clip_norm > 0:
+            raise UserError(
+                Argument("clip_norm"),
+                " must be a positive number, or None. Received: ",
+                Argument("clip_norm", clip_norm),
+                ".",
+            )
         options["global_clipnorm"] = float(clip_norm)
     if touched_l2 is not None:
         if not issubclass(OPTIMIZERS[optimizer], LazyOptimizer):

@@ -99,9 +99,9 @@ DOORS = {
     ),
     "learning_curve": (("evaluation", "metrics"), ("keras",)),
     "report": (("report", "explain"), ("numpy", "matplotlib")),
-    "callbacks": (("evaluation", "extras", "metrics"), ("keras",)),
+    "callbacks": (("evaluation", "extras", "metrics", "models"), ("keras",)),
     "losses": ((), ("keras", "tensorflow")),
-    "training": (("losses", "optimizers"), ("keras", "tensorflow")),
+    "training": (("losses", "models", "optimizers"), ("keras", "tensorflow")),
     "export": (
         # Metrics: what a table in 16 bits costs is told in log loss.
         # Explain: the signature `explain` is an Explainer.

@@ -1,14 +1,77 @@
-"""Errors of users, as they come out of TensorFlow."""
+"""What users are told, in Python and on a command line."""
+
+import pickle
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from deepfm_tf.errors import (
+    Argument,
     MissingFileError,
+    MissingPackageError,
     UserError,
+    UserTypeError,
+    refuse_unknown,
     wrapped_user_error,
 )
+
+OPTIONS = {"separator": "--separator", "column_names": "--no-header --columns"}
+
+
+@pytest.mark.parametrize(
+    ("part", "python", "option"),
+    [
+        (Argument("separator"), "`separator`", "--separator"),
+        (Argument("separator", ";;"), 'separator=";;"', "--separator ';;'"),
+        (Argument("separator", 3), "separator=3", "--separator 3"),
+        (Argument("column_names"), "`column_names`", "--no-header --columns"),
+        # What the command line has no option for keeps its name.
+        (Argument("schema", 3), "schema=3", "schema=3"),
+        # Text is never looked into.
+        ("`separator` in a field", *["`separator` in a field"] * 2),
+    ],
+)
+def test_an_argument_has_a_name_in_python_and_an_option(part, python, option):
+    error = UserError("Give ", part, ".")
+
+    assert str(error) == f"Give {python}."
+    assert error.with_options(OPTIONS) == f"Give {option}."
+
+
+def test_the_option_stands_before_a_text_that_does_not_name_it():
+    plain = UserError("It is long.", argument="separator")
+    named = UserError(Argument("separator"), " is long.", argument="separator")
+
+    assert plain.with_options(OPTIONS) == "--separator: It is long."
+    assert named.with_options(OPTIONS) == "--separator is long."
+
+
+@pytest.mark.parametrize(
+    ("kind", "builtin"),
+    [
+        (UserError, ValueError),
+        (UserTypeError, TypeError),
+        (MissingFileError, FileNotFoundError),
+        (MissingPackageError, ImportError),
+    ],
+)
+def test_errors_are_also_those_that_python_code_catches(kind, builtin):
+    error = kind("No ", Argument("path"), ".", argument="path")
+
+    assert isinstance(error, builtin) and isinstance(error, UserError)
+    assert str(error) == "No `path`."
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.argument) == ("No `path`.", "path")
+
+
+def test_an_unknown_argument_without_a_near_one_gets_the_list():
+    with pytest.raises(UserTypeError) as caught:
+        refuse_unknown("Schema.infer", ["zzz"], ["label", "categorical"])
+
+    assert str(caught.value) == (
+        "Schema.infer has no argument `zzz`. It takes: categorical, label."
+    )
 
 
 @pytest.mark.parametrize("kind", [UserError, MissingFileError])

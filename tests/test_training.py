@@ -176,7 +176,7 @@ def test_wrong_arguments_are_refused(vocabulary):
     model = build("FM", vocabulary.schema)
     with pytest.raises(ValueError, match="`optimizer` must be one of lazy"):
         deepfm_tf.compile_model(model, "adamm")
-    with pytest.raises(ValueError, match="`learning_rate` must be positive"):
+    with pytest.raises(ValueError, match="`learning_rate` must be a positive"):
         deepfm_tf.compile_model(model, learning_rate=0)
     with pytest.raises(ValueError, match="which rows a batch touches: lazy_"):
         deepfm_tf.compile_model(model, "adam", touched_l2=0.1)

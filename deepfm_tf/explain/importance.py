@@ -19,6 +19,7 @@ from deepfm_tf.metrics.comparison import auc_influence, variance_of_sum
 from deepfm_tf.metrics.likelihood import row_losses
 from deepfm_tf.metrics.rows import check_weight
 from deepfm_tf.models import CTRModel
+from deepfm_tf.models.batches import labelled_batches
 from deepfm_tf.schema import Schema
 
 # Half the width of a 95 % interval, in standard errors.
@@ -274,7 +275,7 @@ def _read(
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
     """Packed rows, labels and, where there are some, weights."""
     packed, labels, weights = [], [], []
-    for inputs, label, *weight in dataset:
+    for inputs, label, *weight in labelled_batches(dataset):
         packed.append({name: x.numpy() for name, x in inputs.items()})
         labels.append(label.numpy()[:, 0])
         weights += [part.numpy().reshape(-1) for part in weight]

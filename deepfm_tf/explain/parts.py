@@ -13,6 +13,7 @@ import tensorflow as tf
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.fields import NumericField
 from deepfm_tf.models import CTRModel
+from deepfm_tf.models.batches import check_dataset
 from deepfm_tf.models.ctr_model import packed_inputs
 
 # Floats that a step over all pairs of fields may take, 64 MB.
@@ -192,8 +193,17 @@ class ModelParts:
         size = len(self.pair_fields) * max(self.embedding_dim, 1)
         limit = max(1, _PAIR_FLOATS // max(size, 1))
         found = False
+        check_dataset(dataset)
         for element in dataset:
-            packed = element if isinstance(element, Mapping) else element[0]
+            is_labelled = isinstance(element, (tuple, list)) and element
+            packed = element[0] if is_labelled else element
+            if not isinstance(packed, Mapping):
+                raise UserTypeError(
+                    "The data set to explain a model on must hold batches of "
+                    "packed inputs, or of (inputs, label). Received: "
+                    f"{type(element).__name__}. Make it with "
+                    "`dataset_from_memory` or `PreparedData.dataset`."
+                )
             num_rows = int(tf.shape(next(iter(packed.values())))[0])
             for start in range(0, num_rows, limit):
                 found = True

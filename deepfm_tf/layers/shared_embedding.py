@@ -16,6 +16,7 @@ from deepfm_tf.errors import (
 )
 from deepfm_tf.kernels import local_value
 from deepfm_tf.layers import large_table
+from deepfm_tf.layers.id_range import check_ids
 from deepfm_tf.layers.slot_pooling import shared_pooling
 from deepfm_tf.layers.slot_rows import shared_rows
 
@@ -63,7 +64,9 @@ class SharedEmbedding(keras.layers.Layer):
 
     Call arguments:
         ids: Integer tensor. Ids within each field, from 0 (out of vocabulary)
-            to the block's size less one; a larger one reads the next block.
+            to the block's size less one. A larger one is refused in an eager
+            call; a compiled one, which cannot look at no cost, reads the next
+            block.
         weights: Float tensor, the x of the slots. Defaults to `None`.
         values: Float tensor, the x of the numeric fields. Defaults to `None`.
         training: bool. Whether XLA compiles the step after the gather. The
@@ -82,7 +85,8 @@ class SharedEmbedding(keras.layers.Layer):
 
     Raises:
         ValueError: If a size, slot count or block index is out of range, or if
-            `ids` or `weights` do not have one column per slot.
+            `ids` or `weights` do not have one column per slot; or, in an eager
+            call, if an id is at or above the size of its block.
         TypeError: If `ids` are not integers.
 
     Example:
@@ -128,6 +132,8 @@ class SharedEmbedding(keras.layers.Layer):
                 "`embedding_dim` must be a positive integer. "
                 f"Received: embedding_dim={embedding_dim}."
             )
+        # For messages; the model knows them.
+        self.field_names: Sequence[str] | None = None
         self.first_order = first_order
         self.factored = factored
         self.vocabulary_sizes = tuple(map(int, vocabulary_sizes))
@@ -249,6 +255,8 @@ class SharedEmbedding(keras.layers.Layer):
         )
         part.embeddings = self.embeddings if table is None else table
         part._lay_out(sum(field < self._num_pooled for field in fields))
+        if self.field_names is not None:
+            part.field_names = tuple(self.field_names[i] for i in fields)
         part._complete = complete
         part.built = True
         return part
@@ -260,6 +268,8 @@ class SharedEmbedding(keras.layers.Layer):
             (batch, num_fields, num_columns), the first-order weights, times
             x, behind the embeddings.
         """
+        if ids is not None and tf.executing_eagerly():
+            self.check_ids(ids)
         table = local_value(self.embeddings)
         return self._pooling.pool_columns(
             self._read_slots(table, ids),
@@ -269,6 +279,14 @@ class SharedEmbedding(keras.layers.Layer):
             values,
             self._complete,
         )
+
+    def check_ids(self, ids):
+        """Raise UserError if an id is at or above the size of its block.
+
+        Args:
+            ids: (batch, num_slots) of integers, not of a graph.
+        """
+        check_ids(ids, self._slot_fields, self._slot_sizes, self.field_names)
 
     def _lay_out(self, num_pooled):
         """Where the slots and the numeric fields find their rows."""
@@ -280,6 +298,10 @@ class SharedEmbedding(keras.layers.Layer):
         # (num_slots,)
         fields = [field for field, n in enumerate(slots) for _ in range(n)]
         slot_rows = tuple(first_rows[tables[field]] for field in fields)
+        self._slot_fields = tuple(fields)
+        self._slot_sizes = tuple(
+            self.vocabulary_sizes[tables[field]] for field in fields
+        )
         tables = tables[num_pooled:]
         has_missing = tuple(self.vocabulary_sizes[t] > 1 for t in tables)
         missing = tuple(i for i, has in enumerate(has_missing) if has)
@@ -294,10 +316,13 @@ class SharedEmbedding(keras.layers.Layer):
         )
 
     def call(self, ids=None, weights=None, values=None, training=None):
-        if ids is not None and not keras.backend.is_int_dtype(ids.dtype):
-            raise UserTypeError(
-                f"`ids` must be integers. Received: {ids.dtype!r}."
-            )
+        if ids is not None:
+            if not keras.backend.is_int_dtype(ids.dtype):
+                raise UserTypeError(
+                    f"`ids` must be integers. Received: {ids.dtype!r}."
+                )
+            if tf.executing_eagerly():
+                self.check_ids(ids)
         table = local_value(self.embeddings)
         if training:
             vectors = tf.gather(table, self._rows.touched(ids, values))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import UserError, UserTypeError
 
 
 class NotANumberError(UserError):
@@ -30,8 +30,8 @@ def check_rows(
         ValueError: lengths differ, there are no rows, a label is neither 0
             nor 1, or a weight is negative or not finite.
     """
-    label = np.asarray(label, dtype=np.float64).reshape(-1)
-    probability = np.asarray(probability, dtype=np.float64).reshape(-1)
+    label = _numbers("label", label)
+    probability = _numbers("probability", probability)
     if len(label) != len(probability) or not len(label):
         raise UserError(
             "`label` and `probability` must have one length, at least 1. "
@@ -57,7 +57,7 @@ def check_weight(
     """(rows,) float64, or None if all rows count alike."""
     if weight is None:
         return None
-    weight = np.asarray(weight, dtype=np.float64).reshape(-1)
+    weight = _numbers("weight", weight)
     if len(weight) != num_rows:
         raise UserError(
             f"`weight` must have one value for each of the {num_rows} rows. "
@@ -154,3 +154,14 @@ def check_confidence(confidence: float) -> None:
             "`confidence` must lie between 0 and 1, such as 0.95. Received: "
             f"confidence={confidence}."
         )
+
+
+def _numbers(name: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=np.float64).reshape(-1)
+    except (TypeError, ValueError) as error:
+        raise UserTypeError(
+            f"`{name}` must hold one number for each row. Received: "
+            f"{type(values).__name__}.",
+            argument=name,
+        ) from error

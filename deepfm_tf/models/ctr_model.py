@@ -86,6 +86,9 @@ class CTRModel(keras.Model):
             inputs=inputs, outputs={"probability": probability}, **kwargs
         )
         self.schema = schema
+        self.embedding_layer.field_names = tuple(
+            field.name for field in schema.embedded_fields
+        )
         self.negative_sampling = negative_sampling
         if negative_sampling < 1:
             # So that training starts from even odds, as it does without.

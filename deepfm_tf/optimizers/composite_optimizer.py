@@ -171,9 +171,8 @@ class CompositeOptimizer(LazyOptimizer):
             chosen = tables if is_table(variable) else others
             chosen.append((gradient, variable))
         if tables:
-            super()._backend_update_step(
-                *map(list, zip(*tables, strict=True)), learning_rate
-            )
+            gradients, variables = map(list, zip(*tables, strict=True))
+            super()._backend_update_step(gradients, variables, learning_rate)
         if not others:
             return
         gradients, variables = map(list, zip(*others, strict=True))

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from keras.src.testing import TestCase
 
+import deepfm_tf
 from deepfm_tf.layers import DensePyramid
 from tests import reference
 
@@ -126,6 +127,26 @@ def test_batch_normalization_uses_the_batch_in_training():
         shifted, layer(inputs, training=True), rtol=1e-3, atol=1e-3
     )
     assert np.all(layer(inputs + 3.0) != layer(inputs))
+
+
+def test_batch_normalization_uses_the_batch_of_all_replicas():
+    strategy = deepfm_tf.create_strategy(2)
+    inputs = draw(5)
+    with strategy.scope():
+        layer = build(hidden_units=(4,), dropout=0.0, batch_normalization=True)
+    alone = build(hidden_units=(4,), dropout=0.0, batch_normalization=True)
+
+    def call():
+        replica = tf.distribute.get_replica_context()
+        number = int(replica.replica_id_in_sync_group)
+        return layer(np.split(inputs, [2])[number], training=True)
+
+    parts = strategy.experimental_local_results(strategy.run(call))
+
+    expected = alone(inputs, training=True)
+    np.testing.assert_allclose(np.concatenate(parts), expected, atol=1e-4)
+    for ours, right in zip(layer.weights, alone.weights, strict=True):
+        np.testing.assert_allclose(ours.numpy(), right.numpy(), atol=1e-5)
 
 
 def test_batch_normalization_replaces_the_bias():

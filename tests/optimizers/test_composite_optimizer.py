@@ -162,6 +162,105 @@ def test_two_replicas_equal_one(parts, small_vocabulary):
         np.testing.assert_allclose(one, two, atol=1e-6)
 
 
+KERAS_RULES = [
+    name
+    for name in (
+        *("SGD", "RMSprop", "Adam", "AdamW", "Adadelta", "Adagrad", "Adamax"),
+        *("Nadam", "Ftrl", "Lion", "Lamb", "Adafactor", "Muon"),
+        "ScheduleFreeAdamW",
+    )
+    if hasattr(keras.optimizers, name)
+]
+
+
+def new_weights():
+    keras.utils.set_random_seed(0)
+    return [
+        keras.Variable(np.ones((4, 2)), name="embeddings", dtype="float32"),
+        keras.Variable(
+            np.random.normal(size=(3, 4)), name="kernel", dtype="float32"
+        ),
+        keras.Variable(np.ones(4), name="bias", dtype="float32"),
+    ]
+
+
+@keras.saving.register_keras_serializable("tests")
+def constant_rate():
+    return 0.01
+
+
+@pytest.mark.parametrize("name", KERAS_RULES)
+@pytest.mark.parametrize("rate", ["number", "schedule", "function"])
+def test_dense_weights_get_the_whole_rule_also_after_a_restart(name, rate):
+    rate = {
+        "number": 0.05,
+        "schedule": keras.optimizers.schedules.CosineDecay(0.05, 10),
+        "function": constant_rate,
+    }[rate]
+    # One that says 1 always, so that the rates are those of the three.
+    scale = keras.optimizers.schedules.ExponentialDecay(1.0, 1, 1.0)
+    kind = getattr(keras.optimizers, name)
+    decay = {"weight_decay": 0.1}
+    rule, weights = kind(rate, **decay), new_weights()
+    ours, ours_weights = (
+        CompositeOptimizer(
+            LazyAdam(rate), LazyFTRL(rate), kind(rate, **decay), scale
+        ),
+        new_weights(),
+    )
+    random = np.random.default_rng(0)
+
+    for step in range(4):
+        dense = [
+            tf.constant(random.normal(size=w.shape), "float32")
+            for w in weights[1:]
+        ]
+        slices = tf.IndexedSlices(
+            tf.ones((1, 2)), tf.constant([1]), tf.constant([4, 2])
+        )
+        rule.apply(dense, weights[1:])
+        ours.apply([slices, *dense], ours_weights)
+        if step == 1:
+            ours = restarted(ours, ours_weights)
+
+    for found, right in zip(ours_weights[1:], weights[1:], strict=True):
+        assert np.isfinite(right.numpy()).all()
+        np.testing.assert_array_equal(found.numpy(), right.numpy())
+
+
+def restarted(optimizer, weights):
+    """As Keras loads one from a file."""
+    store = {}
+    optimizer.save_own_variables(store)
+    config = keras.saving.serialize_keras_object(optimizer)
+    optimizer = keras.saving.deserialize_keras_object(config)
+    optimizer.build(weights)
+    optimizer.load_own_variables(store)
+    return optimizer
+
+
+def test_the_learning_rate_multiplies_the_decay_of_dense_weights():
+    nothing = [tf.zeros(4)]
+    for scale, kept in ((1.0, 1 - 0.1 * 0.5), (0.5, 1 - 0.1 * 0.5 * 0.5)):
+        rule = CompositeOptimizer(
+            LazyAdam(),
+            LazyFTRL(),
+            keras.optimizers.SGD(0.5, weight_decay=0.1),
+            scale,
+        )
+        bias = keras.Variable(np.ones(4), name="bias", dtype="float32")
+
+        rule.apply(nothing, [bias])
+
+        np.testing.assert_allclose(bias.numpy(), kept, rtol=1e-6)
+
+
+def test_one_optimizer_twice_is_refused():
+    rule = LazyAdam()
+    with pytest.raises(ValueError, match="three optimizers. Received one of"):
+        CompositeOptimizer(rule, rule, keras.optimizers.SGD())
+
+
 @pytest.mark.parametrize(
     ("part", "optimizer", "error", "message"),
     [
@@ -169,6 +268,12 @@ def test_two_replicas_equal_one(parts, small_vocabulary):
         ("dense", "adam", TypeError, "`dense` must be a .*'adam'"),
         ("first_order", LazyFTRL(clipnorm=1.0), ValueError, "have `clipnorm`"),
         ("dense", keras.optimizers.SGD(use_ema=True), ValueError, "`use_ema`"),
+        (
+            "dense",
+            keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()),
+            TypeError,
+            "`dense` must update .* Received: LossScaleOptimizer",
+        ),
         (
             "dense",
             keras.optimizers.SGD(gradient_accumulation_steps=2),

@@ -1,0 +1,45 @@
+"""Ids that would read the rows of another field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from deepfm_tf.errors import UserError
+
+
+def check_ids(
+    ids: Any,
+    fields: Sequence[int],
+    sizes: Sequence[int],
+    names: Sequence[str] | None = None,
+) -> None:
+    """Raise UserError if an id is at or above the size of its block.
+
+    Args:
+        ids: (batch, num_slots) of integers.
+        fields: the field of each slot.
+        sizes: rows of the block that each slot reads.
+        names: of all fields. Defaults to their numbers.
+
+    Example:
+
+    >>> check_ids([[1, 6], [0, 7]], [0, 1], [5, 7])
+    Traceback (most recent call last):
+    deepfm_tf.errors.UserError: Field 1 has id 7 in row 1, but its block has...
+    """
+    ids = np.asarray(ids)
+    beyond = ids >= np.asarray(sizes)
+    if not beyond.any():
+        return
+    row, slot = np.argwhere(beyond)[0]
+    field, size = fields[slot], sizes[slot]
+    name = f"'{names[field]}'" if names else str(field)
+    raise UserError(
+        f"Field {name} has id {ids[row, slot]} in row {row}, but its block "
+        f"has {size} rows; ids run from 0 to {size - 1}, and a larger one "
+        "reads the rows of the next field. Map unseen values to 0 (OOV).",
+        argument="ids",
+    )
