@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import re
 import tempfile
 from collections.abc import Iterator
@@ -133,11 +135,13 @@ class _Blocks:
         ]
         counts = DataCounts(vocabulary)
         for path in paths:
-            blocks = text_blocks(path, self.text_format, _BLOCK_BYTES)
-            first = next(blocks, None)
-            if first is not None:
-                columns = self.reading.check(0, first, self.names).columns
-                counts.count(vocabulary.encode(columns), columns)
+            # What cannot be read is told of when it is read.
+            with contextlib.suppress(UserError):
+                blocks = text_blocks(path, self.text_format, _BLOCK_BYTES)
+                for first in itertools.islice(blocks, 1):
+                    checked = self.reading.check(0, first, self.names)
+                    packed = vocabulary.encode(checked.columns)
+                    counts.count(packed, checked.columns)
         warn_of_drift(compare_counts(counts), "the files", stacklevel=3)
 
     def __call__(self) -> Iterator[tuple]:
