@@ -39,6 +39,12 @@ class GlobalBinaryCrossentropy(keras.losses.BinaryCrossentropy):
         if replica is None or replica.num_replicas_in_sync == 1:
             return loss
         rows = tf.cast(tf.shape(y_true)[0], loss.dtype)
-        total = replica.all_reduce(tf.distribute.ReduceOp.SUM, rows)
+        # As slices: TensorFlow keeps the graph, and so the trained variables,
+        # for ever where it adds up dense tensors (by a custom gradient).
+        parts = replica.all_reduce(
+            tf.distribute.ReduceOp.SUM,
+            tf.IndexedSlices(rows[None], tf.constant([0]), tf.constant([1])),
+        )
+        total = tf.reduce_sum(parts.values)
         weighted = loss * replica.num_replicas_in_sync * rows / total
         return weighted + tf.stop_gradient(loss - weighted)

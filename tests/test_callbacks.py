@@ -233,7 +233,7 @@ def stopped_run(tmp_path):
 
 def begin_training(model, directory):
     """The callbacks of a run that has begun."""
-    callbacks = deepfm_tf.training_callbacks(None, directory, patience=2)
+    callbacks = deepfm_tf.training_callbacks([], directory, patience=2)
     for callback in callbacks:
         callback.set_model(model)
         callback.on_train_begin()

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from deepfm_tf.data.dataset import PreparedData
+from deepfm_tf.vocabulary import OOV_ID
 
 # Rows are compared by 64 random bits, and about this many of each data set:
 # a row is in the sample if its bits are, in both sets alike.
@@ -20,7 +21,8 @@ class Overlap:
     """Rows that stand in the training data too, label included.
 
     Args:
-        shared: int. Rows of the sample that do.
+        shared: int. Rows of the sample that do, of those without a value
+            out of the vocabulary.
         rows: int. Rows of the sample.
         by_chance: float. The share of the training rows of which there is
             another one in the training data: about as many rows of other
@@ -45,10 +47,11 @@ def shared_rows(train: PreparedData, other: PreparedData) -> Overlap:
         other: data prepared with its vocabulary.
     """
     modulus = max(1, train.num_rows // _SAMPLE)
-    known = np.sort(_hashes(train, modulus))
-    rows = _hashes(other, modulus)
+    known = np.sort(_hashes(train, modulus)[0])
+    rows, is_known = _hashes(other, modulus)
     place = np.searchsorted(known, rows)
     found = known[np.minimum(place, len(known) - 1)] == rows
+    found &= is_known
     repeated = np.zeros(len(known), dtype=bool)
     same = known[1:] == known[:-1]
     repeated[1:] |= same
@@ -57,9 +60,12 @@ def shared_rows(train: PreparedData, other: PreparedData) -> Overlap:
     return Overlap(int(found.sum()) if len(known) else 0, len(rows), by_chance)
 
 
-def _hashes(data: PreparedData, modulus: int) -> np.ndarray:
-    """uint64 of each row in the sample."""
-    chosen, num_rows = [np.empty(0, np.uint64)], 0
+def _hashes(data: PreparedData, modulus: int) -> tuple[np.ndarray, np.ndarray]:
+    """uint64 of each row in the sample; whether all its values are known.
+
+    Rows with an unseen value look alike whatever that value is.
+    """
+    chosen, known, num_rows = [np.empty(0, np.uint64)], [np.empty(0, bool)], 0
     for inputs, label, *_ in data.dataset(_BATCH).as_numpy_iterator():
         parts = [label, *(inputs[name] for name in sorted(inputs))]
         words = np.concatenate(
@@ -76,8 +82,11 @@ def _hashes(data: PreparedData, modulus: int) -> np.ndarray:
         hashes ^= hashes >> np.uint64(32)
         hashes *= np.uint64(0x9E3779B97F4A7C15)
         hashes ^= hashes >> np.uint64(29)
-        chosen.append(hashes[hashes % np.uint64(modulus) == 0])
+        is_chosen = hashes % np.uint64(modulus) == 0
+        chosen.append(hashes[is_chosen])
+        ids = inputs.get("ids", np.ones((len(hashes), 1)))
+        known.append((ids != OOV_ID).all(axis=1)[is_chosen])
         num_rows += len(hashes)
         if num_rows >= _MAX_ROWS:
             break
-    return np.concatenate(chosen)
+    return np.concatenate(chosen), np.concatenate(known)

@@ -134,8 +134,8 @@ def compare_counts(counts: DataCounts) -> list[Drift]:
     for field in vocabulary.schema.fields:
         own = counts.fields[field.name]
         statistics = vocabulary.statistics[field.name]
-        before = statistics["missing"], statistics["rows"]
-        if _is_far_above((own.missing, own.rows), before):
+        before = statistics.get("missing", 0), statistics.get("rows", 0)
+        if before[1] and _is_far_above((own.missing, own.rows), before):
             found.append(_missing(field.name, own, before))
         unseen = _unseen(vocabulary, field, own)
         if unseen is not None:

@@ -86,9 +86,9 @@ class CTRModel(keras.Model):
             inputs=inputs, outputs={"probability": probability}, **kwargs
         )
         self.schema = schema
-        self.embedding_layer.field_names = tuple(
-            field.name for field in schema.embedded_fields
-        )
+        layer = getattr(self, "embedding_layer", None)
+        if layer is not None:  # a model of one's own may have none
+            layer.field_names = tuple(f.name for f in schema.embedded_fields)
         self.negative_sampling = negative_sampling
         if negative_sampling < 1:
             # So that training starts from even odds, as it does without.

@@ -33,8 +33,8 @@ def test_it_says_what_a_server_warms_up_with(card):
     assert card["warm_up"] == {
         "rows": [1, 10, 100],
         "signatures": [
-            "classify", "explain", "ids", "packed", "packed_rank", "rank",
-            "regress", "serving_default",
+            "classify", "explain", "fields", "ids", "packed", "packed_rank",
+            "rank", "regress", "serving_default",
         ],
     }  # fmt: skip
 

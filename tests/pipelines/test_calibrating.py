@@ -13,6 +13,8 @@ from pipelines import calibrating
 class Part:
     """Stands for prepared data; its data set is its name."""
 
+    groups = None
+
     def __init__(self, name, num_rows=100, num_positives=50):
         self.name = name
         self.num_rows, self.num_positives = num_rows, num_positives
@@ -45,7 +47,12 @@ def test_it_is_fitted_on_validation_and_measured_on_test_rows(
     before = deepfm_tf.binary_metrics(label, probability, weight)
 
     calibration, result = calibrating.calibrate(
-        *(settings, None, {"valid": Part("valid")}, {"test": before}),
+        *(
+            settings,
+            None,
+            {"valid": Part("valid"), "test": Part("test")},
+            {"test": before},
+        ),
         rows["test"],
     )
 
@@ -83,7 +90,12 @@ def test_what_a_calibration_does_not_mend_is_said(monkeypatch, capsys):
     before = {"model": "fm", "test": deepfm_tf.binary_metrics(fresh, truth)}
 
     _, result = calibrating.calibrate(
-        *(settings, None, {"valid": Part("valid")}, before),
+        *(
+            settings,
+            None,
+            {"valid": Part("valid"), "test": Part("test")},
+            before,
+        ),
         rows["test"],
     )
 
