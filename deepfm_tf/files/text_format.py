@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 from deepfm_tf.errors import Argument, UserError
-from deepfm_tf.files.content import plain_name
 from deepfm_tf.files.records import RecordScanner
 
 
@@ -54,6 +53,9 @@ class TextFormat:
         if self.separator is not None:
             character = self.separator[0]
             return character, len(self.separator) > 1
+        # A command line is read before Arrow is imported.
+        from deepfm_tf.files.content import plain_name
+
         is_tab = plain_name(path).endswith((".tsv", ".tab"))
         return ("\t" if is_tab else ","), False
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from deepfm_tf.backend import notices_kept_back
 from deepfm_tf.errors import UserError
+from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.serving.client_errors import PredictError, explanation
 from deepfm_tf.serving.row_formats import FORMATS, check_file, format_of
 
@@ -45,7 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.no_header != (options.columns is not None):
         parser.error("--no-header and --columns A,B,C must come together")
     try:
-        _predict(options, parser)
+        options.text_format = TextFormat(
+            separator=options.separator,
+            column_names=options.columns,
+            quoting=not options.no_quoting,
+        )
+    except UserError as error:
+        parser.error(error.with_options({"separator": "--separator"}))
+    try:
+        _predict(options)
     except PredictError as error:
         print(f"error: {_in_flags(error, options)}", file=sys.stderr)
         return 1
@@ -194,23 +203,12 @@ def _rows(text: str) -> int:
     )
 
 
-def _predict(
-    options: argparse.Namespace, parser: argparse.ArgumentParser
-) -> None:
+def _predict(options: argparse.Namespace) -> None:
     # What can be told of the files is told before TensorFlow is imported,
     # which takes seconds.
     check_file(options.input)
     from deepfm_tf.files.readers import file_columns
-    from deepfm_tf.files.text import TextFormat
 
-    try:
-        options.text_format = TextFormat(
-            separator=options.separator,
-            column_names=options.columns,
-            quoting=not options.no_quoting,
-        )
-    except UserError as error:
-        parser.error(error.with_options({"separator": "--separator"}))
     file_columns(options.input, options.text_format)
     if options.output:
         format_of(options.output)
