@@ -109,7 +109,7 @@ if command() != "deepfm_tf.serving":
     )
     from deepfm_tf.vocabulary import Vocabulary
 
-__version__ = "0.4.1"
+__version__ = "0.4.2"
 
 __all__ = [
     "BucketizedField",
