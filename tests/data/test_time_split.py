@@ -119,3 +119,14 @@ def test_a_part_needs_an_interval():
         deepfm_tf.TimePart("at", 5, 5)
     with pytest.raises(ValueError, match="`negatives` must be"):
         deepfm_tf.TimePart("at", 5, 6, negatives=0.0)
+
+
+def test_other_times_in_memory_are_prepared_anew(tmp_path):
+    days = [f"2024-01-{day:02}" for day in range(1, 11)]
+    log = {"row": [f"r{number}" for number in range(10)], "click": [0, 1] * 5}
+    _, latest = deepfm_tf.split_by_time({"day": days}, "day", (0.8,))
+    rows_of({**log, "day": days}, latest, tmp_path / "part")
+
+    rows = rows_of({**log, "day": days[::-1]}, latest, tmp_path / "part")
+
+    assert rows == {"r0", "r1"}
