@@ -30,7 +30,7 @@ from deepfm_tf.labels import (
     say_two_labels,
     two_labels,
 )
-from deepfm_tf.raw_values import Bad, missing_to_null, to_texts
+from deepfm_tf.raw_values import Bad, is_list, missing_to_null, to_texts
 from deepfm_tf.schema import Schema
 from deepfm_tf.shell import option
 
@@ -172,10 +172,7 @@ class _Head:
     def holds_lists(self, name: str) -> bool:
         """Whether any file has lists in a column."""
         kinds = [table.schema.field(name).type for table in self._tables]
-        return any(
-            pa.types.is_list(kind) or pa.types.is_large_list(kind)
-            for kind in kinds
-        )
+        return any(map(is_list, kinds))
 
     def labels(self, label: str) -> dict[str, int]:
         """Each label, without blanks around it, and its number of rows."""

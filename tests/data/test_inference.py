@@ -333,3 +333,15 @@ def test_headers_of_all_files_are_compared_before_any_work(tmp_path):
 
     with pytest.raises(ValueError, match="b.parquet has no column 'site'"):
         next(blocks)
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.list_(pa.int64(), 1), pa.large_list(pa.int8())]
+)
+def test_lists_of_any_layout_are_multi_valued_though_of_one_value(kind):
+    tags = pa.array([[n % 5] for n in range(ROWS)], kind)
+    columns = {"tags": tags, "click": np.arange(ROWS) % 2}
+
+    schema = Schema.infer(columns, "click")
+
+    assert kinds(schema) == {"tags": "multi_valued"}
