@@ -85,8 +85,7 @@ def compare(settings: Settings) -> dict[str, Any]:
     settings.report = settings.report or settings.run / "report"
     strategy, data = begin(settings)
     directory = settings.run / "results"
-    fingerprint = settings.fingerprint(data)
-    fingerprint += f" {settings.epochs} {settings.curve_every}"
+    fingerprint = f"{settings.results_fingerprint(data)} {settings.curve_every}"
     claim(directory, settings.run, fingerprint)
     seeds = range(settings.seed, settings.seed + settings.seeds)
     wanted = [(name, seed) for seed in seeds for name in settings.model]

@@ -37,7 +37,10 @@ def derived_files(
         if not Path(file).is_file():
             raise deepfm_tf.UserError(f"There is no file {file}.")
         stat = Path(file).stat()
-        key = f"{Path(file).resolve()}/{stat.st_size}/{stat.st_mtime_ns}"
+        # `cp -p` sets the time of the last write, but not that of the change.
+        looks = (stat.st_dev, stat.st_ino, stat.st_size)
+        times = (stat.st_mtime_ns, stat.st_ctime_ns)
+        key = repr((str(Path(file).resolve()), looks, times, names))
         digest = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
         directory = settings.run / "derived" / digest
         if not directory.is_dir():

@@ -109,6 +109,15 @@ class Settings:
             "\n".join(values).encode(), digest_size=16
         ).hexdigest()
 
+    def results_fingerprint(
+        self, data: dict[str, deepfm_tf.PreparedData]
+    ) -> str:
+        """The same, of all that decides the results of a training."""
+        values = [self.fingerprint(data), str(self.epochs)]
+        if self.group_by is not None:  # whose GAUC is among them
+            values.append(repr(self.group_by))
+        return " ".join(values)
+
 
 @dataclasses.dataclass
 class Outcome:
@@ -226,7 +235,7 @@ def fit(
     settings_file = directory / "settings.txt"
     fingerprint = settings.fingerprint(data)
     resumes = settings.resume and settings_file.is_file()
-    if resumes and settings_file.read_text() != fingerprint:
+    if resumes and settings_file.read_text("utf-8") != fingerprint:
         raise UserError(
             f"{directory} was trained on other data or with other options "
             "than now. Resume with the very command that was stopped, or "

@@ -107,7 +107,7 @@ def sweep(settings: Settings) -> dict[str, Any]:
         **space.base.settings(),
     )
     strategy, data = begin(settings)
-    fingerprint = f"{settings.fingerprint(data)} {settings.epochs}"
+    fingerprint = settings.results_fingerprint(data)
     fingerprint += f" {settings.model} {space.values}"
     claim(settings.run / "results", settings.run, fingerprint)
 

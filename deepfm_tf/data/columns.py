@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -165,14 +164,6 @@ def _is_text(kind: pa.DataType) -> bool:
         or pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)
     )
-
-
-def read_texts(
-    column: pa.ChunkedArray, name: str, missing_values: Sequence[str] = ()
-) -> pa.Array:
-    """Any column as text, null where missing; lists joined by `|`."""
-    texts = to_texts(flatten(column), name, {}, separator="|")
-    return missing_to_null(texts, missing_values)
 
 
 def flatten(column: pa.ChunkedArray) -> pa.Array:

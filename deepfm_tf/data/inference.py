@@ -14,6 +14,9 @@ from deepfm_tf.data.column_kinds import Decision, decide
 from deepfm_tf.data.columns import flatten
 from deepfm_tf.errors import UserError
 from deepfm_tf.fields import CategoricalField, TimestampField
+from deepfm_tf.files.bad_row import BadRow
+from deepfm_tf.files.frames import columns_of, slicer
+from deepfm_tf.files.json_lines import JsonBlock
 from deepfm_tf.files.readers import (
     Block,
     Source,
@@ -30,7 +33,7 @@ from deepfm_tf.labels import (
     say_two_labels,
     two_labels,
 )
-from deepfm_tf.raw_values import Bad, missing_to_null, to_texts
+from deepfm_tf.raw_values import Bad, is_list, missing_to_null, to_texts
 from deepfm_tf.schema import Schema
 from deepfm_tf.shell import option
 
@@ -75,12 +78,15 @@ def infer_schema(
     check_headers(source, wanted, text_format)
     targets = (label, *weight)
     columns = [n for n in names if n and n not in (*targets, *ignore)]
-    head = _Head(source, [*columns, label], text_format)
+    unfit = _unfit(source, columns)
+    fit = [name for name in columns if name not in unfit]
+    head = _Head(source, [*fit, label], text_format)
     if not head.num_rows:
         files = ", ".join(list_files(source) or ["the data"])
+        first = f" {head.bad[0]}" if head.bad else ""
         raise UserError(
-            "The data to infer a schema from must have at least one row. "
-            f"Received: none in {files}."
+            "The data to infer a schema from must have at least one row that "
+            f"can be read. Received: none in {files}.{first}"
         )
     positive, negative = explicit_labels(
         tuple(positive_labels or POSITIVE_LABELS),
@@ -98,6 +104,8 @@ def infer_schema(
         elif name in categorical:
             field = CategoricalField(name)
             decision = Decision(name, "categorical", "you said so", field)
+        elif name in unfit:
+            decision = unfit[name]
         else:
             decision = _decide(head, name, missing_values)
         decisions.append(decision)
@@ -148,12 +156,14 @@ class _Head:
     ) -> None:
         wanted = list(dict.fromkeys(names))
         self.num_rows = 0
+        self.bad: list[BadRow] = []
         self._blocks: list[Block] = []
         self._starts: list[int] = []
         self._tables: list[pa.Table] = []
         blocks = read_blocks(source, wanted, text_format)
         for block in itertools.islice(blocks, _MAX_BLOCKS):
-            table, _ = block.read(wanted)
+            table, bad = _read(block, wanted)
+            self.bad += bad[:1]
             self._blocks.append(block)
             self._starts.append(self.num_rows)
             self._tables.append(table)
@@ -172,10 +182,7 @@ class _Head:
     def holds_lists(self, name: str) -> bool:
         """Whether any file has lists in a column."""
         kinds = [table.schema.field(name).type for table in self._tables]
-        return any(
-            pa.types.is_list(kind) or pa.types.is_large_list(kind)
-            for kind in kinds
-        )
+        return any(map(is_list, kinds))
 
     def labels(self, label: str) -> dict[str, int]:
         """Each label, without blanks around it, and its number of rows."""
@@ -192,6 +199,13 @@ class _Head:
         block = self._blocks[number]
         ((line, _),) = block.locate([row - self._starts[number]])
         return f"{block.source}, {block.unit} {line}"
+
+
+def _read(block: Block, names: Sequence[str]) -> tuple[pa.Table, list[BadRow]]:
+    # A column of objects must not cost the others their rows.
+    if isinstance(block, JsonBlock):
+        return block.read(names, with_objects=True)
+    return block.read(names)
 
 
 def _texts(
@@ -216,9 +230,27 @@ def _decide(head: _Head, name: str, missing_values: Sequence[str]) -> Decision:
     try:
         texts = head.texts(name, missing_values)
     except (UserError, pa.ArrowException) as error:
-        reason = f"it cannot be a field ({str(error).rstrip('.')})"
-        return Decision(name, "left out", reason)
+        return _no_field(name, error)
     return decide(name, texts, head.holds_lists(name))
+
+
+def _unfit(source: Source, names: Sequence[str]) -> dict[str, Decision]:
+    """The columns in memory of which no row has a text."""
+    unfit: dict[str, Decision] = {}
+    if list_files(source) is not None:
+        return unfit
+    columns = columns_of(source)
+    for name in names:
+        try:
+            slicer(columns[name], name)
+        except UserError as error:
+            unfit[name] = _no_field(name, error)
+    return unfit
+
+
+def _no_field(name: str, error: Exception) -> Decision:
+    reason = f"it cannot be a field ({str(error).rstrip('.')})"
+    return Decision(name, "left out", reason)
 
 
 def _check_labels(

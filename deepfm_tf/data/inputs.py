@@ -98,8 +98,7 @@ class Inputs:
 
 
 def _digest_of_memory(reading: Reading) -> str:
-    names = [f.name for f in reading.schema.fields]
-    names += reading.schema.target_columns
+    names = reading.columns
     digest = hashlib.blake2b(digest_size=16)
     for block in read_blocks(reading.source, names):
         table, _ = block.read(names)

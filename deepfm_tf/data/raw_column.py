@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from deepfm_tf.data.stream import Part, Reading, ordered_map
 from deepfm_tf.data.time_split import TimePart
+from deepfm_tf.errors import UserError
 from deepfm_tf.fields import CategoricalField
 from deepfm_tf.files.readers import Source, read_blocks
 from deepfm_tf.files.text import TextFormat
@@ -46,20 +47,25 @@ def raw_column(
     >>> raw_column(data, "user", schema).tolist()
     ['7', None]
     """
+    reading = Reading(source, schema, text_format, part, on_error)
+    names = list(dict.fromkeys([*reading.columns, name]))
     # A field of its own, as the column may be a field of numbers, too.
-    copy = "raw column"
-    while any(copy == own for own in (*_names(schema), name)):
+    copy = f"{name} (as text)"
+    while copy in names:
         copy += "_"
     field = CategoricalField(copy)
     extended = dataclasses.replace(schema, fields=(*schema.fields, field))
-    reading = Reading(source, extended, text_format, part, on_error)
-    names = list(dict.fromkeys([*_names(schema), name]))
+    reading = dataclasses.replace(reading, schema=extended)
     blocks = enumerate(read_blocks(source, names, text_format))
 
     def texts(item: tuple[int, Any]) -> np.ndarray:
         number, block = item
         both: Any = _WithCopy(block, name, copy)
         checked = reading.check(number, both, names)
+        # `prepare` keeps such a row: it need not have this text.
+        for row in checked.rejected:
+            if row.column == copy:
+                raise UserError(f"{row} Fix the row, or take another column.")
         column: Any = checked.columns[copy]
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
@@ -82,7 +88,3 @@ class _WithCopy:
         table, rejected = self._block.read(names)
         column = table.column(self._name)
         return table.append_column(self._copy, column), rejected
-
-
-def _names(schema: Schema) -> list[str]:
-    return [*(field.name for field in schema.fields), *schema.target_columns]

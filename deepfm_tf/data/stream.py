@@ -132,6 +132,16 @@ class Reading:
                 f"on_error={self.on_error!r}."
             )
 
+    @property
+    def columns(self) -> list[str]:
+        """What must be read: of the schema, and of the part."""
+        names = [f.name for f in self.schema.fields]
+        if self.with_label:
+            names += self.schema.target_columns
+        if self.part is not None:
+            names += self.part.columns
+        return list(dict.fromkeys(names))
+
     def map_blocks(
         self, function: Callable[[CheckedBlock], _Result], progress: str = ""
     ) -> Iterator[_Result]:
@@ -141,11 +151,7 @@ class Reading:
             function: called in worker threads.
             progress: what a progress bar is to say. Empty shows none.
         """
-        names = [f.name for f in self.schema.fields]
-        if self.with_label:
-            names += self.schema.target_columns
-        if self.part is not None:
-            names = list(dict.fromkeys([*names, *self.part.columns]))
+        names = self.columns
         blocks = enumerate(read_blocks(self.source, names, self.text_format))
 
         def work(item: tuple[int, Block]) -> tuple[int, int, _Result]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from deepfm_tf.data.columns import read_texts
-from deepfm_tf.errors import UserError
+from deepfm_tf.data.columns import flatten
+from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.files.readers import Source, read_blocks
 from deepfm_tf.files.text import TextFormat
+from deepfm_tf.raw_values import Bad, cell_text, to_texts
 from deepfm_tf.timestamps import NO_MOMENT, moments
 
 # Cuts are exact up to this many rows; beyond, they come from a uniform sample
@@ -64,7 +66,7 @@ class TimePart:
 
     def rows(self, table: pa.Table, block: int) -> np.ndarray:
         """Which rows of a block belong to the part (ascending numbers)."""
-        times = moments(read_texts(table.column(self.column), self.column))
+        times, _ = _times(table.column(self.column), self.column)
         belongs = times != NO_MOMENT
         if self.start is not None:
             belongs &= times >= self.start
@@ -100,7 +102,8 @@ def split_by_time(
             text without a zone counts as UTC.
         shares: ascending. Where the parts are cut; the last ends at 1.
         text_format: layout of text files.
-        on_error: `"raise"`, or `"skip"`: rows without a time are left out.
+        on_error: `"raise"`, or `"skip"`: rows without a time are left
+            out, and a warning tells how many.
 
     Returns:
         TimePart objects, one more than there are shares, for `prepare`.
@@ -113,29 +116,45 @@ def split_by_time(
     >>> np.datetime64(test.start, "us").item().day
     10
     """
-    sample = _Sample()
+    sample, num_left_out = _Sample(), 0
     for number, block in enumerate(read_blocks(source, [column], text_format)):
         table, _ = block.read([column])
-        texts = read_texts(table.column(column), column)
-        times = moments(texts)
+        times, bad = _times(table.column(column), column)
         wrong = np.flatnonzero(times == NO_MOMENT)
-        if len(wrong) and on_error == "raise":
-            ((line, _),) = block.locate([int(wrong[0])])
-            value = texts[int(wrong[0])].as_py()
-            shown = "missing" if value is None else repr(value)
+        if len(wrong) and on_error != "skip":
+            row = int(wrong[0])
+            ((line, _),) = block.locate([row])
+            value = cell_text(table.column(column)[row])
+            reason = f"this is {value!r}" if value else "this is missing"
+            if row in bad:
+                reason = bad[row][2]
             raise UserError(
                 f"{block.source}, {block.unit} {line}, column '{column}': "
-                f"each row must have a time to be split by, but this is "
-                f'{shown}. Fix the row, or pass on_error="skip" to leave such '
-                "rows out."
+                f"each row must have a time to be split by, but {reason}. Fix "
+                "the row, or pass ",
+                Argument("on_error", "skip"),
+                " to leave such rows out.",
             )
+        num_left_out += len(wrong)
         sample.add(times[times != NO_MOMENT], number)
     cuts = _cuts(sample.numbers, shares, column)
+    if num_left_out:
+        warnings.warn(
+            f"Rows without a time in '{column}' that can be read are in no "
+            f"part: {num_left_out:,}.",
+            stacklevel=2,
+        )
     ends = [None, *cuts, None]
     return tuple(
         TimePart(column, start, stop)
         for start, stop in zip(ends, ends[1:], strict=False)
     )
+
+
+def _times(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, Bad]:
+    """Moments of a column of any type, and the values that have no text."""
+    bad: Bad = {}
+    return moments(to_texts(flatten(column), name, bad)), bad
 
 
 def _cuts(times: np.ndarray, shares: Sequence[float], column: str) -> list[int]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from deepfm_tf.errors import UserError
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.content import TextContent
-from deepfm_tf.raw_values import NoTextError, to_text
+from deepfm_tf.raw_values import NoTextError, from_elements, to_text
 
 # What one worker holds of a file at a time.
 BLOCK_BYTES = 16 * 2**20
@@ -197,8 +197,9 @@ def _array(values: list[Any], where: str) -> pa.Array:
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         pass
     # 7 beside "seven", or more digits than 64 bits hold: text.
+    has_lists = any(isinstance(value, list) for value in values)
     try:
-        if not any(isinstance(value, list) for value in values):
+        if not has_lists:
             return pa.array([_text(value) for value in values], pa.string())
         lists = []
         for value in values:
@@ -207,6 +208,8 @@ def _array(values: list[Any], where: str) -> pa.Array:
             lists.append(None if value is None else texts)
         return pa.array(lists, pa.list_(pa.string()))
     except NoTextError as error:
+        if not has_lists:  # each row is refused, or read, by itself
+            return from_elements(values)
         raise UserError(f"{where}: {error}.") from error
 
 

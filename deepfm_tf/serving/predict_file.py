@@ -17,6 +17,8 @@ import pyarrow.compute as pc
 import tqdm
 
 from deepfm_tf.errors import UserError
+from deepfm_tf.files.frames import to_arrow
+from deepfm_tf.raw_values import to_texts
 from deepfm_tf.serving.client import PredictClient
 from deepfm_tf.serving.client_errors import shown
 from deepfm_tf.serving.client_signature import ModelMetadata, Signature
@@ -166,13 +168,23 @@ def _newest_card(directory: Path) -> Path:
 
 def _without_marks(block: pa.Table, marks: Sequence[str]) -> pa.Table:
     """The rows, with the texts that stand for a missing value missing."""
-    texts = pa.array(list(marks), pa.string())
+    if not marks:
+        return block
+    missing = pa.array(list(marks), pa.string())
     for number, field in enumerate(block.schema):
-        if len(texts) and pa.types.is_string(field.type):
-            column = block.column(number)
-            is_missing = pc.is_in(pc.utf8_trim_whitespace(column), texts)
-            column = pc.if_else(is_missing, None, column)
-            block = block.set_column(number, field.name, column)
+        kind = field.type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        if (
+            pa.types.is_string(kind)
+            or pa.types.is_large_string(kind)
+            or pa.types.is_string_view(kind)
+        ):
+            column = to_arrow(block.column(number), field.name)
+            texts = to_texts(column, field.name, {})
+            is_missing = pc.is_in(pc.utf8_trim_whitespace(texts), missing)
+            texts = pc.if_else(is_missing, None, texts)
+            block = block.set_column(number, field.name, texts)
     return block
 
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +19,7 @@ import pyarrow.parquet
 
 from deepfm_tf.errors import MissingFileError, UserError
 from deepfm_tf.files.content import is_json_lines, is_parquet
+from deepfm_tf.files.frames import to_arrow
 from deepfm_tf.files.json_lines import json_blocks
 from deepfm_tf.files.readers import open_parquet
 from deepfm_tf.files.text import (
@@ -28,6 +29,7 @@ from deepfm_tf.files.text import (
     header_of,
     text_blocks,
 )
+from deepfm_tf.raw_values import Bad, NoTextError, to_text, to_texts
 from deepfm_tf.serving.row_formats import check_file
 
 # Rows of a block, or text that makes one: what is held at a time.
@@ -227,26 +229,43 @@ def _text_writer(file: IO[str], kind: str) -> Callable[[pa.Table], None]:
     def write(table: pa.Table) -> None:
         if kind == "jsonl":
             for row in _without_nan(table).to_pylist():
-                line = json.dumps(row, ensure_ascii=False, default=str)
+                line = json.dumps(row, ensure_ascii=False, default=_json_value)
                 file.write(f"{line}\n")
             return
         if not header:
             header.extend(table.column_names)
             writer.writerow(header)
         _check_no_new_columns(header, table)
-        columns = [_written(column) for column in table.columns]
+        columns = [
+            _written(column, name)
+            for name, column in zip(
+                table.column_names, table.columns, strict=True
+            )
+        ]
         writer.writerows(zip(*columns, strict=True))
 
     return write
 
 
-def _written(column: pa.ChunkedArray) -> list:
-    if pa.types.is_floating(column.type):
-        # The fewest digits that give the number back, also for float32.
-        column = pc.cast(column, pa.string())
-    elif pa.types.is_binary(column.type):
-        column = pc.cast(column, pa.string())
-    return column.to_pylist()
+def _written(column: pa.ChunkedArray, name: str) -> list:
+    """The texts of a column, as training reads its values."""
+    bad: Bad = {}
+    try:
+        texts = to_texts(to_arrow(column, name), name, bad, separator="|")
+    except UserError:  # such as structs, which no field reads
+        return column.to_pylist()
+    values = texts.to_pylist()
+    for row, (_, value, _) in bad.items():
+        values[row] = value
+    return values
+
+
+def _json_value(value: Any) -> str:
+    """What JSON has no type for, as text."""
+    try:
+        return to_text(value) or ""
+    except NoTextError:
+        return str(value)
 
 
 def _without_nan(table: pa.Table) -> pa.Table:

@@ -1,4 +1,5 @@
 import datetime
+import json
 import shlex
 import uuid
 import warnings
@@ -333,3 +334,49 @@ def test_headers_of_all_files_are_compared_before_any_work(tmp_path):
 
     with pytest.raises(ValueError, match="b.parquet has no column 'site'"):
         next(blocks)
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.list_(pa.int64(), 1), pa.large_list(pa.int8())]
+)
+def test_lists_of_any_layout_are_multi_valued_though_of_one_value(kind):
+    tags = pa.array([[n % 5] for n in range(ROWS)], kind)
+    columns = {"tags": tags, "click": np.arange(ROWS) % 2}
+
+    schema = Schema.infer(columns, "click")
+
+    assert kinds(schema) == {"tags": "multi_valued"}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [np.arange(ROWS) * 1j, [np.ones((2, 2))] * ROWS],
+    ids=["complex", "matrices"],
+)
+def test_a_column_in_memory_without_any_text_is_left_out(odd):
+    schema = Schema.infer({**log(), "odd": odd}, "click")
+
+    assert kinds(schema) == {"site": "categorical"}
+    assert "'odd': left out, it cannot be a field" in schema.notes[-1]
+
+
+def test_a_column_of_json_objects_leaves_the_others_alone(tmp_path):
+    rows = [
+        {**row, "device": {"os": "x"}, "pairs": [[1, 2]]}
+        for row in log().to_dict("records")
+    ]
+    path = tmp_path / "log.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+
+    schema = Schema.infer(path, "click")
+
+    assert kinds(schema) == {"site": "categorical"}
+    assert sum("it cannot be a field" in note for note in schema.notes) == 2
+
+
+def test_where_no_row_can_be_read_the_first_one_is_told(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("site,click\na,0,1\nb,1,1\n")
+
+    with pytest.raises(ValueError, match="none in .*line 2: 2 values expected"):
+        Schema.infer(path, "click")

@@ -53,3 +53,27 @@ def test_an_absent_column_is_named(log):
 
     with pytest.raises(ValueError, match="usr"):
         raw_column(log, "usr", schema, on_error="skip")
+
+
+def test_a_part_may_go_by_a_column_that_is_no_field():
+    data = {
+        "a": ["x", "y"] * 5,
+        "y": [0, 1] * 5,
+        "user": [f"u{number}" for number in range(10)],
+        "day": [f"2024-01-{day:02}" for day in range(10, 0, -1)],
+    }
+    schema = Schema((CategoricalField("a"),), "y")
+    _, latest = deepfm_tf.split_by_time(data, "day", (0.8,))
+
+    users = raw_column(data, "user", schema, part=latest)
+
+    assert users.tolist() == ["u0", "u1"]
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_a_value_without_a_text_is_refused_by_the_name_of_its_column(on_error):
+    schema = Schema((NumericField("user"),), "y")
+    data = {"y": [0, 1], "user": [7.0, 2.0**60]}
+
+    with pytest.raises(deepfm_tf.UserError, match=r"row 2, column 'user \(as"):
+        raw_column(data, "user", schema, on_error=on_error)

@@ -78,6 +78,7 @@ def test_rows_of_one_moment_stay_together_and_no_part_is_empty():
         (["2024-01-01", "2024-01-02"] * 5, "at least 3 different times.*: 2"),
         (["2024-01-01", "soon"], "row 2, column 'day'.* this is 'soon'"),
         (["2024-01-01", None], "row 2, column 'day'.* this is missing"),
+        ([1.7e9, 1.7e18], "row 2, column 'day'.*but 1.7e.18 is a whole number"),
     ],
 )
 def test_a_column_that_cannot_split_is_refused(days, message):
@@ -85,7 +86,7 @@ def test_a_column_that_cannot_split_is_refused(days, message):
         deepfm_tf.split_by_time({"day": days}, "day")
 
 
-def test_rows_without_a_time_can_be_left_out(tmp_path):
+def test_rows_without_a_time_can_be_left_out_and_are_told(tmp_path):
     frame = pd.DataFrame(
         {
             "day": ["2024-01-01", "", "2024-01-04", "2024-01-02", "20240103"],
@@ -94,7 +95,8 @@ def test_rows_without_a_time_can_be_left_out(tmp_path):
         }
     )
 
-    parts = deepfm_tf.split_by_time(frame, "day", (0.5,), on_error="skip")
+    with pytest.warns(UserWarning, match="time in 'day'.*: 1"):
+        parts = deepfm_tf.split_by_time(frame, "day", (0.5,), on_error="skip")
 
     found = [
         rows_of(frame, part, tmp_path / str(number))
@@ -119,3 +121,14 @@ def test_a_part_needs_an_interval():
         deepfm_tf.TimePart("at", 5, 5)
     with pytest.raises(ValueError, match="`negatives` must be"):
         deepfm_tf.TimePart("at", 5, 6, negatives=0.0)
+
+
+def test_other_times_in_memory_are_prepared_anew(tmp_path):
+    days = [f"2024-01-{day:02}" for day in range(1, 11)]
+    log = {"row": [f"r{number}" for number in range(10)], "click": [0, 1] * 5}
+    _, latest = deepfm_tf.split_by_time({"day": days}, "day", (0.8,))
+    rows_of({**log, "day": days}, latest, tmp_path / "part")
+
+    rows = rows_of({**log, "day": days[::-1]}, latest, tmp_path / "part")
+
+    assert rows == {"r0", "r1"}

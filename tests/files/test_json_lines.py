@@ -141,3 +141,18 @@ def test_a_line_without_end_and_json_called_csv_are_told(tmp_path, monkeypatch):
             named_csv,
             deepfm_tf.Schema((deepfm_tf.CategoricalField("a"),), "click"),
         )
+
+
+def test_a_value_without_a_text_costs_its_own_row_alone(tmp_path):
+    path = write(
+        tmp_path / "r.jsonl",
+        *({"a": value, "click": 1} for value in ("x", 1e20, 7)),
+    )
+    field = deepfm_tf.CategoricalField("a", min_count=1)
+    schema = deepfm_tf.Schema((field,), "click")
+
+    vocabulary = deepfm_tf.fit_vocabulary(path, schema, on_error="skip")
+
+    assert sorted(vocabulary.values["a"]) == ["7", "x"]
+    with pytest.raises(UserError, match=r"line 2, column 'a': 1e\+20 is a"):
+        deepfm_tf.fit_vocabulary(path, schema)

@@ -87,8 +87,9 @@ def test_more_can_be_asked_for_and_nothing_is_trained_twice(
     )
 
 
-def test_other_options_need_another_folder(capsys):
-    status = compare.main([*ARGUMENTS, "--learning-rate", "0.1"])
+@pytest.mark.parametrize("option", ["--learning-rate=0.1", "--group-by=ad"])
+def test_other_options_need_another_folder(option, capsys):
+    status = compare.main([*ARGUMENTS, option])
 
     assert status == 2
     assert "holds runs on other data or with other" in capsys.readouterr().err

@@ -128,6 +128,28 @@ def test_the_layout_and_marks_of_missing_values_are_those_of_training(
     assert out.splitlines()[1].startswith("?;".replace(";", ","))
 
 
+@pytest.mark.parametrize("kind", ["plain", "large", "category"])
+def test_marks_of_missing_values_are_found_however_text_is_stored(
+    kind, run_predict, tmp_path
+):
+    texts = pa.array(COLUMNS["c0"])
+    column = {
+        "plain": texts,
+        "large": texts.cast(pa.large_string()),
+        "category": texts.dictionary_encode(),
+    }[kind]
+    path = tmp_path / "rows.parquet"
+    pa.parquet.write_table(pa.table({**COLUMNS, "c0": column}), path)
+
+    _, out, _ = run_predict("--input", path, "--missing", "b")
+
+    absent = {**COLUMNS}
+    for name in ("c0", "c1", "c2"):
+        absent[name] = ["" if c == "b" else c for c in COLUMNS[name]]
+    scores = [float(row["ctr"]) for row in csv.DictReader(out.splitlines())]
+    assert scores == pytest.approx(expected_ctr(absent), rel=1e-6)
+
+
 def test_a_header_alone_gives_a_header(run_predict, tmp_path):
     (tmp_path / "rows.csv").write_text(",".join(COLUMNS) + "\n")
 

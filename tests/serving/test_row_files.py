@@ -167,6 +167,34 @@ def test_numbers_are_written_as_short_as_they_are(tmp_path):
     )
 
 
+def test_values_are_written_as_training_reads_them(tmp_path):
+    moments = np.array(["2024-02-01", "2024-02-01T10:30"], "M8[ns]")
+    table = pa.table(
+        {
+            "id": pa.array([12345678901.0, None]),  # as pandas stores a gap
+            "large": [2.0**60, 0.25],
+            "at": moments,
+            "tags": [["a", "b"], []],
+            "more": [{"x": 1}, None],
+        }
+    )
+
+    with row_writer(tmp_path / "out.csv", "csv") as write:
+        write(table)
+    with row_writer(tmp_path / "out.jsonl", "jsonl") as write:
+        write(pa.table({"at": moments, "name": [b"x", None]}))
+
+    assert (tmp_path / "out.csv").read_text() == (
+        "id,large,at,tags,more\n"
+        "12345678901,1.152921504606847e+18,2024-02-01,a|b,{'x': 1}\n"
+        ",0.25,2024-02-01 10:30:00,,\n"
+    )
+    assert (tmp_path / "out.jsonl").read_text() == (
+        '{"at": "2024-02-01", "name": "x"}\n'
+        '{"at": "2024-02-01 10:30:00", "name": null}\n'
+    )
+
+
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
 def test_columns_that_only_later_rows_have_are_refused(tmp_path, name):
     with pytest.raises(ValueError, match="later rows with late.*jsonl"):
