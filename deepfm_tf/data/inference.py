@@ -78,9 +78,12 @@ def infer_schema(
     head = _Head(source, [*columns, label], text_format)
     if not head.num_rows:
         files = ", ".join(list_files(source) or ["the data"])
+        received = f"none in {files}."
+        if head.refused:
+            received = f"none that can be read. {head.refused}"
         raise UserError(
             "The data to infer a schema from must have at least one row. "
-            f"Received: none in {files}."
+            f"Received: {received}"
         )
     positive, negative = explicit_labels(
         tuple(positive_labels or POSITIVE_LABELS),
@@ -148,12 +151,16 @@ class _Head:
     ) -> None:
         wanted = list(dict.fromkeys(names))
         self.num_rows = 0
+        # The first row that cannot be read, and why.
+        self.refused = ""
         self._blocks: list[Block] = []
         self._starts: list[int] = []
         self._tables: list[pa.Table] = []
         blocks = read_blocks(source, wanted, text_format)
         for block in itertools.islice(blocks, _MAX_BLOCKS):
-            table, _ = block.read(wanted)
+            table, bad = block.read(wanted)
+            if bad and not self.refused:
+                self.refused = str(bad[0])
             self._blocks.append(block)
             self._starts.append(self.num_rows)
             self._tables.append(table)
