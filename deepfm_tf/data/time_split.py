@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from deepfm_tf.data.columns import read_texts
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.files.readers import Source, read_blocks
 from deepfm_tf.files.text import TextFormat
 from deepfm_tf.timestamps import NO_MOMENT, moments
@@ -126,8 +126,9 @@ def split_by_time(
             raise UserError(
                 f"{block.source}, {block.unit} {line}, column '{column}': "
                 f"each row must have a time to be split by, but this is "
-                f'{shown}. Fix the row, or pass on_error="skip" to leave such '
-                "rows out."
+                f"{shown}. Fix the row, or pass ",
+                Argument("on_error", "skip"),
+                " to leave such rows out.",
             )
         sample.add(times[times != NO_MOMENT], number)
     cuts = _cuts(sample.numbers, shares, column)
