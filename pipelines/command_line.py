@@ -288,7 +288,6 @@ def build_parser(recipe: Recipe) -> argparse.ArgumentParser:
         help="what must improve (default: log_loss)",
     )
     learning.add_options(model, training)
-    training.add_argument("--seed", type=int, default=1, metavar="N")
     training.add_argument(
         "--replicas",
         type=positive_int,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import deepfm_tf
-from pipelines.values import positive_float, positive_int, share_kept
+from pipelines.values import positive_float, positive_int, seed, share_kept
 
 MODELS: dict[str, Any] = {
     "deepfm": deepfm_tf.DeepFM,
@@ -131,6 +131,7 @@ def add_options(model: Any, training: Any) -> None:
         help="evaluate after each so many steps, in the place of each epoch: "
         "--patience, --reduce-lr and checkpoints go by it",
     )
+    training.add_argument("--seed", type=seed, default=1, metavar="N")
 
 
 def check(settings: Any) -> None:

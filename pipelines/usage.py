@@ -17,6 +17,7 @@ OPTIONS = {
     "clip_norm": "--clip-norm",
     "column_names": "--no-header --columns",
     "example_weight": "--example-weight",
+    "ignore": "--ignore",
     "learning_rate": "--learning-rate",
     "missing_values": "--missing",
     "negative_labels": "--negative-label",

@@ -33,6 +33,19 @@ def positive_int(text: str) -> int:
     return whole_number(1)(text)
 
 
+def seed(text: str) -> int:
+    """A whole number that numpy and TensorFlow can be seeded with."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number from 0 to {2**32 - 1}, not {text!r}"
+        )
+    return value
+
+
 def positive_float(text: str) -> float:
     """A number above 0."""
     try:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from deepfm_tf.data.column_kinds import Decision, decide
 from deepfm_tf.data.columns import flatten
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.fields import CategoricalField, TimestampField
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.frames import columns_of, slicer
@@ -73,6 +73,12 @@ def infer_schema(
         (chosen,) if isinstance(chosen, str) else tuple(chosen)
         for chosen in (categorical, ignore)
     )
+    both = [name for name in categorical if name in ignore]
+    if both:
+        raise UserError(
+            *(Argument("categorical"), " and ", Argument("ignore")),
+            f" must not name the same column. Received in both: {both[0]!r}.",
+        )
     weight = (example_weight,) if example_weight else ()
     wanted = [label, *weight, *categorical, *ignore]
     check_headers(source, wanted, text_format)

@@ -99,6 +99,14 @@ def test_an_odd_text_among_numbers_is_named(odd, advice, tmp_path):
     assert vocabulary.statistics["price"]["missing"] == 2
 
 
+def test_where_no_row_can_be_read_the_first_says_why(tmp_path):
+    path = tmp_path / "clicks.csv"
+    path.write_text("site,clicked\na,1,\nb,0,\n")
+
+    with pytest.raises(ValueError, match="line 2: 2 values expected, 3 found"):
+        Schema.infer(path, label="clicked")
+
+
 def test_codes_of_which_most_are_digits_are_no_numbers(tmp_path):
     codes = [f"{n % 150}{'A' * (n % 12 == 0)}" for n in range(ROWS)]
 

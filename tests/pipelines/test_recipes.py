@@ -456,6 +456,14 @@ def test_resuming_with_other_options_is_refused(capsys):
             + ["site,ad,genres,price,age,count"],
             "must leave at least one field to the candidates",
         ),
+        (
+            ["--label", "clicked", "--split-by-time", "site"],
+            "or pass --on-error skip to leave such rows out.",
+        ),
+        (
+            ["--label", "clicked", "--categorical", "ad", "--ignore", "ad,age"],
+            "--categorical and --ignore must not name the same column",
+        ),
     ],
 )
 def test_mistakes_in_the_data_are_one_sentence(
@@ -482,6 +490,8 @@ def test_mistakes_in_the_data_are_one_sentence(
         (["--table-dtype", "int8"], "invalid choice: 'int8'"),
         (["--calibration", "sigmoid"], "invalid choice: 'sigmoid'"),
         (["--optimizer", "adamm"], "invalid choice: 'adamm'"),
+        (["--seed", "-1"], "from 0 to 4294967295, not '-1'"),
+        (["--seed", "4294967296"], "from 0 to 4294967295"),
     ],
 )
 def test_a_wrong_value_says_what_is_allowed(capsys, arguments, message):
