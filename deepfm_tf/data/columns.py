@@ -143,7 +143,10 @@ def _distinct(array: pa.Array, is_number: bool = False) -> _Distinct:
             return _Distinct(array, None)
         array = texts
     elif not pa.types.is_dictionary(kind):
-        is_single = pa.types.is_primitive(kind) and not is_number
+        # Arrow before 26 cannot encode float16.
+        is_single = pa.types.is_primitive(kind) and not (
+            is_number or pa.types.is_float16(kind)
+        )
         if not _is_text(kind) and not is_single:
             return _Distinct(array, None)
     if not pa.types.is_dictionary(kind):
