@@ -75,7 +75,7 @@ HOUR = dt.timezone(dt.timedelta(hours=1))
         (" a ", " a "),
         ("é".encode(), "é"),
         *((v, None) for v in (None, pd.NA, pd.NaT, np.nan, np.float32("nan"))),
-        (np.datetime64("NaT"), None),
+        (np.datetime64("NaT", "s"), None),
         (decimal.Decimal("NaN"), None),
     ],
     ids=repr,
