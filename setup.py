@@ -64,7 +64,7 @@ setup(
             "scikit-learn>=1.7,<2",
             *SERVING,
             *TUNE,
-            "hypothesis>=6.100,<7",
+            "hypothesis>=6.150,<7",
             "pytest>=8,<10",
             "pytest-timeout>=2.3,<3",
             "pytest-xdist>=3.6,<4",

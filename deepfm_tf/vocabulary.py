@@ -276,8 +276,12 @@ class Vocabulary:
             error = abs(mean) + np.abs(x)
         # A power of ten above what float32 may be off by: 2.9999999 is 3.
         error = np.maximum(4 * np.finfo(np.float32).eps * error, 1e-30)
-        unit = 10.0 ** np.floor(-np.log10(error))
-        return np.round(x * unit) / unit
+        digits = np.floor(-np.log10(error))
+        # A tenth is no float: whole powers of ten alone are exact.
+        unit = 10.0 ** np.abs(digits)
+        return np.where(
+            digits < 0, np.round(x / unit) * unit, np.round(x * unit) / unit
+        )
 
     def scaling_constants(
         self, field: NumericField
