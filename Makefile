@@ -4,8 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 COMMA := ,
 # What other versions of Python, numpy, pandas and Arrow read otherwise.
-FAST := deepfm_tf tests/data tests/drift tests/files tests/layers \
-	tests/metrics tests/raw_values tests/storage tests/test_schema.py \
+FAST := deepfm_tf tests/drift tests/files tests/metrics tests/raw_values \
+	tests/data/test_inference.py tests/data/test_time_split.py \
 	tests/test_timestamps.py tests/test_vocabulary.py
 # What lints and checks types, in a place of its own: a stub of tomorrow's
 # numpy must not fail a user's test run. Here, and nowhere else.
@@ -18,7 +18,7 @@ LINT := ruff==0.17.6 mypy==2.4.1 numpy==2.2.6 ast-serialize==0.13.1 \
 help:
 	@echo "make demo    train LR, FM and DeepFM on made-up clicks, export, serve"
 	@echo "make test    lint and the whole test suite"
-	@echo "make test-fast    lint, and the tests of reading, layers and metrics"
+	@echo "make test-fast    lint, docstrings, and the tests of reading and metrics"
 	@echo "make lint    lint and types only"
 	@echo "make bench   ten minutes of benchmarks, see tests/benchmarks"
 	@echo "make clean   remove .venv and everything the recipes wrote"
