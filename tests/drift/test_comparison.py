@@ -13,7 +13,7 @@ from deepfm_tf.drift.comparison import _percent
 from deepfm_tf.drift.counts import DataCounts
 
 # A false alarm is an error.
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error::UserWarning")
 
 ROWS = 600
 
