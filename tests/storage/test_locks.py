@@ -48,9 +48,13 @@ def test_a_folder_with_something_in_it_stays(tmp_path):
 
 
 def test_a_lock_can_be_held_again(tmp_path):
-    for _ in range(2):
+    held = []
+
+    for turn in range(2):
         with hold(tmp_path / ".lock", "taken"):
-            pass
+            held.append(turn)
+
+    assert held == [0, 1]
 
 
 def test_a_lock_that_was_removed_meanwhile_is_not_held(tmp_path, monkeypatch):
@@ -74,8 +78,13 @@ def test_without_locks_nothing_is_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fcntl, "flock", unsupported)
 
-    with hold(tmp_path / ".lock", "taken"), hold(tmp_path / ".lock", "taken"):
-        pass
+    held = []
+
+    with hold(tmp_path / ".lock", "taken"):
+        with hold(tmp_path / ".lock", "taken"):
+            held.append("both")
+
+    assert held == ["both"]
 
 
 @pytest.mark.slow_process
