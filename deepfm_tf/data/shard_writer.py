@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import os
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -103,9 +102,8 @@ class RejectedWriter:
             return
         if self._file is None:
             self._file = open(self._path, "w", encoding="utf-8", newline="")
-            names = [f.name for f in dataclasses.fields(BadRow)]
-            csv.writer(self._file).writerow(names)
-        csv.writer(self._file).writerows(row.values() for row in rows)
+            csv.writer(self._file).writerow(BadRow._fields)
+        csv.writer(self._file).writerows(rows)
 
     def __exit__(self, *_: Any) -> None:
         if self._file is not None:
