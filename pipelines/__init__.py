@@ -27,5 +27,10 @@ if sys.argv[:1] == ["-m"] and (
 ):
     signal.signal(signal.SIGINT, end_at_once)
 
-# Here, while it can tell that a recipe is to be run.
-import deepfm_tf  # noqa: E402, F401
+# Here, while it can tell that a recipe is to be run: the recipe's first words
+# should be its own.
+import deepfm_tf  # noqa: E402
+
+if deepfm_tf.backend.command().startswith("pipelines."):
+    with deepfm_tf.backend.notices_kept_back():
+        deepfm_tf.CTRModel  # noqa: B018

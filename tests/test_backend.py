@@ -35,10 +35,23 @@ def run(*arguments, **environment):
     ],
 )
 def test_another_keras_is_refused_with_a_sentence(name, value, sentence):
-    process = run("-c", "import deepfm_tf", **{name: value})
+    process = run("-c", "import deepfm_tf; deepfm_tf.DeepFM", **{name: value})
 
     assert process.returncode == 1
     assert process.stderr.strip().endswith(sentence)
+
+
+def test_importing_the_package_imports_neither_tensorflow_nor_arrays():
+    heavy = "{'tensorflow', 'keras', 'numpy', 'pandas', 'pyarrow', 'grpc'}"
+    program = (
+        "import sys, deepfm_tf\n"
+        "deepfm_tf.CategoricalField('site'), deepfm_tf.__version__\n"
+        f"print(sorted({heavy} & set(sys.modules)))\n"
+    )
+
+    process = run("-c", program)
+
+    assert process.stdout == "[]\n", process.stderr
 
 
 def test_importing_prints_nothing_and_runs_no_operation(tmp_path):
@@ -47,6 +60,7 @@ def test_importing_prints_nothing_and_runs_no_operation(tmp_path):
         "def refuse(*_): raise RuntimeError('network')\n"
         "socket.socket.connect = refuse\n"
         "import deepfm_tf, tensorflow as tf\n"
+        "[getattr(deepfm_tf, name) for name in deepfm_tf.__all__]\n"
         "tf.config.set_logical_device_configuration(\n"
         "    tf.config.list_physical_devices('CPU')[0],\n"
         "    [tf.config.LogicalDeviceConfiguration()] * 2)\n"

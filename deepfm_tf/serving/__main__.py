@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from deepfm_tf.backend import notices_kept_back
 from deepfm_tf.extras import install_hint, missing
 from deepfm_tf.shell import command_line
+from deepfm_tf.version import __version__
 
 if TYPE_CHECKING:
     from deepfm_tf.serving.flags import Options
@@ -76,7 +77,7 @@ def _run(argv: Sequence[str]) -> int:
         print(USAGE + help_text(), end="")
         return EXIT_OK
     if any(flag in argv for flag in ("--version", "-version")):
-        print(f"deepfm-tf {sys.modules['deepfm_tf'].__version__}")
+        print(f"deepfm-tf {__version__}")
         return EXIT_OK
     try:
         options = parse_flags(argv)

@@ -15,8 +15,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from deepfm_tf.serving import drain as drain_module
-from deepfm_tf.serving import grpc_server, handlers
+from deepfm_tf.serving import drain as drain_module, grpc_server, handlers
 from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.flags import Options
 from deepfm_tf.serving.grpc_server import GrpcServer

@@ -8,8 +8,7 @@ import time
 
 import grpc
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from tensorflow_serving.apis import get_model_status_pb2
 
 from deepfm_tf.serving.errors import ServingError

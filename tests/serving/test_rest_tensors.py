@@ -3,8 +3,7 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tensorflow.core.framework import types_pb2
 
 from deepfm_tf.serving import rest_tensors
