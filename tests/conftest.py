@@ -16,6 +16,9 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
+# What TensorFlow rewrites each graph for pays after thousands of steps; here
+# it takes a third of the time. The processes that tests start have it.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 REAL_DATA = Path(
     os.environ.get(
@@ -108,3 +111,20 @@ def log() -> pd.DataFrame:
 def vocabulary(log: pd.DataFrame) -> deepfm_tf.Vocabulary:
     """Fitted on `log`."""
     return deepfm_tf.fit_vocabulary(log, make_schema())
+
+
+@pytest.fixture(scope="session")
+def small_vocabulary(log: pd.DataFrame) -> deepfm_tf.Vocabulary:
+    """One row of the table a value, several with weights, one with a factor.
+
+    All that an optimizer can tell apart, and quicker to trace than all kinds
+    of fields; `test_conformance` trains with those.
+    """
+    fields = tuple(
+        field
+        for field in make_schema().fields
+        if field.name in ("site", "tags", "price")
+    )
+    return deepfm_tf.fit_vocabulary(
+        log, deepfm_tf.Schema(fields, label="clicked")
+    )
