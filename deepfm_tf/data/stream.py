@@ -95,13 +95,21 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class CheckedBlock:
-    """The checked columns of some rows, and the rows left out."""
+    """The checked columns of some rows, and the rows left out.
+
+    Args:
+        number: int. Of the block.
+        columns, label, weight: of the rows that are kept.
+        rejected: the rows that cannot be read.
+        num_sampled_out: int. Negatives that the part does not keep.
+    """
 
     number: int
     columns: Columns
     label: np.ndarray | None
     rejected: list[BadRow]
     weight: np.ndarray | None = None
+    num_sampled_out: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,11 +212,18 @@ class Reading:
             )
         if checked.bad:
             checked = _take(checked, np.delete(np.arange(len(rows)), bad))
+        num_sampled_out = 0
         if checked.label is not None and self.part and self.part.negatives < 1:
             sample = self.part.sample(checked.label, number)
+            num_sampled_out = len(checked.label) - len(sample)
             checked = _take(checked, sample)
         return CheckedBlock(
-            number, checked.columns, checked.label, rejected, checked.weight
+            number,
+            checked.columns,
+            checked.label,
+            rejected,
+            checked.weight,
+            num_sampled_out,
         )
 
 
