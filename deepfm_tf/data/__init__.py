@@ -8,9 +8,10 @@ from deepfm_tf.data.dataset import (
 from deepfm_tf.data.drift import compare_with_training
 from deepfm_tf.data.inference import label_counts
 from deepfm_tf.data.overlap import Overlap, shared_rows
+from deepfm_tf.data.part import Part
 from deepfm_tf.data.prepare import prepare
 from deepfm_tf.data.raw_column import raw_column
-from deepfm_tf.data.stream import Part, encode, fit_vocabulary
+from deepfm_tf.data.stream import encode, fit_vocabulary
 from deepfm_tf.data.text_dataset import dataset_from_text
 from deepfm_tf.data.time_split import TimePart, split_by_time
 from deepfm_tf.files.readers import check_headers, column_names, list_files

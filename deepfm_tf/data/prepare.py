@@ -23,10 +23,11 @@ from deepfm_tf.data.manifest import (
     write_manifest,
 )
 from deepfm_tf.data.packing import RowLayout
+from deepfm_tf.data.part import Part
 from deepfm_tf.data.reuse import known_digests, load_if_same, write_stamps
 from deepfm_tf.data.shard_writer import RejectedWriter, ShardWriter
 from deepfm_tf.data.spill import SpilledBlocks
-from deepfm_tf.data.stream import CheckedBlock, Part, Reading, count_values
+from deepfm_tf.data.stream import CheckedBlock, Reading, count_values
 from deepfm_tf.data.time_split import TimePart
 from deepfm_tf.drift import DataCounts, plain_comparison, warn_of_drift
 from deepfm_tf.errors import Argument, ExistingFileError, UserError
@@ -169,7 +170,6 @@ def _write_rows(
     layout = RowLayout.of(vocabulary.schema)
     num_rows = num_positives = num_rejected = num_sampled_out = 0
     counts = DataCounts(vocabulary)
-
 
     def encode(block: CheckedBlock) -> tuple[np.ndarray, Any, list, int]:
         packed, own = DataCounts.encode(vocabulary, block.columns)

@@ -125,7 +125,9 @@ def test_training_data_of_one_class_are_refused(begin, capsys):
     frame.assign(click=1).to_csv("train.csv", index=False)
     for _ in range(2):
         assert begin()[0] == 2
-        assert "rows whose label 'click' is always 1." in capsys.readouterr().err
+        assert (
+            "rows whose label 'click' is always 1." in capsys.readouterr().err
+        )
 
 
 def test_a_mistyped_column_to_group_by_is_told(begin, capsys):
