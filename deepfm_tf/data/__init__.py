@@ -5,6 +5,7 @@ from deepfm_tf.data.dataset import (
     dataset_from_ids,
     dataset_from_memory,
 )
+from deepfm_tf.data.derived import UnreadableRows, write_derived
 from deepfm_tf.data.drift import compare_with_training
 from deepfm_tf.data.inference import label_counts
 from deepfm_tf.data.overlap import Overlap, shared_rows
@@ -23,6 +24,7 @@ __all__ = [
     "PreparedData",
     "TextFormat",
     "TimePart",
+    "UnreadableRows",
     "check_headers",
     "column_names",
     "compare_with_training",
@@ -37,4 +39,5 @@ __all__ = [
     "shared_rows",
     "split_by_time",
     "raw_column",
+    "write_derived",
 ]
