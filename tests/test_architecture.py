@@ -13,6 +13,7 @@ DOORS = {
     "backend": ((), ("keras",)),
     "errors": ((), ()),
     "shell": ((), ()),
+    "seeds": ((), ()),
     "timestamps": ((), ("numpy", "pyarrow")),
     "extras": (("shell",), ()),
     "fields": ((), ()),
@@ -74,6 +75,7 @@ DOORS = {
             "labels",
             "raw_values",
             "schema",
+            "seeds",
             "shell",
             "timestamps",
             "storage",
@@ -83,7 +85,7 @@ DOORS = {
         ),
         ("tensorflow", "numpy", "pandas", "pyarrow", "tqdm"),
     ),
-    "metrics": (("metrics",), ("numpy",)),
+    "metrics": (("metrics", "seeds"), ("numpy",)),
     "calibration": (
         ("calibration", "extras", "metrics"),
         ("numpy", "sklearn", "tensorflow"),
@@ -94,14 +96,20 @@ DOORS = {
         ("keras", "numpy"),
     ),
     "explain": (
-        ("cpus", "explain", "extras", "metrics", "models", "schema", "fields"),
+        (
+            *("cpus", "explain", "extras", "metrics", "models", "schema"),
+            *("fields", "seeds"),
+        ),
         ("keras", "tensorflow", "numpy", "pyarrow", "tqdm", "matplotlib"),
     ),
     "learning_curve": (("evaluation", "metrics"), ("keras",)),
     "report": (("report", "explain"), ("numpy", "matplotlib")),
     "callbacks": (("evaluation", "extras", "metrics", "models"), ("keras",)),
     "losses": ((), ("keras", "tensorflow")),
-    "training": (("losses", "models", "optimizers"), ("keras", "tensorflow")),
+    "training": (
+        ("losses", "models", "optimizers", "seeds"),
+        ("keras", "tensorflow"),
+    ),
     "export": (
         # Metrics: what a table in 16 bits costs is told in log loss.
         # Explain: the signature `explain` is an Explainer.

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from deepfm_tf.errors import UserError
 from deepfm_tf.raw_values import Bad
+from deepfm_tf.seeds import check_seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Part:
                 f"start={self.start}, stop={self.stop}."
             )
         check_negatives(self.negatives)
+        object.__setattr__(self, "seed", check_seed(self.seed))
 
     # What must be read to know which rows belong to the part.
     columns: ClassVar[tuple[str, ...]] = ()

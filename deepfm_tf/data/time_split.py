@@ -23,6 +23,7 @@ from deepfm_tf.raw_values import (
     missing_to_null,
     to_texts,
 )
+from deepfm_tf.seeds import check_seed
 from deepfm_tf.timestamps import NO_MOMENT, NOT_A_TIME, moments
 
 # Cuts are exact up to this many rows; beyond, they come from a uniform sample
@@ -59,6 +60,7 @@ class TimePart:
                 f"start={self.start}, stop={self.stop}."
             )
         check_negatives(self.negatives)
+        object.__setattr__(self, "seed", check_seed(self.seed))
 
     @property
     def columns(self) -> tuple[str, ...]:
