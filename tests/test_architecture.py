@@ -30,8 +30,9 @@ DOORS = {
     "labels": ((), ()),
     "schema_json": ((), ()),
     "schema_table": (("fields",), ()),
+    "vocabulary_files": (("fields", "schema"), ("numpy",)),
     "vocabulary": (
-        ("fields", "raw_values", "schema", "timestamps"),
+        ("fields", "raw_values", "schema", "timestamps", "vocabulary_files"),
         # TensorFlow for its string hash alone: serving must hash alike.
         ("pandas", "numpy", "pyarrow", "tensorflow"),
     ),
