@@ -155,9 +155,8 @@ def _check_statistics(
             edges = entry.get("boundaries")
             numbers += edges if isinstance(edges, list) else [None]
         if not all(type(number) in (int, float) for number in numbers):
-            what = (
-                f"must hold {', '.join(wanted)} of '{field.name}', in numbers"
-            )
+            names = ", ".join(wanted)
+            what = f"must hold numbers for {names} of '{field.name}'"
             raise damaged(path, what)
 
 
@@ -165,10 +164,10 @@ def _check_values(values: np.ndarray, path: Path) -> None:
     seen: dict[str, int] = {}
     for number, value in enumerate(values, 1):
         if value in seen or not value:
-            what = (
-                f"{value!r} in line {seen[value]} too" if value else "nothing"
-            )
-            raise damaged(path, f"has {what} in line {number}")
+            what = f"has nothing in line {number}"
+            if value:
+                what = f"has {value!r} in lines {seen[value]} and {number}"
+            raise damaged(path, what)
         seen[value] = number
 
 
