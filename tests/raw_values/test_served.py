@@ -103,7 +103,7 @@ def served(tmp_path_factory):
     weights = np.random.default_rng(1).uniform(-0.5, 0.5, table.shape)
     model.set_weights([0 * bias, weights])
     base = tmp_path_factory.mktemp("served") / "m"
-    deepfm_tf.export_saved_model(model, vocabulary, base)
+    deepfm_tf.export_saved_model(model, vocabulary, base, warm_up_rows=())
     options = Options(
         port=0, rest_api_port=-1, model_name="m", model_base_path=str(base)
     )
@@ -222,7 +222,10 @@ def test_json_lines_have_their_ids_by_the_command(
     run(values_of(kind), check)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# The others are asked for as pandas writes them, below.
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind not in {k for k, *_ in WRITTEN}]
+)
 def test_texts_have_their_ids_by_rest(kind, served):
     def check(rows):
         texts = texts_of(kind, rows)
