@@ -58,16 +58,17 @@ class Part:
         """Whether broken lines, which draw no number, are this part's."""
         return self.start == 0
 
-    def choose(
-        self, table: pa.Table, block: int, missing_values: Sequence[str] = ()
-    ) -> tuple[np.ndarray, Bad]:
-        """Which rows of a block belong to the part (ascending numbers).
-
-        Also those of which that cannot be said: none.
-        """
+    def rows(self, table: pa.Table, block: int) -> np.ndarray:
+        """Which rows of a block belong to the part (ascending numbers)."""
         random = np.random.default_rng([self.seed, block])
         draws = random.random(table.num_rows)
-        return np.flatnonzero((draws >= self.start) & (draws < self.stop)), {}
+        return np.flatnonzero((draws >= self.start) & (draws < self.stop))
+
+    def choose(
+        self, table: pa.Table, block: int, missing_values: Sequence[str]
+    ) -> tuple[np.ndarray, Bad]:
+        """The same, and the rows of which that cannot be said: none."""
+        return self.rows(table, block), {}
 
 
 def check_negatives(share: float) -> None:

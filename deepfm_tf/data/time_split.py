@@ -72,13 +72,14 @@ class TimePart:
         """Whether broken lines, which have no time, are this part's."""
         return self.start is None
 
-    def choose(
-        self, table: pa.Table, block: int, missing_values: Sequence[str] = ()
-    ) -> tuple[np.ndarray, Bad]:
-        """Which rows of a block belong to the part (ascending numbers).
+    def rows(self, table: pa.Table, block: int) -> np.ndarray:
+        """Which rows of a block belong to the part (ascending numbers)."""
+        return self.choose(table, block, ())[0]
 
-        Also those without a time, and why they have none.
-        """
+    def choose(
+        self, table: pa.Table, block: int, missing_values: Sequence[str]
+    ) -> tuple[np.ndarray, Bad]:
+        """The same, and the rows without a time, and why they have none."""
         times, bad = _times(
             table.column(self.column), self.column, missing_values
         )
