@@ -3,13 +3,20 @@
 import datetime as dt
 import os
 
+import hypothesis
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from hypothesis import strategies as st
 
-# So many times more examples, for a long run by hand.
-EXAMPLES = 2 * int(os.environ.get("DEEPFM_TF_EXAMPLES", "1"))
+# So many times more examples, and others each time, for a long run by hand.
+_TIMES = int(os.environ.get("DEEPFM_TF_EXAMPLES", "1"))
+SETTINGS = hypothesis.settings(
+    max_examples=2 * _TIMES,
+    deadline=None,
+    database=None,
+    derandomize=_TIMES == 1,
+)
 HOUR = dt.timezone(dt.timedelta(hours=1))
 
 

@@ -22,7 +22,7 @@ from deepfm_tf.serving import PredictClient, client_arrays, predict_command
 from deepfm_tf.serving.flags import Options
 from deepfm_tf.serving.server import Server
 from deepfm_tf.vocabulary import Vocabulary
-from tests.raw_values.kinds import EXAMPLES, KINDS, WRITTEN
+from tests.raw_values.kinds import KINDS, SETTINGS, WRITTEN
 from tests.serving.rest_client import call
 
 BUCKETS = 2**12
@@ -128,10 +128,7 @@ def texts_of(kind, rows):
 
 def run(rows, check):
     """Let hypothesis find rows that `check` fails on."""
-    settings = hypothesis.settings(
-        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True
-    )
-    settings(hypothesis.given(rows)(check))()
+    SETTINGS(hypothesis.given(rows)(check))()
 
 
 def assert_same(found, expected, what):

@@ -30,7 +30,7 @@ from deepfm_tf.raw_values import (
 from deepfm_tf.serving.client_arrays import to_array
 from deepfm_tf.serving.client_signature import TensorInfo
 from deepfm_tf.vocabulary import Vocabulary
-from tests.raw_values.kinds import EXAMPLES, HOUR, KINDS, WRITTEN
+from tests.raw_values.kinds import HOUR, KINDS, SETTINGS, WRITTEN
 
 BUCKETS = 2**31 - 3
 
@@ -179,9 +179,7 @@ def test_equal_values_have_one_id_in_every_storage(
     if kind == "moments of a zone":
         rows = values
 
-    @hypothesis.settings(
-        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True
-    )
+    @SETTINGS
     @hypothesis.given(rows)
     def run(rows):
         texts = [None if v is None else text_of(v) for v in rows]
@@ -219,9 +217,7 @@ def test_a_csv_file_has_the_ids_of_the_frame(
             values.map(lambda ms: [m.replace(microsecond=0) for m in ms]),
         )
 
-    @hypothesis.settings(
-        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True
-    )
+    @SETTINGS
     @hypothesis.given(rows)
     def run(rows):
         # A second column: pandas quotes an empty line.
