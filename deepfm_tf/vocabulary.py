@@ -70,7 +70,8 @@ class Vocabulary:
         statistics: for each field, a dict of plain numbers: `rows`,
             `missing`, and where they apply `mean`, `std`, `minimum`,
             `maximum`, `boundaries`, `distinct`, `whole_numbers`, and
-            `values`, `oov`, `oov_expected` (see `drift.expected_unseen`).
+            `values`, `oov`, `oov_expected` (see `drift.expected_unseen`) and
+            `times`, `midnights`, `whole_hours`, `zones` (`drift.clocks`).
 
     Example:
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from deepfm_tf.drift.clocks import ClockCounts
 from deepfm_tf.drift.expected import expected_unseen
 from deepfm_tf.errors import UserError
 from deepfm_tf.fields import (
@@ -16,6 +17,7 @@ from deepfm_tf.fields import (
     CategoricalField,
     MultiValuedField,
     NumericField,
+    TimestampField,
 )
 from deepfm_tf.moments import Moments
 from deepfm_tf.raw_values import (
@@ -80,6 +82,11 @@ class VocabularyCounts:
             for f in schema.fields
             if isinstance(f, BucketizedField) and f.method == "quantiles"
         }
+        self._clocks = {
+            f.name: ClockCounts()
+            for f in schema.fields
+            if isinstance(f, TimestampField)
+        }
         self._truncated = {
             f.name: 0 for f in schema.fields if isinstance(f, MultiValuedField)
         }
@@ -122,6 +129,9 @@ class VocabularyCounts:
                 tokens = column
                 missing = column.null_count  # type: ignore[union-attr]
             self._missing[field.name] += missing
+            if field.name in self._clocks:
+                clocks = ClockCounts.of(tokens)  # type: ignore[arg-type]
+                self._clocks[field.name].merge(clocks)
             self._add_values(self.schema.owner(field).name, tokens)
             if field.name in self._own:
                 self._own[field.name].add(count_table(tokens))
@@ -141,6 +151,8 @@ class VocabularyCounts:
             self._own[name].merge(own)
         for name, moments in other._moments.items():
             self._moments[name].merge(moments)
+        for name, clocks in other._clocks.items():
+            self._clocks[name].merge(clocks)
         for name, sample in other._samples.items():
             self._samples[name].merge(sample)
 
@@ -160,6 +172,8 @@ class VocabularyCounts:
             }
             if field.name in self._moments:
                 entry |= self._moments[field.name].summary()
+            if field.name in self._clocks:
+                entry |= self._clocks[field.name].summary()
             if self._truncated.get(field.name):
                 entry["truncated"] = self._truncated[field.name]
             if isinstance(field, BucketizedField):

@@ -49,7 +49,7 @@ DOORS = {
     "moments": ((), ("numpy",)),
     # How much of other data is unlike the training data.
     "drift": (
-        ("drift", "fields", "raw_values", "vocabulary"),
+        ("drift", "fields", "raw_values", "timestamps", "vocabulary"),
         ("numpy", "pyarrow"),
     ),
     "value_counts": (("raw_values",), ("numpy", "pyarrow")),

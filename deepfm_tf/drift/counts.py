@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from deepfm_tf.fields import BucketizedField, MultiValuedField, NumericField
+from deepfm_tf.drift.clocks import ClockCounts
+from deepfm_tf.fields import (
+    BucketizedField,
+    MultiValuedField,
+    NumericField,
+    TimestampField,
+)
 from deepfm_tf.raw_values import split_values
 from deepfm_tf.vocabulary import OOV_ID, Columns, Vocabulary
 
@@ -32,6 +38,7 @@ class FieldCounts:
             training's minimum or above its maximum.
         texts: unseen values, as text -> how often each was met, in the first
             rows of each block that have any. A thousand at most.
+        clocks: how the times of a `TimestampField` are written.
     """
 
     rows: int = 0
@@ -39,6 +46,9 @@ class FieldCounts:
     values: int = 0
     unseen: int = 0
     texts: dict[str, int] = dataclasses.field(default_factory=dict)
+    clocks: ClockCounts = dataclasses.field(
+        default_factory=ClockCounts, repr=False
+    )
 
     def merge(self, other: FieldCounts) -> None:
         """Add what later rows hold."""
@@ -46,6 +56,7 @@ class FieldCounts:
         self.missing += other.missing
         self.values += other.values
         self.unseen += other.unseen
+        self.clocks.merge(other.clocks)
         for text, count in other.texts.items():
             if text in self.texts or len(self.texts) < _MOST_TEXTS:
                 self.texts[text] = self.texts.get(text, 0) + count
@@ -96,7 +107,8 @@ class DataCounts:
         Args:
             packed: what `Vocabulary.encode` made of them.
             columns: what it was made of. Without, numbers are not compared
-                with training's range, and no text is kept.
+                with training's range, nor how times are written, and no text
+                is kept.
         """
         schema, start = self.vocabulary.schema, 0
         # (slots, rows): a field is read several times, and lies together.
@@ -111,6 +123,9 @@ class DataCounts:
             found = self._count_ids(field, ids)
             if columns is not None and found.unseen:
                 found.texts = self._texts(field, ids, columns[field.name])
+            if columns is not None and isinstance(field, TimestampField):
+                column: Any = columns[field.name]
+                found.clocks = ClockCounts.of(column)
             self.fields[field.name].merge(found)
         for place, number in enumerate(schema.numeric_fields):
             if columns is None:
