@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.errors import UserError
+from deepfm_tf.files.frames import to_arrow
+from deepfm_tf.raw_values import cell_text
 from deepfm_tf.serving.client_arrays import to_array
 from deepfm_tf.serving.client_fields import ServedField
 from deepfm_tf.serving.client_signature import TensorInfo
@@ -21,7 +24,8 @@ def to_input(
         values: as for `to_array`; lists of values, where the field has a
             separator.
         info: the input's dtype and shape.
-        field: what the model tells of it, if it does.
+        field: what the model tells of it, if it does. Then infinities are
+            refused.
 
     Raises:
         ValueError: a value or a shape that the input cannot take.
@@ -40,7 +44,24 @@ def to_input(
             values = [list(values)]  # The several values of the one row.
         elif getattr(values, "ndim", 1) > 1:
             values = list(values)
-    return to_array(name, values, info, field.missing_values, field.separator)
+    array = to_array(name, values, info, field.missing_values, field.separator)
+    if array.dtype.kind == "f":
+        _check_finite(name, values, array)
+    return array
+
+
+def _check_finite(name: str, values: Any, array: np.ndarray) -> None:
+    """Training refuses infinities, and what is too large for a float32."""
+    is_infinite = np.isinf(array)
+    if is_infinite.any():
+        row = int(np.argmax(is_infinite))
+        # A context input may have one bare value.
+        value = values if np.ndim(values) == 0 else values[row : row + 1]
+        shown = cell_text(to_arrow(np.atleast_1d(value), name)[0])
+        raise UserError(
+            f"Column '{name}' must hold finite numbers. Received: {shown!r} "
+            f"in row {row} (counted from 0)."
+        )
 
 
 def _is_list(value: Any) -> bool:
