@@ -28,10 +28,12 @@ from deepfm_tf.schema import Schema
 from deepfm_tf.value_counts import ValueCounts, both, count_table
 from deepfm_tf.vocabulary import (
     MISSING_ID,
+    NEGATIVES,
     WHOLE_NUMBERS,
     Columns,
     Vocabulary,
     bucket_texts,
+    take_rows,
 )
 
 # Quantiles are exact up to this many rows; beyond, they come from a uniform
@@ -47,6 +49,9 @@ class VocabularyCounts:
 
     Args:
         schema: the Schema to be fitted.
+        negative_sampling: float in (0, 1]. The share that was kept of the
+            rows whose label is 0. Below 1, what they hold is kept apart, so
+            that other data can be compared with all of them.
 
     Example:
 
@@ -59,8 +64,12 @@ class VocabularyCounts:
     ['b']
     """
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, negative_sampling: float = 1.0) -> None:
         self.schema = schema
+        self.negative_sampling = negative_sampling
+        self._negatives: VocabularyCounts | None = None
+        if negative_sampling < 1:
+            self._negatives = VocabularyCounts(schema)
         self.rows = 0
         self._missing = {f.name: 0 for f in schema.fields}
         self._values = {
@@ -98,8 +107,22 @@ class VocabularyCounts:
             if isinstance(f, CategoricalField)
         }
 
-    def count(self, columns: Columns, partition: int) -> None:
-        """Add one partition; its number decides which rows are sampled."""
+    def count(
+        self,
+        columns: Columns,
+        partition: int,
+        label: np.ndarray | None = None,
+    ) -> None:
+        """Add one partition; its number decides which rows are sampled.
+
+        Args:
+            columns: see `Vocabulary.encode`.
+            partition: int.
+            label: (rows,). Needed where negatives were sampled.
+        """
+        if self._negatives is not None:
+            rows = np.flatnonzero(np.asarray(label) == 0)
+            self._negatives.count(take_rows(columns, rows), partition)
         num_rows = len(next(iter(columns.values())))
         self.rows += num_rows
         for field in self.schema.fields:
@@ -138,6 +161,8 @@ class VocabularyCounts:
 
     def merge(self, other: VocabularyCounts) -> None:
         """Add the counts of later partitions to these."""
+        if self._negatives is not None and other._negatives is not None:
+            self._negatives.merge(other._negatives)
         self.rows += other.rows
         for name, are_whole in other._are_whole.items():
             self._are_whole[name] = both(self._are_whole[name], are_whole)
@@ -174,6 +199,10 @@ class VocabularyCounts:
                 entry |= self._moments[field.name].summary()
             if field.name in self._clocks:
                 entry |= self._clocks[field.name].summary()
+            if self._negatives is not None:
+                entry[NEGATIVES] = self._negatives._of_negatives(
+                    field.name, self.negative_sampling
+                )
             if self._truncated.get(field.name):
                 entry["truncated"] = self._truncated[field.name]
             if isinstance(field, BucketizedField):
@@ -209,8 +238,9 @@ class VocabularyCounts:
                 self._add_expected(field, kept, statistics)
             if self._are_whole.get(field.name):
                 entry[WHOLE_NUMBERS] = True
-            entry |= statistics.get(field.name, {})
-            statistics[field.name] = entry
+            own = dict(statistics.get(field.name, {}))
+            entry.get(NEGATIVES, {}).update(own.pop(NEGATIVES, {}))
+            statistics[field.name] = entry | own
             self._warn(field.name, entry, values.get(field.name))
         return Vocabulary(self.schema, values, statistics)
 
@@ -224,17 +254,37 @@ class VocabularyCounts:
         for field in self.schema.fields:
             if self.schema.owner(field).name != owner.name:
                 continue
-            own = self._own.get(field.name)
-            if own is not None and self._are_whole.get(owner.name):
-                own.drop_point_zero(self.schema.missing_values)
-            statistics.setdefault(field.name, {}).update(
-                expected_unseen(
-                    self._values[owner.name].table(),
-                    kept,
-                    owner.min_count,
-                    None if own is None else own.table(),
+            own = None  # A field that shares nothing has all of the counts.
+            if field.name in self._own:
+                own = self._own_table(field.name, owner)
+            everything = self._values[owner.name].table()
+            entry = statistics.setdefault(field.name, {})
+            entry |= expected_unseen(everything, kept, owner.min_count, own)
+            if self._negatives is not None:
+                own = self._own_table(field.name, owner, self._negatives)
+                entry[NEGATIVES] = expected_unseen(
+                    everything, kept, owner.min_count, own
                 )
-            )
+
+    def _own_table(
+        self, name: str, owner: Any, counts: VocabularyCounts | None = None
+    ) -> pa.Table:
+        """What one field, in some of the rows, has of a vocabulary."""
+        counts = counts or self
+        own = counts._own.get(name, counts._values[owner.name])
+        if self._are_whole.get(owner.name):
+            own.drop_point_zero(self.schema.missing_values)
+        return own.table()
+
+    def _of_negatives(self, name: str, kept: float) -> dict[str, Any]:
+        """What is told of a field, of the rows whose label is 0."""
+        clocks = self._clocks.get(name)
+        return {
+            "kept": kept,
+            "rows": self.rows,
+            "missing": self._missing[name],
+            **(clocks.summary() if clocks else {}),
+        }
 
     def _add_values(self, owner: str, tokens: pa.Array) -> None:
         is_undecided = self._are_whole.get(owner, False) is not False

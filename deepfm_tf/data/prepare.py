@@ -167,7 +167,7 @@ def _write_rows(
     layout = RowLayout.of(vocabulary.schema)
     num_rows, num_positives, num_rejected = 0, 0, 0
 
-    counts = DataCounts(vocabulary)
+    counts = DataCounts(vocabulary, reading.negative_sampling)
 
     def encode(block: CheckedBlock) -> tuple[np.ndarray, list[BadRow], Any]:
         packed, own = DataCounts.encode(vocabulary, block.columns)

@@ -24,7 +24,7 @@ from deepfm_tf.files.content import compression_of
 from deepfm_tf.files.readers import Block, Source, list_files, read_blocks
 from deepfm_tf.files.text import BadRow, TextFormat
 from deepfm_tf.schema import Schema
-from deepfm_tf.vocabulary import Columns, Vocabulary
+from deepfm_tf.vocabulary import Columns, Vocabulary, take_rows
 from deepfm_tf.vocabulary_counts import VocabularyCounts
 
 ON_ERROR = ("raise", "skip")
@@ -142,6 +142,11 @@ class Reading:
             names += self.part.columns
         return list(dict.fromkeys(names))
 
+    @property
+    def negative_sampling(self) -> float:
+        """The share of the rows with label 0 that is kept."""
+        return 1.0 if self.part is None else self.part.negatives
+
     def map_blocks(
         self, function: Callable[[CheckedBlock], _Result], progress: str = ""
     ) -> Iterator[_Result]:
@@ -240,11 +245,12 @@ def count_values(
     keep: Callable[[CheckedBlock], None] | None = None,
 ) -> Vocabulary:
     """The vocabulary of what `reading` reads; `keep` gets each block too."""
-    counts = VocabularyCounts(reading.schema)
+    sampling = reading.negative_sampling
+    counts = VocabularyCounts(reading.schema, sampling)
 
     def count(block: CheckedBlock) -> VocabularyCounts:
-        partial = VocabularyCounts(reading.schema)
-        partial.count(block.columns, block.number)
+        partial = VocabularyCounts(reading.schema, sampling)
+        partial.count(block.columns, block.number, block.label)
         if keep is not None:
             keep(block)
         return partial
@@ -297,10 +303,7 @@ def encode(
 
 def _take(checked: CheckedColumns, rows: np.ndarray) -> CheckedColumns:
     """Some of the rows, none of them bad."""
-    columns: dict[str, Any] = {}
-    for name, column in checked.columns.items():
-        is_array = isinstance(column, np.ndarray)
-        columns[name] = column[rows] if is_array else column.take(rows)
+    columns = take_rows(checked.columns, rows)
     label, weight = (
         None if values is None else values[rows]
         for values in (checked.label, checked.weight)

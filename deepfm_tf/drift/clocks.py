@@ -41,7 +41,7 @@ class ClockFault(NamedTuple):
 
     measure: str
     now: tuple[int, int]
-    expected: tuple[int, int]
+    expected: tuple[float, float]
     examples: tuple[str, ...]
     what: str
     cause: str

@@ -38,6 +38,9 @@ _MEASURES = {
 class FieldShares:
     """Shares of one field in some data, and in training.
 
+    Where training keeps but a share of its negatives, its shares are those
+    that it would have with all of them.
+
     Args:
         field: str.
         rows: int. Rows of the data.
@@ -119,6 +122,9 @@ def compare_counts(counts: DataCounts) -> list[Drift]:
     missing, a difference of 0.01 and G of 2 ln(10^3) are enough: another
     population is no explanation of that.
 
+    Where training data keep but a share of the negatives, each of these
+    counts for those that were left out (`DataCounts.training`).
+
     Times are compared by how they are written: see `clock_faults`.
 
     Args:
@@ -135,11 +141,11 @@ def compare_counts(counts: DataCounts) -> list[Drift]:
     vocabulary = counts.vocabulary
     for field in vocabulary.schema.fields:
         own = counts.fields[field.name]
-        statistics = vocabulary.statistics[field.name]
+        statistics = counts.training(field.name)
         before = statistics.get("missing", 0), statistics.get("rows", 0)
         if before[1] and is_far_above((own.missing, own.rows), before):
             found.append(_missing(field.name, own, before))
-        unseen = _unseen(vocabulary, field, own)
+        unseen = _unseen(vocabulary, field, own, statistics)
         if unseen is not None:
             found.append(unseen)
         faults = clock_faults(own.clocks, statistics)
@@ -149,10 +155,10 @@ def compare_counts(counts: DataCounts) -> list[Drift]:
 
 def field_shares(counts: DataCounts) -> list[FieldShares]:
     """The shares of every field, whether far above the expected or not."""
-    vocabulary, table = counts.vocabulary, []
-    for field in vocabulary.schema.fields:
+    table = []
+    for field in counts.vocabulary.schema.fields:
         own = counts.fields[field.name]
-        statistics = vocabulary.statistics[field.name]
+        statistics = counts.training(field.name)
         expected = _expected(statistics)
         known = expected is not None and expected[1] > 0
         in_training = ratio(statistics.get("oov", 0), statistics.get("values"))
@@ -225,7 +231,7 @@ def warn_of_drift(
     )
 
 
-def _missing(name: str, own: FieldCounts, before: tuple[int, int]) -> Drift:
+def _missing(name: str, own: FieldCounts, before: tuple[float, float]) -> Drift:
     share, expected = ratio(own.missing, own.rows), ratio(*before)
     text = (
         f"Field '{name}' is missing in {percent(share)} of the rows, in "
@@ -251,9 +257,11 @@ def _clock_drift(name: str, fault: ClockFault) -> Drift:
 
 
 def _unseen(
-    vocabulary: Vocabulary, field: Any, own: FieldCounts
+    vocabulary: Vocabulary,
+    field: Any,
+    own: FieldCounts,
+    statistics: Mapping[str, Any],
 ) -> Drift | None:
-    statistics = vocabulary.statistics[field.name]
     expected = _expected(statistics)
     now = own.unseen, own.values
     if expected is None or not is_far_above(
@@ -309,7 +317,7 @@ def _unseen(
     )
 
 
-def _expected(statistics: Mapping[str, Any]) -> tuple[int, int] | None:
+def _expected(statistics: Mapping[str, Any]) -> tuple[float, float] | None:
     """Unseen values that training leads one to expect, and of how many."""
     if "minimum" in statistics:
         total = statistics["rows"] - statistics["missing"]

@@ -15,8 +15,8 @@ LEAST_G_OF_FAULTS = 2 * math.log(1e3)
 
 
 def is_far_above(
-    now: tuple[int, int],
-    expected: tuple[int, int],
+    now: tuple[float, float],
+    expected: tuple[float, float],
     least_gap: float = LEAST_GAP,
     least_g: float = LEAST_G,
 ) -> bool:
@@ -37,7 +37,7 @@ def is_far_above(
     return g >= least_g
 
 
-def ratio(count: int, total: int | None) -> float:
+def ratio(count: float, total: float | None) -> float:
     """A share; 0 of nothing."""
     return count / total if total else 0.0
 
