@@ -24,8 +24,8 @@ def compare_with_training(
     the same. `deepfm_tf.drift.compare_counts` states the rule.
 
     Args:
-        source: file name(s), DataFrame or dict of arrays, with or without
-            labels. Rows that cannot be read are left out.
+        source: file name(s), DataFrame, Arrow table or dict of arrays, with
+            or without labels. Rows that cannot be read are left out.
         vocabulary: of the training data.
         text_format: layout of text files.
 

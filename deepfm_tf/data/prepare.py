@@ -58,7 +58,7 @@ def prepare(
 
     Args:
         source: file name(s) of CSV, TSV or JSON lines (compressed or not) or
-            Parquet, a DataFrame, or a dict of arrays.
+            Parquet, a DataFrame, an Arrow table, or a dict of arrays.
         directory: where to put the result. Replaced if it holds prepared
             data; anything else there is left alone and refused.
         schema: the Schema, for training data.

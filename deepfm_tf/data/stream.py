@@ -109,7 +109,7 @@ class Reading:
     """How a source is read: everything but what is done with the rows.
 
     Args:
-        source: file name(s), DataFrame or dict of arrays.
+        source: file name(s), DataFrame, Arrow table or dict of arrays.
         schema: the Schema.
         text_format: layout of text files.
         part: the share of the rows to read. `None` reads all.
@@ -227,7 +227,8 @@ def fit_vocabulary(
     """Count the values of training data and fit the schema's scalings.
 
     Args:
-        source: file name(s), DataFrame or dict of arrays: training data only.
+        source: file name(s), DataFrame, Arrow table or dict of arrays:
+            training data only.
         schema: the Schema.
         text_format: layout of text files.
         on_error: `"raise"` or `"skip"`, for rows that cannot be read.
@@ -269,7 +270,7 @@ def encode(
     """Raw rows, with or without labels, as the packed inputs of a model.
 
     Args:
-        source: file name(s), DataFrame or dict of arrays.
+        source: file name(s), DataFrame, Arrow table or dict of arrays.
         vocabulary: a fitted Vocabulary.
         text_format: layout of text files.
 

@@ -21,7 +21,7 @@ from deepfm_tf.errors import MissingFileError, UserError
 from deepfm_tf.files.content import is_json_lines, is_parquet
 from deepfm_tf.files.frames import to_arrow
 from deepfm_tf.files.json_lines import json_blocks
-from deepfm_tf.files.readers import open_parquet
+from deepfm_tf.files.parquet import open_parquet, parquet_tables
 from deepfm_tf.files.text import (
     BadRow,
     TextBlock,
@@ -60,7 +60,7 @@ def read_rows(
     """
     name = str(check_file(path))
     if is_parquet(name):
-        return _read_parquet(name)
+        return parquet_tables(name, BLOCK_ROWS)
     if is_json_lines(name):
         return _read_json(name)
     return _read_text(name, text_format or TextFormat())
@@ -196,18 +196,6 @@ def _refuse(bad: Sequence[BadRow]) -> None:
     """All rows are asked for: none can be left out."""
     if bad:
         raise UserError(f"{bad[0]} Fix the row.")
-
-
-def _read_parquet(path: str) -> Iterator[pa.Table]:
-    with open_parquet(path) as file:
-        try:
-            for batch in file.iter_batches(BLOCK_ROWS):
-                yield pa.Table.from_batches([batch])
-        except (pa.ArrowInvalid, OSError) as error:
-            raise UserError(
-                f"{path} is not a whole Parquet file ({error}). Fetch or "
-                "write it again."
-            ) from error
 
 
 def _read_json(path: str) -> Iterator[pa.Table]:
