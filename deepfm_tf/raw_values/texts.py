@@ -50,6 +50,24 @@ def from_elements(values: Iterable[Any]) -> pa.StructArray:
     )
 
 
+def is_elements(kind: pa.DataType) -> bool:
+    """Whether it is the type `ELEMENTS`, or lists of it."""
+    return kind == ELEMENTS or (
+        pa.types.is_list(kind) and kind.value_type == ELEMENTS
+    )
+
+
+def shown_elements(array: pa.Array) -> pa.Array:
+    """The texts of such an array, also of what has none, for people."""
+    if array.type == ELEMENTS:
+        return array.field(0)
+    lengths = pc.fill_null(pc.list_value_length(array), 0)
+    ends = np.append(0, np.cumsum(lengths.to_numpy(zero_copy_only=False)))
+    is_missing = array.is_null().to_numpy(zero_copy_only=False)
+    offsets = pa.array(ends, pa.int32(), mask=np.append(is_missing, False))
+    return pa.ListArray.from_arrays(offsets, array.flatten().field(0))
+
+
 @functools.cache
 def register_types() -> None:
     """Let Arrow read pandas' periods and intervals of a file as such.

@@ -29,7 +29,14 @@ from deepfm_tf.files.text import (
     header_of,
     text_blocks,
 )
-from deepfm_tf.raw_values import Bad, NoTextError, to_text, to_texts
+from deepfm_tf.raw_values import (
+    Bad,
+    NoTextError,
+    is_elements,
+    shown_elements,
+    to_text,
+    to_texts,
+)
 from deepfm_tf.serving.row_formats import check_file
 
 # Rows of a block, or text that makes one: what is held at a time.
@@ -215,6 +222,7 @@ def _text_writer(file: IO[str], kind: str) -> Callable[[pa.Table], None]:
     )
 
     def write(table: pa.Table) -> None:
+        table = _with_texts(table)
         if kind == "jsonl":
             for row in _without_nan(table).to_pylist():
                 line = json.dumps(row, ensure_ascii=False, default=_json_value)
@@ -256,6 +264,16 @@ def _json_value(value: Any) -> str:
         return str(value)
 
 
+def _with_texts(table: pa.Table) -> pa.Table:
+    """Objects of several types as they are shown, also those without text."""
+    for number, field in enumerate(table.schema):
+        if is_elements(field.type):
+            column = to_arrow(table.column(number), field.name)
+            texts = shown_elements(column)
+            table = table.set_column(number, field.name, texts)
+    return table
+
+
 def _without_nan(table: pa.Table) -> pa.Table:
     """JSON has no NaN."""
     for number, field in enumerate(table.schema):
@@ -272,6 +290,7 @@ def _parquet_writer(
     writers: list[pa.parquet.ParquetWriter] = []
 
     def write(table: pa.Table) -> None:
+        table = _with_texts(table)
         if not writers:
             writer = pa.parquet.ParquetWriter(path, table.schema)
             writers.append(stack.enter_context(writer))
