@@ -114,7 +114,7 @@ def to_texts(
         return to_texts(pc.run_end_decode(array), name, bad, separator)
     if pa.types.is_string(kind):
         return array
-    if _is_text(kind):
+    if is_text(kind):
         return _utf8_texts(array, name, bad)
     if pa.types.is_null(kind) or pa.types.is_integer(kind):
         return pc.cast(array, pa.string())
@@ -341,19 +341,21 @@ def is_list(kind: pa.DataType) -> bool:
     )
 
 
-def _is_list_view(kind: pa.DataType) -> bool:
-    return pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind)
-
-
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Whether values of a type are text or bytes, of whatever layout."""
     return (
-        pa.types.is_large_string(kind)
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
         or pa.types.is_string_view(kind)
         or pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)
         or pa.types.is_binary_view(kind)
         or pa.types.is_fixed_size_binary(kind)
     )
+
+
+def _is_list_view(kind: pa.DataType) -> bool:
+    return pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind)
 
 
 def _refuse(array: pa.Array, name: str) -> NoReturn:
