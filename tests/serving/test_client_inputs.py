@@ -141,5 +141,14 @@ def test_an_infinity_of_a_context_is_refused():
         to_input("cost", float("inf"), one, PRICE)
 
 
+def test_an_infinity_in_a_matrix_of_fields_is_refused():
+    matrix = TensorInfo("float32", (None, 2))
+    rows = [[1, 2], [3, 4], [5, float("-inf")]]
+
+    for values in (rows, np.array(rows), np.array(rows).astype(str)):
+        with pytest.raises(ValueError, match="'numbers'.*'-inf' in row 2"):
+            to_input("numbers", values, matrix, has_fields=True)
+
+
 def test_a_model_that_tells_no_fields_may_take_infinities():
     assert to_input("mask", [float("-inf")], NUMBER).tolist() == [-np.inf]
