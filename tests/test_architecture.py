@@ -81,7 +81,7 @@ DOORS = {
             "vocabulary_counts",
             "lookup",
         ),
-        ("tensorflow", "numpy", "pandas", "pyarrow", "tqdm"),
+        ("tensorflow", "numpy", "pandas", "pyarrow", "tqdm", "xxhash"),
     ),
     "metrics": (("metrics",), ("numpy",)),
     "calibration": (

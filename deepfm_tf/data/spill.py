@@ -40,10 +40,9 @@ class SpilledBlocks:
         # Numbers, because a field may have any name.
         names = [str(number) for number in range(len(columns))]
         batch = pa.record_batch(columns, names=names)
-        rejected = [row.values() for row in block.rejected]
         metadata = {
             "names": json.dumps(list(block.columns)),
-            "rejected": json.dumps(rejected),
+            "rejected": json.dumps(block.rejected),
         }
         schema = batch.schema.with_metadata(metadata)
         path = self._path(block.number)
