@@ -31,7 +31,8 @@ def compare_with_training(
 
     Returns:
         A Drift for each field that is far above the expected share of
-        unseen, or of missing, values: share, examples and likeliest cause.
+        unseen, or of missing, values, or whose times are written otherwise:
+        share, examples and likeliest cause.
 
     Example:
 

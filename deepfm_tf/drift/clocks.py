@@ -25,6 +25,7 @@ _MOST_EXAMPLES = 3
 _MOST_ROWS = 8192
 # A zone, or times of day, that fewer of training's times have are unknown.
 _FEW = 0.01
+_NEARLY_ALL = 0.95
 # Daylight saving time moves the clocks of a zone by so much.
 _SAVED_MINUTES = 60
 
@@ -143,9 +144,9 @@ def clock_faults(
 ) -> list[ClockFault]:
     """In which way times are written otherwise than training's.
 
-    - More midnights: the time of day was lost. Rows of but one hour of a day
-      are no fault, where training's times are whole hours: as many midnights
-      as whole hours in training are expected if all lie on one day.
+    - More midnights: the time of day was lost. Rows of but one hour may be
+      midnights without a fault. So where all of them are of one day, nearly
+      all times must be midnights, and training's times no whole hours.
     - A time of day, where training's times are all dates.
     - Zones that training does not have, and none that is an hour from them,
       as daylight saving time makes of one.
@@ -174,9 +175,11 @@ def _midnights(
     now, total = (own.midnights, own.times), training["times"]
     expected = training["midnights"], total
     on_one_day = training["whole_hours"], total
-    if not is_far_above(now, expected) or not (
-        len(own.days) > 1 or is_far_above(now, on_one_day)
-    ):
+    if not is_far_above(now, expected):
+        return None
+    are_all = own.midnights >= _NEARLY_ALL * own.times
+    is_lost = are_all and is_far_above(now, on_one_day)
+    if len(own.days) == 1 and not is_lost:
         return None
     return ClockFault(
         "midnight",

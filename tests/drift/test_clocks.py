@@ -87,6 +87,14 @@ def test_an_hour_at_midnight_of_hourly_times_is_no_drift():
     assert drift_of(times(unit="h"), later) == []
 
 
+def test_the_first_minutes_of_a_day_are_no_drift():
+    # As of times of a quarter of an hour: half of these are midnights.
+    start = pd.Timestamp("2024-05-11")
+    later = [start + pd.Timedelta(minutes=15 * (n % 2)) for n in range(ROWS)]
+
+    assert drift_of(times(unit="15min"), pd.Series(later)) == []
+
+
 def test_hourly_times_that_became_dates_are_told():
     other = times(start="2024-05-11", unit="h", days=3, seed=2).dt.date
 
@@ -134,6 +142,14 @@ def test_a_few_dates_among_times_are_no_drift():
     other[:30] = other[:30].str[:10]
 
     assert drift_of(times(), other) == []
+
+
+def test_missing_times_are_told_like_other_missing_values():
+    other = times(seed=2).where(np.arange(ROWS) % 2 == 0)
+
+    (drift,) = drift_of(times(), other)
+
+    assert (drift.measure, drift.share) == ("missing", 0.5)
 
 
 def test_counts_are_those_of_datetime():
