@@ -58,7 +58,7 @@ def prepare(
 
     Args:
         source: file name(s) of CSV, TSV or JSON lines (compressed or not) or
-            Parquet, a DataFrame, or a dict of arrays.
+            Parquet, a DataFrame, an Arrow table, or a dict of arrays.
         directory: where to put the result. Replaced if it holds prepared
             data; anything else there is left alone and refused.
         schema: the Schema, for training data.
@@ -167,7 +167,7 @@ def _write_rows(
     layout = RowLayout.of(vocabulary.schema)
     num_rows, num_positives, num_rejected = 0, 0, 0
 
-    counts = DataCounts(vocabulary)
+    counts = DataCounts(vocabulary, reading.negative_sampling)
 
     def encode(block: CheckedBlock) -> tuple[np.ndarray, list[BadRow], Any]:
         packed, own = DataCounts.encode(vocabulary, block.columns)
