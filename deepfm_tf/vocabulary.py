@@ -55,6 +55,8 @@ SMALLEST_BUCKET = -(2.0**31)
 
 # The entry of a field's statistics that says that `7.0` is read as `7`.
 WHOLE_NUMBERS = "whole_numbers"
+# The same of the rows whose label is 0, where a share of them was `kept`.
+NEGATIVES = "negatives"
 
 
 class Vocabulary:
@@ -71,7 +73,10 @@ class Vocabulary:
         statistics: for each field, a dict of plain numbers: `rows`,
             `missing`, and where they apply `mean`, `std`, `minimum`,
             `maximum`, `boundaries`, `distinct`, `whole_numbers`, and
-            `values`, `oov`, `oov_expected` (see `drift.expected_unseen`).
+            `values`, `oov`, `oov_expected` (see `drift.expected_unseen`) and
+            `times`, `midnights`, `whole_hours`, `zones` (`drift.clocks`);
+            `negatives` has some of them for the rows whose label is 0, where
+            these were sampled.
 
     Example:
 
@@ -323,6 +328,16 @@ def bucketize(
     large = np.searchsorted(LOG_SQUARE_THRESHOLDS, x, side="right")
     small = np.floor(np.clip(x, SMALLEST_BUCKET, 2.0))
     return np.where(x > 2, large, small).astype(np.int64)
+
+
+def take_rows(columns: Columns, rows: np.ndarray) -> dict[str, Any]:
+    """Some of the rows."""
+    return {
+        name: column[rows]
+        if isinstance(column, np.ndarray)
+        else column.take(pa.array(rows))
+        for name, column in columns.items()
+    }
 
 
 def bucket_texts(

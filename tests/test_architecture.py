@@ -41,6 +41,7 @@ DOORS = {
             "drift",
             "fields",
             "moments",
+            "quantile_sample",
             "raw_values",
             "schema",
             "value_counts",
@@ -49,9 +50,10 @@ DOORS = {
         ("numpy", "pyarrow"),
     ),
     "moments": ((), ("numpy",)),
+    "quantile_sample": ((), ("numpy",)),
     # How much of other data is unlike the training data.
     "drift": (
-        ("drift", "fields", "raw_values", "vocabulary"),
+        ("drift", "fields", "raw_values", "timestamps", "vocabulary"),
         ("numpy", "pyarrow"),
     ),
     "value_counts": (("raw_values",), ("numpy", "pyarrow")),

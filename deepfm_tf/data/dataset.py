@@ -195,7 +195,7 @@ def dataset_from_memory(
     """Batches straight from data small enough for memory.
 
     Args:
-        source: DataFrame, dict of arrays, or file name(s).
+        source: DataFrame, Arrow table, dict of arrays, or file name(s).
         vocabulary: a fitted Vocabulary.
         batch_size, shuffle, seed, drop_remainder: as for
             `PreparedData.dataset`; shuffling is over all rows.

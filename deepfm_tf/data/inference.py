@@ -146,7 +146,7 @@ def label_counts(
     """How often each label stands in the first rows, "" where it is missing.
 
     Args:
-        source: file name(s), DataFrame or dict of arrays.
+        source: file name(s), DataFrame, Arrow table or dict of arrays.
         label: str. The label column.
         text_format: layout of text files.
     """

@@ -59,7 +59,7 @@ def prepare(
 
     Args:
         source: file name(s) of CSV, TSV or JSON lines (compressed or not) or
-            Parquet, a DataFrame, or a dict of arrays.
+            Parquet, a DataFrame, an Arrow table, or a dict of arrays.
         directory: where to put the result. Replaced if it holds prepared
             data; anything else there is left alone and refused.
         schema: the Schema, for training data.
@@ -169,7 +169,7 @@ def _write_rows(
 ) -> dict[str, Any]:
     layout = RowLayout.of(vocabulary.schema)
     num_rows = num_positives = num_rejected = num_sampled_out = 0
-    counts = DataCounts(vocabulary)
+    counts = DataCounts(vocabulary, reading.negative_sampling)
 
     def encode(block: CheckedBlock) -> tuple[np.ndarray, Any, list, int]:
         packed, own = DataCounts.encode(vocabulary, block.columns)

@@ -26,7 +26,7 @@ from deepfm_tf.files.readers import Block, Source, list_files, read_blocks
 from deepfm_tf.files.text import BadRow, TextFormat
 from deepfm_tf.raw_values import Bad
 from deepfm_tf.schema import Schema
-from deepfm_tf.vocabulary import Columns, Vocabulary
+from deepfm_tf.vocabulary import Columns, Vocabulary, take_rows
 from deepfm_tf.vocabulary_counts import VocabularyCounts
 
 _Item = TypeVar("_Item")
@@ -57,7 +57,7 @@ class Reading:
     """How a source is read: everything but what is done with the rows.
 
     Args:
-        source: file name(s), DataFrame or dict of arrays.
+        source: file name(s), DataFrame, Arrow table or dict of arrays.
         schema: the Schema.
         text_format: layout of text files.
         part: the share of the rows to read. `None` reads all.
@@ -85,6 +85,11 @@ class Reading:
         if self.part is not None:
             names += self.part.columns
         return list(dict.fromkeys(names))
+
+    @property
+    def negative_sampling(self) -> float:
+        """The share of the rows with label 0 that is kept."""
+        return 1.0 if self.part is None else self.part.negatives
 
     def map_blocks(
         self, function: Callable[[CheckedBlock], _Result], progress: str = ""
@@ -179,7 +184,8 @@ def fit_vocabulary(
     """Count the values of training data and fit the schema's scalings.
 
     Args:
-        source: file name(s), DataFrame or dict of arrays: training data only.
+        source: file name(s), DataFrame, Arrow table or dict of arrays:
+            training data only.
         schema: the Schema.
         text_format: layout of text files.
         on_error: `"raise"` or `"skip"`, for rows that cannot be read.
@@ -197,11 +203,12 @@ def count_values(
     keep: Callable[[CheckedBlock], None] | None = None,
 ) -> Vocabulary:
     """The vocabulary of what `reading` reads; `keep` gets each block too."""
-    counts = VocabularyCounts(reading.schema)
+    sampling = reading.negative_sampling
+    counts = VocabularyCounts(reading.schema, sampling)
 
     def count(block: CheckedBlock) -> VocabularyCounts:
-        partial = VocabularyCounts(reading.schema)
-        partial.count(block.columns, block.number)
+        partial = VocabularyCounts(reading.schema, sampling)
+        partial.count(block.columns, block.number, block.label)
         if keep is not None:
             keep(block)
         return partial
@@ -220,7 +227,7 @@ def encode(
     """Raw rows, with or without labels, as the packed inputs of a model.
 
     Args:
-        source: file name(s), DataFrame or dict of arrays.
+        source: file name(s), DataFrame, Arrow table or dict of arrays.
         vocabulary: a fitted Vocabulary.
         text_format: layout of text files.
 
@@ -254,10 +261,7 @@ def encode(
 
 def _take(checked: CheckedColumns, rows: np.ndarray) -> CheckedColumns:
     """Some of the rows, none of them bad."""
-    columns: dict[str, Any] = {}
-    for name, column in checked.columns.items():
-        is_array = isinstance(column, np.ndarray)
-        columns[name] = column[rows] if is_array else column.take(rows)
+    columns = take_rows(checked.columns, rows)
     label, weight = (
         None if values is None else values[rows]
         for values in (checked.label, checked.weight)

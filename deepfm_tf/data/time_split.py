@@ -108,7 +108,7 @@ def split_by_time(
     next one.
 
     Args:
-        source: file name(s), DataFrame or dict of arrays.
+        source: file name(s), DataFrame, Arrow table or dict of arrays.
         column: str. The times: see `TimestampField` for what they may be. A
             text without a zone counts as UTC.
         shares: ascending. Where the parts are cut; the last ends at 1.

@@ -18,6 +18,7 @@ import tensorflow as tf
 from hypothesis import strategies as st
 
 import deepfm_tf
+from deepfm_tf.data.columns import check_columns
 from deepfm_tf.files.frames import to_arrow
 from deepfm_tf.lookup import GraphLookup
 from deepfm_tf.raw_values import (
@@ -59,7 +60,16 @@ BUCKETS = 2**31 - 3
         (dt.datetime(2024, 2, 1, 10, 30), "2024-02-01 10:30:00"),
         (dt.datetime(2024, 2, 1, 10, 30, 0, 500_000), "2024-02-01 10:30:00.5"),
         (dt.datetime(2024, 2, 1, tzinfo=HOUR), "2024-02-01 00:00:00+01:00"),
+        (
+            dt.datetime(
+                *(2024, 2, 1, 10, 30, 0, 120_000),
+                dt.timezone(-dt.timedelta(hours=3, minutes=30, seconds=5)),
+            ),
+            "2024-02-01 10:30:00.12-03:30:05",
+        ),
+        (dt.datetime(44, 3, 15, 0, 0, 10), "0044-03-15 00:00:10"),
         (pd.Timestamp(1), "1970-01-01 00:00:00.000000001"),
+        (pd.Timestamp(10, tz="UTC"), "1970-01-01 00:00:00.00000001+00:00"),
         (np.datetime64("2024-02"), "2024-02-01"),
         (np.datetime64("2024-02-01T10"), "2024-02-01 10:00:00"),
         (dt.time(1, 2, 3, 4), "01:02:03.000004"),
@@ -102,6 +112,7 @@ def test_a_value_has_one_text(value, text):
         object(),
         10**5000,
         np.datetime64(2**55, "s"),
+        pd.Timestamp(np.datetime64("12000-01-01", "s")),
     ],
     ids=lambda v: f"{type(v).__name__}",
 )
@@ -287,6 +298,27 @@ def test_moments_beyond_the_calendar_are_refused_by_row():
 
     assert texts[0].as_py() == "1970-01-01"
     assert list(bad) == [1] and "no moment of the years" in bad[1][2]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(pa.string(), pa.large_string(), pa.string_view()),
+        *(pa.binary(), pa.large_binary(), pa.binary_view(), pa.binary(2)),
+    ],
+    ids=str,
+)
+def test_texts_of_every_layout_are_each_looked_at_once(kind):
+    column = pa.array(["ab", None, "ab", "cd"]).cast(pa.binary()).to_pylist()
+    is_bytes = "binary" in str(kind)
+    texts = [c if c is None or is_bytes else c.decode() for c in column]
+    table = pa.table({"device": pa.array(texts, kind)})
+
+    checked = check_columns(table, schema("device"), with_label=False)
+
+    found = checked.columns["device"]
+    assert found.to_pylist() == ["ab", None, "ab", "cd"]
+    assert len(found.dictionary) < len(texts)
 
 
 def test_a_value_does_not_depend_on_its_block(monkeypatch):
