@@ -106,7 +106,7 @@ def prepare(
     train_source: Any = settings.train
     if settings.derive is not None:
         train_source = derived_files(settings, settings.derive, settings.train)
-    parts = _parts(settings, drawn, train_source)
+    parts = _parts(settings, drawn, train_source, schema)
     _say_parts(settings, drawn, parts, schema)
     directory = settings.prepared or settings.run / "prepared"
     data: dict[str, deepfm_tf.PreparedData] = {}
@@ -143,6 +143,8 @@ def prepare(
                 on_error=settings.on_error,
             )
         prepared = data[name]
+        if name == "train":
+            _check_classes(settings, prepared)
         positive = prepared.num_positives / prepared.num_rows
         line = f"{name}: {prepared.num_rows:,} rows, {positive:.1%} positive"
         if prepared.negative_sampling < 1:
@@ -163,8 +165,22 @@ def prepare(
     return data
 
 
+def _check_classes(settings: Settings, train: deepfm_tf.PreparedData) -> None:
+    """Raise UserError before a model is trained that can learn nothing."""
+    if train.num_positives in (0, train.num_rows):
+        raise deepfm_tf.UserError(
+            "The training data must have rows of both labels. Received: "
+            f"{train.num_rows:,} rows whose label '{settings.label}' is always "
+            f"{int(train.num_positives > 0)}. Give more rows with --train, or "
+            "check which label values mean 1 and which 0."
+        )
+
+
 def _parts(
-    settings: Settings, drawn: list[str], source: Any
+    settings: Settings,
+    drawn: list[str],
+    source: Any,
+    schema: deepfm_tf.Schema,
 ) -> dict[str, deepfm_tf.Part | deepfm_tf.TimePart]:
     """What each part takes of --train; nothing where it is all of it."""
     share = settings.negative_sampling
@@ -176,6 +192,7 @@ def _parts(
             starts,
             text_format=settings.text_format,
             on_error=settings.on_error,
+            missing_values=schema.missing_values,
         )
         train = dataclasses.replace(train, seed=settings.seed, negatives=share)
         return dict(zip(["train", *drawn], [train, *rest], strict=True))

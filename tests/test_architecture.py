@@ -13,6 +13,7 @@ DOORS = {
     "backend": ((), ("keras",)),
     "errors": ((), ()),
     "shell": ((), ()),
+    "seeds": ((), ()),
     "timestamps": ((), ("numpy", "pyarrow")),
     "extras": (("shell",), ()),
     "fields": ((), ()),
@@ -29,8 +30,9 @@ DOORS = {
     "labels": ((), ()),
     "schema_json": ((), ()),
     "schema_table": (("fields",), ()),
+    "vocabulary_files": (("fields", "schema"), ("numpy",)),
     "vocabulary": (
-        ("fields", "raw_values", "schema", "timestamps"),
+        ("fields", "raw_values", "schema", "timestamps", "vocabulary_files"),
         # TensorFlow for its string hash alone: serving must hash alike.
         ("pandas", "numpy", "pyarrow", "tensorflow"),
     ),
@@ -76,6 +78,7 @@ DOORS = {
             "labels",
             "raw_values",
             "schema",
+            "seeds",
             "shell",
             "timestamps",
             "storage",
@@ -85,7 +88,7 @@ DOORS = {
         ),
         ("tensorflow", "numpy", "pandas", "pyarrow", "tqdm", "xxhash"),
     ),
-    "metrics": (("metrics",), ("numpy",)),
+    "metrics": (("metrics", "seeds"), ("numpy",)),
     "calibration": (
         ("calibration", "extras", "metrics"),
         ("numpy", "sklearn", "tensorflow"),
@@ -96,14 +99,20 @@ DOORS = {
         ("keras", "numpy"),
     ),
     "explain": (
-        ("cpus", "explain", "extras", "metrics", "models", "schema", "fields"),
+        (
+            *("cpus", "explain", "extras", "metrics", "models", "schema"),
+            *("fields", "seeds"),
+        ),
         ("keras", "tensorflow", "numpy", "pyarrow", "tqdm", "matplotlib"),
     ),
     "learning_curve": (("evaluation", "metrics"), ("keras",)),
     "report": (("report", "explain"), ("numpy", "matplotlib")),
     "callbacks": (("evaluation", "extras", "metrics", "models"), ("keras",)),
     "losses": ((), ("keras", "tensorflow")),
-    "training": (("losses", "models", "optimizers"), ("keras", "tensorflow")),
+    "training": (
+        ("losses", "models", "optimizers", "seeds"),
+        ("keras", "tensorflow"),
+    ),
     "export": (
         # Metrics: what a table in 16 bits costs is told in log loss.
         # Explain: the signature `explain` is an Explainer.

@@ -74,11 +74,8 @@ class PreparedData:
         self.fingerprint: str = _fingerprint(manifest)
         self.vocabulary = Vocabulary.load(directory / VOCABULARY_DIRECTORY)
         self.schema: Schema = self.vocabulary.schema
-        # Absent where a directory is older than these.
-        self.drift = tuple(map(Drift.from_dict, manifest.get("drift", ())))
-        self.shares = tuple(
-            FieldShares(**entry) for entry in manifest.get("shares", ())
-        )
+        self.drift = tuple(map(Drift.from_dict, manifest["drift"]))
+        self.shares = tuple(FieldShares(**s) for s in manifest["shares"])
         self.groups: np.ndarray | None = None
         self._layout = RowLayout(**manifest["layout"])
         self._files = ShardFiles(
