@@ -143,8 +143,6 @@ def prepare(
                 on_error=settings.on_error,
             )
         prepared = data[name]
-        if name == "train":
-            _check_classes(settings, prepared)
         positive = prepared.num_positives / prepared.num_rows
         line = f"{name}: {prepared.num_rows:,} rows, {positive:.1%} positive"
         if prepared.negative_sampling < 1:
@@ -163,17 +161,6 @@ def prepare(
     if schema.example_weight is not None:
         print(f"Rows count by {schema.example_weight}, in all metrics too.")
     return data
-
-
-def _check_classes(settings: Settings, train: deepfm_tf.PreparedData) -> None:
-    """Raise UserError before a model is trained that can learn nothing."""
-    if train.num_positives in (0, train.num_rows):
-        raise deepfm_tf.UserError(
-            "The training data must have rows of both labels. Received: "
-            f"{train.num_rows:,} rows whose label '{settings.label}' is always "
-            f"{int(train.num_positives > 0)}. Give more rows with --train, or "
-            "check which label values mean 1 and which 0."
-        )
 
 
 def _parts(
