@@ -52,6 +52,7 @@ setup(
         "pyarrow>=18; python_version >= '3.13'",
         "tensorflow-serving-api>=2.19,<2.22",
         "tqdm>=4.66,<5",
+        "xxhash>=3.5,<5",
     ],
     extras_require={
         "calibration": CALIBRATION,

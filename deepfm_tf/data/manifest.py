@@ -11,8 +11,8 @@ from typing import Any
 
 from deepfm_tf.errors import MissingFileError, UserError
 
-# Version 2 has checksums and digests.
-FORMAT_VERSION = 2
+# Version 2 has checksums and digests, version 3 XXH3 as the checksum.
+FORMAT_VERSION = 3
 MANIFEST_FILE = "prepared.json"
 CHECKSUMS_FILE = "checksums.bin"
 REJECTED_FILE = "rejected.csv"
@@ -22,7 +22,7 @@ VOCABULARY_DIRECTORY = "vocabulary"
 
 _FILES = re.compile(
     rf"({MANIFEST_FILE}|{CHECKSUMS_FILE}|{REJECTED_FILE}|{STAMPS_FILE}"
-    r"|shard-\d{5}\.bin|vocabulary(/(schema|statistics)\.json|/\d{3}_.*\.txt)?)"
+    r"|shard-\d{5}\.bin|vocabulary(/(schema|statistics|digests)\.json|/\d{3}_.*\.txt)?)"
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from deepfm_tf.data.checksums import BlockChecksums
+from deepfm_tf.data.checksums import block_checksums
 from deepfm_tf.data.dataset import PreparedData
 from deepfm_tf.data.inputs import Inputs
 from deepfm_tf.data.manifest import (
@@ -109,7 +109,6 @@ def _check_shards(directory: Path, manifest: Mapping[str, Any]) -> None:
     """Read the shards that do not look as they did, and check their rows."""
     stamps = _read_stamps(directory)["shards"]
     layout = RowLayout(**manifest["layout"])
-    check = BlockChecksums(layout)
     checksums = np.fromfile(directory / CHECKSUMS_FILE, "<u8")
     first = 0
     for name, size in manifest["shards"].items():
@@ -121,7 +120,7 @@ def _check_shards(directory: Path, manifest: Mapping[str, Any]) -> None:
         with open(path, "rb") as file:
             for start in range(0, num_blocks, _READ_BLOCKS):
                 data = file.read(_READ_BLOCKS * layout.block_bytes)
-                found = check.of(np.frombuffer(data, np.uint8))
+                found = block_checksums(np.frombuffer(data, np.uint8), layout)
                 if found.tobytes() != (
                     right[start : start + _READ_BLOCKS].tobytes()
                 ):

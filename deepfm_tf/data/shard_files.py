@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from deepfm_tf.data.checksums import BlockChecksums
+from deepfm_tf.data.checksums import block_checksums
 from deepfm_tf.data.packing import BLOCK_ROWS, RowLayout
 from deepfm_tf.data.stamps import Stamp
 from deepfm_tf.errors import UserError
@@ -47,7 +47,7 @@ class ShardFiles:
         )
         self._paths = list(sizes)
         self._checksums = checksums
-        self._check = BlockChecksums(layout)
+        self._layout = layout
         # A file, as it looked -> which of its blocks were right.
         self._right: dict[tuple[int, Stamp], bytearray] = {}
         self._is_local: dict[int, bool] = {}
@@ -119,7 +119,8 @@ class ShardFiles:
             return
         before = int(self.ends[number - 1]) // BLOCK_ROWS if number else 0
         expected = self._checksums[before + first : before + stop]
-        if self._check.of(target).tobytes() != expected.tobytes():
+        found = block_checksums(target, self._layout)
+        if found.tobytes() != expected.tobytes():
             last = stop * BLOCK_ROWS - 1
             self._refuse(
                 number, f"does not hold the rows {row} to {last} as prepared"

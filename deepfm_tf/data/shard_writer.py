@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from deepfm_tf.data.checksums import BlockChecksums
+from deepfm_tf.data.checksums import block_checksums
 from deepfm_tf.data.manifest import CHECKSUMS_FILE, REJECTED_FILE, shard_file
 from deepfm_tf.data.packing import BLOCK_ROWS, PADDING, RowLayout
 from deepfm_tf.files.text import BadRow
@@ -40,7 +39,6 @@ class ShardWriter:
         self._rest: np.ndarray = np.empty((0, layout.width), dtype="<i4")
         self._file: BinaryIO | None = None
         self._blocks_left = 0
-        self._check = BlockChecksums(layout)
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -57,8 +55,10 @@ class ShardWriter:
             stop = min(whole, start + self._blocks_left * BLOCK_ROWS)
             data = rows[start:stop].tobytes()
             self._file.write(data)
-            blocks = np.frombuffer(data, np.uint8)
-            self._checksums.write(self._check.of(blocks).tobytes())
+            checksums = block_checksums(
+                np.frombuffer(data, np.uint8), self._layout
+            )
+            self._checksums.write(checksums.tobytes())
             self.sizes[next(reversed(self.sizes))] += len(data)
             self._blocks_left -= (stop - start) // BLOCK_ROWS
             start = stop
@@ -103,9 +103,8 @@ class RejectedWriter:
             return
         if self._file is None:
             self._file = open(self._path, "w", encoding="utf-8", newline="")
-            names = [f.name for f in dataclasses.fields(BadRow)]
-            csv.writer(self._file).writerow(names)
-        csv.writer(self._file).writerows(row.values() for row in rows)
+            csv.writer(self._file).writerow(BadRow._fields)
+        csv.writer(self._file).writerows(rows)
 
     def __exit__(self, *_: Any) -> None:
         if self._file is not None:

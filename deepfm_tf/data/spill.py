@@ -40,10 +40,10 @@ class SpilledBlocks:
         # Numbers, because a field may have any name.
         names = [str(number) for number in range(len(columns))]
         batch = pa.record_batch(columns, names=names)
-        rejected = [row.values() for row in block.rejected]
         metadata = {
             "names": json.dumps(list(block.columns)),
-            "rejected": json.dumps(rejected),
+            "rejected": json.dumps(block.rejected),
+            "num_sampled_out": str(block.num_sampled_out),
         }
         schema = batch.schema.with_metadata(metadata)
         path = self._path(block.number)
@@ -76,10 +76,17 @@ class SpilledBlocks:
         metadata = batch.schema.metadata
         names = json.loads(metadata[b"names"])
         columns = [_column(column) for column in batch.columns]
-        label, *weight = columns[len(names) :]
+        label, weight, *_ = *columns[len(names) :], None
         rejected = [BadRow(*row) for row in json.loads(metadata[b"rejected"])]
         by_name = dict(zip(names, columns, strict=False))
-        return CheckedBlock(number, by_name, label, rejected, *weight)
+        return CheckedBlock(
+            number,
+            by_name,
+            label,
+            rejected,
+            weight,
+            int(metadata[b"num_sampled_out"]),
+        )
 
     def _path(self, number: int) -> Path:
         return self._directory / f"{number:08d}.arrow"

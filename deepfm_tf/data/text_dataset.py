@@ -27,6 +27,7 @@ from deepfm_tf.files.readers import (
 from deepfm_tf.files.text import TextBlock, TextFormat, text_blocks
 from deepfm_tf.lookup import GraphLookup
 from deepfm_tf.raw_values import MISSING_NUMBERS
+from deepfm_tf.seeds import check_seed
 from deepfm_tf.timestamps import PLAIN
 from deepfm_tf.vocabulary import Vocabulary
 
@@ -88,6 +89,7 @@ def dataset_from_text(
             "`batch_size` must be a positive integer. Received: "
             f"batch_size={batch_size!r}."
         )
+    seed = check_seed(seed)
     blocks = _Blocks(list_text_files(source), vocabulary, text_format)
     return _batches(
         blocks,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
+from typing import NamedTuple
 
 
-@dataclasses.dataclass(frozen=True)
-class BadRow:
+class BadRow(NamedTuple):
     """A row that cannot be used, and where it stands."""
 
     source: str
@@ -17,11 +15,6 @@ class BadRow:
     reason: str
     text: str = ""
     unit: str = "line"
-
-    def values(self) -> tuple[Any, ...]:
-        """What is known of the row, in the order of the arguments."""
-        # dataclasses.astuple copies each value, at ten times the cost.
-        return tuple(vars(self).values())
 
     def __str__(self) -> str:
         column = f", column '{self.column}'" if self.column else ""

@@ -118,6 +118,10 @@ class RecordScanner:
     def records(self, data: bytes) -> Records:
         """All records, the last one whether its line ends or not."""
         places = _line_breaks(data)
+        if self._is_plain(data):
+            records = _lines_as_records(data, places)
+            if np.less(records.starts, records.stops).all():
+                return records
         is_outside = ~self._is_inside(data, places)
         breaks = places[is_outside]
         starts = np.concatenate([[0], breaks + 1])
@@ -225,10 +229,27 @@ class RecordScanner:
         states = np.concatenate([[False], self._states(is_odd, can_open)])
         return states[np.searchsorted(begins, places)]
 
+    def _is_plain(self, data: bytes) -> bool:
+        """Whether each line that is not empty is a record."""
+        return not (
+            (self.quoting and b'"' in data)
+            or (self.trims and b" " in data)
+            or b"\r" in data
+        )
+
     def _line_breaks(self, data: bytes) -> np.ndarray:
         """The places of "\\n" and "\\r" outside quotes."""
         places = _line_breaks(data)
         return places[~self._is_inside(data, places)]
+
+
+def _lines_as_records(data: bytes, breaks: np.ndarray) -> Records:
+    """All lines, the last one whether it ends or not."""
+    if not data.endswith(b"\n"):
+        breaks = np.append(breaks, len(data))
+    starts = np.zeros_like(breaks)
+    np.add(breaks[:-1], 1, out=starts[1:])
+    return Records(starts, breaks, np.arange(len(breaks)))
 
 
 def count_lines(data: bytes, stop: int) -> int:

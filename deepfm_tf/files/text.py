@@ -68,6 +68,8 @@ class TextBlock:
         """Line and text of rows of the table that was read last."""
         if not len(rows):
             return []
+        if not len(self._left_out):
+            return self._places(np.asarray(rows))
         numbers = np.arange(len(self._records.starts))
         kept = np.delete(numbers, self._left_out)
         return self._places(kept[list(rows)])

@@ -167,6 +167,36 @@ def test_a_part_keeps_a_share_of_its_negatives(tmp_path):
         deepfm_tf.Part(0.0, 0.5, negatives=0.0)
 
 
+@pytest.mark.parametrize("by_time", [False, True])
+def test_a_sample_without_negatives_is_refused(tmp_path, by_time):
+    frame = pd.DataFrame({"a": range(50), "y": [1] * 10 + [0] * 40})
+    schema = deepfm_tf.Schema((deepfm_tf.NumericField("a"),), "y")
+    part = deepfm_tf.Part(0.0, 1.0, negatives=1e-9)
+    if by_time:
+        frame["at"] = range(10**9, 10**9 + 50)
+        part = deepfm_tf.TimePart("at", None, None, negatives=1e-9)
+
+    with pytest.raises(
+        deepfm_tf.UserError,
+        match="`negatives` must leave at least one row whose label is 0. "
+        "Received: negatives=1e-09, which keeps none of 40, beside 10 rows "
+        "whose label is 1. Pass a larger share: 0.25 keeps",
+    ):
+        deepfm_tf.prepare(frame, tmp_path / "p", schema=schema, part=part)
+
+    assert not (tmp_path / "p").exists()
+
+
+def test_one_class_is_told_each_time(tmp_path):
+    schema = deepfm_tf.Schema((deepfm_tf.NumericField("a"),), "y")
+
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="Every label is 0 in the 3 rows"):
+            deepfm_tf.prepare(
+                {"a": [1, 2, 3], "y": [0, 0, 0]}, tmp_path / "p", schema=schema
+            )
+
+
 def test_skipped_rows_are_counted_and_written(csv_file, tmp_path, monkeypatch):
     monkeypatch.setattr(text, "BLOCK_BYTES", 5000)
     lines = csv_file.read_text().splitlines()

@@ -263,10 +263,10 @@ def test_a_directory_of_another_version_is_prepared_anew(log, tmp_path):
     manifest = tmp_path / "p" / "prepared.json"
     text = manifest.read_text()
     manifest.write_text(
-        text.replace('"format_version": 2', '"format_version": 1')
+        text.replace('"format_version": 3', '"format_version": 1')
     )
 
-    with pytest.raises(ValueError, match="format version 2. Received: 1"):
+    with pytest.raises(ValueError, match="format version 3. Received: 1"):
         deepfm_tf.PreparedData.load(tmp_path / "p")
     with pytest.warns(UserWarning, match="Received: 1.*It is prepared anew"):
         deepfm_tf.prepare(log, tmp_path / "p", schema=SCHEMA)

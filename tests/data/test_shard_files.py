@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from deepfm_tf.data.checksums import BlockChecksums
+from deepfm_tf.data.checksums import block_checksums
 from deepfm_tf.data.packing import BLOCK_ROWS, RowLayout
 from deepfm_tf.data.shard_files import ShardFiles
 from tests.data.clock import wait_for_a_tick
@@ -26,7 +26,7 @@ def path(tmp_path):
 
 def open_shard(path):
     blocks = np.frombuffer(ROWS.tobytes(), np.uint8)
-    checksums = BlockChecksums(LAYOUT).of(blocks)
+    checksums = block_checksums(blocks, LAYOUT)
     return ShardFiles({path: ROWS.nbytes}, checksums, LAYOUT)
 
 
@@ -95,9 +95,11 @@ def test_damage_is_told_of_rows_that_were_right_before(path, monkeypatch):
 def test_what_was_right_is_not_checked_again(path, monkeypatch):
     monkeypatch.setattr("deepfm_tf.data.stamps._SETTLED_NANOSECONDS", -1)
     files, calls = open_shard(path), []
-    check = files._check.of
     monkeypatch.setattr(
-        files._check, "of", lambda data: calls.append(len(data)) or check(data)
+        "deepfm_tf.data.shard_files.block_checksums",
+        lambda data, layout: (
+            calls.append(len(data)) or block_checksums(data, layout)
+        ),
     )
 
     read(files, 0, 100)

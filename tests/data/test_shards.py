@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deepfm_tf.data.checksums import BlockChecksums
+from deepfm_tf.data.checksums import block_checksums
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.shard_files import ShardFiles
 from deepfm_tf.data.shards import CHUNK_ROWS, ShardRows
@@ -31,7 +31,7 @@ def files(tmp_path_factory):
         path.write_bytes(part.tobytes())
         found[path] = part.nbytes
     blocks = np.frombuffer(b"".join(map(Path.read_bytes, found)), np.uint8)
-    return ShardFiles(found, BlockChecksums(LAYOUT).of(blocks), LAYOUT)
+    return ShardFiles(found, block_checksums(blocks, LAYOUT), LAYOUT)
 
 
 def load(rows, order, start, stop):
