@@ -152,6 +152,17 @@ SCHEMA = deepfm_tf.Schema(
 )
 
 
+@pytest.fixture(scope="module")
+def rewritten(tmp_path_factory):
+    """A file, and the data set of what it holds whenever that is read."""
+    path = tmp_path_factory.mktemp("rewritten") / "log.csv"
+    good = {"a": ["x", "z"], "n": [1, 2], "t": ["a:1", "b"], "y": [0, 1]}
+    frame = pd.DataFrame(good)
+    frame.to_csv(path, index=False)
+    vocabulary = deepfm_tf.fit_vocabulary(frame, SCHEMA)
+    return path, deepfm_tf.dataset_from_text(path, vocabulary)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -166,13 +177,10 @@ SCHEMA = deepfm_tf.Schema(
         ("\udcff,1,a:1,0", "line 4, column 'a': .* is not UTF-8"),
     ],
 )
-def test_bad_rows_are_named_by_file_line_and_column(tmp_path, line, message):
-    good = {"a": ["x", "z"], "n": [1, 2], "t": ["a:1", "b"], "y": [0, 1]}
-    vocabulary = deepfm_tf.fit_vocabulary(pd.DataFrame(good), SCHEMA)
-    path = tmp_path / "log.csv"
+def test_bad_rows_are_named_by_file_line_and_column(rewritten, line, message):
+    path, dataset = rewritten
     text = f"a,n,t,y\nx,1,a:1,0\n\n{line}\n"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    dataset = deepfm_tf.dataset_from_text(path, vocabulary)
 
     with pytest.raises(tf.errors.InvalidArgumentError, match=message) as error:
         list(dataset)
