@@ -41,22 +41,56 @@ def test_another_keras_is_refused_with_a_sentence(name, value, sentence):
     assert process.stderr.strip().endswith(sentence)
 
 
-def test_importing_prints_nothing_and_runs_no_operation(tmp_path):
-    program = (
-        "import socket\n"
-        "def refuse(*_): raise RuntimeError('network')\n"
-        "socket.socket.connect = refuse\n"
-        "import deepfm_tf, tensorflow as tf\n"
-        "tf.config.set_logical_device_configuration(\n"
-        "    tf.config.list_physical_devices('CPU')[0],\n"
-        "    [tf.config.LogicalDeviceConfiguration()] * 2)\n"
+# What Python runs before anything else, and after it.
+SITE = """
+import atexit, socket
+
+def refuse(*_):
+    raise RuntimeError("network")
+
+@atexit.register
+def divide():
+    import tensorflow as tf
+
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * 2,
     )
+    print("divided")
 
-    process = run("-c", program, HOME=str(tmp_path))
+socket.socket.connect = refuse
+"""
 
-    assert process.returncode == 0, process.stderr
-    assert process.stdout == ""
-    made = {p.name for p in tmp_path.iterdir()}
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory):
+    """A command that imports everything, but trains nothing, and its home."""
+    home, site = (tmp_path_factory.mktemp(name) for name in ("home", "site"))
+    (site / "sitecustomize.py").write_text(SITE)
+    process = run(
+        *"-m pipelines.tabular --train nothing.csv --label y".split(),
+        HOME=str(home),
+        PYTHONPATH=f"{site}:{ROOT}",
+    )
+    return process, home
+
+
+def test_a_command_writes_nothing_but_its_answer(imported):
+    # What the server writes is looked at in `serving/test___main__`.
+    process, _ = imported
+
+    assert process.returncode == 2
+    answer = "error: --train: There is no file nothing.csv."
+    assert process.stderr.startswith(answer)
+    assert process.stderr.count("\n") == 1
+
+
+def test_importing_prints_nothing_and_runs_no_operation(imported):
+    process, home = imported
+
+    # Devices cannot be divided once an operation has run.
+    assert process.stdout == "divided\n", process.stderr
+    made = {p.name for p in home.iterdir()}
     # What Keras, and a matplotlib that it finds, keep for themselves.
     assert made <= {".keras", ".cache", ".config"}
 
@@ -81,31 +115,6 @@ def test_the_wheel_holds_the_package_alone(tmp_path):
     assert {t for t in tops if not t.endswith(".dist-info")} == {"deepfm_tf"}
     assert "deepfm_tf/layers/shared_embedding.py" in names
     assert "deepfm_tf/data/prepare.py" in names
-
-
-@pytest.mark.parametrize(
-    ("words", "status", "answer"),
-    [
-        (
-            "deepfm_tf.serving --port=0 --model_base_path=s3://bucket/model",
-            1,
-            "Failed to start server. Error: ",
-        ),
-        (
-            "pipelines.tabular --train nothing.csv --label y",
-            2,
-            "error: --train: There is no file nothing.csv.",
-        ),
-    ],
-)
-def test_a_command_writes_nothing_but_its_answer(words, status, answer):
-    # With TensorFlow imported, but nothing served or trained.
-    process = run("-m", *words.split())
-
-    assert process.returncode == status
-    assert process.stdout == ""
-    assert process.stderr.startswith(answer)
-    assert process.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

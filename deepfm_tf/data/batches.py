@@ -109,6 +109,8 @@ class Passes:
         return count
 
 
+# Nothing here is for AutoGraph, whose first look at it takes half a second.
+@tf.autograph.experimental.do_not_convert
 def make_batches(
     rows: Rows, layout: RowLayout, passes: Passes, num_batches: int
 ) -> tf.data.Dataset:
@@ -228,6 +230,7 @@ class _EpochCounter:
         return epoch
 
 
+@tf.autograph.experimental.do_not_convert
 def shuffle_groups(groups: tf.data.Dataset, seed: int) -> tf.data.Dataset:
     """Mix the rows of each group, in another order at each pass."""
     seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
