@@ -259,8 +259,8 @@ class TimestampField:
         object.__setattr__(self, "parts", parts)
         if (
             not parts
+            or any(part not in TIME_PARTS for part in parts)
             or len(set(parts)) < len(parts)
-            or not set(parts) <= set(TIME_PARTS)
         ):
             raise UserError(
                 f"Field '{self.name}': `parts` must be some of "

@@ -240,15 +240,17 @@ class Schema:
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Schema:
         """The inverse of `to_dict`, with errors a person can act on."""
-        if not isinstance(config, Mapping) or "fields" not in config:
+        if not isinstance(config, Mapping) or not isinstance(
+            config.get("fields"), (list, tuple)
+        ):
             raise UserError(
                 "A schema must be a JSON object with the keys `label` and "
-                f"`fields`. Received: {str(config)[:80]}."
+                f"`fields`, a list. Received: {str(config)[:80]}."
             )
         fields = []
         for number, entry in enumerate(config["fields"]):
             kind = entry.get("type") if isinstance(entry, Mapping) else None
-            if kind not in FIELD_TYPES:
+            if kind not in tuple(FIELD_TYPES):
                 raise UserError(
                     f"Field number {number + 1} of the schema must be an "
                     f"object whose `type` is one of {list(FIELD_TYPES)}. "
@@ -268,7 +270,7 @@ class Schema:
         """The schema written by `to_json`."""
         try:
             config = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise UserError(f"The schema is not valid JSON: {error}") from None
         return cls.from_dict(config)
 

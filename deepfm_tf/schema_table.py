@@ -10,12 +10,17 @@ from deepfm_tf.fields import FIELD_TYPES, Field
 _KINDS = "|".join(
     ["left out", *(name.replace("_", "-") for name in FIELD_TYPES)]
 )
+# Characters of a column's name.
+_WIDEST = 40
 # As `Schema.infer` writes them.
 _NOTE = re.compile(rf"(?s)(.*?): ({_KINDS}), (.*)\.")
 
 
 def schema_table(fields: Sequence[Field], notes: Sequence[str]) -> str:
     """One line for each column, those that were left out too.
+
+    Of a long name, the middle is left out; what cannot be printed, a line
+    break say, is written as Python writes it.
 
     Args:
         fields: of the schema.
@@ -44,6 +49,7 @@ def schema_table(fields: Sequence[Field], notes: Sequence[str]) -> str:
         reason = match[3] if kind == match[2] else ""
         rows.append((name, kind, reason))
     rows += [(name, kind, "") for name, kind in kinds.items()]
+    rows = [(_shown(n), kind, _one_line(why)) for n, kind, why in rows]
     rows.insert(0, ("column", "kind", "reason"))
     widths = [max(len(row[place]) for row in rows) for place in (0, 1)]
     lines = [
@@ -51,3 +57,16 @@ def schema_table(fields: Sequence[Field], notes: Sequence[str]) -> str:
         for name, kind, reason in rows
     ]
     return "\n".join([*lines, *others])
+
+
+def _shown(name: str) -> str:
+    text = _one_line(name)
+    if len(text) <= _WIDEST:
+        return text
+    # Names often differ in their ends alone.
+    end = _WIDEST // 3
+    return f"{text[: _WIDEST - end - 3]}...{text[-end:]}"
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -49,6 +49,8 @@ EPOCH = (
 PLAIN = rf"^(?:{WRITTEN[1:-1]}|{EPOCH[1:-1]})?$"
 # How pandas writes a missing time, where it does.
 NOT_A_TIME = "NaT"
+# Behind the date, of which a "-" is part.
+_HAS_ZONE = r"^.{11}.*[ZC+-]"
 _DAY = 86_400
 
 
@@ -149,8 +151,26 @@ def moments(texts: pa.Array) -> np.ndarray:
     Returns:
         int64; `NO_MOMENT` for what is null or no time.
     """
+    result, zones = local_times(texts)
+    has_zone = (zones != NO_ZONE) & (zones != 0)
+    result[has_zone] -= zones[has_zone] * 10**6
+    return result
+
+
+def local_times(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """What the clocks show by which times are written, and their zones.
+
+    Args:
+        texts: text array.
+
+    Returns:
+        Microseconds since 1970 (int64) as they are written, `NO_MOMENT` for
+        what is null or no time; and how many seconds the zone is ahead of
+        UTC (int64): `NO_ZONE` where none is written, 0 of numbers.
+    """
     texts = _canonical(texts)
     result = np.full(len(texts), NO_MOMENT)
+    zones = np.full(len(texts), NO_ZONE)
     written = _matches(texts, WRITTEN)
     if written.any():
         chosen = texts.filter(pa.array(written))
@@ -160,16 +180,20 @@ def moments(texts: pa.Array) -> np.ndarray:
         seconds = (days + day - 1) * _DAY + hour * 3600 + minute * 60 + second
         micro = seconds * 10**6
         if not _have_whole_seconds(chosen):
-            micro += _fraction(chosen) - _offset(chosen) * 10**6
+            micro += _fraction(chosen)
+            has_zone = _matches(chosen, _HAS_ZONE)
+            zones[written] = np.where(has_zone, _offset(chosen), NO_ZONE)
         result[written] = micro
     epoch = _matches(texts, EPOCH)
     if epoch.any():
         seconds, micro = _epoch_digits(texts.filter(pa.array(epoch)))
         result[epoch] = seconds * 10**6 + micro
-    return result
+        zones[epoch] = 0
+    return result, zones
 
 
 NO_MOMENT = np.iinfo(np.int64).min
+NO_ZONE = np.iinfo(np.int64).min
 
 
 def _canonical(texts: pa.Array) -> pa.Array:

@@ -22,6 +22,7 @@ from deepfm_tf.optimizers import (
     RMSprop,
     RowwiseAdagrad,
 )
+from deepfm_tf.seeds import check_seed
 
 # Those with a lazy rule first; the others touch whole tables at every step.
 OPTIMIZERS = {
@@ -91,8 +92,11 @@ def set_seed(seed: int) -> None:
     """Seed Python, numpy and TensorFlow, so that a run can be repeated.
 
     Call it before the model is built.
+
+    Args:
+        seed: int. From 0 to 4294967295, as are all seeds.
     """
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(check_seed(seed))
 
 
 def set_precision(precision: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Union
@@ -14,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deepfm_tf.errors import UserError
 from deepfm_tf.fields import (
     BucketizedField,
     Field,
@@ -29,6 +27,12 @@ from deepfm_tf.raw_values import (
 )
 from deepfm_tf.schema import Schema
 from deepfm_tf.timestamps import part_values, time_ids
+from deepfm_tf.vocabulary_files import (
+    damaged,
+    read_vocabulary,
+    value_files,
+    write_vocabulary,
+)
 
 # Field name -> its column: text with nulls where missing, or float32 with NaN.
 Columns = Mapping[str, Union[pa.Array, np.ndarray]]  # noqa: UP007
@@ -51,9 +55,8 @@ SMALLEST_BUCKET = -(2.0**31)
 
 # The entry of a field's statistics that says that `7.0` is read as `7`.
 WHOLE_NUMBERS = "whole_numbers"
-
-_STATISTICS_FILE = "statistics.json"
-_SCHEMA_FILE = "schema.json"
+# The same of the rows whose label is 0, where a share of them was `kept`.
+NEGATIVES = "negatives"
 
 
 class Vocabulary:
@@ -70,7 +73,10 @@ class Vocabulary:
         statistics: for each field, a dict of plain numbers: `rows`,
             `missing`, and where they apply `mean`, `std`, `minimum`,
             `maximum`, `boundaries`, `distinct`, `whole_numbers`, and
-            `values`, `oov`, `oov_expected` (see `drift.expected_unseen`).
+            `values`, `oov`, `oov_expected` (see `drift.expected_unseen`) and
+            `times`, `midnights`, `whole_hours`, `zones` (`drift.clocks`);
+            `negatives` has some of them for the rows whose label is 0, where
+            these were sampled.
 
     Example:
 
@@ -199,40 +205,36 @@ class Vocabulary:
         return bucket_texts(field, np.asarray(column), boundaries)
 
     def save(self, directory: str | Path) -> None:
-        """Write the schema, the statistics and one text file per field."""
-        directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        self.schema.save(directory / _SCHEMA_FILE)
-        text = json.dumps(self.statistics, indent=1, ensure_ascii=False)
-        (directory / _STATISTICS_FILE).write_text(text, encoding="utf-8")
-        for path, name in self._value_files(self.schema, directory):
-            with open(path, "w", encoding="utf-8", newline="\n") as file:
-                file.writelines(f"{value}\n" for value in self.values[name])
+        """Write the schema, the statistics and one text file per field.
+
+        And digests of them, so that `load` notices a damaged one.
+        """
+        write_vocabulary(
+            Path(directory), self.schema, self.statistics, self.values
+        )
 
     @classmethod
     def load(cls, directory: str | Path) -> Vocabulary:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: a file is absent, or is not as it was written. What
+                versions before digests wrote is searched for contradictions.
+        """
         directory = Path(directory)
-        schema = Schema.load(directory / _SCHEMA_FILE)
-        text = (directory / _STATISTICS_FILE).read_text(encoding="utf-8")
-        values = {}
-        for path, name in cls._value_files(schema, directory):
-            # str.splitlines would also split at U+2028 and the like.
-            lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-            values[name] = np.array(lines, dtype=object)
-            expected = schema.field(name).vocabulary_size
-            first = (
-                MISSING_ID + 1
-                if schema.has_missing_id(schema.field(name))
-                else 1
-            )
-            if len(lines) + first != expected:
-                raise UserError(
-                    f"{path} must hold {(expected or 0) - first} values, as "
-                    f"the schema beside it says, but has {len(lines)}. The "
-                    "directory is damaged: prepare the data again."
+        schema, values, statistics = read_vocabulary(directory)
+        vocabulary = cls(schema, values, statistics)
+        for name, file in value_files(schema).items():
+            expected = schema.field(name).vocabulary_size or 0
+            found = vocabulary.schema.field(name).vocabulary_size or 0
+            if expected != found:
+                count = len(values[name])
+                raise damaged(
+                    directory / file,
+                    f"must hold {count + expected - found} values, as the "
+                    f"schema beside it says, but has {count}",
                 )
-        return cls(schema, values, json.loads(text))
+        return vocabulary
 
     def fingerprint(self) -> str:
         """A digest of everything that decides how values become ids."""
@@ -309,18 +311,6 @@ class Vocabulary:
         packed[rows[keep], position[keep]] = weights[keep]
         return ids, packed
 
-    @staticmethod
-    def _value_files(schema: Schema, directory: Path) -> list[tuple[Path, str]]:
-        return [
-            (
-                directory / f"{number:03d}_{_file_name(field.name)}.txt",
-                field.name,
-            )
-            for number, field in enumerate(schema.table_fields)
-            if not isinstance(field, NumericField)
-            and not getattr(field, "hash_buckets", None)
-        ]
-
 
 def _fixed_values(schema: Schema) -> dict[str, Any]:
     times = [f for f in schema.fields if isinstance(f, TimestampField)]
@@ -338,6 +328,16 @@ def bucketize(
     large = np.searchsorted(LOG_SQUARE_THRESHOLDS, x, side="right")
     small = np.floor(np.clip(x, SMALLEST_BUCKET, 2.0))
     return np.where(x > 2, large, small).astype(np.int64)
+
+
+def take_rows(columns: Columns, rows: np.ndarray) -> dict[str, Any]:
+    """Some of the rows."""
+    return {
+        name: column[rows]
+        if isinstance(column, np.ndarray)
+        else column.take(pa.array(rows))
+        for name, column in columns.items()
+    }
 
 
 def bucket_texts(
@@ -360,7 +360,3 @@ def hash_values(values: np.ndarray, num_buckets: int) -> np.ndarray:
     with tf.device("CPU:0"):
         texts = tf.constant(values, dtype=tf.string, shape=(len(values),))
         return tf.strings.to_hash_bucket_fast(texts, num_buckets).numpy()
-
-
-def _file_name(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:80]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from deepfm_tf.drift.clocks import ClockCounts
 from deepfm_tf.drift.expected import expected_unseen
 from deepfm_tf.errors import UserError
 from deepfm_tf.fields import (
@@ -16,8 +17,10 @@ from deepfm_tf.fields import (
     CategoricalField,
     MultiValuedField,
     NumericField,
+    TimestampField,
 )
 from deepfm_tf.moments import Moments
+from deepfm_tf.quantile_sample import QuantileSample
 from deepfm_tf.raw_values import (
     are_whole_numbers,
     split_values,
@@ -26,15 +29,13 @@ from deepfm_tf.schema import Schema
 from deepfm_tf.value_counts import ValueCounts, both, count_table
 from deepfm_tf.vocabulary import (
     MISSING_ID,
+    NEGATIVES,
     WHOLE_NUMBERS,
     Columns,
     Vocabulary,
     bucket_texts,
+    take_rows,
 )
-
-# Quantiles are exact up to this many rows; beyond, they come from a uniform
-# sample of this size (rank error about 1/sqrt(size), 0.2 %).
-QUANTILE_SAMPLE = 262_144
 
 
 class VocabularyCounts:
@@ -45,6 +46,9 @@ class VocabularyCounts:
 
     Args:
         schema: the Schema to be fitted.
+        negative_sampling: float in (0, 1]. The share that was kept of the
+            rows whose label is 0. Below 1, what they hold is kept apart, so
+            that other data can be compared with all of them.
 
     Example:
 
@@ -57,8 +61,12 @@ class VocabularyCounts:
     ['b']
     """
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, negative_sampling: float = 1.0) -> None:
         self.schema = schema
+        self.negative_sampling = negative_sampling
+        self._negatives: VocabularyCounts | None = None
+        if negative_sampling < 1:
+            self._negatives = VocabularyCounts(schema)
         self.rows = 0
         self._missing = {f.name: 0 for f in schema.fields}
         self._values = {
@@ -76,9 +84,14 @@ class VocabularyCounts:
             if isinstance(f, (NumericField, BucketizedField))
         }
         self._samples = {
-            f.name: _Sample()
+            f.name: QuantileSample()
             for f in schema.fields
             if isinstance(f, BucketizedField) and f.method == "quantiles"
+        }
+        self._clocks = {
+            f.name: ClockCounts()
+            for f in schema.fields
+            if isinstance(f, TimestampField)
         }
         self._truncated = {
             f.name: 0 for f in schema.fields if isinstance(f, MultiValuedField)
@@ -91,8 +104,22 @@ class VocabularyCounts:
             if isinstance(f, CategoricalField)
         }
 
-    def count(self, columns: Columns, partition: int) -> None:
-        """Add one partition; its number decides which rows are sampled."""
+    def count(
+        self,
+        columns: Columns,
+        partition: int,
+        label: np.ndarray | None = None,
+    ) -> None:
+        """Add one partition; its number decides which rows are sampled.
+
+        Args:
+            columns: see `Vocabulary.encode`.
+            partition: int.
+            label: (rows,). Needed where negatives were sampled.
+        """
+        if self._negatives is not None:
+            rows = np.flatnonzero(np.asarray(label) == 0)
+            self._negatives.count(take_rows(columns, rows), partition)
         num_rows = len(next(iter(columns.values())))
         self.rows += num_rows
         for field in self.schema.fields:
@@ -122,12 +149,17 @@ class VocabularyCounts:
                 tokens = column
                 missing = column.null_count  # type: ignore[union-attr]
             self._missing[field.name] += missing
+            if field.name in self._clocks:
+                clocks = ClockCounts.of(tokens)  # type: ignore[arg-type]
+                self._clocks[field.name].merge(clocks)
             self._add_values(self.schema.owner(field).name, tokens)
             if field.name in self._own:
                 self._own[field.name].add(count_table(tokens))
 
     def merge(self, other: VocabularyCounts) -> None:
         """Add the counts of later partitions to these."""
+        if self._negatives is not None and other._negatives is not None:
+            self._negatives.merge(other._negatives)
         self.rows += other.rows
         for name, are_whole in other._are_whole.items():
             self._are_whole[name] = both(self._are_whole[name], are_whole)
@@ -141,6 +173,8 @@ class VocabularyCounts:
             self._own[name].merge(own)
         for name, moments in other._moments.items():
             self._moments[name].merge(moments)
+        for name, clocks in other._clocks.items():
+            self._clocks[name].merge(clocks)
         for name, sample in other._samples.items():
             self._samples[name].merge(sample)
 
@@ -160,6 +194,12 @@ class VocabularyCounts:
             }
             if field.name in self._moments:
                 entry |= self._moments[field.name].summary()
+            if field.name in self._clocks:
+                entry |= self._clocks[field.name].summary()
+            if self._negatives is not None:
+                entry[NEGATIVES] = self._negatives._of_negatives(
+                    field.name, self.negative_sampling
+                )
             if self._truncated.get(field.name):
                 entry["truncated"] = self._truncated[field.name]
             if isinstance(field, BucketizedField):
@@ -195,8 +235,9 @@ class VocabularyCounts:
                 self._add_expected(field, kept, statistics)
             if self._are_whole.get(field.name):
                 entry[WHOLE_NUMBERS] = True
-            entry |= statistics.get(field.name, {})
-            statistics[field.name] = entry
+            own = dict(statistics.get(field.name, {}))
+            entry.get(NEGATIVES, {}).update(own.pop(NEGATIVES, {}))
+            statistics[field.name] = entry | own
             self._warn(field.name, entry, values.get(field.name))
         return Vocabulary(self.schema, values, statistics)
 
@@ -210,17 +251,37 @@ class VocabularyCounts:
         for field in self.schema.fields:
             if self.schema.owner(field).name != owner.name:
                 continue
-            own = self._own.get(field.name)
-            if own is not None and self._are_whole.get(owner.name):
-                own.drop_point_zero(self.schema.missing_values)
-            statistics.setdefault(field.name, {}).update(
-                expected_unseen(
-                    self._values[owner.name].table(),
-                    kept,
-                    owner.min_count,
-                    None if own is None else own.table(),
+            own = None  # A field that shares nothing has all of the counts.
+            if field.name in self._own:
+                own = self._own_table(field.name, owner)
+            everything = self._values[owner.name].table()
+            entry = statistics.setdefault(field.name, {})
+            entry |= expected_unseen(everything, kept, owner.min_count, own)
+            if self._negatives is not None:
+                own = self._own_table(field.name, owner, self._negatives)
+                entry[NEGATIVES] = expected_unseen(
+                    everything, kept, owner.min_count, own
                 )
-            )
+
+    def _own_table(
+        self, name: str, owner: Any, counts: VocabularyCounts | None = None
+    ) -> pa.Table:
+        """What one field, in some of the rows, has of a vocabulary."""
+        counts = counts or self
+        own = counts._own.get(name, counts._values[owner.name])
+        if self._are_whole.get(owner.name):
+            own.drop_point_zero(self.schema.missing_values)
+        return own.table()
+
+    def _of_negatives(self, name: str, kept: float) -> dict[str, Any]:
+        """What is told of a field, of the rows whose label is 0."""
+        clocks = self._clocks.get(name)
+        return {
+            "kept": kept,
+            "rows": self.rows,
+            "missing": self._missing[name],
+            **(clocks.summary() if clocks else {}),
+        }
 
     def _add_values(self, owner: str, tokens: pa.Array) -> None:
         is_undecided = self._are_whole.get(owner, False) is not False
@@ -284,52 +345,3 @@ def _is_counted(field: Any) -> bool:
         return field.method == "log_square"
     # Numbers and times have no such attribute: nothing of theirs is counted.
     return not getattr(field, "hash_buckets", True)
-
-
-class _Sample:
-    """A uniform sample whose members do not depend on the merging order.
-
-    Each number draws a priority from its partition's own generator; the
-    smallest priorities stay.
-    """
-
-    def __init__(self) -> None:
-        self._priorities: np.ndarray = np.empty(0)
-        self._numbers: np.ndarray = np.empty(0, dtype=np.float32)
-
-    def add(self, x: np.ndarray, partition: int) -> None:
-        priorities = np.random.default_rng(partition).random(len(x))
-        self._keep(priorities, x)
-
-    def merge(self, other: _Sample) -> None:
-        self._keep(other._priorities, other._numbers)
-
-    def boundaries(self, num_buckets: int) -> np.ndarray:
-        if not len(self._numbers):
-            return np.empty(0, dtype=np.float32)
-        values, counts = np.unique(self._numbers, return_counts=True)
-        # A value of more rows than a bucket is to hold has one of its own
-        # (and may cut one in two): quantiles would all fall on it.
-        edges: list[np.ndarray] = []
-        while num_buckets > 2 and len(values) > 1:
-            heavy = int(np.argmax(counts))
-            if counts[heavy] * num_buckets <= counts.sum():
-                break
-            inside = 0 < heavy < len(values) - 1
-            num_buckets -= 1 + inside
-            edges.append(values[heavy + (heavy == 0) :][: 1 + inside])
-            values, counts = np.delete(values, heavy), np.delete(counts, heavy)
-        inner = np.arange(1, num_buckets) / num_buckets
-        rest = np.quantile(
-            np.repeat(values, counts), inner, method="inverted_cdf"
-        )
-        return np.unique(np.concatenate([*edges, rest]))
-
-    def _keep(self, priorities: np.ndarray, numbers: np.ndarray) -> None:
-        priorities = np.concatenate([self._priorities, priorities])
-        numbers = np.concatenate([self._numbers, numbers])
-        if len(numbers) > QUANTILE_SAMPLE:
-            order = np.argpartition(priorities, QUANTILE_SAMPLE)
-            priorities = priorities[order[:QUANTILE_SAMPLE]]
-            numbers = numbers[order[:QUANTILE_SAMPLE]]
-        self._priorities, self._numbers = priorities, numbers

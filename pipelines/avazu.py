@@ -37,10 +37,8 @@ def derive(rows: pd.DataFrame) -> pd.DataFrame:
     """Hour of day, weekday and weekend from `hour` (YYMMDDHH)."""
     time = pd.to_datetime(rows["hour"], format="%y%m%d%H", errors="coerce")
     if time.isna().any():
-        row = rows.index[time.isna()][0]
-        raise deepfm_tf.UserError(
-            f"Column 'hour' must be YYMMDDHH. Received: {rows['hour'][row]!r} "
-            f"in data row {row + 1}."
+        raise deepfm_tf.data.UnreadableRows(
+            rows["hour"][time.isna()], "must be YYMMDDHH"
         )
     return rows.drop(columns=["id", "hour"], errors="ignore").assign(
         hour_of_day=time.dt.hour.astype(str),

@@ -22,6 +22,7 @@ from pipelines.experiment import Settings, begin
 from pipelines.learning import UserError, num_steps
 from pipelines.many_runs import (
     add_shared_options,
+    check_seeds,
     claim,
     main_of_many,
     next_command,
@@ -135,6 +136,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _check(settings: CompareSettings) -> None:
     refuse_export(settings, "a comparison")
+    check_seeds(settings)
     check_plots("A comparison")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import deepfm_tf
 from deepfm_tf import labels, shell
+from pipelines.deriving import check_derived
 
 if TYPE_CHECKING:
     from pipelines.experiment import Settings
@@ -65,14 +66,11 @@ def check_columns(settings: Settings, schema: deepfm_tf.Schema) -> None:
         schema: the Schema.
     """
     columns = [field.name for field in schema.fields]
-    if settings.derive is not None:
-        # The others are made of what is there.
-        first = deepfm_tf.data.column_names(
-            settings.train[:1], settings.text_format
-        )
-        columns = [name for name in columns if name in first]
     for files in _sources(settings).values():
-        deepfm_tf.data.check_headers(files, columns, settings.text_format)
+        if settings.derive is None:
+            deepfm_tf.data.check_headers(files, columns, settings.text_format)
+        else:
+            check_derived(settings, settings.derive, files, columns)
 
 
 def say_shared_rows(

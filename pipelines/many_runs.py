@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import deepfm_tf
+from deepfm_tf import seeds
 from pipelines import command_line, exporting
 from pipelines.experiment import Settings, train
 from pipelines.insight import insight
@@ -107,6 +108,17 @@ def refuse_export(settings: Settings, what: str) -> None:
             f"{', '.join(given)} does not go with {what}, which keeps no "
             "models. The command that it ends with trains the best one and "
             "exports it: say there what you want of the export."
+        )
+
+
+def check_seeds(settings: Any) -> None:
+    """Raise UserError unless each of the runs can have a seed of its own."""
+    last = settings.seed + settings.seeds - 1
+    if last > seeds.MAX_SEED:
+        raise UserError(
+            f"--seed {settings.seed} with --seeds {settings.seeds} takes "
+            f"seeds up to {last}, but the largest is {seeds.MAX_SEED}. Give a "
+            "smaller --seed."
         )
 
 

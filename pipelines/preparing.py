@@ -106,7 +106,7 @@ def prepare(
     train_source: Any = settings.train
     if settings.derive is not None:
         train_source = derived_files(settings, settings.derive, settings.train)
-    parts = _parts(settings, drawn, train_source)
+    parts = _parts(settings, drawn, train_source, schema)
     _say_parts(settings, drawn, parts, schema)
     directory = settings.prepared or settings.run / "prepared"
     data: dict[str, deepfm_tf.PreparedData] = {}
@@ -164,7 +164,10 @@ def prepare(
 
 
 def _parts(
-    settings: Settings, drawn: list[str], source: Any
+    settings: Settings,
+    drawn: list[str],
+    source: Any,
+    schema: deepfm_tf.Schema,
 ) -> dict[str, deepfm_tf.Part | deepfm_tf.TimePart]:
     """What each part takes of --train; nothing where it is all of it."""
     share = settings.negative_sampling
@@ -176,6 +179,7 @@ def _parts(
             starts,
             text_format=settings.text_format,
             on_error=settings.on_error,
+            missing_values=schema.missing_values,
         )
         train = dataclasses.replace(train, seed=settings.seed, negatives=share)
         return dict(zip(["train", *drawn], [train, *rest], strict=True))

@@ -17,6 +17,7 @@ from pipelines.experiment import Settings, begin
 from pipelines.learning import ACTIVATIONS, WITHOUT_PYRAMID, UserError
 from pipelines.many_runs import (
     add_shared_options,
+    check_seeds,
     claim,
     main_of_many,
     next_command,
@@ -194,6 +195,7 @@ def _check(settings: SweepSettings) -> None:
                 f"the values to try with {lists}."
             )
     refuse_export(settings, "a sweep")
+    check_seeds(settings)
     if len(settings.model) > 1 or settings.model[0] in WITHOUT_PYRAMID:
         raise UserError(
             "A sweep changes the hidden layers of one model. Received: "
@@ -235,7 +237,8 @@ def _search(
     known = 0
     while len(searched) < settings.trials and known < _KNOWN_IN_A_ROW:
         study.sampler = optuna.samplers.TPESampler(
-            seed=settings.seed + len(study.trials)
+            seed=(settings.seed + len(study.trials))
+            % (deepfm_tf.seeds.MAX_SEED + 1)
         )
         trial = study.ask(distributions)
         structure = space.canonical(Structure(**trial.params))

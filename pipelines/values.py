@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from deepfm_tf import seeds
+
 
 def whole_number(least: int) -> Callable[[str], int]:
     """What turns text into a whole number that is large enough.
@@ -36,14 +38,11 @@ def positive_int(text: str) -> int:
 def seed(text: str) -> int:
     """A whole number that numpy and TensorFlow can be seeded with."""
     try:
-        value = int(text)
+        return seeds.check_seed(int(text))
     except ValueError:
-        value = -1
-    if not 0 <= value < 2**32:
         raise argparse.ArgumentTypeError(
-            f"must be a whole number from 0 to {2**32 - 1}, not {text!r}"
-        )
-    return value
+            f"must be a whole number from 0 to {seeds.MAX_SEED}, not {text!r}"
+        ) from None
 
 
 def positive_float(text: str) -> float:

@@ -1,21 +1,18 @@
 """Shared fixtures: two logical CPU devices, a small click log, real data."""
 
+from __future__ import annotations
+
 import gc
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pytest
-import tensorflow as tf
 
-import deepfm_tf
-
-# Replicas must exist before TensorFlow runs its first operation.
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0],
-    [tf.config.LogicalDeviceConfiguration()] * 2,
-)
+if TYPE_CHECKING:
+    import deepfm_tf
 
 REAL_DATA = Path(
     os.environ.get(
@@ -23,6 +20,35 @@ REAL_DATA = Path(
         Path(__file__).parents[2] / "shared" / "data",
     )
 )
+
+
+def set_up_tensorflow() -> None:
+    """Two devices, and graphs as they are written."""
+    import tensorflow as tf
+
+    # Replicas must exist before TensorFlow runs its first operation.
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * 2,
+    )
+    # What TensorFlow rewrites each graph for pays after thousands of steps;
+    # here it takes a third of the time.
+    tf.config.optimizer.set_experimental_options(
+        {"disable_meta_optimizer": True}
+    )
+
+
+def pytest_sessionstart(session):
+    """Not in the process that only deals tests out: all others wait for it."""
+    if session.config.getoption("dist", "no") != "no":
+        return
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+    capture.resume_global_capture()
+    try:
+        set_up_tensorflow()
+    finally:
+        capture.suspend_global_capture()
+        capture.read_global_capture()
 
 
 def pytest_collection_finish():
@@ -74,6 +100,8 @@ def make_log(num_rows: int, seed: int = 0) -> pd.DataFrame:
 
 def make_schema() -> deepfm_tf.Schema:
     """The schema of `make_log`."""
+    import deepfm_tf
+
     return deepfm_tf.Schema(
         (
             deepfm_tf.CategoricalField("site"),
@@ -107,4 +135,25 @@ def log() -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def vocabulary(log: pd.DataFrame) -> deepfm_tf.Vocabulary:
     """Fitted on `log`."""
+    import deepfm_tf
+
     return deepfm_tf.fit_vocabulary(log, make_schema())
+
+
+@pytest.fixture(scope="session")
+def small_vocabulary(log: pd.DataFrame) -> deepfm_tf.Vocabulary:
+    """One row of the table a value, several with weights, one with a factor.
+
+    All that an optimizer can tell apart, and quicker to trace than all kinds
+    of fields; `test_conformance` trains with those.
+    """
+    import deepfm_tf
+
+    fields = tuple(
+        field
+        for field in make_schema().fields
+        if field.name in ("site", "tags", "price")
+    )
+    return deepfm_tf.fit_vocabulary(
+        log, deepfm_tf.Schema(fields, label="clicked")
+    )

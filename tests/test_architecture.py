@@ -14,6 +14,7 @@ DOORS = {
     "version": ((), ()),
     "errors": ((), ()),
     "shell": ((), ()),
+    "seeds": ((), ()),
     "timestamps": ((), ("numpy", "pyarrow")),
     "extras": (("shell",), ()),
     "fields": ((), ()),
@@ -30,8 +31,9 @@ DOORS = {
     "labels": ((), ()),
     "schema_json": ((), ()),
     "schema_table": (("fields",), ()),
+    "vocabulary_files": (("fields", "schema"), ("numpy",)),
     "vocabulary": (
-        ("fields", "raw_values", "schema", "timestamps"),
+        ("fields", "raw_values", "schema", "timestamps", "vocabulary_files"),
         # TensorFlow for its string hash alone: serving must hash alike.
         ("pandas", "numpy", "pyarrow", "tensorflow"),
     ),
@@ -40,6 +42,7 @@ DOORS = {
             "drift",
             "fields",
             "moments",
+            "quantile_sample",
             "raw_values",
             "schema",
             "value_counts",
@@ -48,9 +51,10 @@ DOORS = {
         ("numpy", "pyarrow"),
     ),
     "moments": ((), ("numpy",)),
+    "quantile_sample": ((), ("numpy",)),
     # How much of other data is unlike the training data.
     "drift": (
-        ("drift", "fields", "raw_values", "vocabulary"),
+        ("drift", "fields", "raw_values", "timestamps", "vocabulary"),
         ("numpy", "pyarrow"),
     ),
     "value_counts": (("raw_values",), ("numpy", "pyarrow")),
@@ -75,6 +79,7 @@ DOORS = {
             "labels",
             "raw_values",
             "schema",
+            "seeds",
             "shell",
             "timestamps",
             "storage",
@@ -84,7 +89,7 @@ DOORS = {
         ),
         ("tensorflow", "numpy", "pandas", "pyarrow", "tqdm", "xxhash"),
     ),
-    "metrics": (("metrics",), ("numpy",)),
+    "metrics": (("metrics", "seeds"), ("numpy",)),
     "calibration": (
         ("calibration", "extras", "metrics"),
         ("numpy", "sklearn", "tensorflow"),
@@ -95,14 +100,20 @@ DOORS = {
         ("keras", "numpy"),
     ),
     "explain": (
-        ("cpus", "explain", "extras", "metrics", "models", "schema", "fields"),
+        (
+            *("cpus", "explain", "extras", "metrics", "models", "schema"),
+            *("fields", "seeds"),
+        ),
         ("keras", "tensorflow", "numpy", "pyarrow", "tqdm", "matplotlib"),
     ),
     "learning_curve": (("evaluation", "metrics"), ("keras",)),
     "report": (("report", "explain"), ("numpy", "matplotlib")),
     "callbacks": (("evaluation", "extras", "metrics", "models"), ("keras",)),
     "losses": ((), ("keras", "tensorflow")),
-    "training": (("losses", "models", "optimizers"), ("keras", "tensorflow")),
+    "training": (
+        ("losses", "models", "optimizers", "seeds"),
+        ("keras", "tensorflow"),
+    ),
     "export": (
         # Metrics: what a table in 16 bits costs is told in log loss.
         # Explain: the signature `explain` is an Explainer.

@@ -54,7 +54,8 @@ def test_importing_the_package_imports_neither_tensorflow_nor_arrays():
     assert process.stdout == "[]\n", process.stderr
 
 
-def test_importing_prints_nothing_and_runs_no_operation(tmp_path):
+def test_importing_all_names_prints_nothing_and_runs_no_operation(tmp_path):
+    # Devices cannot be divided once an operation has run.
     program = (
         "import socket\n"
         "def refuse(*_): raise RuntimeError('network')\n"
@@ -73,6 +74,19 @@ def test_importing_prints_nothing_and_runs_no_operation(tmp_path):
     made = {p.name for p in tmp_path.iterdir()}
     # What Keras, and a matplotlib that it finds, keep for themselves.
     assert made <= {".keras", ".cache", ".config"}
+
+
+def test_a_command_writes_nothing_but_its_answer():
+    # What the server writes is looked at in `serving/test___main__`.
+    words = "-m pipelines.tabular --train nothing.csv --label y"
+
+    process = run(*words.split())
+
+    assert process.returncode == 2
+    assert process.stdout == ""
+    answer = "error: --train: There is no file nothing.csv."
+    assert process.stderr.startswith(answer)
+    assert process.stderr.count("\n") == 1
 
 
 def test_the_wheel_holds_the_package_alone(tmp_path):
@@ -95,31 +109,6 @@ def test_the_wheel_holds_the_package_alone(tmp_path):
     assert {t for t in tops if not t.endswith(".dist-info")} == {"deepfm_tf"}
     assert "deepfm_tf/layers/shared_embedding.py" in names
     assert "deepfm_tf/data/prepare.py" in names
-
-
-@pytest.mark.parametrize(
-    ("words", "status", "answer"),
-    [
-        (
-            "deepfm_tf.serving --port=0 --model_base_path=s3://bucket/model",
-            1,
-            "Failed to start server. Error: ",
-        ),
-        (
-            "pipelines.tabular --train nothing.csv --label y",
-            2,
-            "error: --train: There is no file nothing.csv.",
-        ),
-    ],
-)
-def test_a_command_writes_nothing_but_its_answer(words, status, answer):
-    # With TensorFlow imported, but nothing served or trained.
-    process = run("-m", *words.split())
-
-    assert process.returncode == status
-    assert process.stdout == ""
-    assert process.stderr.startswith(answer)
-    assert process.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

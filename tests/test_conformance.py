@@ -177,13 +177,13 @@ def test_keras_files_load_in_a_fresh_process(vocabulary, tmp_path):
         model = build(name, vocabulary.schema)
         randomize(model)
         model.save(tmp_path / f"{name}.keras")
-        expected[name] = model.predict(packed, verbose=0)["probability"]
+        expected[name] = model(packed, training=False)["probability"]
     program = """
         import sys, pathlib, numpy, keras, deepfm_tf
         folder = pathlib.Path(sys.argv[1])
         packed = dict(numpy.load(folder / "in.npz"))
         numpy.savez(folder / "out.npz", **{
-            p.stem: keras.saving.load_model(p).predict(packed, verbose=0)[
+            p.stem: keras.saving.load_model(p)(packed, training=False)[
                 "probability"]
             for p in folder.glob("*.keras")})
     """
@@ -201,28 +201,28 @@ def test_keras_files_load_in_a_fresh_process(vocabulary, tmp_path):
 
 
 @EVERY_MODEL
-def test_two_replicas_equal_one(name, vocabulary):
-    # A last batch that is smaller is one more shape to trace and compile.
-    # An odd one leaves the replicas unequal shares.
-    num_rows = 249 if name == "DeepFM" else 256
-    log = make_log(num_rows, seed=2)
+def test_two_replicas_equal_one(name, vocabulary, small_vocabulary):
+    # One model meets all kinds of fields, and an odd last batch, which leaves
+    # the replicas unequal shares and is one more shape to trace and compile.
+    whole = name == "DeepFM"
+    if not whole:
+        vocabulary = small_vocabulary
+    log = make_log(185 if whole else 192, seed=2)
     dataset = deepfm_tf.dataset_from_memory(log, vocabulary, 64)
-    losses, weights, predictions = [], [], []
+    losses, weights = [], []
 
     for replicas in (1, 2):
         with deepfm_tf.create_strategy(replicas).scope():
             model = build(name, vocabulary.schema)
             randomize(model)
             deepfm_tf.compile_model(model)
-        history = model.fit(dataset, epochs=2, verbose=0, shuffle=False)
+        history = model.fit(dataset, verbose=0, shuffle=False)
         losses.append(history.history["loss"])
         weights.append(np.concatenate([w.ravel() for w in model.get_weights()]))
-        predictions.append(model.predict(dataset, verbose=0)["probability"])
 
-    # Float32 sums in another order, through 8 steps of Adam.
+    # Float32 sums in another order, through 3 steps of Adam.
     np.testing.assert_allclose(losses[0], losses[1], rtol=2e-5)
     np.testing.assert_allclose(weights[0], weights[1], atol=2e-4)
-    np.testing.assert_allclose(predictions[0], predictions[1], atol=2e-4)
 
 
 def test_the_loss_is_computed_from_the_logits():
@@ -237,10 +237,14 @@ def test_the_loss_is_computed_from_the_logits():
     assert model.evaluate(dataset, verbose=0) == 40.0
 
 
-def test_pairs_are_learnt_by_every_model_but_the_linear_one(vocabulary):
+def test_pairs_are_learnt_by_every_model_but_the_linear_one():
+    log = make_log(4096, 3)
+    fields = [deepfm_tf.CategoricalField(name) for name in ("site", "ad")]
+    schema = deepfm_tf.Schema(tuple(fields), "clicked")
+    vocabulary = deepfm_tf.fit_vocabulary(log, schema)
     train = deepfm_tf.dataset_from_memory(
-        make_log(4096, 3), vocabulary, 256, shuffle=True
-    ).repeat(12)  # one iterator is much cheaper than one for each epoch
+        log, vocabulary, 256, shuffle=True
+    ).repeat(8)  # one iterator is much cheaper than one for each epoch
     test = deepfm_tf.dataset_from_memory(make_log(2000, 4), vocabulary)
     scores = {}
 
@@ -257,15 +261,6 @@ def test_pairs_are_learnt_by_every_model_but_the_linear_one(vocabulary):
 
     assert scores.pop("LogisticRegression") < 0.6
     assert min(scores.values()) > 0.8, scores
-
-
-def test_dropout_is_off_when_evaluating(vocabulary):
-    model = build("DeepFM", vocabulary.schema, dropout=0.5)
-    dataset = deepfm_tf.dataset_from_memory(make_log(300), vocabulary)
-
-    assert deepfm_tf.evaluate(model, dataset) == deepfm_tf.evaluate(
-        model, dataset
-    )
 
 
 @EVERY_MODEL
@@ -348,11 +343,11 @@ def test_the_reference_of_the_layers_agrees_with_this_one():
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_a_trained_model_leaves_the_memory(replicas, vocabulary):
-    dataset = deepfm_tf.dataset_from_memory(make_log(64), vocabulary, 32)
+def test_a_trained_model_leaves_the_memory(replicas, small_vocabulary):
+    dataset = deepfm_tf.dataset_from_memory(make_log(64), small_vocabulary, 32)
     strategy = deepfm_tf.create_strategy(replicas)
     with strategy.scope():
-        model = build("DeepFM", vocabulary.schema)
+        model = build("DeepFM", small_vocabulary.schema)
         deepfm_tf.compile_model(model)
     model.fit(dataset, verbose=0, shuffle=False)
     deepfm_tf.evaluate(model, dataset)

@@ -85,7 +85,8 @@ def test_the_three_commands_serve(tmp_path, monkeypatch):
     )
     monkeypatch.chdir(tmp_path)
     data = make_log(300)
-    vocabulary = deepfm_tf.fit_vocabulary(data, make_schema())
+    schema = deepfm_tf.Schema(make_schema().fields[-3:], "clicked")
+    vocabulary = deepfm_tf.fit_vocabulary(data, schema)
     deepfm_tf.export_saved_model(
         deepfm_tf.DeepFM(vocabulary.schema), vocabulary, "saved_models/deepfm"
     )

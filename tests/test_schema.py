@@ -8,6 +8,7 @@ from deepfm_tf import (
     MultiValuedField,
     NumericField,
     Schema,
+    TimestampField,
 )
 from tests.conftest import make_schema
 
@@ -58,6 +59,19 @@ def test_json_round_trip_keeps_every_kind_of_field():
         ),
         (lambda: Schema.from_json("{"), "not valid JSON"),
         (lambda: Schema.from_json("[]"), "must be a JSON object"),
+        (lambda: Schema.from_json("[" * 100_000), "is not valid JSON"),
+        (
+            lambda: Schema.from_dict({"label": "y", "fields": 5}),
+            "`fields`, a list.*5",
+        ),
+        (
+            lambda: Schema.from_dict({"label": "y", "fields": [{"type": []}]}),
+            "whose `type` is one of",
+        ),
+        (
+            lambda: TimestampField("a", parts=[["hour"]]),
+            "`parts` must be some of",
+        ),
         (
             lambda: Schema.from_dict({"label": "y", "fields": [{"name": "a"}]}),
             "whose `type` is one of",

@@ -10,8 +10,10 @@ from tests.conftest import make_log
 
 
 @pytest.fixture(scope="module")
-def data(vocabulary):
-    return deepfm_tf.dataset_from_memory(make_log(640, 3), vocabulary, 128)
+def data(small_vocabulary):
+    return deepfm_tf.dataset_from_memory(
+        make_log(640, 3), small_vocabulary, 128
+    )
 
 
 def fit(model, data, epochs=1):
@@ -33,8 +35,8 @@ def test_one_cpu_is_not_mirrored():
     assert not isinstance(strategy, tf.distribute.MirroredStrategy)
 
 
-def test_a_step_is_traced_once(data, vocabulary):
-    model = build("FM", vocabulary.schema)
+def test_a_step_is_traced_once(data, small_vocabulary):
+    model = build("FM", small_vocabulary.schema)
     deepfm_tf.compile_model(model)
     traced = []
     step = model.train_step
@@ -47,12 +49,14 @@ def test_a_step_is_traced_once(data, vocabulary):
 
 
 @pytest.mark.parametrize("batch_size", [64, 7])
-def test_two_replicas_keep_the_order_of_odd_batches(batch_size, vocabulary):
+def test_two_replicas_keep_the_order_of_odd_batches(
+    batch_size, small_vocabulary
+):
     # 193 = 3 * 64 + 1 = 27 * 7 + 4: one replica gets less, or nothing.
     log = make_log(193, 5)
-    dataset = deepfm_tf.dataset_from_memory(log, vocabulary, batch_size)
+    dataset = deepfm_tf.dataset_from_memory(log, small_vocabulary, batch_size)
     with deepfm_tf.create_strategy(2).scope():
-        model = build("FM", vocabulary.schema)
+        model = build("FM", small_vocabulary.schema)
     model.shared_embedding.embeddings.assign(
         np.random.default_rng(0).normal(
             size=model.shared_embedding.embeddings.shape
@@ -61,28 +65,35 @@ def test_two_replicas_keep_the_order_of_odd_batches(batch_size, vocabulary):
 
     probability = model.predict(dataset, verbose=0)["probability"]
 
-    one_pass = model(deepfm_tf.encode(log, vocabulary))["probability"]
+    one_pass = model(deepfm_tf.encode(log, small_vocabulary))["probability"]
     np.testing.assert_allclose(probability, one_pass, atol=1e-6)
 
 
-def test_a_last_batch_that_leaves_a_replica_idle_is_trained_on(vocabulary):
-    dataset = deepfm_tf.dataset_from_memory(make_log(129), vocabulary, 64)
+def test_a_last_batch_that_leaves_a_replica_idle_is_trained_on(
+    small_vocabulary,
+):
+    dataset = deepfm_tf.dataset_from_memory(make_log(129), small_vocabulary, 64)
     with deepfm_tf.create_strategy(2).scope():
-        model = build("DeepFM", vocabulary.schema)
+        model = build("DeepFM", small_vocabulary.schema)
         deepfm_tf.compile_model(model)
 
-    loss = fit(model, dataset, epochs=2)
+    before = model.get_weights()
 
-    assert np.isfinite(loss).all() and loss[1] < loss[0]
+    # One epoch: to begin one takes two replicas longer than all these steps.
+    loss = fit(model, dataset.repeat(2))
+
+    assert np.isfinite(loss).all()
+    for old, new in zip(before, model.get_weights(), strict=True):
+        assert (old != new).any()
     assert all(np.isfinite(w).all() for w in model.get_weights())
     assert model.optimizer.iterations == 6
 
 
-def test_seeds_make_runs_repeatable(vocabulary, data):
+def test_seeds_make_runs_repeatable(small_vocabulary, data):
     runs = []
     for _ in range(2):
         deepfm_tf.set_seed(1)
-        model = build("DeepFM", vocabulary.schema, dropout=0.3)
+        model = build("DeepFM", small_vocabulary.schema, dropout=0.3)
         deepfm_tf.compile_model(model, learning_rate=0.02)
         runs.append(fit(model, data, epochs=2))
 
@@ -90,8 +101,8 @@ def test_seeds_make_runs_repeatable(vocabulary, data):
 
 
 @pytest.mark.parametrize("optimizer", deepfm_tf.OPTIMIZERS)
-def test_every_optimizer_steps(optimizer, vocabulary, data):
-    model = build("FM", vocabulary.schema)
+def test_every_optimizer_steps(optimizer, small_vocabulary, data):
+    model = build("FM", small_vocabulary.schema)
     deepfm_tf.compile_model(model, optimizer, learning_rate=0.02)
     before = model.get_weights()
 
@@ -104,12 +115,12 @@ def test_every_optimizer_steps(optimizer, vocabulary, data):
 
 @pytest.mark.parametrize("optimizer", ["lazy_adam", "adam"])
 def test_gradients_are_clipped_by_their_common_norm(
-    optimizer, vocabulary, data
+    optimizer, small_vocabulary, data
 ):
     norms = []
     for clip_norm in (None, 1e-9):
         deepfm_tf.set_seed(1)
-        model = build("FM", vocabulary.schema)
+        model = build("FM", small_vocabulary.schema)
         before = model.get_weights()
         deepfm_tf.compile_model(model, optimizer, clip_norm=clip_norm)
         fit(model, data)
@@ -120,11 +131,11 @@ def test_gradients_are_clipped_by_their_common_norm(
     assert norms[1] < 0.05 * norms[0]
 
 
-def test_touched_l2_keeps_embeddings_small(vocabulary, data):
+def test_touched_l2_keeps_embeddings_small(small_vocabulary, data):
     norms = []
     for touched_l2 in (None, 0.1):
         deepfm_tf.set_seed(1)
-        model = build("FM", vocabulary.schema)
+        model = build("FM", small_vocabulary.schema)
         deepfm_tf.compile_model(model, touched_l2=touched_l2)
         fit(model, data, 5)
         norms.append(np.linalg.norm(model.embedding_layer.embeddings.numpy()))
@@ -133,47 +144,46 @@ def test_touched_l2_keeps_embeddings_small(vocabulary, data):
 
 
 def test_sampled_training_data_leave_probabilities_calibrated(tmp_path):
-    # One row in eight is a click, 50,000 in each half: a standard deviation
-    # of 0.4 % in each. A tenth of the negatives is kept.
+    # One row in eight is a click, 50,000 of them: a standard deviation of
+    # 0.4 %, here and in the rows of the test. A tenth of the negatives is kept.
     random = np.random.default_rng(0)
-    site = random.integers(0, 8, 800_000)
-    odds = np.exp(-3 + 0.25 * site)
-    click = (random.random(len(site)) < odds / (1 + odds)).astype(int)
-    rows = {"site": site.astype(str), "click": click}
-    schema = deepfm_tf.Schema((deepfm_tf.CategoricalField("site"),), "click")
-    train = deepfm_tf.prepare(
-        rows,
-        tmp_path / "train",
-        schema=schema,
-        part=deepfm_tf.Part(0.0, 0.5, negatives=0.1),
+    site, other = random.integers(0, 8, (2, 400_000))
+    click, other_click = (
+        random.random(len(sites)) < 1 / (1 + np.exp(3 - 0.25 * sites))
+        for sites in (site, other)
     )
-    test = deepfm_tf.prepare(
-        rows,
-        tmp_path / "test",
-        vocabulary=train.vocabulary,
-        part=deepfm_tf.Part(0.5, 1.0),
+    train = deepfm_tf.prepare(
+        {"site": site.astype(str), "click": click.astype(int)},
+        tmp_path / "train",
+        schema=deepfm_tf.Schema((deepfm_tf.CategoricalField("site"),), "click"),
+        part=deepfm_tf.Part(0.0, 1.0, negatives=0.1),
     )
     deepfm_tf.set_seed(1)
-    calibrations = {}
-    for share in (train.negative_sampling, 1.0):
-        model = deepfm_tf.LogisticRegression(
-            train.schema, negative_sampling=share
-        )
-        deepfm_tf.compile_model(model, learning_rate=0.05)
-        data = train.dataset(4096, shuffle=True)
-        fit(model, data, 5)
-        # Else the bias wanders by the size of a step.
-        model.optimizer.learning_rate = 0.002
-        fit(model, data, 3)
-        metrics = deepfm_tf.evaluate(model, test.dataset(8192))
-        calibrations[share] = metrics["calibration_ratio"]
+    model = deepfm_tf.LogisticRegression(
+        train.schema, negative_sampling=train.negative_sampling
+    )
+    deepfm_tf.compile_model(model, learning_rate=0.05)
+    data = train.dataset(4096, shuffle=True)
+    fit(model, data, 5)
+    # Else the bias wanders by the size of a step.
+    model.optimizer.learning_rate = 0.002
+    fit(model, data, 3)
 
-    assert calibrations[0.1] == pytest.approx(1, abs=0.01)
-    assert calibrations[1.0] > 3
+    every_site = deepfm_tf.encode(
+        {"site": np.arange(8).astype(str)}, train.vocabulary
+    )
+    served, sampled = (
+        np.ravel(model(every_site, training=training)["probability"])
+        for training in (False, True)
+    )
+    clicks = np.sum(other_click)
+    assert np.sum(served[other]) / clicks == pytest.approx(1, abs=0.01)
+    # What the sampled rows say, of which the model has learnt.
+    assert np.sum(sampled[other]) / clicks > 3
 
 
-def test_wrong_arguments_are_refused(vocabulary):
-    model = build("FM", vocabulary.schema)
+def test_wrong_arguments_are_refused(small_vocabulary):
+    model = build("FM", small_vocabulary.schema)
     with pytest.raises(ValueError, match="`optimizer` must be one of lazy"):
         deepfm_tf.compile_model(model, "adamm")
     with pytest.raises(ValueError, match="`learning_rate` must be a positive"):

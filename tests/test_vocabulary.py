@@ -248,6 +248,82 @@ def test_a_damaged_vocabulary_file_is_noticed(vocabulary, tmp_path):
         Vocabulary.load(tmp_path)
 
 
+@pytest.fixture(params=["new", "old"])
+def saved(request, vocabulary, tmp_path):
+    """A folder, of this version or of one that wrote no digests."""
+    vocabulary.save(tmp_path)
+    if request.param == "old":
+        (tmp_path / "digests.json").unlink()
+        assert Vocabulary.load(tmp_path).fingerprint() == (
+            vocabulary.fingerprint()
+        )
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("statistics.json", lambda text: text[:50]),
+        ("statistics.json", lambda text: "[]"),
+        ("statistics.json", lambda text: text.replace('"mean"', '"men"')),
+        ("statistics.json", lambda text: text.replace('"rows"', '"row"', 1)),
+        ("statistics.json", lambda text: text.replace("boundaries", "edges")),
+        ("schema.json", lambda text: "{"),
+        ("schema.json", lambda text: '{"label": "y", "fields": 5}'),
+        ("*_site.txt", lambda text: text.replace("s 1", "s 2")),
+        ("*_site.txt", lambda text: text + "s 9\n"),
+        ("*_site.txt", lambda text: text.replace("s 1\n", "\n")),
+        ("*_site.txt", lambda text: text.rstrip("\n")),
+        ("*_site.txt", lambda text: text.replace("s 1", "\udcff")),
+        ("*_site.txt", None),
+        ("statistics.json", None),
+    ],
+)
+def test_a_damaged_file_of_a_vocabulary_is_named(saved, file, damage):
+    (path,) = saved.glob(file)
+    text = path.read_text()
+    path.unlink()
+    if damage is not None:
+        assert damage(text) != text
+        path.write_bytes(damage(text).encode(errors="surrogateescape"))
+
+    with pytest.raises(
+        deepfm_tf.UserError, match=f"{path.name} .* The directory is damaged"
+    ):
+        Vocabulary.load(saved)
+
+
+@pytest.mark.parametrize("file", ["*_site.txt", "statistics.json"])
+def test_a_change_that_contradicts_nothing_is_noticed(
+    vocabulary, tmp_path, file
+):
+    vocabulary.save(tmp_path)
+    (path,) = tmp_path.glob(file)
+    text = path.read_text()
+    first, second, *rest = text.splitlines()
+    if path.suffix == ".txt":
+        changed = "\n".join([second, first, *rest]) + "\n"
+    else:
+        changed = text.replace('"std": ', '"std": 1', 1)
+    path.write_text(changed)
+
+    with pytest.raises(deepfm_tf.UserError, match="is not as it was written"):
+        Vocabulary.load(tmp_path)
+
+
+def test_digests_that_cannot_be_read_are_named(vocabulary, tmp_path):
+    vocabulary.save(tmp_path)
+    for content in ("{", "5", "{}"):
+        (tmp_path / "digests.json").write_text(content)
+        with pytest.raises(deepfm_tf.UserError, match="json is not as it was"):
+            Vocabulary.load(tmp_path)
+
+
+def test_a_folder_without_a_vocabulary_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no vocabulary"):
+        Vocabulary.load(tmp_path)
+
+
 NASTY = [
     "",
     " ",

@@ -5,12 +5,14 @@ from deepfm_tf.data.dataset import (
     dataset_from_ids,
     dataset_from_memory,
 )
+from deepfm_tf.data.derived import UnreadableRows, write_derived
 from deepfm_tf.data.drift import compare_with_training
 from deepfm_tf.data.inference import label_counts
 from deepfm_tf.data.overlap import Overlap, shared_rows
+from deepfm_tf.data.part import Part
 from deepfm_tf.data.prepare import prepare
 from deepfm_tf.data.raw_column import raw_column
-from deepfm_tf.data.stream import Part, encode, fit_vocabulary
+from deepfm_tf.data.stream import encode, fit_vocabulary
 from deepfm_tf.data.text_dataset import dataset_from_text
 from deepfm_tf.data.time_split import TimePart, split_by_time
 from deepfm_tf.files.readers import check_headers, column_names, list_files
@@ -22,6 +24,7 @@ __all__ = [
     "PreparedData",
     "TextFormat",
     "TimePart",
+    "UnreadableRows",
     "check_headers",
     "column_names",
     "compare_with_training",
@@ -36,4 +39,5 @@ __all__ = [
     "shared_rows",
     "split_by_time",
     "raw_column",
+    "write_derived",
 ]

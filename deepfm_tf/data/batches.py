@@ -11,6 +11,7 @@ from tensorflow import Tensor
 
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.errors import UserError
+from deepfm_tf.seeds import check_seed
 
 # A pass counts as an epoch once its last batch is made. Batches are made
 # ahead of their use: 2 here, 4 by `prefetch`, about 4 under a strategy. In a
@@ -75,6 +76,8 @@ class Passes:
     first_step: int = 0
 
     def __post_init__(self) -> None:
+        if self.seed is not None:
+            check_seed(self.seed)
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
             raise UserError(
                 "`batch_size` must be a positive integer. Received: "
@@ -106,6 +109,8 @@ class Passes:
         return count
 
 
+# Nothing here is for AutoGraph, whose first look at it takes half a second.
+@tf.autograph.experimental.do_not_convert
 def make_batches(
     rows: Rows, layout: RowLayout, passes: Passes, num_batches: int
 ) -> tf.data.Dataset:
@@ -225,6 +230,7 @@ class _EpochCounter:
         return epoch
 
 
+@tf.autograph.experimental.do_not_convert
 def shuffle_groups(groups: tf.data.Dataset, seed: int) -> tf.data.Dataset:
     """Mix the rows of each group, in another order at each pass."""
     seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)

@@ -20,6 +20,7 @@ from deepfm_tf.raw_values import (
     MISSING_NUMBERS,
     Bad,
     cell_text,
+    is_text,
     missing_to_null,
     split_values,
     to_numbers,
@@ -147,7 +148,7 @@ def _distinct(array: pa.Array, is_number: bool = False) -> _Distinct:
         is_single = pa.types.is_primitive(kind) and not (
             is_number or pa.types.is_float16(kind)
         )
-        if not _is_text(kind) and not is_single:
+        if not is_text(kind) and not is_single:
             return _Distinct(array, None)
     if not pa.types.is_dictionary(kind):
         array = array.dictionary_encode()
@@ -158,15 +159,6 @@ def _distinct(array: pa.Array, is_number: bool = False) -> _Distinct:
         values = pa.concat_arrays([values, pa.nulls(1, values.type)])
     codes = pc.cast(codes, pa.int32())
     return _Distinct(values, codes.to_numpy(zero_copy_only=False))
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return (
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-    )
 
 
 def flatten(column: pa.ChunkedArray) -> pa.Array:

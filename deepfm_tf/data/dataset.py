@@ -74,11 +74,8 @@ class PreparedData:
         self.fingerprint: str = _fingerprint(manifest)
         self.vocabulary = Vocabulary.load(directory / VOCABULARY_DIRECTORY)
         self.schema: Schema = self.vocabulary.schema
-        # Absent where a directory is older than these.
-        self.drift = tuple(map(Drift.from_dict, manifest.get("drift", ())))
-        self.shares = tuple(
-            FieldShares(**entry) for entry in manifest.get("shares", ())
-        )
+        self.drift = tuple(map(Drift.from_dict, manifest["drift"]))
+        self.shares = tuple(FieldShares(**s) for s in manifest["shares"])
         self.groups: np.ndarray | None = None
         self._layout = RowLayout(**manifest["layout"])
         self._files = ShardFiles(
@@ -198,7 +195,7 @@ def dataset_from_memory(
     """Batches straight from data small enough for memory.
 
     Args:
-        source: DataFrame, dict of arrays, or file name(s).
+        source: DataFrame, Arrow table, dict of arrays, or file name(s).
         vocabulary: a fitted Vocabulary.
         batch_size, shuffle, seed, drop_remainder: as for
             `PreparedData.dataset`; shuffling is over all rows.

@@ -24,14 +24,15 @@ def compare_with_training(
     the same. `deepfm_tf.drift.compare_counts` states the rule.
 
     Args:
-        source: file name(s), DataFrame or dict of arrays, with or without
-            labels. Rows that cannot be read are left out.
+        source: file name(s), DataFrame, Arrow table or dict of arrays, with
+            or without labels. Rows that cannot be read are left out.
         vocabulary: of the training data.
         text_format: layout of text files.
 
     Returns:
         A Drift for each field that is far above the expected share of
-        unseen, or of missing, values: share, examples and likeliest cause.
+        unseen, or of missing, values, or whose times are written otherwise:
+        share, examples and likeliest cause.
 
     Example:
 

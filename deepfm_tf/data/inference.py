@@ -83,6 +83,8 @@ def infer_schema(
     wanted = [label, *weight, *categorical, *ignore]
     check_headers(source, wanted, text_format)
     targets = (label, *weight)
+    _check_chosen("categorical", categorical, targets)
+    _check_chosen("ignore", ignore, targets)
     columns = [n for n in names if n and n not in (*targets, *ignore)]
     unfit = _unfit(source, columns)
     fit = [name for name in columns if name not in unfit]
@@ -144,7 +146,7 @@ def label_counts(
     """How often each label stands in the first rows, "" where it is missing.
 
     Args:
-        source: file name(s), DataFrame or dict of arrays.
+        source: file name(s), DataFrame, Arrow table or dict of arrays.
         label: str. The label column.
         text_format: layout of text files.
     """
@@ -257,6 +259,23 @@ def _unfit(source: Source, names: Sequence[str]) -> dict[str, Decision]:
 def _no_field(name: str, error: Exception) -> Decision:
     reason = f"it cannot be a field ({str(error).rstrip('.')})"
     return Decision(name, "left out", reason)
+
+
+def _check_chosen(
+    argument: str, names: Sequence[str], targets: Sequence[str]
+) -> None:
+    """The label and the weight are none of the columns to decide on."""
+    for name in names:
+        if name in targets:
+            what = "label" if name == targets[0] else "example weight"
+            raise UserError(
+                Argument(argument),
+                " must name columns that can be fields. Received: ",
+                f"'{name}', which is the {what} and never a field. Leave it "
+                "out, or name another column as the ",
+                f"{what}.",
+                argument=argument,
+            )
 
 
 def _check_labels(

@@ -23,15 +23,16 @@ from deepfm_tf.data.manifest import (
     write_manifest,
 )
 from deepfm_tf.data.packing import RowLayout
+from deepfm_tf.data.part import Part
 from deepfm_tf.data.reuse import known_digests, load_if_same, write_stamps
 from deepfm_tf.data.shard_writer import RejectedWriter, ShardWriter
 from deepfm_tf.data.spill import SpilledBlocks
-from deepfm_tf.data.stream import CheckedBlock, Part, Reading, count_values
+from deepfm_tf.data.stream import CheckedBlock, Reading, count_values
 from deepfm_tf.data.time_split import TimePart
 from deepfm_tf.drift import DataCounts, plain_comparison, warn_of_drift
-from deepfm_tf.errors import ExistingFileError, UserError
+from deepfm_tf.errors import Argument, ExistingFileError, UserError
 from deepfm_tf.files.readers import Source, list_files
-from deepfm_tf.files.text import BadRow, TextFormat
+from deepfm_tf.files.text import TextFormat
 from deepfm_tf.schema import Schema
 from deepfm_tf.storage import sync, sync_tree, unpublished
 from deepfm_tf.vocabulary import Vocabulary
@@ -58,7 +59,7 @@ def prepare(
 
     Args:
         source: file name(s) of CSV, TSV or JSON lines (compressed or not) or
-            Parquet, a DataFrame, or a dict of arrays.
+            Parquet, a DataFrame, an Arrow table, or a dict of arrays.
         directory: where to put the result. Replaced if it holds prepared
             data; anything else there is left alone and refused.
         schema: the Schema, for training data.
@@ -76,8 +77,8 @@ def prepare(
 
     Raises:
         ValueError: a row cannot be read, a column is absent, there are no
-            rows, a file changes while it is read; the message names file,
-            line, column and value.
+            rows, the part keeps none of its negatives, a file changes while
+            it is read; the message names file, line, column and value.
 
     Example:
 
@@ -106,6 +107,7 @@ def prepare(
     inputs = Inputs(reading, known_digests(directory))
     done = load_if_same(directory, recipe, inputs)
     if done is not None:
+        _warn_of_one_class(done)
         warn_of_drift(done.drift, directory.name)
         return done
     pool = ThreadPoolExecutor(1, thread_name_prefix="deepfm_tf-digest")
@@ -141,6 +143,7 @@ def prepare(
         inputs.stop()
         pool.shutdown(wait=True)
     prepared = PreparedData.load(directory)
+    _warn_of_one_class(prepared)
     warn_of_drift(prepared.drift, directory.name)
     return prepared
 
@@ -165,26 +168,29 @@ def _write_rows(
     directory: Path,
 ) -> dict[str, Any]:
     layout = RowLayout.of(vocabulary.schema)
-    num_rows, num_positives, num_rejected = 0, 0, 0
+    num_rows = num_positives = num_rejected = num_sampled_out = 0
+    counts = DataCounts(vocabulary, reading.negative_sampling)
 
-    counts = DataCounts(vocabulary)
-
-    def encode(block: CheckedBlock) -> tuple[np.ndarray, list[BadRow], Any]:
+    def encode(block: CheckedBlock) -> tuple[np.ndarray, Any, list, int]:
         packed, own = DataCounts.encode(vocabulary, block.columns)
-        label = np.asarray(block.label)
-        return layout.pack(packed, label, block.weight), block.rejected, own
+        rows = layout.pack(packed, np.asarray(block.label), block.weight)
+        return rows, own, block.rejected, block.num_sampled_out
 
     with (
         ShardWriter(directory, layout) as shards,
         RejectedWriter(directory) as rejected,
     ):
-        for rows, bad, own in blocks.map_blocks(encode, "Encoding"):
+        encoded = blocks.map_blocks(encode, "Encoding")
+        for rows, own, bad, sampled_out in encoded:
             shards.write(rows)
             counts.merge(own)
             rejected.write(bad)
             num_rows += len(rows)
             num_positives += int((rows[:, 0] != 0).sum())
             num_rejected += len(bad)
+            num_sampled_out += sampled_out
+    if num_sampled_out and num_positives == num_rows:
+        raise _no_negatives(reading.part, num_positives, num_sampled_out)
     if not num_rows:
         share = f" in the part {reading.part}" if reading.part else ""
         left_out = f"; {num_rejected} rows were rejected" * bool(num_rejected)
@@ -192,12 +198,6 @@ def _write_rows(
         raise UserError(
             f"The data must have at least one row{share}. Received: none in "
             f"{name}{left_out}."
-        )
-    if num_positives in (0, num_rows):
-        warnings.warn(
-            f"Every label is {int(num_positives > 0)} in the {num_rows:,} "
-            "rows: there is nothing to tell apart.",
-            stacklevel=3,
         )
     return {
         "num_rows": num_rows,
@@ -207,6 +207,32 @@ def _write_rows(
         "layout": dataclasses.asdict(layout),
         **plain_comparison(counts),
     }
+
+
+def _no_negatives(
+    part: Any, num_positives: int, num_negatives: int
+) -> UserError:
+    share = min(num_positives / num_negatives, 1.0)
+    advice = ""
+    if share:
+        advice = f"{share:.2g} keeps about as many as there are positives; "
+    return UserError(
+        Argument("negatives"),
+        " must leave at least one row whose label is 0. Received: ",
+        Argument("negatives", part.negatives),
+        f", which keeps none of {num_negatives:,}, beside {num_positives:,} "
+        f"rows whose label is 1. Pass a larger share: {advice}1 keeps all.",
+        argument="negatives",
+    )
+
+
+def _warn_of_one_class(prepared: PreparedData) -> None:
+    if prepared.num_positives in (0, prepared.num_rows):
+        warnings.warn(
+            f"Every label is {int(prepared.num_positives > 0)} in the "
+            f"{prepared.num_rows:,} rows: there is nothing to tell apart.",
+            stacklevel=3,
+        )
 
 
 def _check_replaceable(directory: Path) -> None:

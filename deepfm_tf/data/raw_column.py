@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from deepfm_tf.data.stream import Part, Reading, ordered_map
+from deepfm_tf.data.part import Part
+from deepfm_tf.data.stream import Reading, ordered_map
 from deepfm_tf.data.time_split import TimePart
 from deepfm_tf.errors import UserError
 from deepfm_tf.fields import CategoricalField

@@ -43,6 +43,7 @@ class SpilledBlocks:
         metadata = {
             "names": json.dumps(list(block.columns)),
             "rejected": json.dumps(block.rejected),
+            "num_sampled_out": str(block.num_sampled_out),
         }
         schema = batch.schema.with_metadata(metadata)
         path = self._path(block.number)
@@ -75,10 +76,17 @@ class SpilledBlocks:
         metadata = batch.schema.metadata
         names = json.loads(metadata[b"names"])
         columns = [_column(column) for column in batch.columns]
-        label, *weight = columns[len(names) :]
+        label, weight, *_ = *columns[len(names) :], None
         rejected = [BadRow(*row) for row in json.loads(metadata[b"rejected"])]
         by_name = dict(zip(names, columns, strict=False))
-        return CheckedBlock(number, by_name, label, rejected, *weight)
+        return CheckedBlock(
+            number,
+            by_name,
+            label,
+            rejected,
+            weight,
+            int(metadata[b"num_sampled_out"]),
+        )
 
     def _path(self, number: int) -> Path:
         return self._directory / f"{number:08d}.arrow"

@@ -9,99 +9,47 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-import pyarrow as pa
 import tqdm
 
 from deepfm_tf.cpus import num_cpus
 from deepfm_tf.data.columns import CheckedColumns, check_columns
+from deepfm_tf.data.on_error import check_on_error
+from deepfm_tf.data.part import Part, sample_negatives
 from deepfm_tf.data.time_split import TimePart
 from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.files.content import compression_of
 from deepfm_tf.files.readers import Block, Source, list_files, read_blocks
 from deepfm_tf.files.text import BadRow, TextFormat
+from deepfm_tf.raw_values import Bad
 from deepfm_tf.schema import Schema
-from deepfm_tf.vocabulary import Columns, Vocabulary
+from deepfm_tf.vocabulary import Columns, Vocabulary, take_rows
 from deepfm_tf.vocabulary_counts import VocabularyCounts
-
-ON_ERROR = ("raise", "skip")
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
-    """A random share of the rows of a source, the same at every reading.
-
-    Each row draws a number in [0, 1) from `seed` and its place; the row
-    belongs to the part if `start <= number < stop`. Parts that do not overlap
-    have no row in common.
+class CheckedBlock:
+    """The checked columns of some rows, and the rows left out.
 
     Args:
-        start: float. In [0, 1).
-        stop: float. In (start, 1].
-        seed: int.
-        negatives: float in (0, 1]. The share to keep, drawn at random, of the
-            part's rows whose label is 0. For training data alone, and with
-            the same `negative_sampling` of the model, which then corrects its
-            probabilities for it. Vocabularies are fitted on what is kept.
-
-    Example:
-
-    >>> train, test = Part(0.0, 0.8, seed=1), Part(0.8, 1.0, seed=1)
+        number: int. Of the block.
+        columns, label, weight: of the rows that are kept.
+        rejected: the rows that cannot be read.
+        num_sampled_out: int. Negatives that the part does not keep.
     """
-
-    start: float
-    stop: float
-    seed: int = 0
-    negatives: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.start < self.stop <= 1.0:
-            raise UserError(
-                "A part must have 0 <= start < stop <= 1. Received: "
-                f"start={self.start}, stop={self.stop}."
-            )
-        if not 0.0 < self.negatives <= 1.0:
-            raise UserError(
-                "`negatives` must be the share of the negatives to keep, above "
-                f"0 and at most 1. Received: negatives={self.negatives}."
-            )
-
-    # What must be read to know which rows belong to the part.
-    columns: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def is_first(self) -> bool:
-        """Whether broken lines, which draw no number, are this part's."""
-        return self.start == 0
-
-    def rows(self, table: pa.Table, block: int) -> np.ndarray:
-        """Which rows of a block belong to the part (ascending numbers)."""
-        random = np.random.default_rng([self.seed, block])
-        draws = random.random(table.num_rows)
-        return np.flatnonzero((draws >= self.start) & (draws < self.stop))
-
-    def sample(self, label: np.ndarray, block: int) -> np.ndarray:
-        """Which rows of the part in a block to keep, by their labels."""
-        random = np.random.default_rng([self.seed, block, 1])
-        draws = random.random(len(label))
-        return np.flatnonzero((label != 0) | (draws < self.negatives))
-
-
-@dataclasses.dataclass(frozen=True)
-class CheckedBlock:
-    """The checked columns of some rows, and the rows left out."""
 
     number: int
     columns: Columns
     label: np.ndarray | None
     rejected: list[BadRow]
     weight: np.ndarray | None = None
+    num_sampled_out: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +57,7 @@ class Reading:
     """How a source is read: everything but what is done with the rows.
 
     Args:
-        source: file name(s), DataFrame or dict of arrays.
+        source: file name(s), DataFrame, Arrow table or dict of arrays.
         schema: the Schema.
         text_format: layout of text files.
         part: the share of the rows to read. `None` reads all.
@@ -126,11 +74,7 @@ class Reading:
     with_label: bool = True
 
     def __post_init__(self) -> None:
-        if self.on_error not in ON_ERROR:
-            raise UserError(
-                f"`on_error` must be one of {ON_ERROR}. Received: "
-                f"on_error={self.on_error!r}."
-            )
+        check_on_error(self.on_error)
 
     @property
     def columns(self) -> list[str]:
@@ -141,6 +85,11 @@ class Reading:
         if self.part is not None:
             names += self.part.columns
         return list(dict.fromkeys(names))
+
+    @property
+    def negative_sampling(self) -> float:
+        """The share of the rows with label 0 that is kept."""
+        return 1.0 if self.part is None else self.part.negatives
 
     def map_blocks(
         self, function: Callable[[CheckedBlock], _Result], progress: str = ""
@@ -175,19 +124,22 @@ class Reading:
     ) -> CheckedBlock:
         """Read and check the columns `names` of a block."""
         table, rejected = block.read(names)
-        rows = np.arange(table.num_rows)
+        rows: np.ndarray = np.arange(table.num_rows)
+        cells: Bad = {}
         if self.part is not None:
-            rows = self.part.rows(table, number)
+            missing = self.schema.missing_values
+            rows, cells = self.part.choose(table, number, missing)
             table = table.take(rows)
             if not self.part.is_first:
-                rejected = []
+                # Rows of which nobody can say whose they are: the first's.
+                rejected, cells = [], {}
         checked = check_columns(table, self.schema, self.with_label)
-        bad = sorted(checked.bad)
+        cells |= {int(rows[row]): bad for row, bad in checked.bad.items()}
+        wrong = sorted(cells)
         if self.on_error == "raise":
-            bad = bad[:1]  # the first one ends it
-        places = block.locate([int(rows[row]) for row in bad])
-        for row, (line, text) in zip(bad, places, strict=True):
-            column, value, reason = checked.bad[row]
+            wrong = wrong[:1]  # the first one ends it
+        for row, (line, text) in zip(wrong, block.locate(wrong), strict=True):
+            column, value, reason = cells[row]
             rejected.append(
                 BadRow(
                     block.source, line, column, value, reason, text, block.unit
@@ -203,12 +155,22 @@ class Reading:
                 " to leave such rows out, counted and written to a file.",
             )
         if checked.bad:
-            checked = _take(checked, np.delete(np.arange(len(rows)), bad))
-        if checked.label is not None and self.part and self.part.negatives < 1:
-            sample = self.part.sample(checked.label, number)
+            good = np.delete(np.arange(len(rows)), sorted(checked.bad))
+            checked = _take(checked, good)
+        num_sampled_out, part = 0, self.part
+        if checked.label is not None and part and part.negatives < 1:
+            sample = sample_negatives(
+                checked.label, part.negatives, part.seed, number
+            )
+            num_sampled_out = len(checked.label) - len(sample)
             checked = _take(checked, sample)
         return CheckedBlock(
-            number, checked.columns, checked.label, rejected, checked.weight
+            number,
+            checked.columns,
+            checked.label,
+            rejected,
+            checked.weight,
+            num_sampled_out,
         )
 
 
@@ -222,7 +184,8 @@ def fit_vocabulary(
     """Count the values of training data and fit the schema's scalings.
 
     Args:
-        source: file name(s), DataFrame or dict of arrays: training data only.
+        source: file name(s), DataFrame, Arrow table or dict of arrays:
+            training data only.
         schema: the Schema.
         text_format: layout of text files.
         on_error: `"raise"` or `"skip"`, for rows that cannot be read.
@@ -240,11 +203,12 @@ def count_values(
     keep: Callable[[CheckedBlock], None] | None = None,
 ) -> Vocabulary:
     """The vocabulary of what `reading` reads; `keep` gets each block too."""
-    counts = VocabularyCounts(reading.schema)
+    sampling = reading.negative_sampling
+    counts = VocabularyCounts(reading.schema, sampling)
 
     def count(block: CheckedBlock) -> VocabularyCounts:
-        partial = VocabularyCounts(reading.schema)
-        partial.count(block.columns, block.number)
+        partial = VocabularyCounts(reading.schema, sampling)
+        partial.count(block.columns, block.number, block.label)
         if keep is not None:
             keep(block)
         return partial
@@ -263,7 +227,7 @@ def encode(
     """Raw rows, with or without labels, as the packed inputs of a model.
 
     Args:
-        source: file name(s), DataFrame or dict of arrays.
+        source: file name(s), DataFrame, Arrow table or dict of arrays.
         vocabulary: a fitted Vocabulary.
         text_format: layout of text files.
 
@@ -297,10 +261,7 @@ def encode(
 
 def _take(checked: CheckedColumns, rows: np.ndarray) -> CheckedColumns:
     """Some of the rows, none of them bad."""
-    columns: dict[str, Any] = {}
-    for name, column in checked.columns.items():
-        is_array = isinstance(column, np.ndarray)
-        columns[name] = column[rows] if is_array else column.take(rows)
+    columns = take_rows(checked.columns, rows)
     label, weight = (
         None if values is None else values[rows]
         for values in (checked.label, checked.weight)

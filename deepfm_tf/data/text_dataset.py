@@ -27,6 +27,7 @@ from deepfm_tf.files.readers import (
 from deepfm_tf.files.text import TextBlock, TextFormat, text_blocks
 from deepfm_tf.lookup import GraphLookup
 from deepfm_tf.raw_values import MISSING_NUMBERS
+from deepfm_tf.seeds import check_seed
 from deepfm_tf.timestamps import PLAIN
 from deepfm_tf.vocabulary import Vocabulary
 
@@ -88,14 +89,27 @@ def dataset_from_text(
             "`batch_size` must be a positive integer. Received: "
             f"batch_size={batch_size!r}."
         )
+    seed = check_seed(seed)
     blocks = _Blocks(list_text_files(source), vocabulary, text_format)
-    parser = _Parser(vocabulary, blocks)
+    return _batches(
+        blocks,
+        _Parser(vocabulary, blocks),
+        batch_size,
+        seed if shuffle else None,
+    )
+
+
+# As in `batches.py`: nothing for AutoGraph, which is slow to find that out.
+@tf.autograph.experimental.do_not_convert
+def _batches(
+    blocks: _Blocks, parser: _Parser, batch_size: int, seed: int | None
+) -> tf.data.Dataset:
     rows = tf.data.Dataset.from_generator(
         blocks, output_signature=_Blocks.SIGNATURE
     ).map(parser, num_parallel_calls=2, deterministic=True)
-    if shuffle:
+    if seed is not None:
         rows = shuffle_groups(rows.rebatch(_GROUP_ROWS), seed)
-    layout = RowLayout.of(vocabulary.schema)
+    layout = parser.layout
     batches = rows.rebatch(batch_size).map(
         lambda words: split_rows(words, layout),
         num_parallel_calls=2,
@@ -179,7 +193,7 @@ class _Parser:
     def __init__(self, vocabulary: Vocabulary, blocks: _Blocks) -> None:
         self._vocabulary = vocabulary
         self._schema = vocabulary.schema
-        self._layout = RowLayout.of(self._schema)
+        self.layout = RowLayout.of(self._schema)
         self._blocks = blocks
         with tempfile.TemporaryDirectory() as directory:
             # The table is read at once; no file needs to stay.
@@ -231,7 +245,7 @@ class _Parser:
                 self._read, [data, number, first_line], tf.int32
             ),
         )
-        return tf.ensure_shape(words, (None, self._layout.width))
+        return tf.ensure_shape(words, (None, self.layout.width))
 
     def _read_numbers(self, columns: list[Tensor]) -> tuple[Tensor, Tensor]:
         """(numeric fields, rows) float32, and whether all could be read."""
@@ -302,7 +316,7 @@ class _Parser:
             raw[self._schema.fields[number].name] = numbers[place]
         packed = self._look_up(raw)
         words = [tf.bitcast(label, tf.int32)[:, None]]
-        for name in self._layout.parts():
+        for name in self.layout.parts():
             words.append(tf.bitcast(packed[name], tf.int32))
         if self._schema.example_weight is not None:
             words.append(tf.bitcast(numbers[-1], tf.int32)[:, None])
@@ -321,7 +335,7 @@ class _Parser:
             )
         packed = self._vocabulary.encode(checked.columns)
         label = np.asarray(checked.label)
-        return self._layout.pack(packed, label, checked.weight)
+        return self.layout.pack(packed, label, checked.weight)
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -10,11 +10,21 @@ import numpy as np
 import pyarrow as pa
 
 from deepfm_tf.data.columns import flatten
+from deepfm_tf.data.on_error import check_on_error
+from deepfm_tf.data.part import check_negatives
 from deepfm_tf.errors import Argument, UserError
+from deepfm_tf.fields import as_tuple
+from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.readers import Source, read_blocks
 from deepfm_tf.files.text import TextFormat
-from deepfm_tf.raw_values import Bad, cell_text, to_texts
-from deepfm_tf.timestamps import NO_MOMENT, moments
+from deepfm_tf.raw_values import (
+    MISSING_NUMBERS,
+    Bad,
+    missing_to_null,
+    to_texts,
+)
+from deepfm_tf.seeds import check_seed
+from deepfm_tf.timestamps import NO_MOMENT, NOT_A_TIME, moments
 
 # Cuts are exact up to this many rows; beyond, they come from a uniform sample
 # of this size (rank error about 1/sqrt(size), 0.2 %).
@@ -25,7 +35,8 @@ _SAMPLE = 262_144
 class TimePart:
     """The rows of a source whose time lies in an interval.
 
-    Made by `split_by_time`. Rows without a time belong to no part.
+    Made by `split_by_time`. Rows without a time belong to no part: `prepare`
+    refuses them, or rejects them with those of the first part.
 
     Args:
         column: str. The column of the times; need not be a field.
@@ -48,11 +59,8 @@ class TimePart:
                 "A part must have start < stop. Received: "
                 f"start={self.start}, stop={self.stop}."
             )
-        if not 0.0 < self.negatives <= 1.0:
-            raise UserError(
-                "`negatives` must be the share of the negatives to keep, above "
-                f"0 and at most 1. Received: negatives={self.negatives}."
-            )
+        check_negatives(self.negatives)
+        object.__setattr__(self, "seed", check_seed(self.seed))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -66,19 +74,21 @@ class TimePart:
 
     def rows(self, table: pa.Table, block: int) -> np.ndarray:
         """Which rows of a block belong to the part (ascending numbers)."""
-        times, _ = _times(table.column(self.column), self.column)
+        return self.choose(table, block, ())[0]
+
+    def choose(
+        self, table: pa.Table, block: int, missing_values: Sequence[str]
+    ) -> tuple[np.ndarray, Bad]:
+        """The same, and the rows without a time, and why they have none."""
+        times, bad = _times(
+            table.column(self.column), self.column, missing_values
+        )
         belongs = times != NO_MOMENT
         if self.start is not None:
             belongs &= times >= self.start
         if self.stop is not None:
             belongs &= times < self.stop
-        return np.flatnonzero(belongs)
-
-    def sample(self, label: np.ndarray, block: int) -> np.ndarray:
-        """Which rows of the part in a block to keep, by their labels."""
-        random = np.random.default_rng([self.seed, block, 1])
-        draws = random.random(len(label))
-        return np.flatnonzero((label != 0) | (draws < self.negatives))
+        return np.flatnonzero(belongs), bad
 
 
 def split_by_time(
@@ -88,6 +98,7 @@ def split_by_time(
     *,
     text_format: TextFormat | None = None,
     on_error: str = "raise",
+    missing_values: Sequence[str] = (),
 ) -> tuple[TimePart, ...]:
     """Parts that follow each other in time: train, valid and test.
 
@@ -97,13 +108,15 @@ def split_by_time(
     next one.
 
     Args:
-        source: file name(s), DataFrame or dict of arrays.
+        source: file name(s), DataFrame, Arrow table or dict of arrays.
         column: str. The times: see `TimestampField` for what they may be. A
             text without a zone counts as UTC.
         shares: ascending. Where the parts are cut; the last ends at 1.
         text_format: layout of text files.
         on_error: `"raise"`, or `"skip"`: rows without a time are left
-            out, and a warning tells how many.
+            out, and a warning tells how many. Give `prepare` the same; it
+            counts them, and writes them to the first part's `rejected.csv`.
+        missing_values: those of the schema, which may look like times.
 
     Returns:
         TimePart objects, one more than there are shares, for `prepare`.
@@ -116,32 +129,29 @@ def split_by_time(
     >>> np.datetime64(test.start, "us").item().day
     10
     """
+    check_on_error(on_error)
+    missing_values = as_tuple(missing_values)
     sample, num_left_out = _Sample(), 0
     for number, block in enumerate(read_blocks(source, [column], text_format)):
         table, _ = block.read([column])
-        times, bad = _times(table.column(column), column)
-        wrong = np.flatnonzero(times == NO_MOMENT)
-        if len(wrong) and on_error != "skip":
-            row = int(wrong[0])
-            ((line, _),) = block.locate([row])
-            value = cell_text(table.column(column)[row])
-            reason = f"this is {value!r}" if value else "this is missing"
-            if row in bad:
-                reason = bad[row][2]
+        times, bad = _times(table.column(column), column, missing_values)
+        if bad and on_error != "skip":
+            row = min(bad)
+            ((line, text),) = block.locate([row])
+            cell = BadRow(block.source, line, *bad[row], text, block.unit)
             raise UserError(
-                f"{block.source}, {block.unit} {line}, column '{column}': "
-                f"each row must have a time to be split by, but {reason}. Fix "
-                "the row, or pass ",
+                f"{cell} Fix the row, or pass ",
                 Argument("on_error", "skip"),
                 " to leave such rows out.",
             )
-        num_left_out += len(wrong)
+        num_left_out += len(bad)
         sample.add(times[times != NO_MOMENT], number)
     cuts = _cuts(sample.numbers, shares, column)
     if num_left_out:
         warnings.warn(
             f"Rows without a time in '{column}' that can be read are in no "
-            f"part: {num_left_out:,}.",
+            f"part: {num_left_out:,}. They are rejected with those of the "
+            "first one.",
             stacklevel=2,
         )
     ends = [None, *cuts, None]
@@ -151,10 +161,25 @@ def split_by_time(
     )
 
 
-def _times(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, Bad]:
-    """Moments of a column of any type, and the values that have no text."""
+def _times(
+    column: pa.ChunkedArray, name: str, missing_values: Sequence[str]
+) -> tuple[np.ndarray, Bad]:
+    """Moments of a column of any type; the rows that have none, and why."""
     bad: Bad = {}
-    return moments(to_texts(flatten(column), name, bad)), bad
+    raw = flatten(column)
+    texts = to_texts(raw, name, bad)
+    marks = (*missing_values, *MISSING_NUMBERS, NOT_A_TIME)
+    texts = missing_to_null(texts, marks)
+    times = moments(texts)
+    for row in np.flatnonzero(times == NO_MOMENT).tolist():
+        if row in bad:
+            _, value, why = bad[row]
+        else:
+            value = texts[row].as_py()
+            why = f"this is {value!r}" if value else "this is missing"
+        reason = f"each row must have a time to be split by, but {why}"
+        bad[row] = (name, value or "", reason)
+    return times, bad
 
 
 def _cuts(times: np.ndarray, shares: Sequence[float], column: str) -> list[int]:

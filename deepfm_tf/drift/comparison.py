@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,17 +11,17 @@ import numpy as np
 import pyarrow as pa
 
 from deepfm_tf.drift.cause import Cause, likely_cause, number_cause
+from deepfm_tf.drift.clocks import ClockFault, clock_faults
 from deepfm_tf.drift.counts import DataCounts, FieldCounts
+from deepfm_tf.drift.shares import (
+    LEAST_G_OF_FAULTS,
+    LEAST_GAP_OF_FAULTS,
+    is_far_above,
+    percent,
+    ratio,
+)
 from deepfm_tf.vocabulary import OOV_ID, Vocabulary
 
-# "Far above the expected": all three must hold. See `compare_counts`.
-_LEAST_GAP = 0.05
-_LEAST_ODDS = 3.0
-_LEAST_G = 2 * math.log(1e6)
-# Values of training in another spelling are no matter of chance, and a fault
-# at any share; this one is above what mistyping does.
-_LEAST_GAP_OF_FAULTS = 0.01
-_LEAST_G_OF_FAULTS = 2 * math.log(1e3)
 # Many new users, say, are told although they are as many as expected.
 _MANY = 0.2
 
@@ -38,6 +37,9 @@ _MEASURES = {
 @dataclasses.dataclass(frozen=True)
 class FieldShares:
     """Shares of one field in some data, and in training.
+
+    Where training keeps but a share of its negatives, its shares are those
+    that it would have with all of them.
 
     Args:
         field: str.
@@ -66,9 +68,10 @@ class Drift:
 
     Args:
         field: str.
-        measure: `"missing"`, `"unseen"` (not in the vocabulary) or
+        measure: `"missing"`, `"unseen"` (not in the vocabulary),
             `"out_of_range"` (numbers below training's minimum or above its
-            maximum).
+            maximum); of times `"midnight"` (without a time of day),
+            `"time_of_day"` (with one, unlike training's) or `"zone"`.
         share: float. Of the rows (missing) or of the values.
         expected: float. The share to be expected by training.
         in_training: float. The share in training.
@@ -119,6 +122,11 @@ def compare_counts(counts: DataCounts) -> list[Drift]:
     missing, a difference of 0.01 and G of 2 ln(10^3) are enough: another
     population is no explanation of that.
 
+    Where training data keep but a share of the negatives, each of these
+    counts for those that were left out (`DataCounts.training`).
+
+    Times are compared by how they are written: see `clock_faults`.
+
     Args:
         counts: of the data.
 
@@ -133,34 +141,36 @@ def compare_counts(counts: DataCounts) -> list[Drift]:
     vocabulary = counts.vocabulary
     for field in vocabulary.schema.fields:
         own = counts.fields[field.name]
-        statistics = vocabulary.statistics[field.name]
+        statistics = counts.training(field.name)
         before = statistics.get("missing", 0), statistics.get("rows", 0)
-        if before[1] and _is_far_above((own.missing, own.rows), before):
+        if before[1] and is_far_above((own.missing, own.rows), before):
             found.append(_missing(field.name, own, before))
-        unseen = _unseen(vocabulary, field, own)
+        unseen = _unseen(vocabulary, field, own, statistics)
         if unseen is not None:
             found.append(unseen)
+        faults = clock_faults(own.clocks, statistics)
+        found += [_clock_drift(field.name, fault) for fault in faults]
     return found
 
 
 def field_shares(counts: DataCounts) -> list[FieldShares]:
     """The shares of every field, whether far above the expected or not."""
-    vocabulary, table = counts.vocabulary, []
-    for field in vocabulary.schema.fields:
+    table = []
+    for field in counts.vocabulary.schema.fields:
         own = counts.fields[field.name]
-        statistics = vocabulary.statistics[field.name]
+        statistics = counts.training(field.name)
         expected = _expected(statistics)
         known = expected is not None and expected[1] > 0
-        in_training = _ratio(statistics.get("oov", 0), statistics.get("values"))
+        in_training = ratio(statistics.get("oov", 0), statistics.get("values"))
         table.append(
             FieldShares(
                 field.name,
                 own.rows,
-                _ratio(own.missing, own.rows),
-                _ratio(statistics["missing"], statistics["rows"]),
-                _ratio(own.unseen, own.values) if known else None,
+                ratio(own.missing, own.rows),
+                ratio(statistics["missing"], statistics["rows"]),
+                ratio(own.unseen, own.values) if known else None,
                 in_training if known else None,
-                _ratio(*expected) if expected and known else None,
+                ratio(*expected) if expected and known else None,
             )
         )
     return table
@@ -186,9 +196,9 @@ def expected_notes(
     """
     told = {drift.field for drift in found if drift.measure != "missing"}
     return [
-        f"Field '{entry.field}': {_percent(entry.unseen)} of the values of "
+        f"Field '{entry.field}': {percent(entry.unseen)} of the values of "
         f"{name} are unseen in training, about as many as training leads one "
-        f"to expect ({_percent(entry.unseen_expected)}). They all share one "
+        f"to expect ({percent(entry.unseen_expected)}). They all share one "
         "id, OOV."
         for entry in shares
         if entry.unseen is not None
@@ -221,27 +231,44 @@ def warn_of_drift(
     )
 
 
-def _missing(name: str, own: FieldCounts, before: tuple[int, int]) -> Drift:
-    share, expected = _ratio(own.missing, own.rows), _ratio(*before)
+def _missing(name: str, own: FieldCounts, before: tuple[float, float]) -> Drift:
+    share, expected = ratio(own.missing, own.rows), ratio(*before)
     text = (
-        f"Field '{name}' is missing in {_percent(share)} of the rows, in "
-        f"training in {_percent(expected)}. Check that the column is filled, "
+        f"Field '{name}' is missing in {percent(share)} of the rows, in "
+        f"training in {percent(expected)}. Check that the column is filled, "
         "and that its values can be read."
     )
     return Drift(name, "missing", share, expected, expected, (), "", text)
 
 
+def _clock_drift(name: str, fault: ClockFault) -> Drift:
+    share, expected = ratio(*fault.now), ratio(*fault.expected)
+    shown = ", ".join(map(repr, fault.examples))
+    text = (
+        f"Field '{name}': {percent(share)} of the times are {fault.what}, "
+        f"such as {shown}, where training leads one to expect "
+        f"{percent(expected)}. Likeliest cause: another format: {fault.cause} "
+        "Store the column as in training."
+    )
+    return Drift(
+        *(name, fault.measure, share, expected, expected),
+        *(fault.examples, "format", text),
+    )
+
+
 def _unseen(
-    vocabulary: Vocabulary, field: Any, own: FieldCounts
+    vocabulary: Vocabulary,
+    field: Any,
+    own: FieldCounts,
+    statistics: Mapping[str, Any],
 ) -> Drift | None:
-    statistics = vocabulary.statistics[field.name]
     expected = _expected(statistics)
     now = own.unseen, own.values
-    if expected is None or not _is_far_above(
-        now, expected, _LEAST_GAP_OF_FAULTS, _LEAST_G_OF_FAULTS
+    if expected is None or not is_far_above(
+        now, expected, LEAST_GAP_OF_FAULTS, LEAST_G_OF_FAULTS
     ):
         return None
-    share, before = _ratio(*now), _ratio(*expected)
+    share, before = ratio(*now), ratio(*expected)
     is_number = "minimum" in statistics
     cause: Cause | None = None
     if own.texts and is_number:
@@ -259,7 +286,7 @@ def _unseen(
         excess = 1.0 - before / share
         cause = likely_cause(own.texts, is_known, values, excess)
     is_fault = cause is not None and cause.is_fault
-    if not is_fault and not _is_far_above(now, expected):
+    if not is_fault and not is_far_above(now, expected):
         return None
     examples = sorted(own.texts, key=lambda text: -own.texts[text])
     examples = examples[:_NUM_EXAMPLES]
@@ -271,13 +298,13 @@ def _unseen(
         else " `compare_with_training` shows them, of the raw data."
     )
     text = (
-        f"Field '{field.name}': {_percent(share)} of the values are "
+        f"Field '{field.name}': {percent(share)} of the values are "
         f"{_MEASURES[measure]}{such}, where training leads one to expect "
-        f"{_percent(before)}.{why}"
+        f"{percent(before)}.{why}"
     )
     in_training = 0.0
     if not is_number:
-        in_training = _ratio(statistics["oov"], statistics["values"])
+        in_training = ratio(statistics["oov"], statistics["values"])
     return Drift(
         field.name,
         measure,
@@ -290,7 +317,7 @@ def _unseen(
     )
 
 
-def _expected(statistics: Mapping[str, Any]) -> tuple[int, int] | None:
+def _expected(statistics: Mapping[str, Any]) -> tuple[float, float] | None:
     """Unseen values that training leads one to expect, and of how many."""
     if "minimum" in statistics:
         total = statistics["rows"] - statistics["missing"]
@@ -298,48 +325,3 @@ def _expected(statistics: Mapping[str, Any]) -> tuple[int, int] | None:
     if "oov_expected" in statistics:
         return statistics["oov_expected"], statistics["values"]
     return None  # hashed, or counted before this was
-
-
-def _is_far_above(
-    now: tuple[int, int],
-    expected: tuple[int, int],
-    least_gap: float = _LEAST_GAP,
-    least_g: float = _LEAST_G,
-) -> bool:
-    (count, total), (before, total_before) = now, expected
-    if not total or not total_before:
-        return False
-    s, e = count / total, before / total_before
-    if s - e < least_gap or s * (1 - e) < _LEAST_ODDS * e * (1 - s):
-        return False
-    p = (count + before) / (total + total_before)
-    g = 2 * (total * _divergence(s, p) + total_before * _divergence(e, p))
-    return g >= least_g
-
-
-def _divergence(q: float, p: float) -> float:
-    """Kullback and Leibler's, of two Bernoulli distributions."""
-    return sum(
-        a * math.log(a / b) for a, b in ((q, p), (1 - q, 1 - p)) if a > 0
-    )
-
-
-def _ratio(count: int, total: int | None) -> float:
-    return count / total if total else 0.0
-
-
-def _percent(share: float | None) -> str:
-    """With a decimal below ten, and never 0 or 100 that is not whole.
-
-    Example:
-
-    >>> [_percent(s) for s in (1.0, 0.9999, 0.234, 0.0171, 0.00002, 0.0)]
-    ['100 %', '99.99 %', '23 %', '1.7 %', '0.002 %', '0 %']
-    """
-    value = 100 * (share or 0.0)
-    for decimals in range(0 if value >= 10 or not value else 1, 6):
-        text = f"{value:.{decimals}f}"
-        if float(text) != 0 or not value:
-            if float(text) != 100 or value == 100:
-                return f"{text} %"
-    return f"{value:.1g} %"

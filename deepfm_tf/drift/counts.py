@@ -8,14 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from deepfm_tf.fields import BucketizedField, MultiValuedField, NumericField
+from deepfm_tf.drift.clocks import ClockCounts
+from deepfm_tf.fields import (
+    BucketizedField,
+    MultiValuedField,
+    NumericField,
+    TimestampField,
+)
 from deepfm_tf.raw_values import split_values
-from deepfm_tf.vocabulary import OOV_ID, Columns, Vocabulary
+from deepfm_tf.vocabulary import NEGATIVES, OOV_ID, Columns, Vocabulary
 
 # Distinct unseen texts that are kept of a field, to find the cause, and
 # those of one block.
 _MOST_TEXTS = 1000
 _MOST_TEXTS_OF_BLOCK = 200
+# Totals -> counts among them.
+_GROUPS = {
+    "rows": ("missing",),
+    "values": ("oov", "oov_expected"),
+    "times": ("midnights", "whole_hours", "zones"),
+}
 # Rows of a block with unseen values whose texts are looked at.
 _MOST_ROWS = 1000
 
@@ -32,6 +44,7 @@ class FieldCounts:
             training's minimum or above its maximum.
         texts: unseen values, as text -> how often each was met, in the first
             rows of each block that have any. A thousand at most.
+        clocks: how the times of a `TimestampField` are written.
     """
 
     rows: int = 0
@@ -39,6 +52,9 @@ class FieldCounts:
     values: int = 0
     unseen: int = 0
     texts: dict[str, int] = dataclasses.field(default_factory=dict)
+    clocks: ClockCounts = dataclasses.field(
+        default_factory=ClockCounts, repr=False
+    )
 
     def merge(self, other: FieldCounts) -> None:
         """Add what later rows hold."""
@@ -46,6 +62,7 @@ class FieldCounts:
         self.missing += other.missing
         self.values += other.values
         self.unseen += other.unseen
+        self.clocks.merge(other.clocks)
         for text, count in other.texts.items():
             if text in self.texts or len(self.texts) < _MOST_TEXTS:
                 self.texts[text] = self.texts.get(text, 0) + count
@@ -58,6 +75,8 @@ class DataCounts:
 
     Args:
         vocabulary: of the training data.
+        negative_sampling: float in (0, 1]. The share that was kept of the
+            data's rows whose label is 0.
 
     Example:
 
@@ -73,8 +92,11 @@ class DataCounts:
     FieldCounts(rows=3, missing=1, values=2, unseen=1, texts={'c': 1})
     """
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, negative_sampling: float = 1.0
+    ) -> None:
         self.vocabulary = vocabulary
+        self.negative_sampling = negative_sampling
         self.fields = {f.name: FieldCounts() for f in vocabulary.schema.fields}
 
     @classmethod
@@ -96,7 +118,8 @@ class DataCounts:
         Args:
             packed: what `Vocabulary.encode` made of them.
             columns: what it was made of. Without, numbers are not compared
-                with training's range, and no text is kept.
+                with training's range, nor how times are written, and no text
+                is kept.
         """
         schema, start = self.vocabulary.schema, 0
         # (slots, rows): a field is read several times, and lies together.
@@ -111,6 +134,9 @@ class DataCounts:
             found = self._count_ids(field, ids)
             if columns is not None and found.unseen:
                 found.texts = self._texts(field, ids, columns[field.name])
+            if columns is not None and isinstance(field, TimestampField):
+                column: Any = columns[field.name]
+                found.clocks = ClockCounts.of(column)
             self.fields[field.name].merge(found)
         for place, number in enumerate(schema.numeric_fields):
             if columns is None:
@@ -120,6 +146,37 @@ class DataCounts:
                 self.fields[number.name].merge(found)
             else:
                 self._count_numbers(number, np.asarray(columns[number.name]))
+
+    def training(self, field: str) -> dict[str, Any]:
+        """What training held of a field, with as many negatives.
+
+        Where negatives were sampled in training, the data have more of them:
+        a share that differs between the labels would be another without any
+        drift. So each negative counts for those that were left out, and the
+        totals are those of a sample without weights that tells as much.
+        """
+        statistics = self.vocabulary.statistics[field]
+        negatives = statistics.get(NEGATIVES)
+        if not negatives:
+            return statistics
+        weight = self.negative_sampling / negatives["kept"]
+        result = dict(statistics)
+        for total, names in _GROUPS.items():
+            if total not in statistics:
+                continue
+            n, n0 = statistics[total], negatives[total]
+            weighted = n - n0 + weight * n0
+            scale = weighted / max(1, n - n0 + weight**2 * n0)
+            for name in (total, *names):
+                few = negatives[name]
+                if name == "zones":
+                    result[name] = {
+                        zone: scale * (c + (weight - 1) * few.get(zone, 0))
+                        for zone, c in statistics[name].items()
+                    }
+                    continue
+                result[name] = scale * (statistics[name] + (weight - 1) * few)
+        return result
 
     def merge(self, other: DataCounts) -> None:
         """Add the counts of later blocks."""

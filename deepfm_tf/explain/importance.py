@@ -21,6 +21,7 @@ from deepfm_tf.metrics.rows import check_weight
 from deepfm_tf.models import CTRModel
 from deepfm_tf.models.batches import labelled_batches
 from deepfm_tf.schema import Schema
+from deepfm_tf.seeds import check_seed
 
 # Half the width of a 95 % interval, in standard errors.
 _MARGIN = 1.96
@@ -144,6 +145,7 @@ def permutation_importance(
                 f"`{name}` must be a positive integer. Received: "
                 f"{name}={value!r}."
             )
+    seed = check_seed(seed)
     parts = ModelParts(model)
     rows, label, weight = _read(dataset)
     mass = np.ones(len(label)) if weight is None else weight

@@ -78,8 +78,9 @@ def export_saved_model(
     - `serving_default` takes each field under its own name (or what
       `schema.signature_names` makes of it, where TensorFlow does not allow
       the name), shape `(batch,)`: strings for categorical and multi-valued
-      fields, float32 for numeric and bucketized ones; the empty string and
-      NaN are missing. It returns `probability`, shape `(batch,)`, float32.
+      fields, float32 for numeric and bucketized ones; the empty string, NaN
+      and infinities are missing. It returns `probability`, shape `(batch,)`,
+      float32.
     - `packed` takes the same values as two matrices, which costs a server
       much less than an input for each field: `texts` (batch, categorical and
       multi-valued fields) string and `numbers` (batch, numeric and bucketized

@@ -1,4 +1,4 @@
-"""DataFrames, dicts of arrays and other columns in memory, as Arrow arrays."""
+"""Frames, tables, dicts of arrays and other columns, as Arrow arrays."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def slicer(values: Any, name: str) -> Slice:
 
 
 def columns_of(source: Any) -> dict[str, Any]:
-    """Column name -> values, of a DataFrame or a dict of arrays.
+    """Column name -> values, of a frame, an Arrow table or a dict of arrays.
 
     Raises:
         UserError: the columns of a dict differ in length.
@@ -81,6 +81,8 @@ def columns_of(source: Any) -> dict[str, Any]:
             str(name): source.iloc[:, number]
             for number, name in enumerate(source.columns)
         }
+    if isinstance(source, pa.Table):
+        return dict(zip(source.column_names, source.columns, strict=True))
     columns = {}
     for name, values in source.items():
         columns[str(name)] = values

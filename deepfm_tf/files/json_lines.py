@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from deepfm_tf.errors import UserError
@@ -57,13 +58,7 @@ class JsonBlock:
             good.append(row)
             lines.append(place)
         self._lines = lines
-        arrays = [
-            _array(
-                [row.get(name) for row in good],
-                f"{self.source}, column '{name}'",
-            )
-            for name in columns
-        ]
+        arrays = [_array([row.get(name) for row in good]) for name in columns]
         bad.sort(key=lambda row: row.line)
         return pa.table(arrays, names=list(columns)), bad
 
@@ -190,27 +185,35 @@ def _is_cut(row: dict[str, Any]) -> bool:
     return False
 
 
-def _array(values: list[Any], where: str) -> pa.Array:
+def _array(values: list[Any]) -> pa.Array:
     """The values of a column, all of one type."""
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         pass
-    # 7 beside "seven", or more digits than 64 bits hold: text.
-    has_lists = any(isinstance(value, list) for value in values)
+    # 7 beside "seven", or more digits than 64 bits hold: text. What has none
+    # is refused, or read, by itself.
+    if not any(isinstance(value, list) for value in values):
+        return _texts(values)
+    lists = [
+        value if value is None or isinstance(value, list) else [value]
+        for value in values
+    ]
+    lengths = [0 if items is None else len(items) for items in lists]
+    offsets = pa.array(
+        np.cumsum([0, *lengths]),
+        pa.int32(),
+        mask=np.array([*(items is None for items in lists), False]),
+    )
+    flat = [item for items in lists for item in items or ()]
+    return pa.ListArray.from_arrays(offsets, _texts(flat))
+
+
+def _texts(values: list[Any]) -> pa.Array:
     try:
-        if not has_lists:
-            return pa.array([_text(value) for value in values], pa.string())
-        lists = []
-        for value in values:
-            items = value if isinstance(value, list) else [value]
-            texts = [_text(item) for item in items]
-            lists.append(None if value is None else texts)
-        return pa.array(lists, pa.list_(pa.string()))
-    except NoTextError as error:
-        if not has_lists:  # each row is refused, or read, by itself
-            return from_elements(values)
-        raise UserError(f"{where}: {error}.") from error
+        return pa.array([_text(value) for value in values], pa.string())
+    except NoTextError:
+        return from_elements(values)
 
 
 def _text(value: Any) -> str | None:

@@ -10,7 +10,6 @@ from typing import Any, Union
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet
 
 from deepfm_tf.errors import MissingFileError, UserError, UserTypeError
 from deepfm_tf.files.content import is_json_lines, is_parquet
@@ -21,6 +20,7 @@ from deepfm_tf.files.frames import (
     row_text,
 )
 from deepfm_tf.files.json_lines import JsonBlock, json_blocks, json_keys
+from deepfm_tf.files.parquet import open_parquet, parquet_tables
 from deepfm_tf.files.text import (
     BadRow,
     TextBlock,
@@ -28,13 +28,12 @@ from deepfm_tf.files.text import (
     header_of,
     text_blocks,
 )
-from deepfm_tf.raw_values import register_types
 
 # Rows of a Parquet file, a DataFrame or arrays that make a block.
 BLOCK_ROWS = 65_536
 
 Source = Union[  # noqa: UP007
-    str, Path, Sequence[Any], pd.DataFrame, Mapping[str, Any]
+    str, Path, Sequence[Any], pd.DataFrame, pa.Table, Mapping[str, Any]
 ]
 
 
@@ -67,15 +66,22 @@ Block = Union[TextBlock, JsonBlock, TableBlock, FrameBlock]  # noqa: UP007
 
 def list_files(source: Source) -> list[str] | None:
     """The files of a source, patterns expanded; None if it is in memory."""
-    if isinstance(source, (pd.DataFrame, Mapping)):
+    if isinstance(source, (pd.DataFrame, pa.Table, Mapping)):
         return None
+    if hasattr(source, "to_pandas"):
+        raise UserTypeError(
+            "A data source must be a file name, a list of file names, a "
+            "DataFrame, an Arrow table or a dict of arrays. Received: "
+            f"{type(source)}. Give its `.to_pandas()`."
+        )
     items = [source] if isinstance(source, (str, Path)) else list(source)
     files: list[str] = []
     for item in items:
         if not isinstance(item, (str, Path)):
             raise UserTypeError(
                 "A data source must be a file name, a list of file names, a "
-                f"DataFrame or a dict of arrays. Received: {type(item)}."
+                "DataFrame, an Arrow table or a dict of arrays. Received: "
+                f"{type(item)}."
             )
         path = str(item)
         matches = [path] if Path(path).is_file() else sorted(glob.glob(path))
@@ -114,6 +120,8 @@ def column_names(
     if files is None:
         if isinstance(source, pd.DataFrame):
             return [str(c) for c in source.columns]
+        if isinstance(source, pa.Table):
+            return list(source.column_names)
         return list(columns_of(source))
     return file_columns(files[0], text_format)
 
@@ -136,7 +144,7 @@ def check_headers(
     """Raise UserError unless every file of a source has the columns.
 
     Args:
-        source: file name(s), DataFrame or dict of arrays.
+        source: file name(s), DataFrame, Arrow table or dict of arrays.
         columns: the columns wanted.
         text_format: layout of text files.
     """
@@ -156,7 +164,7 @@ def read_blocks(
     """Stream a source as blocks that can be read independently.
 
     Args:
-        source: file name(s), DataFrame or dict of arrays.
+        source: file name(s), DataFrame, Arrow table or dict of arrays.
         columns: the columns wanted; each must be there.
         text_format: layout of text files.
         block_bytes: int or None. About how much text makes a block.
@@ -188,27 +196,13 @@ def check_file_columns(
     return names
 
 
-def open_parquet(path: str) -> pa.parquet.ParquetFile:
-    """A Parquet file; a ValueError says that it is damaged."""
-    register_types()
-    try:
-        return pa.parquet.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise UserError(
-            f"{path} is not a whole Parquet file ({error}). Fetch or write it "
-            "again."
-        ) from error
-
-
 def _parquet_blocks(path: str, columns: Sequence[str]) -> Iterator[TableBlock]:
     with open_parquet(path) as file:
         size = Path(path).stat().st_size / max(1, file.metadata.num_rows)
-        row = 1
-        for batch in file.iter_batches(BLOCK_ROWS, columns=list(columns)):
-            table = pa.Table.from_batches([batch])
-            num_bytes = int(size * table.num_rows)
-            yield TableBlock(path, table, row, num_bytes)
-            row += table.num_rows
+    row = 1
+    for table in parquet_tables(path, BLOCK_ROWS, columns):
+        yield TableBlock(path, table, row, int(size * table.num_rows))
+        row += table.num_rows
 
 
 def _check_columns(

@@ -11,6 +11,7 @@ from deepfm_tf.metrics.grouping import aucs_of_groups
 from deepfm_tf.metrics.likelihood import entropy, row_losses
 from deepfm_tf.metrics.ranking import Ranking, class_weights
 from deepfm_tf.metrics.rows import check_confidence, check_groups, check_rows
+from deepfm_tf.seeds import check_seed
 
 # How often a row is in a replicate, by a number drawn from 0 to 65535: the
 # Poisson distribution of mean 1 to within 2^-17, eight times as fast as
@@ -80,7 +81,7 @@ def bootstrap_intervals(
         )
     if groups is not None:
         groups = check_groups(groups, len(label))
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(check_seed(seed))
     each = np.ones(len(label)) if weight is None else weight
     columns = (each, row_losses(label, probability), label, probability)
     sums = sums_by_unit(columns, groups)

@@ -12,6 +12,7 @@ from deepfm_tf.metrics.bootstrap import percentiles, resample, sums_by_unit
 from deepfm_tf.metrics.likelihood import row_losses
 from deepfm_tf.metrics.ranking import Ranking, class_weights
 from deepfm_tf.metrics.rows import check_confidence, check_groups, check_rows
+from deepfm_tf.seeds import check_seed
 
 # Of each class: an interval of fewer rows tells of these rows only.
 MIN_ROWS = 10
@@ -117,6 +118,7 @@ def compare_models(
         O(n log n) by [Sun and Xu, 2014](https://doi.org/10.1109/LSP.2014.2337313)
     """
     check_confidence(confidence)
+    seed = check_seed(seed)
     checked, first, weight = check_rows(label, first, weight)
     _, second, _ = check_rows(label, second)
     if groups is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
-import re
 from typing import Any
 
 import numpy as np
@@ -133,12 +132,14 @@ def _timestamp(value: np.datetime64) -> datetime.datetime | None:
 
 
 def _datetime_text(value: datetime.datetime) -> str:
+    if not 1 <= value.year <= 9999:  # pandas has others
+        raise NoTextError(f"{value} {FAR}")
     # pandas' own isoformat tells nanoseconds too.
     text = value.isoformat(sep=" ")
-    match = re.fullmatch(r"(\S+) ([\d:]+)(\.\d+)?(\S*)", text)
-    assert match is not None, text  # noqa: S101 - the format is fixed
-    date, time, fraction, zone = match.groups(default="")
-    fraction = fraction.rstrip("0").rstrip(".")
+    date, time, rest = text[:10], text[11:19], text[19:]
+    # A fraction may stand before the zone, which begins with its sign.
+    zone = rest.lstrip(".0123456789")
+    fraction = rest[: len(rest) - len(zone)].rstrip("0").rstrip(".")
     if not zone and not fraction and time == "00:00:00":
         return date
     return f"{date} {time}{fraction}{zone}"

@@ -50,6 +50,24 @@ def from_elements(values: Iterable[Any]) -> pa.StructArray:
     )
 
 
+def is_elements(kind: pa.DataType) -> bool:
+    """Whether it is the type `ELEMENTS`, or lists of it."""
+    return kind == ELEMENTS or (
+        pa.types.is_list(kind) and kind.value_type == ELEMENTS
+    )
+
+
+def shown_elements(array: pa.Array) -> pa.Array:
+    """The texts of such an array, also of what has none, for people."""
+    if array.type == ELEMENTS:
+        return array.field(0)
+    lengths = pc.fill_null(pc.list_value_length(array), 0)
+    ends = np.append(0, np.cumsum(lengths.to_numpy(zero_copy_only=False)))
+    is_missing = array.is_null().to_numpy(zero_copy_only=False)
+    offsets = pa.array(ends, pa.int32(), mask=np.append(is_missing, False))
+    return pa.ListArray.from_arrays(offsets, array.flatten().field(0))
+
+
 @functools.cache
 def register_types() -> None:
     """Let Arrow read pandas' periods and intervals of a file as such.
@@ -96,7 +114,7 @@ def to_texts(
         return to_texts(pc.run_end_decode(array), name, bad, separator)
     if pa.types.is_string(kind):
         return array
-    if _is_text(kind):
+    if is_text(kind):
         return _utf8_texts(array, name, bad)
     if pa.types.is_null(kind) or pa.types.is_integer(kind):
         return pc.cast(array, pa.string())
@@ -323,19 +341,21 @@ def is_list(kind: pa.DataType) -> bool:
     )
 
 
-def _is_list_view(kind: pa.DataType) -> bool:
-    return pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind)
-
-
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Whether values of a type are text or bytes, of whatever layout."""
     return (
-        pa.types.is_large_string(kind)
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
         or pa.types.is_string_view(kind)
         or pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)
         or pa.types.is_binary_view(kind)
         or pa.types.is_fixed_size_binary(kind)
     )
+
+
+def _is_list_view(kind: pa.DataType) -> bool:
+    return pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind)
 
 
 def _refuse(array: pa.Array, name: str) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -65,10 +66,12 @@ def to_array(
     """
     flat, shape = _flatten(name, values, info)
     dtype = info.numpy_dtype
+    # Values a row, to tell in which one a value stands.
+    width = max(1, math.prod(shape[1:]))
     if info.dtype == "string":
-        array = _texts(name, flat, missing_values, separator)
+        array = _texts(name, flat, missing_values, separator, width)
     elif dtype.kind == "b":
-        numbers = _integers(name, flat, np.dtype(np.uint8))
+        numbers = _integers(name, flat, np.dtype(np.uint8), width)
         if (numbers > 1).any():
             raise UserError(
                 f"Column '{name}' must hold booleans, or 0 and 1. Received: "
@@ -76,10 +79,11 @@ def to_array(
             )
         array = numbers.astype(bool)
     elif dtype.kind in "iu":
-        array = _integers(name, flat, dtype)
+        array = _integers(name, flat, dtype, width)
     elif dtype.kind == "f" or info.dtype == "bfloat16":
         with np.errstate(over="ignore"):
-            array = _floats(name, flat, missing_values).astype(dtype)
+            array = _floats(name, flat, missing_values, width)
+            array = array.astype(dtype)
     else:
         raise UserError(
             f"The input '{name}' must be of text, numbers or booleans. "
@@ -145,6 +149,7 @@ def _texts(
     values: Any,
     missing_values: Sequence[str],
     separator: str | None,
+    width: int,
 ) -> np.ndarray:
     if len(values) < _FEW_ROWS:
         few = values
@@ -160,7 +165,7 @@ def _texts(
     if not _is_binary(array.type):
         bad: Bad = {}
         array = to_texts(array, name, bad, separator)
-        _raise_first(bad)
+        _raise_first(bad, width)
         if missing_values:
             array = missing_to_null(array, missing_values)
     array = pc.fill_null(pc.cast(array, pa.large_binary()), b"")
@@ -187,13 +192,14 @@ def _few_texts(values: list) -> np.ndarray | None:
     return result
 
 
-def _raise_first(bad: Bad) -> None:
-    for row, (name, _, reason) in sorted(bad.items()):
+def _raise_first(bad: Bad, width: int) -> None:
+    for place, (name, _, reason) in sorted(bad.items()):
+        row = place // width
         raise UserError(f"Column '{name}', row {row} (from 0): {reason}.")
 
 
 def _floats(
-    name: str, values: Any, missing_values: Sequence[str]
+    name: str, values: Any, missing_values: Sequence[str], width: int
 ) -> np.ndarray:
     fast = values if isinstance(values, np.ndarray) else None
     if isinstance(values, pd.Series) and isinstance(values.dtype, np.dtype):
@@ -206,15 +212,17 @@ def _floats(
     bad: Bad = {}
     array = to_arrow(values, name)
     numbers = to_doubles(array, name, bad, missing_values)
-    for row, (_, value, _) in sorted(bad.items()):
+    for place, (_, value, _) in sorted(bad.items()):
         raise UserError(
             f"Column '{name}' must hold numbers. Received: {value!r} in row "
-            f"{row} (counted from 0)."
+            f"{place // width} (counted from 0)."
         )
     return numbers
 
 
-def _integers(name: str, values: Any, dtype: np.dtype) -> np.ndarray:
+def _integers(
+    name: str, values: Any, dtype: np.dtype, width: int
+) -> np.ndarray:
     array = to_arrow(values, name)
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
@@ -226,14 +234,14 @@ def _integers(name: str, values: Any, dtype: np.dtype) -> np.ndarray:
     elif not pa.types.is_integer(array.type):
         bad: Bad = {}
         texts = to_texts(array, name, bad)
-        _raise_first(bad)
+        _raise_first(bad, width)
         array = missing_to_null(pc.utf8_trim_whitespace(texts), ())
     if array.null_count:
         row = int(np.argmax(array.is_null().to_numpy(zero_copy_only=False)))
         raise UserError(
             f"Column '{name}' must hold an integer in each row, as the model "
-            f"has no mark for a missing one. Received: nothing in row {row} "
-            "(counted from 0)."
+            "has no mark for a missing one. Received: nothing in row "
+            f"{row // width} (counted from 0)."
         )
     try:
         return pc.cast(array, wanted).to_numpy(zero_copy_only=False)
@@ -249,7 +257,8 @@ def _integers(name: str, values: Any, dtype: np.dtype) -> np.ndarray:
             )
             raise UserError(
                 f"Column '{name}' must hold integers{fitting}. "
-                f"Received: {shown(value)!r} in row {row} (counted from 0)."
+                f"Received: {shown(value)!r} in row {row // width} "
+                "(counted from 0)."
             ) from None
     return array.to_numpy(zero_copy_only=False)
 

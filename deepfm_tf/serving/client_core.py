@@ -185,6 +185,7 @@ class ClientCore:
                 columns[column],
                 inputs[name],
                 fields.field(name, inputs[name]),
+                bool(fields),
             )
             for name, column in matches.items()
         }

@@ -23,6 +23,7 @@ from deepfm_tf.serving.errors import ServingError, invalid_argument
 from deepfm_tf.serving.handlers import LoadedVersion, Models
 from deepfm_tf.serving.rest_body import Body, parse_body
 from deepfm_tf.serving.rest_examples import fill_examples
+from deepfm_tf.serving.rest_fields import with_field_names
 from deepfm_tf.serving.rest_json import (
     Inputs,
     is_row_format,
@@ -172,12 +173,14 @@ class RestCalls:
         with self.models.acquire(request.model_spec) as loaded:
             inputs = _signature_inputs(loaded, request.model_spec)
             in_rows = is_row_format(document)
-            if in_rows:
-                rows = document.pop("instances")
-                tensors = tensors_from_instances(rows, inputs)
-            else:
-                columns = document.pop("inputs")
-                tensors = tensors_from_inputs(columns, inputs)
+            values = document.pop("instances" if in_rows else "inputs")
+            read = tensors_from_instances if in_rows else tensors_from_inputs
+            try:
+                tensors = read(values, inputs)
+            except ServingError as error:
+                raise with_field_names(
+                    error, loaded.servable, values, inputs
+                ) from error
             for name, tensor in tensors.items():
                 request.inputs[name].CopyFrom(tensor)
             response = handlers.predict(

@@ -21,7 +21,7 @@ from deepfm_tf.errors import MissingFileError, UserError
 from deepfm_tf.files.content import is_json_lines, is_parquet
 from deepfm_tf.files.frames import to_arrow
 from deepfm_tf.files.json_lines import json_blocks
-from deepfm_tf.files.readers import open_parquet
+from deepfm_tf.files.parquet import open_parquet, parquet_tables
 from deepfm_tf.files.text import (
     BadRow,
     TextBlock,
@@ -29,7 +29,14 @@ from deepfm_tf.files.text import (
     header_of,
     text_blocks,
 )
-from deepfm_tf.raw_values import Bad, NoTextError, to_text, to_texts
+from deepfm_tf.raw_values import (
+    Bad,
+    NoTextError,
+    is_elements,
+    shown_elements,
+    to_text,
+    to_texts,
+)
 from deepfm_tf.serving.row_formats import check_file
 
 # Rows of a block, or text that makes one: what is held at a time.
@@ -60,7 +67,7 @@ def read_rows(
     """
     name = str(check_file(path))
     if is_parquet(name):
-        return _read_parquet(name)
+        return parquet_tables(name, BLOCK_ROWS)
     if is_json_lines(name):
         return _read_json(name)
     return _read_text(name, text_format or TextFormat())
@@ -198,18 +205,6 @@ def _refuse(bad: Sequence[BadRow]) -> None:
         raise UserError(f"{bad[0]} Fix the row.")
 
 
-def _read_parquet(path: str) -> Iterator[pa.Table]:
-    with open_parquet(path) as file:
-        try:
-            for batch in file.iter_batches(BLOCK_ROWS):
-                yield pa.Table.from_batches([batch])
-        except (pa.ArrowInvalid, OSError) as error:
-            raise UserError(
-                f"{path} is not a whole Parquet file ({error}). Fetch or "
-                "write it again."
-            ) from error
-
-
 def _read_json(path: str) -> Iterator[pa.Table]:
     names: dict[str, None] = {}
     for block in json_blocks(path, BLOCK_BYTES):
@@ -227,6 +222,7 @@ def _text_writer(file: IO[str], kind: str) -> Callable[[pa.Table], None]:
     )
 
     def write(table: pa.Table) -> None:
+        table = _with_texts(table)
         if kind == "jsonl":
             for row in _without_nan(table).to_pylist():
                 line = json.dumps(row, ensure_ascii=False, default=_json_value)
@@ -268,6 +264,16 @@ def _json_value(value: Any) -> str:
         return str(value)
 
 
+def _with_texts(table: pa.Table) -> pa.Table:
+    """Objects of several types as they are shown, also those without text."""
+    for number, field in enumerate(table.schema):
+        if is_elements(field.type):
+            column = to_arrow(table.column(number), field.name)
+            texts = shown_elements(column)
+            table = table.set_column(number, field.name, texts)
+    return table
+
+
 def _without_nan(table: pa.Table) -> pa.Table:
     """JSON has no NaN."""
     for number, field in enumerate(table.schema):
@@ -284,6 +290,7 @@ def _parquet_writer(
     writers: list[pa.parquet.ParquetWriter] = []
 
     def write(table: pa.Table) -> None:
+        table = _with_texts(table)
         if not writers:
             writer = pa.parquet.ParquetWriter(path, table.schema)
             writers.append(stack.enter_context(writer))

@@ -8,7 +8,12 @@ import pandas as pd
 import pytest
 
 import deepfm_tf
-from deepfm_tf import CategoricalField, NumericField, Schema
+from deepfm_tf import (
+    CategoricalField,
+    NumericField,
+    Schema,
+    TimestampField,
+)
 from tests.catalogue import build
 
 # A false alarm is an error.
@@ -143,3 +148,15 @@ def test_no_false_alarm_on_criteo(real_data):
     vocabulary = deepfm_tf.fit_vocabulary(frame[is_train], schema)
 
     assert deepfm_tf.compare_with_training(frame[~is_train], vocabulary) == []
+
+
+@pytest.mark.real_data
+def test_no_false_alarm_on_the_hours_of_open_bandit(real_data):
+    path = real_data / "obd" / "bts" / "men" / "men.csv"
+    frame = pd.read_csv(path, dtype=str).sort_values("timestamp")
+    schema = Schema((TimestampField("timestamp"),), "click")
+    vocabulary = deepfm_tf.fit_vocabulary(frame[:8000], schema)
+
+    for start in range(8000, 10_000, 500):
+        part = frame[start : start + 500]
+        assert deepfm_tf.compare_with_training(part, vocabulary) == []

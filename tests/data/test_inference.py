@@ -14,6 +14,7 @@ import deepfm_tf
 from deepfm_tf import NumericField, Schema, TimestampField
 from pipelines import tabular
 from pipelines.command_line import build_parser
+from pipelines.usage import told
 
 ROWS = 400
 
@@ -262,6 +263,24 @@ def test_objects_of_a_frame_that_cannot_be_a_field_are_left_out():
     assert kinds(schema) == {"site": "categorical"}
     (note,) = (note for note in schema.notes if "'place'" in note)
     assert "left out, it cannot be a field" in note
+
+
+@pytest.mark.parametrize("argument", ["ignore", "categorical"])
+@pytest.mark.parametrize(
+    ("name", "what"), [("click", "label"), ("w", "example weight")]
+)
+def test_the_label_is_no_column_to_decide_on(argument, name, what):
+    frame = pd.DataFrame({"site": list("aabb"), "click": 1, "w": 1.0})
+
+    with pytest.raises(
+        deepfm_tf.UserError,
+        match=f"`{argument}` must name.* '{name}', which is the {what} and nev",
+    ) as caught:
+        Schema.infer(
+            frame, "click", example_weight="w", **{argument: ["site", name]}
+        )
+
+    assert f"--{argument} must name" in told(caught.value)
 
 
 def test_columns_can_be_ignored():

@@ -2,10 +2,8 @@
 
 import errno
 import os
-import signal
-import subprocess
+import shutil
 import sys
-import textwrap
 
 import numpy as np
 import pandas as pd
@@ -169,6 +167,36 @@ def test_a_part_keeps_a_share_of_its_negatives(tmp_path):
         deepfm_tf.Part(0.0, 0.5, negatives=0.0)
 
 
+@pytest.mark.parametrize("by_time", [False, True])
+def test_a_sample_without_negatives_is_refused(tmp_path, by_time):
+    frame = pd.DataFrame({"a": range(50), "y": [1] * 10 + [0] * 40})
+    schema = deepfm_tf.Schema((deepfm_tf.NumericField("a"),), "y")
+    part = deepfm_tf.Part(0.0, 1.0, negatives=1e-9)
+    if by_time:
+        frame["at"] = range(10**9, 10**9 + 50)
+        part = deepfm_tf.TimePart("at", None, None, negatives=1e-9)
+
+    with pytest.raises(
+        deepfm_tf.UserError,
+        match="`negatives` must leave at least one row whose label is 0. "
+        "Received: negatives=1e-09, which keeps none of 40, beside 10 rows "
+        "whose label is 1. Pass a larger share: 0.25 keeps",
+    ):
+        deepfm_tf.prepare(frame, tmp_path / "p", schema=schema, part=part)
+
+    assert not (tmp_path / "p").exists()
+
+
+def test_one_class_is_told_each_time(tmp_path):
+    schema = deepfm_tf.Schema((deepfm_tf.NumericField("a"),), "y")
+
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="Every label is 0 in the 3 rows"):
+            deepfm_tf.prepare(
+                {"a": [1, 2, 3], "y": [0, 0, 0]}, tmp_path / "p", schema=schema
+            )
+
+
 def test_skipped_rows_are_counted_and_written(csv_file, tmp_path, monkeypatch):
     monkeypatch.setattr(text, "BLOCK_BYTES", 5000)
     lines = csv_file.read_text().splitlines()
@@ -199,34 +227,29 @@ def test_a_full_disk_leaves_nothing(csv_file, tmp_path, monkeypatch, stage):
     assert [p.name for p in tmp_path.iterdir()] == ["log.csv"]
 
 
-@pytest.mark.slow_process
-def test_a_killed_run_leaves_nothing_and_the_next_is_whole(csv_file, tmp_path):
-    program = """
-        import os, signal, sys
-        import deepfm_tf
-        module = sys.modules["deepfm_tf.data.prepare"]
-        from tests.conftest import make_schema
-        write = module.ShardWriter.write
-        def die(self, rows):
-            write(self, rows)
-            os.kill(os.getpid(), signal.SIGKILL)
-        module.ShardWriter.write = die
-        deepfm_tf.prepare(sys.argv[1], sys.argv[2], schema=make_schema())
-    """
-    target = tmp_path / "p"
-    process = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program), csv_file, target],
-        capture_output=True,
-        timeout=240,
-    )
+def test_a_killed_run_leaves_nothing_and_the_next_is_whole(
+    csv_file, tmp_path, monkeypatch
+):
+    running, killed = tmp_path / "running", tmp_path / "killed"
+    running.mkdir()
+    write = module.ShardWriter.write
 
-    assert process.returncode == -signal.SIGKILL
-    assert not target.exists()
-    assert list(tmp_path.glob(".p.*.tmp"))
-    deepfm_tf.prepare(csv_file, target, schema=make_schema())
+    def copy(self, rows):
+        # All that a kill leaves: the files of this moment, and no lock held.
+        write(self, rows)
+        shutil.copytree(running, killed)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module.ShardWriter, "write", copy)
+        deepfm_tf.prepare(csv_file, running / "p", schema=make_schema())
+
+    assert not (killed / "p").exists()
+    assert list(killed.glob(".p.*.tmp"))
+    deepfm_tf.prepare(csv_file, killed / "p", schema=make_schema())
     deepfm_tf.prepare(csv_file, tmp_path / "q", schema=make_schema())
-    assert not list(tmp_path.glob(".*.tmp"))
-    assert tree(target) == tree(tmp_path / "q")
+    assert not list(killed.glob(".*.tmp"))
+    assert tree(killed / "p") == tree(tmp_path / "q")
 
 
 def test_foreign_directories_are_left_alone(csv_file, tmp_path):

@@ -65,7 +65,7 @@ def test_all_kinds_of_fields_are_read_in_the_graph(
 
 
 def test_quotes_blanks_and_odd_numbers_are_left_to_python(
-    tmp_path, vocabulary, monkeypatch
+    tmp_path, small_vocabulary, monkeypatch
 ):
     calls = in_python(monkeypatch)
     log = make_log(500, seed=4)
@@ -73,17 +73,17 @@ def test_quotes_blanks_and_odd_numbers_are_left_to_python(
     log.assign(site='a "b",\nc').to_csv(quoted, index=False)
     text = log.to_csv(index=False)
     blanks.write_text(text.replace(",", ",  "))
-    log.assign(age=" +3.0e1 ").to_csv(odd, index=False)
+    log.assign(price=" +3.0e1 ").to_csv(odd, index=False)
 
-    check_equal(quoted, vocabulary)
-    check_equal(blanks, vocabulary, deepfm_tf.TextFormat(", "))
-    check_equal(odd, vocabulary)
+    check_equal(quoted, small_vocabulary)
+    check_equal(blanks, small_vocabulary, deepfm_tf.TextFormat(", "))
+    check_equal(odd, small_vocabulary)
 
     assert len(calls) == 3
 
 
 def test_files_may_be_many_gzipped_and_of_other_column_orders(
-    tmp_path, vocabulary
+    tmp_path, small_vocabulary
 ):
     log = make_log(600, seed=5)
     log.to_csv(tmp_path / "1.csv", index=False)
@@ -91,7 +91,7 @@ def test_files_may_be_many_gzipped_and_of_other_column_orders(
         tmp_path / "2.csv.gz", index=False
     )
 
-    check_equal(str(tmp_path / "*"), vocabulary)
+    check_equal(str(tmp_path / "*"), small_vocabulary)
 
 
 def test_a_file_without_header_and_missing_values_are_read(tmp_path):
@@ -122,13 +122,13 @@ def test_a_file_without_header_and_missing_values_are_read(tmp_path):
     np.testing.assert_array_equal(np.concatenate(found), expected)
 
 
-def test_shuffling_is_new_each_epoch_and_repeatable(tmp_path, vocabulary):
+def test_shuffling_is_new_each_epoch_and_repeatable(tmp_path, small_vocabulary):
     path = tmp_path / "log.csv"
     make_log(1000, seed=4).to_csv(path, index=False)
     make = deepfm_tf.dataset_from_text
-    first = make(path, vocabulary, 64, shuffle=True, seed=1)
-    again = make(path, vocabulary, 64, shuffle=True, seed=1)
-    plain = rows_of(make(path, vocabulary, 64))
+    first = make(path, small_vocabulary, 64, shuffle=True, seed=1)
+    again = make(path, small_vocabulary, 64, shuffle=True, seed=1)
+    plain = rows_of(make(path, small_vocabulary, 64))
 
     epochs = [rows_of(first), rows_of(first)]
 
@@ -152,6 +152,17 @@ SCHEMA = deepfm_tf.Schema(
 )
 
 
+@pytest.fixture(scope="module")
+def rewritten(tmp_path_factory):
+    """A file, and the data set of what it holds whenever that is read."""
+    path = tmp_path_factory.mktemp("rewritten") / "log.csv"
+    good = {"a": ["x", "z"], "n": [1, 2], "t": ["a:1", "b"], "y": [0, 1]}
+    frame = pd.DataFrame(good)
+    frame.to_csv(path, index=False)
+    vocabulary = deepfm_tf.fit_vocabulary(frame, SCHEMA)
+    return path, deepfm_tf.dataset_from_text(path, vocabulary)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -166,13 +177,10 @@ SCHEMA = deepfm_tf.Schema(
         ("\udcff,1,a:1,0", "line 4, column 'a': .* is not UTF-8"),
     ],
 )
-def test_bad_rows_are_named_by_file_line_and_column(tmp_path, line, message):
-    good = {"a": ["x", "z"], "n": [1, 2], "t": ["a:1", "b"], "y": [0, 1]}
-    vocabulary = deepfm_tf.fit_vocabulary(pd.DataFrame(good), SCHEMA)
-    path = tmp_path / "log.csv"
+def test_bad_rows_are_named_by_file_line_and_column(rewritten, line, message):
+    path, dataset = rewritten
     text = f"a,n,t,y\nx,1,a:1,0\n\n{line}\n"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    dataset = deepfm_tf.dataset_from_text(path, vocabulary)
 
     with pytest.raises(tf.errors.InvalidArgumentError, match=message) as error:
         list(dataset)
@@ -195,11 +203,13 @@ def test_what_is_not_text_is_refused(tmp_path, vocabulary):
         make(tmp_path / "less.csv", vocabulary, 0)
 
 
-def test_fit_learns_from_text(tmp_path, vocabulary):
+def test_fit_learns_from_text(tmp_path, small_vocabulary):
     path = tmp_path / "log.csv"
     make_log(2000).to_csv(path, index=False)
-    dataset = deepfm_tf.dataset_from_text(path, vocabulary, 100, shuffle=True)
-    model = deepfm_tf.LogisticRegression(vocabulary.schema)
+    dataset = deepfm_tf.dataset_from_text(
+        path, small_vocabulary, 100, shuffle=True
+    )
+    model = deepfm_tf.LogisticRegression(small_vocabulary.schema)
     deepfm_tf.compile_model(model)
 
     # Keras cannot know beforehand how many batches there are.

@@ -27,13 +27,21 @@ def write_log(directory, kind):
     return paths, frame
 
 
+def prepare(source, part, directory, on_error="raise", **schema):
+    """A part, with the field `row`."""
+    field = deepfm_tf.CategoricalField("row", min_count=1)
+    return deepfm_tf.prepare(
+        source,
+        directory,
+        schema=deepfm_tf.Schema((field,), "click", **schema),
+        part=part,
+        on_error=on_error,
+    )
+
+
 def rows_of(source, part, directory):
     """The values of the field `row` that a part holds."""
-    schema = deepfm_tf.Schema(
-        (deepfm_tf.CategoricalField("row", min_count=1),), "click"
-    )
-    prepared = deepfm_tf.prepare(source, directory, schema=schema, part=part)
-    return set(prepared.vocabulary.values["row"])
+    return set(prepare(source, part, directory).vocabulary.values["row"])
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -86,7 +94,7 @@ def test_a_column_that_cannot_split_is_refused(days, message):
         deepfm_tf.split_by_time({"day": days}, "day")
 
 
-def test_rows_without_a_time_can_be_left_out_and_are_told(tmp_path):
+def test_rows_without_a_time_are_rejected_once_and_told(tmp_path):
     frame = pd.DataFrame(
         {
             "day": ["2024-01-01", "", "2024-01-04", "2024-01-02", "20240103"],
@@ -94,15 +102,60 @@ def test_rows_without_a_time_can_be_left_out_and_are_told(tmp_path):
             "click": [0, 1, 0, 1, 1],
         }
     )
+    frame.loc[5] = ["soon", "f", 0]
+    path = tmp_path / "log.csv"
+    frame.to_csv(path, index=False)
 
-    with pytest.warns(UserWarning, match="time in 'day'.*: 1"):
-        parts = deepfm_tf.split_by_time(frame, "day", (0.5,), on_error="skip")
+    with pytest.warns(UserWarning, match="time in 'day'.*: 2. They are reje"):
+        parts = deepfm_tf.split_by_time(path, "day", (0.5,), on_error="skip")
 
-    found = [
-        rows_of(frame, part, tmp_path / str(number))
+    prepared = [
+        prepare(path, part, tmp_path / str(number), "skip")
         for number, part in enumerate(parts)
     ]
+    found = [set(p.vocabulary.values["row"]) for p in prepared]
     assert found == [{"a", "d"}, {"c", "e"}]
+    assert [p.num_rejected for p in prepared] == [2, 0]
+    rejected = pd.read_csv(prepared[0].directory / "rejected.csv")
+    assert rejected["line"].tolist() == [3, 7]
+    assert set(rejected["column"]) == {"day"}
+    assert [reason.split(", but ")[1] for reason in rejected["reason"]] == [
+        "this is missing",
+        "this is 'soon'",
+    ]
+    with pytest.raises(
+        deepfm_tf.UserError,
+        match="log.csv, line 3, column 'day': each row must have a time .* but "
+        'this is missing.*on_error="skip"',
+    ):
+        prepare(path, parts[0], tmp_path / "other")
+
+
+def test_a_time_that_means_missing_is_none(tmp_path):
+    log = {
+        "day": ["1900-01-01", "2024-01-01", "2024-01-02", "2024-01-03"],
+        "row": list("abcd"),
+        "click": [0, 1, 0, 1],
+    }
+    marks = ["1900-01-01"]
+
+    with pytest.raises(ValueError, match="row 1, column 'day'.* is missing"):
+        deepfm_tf.split_by_time(log, "day", missing_values=marks)
+    with pytest.warns(UserWarning, match="time in 'day'.*: 1"):
+        first, _ = deepfm_tf.split_by_time(
+            log, "day", (0.6,), on_error="skip", missing_values=marks
+        )
+
+    prepared = prepare(
+        log, first, tmp_path / "p", "skip", missing_values=tuple(marks)
+    )
+    assert prepared.vocabulary.values["row"].tolist() == ["b", "c"]
+    assert prepared.num_rejected == 1
+
+
+def test_what_is_done_with_rows_without_a_time_is_checked():
+    with pytest.raises(ValueError, match="`on_error` must be one of.*'skpi'"):
+        deepfm_tf.split_by_time({"day": [1]}, "day", on_error="skpi")
 
 
 def test_cuts_of_many_rows_come_from_a_sample(monkeypatch):

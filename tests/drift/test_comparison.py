@@ -9,8 +9,8 @@ import deepfm_tf
 from deepfm_tf import CategoricalField, MultiValuedField, NumericField, Schema
 from deepfm_tf.data.columns import check_columns
 from deepfm_tf.drift import expected_notes, field_shares
-from deepfm_tf.drift.comparison import _percent
 from deepfm_tf.drift.counts import DataCounts
+from deepfm_tf.drift.shares import percent
 
 # A false alarm is an error.
 pytestmark = pytest.mark.filterwarnings("error::UserWarning")
@@ -259,6 +259,6 @@ def test_a_vocabulary_of_old_is_not_compared():
 def test_a_share_is_never_rounded_to_none_or_all():
     shares = [0.0, 1.0, 0.9999, 0.00002, 0.234, 0.051]
 
-    assert [_percent(share) for share in shares] == [
+    assert [percent(share) for share in shares] == [
         *("0 %", "100 %", "99.99 %", "0.002 %", "23 %", "5.1 %")
     ]

@@ -199,14 +199,14 @@ def test_half_precision_may_round_another_way(vocabulary, model):
     assert checking.tolerance_of(model) == 1e-6
 
 
-def test_a_model_in_half_precision_is_exported(vocabulary, tmp_path):
+def test_a_model_in_half_precision_is_exported(small_vocabulary, tmp_path):
     deepfm_tf.set_precision("mixed_bfloat16")
-    model = build("DeepFM", vocabulary.schema, hidden_units=(64, 32))
+    model = build("DeepFM", small_vocabulary.schema, hidden_units=(64, 32))
     deepfm_tf.set_precision("float32")
     randomize(model)
 
     path = deepfm_tf.export_saved_model(
-        model, vocabulary, tmp_path, context_fields=["site"]
+        model, small_vocabulary, tmp_path, context_fields=["site"]
     )
 
     assert path.name == "1"

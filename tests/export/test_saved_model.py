@@ -138,13 +138,17 @@ def test_other_objects_are_refused(model, vocabulary, tmp_path):
         deepfm_tf.export_saved_model(model, model.schema, tmp_path)
 
 
-def test_a_reloaded_model_is_exported_as_the_next_version(vocabulary, tmp_path):
-    model = build("LogisticRegression", vocabulary.schema)
+def test_a_reloaded_model_is_exported_as_the_next_version(
+    small_vocabulary, tmp_path
+):
+    model = build("LogisticRegression", small_vocabulary.schema)
     model.save(tmp_path / "m.keras")
     reloaded = keras.saving.load_model(tmp_path / "m.keras")
     (tmp_path / "sm" / "7").mkdir(parents=True)
 
-    path = deepfm_tf.export_saved_model(reloaded, vocabulary, tmp_path / "sm")
+    path = deepfm_tf.export_saved_model(
+        reloaded, small_vocabulary, tmp_path / "sm"
+    )
 
     assert path.name == "8"
 
@@ -284,18 +288,20 @@ def test_the_files_are_those_of_a_servable(exported):
 
 
 def test_sampled_negatives_are_corrected_for_in_what_is_served(
-    vocabulary, odd_log, tmp_path
+    small_vocabulary, odd_log, tmp_path
 ):
     share = 0.05
-    model = build("FM", vocabulary.schema, negative_sampling=share)
+    schema = small_vocabulary.schema
+    model = build("FM", schema, negative_sampling=share)
     randomize(model)
-    packed = deepfm_tf.encode(odd_log, vocabulary)
+    packed = deepfm_tf.encode(odd_log, small_vocabulary)
     p = model(packed, training=True)["probability"].numpy()[:, 0]
 
-    path = deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
+    path = deepfm_tf.export_saved_model(model, small_vocabulary, tmp_path)
 
+    raw = raw_of(odd_log)
     served = tf.saved_model.load(path).signatures["serving_default"](
-        **{name: tf.constant(rows) for name, rows in raw_of(odd_log).items()}
+        **{field.name: tf.constant(raw[field.name]) for field in schema.fields}
     )
     expected = p / (p + (1 - p) / share)
     np.testing.assert_allclose(

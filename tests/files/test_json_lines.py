@@ -143,12 +143,20 @@ def test_a_line_without_end_and_json_called_csv_are_told(tmp_path, monkeypatch):
         )
 
 
-def test_a_value_without_a_text_costs_its_own_row_alone(tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (deepfm_tf.CategoricalField, ("x", 1e20, 7)),
+        (deepfm_tf.MultiValuedField, (["x", None], [1e20, "y"], [7])),
+        (deepfm_tf.MultiValuedField, ("x", [1e20, "y"], [7, "x"])),
+        (deepfm_tf.MultiValuedField, ("x", 1e20, ["x"], [7, None])),
+    ],
+)
+def test_a_value_without_a_text_costs_its_own_row_alone(tmp_path, kind, values):
     path = write(
-        tmp_path / "r.jsonl",
-        *({"a": value, "click": 1} for value in ("x", 1e20, 7)),
+        tmp_path / "r.jsonl", *({"a": value, "click": 1} for value in values)
     )
-    field = deepfm_tf.CategoricalField("a", min_count=1)
+    field = kind("a", min_count=1)
     schema = deepfm_tf.Schema((field,), "click")
 
     vocabulary = deepfm_tf.fit_vocabulary(path, schema, on_error="skip")

@@ -153,3 +153,28 @@ def test_times_split_the_rows_of_a_recipe(capsys):
     both = ["--valid", "train.csv", "--test", "train.csv"]
     assert start("--split-by-time", "at", *both) == 2
     assert "Leave out one of the three" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("default:Rows without a time")
+def test_rows_without_a_time_are_rejected_by_a_recipe(capsys):
+    hours = pd.to_timedelta(np.arange(600), unit="h")
+    times = (pd.Timestamp("2024-01-01") + hours).astype(str).to_list()
+    times[:6] = ["1900-01-01"] * 6  # marks, not the oldest of the rows
+    write("train.csv", at=times)
+    split = ["--split-by-time", "at", "--missing", "1900-01-01"]
+
+    assert start(*split) == 2
+    assert (
+        "train.csv, line 2, column 'at': each row must have a time to be split "
+        "by, but this is missing. Fix the row, or pass --on-error skip"
+    ) in capsys.readouterr().err
+    assert start(*split, "--on-error", "skip") == 0
+
+    captured = capsys.readouterr()
+    assert "Rows without a time in 'at'" in captured.err
+    assert ", 6 rejected (" in captured.out
+    # Of the 594 others, the 476th and the 536th: hours 481 and 541.
+    assert "valid from 2024-01-21T01" in captured.out
+    assert "test from 2024-01-23T13" in captured.out
+    for part, rows in (("train", 475), ("valid", 60), ("test", 59)):
+        assert f"\n{part}: {rows} rows" in captured.out

@@ -112,6 +112,17 @@ def test_groups_are_the_raw_column_of_the_test_rows(begin, given):
     assert test.num_rows == 1200 or not given
 
 
+def test_a_sample_without_negatives_is_refused(begin, capsys):
+    write("train.csv", ["a", "b"], range(600))
+
+    # 400 of 1,200 labels are 1, 320 of them about in the part for training.
+    assert begin("--negative-sampling", "1e-9")[0] == 2
+
+    error = capsys.readouterr().err
+    assert "--negative-sampling must leave at least one row" in error
+    assert "--negative-sampling 1e-09, which keeps none of" in error
+
+
 def test_a_mistyped_column_to_group_by_is_told(begin, capsys):
     write("train.csv", ["a", "b"], range(600))
 

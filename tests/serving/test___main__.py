@@ -209,11 +209,21 @@ def process(toy_path, tmp_path_factory):
     ready, _, _ = select.select([process.stdout], [], [], SECONDS)
     assert ready, log.read_text()
     assert process.stdout.readline() == "Serving toy\n", log.read_text()
+    process.log = log
     process.port = process.stdout.readline().rpartition(":")[2].strip()
     yield process
     process.kill()
     process.wait(SECONDS)
     process.stdout.close()
+
+
+@pytest.mark.slow_process
+def test_the_log_has_no_line_of_tensorflows_own(process):
+    lines = process.log.read_text().splitlines()
+
+    assert any("toy version 1: available" in line for line in lines), lines
+    for line in lines:
+        assert re.match(r"\d{4}-\d\d-\d\d .* deepfm_tf", line), line
 
 
 @pytest.mark.slow_process

@@ -108,3 +108,47 @@ def test_a_mark_in_a_context_is_missing():
 
     assert np.isnan(to_input("price", "?", one, PRICE)).tolist() == [True]
     assert to_input("price", 2, one, PRICE).tolist() == [2.0]
+
+
+INFINITE = [
+    [1.0, float("inf")],
+    np.array([1, -np.inf], np.float32),
+    # Beyond float32, which is what the input takes.
+    np.array([1, 1e39]),
+    ["1", "1e39"],
+    [1, 10**39],
+    ["1", "inf"],
+    pd.Series([1.0, np.inf], index=[7, 8]),
+    pd.Series([1.0, np.inf], dtype="Float64"),
+    pd.Series([1.0, np.inf], dtype="category"),
+    # As the rows of files come.
+    pa.chunked_array([[1.0], [float("inf")]]),
+]
+
+
+@pytest.mark.parametrize("values", INFINITE)
+def test_infinities_are_refused_as_in_training(values):
+    message = r"Column 'cost' must hold (finite )?numbers.*(inf|39|0{39})' in"
+
+    with pytest.raises(ValueError, match=f"{message} row 1"):
+        to_input("cost", values, NUMBER, PRICE)
+
+
+def test_an_infinity_of_a_context_is_refused():
+    one = TensorInfo("float32", (1,))
+
+    with pytest.raises(ValueError, match="finite numbers.*'inf' in row 0"):
+        to_input("cost", float("inf"), one, PRICE)
+
+
+def test_an_infinity_in_a_matrix_of_fields_is_refused():
+    matrix = TensorInfo("float32", (None, 2))
+    rows = [[1, 2], [3, 4], [5, float("-inf")]]
+
+    for values in (rows, np.array(rows), np.array(rows).astype(str)):
+        with pytest.raises(ValueError, match="'numbers'.*'-inf' in row 2"):
+            to_input("numbers", values, matrix, has_fields=True)
+
+
+def test_a_model_that_tells_no_fields_may_take_infinities():
+    assert to_input("mask", [float("-inf")], NUMBER).tolist() == [-np.inf]

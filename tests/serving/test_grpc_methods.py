@@ -9,7 +9,6 @@ from tensorflow_serving.apis import (
     inference_pb2,
     input_pb2,
     model_management_pb2,
-    prediction_service_pb2,
     prediction_service_pb2_grpc,
     regression_pb2,
 )
@@ -42,6 +41,16 @@ def examples(*rows):
     return sent
 
 
+class RecordingChannel:
+    """Keeps how requests are serialized: path of a method -> function."""
+
+    def __init__(self):
+        self.serializers = {}
+
+    def unary_unary(self, path, request_serializer, **_):
+        self.serializers[path] = request_serializer
+
+
 @pytest.fixture
 def stub(toy_channel):
     return prediction_service_pb2_grpc.PredictionServiceStub(toy_channel)
@@ -50,12 +59,16 @@ def stub(toy_channel):
 def test_the_methods_are_those_of_the_services():
     table = methods(None, Options(), Metrics())
 
-    services = prediction_service_pb2.DESCRIPTOR.services_by_name
-    expected = services["PredictionService"].methods_by_name
-    assert {m.name for m in table[PREDICTION_SERVICE]} == set(expected)
+    # The official stub serializes requests of its own types only.
+    channel = RecordingChannel()
+    prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    service = "/tensorflow.serving.PredictionService/"
+    assert {service + m.name for m in table[PREDICTION_SERVICE]} == set(
+        channel.serializers
+    )
     for method in table[PREDICTION_SERVICE]:
-        described = expected[method.name].input_type.full_name
-        assert method.request_type.DESCRIPTOR.full_name == described
+        serialize = channel.serializers[service + method.name]
+        assert serialize(method.request_type()) == b""
     assert {m.name for m in table[MODEL_SERVICE]} == {
         "GetModelStatus",
         "HandleReloadConfigRequest",

@@ -273,7 +273,8 @@ def test_stopping_drains(start, manager):
 
     assert next(watch).status == serving.NOT_SERVING
     assert not ended.is_set()
-    assert code(predict(channel)) == "UNAVAILABLE"
+    # gRPC itself cancels a call whose client has not yet read its goodbye.
+    assert code(predict(channel)) in ("UNAVAILABLE", "CANCELLED")
     watch.cancel()
     manager.gate.set()
     assert code(under_way) == "NOT_FOUND"

@@ -82,6 +82,23 @@ def test_json_with_a_byte_order_mark_and_long_numbers(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("name", ["o.jsonl", "o.parquet"])
+def test_values_without_a_text_are_written_as_they_are_shown(tmp_path, name):
+    # A float that may stand for several integers, beside text.
+    (tmp_path / "r.jsonl").write_text(
+        '{"a": 1e30, "b": ["x", 1e30]}\n{"a": "x", "b": null}\n'
+    )
+
+    with row_writer(tmp_path / name, format_of(name)) as write:
+        for table in read_rows(tmp_path / "r.jsonl"):
+            write(table)
+
+    assert rows_of(tmp_path / name) == [
+        {"a": "1e+30", "b": ["x", "1e+30"]},
+        {"a": "x", "b": None},
+    ]
+
+
 def test_files_are_read_in_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr(row_files, "BLOCK_ROWS", 100)
     monkeypatch.setattr(row_files, "BLOCK_BYTES", 1000)

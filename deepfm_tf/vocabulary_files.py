@@ -1,0 +1,179 @@
+"""The files of a vocabulary, and whether they are as they were written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepfm_tf.errors import MissingFileError, UserError
+from deepfm_tf.fields import BucketizedField, NumericField
+from deepfm_tf.schema import Schema
+
+SCHEMA_FILE = "schema.json"
+STATISTICS_FILE = "statistics.json"
+# Of the other files; what an older version wrote has none.
+DIGESTS_FILE = "digests.json"
+
+
+def write_vocabulary(
+    directory: Path,
+    schema: Schema,
+    statistics: Mapping[str, Any],
+    values: Mapping[str, np.ndarray],
+) -> None:
+    """Write what a Vocabulary consists of.
+
+    Args:
+        directory: made if it is not there.
+        schema: with vocabulary sizes.
+        statistics, values: as of `Vocabulary`.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    # Last written, first removed: it speaks of whole files alone.
+    (directory / DIGESTS_FILE).unlink(missing_ok=True)
+    schema.save(directory / SCHEMA_FILE)
+    text = json.dumps(statistics, indent=1, ensure_ascii=False)
+    (directory / STATISTICS_FILE).write_text(text, encoding="utf-8")
+    files = value_files(schema)
+    for field, name in files.items():
+        with open(
+            directory / name, "w", encoding="utf-8", newline="\n"
+        ) as file:
+            file.writelines(f"{value}\n" for value in values[field])
+    digests = {
+        name: _digest((directory / name).read_bytes())
+        for name in (SCHEMA_FILE, STATISTICS_FILE, *files.values())
+    }
+    text = json.dumps(digests, indent=1)
+    (directory / DIGESTS_FILE).write_text(text, encoding="utf-8")
+
+
+def read_vocabulary(
+    directory: Path,
+) -> tuple[Schema, dict[str, np.ndarray], dict[str, Any]]:
+    """The schema, the values and the statistics that were written.
+
+    Raises:
+        ValueError: a file is absent, or is not as it was written.
+    """
+    if not (directory / SCHEMA_FILE).is_file():
+        raise MissingFileError(
+            f"{directory} holds no vocabulary ({SCHEMA_FILE} is not there)."
+        )
+    digests = _read_digests(directory / DIGESTS_FILE)
+
+    def read(name: str) -> str:
+        path = directory / name
+        if not path.is_file():
+            raise damaged(path, "is not there")
+        data = path.read_bytes()
+        if digests is not None and digests.get(name) != _digest(data):
+            raise damaged(path, "is not as it was written")
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise damaged(path, "is not UTF-8") from error
+
+    text = read(SCHEMA_FILE)
+    try:
+        schema = Schema.from_json(text)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        what = f"is no schema ({str(error).rstrip('.')})"
+        raise damaged(directory / SCHEMA_FILE, what) from error
+    statistics = _parse_statistics(
+        read(STATISTICS_FILE), directory / STATISTICS_FILE
+    )
+    values = {
+        # str.splitlines would also split at U+2028 and the like.
+        field: np.array(read(name).split("\n")[:-1], dtype=object)
+        for field, name in value_files(schema).items()
+    }
+    if digests is None:
+        _check_statistics(schema, statistics, directory / STATISTICS_FILE)
+        for field, name in value_files(schema).items():
+            _check_values(values[field], directory / name)
+    return schema, values, statistics
+
+
+def value_files(schema: Schema) -> dict[str, str]:
+    """Each field that has values of its own -> the name of their file."""
+    return {
+        field.name: f"{number:03d}_{_file_name(field.name)}.txt"
+        for number, field in enumerate(schema.table_fields)
+        if not isinstance(field, NumericField)
+        and not getattr(field, "hash_buckets", None)
+    }
+
+
+def damaged(path: Path, what: str) -> UserError:
+    """The error of a file, such as one that "is not there"."""
+    return UserError(
+        f"{path} {what}. The directory is damaged: prepare the data again, or "
+        "save the vocabulary again."
+    )
+
+
+def _read_digests(path: Path) -> dict[str, str] | None:
+    if not path.is_file():
+        return None
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise damaged(path, "is not as it was written") from error
+
+
+def _parse_statistics(text: str, path: Path) -> dict[str, Any]:
+    try:
+        statistics = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, f"is not valid JSON ({error})") from error
+    if not isinstance(statistics, dict) or not all(
+        isinstance(entry, dict) for entry in statistics.values()
+    ):
+        raise damaged(path, "must hold an object for each field")
+    return statistics
+
+
+def _check_statistics(
+    schema: Schema, statistics: Mapping[str, Any], path: Path
+) -> None:
+    """Raise UserError unless there is what encoding will look for."""
+    for field in schema.fields:
+        wanted = ["rows", "missing"]
+        if isinstance(field, NumericField) and field.scaling == "standardize":
+            wanted += ["mean", "std"]
+        entry = statistics.get(field.name, {})
+        numbers = [entry.get(name) for name in wanted]
+        if isinstance(field, BucketizedField) and field.method != "log_square":
+            wanted.append("boundaries")
+            edges = entry.get("boundaries")
+            numbers += edges if isinstance(edges, list) else [None]
+        if not all(type(number) in (int, float) for number in numbers):
+            names = ", ".join(wanted)
+            what = f"must hold numbers for {names} of '{field.name}'"
+            raise damaged(path, what)
+
+
+def _check_values(values: np.ndarray, path: Path) -> None:
+    seen: dict[str, int] = {}
+    for number, value in enumerate(values, 1):
+        if value in seen or not value:
+            what = f"has nothing in line {number}"
+            if value:
+                what = f"has {value!r} in lines {seen[value]} and {number}"
+            raise damaged(path, what)
+        seen[value] = number
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:80]
