@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 import deepfm_tf
-from deepfm_tf.serving import operator_files, predict_command
-from deepfm_tf.serving.flags import parse_flags
+from deepfm_tf.serving.client import predict_command
+from deepfm_tf.serving.deploy import config_command as operator_files
+from deepfm_tf.serving.server.flags import parse_flags
 from pipelines import compare, sweep, tabular
 from pipelines.command_line import build_parser
 from tests.conftest import make_log, make_schema
