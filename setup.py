@@ -39,6 +39,9 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["deepfm_tf", "deepfm_tf.*"]),
     package_data={"deepfm_tf": ["*.pyi"]},
+    entry_points={
+        "console_scripts": ["deepfm-tf = deepfm_tf.__main__:main"],
+    },
     python_requires=">=3.10,<3.14",
     # Bounded to what the tests have run with.
     install_requires=[

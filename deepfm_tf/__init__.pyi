@@ -40,7 +40,6 @@ from .callbacks import (
 from .data import (
     Part as Part,
     PreparedData as PreparedData,
-    TextFormat as TextFormat,
     TimePart as TimePart,
     compare_with_training as compare_with_training,
     dataset_from_ids as dataset_from_ids,
@@ -82,6 +81,7 @@ from .fields import (
     NumericField as NumericField,
     TimestampField as TimestampField,
 )
+from .files.text_format import TextFormat as TextFormat
 from .learning_curve import (
     LearningCurve as LearningCurve,
 )

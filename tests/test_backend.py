@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from deepfm_tf.backend import command
-
 pytestmark = pytest.mark.slow_process
 ROOT = Path(__file__).parents[1]
 
@@ -109,21 +107,3 @@ def test_the_wheel_holds_the_package_alone(tmp_path):
     assert {t for t in tops if not t.endswith(".dist-info")} == {"deepfm_tf"}
     assert "deepfm_tf/layers/shared_embedding.py" in names
     assert "deepfm_tf/data/prepare.py" in names
-
-
-@pytest.mark.parametrize(
-    ("argv", "orig_argv", "expected"),
-    [
-        (["-m", "--x"], ["python", "-m", "a.b", "--x"], "a.b"),
-        (["-m"], ["python", "-X", "dev", "-ma.b"], "a.b"),
-        (["-c", "a.b"], ["python", "-c", "1", "a.b"], ""),
-        (["/a/b.py", "-m"], ["python", "-m", "a.b", "-m"], ""),
-    ],
-)
-def test_the_module_that_is_run_is_known(
-    monkeypatch, argv, orig_argv, expected
-):
-    monkeypatch.setattr(sys, "argv", argv)
-    monkeypatch.setattr(sys, "orig_argv", orig_argv)
-
-    assert command() == expected
