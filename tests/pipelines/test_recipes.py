@@ -591,7 +591,7 @@ def test_the_demo_runs_to_its_end(capsys, monkeypatch):
     assert status == 0
     assert "Bayes optimum" in out
     assert "in a process that imports TensorFlow" in out
-    assert "pipelines.tabular --train clicks.csv" in out.splitlines()[-1]
+    assert "deepfm-tf train --train clicks.csv" in out.splitlines()[-1]
 
 
 @pytest.mark.real_data
