@@ -23,7 +23,7 @@ help:
 	@echo "make bench   ten minutes of benchmarks, see tests/benchmarks"
 	@echo "make clean   remove .venv and everything the recipes wrote"
 	@echo
-	@echo "Then, on your own data: $(BIN)/python -m pipelines.tabular --help"
+	@echo "Then, on your own data: $(BIN)/deepfm-tf train --help"
 
 demo: $(VENV)/installed
 	@$(BIN)/python -m pipelines.synthetic

@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(
     r'^__version__ = "(.+)"$',
-    (ROOT / "deepfm_tf" / "__init__.py").read_text(encoding="utf-8"),
+    (ROOT / "deepfm_tf" / "version.py").read_text(encoding="utf-8"),
     re.MULTILINE,
 ).group(1)
 # The local server; the client and TensorFlow Serving itself need none of it.
@@ -38,6 +38,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["deepfm_tf", "deepfm_tf.*"]),
+    package_data={"deepfm_tf": ["*.pyi"]},
+    entry_points={
+        "console_scripts": ["deepfm-tf = deepfm_tf.__main__:main"],
+    },
     python_requires=">=3.10,<3.14",
     # Bounded to what the tests have run with.
     install_requires=[
@@ -51,7 +55,10 @@ setup(
         "pandas>=2.2.3; python_version >= '3.13'",
         "pyarrow>=18; python_version >= '3.13'",
         "tensorflow-serving-api>=2.19,<2.22",
+        "lazy_loader>=0.4,<1",
         "tqdm>=4.66,<5",
+        # As TensorFlow has it.
+        "wrapt>=1.14,<3",
         "xxhash>=3.5,<5",
     ],
     extras_require={

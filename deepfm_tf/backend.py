@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 
 from deepfm_tf.errors import MissingPackageError
-
-
-def command() -> str:
-    """The module that `python -m` is about to run; "" once it runs.
-
-    Python imports its packages before the module itself, and until then
-    `sys.argv` starts with "-m".
-    """
-    if sys.argv[:1] != ["-m"]:
-        return ""
-    own = len(sys.argv) - 1
-    return sys.orig_argv[len(sys.orig_argv) - own - 1].removeprefix("-m")
 
 
 def require_tensorflow_keras() -> None:
@@ -79,3 +68,28 @@ def notices_kept_back() -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow and Keras, for a command that has said nothing yet.
+
+    It takes seconds. Ctrl-C ends the process meanwhile, in one line: there is
+    nothing to save, and a KeyboardInterrupt in there would end in a
+    traceback, or in another error.
+    """
+    stderr = os.dup(2)  # what goes to 2 itself is kept back
+
+    def end_at_once(*_: object) -> None:
+        os.write(stderr, b"\nInterrupted\n")
+        os._exit(130)
+
+    is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    try:
+        if is_ours:
+            signal.signal(signal.SIGINT, end_at_once)
+        with notices_kept_back():
+            require_tensorflow_keras()
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.close(stderr)

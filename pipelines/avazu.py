@@ -3,7 +3,7 @@
 import pandas as pd
 
 import deepfm_tf
-from pipelines.command_line import Recipe, main
+from deepfm_tf.experiment import Recipe, main
 
 TIME = ("hour_of_day", "weekday", "is_weekend")
 CATEGORICAL = (
@@ -49,11 +49,12 @@ def derive(rows: pd.DataFrame) -> pd.DataFrame:
 
 RECIPE = Recipe(
     name="avazu",
+    command_words=("python", "-m", "pipelines.avazu"),
     description="""\
 Avazu's format: comma separated with a header. `id` is dropped; `hour` becomes
 hour_of_day, weekday and is_weekend, which the exported model then takes.
 
-    python -m pipelines.avazu --train train.gz --model fm,deepfm --epochs 1
+    {command} --train train.gz --model fm,deepfm --epochs 1
 """,
     label="click",
     schema=schema,

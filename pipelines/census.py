@@ -1,7 +1,7 @@
 """UCI Census-Income (KDD): mixed types from Parquet."""
 
 import deepfm_tf
-from pipelines.command_line import Recipe, main
+from deepfm_tf.experiment import Recipe, main
 
 STANDARDIZED = ("age", "weeks_worked", "num_emp")
 AMOUNTS = (
@@ -43,11 +43,12 @@ def schema(min_count: int) -> deepfm_tf.Schema:
 
 RECIPE = Recipe(
     name="census",
+    command_words=("python", "-m", "pipelines.census"),
     description="""\
 UCI Census-Income (KDD) as Parquet: 7 numeric and 33 categorical columns; is
 the income above 50,000?
 
-    python -m pipelines.census --train train.parquet --test test.parquet
+    {command} --train train.parquet --test test.parquet
 """,
     label="income_50k",
     schema=schema,

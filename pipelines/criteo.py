@@ -1,7 +1,7 @@
 """Criteo display advertising: 13 numeric and 26 categorical columns."""
 
 import deepfm_tf
-from pipelines.command_line import Recipe, main
+from deepfm_tf.experiment import Recipe, main
 
 NUMERIC = tuple(f"I{i}" for i in range(1, 14))
 CATEGORICAL = tuple(f"C{i}" for i in range(1, 27))
@@ -22,12 +22,13 @@ def schema(min_count: int) -> deepfm_tf.Schema:
 
 RECIPE = Recipe(
     name="criteo",
+    command_words=("python", "-m", "pipelines.criteo"),
     description="""\
 Criteo's format: TAB separated, no header, a label, I1 to I13, C1 to C26. A
 number x becomes floor(ln(x)^2) for x > 2, else floor(x), and is then a
 category like the others; values seen fewer than 10 times share one id.
 
-    python -m pipelines.criteo --train train.txt --model fm,deepfm
+    {command} --train train.txt --model fm,deepfm
 """,
     label="label",
     schema=schema,

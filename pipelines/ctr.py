@@ -1,7 +1,7 @@
 """The experiment of the textbook "Dive into Deep Learning" (its ctr data)."""
 
 import deepfm_tf
-from pipelines.command_line import Recipe, main
+from deepfm_tf.experiment import Recipe, main
 
 COLUMNS = ("label", *(f"field_{i}" for i in range(1, 35)))
 
@@ -17,11 +17,12 @@ def schema(min_count: int) -> deepfm_tf.Schema:
 
 RECIPE = Recipe(
     name="ctr",
+    command_words=("python", "-m", "pipelines.ctr"),
     description="""\
 The textbook's advertising data: TAB separated, no header, a label and 34
 categorical columns; values seen fewer than 4 times share one id per field.
 
-    python -m pipelines.ctr --train train.csv --test test.csv --model fm,deepfm
+    {command} --train train.csv --test test.csv --model fm,deepfm
 """,
     label=COLUMNS[0],
     schema=schema,

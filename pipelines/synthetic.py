@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 import deepfm_tf
-from pipelines.command_line import Recipe, main
-from pipelines.experiment import Outcome, Settings, run
+from deepfm_tf.experiment import Recipe, main
+from deepfm_tf.experiment.run import Outcome, Settings, run
 
 ROWS = {"train": 240_000, "valid": 30_000, "test": 60_000}
 MODELS = ("logistic_regression", "fm", "deepfm")
@@ -117,11 +117,12 @@ def schema(min_count: int) -> deepfm_tf.Schema:
 
 RECIPE = Recipe(
     name="synthetic",
+    command_words=("python", "-m", "pipelines.synthetic"),
     description="""\
 Made-up clicks with known odds: writes raw TSV files, learns from them, exports
 DeepFM, and scores raw rows with the export. Needs no data.
 
-    python -m pipelines.synthetic
+    {command}
 """,
     label="clicked",
     schema=schema,
@@ -166,8 +167,8 @@ def demonstrate(settings: Settings) -> None:
         )
         print(f"\nNext, serve it:\n    {serve}")
     learn = deepfm_tf.shell.command_line(
-        *("python", "-m", "pipelines.tabular"),
-        *("--train", "clicks.csv", "--label", "clicked"),
+        *("deepfm-tf", "train", "--train", "clicks.csv"),
+        *("--label", "clicked"),
     )
     print(f"\nThen, your own data:\n    {learn}")
 

@@ -1,15 +1,13 @@
 """Any file of your own: `python -m pipelines.tabular --help`."""
 
-from pipelines.command_line import Recipe, main
+import dataclasses
 
-RECIPE = Recipe(
+from deepfm_tf.experiment import OWN_FILES, main
+
+RECIPE = dataclasses.replace(
+    OWN_FILES,
     name="tabular",
-    description="""\
-Train click models on your own file, and compare them.
-
-    python -m pipelines.tabular --train clicks.csv --label clicked \\
-        --model logistic_regression,fm,deepfm --export saved_models/clicks
-""",
+    command_words=("python", "-m", "pipelines.tabular"),
 )
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from deepfm_tf.backend import command
-
 pytestmark = pytest.mark.slow_process
 ROOT = Path(__file__).parents[1]
 
@@ -35,64 +33,58 @@ def run(*arguments, **environment):
     ],
 )
 def test_another_keras_is_refused_with_a_sentence(name, value, sentence):
-    process = run("-c", "import deepfm_tf", **{name: value})
+    process = run("-c", "import deepfm_tf; deepfm_tf.DeepFM", **{name: value})
 
     assert process.returncode == 1
     assert process.stderr.strip().endswith(sentence)
 
 
-# What Python runs before anything else, and after it.
-SITE = """
-import atexit, socket
-
-def refuse(*_):
-    raise RuntimeError("network")
-
-@atexit.register
-def divide():
-    import tensorflow as tf
-
-    tf.config.set_logical_device_configuration(
-        tf.config.list_physical_devices("CPU")[0],
-        [tf.config.LogicalDeviceConfiguration()] * 2,
+def test_importing_the_package_imports_neither_tensorflow_nor_arrays():
+    heavy = "{'tensorflow', 'keras', 'numpy', 'pandas', 'pyarrow', 'grpc'}"
+    program = (
+        "import sys, deepfm_tf\n"
+        "deepfm_tf.CategoricalField('site'), deepfm_tf.__version__\n"
+        f"print(sorted({heavy} & set(sys.modules)))\n"
     )
-    print("divided")
 
-socket.socket.connect = refuse
-"""
+    process = run("-c", program)
+
+    assert process.stdout == "[]\n", process.stderr
 
 
-@pytest.fixture(scope="module")
-def imported(tmp_path_factory):
-    """A command that imports everything, but trains nothing, and its home."""
-    home, site = (tmp_path_factory.mktemp(name) for name in ("home", "site"))
-    (site / "sitecustomize.py").write_text(SITE)
-    process = run(
-        *"-m pipelines.tabular --train nothing.csv --label y".split(),
-        HOME=str(home),
-        PYTHONPATH=f"{site}:{ROOT}",
+def test_importing_all_names_prints_nothing_and_runs_no_operation(tmp_path):
+    # Devices cannot be divided once an operation has run.
+    program = (
+        "import socket\n"
+        "def refuse(*_): raise RuntimeError('network')\n"
+        "socket.socket.connect = refuse\n"
+        "import deepfm_tf, tensorflow as tf\n"
+        "[getattr(deepfm_tf, name) for name in deepfm_tf.__all__]\n"
+        "tf.config.set_logical_device_configuration(\n"
+        "    tf.config.list_physical_devices('CPU')[0],\n"
+        "    [tf.config.LogicalDeviceConfiguration()] * 2)\n"
     )
-    return process, home
+
+    process = run("-c", program, HOME=str(tmp_path))
+
+    assert process.returncode == 0, process.stderr
+    assert process.stdout == ""
+    made = {p.name for p in tmp_path.iterdir()}
+    # What Keras, and a matplotlib that it finds, keep for themselves.
+    assert made <= {".keras", ".cache", ".config"}
 
 
-def test_a_command_writes_nothing_but_its_answer(imported):
+def test_a_command_writes_nothing_but_its_answer():
     # What the server writes is looked at in `serving/test___main__`.
-    process, _ = imported
+    words = "-m pipelines.tabular --train nothing.csv --label y"
+
+    process = run(*words.split())
 
     assert process.returncode == 2
+    assert process.stdout == ""
     answer = "error: --train: There is no file nothing.csv."
     assert process.stderr.startswith(answer)
     assert process.stderr.count("\n") == 1
-
-
-def test_importing_prints_nothing_and_runs_no_operation(imported):
-    process, home = imported
-
-    # Devices cannot be divided once an operation has run.
-    assert process.stdout == "divided\n", process.stderr
-    made = {p.name for p in home.iterdir()}
-    # What Keras, and a matplotlib that it finds, keep for themselves.
-    assert made <= {".keras", ".cache", ".config"}
 
 
 def test_the_wheel_holds_the_package_alone(tmp_path):
@@ -115,21 +107,3 @@ def test_the_wheel_holds_the_package_alone(tmp_path):
     assert {t for t in tops if not t.endswith(".dist-info")} == {"deepfm_tf"}
     assert "deepfm_tf/layers/shared_embedding.py" in names
     assert "deepfm_tf/data/prepare.py" in names
-
-
-@pytest.mark.parametrize(
-    ("argv", "orig_argv", "expected"),
-    [
-        (["-m", "--x"], ["python", "-m", "a.b", "--x"], "a.b"),
-        (["-m"], ["python", "-X", "dev", "-ma.b"], "a.b"),
-        (["-c", "a.b"], ["python", "-c", "1", "a.b"], ""),
-        (["/a/b.py", "-m"], ["python", "-m", "a.b", "-m"], ""),
-    ],
-)
-def test_the_module_that_is_run_is_known(
-    monkeypatch, argv, orig_argv, expected
-):
-    monkeypatch.setattr(sys, "argv", argv)
-    monkeypatch.setattr(sys, "orig_argv", orig_argv)
-
-    assert command() == expected

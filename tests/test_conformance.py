@@ -179,7 +179,7 @@ def test_keras_files_load_in_a_fresh_process(vocabulary, tmp_path):
         model.save(tmp_path / f"{name}.keras")
         expected[name] = model(packed, training=False)["probability"]
     program = """
-        import sys, pathlib, numpy, keras, deepfm_tf
+        import sys, pathlib, numpy, deepfm_tf, keras
         folder = pathlib.Path(sys.argv[1])
         packed = dict(numpy.load(folder / "in.npz"))
         numpy.savez(folder / "out.npz", **{

@@ -6,8 +6,7 @@ import os
 import re
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from deepfm_tf import CategoricalField, Schema
 from deepfm_tf.input_names import input_names

@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 
 import deepfm_tf
-from deepfm_tf.serving import operator_files, predict_command
-from deepfm_tf.serving.flags import parse_flags
-from pipelines import compare, sweep, tabular
-from pipelines.command_line import build_parser
+from deepfm_tf.__main__ import main
+from deepfm_tf.experiment.command_line import build_parser
+from deepfm_tf.experiment.recipe import OWN_FILES
+from deepfm_tf.serving.client import predict_command
+from deepfm_tf.serving.deploy import config_command as operator_files
+from deepfm_tf.serving.server.flags import parse_flags
 from tests.conftest import make_log, make_schema
 from tests.serving.any_server import running_server
 
@@ -119,27 +121,27 @@ def test_the_make_targets_exist():
 
 
 def test_the_command_is_understood():
-    command = next(b for b in blocks("bash") if "tabular" in b)
+    command = next(b for b in blocks("bash") if "deepfm-tf train" in b)
     words = command.replace("\\\n", " ").split()
 
-    options = build_parser(tabular.RECIPE).parse_args(words[3:])
+    options = build_parser(OWN_FILES).parse_args(words[2:])
 
-    assert words[:3] == [".venv/bin/python", "-m", "pipelines.tabular"]
+    assert words[:2] == [".venv/bin/deepfm-tf", "train"]
     assert options.label == "clicked"
     assert options.model == ("logistic_regression", "fm", "deepfm")
 
 
-@pytest.mark.parametrize("recipe", [compare, sweep])
+@pytest.mark.parametrize("name", ["compare", "sweep"])
 def test_the_commands_that_train_many_models_are_understood(
-    recipe, tmp_path, monkeypatch, capsys
+    name, tmp_path, monkeypatch, capsys
 ):
-    name = recipe.__name__
-    (command,) = commands(next(b for b in blocks("bash") if f"{name} " in b))
+    text = next(b for b in blocks("bash") if f"deepfm-tf {name} " in b)
+    (command,) = commands(text)
     monkeypatch.chdir(tmp_path)
 
     # All that it lacks is the data.
-    assert command[:3] == [".venv/bin/python", "-m", name]
-    assert recipe.main(command[3:]) == 2
+    assert command[:2] == [".venv/bin/deepfm-tf", name]
+    assert main(command[1:]) == 2
     assert "There is no file clicks.csv" in capsys.readouterr().err
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import deepfm_tf
+from deepfm_tf.experiment import compare, sweep
+from deepfm_tf.experiment.arguments import seed as seed_of_text
 from deepfm_tf.seeds import check_seed
-from pipelines import compare, sweep
-from pipelines.values import seed as seed_of_text
 
 LABEL, PROBABILITY = np.array([0, 1] * 20), np.linspace(0.1, 0.9, 40)
 FIELD = deepfm_tf.CategoricalField("site", vocabulary_size=3)

@@ -7,7 +7,6 @@ import json
 import math
 import platform
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from deepfm_tf.fields import Field
 from deepfm_tf.lookup import number_fields, text_fields
 from deepfm_tf.models import CTRModel
 from deepfm_tf.schema import Schema
+from deepfm_tf.version import __version__
 from deepfm_tf.vocabulary import Vocabulary
 
 CARD_FILE = Path("assets.extra") / "model_card.json"
@@ -102,8 +102,7 @@ def write_model_card(
         },
         "metrics": dict(metrics or {}),
         "versions": {
-            # Importing it here would be a circle.
-            "deepfm_tf": sys.modules["deepfm_tf"].__version__,
+            "deepfm_tf": __version__,
             "tensorflow": tf.__version__,
             "keras": keras.__version__,
             "python": platform.python_version(),

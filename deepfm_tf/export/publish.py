@@ -7,8 +7,7 @@ import errno
 import os
 from pathlib import Path
 
-from deepfm_tf.storage import sync, sync_tree
-from deepfm_tf.storage import unpublished as unpublished_folder
+from deepfm_tf.storage import sync, sync_tree, unpublished as unpublished_folder
 
 _PREFIX = ".tmp-"
 

@@ -6,16 +6,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deepfm_tf.serving.aio_client import AsyncPredictClient
-    from deepfm_tf.serving.client import PredictClient
-    from deepfm_tf.serving.client_errors import PredictError
+    from deepfm_tf.serving.client.aio_client import AsyncPredictClient
+    from deepfm_tf.serving.client.client import PredictClient
+    from deepfm_tf.serving.client.errors import PredictError
 
 # Opened when asked for: the server's packages are an extra, and the client
 # must not need them.
 _MODULES = {
-    "AsyncPredictClient": "deepfm_tf.serving.aio_client",
-    "PredictClient": "deepfm_tf.serving.client",
-    "PredictError": "deepfm_tf.serving.client_errors",
+    "AsyncPredictClient": "deepfm_tf.serving.client.aio_client",
+    "PredictClient": "deepfm_tf.serving.client.client",
+    "PredictError": "deepfm_tf.serving.client.errors",
 }
 
 __all__ = ["AsyncPredictClient", "PredictClient", "PredictError"]

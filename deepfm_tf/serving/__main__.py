@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from deepfm_tf.backend import notices_kept_back
 from deepfm_tf.extras import install_hint, missing
 from deepfm_tf.shell import command_line
+from deepfm_tf.version import __version__
 
 if TYPE_CHECKING:
-    from deepfm_tf.serving.flags import Options
-    from deepfm_tf.serving.server import Server
+    from deepfm_tf.serving.server.flags import Options
+    from deepfm_tf.serving.server.server import Server
 
 USAGE = """\
 Serve SavedModels over TensorFlow Serving's gRPC and REST API.
@@ -32,8 +33,8 @@ The flags are tensorflow_model_server's. DIRECTORY holds a directory for each
 version, named by its number.
 """
 COMMANDS = {
-    "predict": "deepfm_tf.serving.predict_command",
-    "config": "deepfm_tf.serving.operator_files",
+    "predict": "deepfm_tf.serving.client.predict_command",
+    "config": "deepfm_tf.serving.deploy.config_command",
 }
 # What the shell and supervisors see; the last one after Ctrl-C.
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -70,13 +71,13 @@ def _run(argv: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return EXIT_USAGE
-    from deepfm_tf.serving.flags import help_text, parse_flags
+    from deepfm_tf.serving.server.flags import help_text, parse_flags
 
     if any(flag in argv for flag in ("--help", "-h", "-help")):
         print(USAGE + help_text(), end="")
         return EXIT_OK
     if any(flag in argv for flag in ("--version", "-version")):
-        print(f"deepfm-tf {sys.modules['deepfm_tf'].__version__}")
+        print(f"deepfm-tf {__version__}")
         return EXIT_OK
     try:
         options = parse_flags(argv)
@@ -94,7 +95,7 @@ def _serve(options: Options) -> int:
     # TensorFlow takes seconds to import, a wrong command line none.
     with notices_kept_back():
         from deepfm_tf.serving.errors import ServingError, one_line
-        from deepfm_tf.serving.server import Server
+        from deepfm_tf.serving.server.server import Server
 
     logging.basicConfig(
         level=logging.INFO,

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import deepfm_tf
-from pipelines import census, command_line, experiment
+from deepfm_tf.experiment import command_line, run as experiment
+from pipelines import census
 from tests.benchmarks import arguments
 from tests.benchmarks.machine import emit
 

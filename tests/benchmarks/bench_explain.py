@@ -17,8 +17,8 @@ import pandas as pd
 
 import deepfm_tf
 from deepfm_tf.serving import PredictClient
-from deepfm_tf.serving.flags import Options
-from deepfm_tf.serving.server import Server
+from deepfm_tf.serving.server.flags import Options
+from deepfm_tf.serving.server.server import Server
 from pipelines import synthetic
 from tests.benchmarks import arguments, serving_model
 from tests.benchmarks.machine import emit

@@ -27,7 +27,7 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 import deepfm_tf
-from pipelines.comparison import compare_with
+from deepfm_tf.experiment.comparison import compare_with
 from tests.benchmarks import arguments
 from tests.benchmarks.machine import emit
 

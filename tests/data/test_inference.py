@@ -12,9 +12,9 @@ import pytest
 
 import deepfm_tf
 from deepfm_tf import NumericField, Schema, TimestampField
+from deepfm_tf.experiment.command_line import build_parser
+from deepfm_tf.experiment.usage import told
 from pipelines import tabular
-from pipelines.command_line import build_parser
-from pipelines.usage import told
 
 ROWS = 400
 

@@ -10,8 +10,8 @@ from deepfm_tf.export import explain
 from deepfm_tf.export.requests import Request, Rows
 from deepfm_tf.lookup import GraphLookup
 from deepfm_tf.serving import PredictClient
-from deepfm_tf.serving.flags import Options
-from deepfm_tf.serving.server import Server
+from deepfm_tf.serving.server.flags import Options
+from deepfm_tf.serving.server.server import Server
 from tests.catalogue import MODELS, build
 from tests.export.conftest import raw_of
 from tests.export.test_signatures import constants

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 import deepfm_tf
 from deepfm_tf.export.fields import check_fields
-from deepfm_tf.serving.client_core import ClientCore
-from deepfm_tf.serving.client_types import Choice
-from deepfm_tf.serving.rest_calls import RestCall, RestCalls
-from deepfm_tf.serving.servable import Servable
+from deepfm_tf.serving.client.calls import ClientCore
+from deepfm_tf.serving.client.types import Choice
+from deepfm_tf.serving.engine.servable import Servable
+from deepfm_tf.serving.rest.calls import RestCall, RestCalls
 from tests.export.conftest import definitions
 from tests.export.test_ops import new_among, operations
 from tests.serving.in_process import run

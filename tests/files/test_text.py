@@ -8,8 +8,7 @@ import time
 
 import pandas as pd
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from deepfm_tf.errors import UserError
 from deepfm_tf.files import text

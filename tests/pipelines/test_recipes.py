@@ -16,18 +16,11 @@ import pytest
 
 import deepfm_tf
 from deepfm_tf import shell
-from pipelines import (
-    avazu,
-    census,
-    criteo,
-    ctr,
-    learning,
-    synthetic,
-    tabular,
-)
-from pipelines.command_line import build_parser, main
-from pipelines.experiment import run
-from pipelines.outputs import run_folder
+from deepfm_tf.experiment import training as learning
+from deepfm_tf.experiment.command_line import build_parser, main
+from deepfm_tf.experiment.files import run_folder
+from deepfm_tf.experiment.run import run
+from pipelines import avazu, census, criteo, ctr, synthetic, tabular
 from tests.conftest import make_log
 
 
@@ -204,7 +197,7 @@ def test_a_full_disk_is_told_with_what_to_do(clicks, capsys, monkeypatch):
     def export(*_):
         raise OSError(errno.ENOSPC, "Error writing bytes to file")
 
-    monkeypatch.setattr("pipelines.experiment.export", export)
+    monkeypatch.setattr("deepfm_tf.experiment.run.export", export)
 
     status = main(tabular.RECIPE, [*OWN, *QUICK, "--export", "my models"])
 
@@ -238,7 +231,7 @@ def test_options_of_several_values_add_up_and_replace_the_default():
 def test_an_interrupted_run_says_how_to_resume_and_does(
     clicks, capsys, monkeypatch
 ):
-    from pipelines import experiment
+    from deepfm_tf.experiment import run as experiment
 
     arguments = ["--train", "clicks.csv", "--label", "clicked", *QUICK]
     arguments += ["--epochs", "2", "--batch-size", "1024", "--patience", "9"]
@@ -598,7 +591,7 @@ def test_the_demo_runs_to_its_end(capsys, monkeypatch):
     assert status == 0
     assert "Bayes optimum" in out
     assert "in a process that imports TensorFlow" in out
-    assert "pipelines.tabular --train clicks.csv" in out.splitlines()[-1]
+    assert "deepfm-tf train --train clicks.csv" in out.splitlines()[-1]
 
 
 @pytest.mark.real_data

@@ -18,9 +18,10 @@ import tensorflow as tf
 from hypothesis import strategies as st
 
 import deepfm_tf
-from deepfm_tf.serving import PredictClient, client_arrays, predict_command
-from deepfm_tf.serving.flags import Options
-from deepfm_tf.serving.server import Server
+from deepfm_tf.serving import PredictClient
+from deepfm_tf.serving.client import arrays as client_arrays, predict_command
+from deepfm_tf.serving.server.flags import Options
+from deepfm_tf.serving.server.server import Server
 from deepfm_tf.vocabulary import Vocabulary
 from tests.raw_values.kinds import KINDS, SETTINGS, WRITTEN
 from tests.serving.rest_client import call

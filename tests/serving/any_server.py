@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from deepfm_tf.serving.flags import parse_flags
-from deepfm_tf.serving.server import Server
+from deepfm_tf.serving.server.flags import parse_flags
+from deepfm_tf.serving.server.server import Server
 
 _REAL = "tensorflow_model_server"
 _SECONDS = 60.0

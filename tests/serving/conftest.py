@@ -6,10 +6,10 @@ from pathlib import Path
 import grpc
 import pytest
 
-from deepfm_tf.serving import predict_command
-from deepfm_tf.serving.flags import Options
-from deepfm_tf.serving.servable import Servable
-from deepfm_tf.serving.server import Server
+from deepfm_tf.serving.client import predict_command
+from deepfm_tf.serving.engine.servable import Servable
+from deepfm_tf.serving.server.flags import Options
+from deepfm_tf.serving.server.server import Server
 from tests.serving.toy_model import ToyModels, copy_with_bias, toy_model
 
 

@@ -13,7 +13,7 @@ from tensorflow_serving.config.model_server_config_pb2 import (
     ModelServerConfig,
 )
 
-from deepfm_tf.serving.manager import ModelManager
+from deepfm_tf.serving.versions.store import ModelManager
 
 _SECONDS = 20.0
 

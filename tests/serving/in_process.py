@@ -1,7 +1,7 @@
 """A client's calls answered by the handlers, without a server."""
 
-from deepfm_tf.serving import handlers
-from deepfm_tf.serving.client_errors import PredictError
+from deepfm_tf.serving.client.errors import PredictError
+from deepfm_tf.serving.engine import handlers
 from deepfm_tf.serving.errors import ServingError
 
 _HANDLERS = {

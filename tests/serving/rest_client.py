@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 
-from deepfm_tf.serving.http_server import HttpServer
+from deepfm_tf.serving.rest.server import HttpServer
 
 
 @contextlib.contextmanager

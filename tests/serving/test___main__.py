@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from deepfm_tf.serving import __main__ as command
-from deepfm_tf.serving.flags import Options
+from deepfm_tf.serving.server.flags import Options
 from deepfm_tf.shell import command_line
 from tests.serving.toy_model import predict_request
 

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from deepfm_tf.serving.flags import Options
-from deepfm_tf.serving.server import Server
+from deepfm_tf.serving.server.flags import Options
+from deepfm_tf.serving.server.server import Server
 from tests.serving.any_server import SERVERS, running_server
 from tests.serving.rest_client import call
 from tests.serving.toy_model import COLUMNS, expected_ctr

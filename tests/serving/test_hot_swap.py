@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from deepfm_tf.serving.flags import Options
-from deepfm_tf.serving.server import Server
+from deepfm_tf.serving.server.flags import Options
+from deepfm_tf.serving.server.server import Server
 from tests.serving.fake_versions import spec, state_name
 from tests.serving.toy_model import COLUMNS, expected_ctr, predict_request
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow_serving.apis import model_pb2, predict_pb2
 
-from deepfm_tf.serving.servable import Servable
+from deepfm_tf.serving.engine.servable import Servable
 
 TEXTS = ("c0", "c1", "c2")
 NUMBERS = ("n0", "n1")

@@ -1,0 +1,64 @@
+"""`deepfm-tf`: train, compare, serve and more, from the command line."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+from deepfm_tf.version import __version__
+
+USAGE = """\
+Click-through rates with DeepFM and its baselines.
+
+  deepfm-tf train --help      train models on your own file, export the best
+  deepfm-tf compare --help    several models and seeds side by side
+  deepfm-tf sweep --help      what the structure of the hidden layers changes
+  deepfm-tf serve --help      serve exported models as TensorFlow Serving does
+  deepfm-tf predict --help    ask a server for predictions for a file
+  deepfm-tf config --help     files for the real TensorFlow Serving
+"""
+COMMANDS = {
+    "train": "deepfm_tf.experiment.train",
+    "compare": "deepfm_tf.experiment.compare",
+    "sweep": "deepfm_tf.experiment.sweep",
+    "serve": "deepfm_tf.serving.__main__",
+    "predict": "deepfm_tf.serving.client.predict_command",
+    "config": "deepfm_tf.serving.deploy.config_command",
+}
+EXIT_OK, EXIT_USAGE, EXIT_INTERRUPTED = 0, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that a command line names; returns the exit status.
+
+    Args:
+        arguments: without the program's name; None takes `sys.argv`.
+    """
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(USAGE, end="")
+        return EXIT_OK if argv else EXIT_USAGE
+    if argv[0] == "--version":
+        print(f"deepfm-tf {__version__}")
+        return EXIT_OK
+    if argv[0] not in COMMANDS:
+        near = difflib.get_close_matches(argv[0], COMMANDS, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        print(
+            f"error: There is no command {argv[0]}.{hint}\n"
+            "See: deepfm-tf --help",
+            file=sys.stderr,
+        )
+        return EXIT_USAGE
+    try:
+        command = importlib.import_module(COMMANDS[argv[0]])
+        return command.main(argv[1:]) or EXIT_OK
+    except KeyboardInterrupt:  # before there was anything to save
+        print("\nInterrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

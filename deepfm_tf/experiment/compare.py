@@ -1,0 +1,243 @@
+"""Models side by side, on the same data, with several seeds."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import deepfm_tf
+from deepfm_tf.experiment.arguments import positive_int
+from deepfm_tf.experiment.comparison import (
+    FOCUS,
+    add_steps_to_reach,
+    compare_with,
+    lead,
+    ranking,
+)
+from deepfm_tf.experiment.kept_runs import (
+    add_shared_options,
+    check_seeds,
+    claim,
+    main_of_many,
+    next_command,
+    read,
+    refuse_export,
+    time_left,
+    train_and_test,
+    write_pages,
+)
+from deepfm_tf.experiment.report import check_plots, report_content, without_nan
+from deepfm_tf.experiment.run import begin
+from deepfm_tf.experiment.settings import Settings
+from deepfm_tf.experiment.training import UserError, num_steps
+
+# Simple ones first: the order of tables and plots.
+ORDER = ("logistic_regression", "fm", "nfm", "wide_and_deep", "deepfm")
+# Points of the learning curve in an epoch, unless told; and at least so many
+# steps between them, since an evaluation costs as much as many small steps.
+_POINTS, _LEAST_STEPS = 5, 10
+# Columns that a terminal has no room for.
+_PAGE_ONLY = ("normalized entropy", "calibration error", "best epoch")
+_DESCRIPTION = """\
+Train models with several seeds on the same data, and compare them: a table of
+means and standard deviations, learning curves, differences with intervals.
+
+    {command} --train clicks.csv --label clicked --seeds 5
+
+Finished runs are kept: the same command goes on after Ctrl-C, and with more
+--seeds or other models trains only what is not there yet.
+"""
+
+
+@dataclasses.dataclass
+class CompareSettings(Settings):
+    """What the command line said; see there."""
+
+    report_is_folder = True
+    recipe: str
+    seeds: int
+    curve_every: int | None
+
+
+def main(
+    arguments: Sequence[str] | None = None,
+    command_words: tuple[str, ...] = ("deepfm-tf", "compare"),
+    recipes: Mapping[str, str] | None = None,
+) -> int:
+    """Run the comparison from the command line; returns the exit status.
+
+    Args:
+        arguments: of the command line; None for those of the process.
+        command_words: what the user typed before them.
+        recipes: see `main_of_many`.
+    """
+    own = {
+        "name": "compare",
+        "command_words": command_words,
+        "description": _DESCRIPTION,
+        "settings": CompareSettings,
+        "add_options": _add_options,
+    }
+    return main_of_many(arguments, compare, own, {"model": ORDER}, recipes)
+
+
+def compare(settings: Settings) -> dict[str, Any]:
+    """Run what is not kept yet, and report on everything."""
+    if not isinstance(settings, CompareSettings):
+        raise UserError(
+            "`settings` must be CompareSettings. Received: "
+            f"{type(settings).__name__}."
+        )
+    _check(settings)
+    settings.report = settings.report or settings.run / "report"
+    strategy, data = begin(settings)
+    directory = settings.run / "results"
+    fingerprint = f"{settings.results_fingerprint(data)} {settings.curve_every}"
+    claim(directory, settings.run, fingerprint)
+    seeds = range(settings.seed, settings.seed + settings.seeds)
+    wanted = [(name, seed) for seed in seeds for name in settings.model]
+    runs: list[dict[str, Any]] = []
+    for number, (name, seed) in enumerate(wanted):
+        path = _path(directory, name, seed)
+        if not path.is_file():
+            left = time_left(runs, [name for name, _ in wanted[number:]])
+            print(f"\n[{number + 1}/{len(wanted)}] {name}, seed {seed}{left}")
+            _run(settings, name, seed, data, strategy, path)
+            runs.append(read(path))
+            print(_line(runs[-1]))
+        else:
+            runs.append(read(path))
+            print(f"[{number + 1}/{len(wanted)}] {name}, seed {seed}: kept")
+    predictions = {
+        (name, seed): np.load(_path(directory, name, seed).with_suffix(".npy"))
+        for name, seed in wanted
+    }
+    label, weight = np.load(directory / "label.npy"), None
+    if data["test"].schema.example_weight is not None:
+        weight = np.load(directory / "weight.npy")
+    report = _report(settings, data, runs, label, predictions, weight)
+    _write(settings, report)
+    return report
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    group = add_shared_options(parser, "comparison")
+    group.add_argument(
+        "--seeds",
+        type=positive_int,
+        default=5,
+        metavar="N",
+        help="runs of each model, with the seeds --seed, --seed + 1, ...; the "
+        "data are split by --seed alone (default: 5)",
+    )
+    group.add_argument(
+        "--curve-every",
+        type=positive_int,
+        metavar="STEPS",
+        help="training steps between two points of the learning curves "
+        f"besides the ends of epochs (default: {_POINTS} points an epoch, "
+        f"but at least {_LEAST_STEPS} steps)",
+    )
+
+
+def _check(settings: CompareSettings) -> None:
+    refuse_export(settings, "a comparison")
+    check_seeds(settings)
+    check_plots("A comparison")
+
+
+def _run(
+    settings: CompareSettings,
+    name: str,
+    seed: int,
+    data: dict[str, deepfm_tf.PreparedData],
+    strategy: Any,
+    path: Path,
+) -> None:
+    """Train one model with one seed, and keep what came out."""
+    own = dataclasses.replace(
+        settings, seed=seed, run=settings.run / f"seed-{seed}"
+    )
+    usual = max(_LEAST_STEPS, num_steps(settings, data["train"]) // _POINTS)
+    curve = deepfm_tf.LearningCurve(
+        data["valid"].dataset(settings.batch_size),
+        settings.curve_every or usual,
+        own.run / name / "curve.json",
+    )
+    first = seed == settings.seed
+    train_and_test(own, name, data, strategy, curve, path, first)
+
+
+def _path(directory: Path, name: str, seed: int) -> Path:
+    return directory / f"{name}-seed-{seed}.json"
+
+
+def _line(run: dict[str, Any]) -> str:
+    test = run["test"]
+    auc = "undefined" if test["auc"] is None else f"{test['auc']:.4f}"
+    return (
+        f"  {run['seconds']:.1f} s, {run['epochs']:g} epochs, test "
+        f"AUC {auc}, log loss {test['log_loss']:.4f}"
+    )
+
+
+def _report(
+    settings: CompareSettings,
+    data: dict[str, deepfm_tf.PreparedData],
+    runs: list[dict[str, Any]],
+    label: np.ndarray,
+    predictions: dict[tuple[str, int], np.ndarray],
+    weight: np.ndarray | None,
+) -> dict[str, Any]:
+    reach = add_steps_to_reach(runs, settings.monitor)
+    report = report_content(settings, data, runs)
+    if reach is not None:
+        report["reach"] = reach
+    ranked = ranking(runs, settings.monitor)
+    report["best"] = ranked[0]
+    report["next_step"] = (
+        f"train {ranked[0]} again, the best on the validation data, and export "
+        "it"
+    )
+    report["next_command"] = next_command(
+        settings, ranked[0], ["--curve-every"], []
+    )
+    if len(ranked) > 1:
+        focus = FOCUS if FOCUS in ranked else ranked[0]
+        baseline = next(name for name in ranked if name != focus)
+        report["comparisons"] = compare_with(
+            baseline,
+            [name for name in settings.model if name != baseline],
+            sorted({run["seed"] for run in runs}),
+            label,
+            predictions,
+            weight,
+        )
+        report["lead"] = lead(report, focus, baseline)
+    return report
+
+
+def _write(settings: CompareSettings, report: dict[str, Any]) -> None:
+    """The page, the table, the JSON and the plots, and a word on them."""
+    report = without_nan(report)
+    reach = report.get("reach", {}).get("name")
+    rows = deepfm_tf.results_table(report["summary"], reach)
+    page = write_pages(Path(str(settings.report)), report, rows)
+    # A terminal is narrow: what is not about the test is in the page.
+    shown = [t for t in rows[0] if t not in ("parameters", *_PAGE_ONLY)]
+    print(f"\n{deepfm_tf.comparison_table(shown, rows)}\n")
+    if "lead" in report:
+        print(f"{report['lead']}\n")
+    print(
+        f"Page: {page} (table, JSON and plots beside it)\n"
+        f"Next, {report['next_step']}:\n    {report['next_command']}"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,233 @@
+"""From raw files to prepared data: the schema, and the three parts."""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import deepfm_tf
+from deepfm_tf.experiment.derived import derived_files
+from deepfm_tf.experiment.files import writing
+from deepfm_tf.experiment.inputs import load_schema, say_shared_rows
+from deepfm_tf.experiment.report import summary
+
+if TYPE_CHECKING:
+    from deepfm_tf.experiment.settings import Settings
+
+
+def read_schema(settings: Settings) -> deepfm_tf.Schema:
+    """The recipe's schema, that of `--schema`, or the inferred one.
+
+    Args:
+        settings: the options.
+
+    Raises:
+        UserError: options contradict it; or the data have no such schema.
+    """
+    if settings.fixed_schema is not None:
+        return settings.fixed_schema
+    if settings.schema_file is not None:
+        schema = load_schema(settings.schema_file)
+        _check_inference_options(settings, schema)
+        if schema.label != settings.label:
+            raise deepfm_tf.UserError(
+                f"The label of {settings.schema_file} is '{schema.label}', "
+                f"but --label is '{settings.label}'. Make them agree."
+            )
+        if settings.example_weight not in (None, schema.example_weight):
+            raise deepfm_tf.UserError(
+                f"--example-weight is '{settings.example_weight}', but "
+                f"{settings.schema_file} does not say so. Make them agree."
+            )
+        return schema
+    schema = deepfm_tf.Schema.infer(
+        settings.train,
+        settings.label,
+        text_format=settings.text_format,
+        positive_labels=settings.positive_label,
+        negative_labels=settings.negative_label,
+        missing_values=settings.missing,
+        example_weight=settings.example_weight,
+        categorical=settings.categorical,
+        ignore=settings.ignore,
+    )
+    settings.run.mkdir(parents=True, exist_ok=True)
+    path = settings.run / "schema.json"
+    schema.save(path)
+    print(f"Schema: {summary(schema)}, inferred.")
+    print(textwrap.indent(schema.summary(), "  "))
+    print(f"  Written to {path}: edit it and give it back with --schema.")
+    return schema
+
+
+def _check_inference_options(
+    settings: Settings, schema: deepfm_tf.Schema
+) -> None:
+    """Raise UserError for options that a schema file would overrule."""
+    for option, given, written in (
+        ("--categorical", settings.categorical, ()),
+        ("--ignore", settings.ignore, ()),
+        ("--missing", settings.missing, schema.missing_values),
+        ("--positive-label", settings.positive_label, schema.positive_labels),
+        ("--negative-label", settings.negative_label, schema.negative_labels),
+    ):
+        if given and set(given) != set(written):
+            raise deepfm_tf.UserError(
+                f"{option} is for a schema that is inferred. Leave it out "
+                f"beside --schema {settings.schema_file}, or edit that file."
+            )
+
+
+def notes(prepared: deepfm_tf.PreparedData, name: str) -> list[str]:
+    """What to say of a part's unseen values, beside what is warned of."""
+    if name == "train":
+        return []
+    return deepfm_tf.drift.expected_notes(prepared.shares, prepared.drift, name)
+
+
+def prepare(
+    settings: Settings, schema: deepfm_tf.Schema
+) -> dict[str, deepfm_tf.PreparedData]:
+    """The data by part, prepared unless they are already; and said so.
+
+    Args:
+        settings: the options.
+        schema: the Schema.
+    """
+    sources = {
+        "train": settings.train,
+        "valid": settings.valid,
+        "test": settings.test,
+    }
+    drawn = [name for name in ("valid", "test") if not sources[name]]
+    train_source: Any = settings.train
+    if settings.derive is not None:
+        train_source = derived_files(settings, settings.derive, settings.train)
+    parts = _parts(settings, drawn, train_source, schema)
+    _say_parts(settings, drawn, parts, schema)
+    directory = settings.prepared or settings.run / "prepared"
+    data: dict[str, deepfm_tf.PreparedData] = {}
+    groups = None
+    if settings.group_by is not None:  # first, as it may be mistyped
+        source = sources["test"] or settings.train
+        if settings.derive is not None:
+            source = derived_files(settings, settings.derive, source)
+        groups = deepfm_tf.data.raw_column(
+            source,
+            settings.group_by,
+            schema,
+            text_format=settings.text_format,
+            part=parts.get("test"),
+            on_error=settings.on_error,
+        )
+    for name, files in sources.items():
+        fitted = data["train"].vocabulary if data else None
+        source = train_source
+        if name != "train" and files:
+            source = files
+            if settings.derive is not None:
+                source = derived_files(settings, settings.derive, files)
+        with writing(
+            directory / name, "Or keep prepared data elsewhere: --prepared DIR."
+        ):
+            data[name] = deepfm_tf.prepare(
+                source,
+                directory / name,
+                schema=None if fitted else schema,
+                vocabulary=fitted,
+                text_format=settings.text_format,
+                part=parts.get(name),
+                on_error=settings.on_error,
+            )
+        prepared = data[name]
+        positive = prepared.num_positives / prepared.num_rows
+        line = f"{name}: {prepared.num_rows:,} rows, {positive:.1%} positive"
+        if prepared.negative_sampling < 1:
+            line += f", {prepared.negative_sampling:.3g} of the negatives"
+        if prepared.num_rejected:
+            rejected = prepared.directory / "rejected.csv"
+            line += f", {prepared.num_rejected:,} rejected ({rejected})"
+        print(line)
+        if name != "train" and files:
+            say_shared_rows(data["train"], prepared, f"--{name}")
+        for note in notes(prepared, name):
+            print(f"  {note}")
+    data["test"].groups = groups
+    sizes = data["train"].schema.vocabulary_sizes
+    print(f"{summary(schema)}, {sum(sizes):,} rows in the shared table")
+    if schema.example_weight is not None:
+        print(f"Rows count by {schema.example_weight}, in all metrics too.")
+    return data
+
+
+def _parts(
+    settings: Settings,
+    drawn: list[str],
+    source: Any,
+    schema: deepfm_tf.Schema,
+) -> dict[str, deepfm_tf.Part | deepfm_tf.TimePart]:
+    """What each part takes of --train; nothing where it is all of it."""
+    share = settings.negative_sampling
+    starts = [round(1.0 - 0.1 * n, 1) for n in range(len(drawn), 0, -1)]
+    if settings.split_by_time is not None:
+        train, *rest = deepfm_tf.split_by_time(
+            source,
+            settings.split_by_time,
+            starts,
+            text_format=settings.text_format,
+            on_error=settings.on_error,
+            missing_values=schema.missing_values,
+        )
+        train = dataclasses.replace(train, seed=settings.seed, negatives=share)
+        return dict(zip(["train", *drawn], [train, *rest], strict=True))
+    if not drawn and share == 1:
+        return {}
+    ends = [0.0, *starts, 1.0]
+    parts = {
+        name: deepfm_tf.Part(start, stop, settings.seed)
+        for name, start, stop in zip(
+            ["train", *drawn], ends, ends[1:], strict=False
+        )
+    }
+    parts["train"] = dataclasses.replace(parts["train"], negatives=share)
+    return {**parts}
+
+
+def _say_parts(
+    settings: Settings,
+    drawn: list[str],
+    parts: dict[str, Any],
+    schema: deepfm_tf.Schema,
+) -> None:
+    if not drawn:
+        return
+    given = f"No --{' and no --'.join(drawn)} given: "
+    if settings.split_by_time is not None:
+        begins = " and ".join(
+            f"{name} from {np.datetime64(parts[name].start, 'us')}"
+            for name in drawn
+        )
+        print(
+            f"{given}--train is cut by {settings.split_by_time}, {begins} "
+            "on (UTC)."
+        )
+        return
+    print(
+        f"{given}a tenth of the rows of --train "
+        f"{'each ' * (len(drawn) > 1)}is drawn at random instead (seed "
+        f"{settings.seed})."
+    )
+    times = [
+        field.name
+        for field in schema.fields
+        if isinstance(field, deepfm_tf.TimestampField)
+    ]
+    if times and "test" in drawn:
+        option = deepfm_tf.shell.option("--split-by-time", times[0])
+        print(
+            "The rows have times: a model that will serve later rows should "
+            f"be tested on the latest ones, not on random ones: {option}"
+        )

@@ -1,0 +1,228 @@
+"""The export at the end of an experiment: its options, and what it says."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import deepfm_tf
+from deepfm_tf.experiment.arguments import positive_int, row_counts
+from deepfm_tf.experiment.report import check_extra
+
+if TYPE_CHECKING:
+    from deepfm_tf.experiment.settings import Settings
+
+# Validation rows, about, that make the mean that `explain` starts from.
+_BACKGROUND_ROWS = 100_000
+OPTIONS = (
+    *("--export", "--context-fields", "--keep-versions", "--table-dtype"),
+    *("--explain", "--calibration", "--warm-up-rows", "--no-rank-warm-up"),
+)
+
+
+def add_options(results: Any, hidden: bool = False) -> None:
+    """Add `OPTIONS` to a group of an argument parser.
+
+    Args:
+        results: the group.
+        hidden: bool. Whether `--help` is to keep silent about them.
+    """
+
+    def add(name: str, text: str, **arguments: Any) -> None:
+        results.add_argument(
+            name, help=argparse.SUPPRESS if hidden else text, **arguments
+        )
+
+    add(
+        "--export",
+        "write the model (of several, the best on the validation data) as the "
+        "next version of this servable, such as saved_models/clicks",
+        type=Path,
+        metavar="DIR",
+    )
+    add(
+        "--context-fields",
+        "fields that describe the request, not the candidate: adds the "
+        "signature rank, which takes them once for many candidates",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        metavar="A,B,C",
+    )
+    add(
+        "--keep-versions",
+        "after exporting, remove all but the newest N (default: none)",
+        type=positive_int,
+        metavar="N",
+    )
+    add(
+        "--table-dtype",
+        "export the table in 16 bits: half the size; says what it costs",
+        choices=("bfloat16", "float16"),
+    )
+    add(
+        "--explain",
+        "export the signature explain too: what each field of a row added to "
+        "its logit, against the mean of the validation data",
+        action="store_true",
+    )
+    add(
+        "--calibration",
+        "correct the probabilities by a function fitted on the validation "
+        "data; export it with the model, and report the test metrics before "
+        "and after. temperature and platt keep the order of rows; isotonic "
+        "needs 1,000 validation rows, 100 of each class (default: none)",
+        choices=("temperature", "platt", "isotonic"),
+    )
+    add(
+        "--warm-up-rows",
+        "rows of the requests that a server replays before it serves the "
+        "version; with TensorFlow Serving's --enable_batching none may exceed "
+        "its max_batch_size (default: 1,10,100)",
+        type=row_counts,
+        metavar="N,N,N",
+    )
+    add(
+        "--no-rank-warm-up",
+        "replay no requests to rank: a server with --enable_batching would "
+        "not load the version",
+        action="store_true",
+    )
+
+
+def given_options(settings: Settings) -> list[str]:
+    """Those of `OPTIONS` that were given."""
+    return [
+        option
+        for option in OPTIONS
+        if getattr(settings, option[2:].replace("-", "_"))
+    ]
+
+
+def check_options(settings: Settings) -> None:
+    """Raise UserError now for what the export would refuse after training.
+
+    Args:
+        settings: the options.
+    """
+    given = [o for o in given_options(settings) if o != "--calibration"]
+    if given and settings.export is None:
+        raise deepfm_tf.UserError(
+            f"{', '.join(given)} must come with --export, which says where "
+            "the model goes."
+        )
+    if settings.no_rank_warm_up and not settings.context_fields:
+        raise deepfm_tf.UserError(
+            "--no-rank-warm-up must come with --context-fields, without which "
+            "there is no signature rank. Leave it out."
+        )
+    if settings.explain and settings.table_dtype:
+        raise deepfm_tf.UserError(
+            "--explain explains the model with its table as trained, so its "
+            "terms would not add up with --table-dtype. Leave one of the two "
+            "out."
+        )
+    if settings.calibration is None:
+        return
+    if settings.export is None and settings.report is None:
+        raise deepfm_tf.UserError(
+            "--calibration must come with --export, which it becomes a part "
+            "of, or with --report, which shows what it would change."
+        )
+    check_extra("--calibration is fitted", "calibration")
+
+
+def check_context(settings: Settings, schema: deepfm_tf.Schema) -> None:
+    """Raise UserError unless `--context-fields` are some of the fields.
+
+    Args:
+        settings: the options.
+        schema: the Schema of the data.
+    """
+    names = {schema.field(name).name for name in settings.context_fields}
+    if len(names) == len(schema.fields):
+        raise deepfm_tf.UserError(
+            "--context-fields must leave at least one field to the "
+            f"candidates. Received: all of {', '.join(sorted(names))}."
+        )
+
+
+def export(
+    settings: Settings,
+    model: deepfm_tf.CTRModel,
+    data: dict[str, deepfm_tf.PreparedData],
+    result: dict[str, Any],
+    calibration: deepfm_tf.Calibration | None = None,
+) -> Path:
+    """Export a model, and say where it is and what it has become.
+
+    Args:
+        settings: the options; `export` is given.
+        model: the model.
+        data: the prepared data.
+        result: what `experiment` found out about the model.
+        calibration: to export with it. Optional.
+    """
+    metrics = result["test"]
+    if calibration is not None:
+        after = result["calibration"]["test"]
+        metrics = {**after, "before_calibration": metrics}
+    warm_up: dict[str, Any] = {"warm_up_rank": not settings.no_rank_warm_up}
+    if settings.warm_up_rows:
+        warm_up["warm_up_rows"] = settings.warm_up_rows
+    begin = time.perf_counter()
+    path = deepfm_tf.export_saved_model(
+        model,
+        data["train"].vocabulary,
+        str(settings.export),
+        context_fields=settings.context_fields,
+        keep_versions=settings.keep_versions,
+        table_dtype=settings.table_dtype,
+        calibration=calibration,
+        evaluation_data=data["test"].dataset(settings.batch_size)
+        if settings.table_dtype
+        else None,
+        explainer=_explainer(settings, model, data["valid"]),
+        metrics=metrics,
+        data_fingerprint=data["train"].fingerprint,
+        **warm_up,
+    )
+    seconds = time.perf_counter() - begin
+    what = [result["model"]]
+    if calibration is not None:
+        what.append(f"with its calibration ({calibration.method})")
+    if len(settings.model) > 1:
+        what.append(f"the best on the validation data ({settings.monitor})")
+    comma = "," if len(what) > 1 else ""
+    look = deepfm_tf.shell.command_line(
+        "saved_model_cli", "show", "--dir", str(path), "--all"
+    )
+    print(
+        f"Exported {', '.join(what)}{comma} to {path} in {seconds:.1f} s. "
+        f"Look at it with:\n    {look}"
+    )
+    if settings.table_dtype:
+        card = path / "assets.extra" / "model_card.json"
+        table = json.loads(card.read_text(encoding="utf-8"))["table"]
+        print(
+            f"With its table in {table['dtype']} the test log loss is "
+            f"{table['log_loss']:.6f}, a change of "
+            f"{table['log_loss_change']:+.1e}; the probabilities moved by "
+            f"{table['largest_difference']:.1e} at most."
+        )
+    return path
+
+
+def _explainer(
+    settings: Settings,
+    model: deepfm_tf.CTRModel,
+    valid: deepfm_tf.PreparedData,
+) -> deepfm_tf.Explainer | None:
+    if not settings.explain:
+        return None
+    batches = -(-_BACKGROUND_ROWS // settings.batch_size)
+    return deepfm_tf.Explainer(
+        model, valid.dataset(settings.batch_size).take(batches)
+    )

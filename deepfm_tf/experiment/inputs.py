@@ -1,0 +1,177 @@
+"""What is known of the input files before any is read to its end."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import deepfm_tf
+from deepfm_tf import labels, shell
+from deepfm_tf.experiment.derived import check_derived
+from deepfm_tf.files.readers import list_files
+
+if TYPE_CHECKING:
+    from deepfm_tf.experiment.settings import Settings
+
+# Far more rows in common than by chance.
+_MANY_SHARED = 0.05
+_LEAST_SHARED = 10
+_CHUNK = 2**22
+
+
+def load_schema(path: str) -> deepfm_tf.Schema:
+    """The schema of `--schema`, with errors that speak of it.
+
+    Args:
+        path: the file.
+    """
+    try:
+        return deepfm_tf.Schema.load(path)
+    except deepfm_tf.UserError as error:
+        # What it is about is in the file, not an option of that name.
+        raise deepfm_tf.UserError(f"--schema {error}") from error
+
+
+def check_targets(settings: Settings) -> None:
+    """Raise UserError unless each file has the label, and it can be read.
+
+    Also warns where one file is given twice.
+
+    Args:
+        settings: the options.
+    """
+    columns = [settings.label]
+    if settings.example_weight is not None:
+        columns.append(settings.example_weight)
+    sources = _sources(settings)
+    for name, files in sources.items():
+        wanted = list(columns)
+        is_raw = settings.derive is None
+        if name == "train" and settings.split_by_time and is_raw:
+            wanted.append(settings.split_by_time)
+        deepfm_tf.data.check_headers(files, wanted, settings.text_format)
+    for name in ("valid", "test"):
+        if name in sources:
+            _say_same_files(sources["train"], sources[name], f"--{name}")
+    if settings.fixed_schema is None:
+        _check_labels(settings, sources)
+
+
+def check_columns(settings: Settings, schema: deepfm_tf.Schema) -> None:
+    """Raise UserError unless each file has the columns of the fields.
+
+    Args:
+        settings: the options.
+        schema: the Schema.
+    """
+    columns = [field.name for field in schema.fields]
+    for files in _sources(settings).values():
+        if settings.derive is None:
+            deepfm_tf.data.check_headers(files, columns, settings.text_format)
+        else:
+            check_derived(settings, settings.derive, files, columns)
+
+
+def say_shared_rows(
+    train: deepfm_tf.PreparedData, other: deepfm_tf.PreparedData, option: str
+) -> None:
+    """Warn where far more rows than by chance are training rows.
+
+    Args:
+        train: the training data.
+        other: the validation or test data.
+        option: what gave them.
+    """
+    overlap = deepfm_tf.data.shared_rows(train, other)
+    if (
+        overlap.shared >= _LEAST_SHARED
+        and overlap.share - overlap.by_chance > _MANY_SHARED
+    ):
+        warnings.warn(
+            f"{overlap.share:.1%} of the rows of {option} stand in --train "
+            f"too, label included, where {overlap.by_chance:.1%} would by "
+            "chance. The metrics then tell how well the model remembers rows, "
+            "not how it does on new ones: leave these rows out of one of the "
+            "two.",
+            stacklevel=2,
+        )
+
+
+def _sources(settings: Settings) -> dict[str, list[str]]:
+    parts = {
+        "train": settings.train,
+        "valid": settings.valid,
+        "test": settings.test,
+    }
+    return {name: files for name, files in parts.items() if files}
+
+
+def _check_labels(settings: Settings, sources: dict[str, list[str]]) -> None:
+    positive, negative = labels.explicit_labels(
+        tuple(settings.positive_label or labels.POSITIVE_LABELS),
+        tuple(settings.negative_label or labels.NEGATIVE_LABELS),
+    )
+    where = None
+    if settings.schema_file is not None:
+        schema = load_schema(settings.schema_file)
+        positive, negative = schema.positive_labels, schema.negative_labels
+        where = settings.schema_file
+    if set(positive) & set(negative):
+        return  # the schema will say so
+    counts: dict[str, int] = {}
+    is_readable = True
+    for files in sources.values():
+        found = deepfm_tf.data.label_counts(
+            files, settings.label, settings.text_format
+        )
+        known = [v for v in found if v in positive or v in negative]
+        is_readable &= bool(known)
+        for value, count in found.items():
+            counts[value] = counts.get(value, 0) + count
+    chosen = labels.two_labels(counts, positive, negative)
+    if chosen is None or (settings.on_error == "skip" and is_readable):
+        return
+    one, zero = chosen
+    how = (
+        f"{shell.option('--positive-label', *one)} "
+        f"{shell.option('--negative-label', *zero)}"
+    )
+    if where is not None:
+        how = f"positive_labels {one} and negative_labels {zero} in {where}"
+    raise deepfm_tf.UserError(
+        labels.say_two_labels(settings.label, counts, chosen, how)
+    )
+
+
+def _say_same_files(train: list[str], other: list[str], option: str) -> None:
+    for ours in list_files(train) or ():
+        for theirs in list_files(other) or ():
+            first, second = Path(ours), Path(theirs)
+            if first.samefile(second):
+                how = f"both name {theirs}"
+            elif _have_same_content(first, second):
+                how = f"have the same rows: {ours} and {theirs} are equal"
+            else:
+                continue
+            warnings.warn(
+                f"--train and {option} {how}. The metrics then tell how well "
+                "the model remembers rows, not how it does on new ones.",
+                stacklevel=2,
+            )
+
+
+def _have_same_content(first: Path, second: Path) -> bool:
+    size = first.stat().st_size
+    if not size or size != second.stat().st_size:
+        return False
+    return _digest(first) == _digest(second)
+
+
+def _digest(path: Path) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        while data := file.read(_CHUNK):
+            digest.update(data)
+    return digest.digest()

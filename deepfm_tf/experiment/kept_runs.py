@@ -1,0 +1,299 @@
+"""What the commands that train many models share."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import json
+import logging
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import deepfm_tf
+from deepfm_tf import seeds
+from deepfm_tf.experiment import command_line, export as exporting
+from deepfm_tf.experiment.files import writing
+from deepfm_tf.experiment.recipe import OWN_FILES
+from deepfm_tf.experiment.report import write_json
+from deepfm_tf.experiment.results import insight
+from deepfm_tf.experiment.run import train
+from deepfm_tf.experiment.settings import Settings
+from deepfm_tf.experiment.training import UserError
+from deepfm_tf.experiment.usage import Parser
+from deepfm_tf.storage import write_text
+
+# What to do where a disk is full.
+AGAIN = "The same command goes on with what is not finished."
+# Options that do not go with training one model to export it.
+_NOT_ALONE = (
+    *("--recipe", "--seeds", "--model", "--report", "--run", "--prepared"),
+    *("--slice-by", "--resume"),
+)
+
+
+def main_of_many(
+    arguments: Sequence[str] | None,
+    run_with: Callable[[Settings], object],
+    own: dict[str, Any],
+    defaults: dict[str, object],
+    recipes: Mapping[str, str] | None,
+) -> int:
+    """Run a command that reads data as a recipe does; the exit status.
+
+    Args:
+        arguments: of the command line; None for those of the process.
+        run_with: what is to be done with the settings.
+        own: what is the command's own of a `Recipe`, by attribute.
+        defaults: of options, over those of the recipe.
+        recipes: what `--recipe` may name -> the module with its `RECIPE`.
+            `None` leaves the option out: the user's own files are read.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # Many models in one process are traced again and again, as they must be.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    recipe = OWN_FILES
+    if recipes is not None:
+        # The recipe decides which other options there are.
+        first = Parser(
+            prog=" ".join(own["command_words"]),
+            add_help=False,
+            allow_abbrev=False,
+        )
+        _add_recipe(first, recipes)
+        options, _ = first.parse_known_args(arguments)
+        recipe = importlib.import_module(recipes[options.recipe]).RECIPE
+
+    def add_options(parser: argparse.ArgumentParser) -> None:
+        own["add_options"](parser)
+        if recipes is None:
+            parser.set_defaults(recipe="tabular")
+        else:
+            _add_recipe(parser, recipes)
+
+    recipe = dataclasses.replace(
+        recipe,
+        **{**own, "add_options": add_options},
+        training_words=recipe.command_words,
+        exports=False,
+        defaults=recipe.defaults | {"resume": True, "export": None} | defaults,
+    )
+    return command_line.main(recipe, arguments, run_with=run_with)
+
+
+def add_shared_options(parser: argparse.ArgumentParser, title: str) -> Any:
+    """Add `--report`; returns the group for the others."""
+    parser.conflict_handler = "resolve"  # the options below win
+    group = parser.add_argument_group(title)
+    group.add_argument(
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="folder for the page, table, JSON and plots (default: RUN/report)",
+    )
+    # What these commands always do.
+    group.add_argument("--resume", action="store_true", help=argparse.SUPPRESS)
+    return group
+
+
+def _add_recipe(parser: Any, recipes: Mapping[str, str]) -> None:
+    parser.add_argument(
+        "--recipe",
+        choices=tuple(recipes),
+        default="tabular",
+        help="read the data as this recipe does, with its options and "
+        "defaults (default: tabular)",
+    )
+
+
+def refuse_export(settings: Settings, what: str) -> None:
+    """Raise UserError if an option of an export was given."""
+    given = exporting.given_options(settings)
+    if given:
+        raise UserError(
+            f"{', '.join(given)} does not go with {what}, which keeps no "
+            "models. The command that it ends with trains the best one and "
+            "exports it: say there what you want of the export."
+        )
+
+
+def check_seeds(settings: Any) -> None:
+    """Raise UserError unless each of the runs can have a seed of its own."""
+    last = settings.seed + settings.seeds - 1
+    if last > seeds.MAX_SEED:
+        raise UserError(
+            f"--seed {settings.seed} with --seeds {settings.seeds} takes "
+            f"seeds up to {last}, but the largest is {seeds.MAX_SEED}. Give a "
+            "smaller --seed."
+        )
+
+
+def claim(directory: Path, run: Path, fingerprint: str) -> None:
+    """See that what is kept belongs to this command.
+
+    Args:
+        directory: where the results of runs are kept.
+        run: the folder as the user knows it.
+        fingerprint: of all that the results depend on.
+    """
+    path = directory / "settings.txt"
+    if path.is_file() and path.read_text(encoding="utf-8") != fingerprint:
+        raise UserError(
+            f"{run} holds runs on other data or with other options "
+            "than now. Give another folder with --run, or remove this one."
+        )
+    write_text(path, fingerprint)
+
+
+def train_and_test(
+    settings: Settings,
+    name: str,
+    data: dict[str, deepfm_tf.PreparedData],
+    strategy: Any,
+    curve: deepfm_tf.LearningCurve,
+    path: Path,
+    with_strengths: bool,
+    seconds: float | None = None,
+) -> None:
+    """Train a model, and keep all that a report tells of it.
+
+    Args:
+        settings: the options, with this run's own seed and folder.
+        name: str. The model.
+        data: by part.
+        strategy: of `deepfm_tf.create_strategy`.
+        curve: records the validation metrics.
+        path: where the result goes, as JSON; the probabilities beside it, and
+            the labels in `label.npy`, the weights in `weight.npy`.
+        with_strengths: bool. See `insight`.
+        seconds: float. What the training took, if it is over already.
+    """
+    begin = time.perf_counter()
+    model, result, rows = train(settings, name, data, strategy, curve)
+    label, probability, weight = rows
+    result |= {"seed": settings.seed, "curve": curve.points}
+    if seconds is not None:
+        result["seconds"] = seconds
+    result |= insight(settings, model, data, rows, with_strengths)
+    with writing(path.parent, AGAIN):
+        np.save(path.parent / "label.npy", label)
+        if weight is not None:
+            np.save(path.parent / "weight.npy", weight)
+        np.save(path.with_suffix(".npy"), probability)
+        keep(result, path, begin)
+    forget(settings.run / name)
+
+
+def keep(result: dict[str, Any], path: Path, begin: float) -> None:
+    """Write a result, which says that the run is finished.
+
+    Args:
+        result: plain data.
+        path: where to.
+        begin: of the run, by `time.perf_counter`.
+    """
+    result["wall_seconds"] = time.perf_counter() - begin
+    write_json(path, result)
+
+
+def forget(directory: Path) -> None:
+    """Remove the checkpoints of a run that nobody needs any more."""
+    for checkpoint in directory.glob("epoch-*.keras"):
+        checkpoint.unlink()
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A result that was kept."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def time_left(runs: Sequence[dict[str, Any]], wanted: Sequence[str]) -> str:
+    """By what each model took so far, the run about to begin included.
+
+    Args:
+        runs: results, with `model` and `wall_seconds`.
+        wanted: the models of the runs that are left.
+    """
+    if not runs:
+        return ""
+    seconds: dict[str, list[float]] = {}
+    for run in runs:
+        seconds.setdefault(run["model"], []).append(run["wall_seconds"])
+    usual = statistics.fmean(run["wall_seconds"] for run in runs)
+    left = sum(statistics.fmean(seconds.get(name, [usual])) for name in wanted)
+    if left < 90:
+        return f", about {left:.0f} s left"
+    if left < 5400:
+        return f", about {left / 60:.0f} min left"
+    return f", about {left / 3600:.1f} h left"
+
+
+def next_command(
+    settings: Any, model: str, dropped: Collection[str], added: Sequence[str]
+) -> str:
+    """What trains the best model again, with the first seed, to export it.
+
+    Args:
+        settings: the options, with `recipe`.
+        model: str.
+        dropped: options of the command's own.
+        added: words that it needs besides.
+    """
+    words: list[str] = []
+    skipped = False
+    for word in settings.arguments:
+        if word.startswith("--"):
+            skipped = word.split("=")[0] in (*_NOT_ALONE, *dropped)
+        if not skipped:
+            words.append(word)
+    words += ["--model", model, *added]
+    words += ["--prepared", str(settings.prepared or settings.run / "prepared")]
+    words += ["--export", f"saved_models/{_data_name(settings)}"]
+    return deepfm_tf.shell.command_line(*settings.training_words, *words)
+
+
+def _data_name(settings: Any) -> str:
+    """What a servable is called after: the data, not the kind of model.
+
+    Versions of one servable take the same columns, and models of other data
+    do not.
+    """
+    if settings.recipe != "tabular":
+        return str(settings.recipe)
+    stem = Path(settings.train[0].removesuffix(".gz")).stem
+    # What `deepfm_tf.serving config` allows in a name.
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", stem).strip("_.-") or "model"
+
+
+def write_pages(
+    directory: Path,
+    report: dict[str, Any],
+    rows: Sequence[dict[str, str]],
+) -> Path:
+    """Write JSON, plots, the page and the table; returns the page's path.
+
+    Args:
+        directory: where to.
+        report: plain data, see `deepfm_tf.html_report`.
+        rows: of the table, as texts.
+    """
+    figures = deepfm_tf.report_figures(report)
+    page = directory / "report.html"
+    text = deepfm_tf.html_report(report, figures)
+    table = deepfm_tf.markdown_table(rows)
+    with writing(directory, AGAIN):
+        write_json(directory / "report.json", report)
+        for name, plot in figures.items():
+            plot.figure.savefig(directory / f"{name}.png")
+        write_text(page, text)
+        write_text(
+            directory / "table.md", f"{table}\n\n{report.get('lead', '')}\n"
+        )
+    return page

@@ -1,0 +1,63 @@
+"""What a data set adds to the command line."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from deepfm_tf.experiment.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from deepfm_tf import Schema, TextFormat
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What a data set adds to the command line.
+
+    Args:
+        name: str. Names the folder of its runs.
+        command_words: what the user types before the options.
+        description: str. Said by `--help`.
+        label: str or None. The label column, where the data set fixes it.
+        schema: the Schema, or a function of `--min-count`, or None to infer.
+        text_format: layout of the text files, where the data set fixes it.
+        derive: turns a chunk of raw rows (all text) into the rows to learn
+            from, where columns must be made first.
+        defaults: other defaults for options.
+        settings: what holds the options; a subclass for further ones.
+        add_options: adds the further ones to the parser.
+        exports: bool. Whether `--help` tells of the options of an export.
+        training_words: what trains one model on the same data, where the
+            command itself trains many. Defaults to `command_words`.
+    """
+
+    name: str
+    command_words: tuple[str, ...]
+    description: str
+    label: str | None = None
+    schema: Callable[[int], Schema] | None = None
+    text_format: TextFormat | None = None
+    derive: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+    defaults: dict[str, object] = dataclasses.field(default_factory=dict)
+    settings: type[Settings] = Settings
+    add_options: Callable[[argparse.ArgumentParser], None] | None = None
+    exports: bool = True
+    training_words: tuple[str, ...] = ()
+
+
+# Any file of the user's own.
+OWN_FILES = Recipe(
+    name="train",
+    command_words=("deepfm-tf", "train"),
+    description="""\
+Train click models on your own file, and compare them.
+
+    {command} --train clicks.csv --label clicked \\
+        --model logistic_regression,fm,deepfm --export saved_models/clicks
+""",
+)

@@ -1,0 +1,67 @@
+"""What a report tells of a model besides its metrics."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import deepfm_tf
+
+if TYPE_CHECKING:
+    from deepfm_tf.experiment.settings import Settings
+
+# Test rows, about, that the strengths of the pairs are means over.
+_STRENGTH_ROWS = 200_000
+
+
+def insight(
+    settings: Settings,
+    model: deepfm_tf.CTRModel,
+    data: dict[str, deepfm_tf.PreparedData],
+    rows: tuple[Any, ...],
+    with_strengths: bool = True,
+) -> dict[str, Any]:
+    """Reliability, slices and strengths on the test data, as plain data.
+
+    Args:
+        settings: the options.
+        model: a trained model.
+        data: by part.
+        rows: label, probability and weight of the test data.
+        with_strengths: bool. Of the pairs of fields, if the model has them.
+    """
+    test = data["test"].dataset(settings.batch_size)
+    found: dict[str, Any] = {"reliability": reliability(*rows)}
+    if settings.slice_by:
+        with warnings.catch_warnings():
+            # Preparing the data has told how they differ from training's.
+            warnings.filterwarnings("ignore", "The values of the data set")
+            found["slices"] = deepfm_tf.evaluate(
+                model,
+                test,
+                slice_by=settings.slice_by,
+                group_by=data["test"].groups,
+                values=data["train"].vocabulary,
+            )["slices"]
+    if hasattr(model, "fm_interaction") and with_strengths:
+        batches = -(-_STRENGTH_ROWS // settings.batch_size)
+        strengths = deepfm_tf.field_strengths(model, test.take(batches))
+        found["strengths"] = {
+            "fields": list(strengths.fields),
+            "first_order": strengths.first_order.tolist(),
+            "pairs": strengths.pairs.tolist(),
+            "rows": strengths.num_rows,
+            "ranking": strengths.ranking()[:50],
+            "has_pyramid": hasattr(model, "dense_pyramid"),
+        }
+    return found
+
+
+def reliability(
+    label: Any, probability: Any, weight: Any = None
+) -> dict[str, list[float]]:
+    """The parts of the reliability curve, by name."""
+    # Fewer than 50 rows a point, and chance is all that the plot shows.
+    num_bins = min(20, max(5, len(label) // 50))
+    curve = deepfm_tf.reliability_curve(label, probability, weight, num_bins)
+    return {name: part.tolist() for name, part in curve._asdict().items()}

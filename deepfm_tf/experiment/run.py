@@ -1,0 +1,228 @@
+"""One experiment: prepare, train each model, compare, export, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import deepfm_tf
+from deepfm_tf.backend import import_tensorflow
+from deepfm_tf.experiment import training as learning
+from deepfm_tf.experiment.calibration import calibrate, check_classes
+from deepfm_tf.experiment.checks import check, check_fields
+from deepfm_tf.experiment.data import prepare, read_schema
+from deepfm_tf.experiment.export import export
+from deepfm_tf.experiment.files import writing
+from deepfm_tf.experiment.inputs import check_columns, check_targets
+from deepfm_tf.experiment.report import results_text, write_report
+from deepfm_tf.experiment.results import insight
+from deepfm_tf.experiment.settings import Settings
+from deepfm_tf.experiment.training import UserError, user_errors
+from deepfm_tf.storage import write_text
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What an experiment leaves behind."""
+
+    data: dict[str, deepfm_tf.PreparedData]
+    results: list[dict[str, Any]]
+    models: dict[str, deepfm_tf.CTRModel]
+    exported: Path | None
+    exported_model: str | None
+
+
+def run(
+    settings: Settings,
+    export_model: str | None = None,
+    reference: dict[str, Any] | None = None,
+) -> Outcome:
+    """Run the whole experiment, and say what happens.
+
+    Args:
+        settings: the options.
+        export_model: the model to export. Defaults to the best on the
+            validation data.
+        reference: a further row for the table, such as the Bayes optimum.
+    """
+    strategy, data = begin(settings)
+    settings.run.mkdir(parents=True, exist_ok=True)
+    results, models = [], {}
+    calibrations: dict[str, deepfm_tf.Calibration] = {}
+    for name in settings.model:
+        print(f"\n{name}, {strategy.num_replicas_in_sync} replica(s)")
+        models[name], result, rows = train(settings, name, data, strategy)
+        if settings.report is not None:
+            result |= insight(settings, models[name], data, rows)
+        if settings.calibration is not None:
+            with user_errors():
+                calibrations[name], result["calibration"] = calibrate(
+                    settings, models[name], data, result, rows
+                )
+        results.append(result)
+    print(f"\n{results_text(results, reference)}\n")
+    exported, best = None, export_model or _best(settings, results)
+    if settings.export is not None:
+        (result,) = (r for r in results if r["model"] == best)
+        calibration = calibrations.get(best)
+        with writing(settings.export, _again("--export", settings)):
+            exported = export(settings, models[best], data, result, calibration)
+    if settings.report is not None:
+        with writing(settings.report, _again("--report", settings)):
+            write_report(settings, data, results)
+    return Outcome(data, results, models, exported, best if exported else None)
+
+
+def begin(
+    settings: Settings,
+) -> tuple[Any, dict[str, deepfm_tf.PreparedData]]:
+    """The strategy, and the prepared data by part."""
+    check(settings)
+    import_tensorflow()
+    deepfm_tf.set_precision(
+        "mixed_bfloat16" if settings.mixed_bfloat16 else "float32"
+    )
+    with user_errors():
+        strategy = deepfm_tf.create_strategy(settings.replicas)
+        check_targets(settings)
+        schema = read_schema(settings)
+        check_fields(settings, schema)
+        check_columns(settings, schema)
+        data = prepare(settings, schema)
+        if settings.calibration is not None:
+            check_classes(data["valid"])
+    return strategy, data
+
+
+def train(
+    settings: Settings,
+    name: str,
+    data: dict[str, deepfm_tf.PreparedData],
+    strategy: Any,
+    curve: deepfm_tf.LearningCurve | None = None,
+) -> tuple[deepfm_tf.CTRModel, dict[str, Any], tuple[Any, ...]]:
+    """Train a model, or go on with it, and evaluate it on the test data.
+
+    Args: as of `fit`.
+
+    Returns:
+        The model, its result, and what `predict_with_weights` gives on the
+        test data.
+    """
+    model, result = fit(settings, name, data, strategy, curve)
+    rows = deepfm_tf.predict_with_weights(
+        model, data["test"].dataset(settings.batch_size)
+    )
+    metrics = deepfm_tf.binary_metrics(*rows, groups=data["test"].groups)
+    return model, {**result, "test": metrics}, rows
+
+
+def fit(
+    settings: Settings,
+    name: str,
+    data: dict[str, deepfm_tf.PreparedData],
+    strategy: Any,
+    curve: deepfm_tf.LearningCurve | None = None,
+) -> tuple[deepfm_tf.CTRModel, dict[str, Any]]:
+    """Train a model, or go on with it; the test data are left alone.
+
+    Args:
+        settings: the options.
+        name: str. The model.
+        data: by part.
+        strategy: of `deepfm_tf.create_strategy`.
+        curve: records the validation metrics between epochs, and nothing
+            is said of them then but in a terminal. Optional.
+    """
+    directory = settings.run / name
+    settings_file = directory / "settings.txt"
+    fingerprint = settings.fingerprint(data)
+    resumes = settings.resume and settings_file.is_file()
+    if resumes and settings_file.read_text("utf-8") != fingerprint:
+        raise UserError(
+            f"{directory} was trained on other data or with other options "
+            "than now. Resume with the very command that was stopped, or "
+            "leave out --resume to start afresh."
+        )
+    deepfm_tf.set_seed(settings.seed)
+    first_epoch = 0
+    with strategy.scope():
+        if resumes and (directory / "state.json").is_file():
+            model, first_epoch = deepfm_tf.load_checkpoint(directory)
+            print(f"Resumed after epoch {first_epoch}")
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+            model = learning.build(settings, name, data["train"])
+    directory.mkdir(parents=True, exist_ok=True)
+    write_text(settings_file, fingerprint)
+    dataset, stretch = learning.training_data(
+        settings, data["train"], first_epoch
+    )
+    callbacks = deepfm_tf.training_callbacks(
+        data["valid"].dataset(settings.batch_size),
+        directory,
+        patience=settings.patience,
+        monitor=settings.monitor,
+        reduce_lr=settings.reduce_lr,
+        tensorboard=settings.tensorboard,
+    )
+    if curve is not None:
+        callbacks.insert(1, curve)
+    begin = time.perf_counter()
+    with (
+        writing(directory, _again("--run", settings)),
+        user_errors(),
+    ):
+        model.fit(
+            dataset,
+            **stretch,
+            initial_epoch=first_epoch,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=1 if sys.stdout.isatty() else 2 if curve is None else 0,
+        )
+    seconds = time.perf_counter() - begin
+    state = json.loads((directory / "state.json").read_text())
+    history = state["history"]
+    # The first epoch includes tracing; it counts only if it is alone.
+    times = history["train_seconds"][1:] or history["train_seconds"]
+    steps = learning.num_steps(settings, data["train"])
+    share = stretch.get("steps_per_epoch", steps) / steps
+    rate = share * data["train"].num_rows / statistics.median(times)
+    return model, {
+        "model": name,
+        "parameters": model.count_params(),
+        "seconds": seconds,
+        "examples_per_second": rate,
+        "epochs": round(share * len(history["loss"]), 2),
+        "best_epoch": round(share * (state["best_epoch"] + 1), 2),
+        "history": history,
+    }
+
+
+def _again(option: str, settings: Settings) -> str:
+    """What to do where a disk is full: what is trained is not lost."""
+    command = settings.command(resume=True)
+    if option == "--run":
+        return f"Then go on where it stopped:\n    {command}"
+    return (
+        f"Or give another place with {option}. Nothing is trained again:\n"
+        f"    {command}"
+    )
+
+
+def _best(settings: Settings, results: list[dict[str, Any]]) -> str:
+    sign = 1 if settings.monitor == "log_loss" else -1
+    best = min(
+        results,
+        key=lambda r: min(
+            sign * v for v in r["history"][f"val_{settings.monitor}"]
+        ),
+    )
+    return str(best["model"])

@@ -1,0 +1,1 @@
+"""Clients of any TensorFlow Serving server, and the command `predict`."""

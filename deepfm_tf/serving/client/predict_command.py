@@ -1,0 +1,240 @@
+"""`python -m deepfm_tf.serving predict`: score the rows of a file."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import os
+import sys
+from collections.abc import Sequence
+
+from deepfm_tf.backend import notices_kept_back
+from deepfm_tf.errors import UserError
+from deepfm_tf.files.text_format import TextFormat
+from deepfm_tf.serving.client.errors import PredictError, explanation
+from deepfm_tf.serving.client.row_formats import FORMATS, check_file, format_of
+
+# What the errors of the client call its arguments.
+_FLAGS = {
+    "timeout": "--timeout",
+    "max_rows": "--max_rows",
+    "ssl": "--ssl_root_certificates (and --ssl_client_certificate where it "
+    "asks for one)",
+    "versions": "Without --model_version and --version_label, the newest "
+    "answers.",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Score a file as the command line says.
+
+    Args:
+        argv: sequence of str. Without the command's name; None takes
+            `sys.argv`.
+
+    Returns:
+        Exit status: 0, or 1 with a message on standard error. A wrong
+        command line exits with 2.
+    """
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if bool(options.ssl_client_certificate) != bool(options.ssl_client_key):
+        parser.error(
+            "--ssl_client_certificate and --ssl_client_key must come together"
+        )
+    if options.no_header != (options.columns is not None):
+        parser.error("--no-header and --columns A,B,C must come together")
+    try:
+        options.text_format = TextFormat(
+            separator=options.separator,
+            column_names=options.columns,
+            quoting=not options.no_quoting,
+        )
+    except UserError as error:
+        parser.error(error.with_options({"separator": "--separator"}))
+    try:
+        _predict(options)
+    except PredictError as error:
+        print(f"error: {_in_flags(error, options)}", file=sys.stderr)
+        return 1
+    except (UserError, OSError) as error:
+        _drop_output()
+        if isinstance(error, BrokenPipeError):
+            # The reader of our output has seen enough, as `head` does.
+            return 0
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        left = f"; {options.output} is not written" if options.output else ""
+        print(f"\nStopped{left}.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m deepfm_tf.serving predict",
+        description="Ask a server for the predictions of all rows of a file "
+        "and print them, or write them, behind the rows' own columns.",
+    )
+    parser.add_argument(
+        "--input",
+        required=True,
+        help=f"{FORMATS}; text may be compressed, and have any name",
+    )
+    _add_layout(parser)
+    parser.add_argument(
+        "--output",
+        help="the file to write, in the format that its name says; it appears "
+        "when all is done. Without: standard output, as CSV",
+    )
+    parser.add_argument(
+        "--address",
+        default="localhost:8500",
+        help="host:port of gRPC (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--model_name", default="deepfm", help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--signature",
+        default="serving_default",
+        help="a signature that takes columns (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--outputs",
+        type=lambda text: text.split(","),
+        metavar="A,B",
+        help="which of the signature's outputs (default: all)",
+    )
+    parser.add_argument(
+        "--model_card",
+        metavar="PATH",
+        help="the model's directory, for its newest version, or the "
+        "assets.extra/model_card.json of another one: the columns of the "
+        "signature explain are then called by fields, contributions_site, not "
+        "by numbers, contributions_0",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--model_version", type=int, help="default: the newest")
+    which.add_argument("--version_label", help="a version by its label")
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=60.0,
+        help="seconds for each request (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max_rows",
+        type=_rows,
+        default=65_536,
+        help="rows of a request at most; fewer where a row takes long, as in "
+        "the signature explain (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--ssl_root_certificates",
+        help="PEM file of the authorities to trust; makes the channel TLS",
+    )
+    parser.add_argument(
+        "--ssl_client_certificate",
+        help="PEM file to show a server that verifies its clients",
+    )
+    parser.add_argument(
+        "--ssl_client_key", help="PEM file of that certificate's private key"
+    )
+    return parser
+
+
+def _add_layout(parser: argparse.ArgumentParser) -> None:
+    """What the training recipes are told of text files, in their words."""
+    layout = parser.add_argument_group("layout of a text file --input")
+    layout.add_argument(
+        "--separator",
+        type=lambda text: {"\\t": "\t", "tab": "\t"}.get(text, text),
+        metavar="CHAR",
+        help="what stands between columns: , or \\t or ', ' (a comma, then "
+        "blanks that are dropped); default: by the file's name",
+    )
+    layout.add_argument(
+        "--no-header",
+        "--no_header",
+        action="store_true",
+        help="the first line is data; name the columns with --columns",
+    )
+    layout.add_argument(
+        "--columns",
+        type=lambda text: tuple(text.split(",")),
+        metavar="A,B,C",
+        help="names of all columns of a file without a header",
+    )
+    layout.add_argument(
+        "--no-quoting",
+        "--no_quoting",
+        action="store_true",
+        help='a " is a character like any other',
+    )
+    parser.add_argument(
+        "--missing",
+        action="extend",
+        nargs="+",
+        metavar="VALUE",
+        default=[],
+        help="texts that mean missing, besides the empty one (such as ?) and "
+        "those that the model was trained with",
+    )
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(
+        f"must be seconds, more than 0. Received: {text!r}."
+    )
+
+
+def _rows(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        if int(text) > 0:
+            return int(text)
+    raise argparse.ArgumentTypeError(
+        f"must be a positive whole number. Received: {text!r}."
+    )
+
+
+def _predict(options: argparse.Namespace) -> None:
+    # What can be told of the files is told before TensorFlow is imported,
+    # which takes seconds.
+    check_file(options.input)
+    from deepfm_tf.files.readers import file_columns
+
+    file_columns(options.input, options.text_format)
+    if options.output:
+        format_of(options.output)
+    with notices_kept_back():
+        from deepfm_tf.serving.client.predict_file import predict_file
+
+    predict_file(options)
+
+
+def _in_flags(error: PredictError, options: argparse.Namespace) -> str:
+    """The message, for someone who typed flags and no Python."""
+    if error.code is None:
+        return str(error)
+    return explanation(
+        error.code,
+        error.details,
+        error.target,
+        options.model_name,
+        options.timeout,
+        _FLAGS,
+    )
+
+
+def _drop_output() -> None:
+    """Forget what cannot be printed: Python would complain at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

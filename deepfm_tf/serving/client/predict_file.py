@@ -1,0 +1,246 @@
+"""The rows of a file, block by block, to a server and back."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import tqdm
+
+from deepfm_tf.errors import UserError
+from deepfm_tf.files.frames import to_arrow
+from deepfm_tf.raw_values import to_texts
+from deepfm_tf.serving.client.client import PredictClient
+from deepfm_tf.serving.client.errors import shown
+from deepfm_tf.serving.client.row_files import (
+    BLOCK_ROWS,
+    num_rows,
+    read_rows,
+    row_writer,
+)
+from deepfm_tf.serving.client.row_formats import format_of
+from deepfm_tf.serving.client.signature import ModelMetadata, Signature
+from deepfm_tf.serving.tls import client_credentials
+
+# Shorter runs need no progress bar.
+_QUIET_SECONDS = 2
+
+
+def predict_file(options: argparse.Namespace) -> None:
+    """Have all rows of a file predicted, and write them.
+
+    Args:
+        options: argparse.Namespace. The flags of `predict`.
+
+    Raises:
+        ValueError: the rows do not fit the model; says which of them.
+        OSError: a file cannot be read or written; names it.
+        PredictError: the server could not be reached, or refused.
+    """
+    kind = format_of(options.output) if options.output else "csv"
+    names = _column_names(options.model_card)
+    blocks = read_rows(options.input, options.text_format)
+    client = PredictClient(
+        options.address,
+        options.model_name,
+        timeout=options.timeout,
+        ssl=_ssl(options),
+        max_rows=options.max_rows,
+    )
+    progress = tqdm.tqdm(
+        total=num_rows(options.input),
+        unit=" rows",
+        delay=_QUIET_SECONDS,
+        file=sys.stderr,
+    )
+    which = {"version": options.model_version, "label": options.version_label}
+    with client, progress, row_writer(options.output, kind) as write:
+        metadata = client.metadata(**which)
+        signature = metadata.signature(options.signature)
+        outputs = options.outputs or list(signature.outputs)
+        first = 1
+        for block in blocks:
+            _check_columns(metadata, options.signature, block.column_names)
+            try:
+                result = client.predict(
+                    _without_marks(block, options.missing),
+                    signature=options.signature,
+                    outputs=options.outputs,
+                    **which,
+                )
+            except ValueError as error:
+                last = first + block.num_rows - 1
+                raise UserError(
+                    f"{options.input}, rows {first} to {last}: {error}"
+                ) from error
+            if not isinstance(result, Mapping):
+                result = {outputs[0]: result}
+            columns = _columns(result, names)
+            if first == 1:
+                called = _free_names(block.column_names, list(columns))
+            write(_append(block, columns, called))
+            first += block.num_rows
+            progress.update(block.num_rows)
+        version = client.metadata(**which).version
+    if version != metadata.version:
+        print(
+            f"warning: the server went from version {metadata.version} to "
+            f"{version} meanwhile. For rows of one version alone, run again "
+            f"with --model_version={version}.",
+            file=sys.stderr,
+        )
+    if options.output:
+        print(f"{first - 1} rows scored: {options.output}", file=sys.stderr)
+
+
+def _ssl(options: argparse.Namespace) -> bool | grpc.ChannelCredentials:
+    """Of the flags; none of them means a plain channel."""
+    paths = (
+        options.ssl_root_certificates,
+        options.ssl_client_certificate,
+        options.ssl_client_key,
+    )
+    return client_credentials(*paths) if any(paths) else False
+
+
+def _check_columns(
+    metadata: ModelMetadata, name: str, columns: Sequence[str]
+) -> None:
+    """Refuse a signature that takes serialized examples, not columns."""
+    if not _takes_examples(metadata.signatures[name]) or "inputs" in columns:
+        return
+    others = [
+        n for n, s in metadata.signatures.items() if not _takes_examples(s)
+    ]
+    raise UserError(
+        "--signature must be one that takes columns. Received: "
+        f"'{name}', which takes serialized tf.train.Examples. The model has "
+        f"these: {shown(others)}."
+    )
+
+
+def _takes_examples(signature: Signature) -> bool:
+    kinds = {name: info.dtype for name, info in signature.inputs.items()}
+    return kinds == {"inputs": "string"}
+
+
+def _column_names(model_card: str | Path | None) -> dict[str, list[str]]:
+    """Output -> what its columns are called, as the card has it."""
+    if model_card is None:
+        return {}
+    path = Path(model_card)
+    if path.is_dir():
+        path = _newest_card(path)
+    try:
+        named = json.loads(path.read_text(encoding="utf-8"))["explain"]
+        fields, pairs = named["fields"], named["pairs"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            "--model_card must be the model_card.json of a version with the "
+            f"signature 'explain'. Received: {path}, which names no columns "
+            "of it."
+        ) from error
+    return dict.fromkeys(("contributions", "first_order", "deep"), fields) | {
+        "pairs": [f"{left} × {right}" for left, right in pairs]
+    }
+
+
+def _newest_card(directory: Path) -> Path:
+    """The card of the version that answers where none is asked for."""
+    versions = [path for path in directory.iterdir() if path.name.isdecimal()]
+    if not versions:
+        raise UserError(
+            "--model_card must be a model_card.json, or the directory of the "
+            f"model's versions. Received: {directory}, where none is."
+        )
+    newest = max(versions, key=lambda path: int(path.name))
+    return newest / "assets.extra" / "model_card.json"
+
+
+def _without_marks(block: pa.Table, marks: Sequence[str]) -> pa.Table:
+    """The rows, with the texts that stand for a missing value missing."""
+    if not marks:
+        return block
+    missing = pa.array(list(marks), pa.string())
+    for number, field in enumerate(block.schema):
+        kind = field.type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        if (
+            pa.types.is_string(kind)
+            or pa.types.is_large_string(kind)
+            or pa.types.is_string_view(kind)
+        ):
+            column = to_arrow(block.column(number), field.name)
+            texts = to_texts(column, field.name, {})
+            is_missing = pc.is_in(pc.utf8_trim_whitespace(texts), missing)
+            texts = pc.if_else(is_missing, None, texts)
+            block = block.set_column(number, field.name, texts)
+    return block
+
+
+def _free_names(taken: Sequence[str], names: Sequence[str]) -> list[str]:
+    """What each output's column is called: its name, if that is free.
+
+    A field may be called as the output is, such as `probability`; the output
+    is then `predicted_probability`.
+    """
+    called: list[str] = []
+    for name in names:
+        free, number = name, 1
+        while free in taken or free in called:
+            end = f"_{number}" if number > 1 else ""
+            free, number = f"predicted_{name}{end}", number + 1
+        called.append(free)
+    return called
+
+
+def _append(
+    block: pa.Table, columns: Mapping[str, Any], called: Sequence[str]
+) -> pa.Table:
+    for name, values in zip(called, columns.values(), strict=True):
+        if name in block.column_names:  # of JSON lines, a later key
+            raise UserError(
+                f"The first {BLOCK_ROWS} rows must have the key '{name}' if "
+                "later ones have it: the model's output was called so. Give "
+                "it to the first row, as null."
+            )
+        block = block.append_column(name, pa.array(values))
+    return block
+
+
+def _columns(
+    outputs: Mapping[str, np.ndarray], names: Mapping[str, Sequence[str]]
+) -> dict[str, np.ndarray]:
+    """A column for each output, or for each of its values in a row."""
+    columns = {}
+    for name, array in outputs.items():
+        flat = array.reshape(len(array), math.prod(array.shape[1:]))
+        if array.dtype == object:
+            flat = np.vectorize(_text, otypes=[object])(flat)
+        if name not in names and flat.shape[1] == 1:
+            columns[name] = flat[:, 0]
+            continue
+        suffixes = names.get(name, range(flat.shape[1]))
+        if len(suffixes) != flat.shape[1]:
+            raise UserError(
+                "--model_card must be the card of the version that answers. "
+                f"Received: one that names {len(suffixes)} columns of "
+                f"'{name}', which has {flat.shape[1]}."
+            )
+        for suffix, column in zip(suffixes, flat.T, strict=True):
+            columns[f"{name}_{suffix}"] = column
+    return columns
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", errors="replace")

@@ -1,0 +1,171 @@
+"""What a served model takes and returns, as its server tells it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import get_model_metadata_pb2
+
+from deepfm_tf.errors import UserError
+from deepfm_tf.serving.client.errors import did_you_mean, shown
+from deepfm_tf.serving.served_fields import (
+    FIELDS,
+    NO_FIELDS,
+    ROWS,
+    SIGNATURE,
+    ServedFields,
+)
+
+# Runs once when a model is loaded; nobody calls it.
+_INIT_OP = "__saved_model_init_op"
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorInfo:
+    """What an input takes, or an output gives.
+
+    Args:
+        dtype: str. Such as `"string"` or `"float32"`.
+        shape: a length for each dimension, None for any; None altogether
+            where even the number of dimensions is open.
+
+    Example:
+
+    >>> TensorInfo("float32", (None,)).is_batched
+    True
+    """
+
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+    @functools.cached_property
+    def is_batched(self) -> bool:
+        """Whether the first dimension counts rows."""
+        return self.shape is None or self.shape[:1] == (None,)
+
+    @functools.cached_property
+    def is_context(self) -> bool:
+        """Whether the first dimension is one, whatever the rows."""
+        return self.shape is not None and self.shape[:1] == (1,)
+
+    @functools.cached_property
+    def numpy_dtype(self) -> np.dtype:
+        """The dtype in numpy; `object` for text."""
+        return np.dtype(tf.as_dtype(self.dtype).as_numpy_dtype)
+
+    def allows(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array may have this shape."""
+        if self.shape is None:
+            return True
+        return len(shape) == len(self.shape) and all(
+            ours in (None, theirs)
+            for ours, theirs in zip(self.shape, shape, strict=True)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """One way to call a model.
+
+    Args:
+        method_name: str. TF Serving's name for the kind of call.
+        inputs: input name -> TensorInfo.
+        outputs: output name -> TensorInfo.
+        defaults: inputs that may be left out. Recent servers do not say.
+    """
+
+    method_name: str
+    inputs: Mapping[str, TensorInfo]
+    outputs: Mapping[str, TensorInfo]
+    defaults: frozenset[str] = frozenset()
+
+    @property
+    def context(self) -> list[str]:
+        """Inputs of shape `(1, …)`: one value, whatever the rows."""
+        return [n for n, s in self.inputs.items() if s.is_context]
+
+    @property
+    def can_be_split(self) -> bool:
+        """Whether rows may be sent apart, and the answers joined."""
+        return any(s.is_batched for s in self.inputs.values()) and all(
+            s.is_batched for s in self.outputs.values()
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelMetadata:
+    """A version of a model and its signatures.
+
+    Args:
+        name: str. The model's name.
+        version: int. The version that the server took.
+        signatures: signature name -> Signature.
+        fields: the fields and their inputs, as far as the model tells them.
+    """
+
+    name: str
+    version: int
+    signatures: Mapping[str, Signature]
+    fields: ServedFields = NO_FIELDS
+
+    @classmethod
+    def from_response(
+        cls, response: get_model_metadata_pb2.GetModelMetadataResponse
+    ) -> ModelMetadata:
+        """Read a server's answer."""
+        found = get_model_metadata_pb2.SignatureDefMap()
+        response.metadata["signature_def"].Unpack(found)
+        signatures = {
+            name: Signature(
+                definition.method_name,
+                _specs(definition.inputs),
+                _specs(definition.outputs),
+                frozenset(definition.defaults),
+            )
+            for name, definition in sorted(found.signature_def.items())
+            if name != _INIT_OP
+        }
+        spec = response.model_spec
+        return cls(spec.name, spec.version.value, signatures)
+
+    @property
+    def can_tell_fields(self) -> bool:
+        """Whether there is a signature that tells the fields."""
+        signature = self.signatures.get(SIGNATURE)
+        text = TensorInfo("string", (None,))
+        return (
+            signature is not None
+            and dict(signature.inputs) == {ROWS: text}
+            and dict(signature.outputs) == {FIELDS: text}
+        )
+
+    def is_called_like(self, other: ModelMetadata) -> bool:
+        """Whether requests that are right for one are right for the other."""
+        return (
+            self.signatures == other.signatures and self.fields == other.fields
+        )
+
+    def signature(self, name: str) -> Signature:
+        """The signature called `name`; a ValueError lists those there are."""
+        if name not in self.signatures:
+            raise UserError(
+                f"Version {self.version} of the model '{self.name}' has no "
+                f"signature '{name}'.{did_you_mean(name, self.signatures)} "
+                f"Its signatures are: {shown(self.signatures)}."
+            )
+        return self.signatures[name]
+
+
+def _specs(infos: Mapping) -> dict[str, TensorInfo]:
+    result = {}
+    for name, info in sorted(infos.items()):
+        shape = info.tensor_shape
+        dims = tuple(d.size if d.size >= 0 else None for d in shape.dim)
+        result[name] = TensorInfo(
+            tf.as_dtype(info.dtype).name, None if shape.unknown_rank else dims
+        )
+    return result

@@ -1,0 +1,1 @@
+"""Files that run TensorFlow Serving itself on an export."""

@@ -1,0 +1,1 @@
+"""A SavedModel, and what a request runs on it."""

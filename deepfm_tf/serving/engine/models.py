@@ -1,0 +1,59 @@
+"""The model that a request names, and the version that answers it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tensorflow_serving.apis import model_pb2
+
+from deepfm_tf.serving.errors import invalid_argument
+
+if TYPE_CHECKING:
+    from deepfm_tf.serving.engine.servable import Servable
+
+DEFAULT_SIGNATURE = "serving_default"
+
+
+class LoadedVersion(Protocol):
+    """A version that cannot be unloaded while it is held."""
+
+    name: str
+    version: int
+    servable: Servable
+
+
+class Models(Protocol):
+    """Where the handlers get their versions from."""
+
+    def acquire(
+        self, model_spec: model_pb2.ModelSpec
+    ) -> AbstractContextManager[LoadedVersion]:
+        """The version that a request means; ServingError if there is none."""
+
+
+def acquire(
+    models: Models, model_spec: model_pb2.ModelSpec
+) -> AbstractContextManager[LoadedVersion]:
+    """`models.acquire`, once the request names a model at all."""
+    if not model_spec.name:
+        raise invalid_argument("ModelSpec has no name specified.")
+    return models.acquire(model_spec)
+
+
+def require_model_spec(request: Any) -> model_pb2.ModelSpec:
+    """The request's `model_spec`, or the error when there is none."""
+    if not request.HasField("model_spec"):
+        raise invalid_argument("Missing ModelSpec")
+    return request.model_spec
+
+
+def answered_spec(
+    loaded: LoadedVersion, signature_name: str | None
+) -> model_pb2.ModelSpec:
+    """The `model_spec` of a response: the version that has answered."""
+    spec = model_pb2.ModelSpec(name=loaded.name)
+    spec.version.value = loaded.version
+    if signature_name is not None:
+        spec.signature_name = signature_name or DEFAULT_SIGNATURE
+    return spec

@@ -1,0 +1,279 @@
+"""What a REST path asks for, and its answer by way of the gRPC handlers."""
+
+import contextlib
+import re
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+import grpc
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    predict_pb2,
+    regression_pb2,
+)
+
+from deepfm_tf.serving.engine import handlers
+from deepfm_tf.serving.engine.handlers import LoadedVersion, Models
+from deepfm_tf.serving.errors import ServingError, invalid_argument
+from deepfm_tf.serving.rest import responses as rest_answers
+from deepfm_tf.serving.rest.body import Body, parse_body
+from deepfm_tf.serving.rest.examples import fill_examples
+from deepfm_tf.serving.rest.fields import with_field_names
+from deepfm_tf.serving.rest.requests import (
+    Inputs,
+    is_row_format,
+    signature_name,
+    tensors_from_inputs,
+    tensors_from_instances,
+)
+
+ModelStatus = Callable[
+    [str, int | None, str | None],
+    get_model_status_pb2.GetModelStatusResponse,
+]
+
+_VERSION = r"(?:/versions/(\d+)|/labels/([^/:]+))?"
+_INFERENCE = re.compile(
+    rf"/v1/models/([^/:]+){_VERSION}:(classify|regress|predict)",
+    re.IGNORECASE | re.ASCII,
+)
+_LOOK_UP = re.compile(
+    rf"/v1/models(?:/([^/:]+))?{_VERSION}(/metadata)?",
+    re.IGNORECASE | re.ASCII,
+)
+INFERENCE_METHODS = ("classify", "regress", "predict")
+
+
+@dataclass(frozen=True)
+class RestCall:
+    """One request's path, taken apart.
+
+    Args:
+        method: str. `predict`, `classify`, `regress`, `get_model_status` or
+            `get_model_metadata`.
+        name: str. The model's name, percent-decoded.
+        version: int or None.
+        label: str or None. A version's label, percent-decoded.
+    """
+
+    method: str
+    name: str
+    version: int | None = None
+    label: str | None = None
+
+    def model_spec(self) -> model_pb2.ModelSpec:
+        """The same as the gRPC API says it."""
+        spec = model_pb2.ModelSpec(name=self.name)
+        if self.version is not None:
+            spec.version.value = self.version
+        if self.label is not None:
+            spec.version_label = self.label
+        return spec
+
+
+def parse_path(verb: str, path: str) -> RestCall:
+    """Takes the path of a request apart.
+
+    A name is only ever compared with the names of models, so that
+    `..%2f..` is an unknown model and no path.
+
+    Args:
+        verb: str. `GET`, `POST` or another.
+        path: str. As sent: percent-encoded, without the query.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT for anything that the API does not
+            have, in TensorFlow Serving's words.
+
+    Example:
+
+    >>> parse_path("POST", "/v1/models/ctr/versions/3:predict")
+    RestCall(method='predict', name='ctr', version=3, label=None)
+    """
+    malformed = invalid_argument(f"Malformed request: {verb} {path}")
+    if verb == "POST" and (found := _INFERENCE.fullmatch(path)):
+        name, version, label, method = found.groups()
+        # The path may be in capitals, the method may not.
+        if method not in INFERENCE_METHODS:
+            raise malformed
+    elif verb == "GET" and (found := _LOOK_UP.fullmatch(path)):
+        name, version, label, metadata = found.groups()
+        # TensorFlow Serving answers /METADATA with the status, too.
+        is_metadata = metadata == "/metadata"
+        method = "get_model_metadata" if is_metadata else "get_model_status"
+        if name is None:
+            raise invalid_argument("Missing model name in request.")
+    else:
+        raise malformed
+    return RestCall(
+        method,
+        _decoded(name),
+        None if version is None else _version(version),
+        None if label is None else _decoded(label),
+    )
+
+
+class RestCalls:
+    """Answers calls with bytes of JSON; blocks while it does.
+
+    Args:
+        models: Models. Where the handlers get their versions from.
+        model_status: callable. `(name, version or None, label or None)` to a
+            GetModelStatusResponse.
+        signature_method_name_check: bool. As in `handlers.predict`.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        model_status: ModelStatus,
+        signature_method_name_check: bool = False,
+    ) -> None:
+        self.models = models
+        self.model_status = model_status
+        self.signature_method_name_check = signature_method_name_check
+
+    def answer(self, call: RestCall, body: Body, deadline: float) -> bytes:
+        """The JSON that answers a call.
+
+        Args:
+            call: RestCall.
+            body: bytes or bytearray. The request's body, decompressed.
+            deadline: float. In `time.monotonic()`'s seconds.
+
+        Raises:
+            ServingError: codes and texts are TensorFlow Serving's.
+        """
+        if call.method == "get_model_status":
+            return rest_answers.status_json(
+                self.model_status(call.name, call.version, call.label)
+            )
+        if call.method == "get_model_metadata":
+            request = get_model_metadata_pb2.GetModelMetadataRequest(
+                model_spec=call.model_spec(), metadata_field=["signature_def"]
+            )
+            return rest_answers.metadata_json(
+                handlers.get_model_metadata(self.models, request)
+            )
+        if call.method == "predict":
+            return self._predict(call, body, deadline)
+        return self._infer_examples(call, body, deadline)
+
+    def _predict(self, call: RestCall, body: Body, deadline: float) -> bytes:
+        document = parse_body(body)
+        request = predict_pb2.PredictRequest(model_spec=call.model_spec())
+        request.model_spec.signature_name = signature_name(document)
+        # One version gives the signature and the answer, also where a new
+        # one becomes available in between.
+        with self.models.acquire(request.model_spec) as loaded:
+            inputs = _signature_inputs(loaded, request.model_spec)
+            in_rows = is_row_format(document)
+            values = document.pop("instances" if in_rows else "inputs")
+            read = tensors_from_instances if in_rows else tensors_from_inputs
+            try:
+                tensors = read(values, inputs)
+            except ServingError as error:
+                raise with_field_names(
+                    error, loaded.servable, values, inputs
+                ) from error
+            for name, tensor in tensors.items():
+                request.inputs[name].CopyFrom(tensor)
+            response = handlers.predict(
+                _Held(loaded),
+                request,
+                _seconds_left(deadline),
+                signature_method_name_check=self.signature_method_name_check,
+                tensor_content=True,
+            )
+        if in_rows:
+            return rest_answers.rows_json(response.outputs)
+        return rest_answers.columns_json(response.outputs)
+
+    def _infer_examples(
+        self, call: RestCall, body: Body, deadline: float
+    ) -> bytes:
+        document = parse_body(body)
+        request: (
+            classification_pb2.ClassificationRequest
+            | regression_pb2.RegressionRequest
+        )
+        if call.method == "classify":
+            request = classification_pb2.ClassificationRequest()
+        else:
+            request = regression_pb2.RegressionRequest()
+        request.model_spec.CopyFrom(call.model_spec())
+        request.model_spec.signature_name = signature_name(document)
+        fill_examples(document, request.input)
+        handle = (
+            handlers.classify if call.method == "classify" else handlers.regress
+        )
+        response = handle(
+            self.models,
+            request,
+            _seconds_left(deadline),
+            signature_method_name_check=self.signature_method_name_check,
+        )
+        if call.method == "classify":
+            return rest_answers.classification_json(response.result)
+        return rest_answers.regression_json(response.result)
+
+
+class _Held:
+    """The one version that the caller holds already, as `Models`."""
+
+    def __init__(self, loaded: LoadedVersion) -> None:
+        self.loaded = loaded
+
+    def acquire(
+        self, model_spec: model_pb2.ModelSpec
+    ) -> AbstractContextManager[LoadedVersion]:
+        """That version."""
+        return contextlib.nullcontext(self.loaded)
+
+
+def _signature_inputs(
+    loaded: LoadedVersion, spec: model_pb2.ModelSpec
+) -> Inputs:
+    name = spec.signature_name or handlers.DEFAULT_SIGNATURE
+    signature = loaded.servable.signature_defs.get(name)
+    if signature is None:
+        raise invalid_argument(
+            f'Serving signature name: "{name}" not found in signature def'
+        )
+    if not signature.inputs:
+        raise invalid_argument(
+            "Failed to get input map for signature: "
+            f"{spec.signature_name or 'DEFAULT'}"
+        )
+    return signature.inputs
+
+
+def _seconds_left(deadline: float) -> float:
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise ServingError(
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+            "The request took longer than the server's REST timeout.",
+        )
+    return seconds
+
+
+def _decoded(text: str) -> str:
+    # Latin-1 stands for the bytes as sent, also where they are UTF-8.
+    raw = text.encode("latin-1", "replace")
+    return unquote_to_bytes(raw).decode(errors="replace")
+
+
+def _version(digits: str) -> int:
+    version = digits.lstrip("0") or "0"
+    if len(version) > 19 or int(version) >= 2**63:
+        raise invalid_argument(
+            f"Failed to convert version: {digits} to numeric."
+        )
+    return int(version)

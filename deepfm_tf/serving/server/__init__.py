@@ -1,0 +1,1 @@
+"""The local server: its flags, gRPC, metrics."""

@@ -1,0 +1,209 @@
+"""The methods of the two services: what each is sent, and who answers."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+from google.protobuf import message
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    model_pb2,
+    predict_pb2,
+    regression_pb2,
+)
+
+from deepfm_tf.serving.engine import handlers
+from deepfm_tf.serving.errors import ServingError
+from deepfm_tf.serving.server.flags import Options
+from deepfm_tf.serving.server.metrics import Metrics
+from deepfm_tf.serving.server.model_service import (
+    get_model_status,
+    reload_config,
+)
+from deepfm_tf.serving.versions.states import LoadedVersion
+from deepfm_tf.serving.versions.store import ModelManager
+
+PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
+MODEL_SERVICE = "tensorflow.serving.ModelService"
+_FOREVER_SECONDS = 1e9  # "no deadline" arrives as some centuries
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A method of a service.
+
+    Args:
+        name: str. As in the service's definition.
+        request_type: message class. What it is sent.
+        respond: callable. From the request and its `ServicerContext` to the
+            response.
+        api: str. The label of its metrics; empty where, as in TensorFlow
+            Serving, none are kept.
+        takes_turn: bool. Whether it runs a model, and so waits its turn.
+    """
+
+    name: str
+    request_type: type[message.Message]
+    respond: Callable[[Any, grpc.ServicerContext], message.Message]
+    api: str = ""
+    takes_turn: bool = False
+
+
+def methods(
+    manager: ModelManager, options: Options, metrics: Metrics
+) -> dict[str, list[Method]]:
+    """Both services' methods.
+
+    Args:
+        manager: `ModelManager`. Lends the models.
+        options: `Options`. How to answer.
+        metrics: `Metrics`. Told how long models were at work.
+
+    Returns:
+        Full name of a service to its methods.
+    """
+    check = {
+        "signature_method_name_check": (
+            options.enable_signature_method_name_check
+        )
+    }
+    content = options.enable_serialization_as_tensor_content
+
+    def inference(
+        name: str, request_type: Any, api: str, respond: Any, **keywords: bool
+    ) -> Method:
+        models = _MeasuredModels(manager, metrics, name)
+        return Method(
+            name,
+            request_type,
+            lambda request, context: respond(
+                models, request, remaining(context), **keywords
+            ),
+            api,
+            takes_turn=True,
+        )
+
+    return {
+        PREDICTION_SERVICE: [
+            inference(
+                "Predict",
+                predict_pb2.PredictRequest,
+                "predict",
+                handlers.predict,
+                tensor_content=content,
+                **check,
+            ),
+            inference(
+                "Classify",
+                classification_pb2.ClassificationRequest,
+                "classify",
+                handlers.classify,
+                **check,
+            ),
+            inference(
+                "Regress",
+                regression_pb2.RegressionRequest,
+                "regress",
+                handlers.regress,
+                **check,
+            ),
+            inference(
+                "MultiInference",
+                inference_pb2.MultiInferenceRequest,
+                "multi_inference",
+                handlers.multi_inference,
+                **check,
+            ),
+            Method(
+                "GetModelMetadata",
+                get_model_metadata_pb2.GetModelMetadataRequest,
+                lambda request, _: handlers.get_model_metadata(
+                    manager, request
+                ),
+            ),
+        ],
+        MODEL_SERVICE: [
+            Method(
+                "GetModelStatus",
+                get_model_status_pb2.GetModelStatusRequest,
+                lambda request, _: get_model_status(manager, request),
+            ),
+            Method(
+                "HandleReloadConfigRequest",
+                model_management_pb2.ReloadConfigRequest,
+                lambda request, context: reload_config(
+                    manager, request, lambda: not context.is_active()
+                ),
+            ),
+        ],
+    }
+
+
+def remaining(context: grpc.ServicerContext) -> float | None:
+    """Seconds to the client's deadline; None where it has none.
+
+    Raises:
+        ServingError: DEADLINE_EXCEEDED where it has passed.
+    """
+    seconds = context.time_remaining()
+    if seconds is None or seconds > _FOREVER_SECONDS:
+        return None
+    if seconds <= 0:
+        raise too_late()
+    return seconds
+
+
+def too_late() -> ServingError:
+    """What a request is told that nobody waits for any more."""
+    return ServingError(
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        "The deadline passed before the request was worked on.",
+    )
+
+
+def model_name(request: Any) -> str:
+    """The model that a request is about, for the log and the metrics."""
+    if isinstance(request, inference_pb2.MultiInferenceRequest):
+        return request.tasks[0].model_spec.name if request.tasks else ""
+    spec = getattr(request, "model_spec", None)
+    return spec.name if spec else ""
+
+
+def num_examples(request: Any) -> int | None:
+    """The tensorflow.Examples in a request; None for one of tensors."""
+    sent = getattr(request, "input", None)
+    if sent is None:
+        return None
+    kind = sent.WhichOneof("kind")
+    return len(getattr(sent, kind).examples) if kind else 0
+
+
+class _MeasuredModels:
+    """The manager, for the handlers; tells the time that a model was held."""
+
+    def __init__(
+        self, manager: ModelManager, metrics: Metrics, api: str
+    ) -> None:
+        self._manager = manager
+        self._metrics = metrics
+        self._api = api
+
+    @contextlib.contextmanager
+    def acquire(
+        self, model_spec: model_pb2.ModelSpec
+    ) -> Iterator[LoadedVersion]:
+        """As `ModelManager.acquire`."""
+        with self._manager.acquire(model_spec) as loaded:
+            begin = time.perf_counter()
+            yield loaded
+            seconds = time.perf_counter() - begin
+        self._metrics.add_run(loaded.name, self._api, seconds)

@@ -1,0 +1,6 @@
+"""What `--recipe` may name."""
+
+RECIPES = {
+    name: f"pipelines.{name}"
+    for name in ("tabular", "avazu", "census", "criteo", "ctr", "synthetic")
+}

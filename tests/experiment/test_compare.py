@@ -1,0 +1,252 @@
+"""The comparison from the command line, on a small file."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss, roc_auc_score
+from threadpoolctl import threadpool_limits
+
+import deepfm_tf
+from deepfm_tf.experiment import (
+    compare,
+    export as exporting,
+    kept_runs as many_runs,
+    run as experiment,
+)
+from deepfm_tf.shell import command_line
+from pipelines.recipes import RECIPES
+from tests.benchmarks import bench_reference
+from tests.conftest import make_log
+from tests.report.test_html_report import read
+
+ARGUMENTS = [
+    *("--train", "clicks.csv", "--label", "clicked", "--epochs", "1"),
+    *("--batch-size", "256", "--model", "fm,deepfm", "--slice-by", "site"),
+    *("--curve-every", "2", "--hidden-units", "4"),
+    *("--example-weight", "importance"),
+]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A comparison of two seeds, interrupted in its second run.
+
+    Returns its folder, what the two calls said, and how many runs the second
+    one trained.
+    """
+    directory = tmp_path_factory.mktemp("compare")
+    columns = ["site", "ad", "price", "clicked"]
+    log = make_log(800)[columns].assign(importance=[1, 3] * 400)
+    log.to_csv(directory / "clicks.csv", index=False)
+    trained = []
+
+    def train(settings, name, *others):
+        trained.append((name, settings.seed))
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return experiment.train(settings, name, *others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        patch.setattr(many_runs, "train", train)
+        stopped = compare.main([*ARGUMENTS, "--seeds", "2"])
+        status = compare.main([*ARGUMENTS, "--seeds", "2"])
+    assert (stopped, status) == (130, 0)
+    return directory, trained
+
+
+@pytest.fixture(autouse=True)
+def there(finished, monkeypatch):
+    monkeypatch.chdir(finished[0])
+
+
+@pytest.fixture(scope="module")
+def report(finished):
+    path = finished[0] / "runs" / "compare" / "report" / "report.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_finished_runs_are_not_trained_again(finished):
+    _, trained = finished
+
+    assert trained == [
+        *(("fm", 1), ("deepfm", 1)),  # interrupted
+        *(("deepfm", 1), ("fm", 2), ("deepfm", 2)),
+    ]
+
+
+def test_more_can_be_asked_for_and_nothing_is_trained_twice(
+    monkeypatch, capsys
+):
+    monkeypatch.setattr(many_runs, "train", None)
+
+    status = compare.main([*ARGUMENTS, "--seeds", "1", "--report", "one"])
+
+    out = capsys.readouterr().out
+    assert status == 0
+    assert out.count(": kept") == 2
+    assert (
+        "±"
+        not in (compare.Path("one") / "table.md").read_text().split("\n\n")[0]
+    )
+
+
+@pytest.mark.parametrize("option", ["--learning-rate=0.1", "--group-by=ad"])
+def test_other_options_need_another_folder(option, capsys):
+    status = compare.main([*ARGUMENTS, option])
+
+    assert status == 2
+    assert "holds runs on other data or with other" in capsys.readouterr().err
+
+
+def test_the_report_has_everything(report):
+    assert [(r["model"], r["seed"]) for r in report["models"]] == [
+        *(("fm", 1), ("deepfm", 1), ("fm", 2), ("deepfm", 2)),
+    ]
+    for run in report["models"]:
+        steps = [point["step"] for point in run["curve"]]
+        assert steps == [2, 3]  # an epoch of 640 rows
+        assert len(run["slices"]) == 4
+        assert ("strengths" in run) == (run["seed"] == 1)
+        last = run["history"]["val_log_loss"][-1]
+        assert run["curve"][-1]["log_loss"] == last
+    assert [row["seeds"] for row in report["summary"]] == [2, 2]
+    assert [(c["model"], c["metric"]) for c in report["comparisons"]] == [
+        ("deepfm", "auc"),
+        ("deepfm", "log_loss"),
+    ]
+    assert report["reach"]["name"] == "fm's best"
+
+
+def test_example_weights_count_wherever_rows_are_compared(finished, report):
+    results = finished[0] / "runs" / "compare" / "results"
+    label, weight = (np.load(results / f"{n}.npy") for n in ("label", "weight"))
+
+    assert sorted(set(weight)) == [1.0, 3.0]
+    for run in report["models"]:
+        path = results / f"{run['model']}-seed-{run['seed']}.npy"
+        rows = label, np.load(path), weight
+        expected = deepfm_tf.binary_metrics(*rows)["log_loss"]
+        assert run["test"]["log_loss"] == pytest.approx(expected)
+        # A bin of the curve weighs what its rows do.
+        assert sum(run["reliability"]["weight"]) == weight.sum()
+    (losses,) = (c for c in report["comparisons"] if c["metric"] == "log_loss")
+    runs = [r for r in report["models"] if r["model"] == "deepfm"]
+    assert losses["first"] == pytest.approx(
+        np.mean([run["test"]["log_loss"] for run in runs])
+    )
+
+
+def test_the_page_says_what_the_report_says(finished, report):
+    folder = finished[0] / "runs" / "compare" / "report"
+    reader = read((folder / "report.html").read_text(encoding="utf-8"))
+
+    results = reader.tables[0]
+    for row, entry in zip(results[1:], report["summary"], strict=True):
+        assert row[0] == entry["model"]
+        assert row[1].startswith(f"{entry['auc']['mean']:.4f} ± ")
+    text = "".join(reader.text)
+    for sentence in ("lead", "command", "next_command"):
+        assert report[sentence] in text
+    assert report["comparisons"][0]["text"] in text
+    assert {path.name for path in folder.iterdir()} == {
+        *("report.html", "report.json", "table.md", "reliability.png"),
+        *("learning_curve_auc.png", "learning_curve_log_loss.png"),
+        *("field_strengths_fm.png", "field_strengths_deepfm.png"),
+    }
+
+
+def test_what_was_kept_is_small(finished):
+    assert not list(finished[0].rglob("epoch-*.keras"))
+
+
+def test_the_next_command_trains_the_best_model_alone(report):
+    command = report["next_command"]
+
+    assert command.startswith(command_line("deepfm-tf", "train", "--train"))
+    assert f"--model {report['best']} --prepared" in command
+    assert "--seeds" not in command and "--slice-by" not in command
+    # A folder of the data's own, not one that others have versions in.
+    assert command.endswith("--export saved_models/clicks")
+    assert report["next_step"] == (
+        f"train {report['best']} again, the best on the validation data, and "
+        "export it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--export", "x"], "--export does not go with a comparison"),
+        (["--slice-by", "sight"], "sight"),
+        (["--context-fields", "site"], "--context-fields does not go with"),
+        (["--calibration", "platt"], "--calibration does not go with"),
+        (["--report", "clicks.csv"], "--report clicks.csv: is a file. Name a"),
+        (["--run", "clicks.csv"], "--run clicks.csv: is a file. Name a folder"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_training(
+    monkeypatch, capsys, arguments, message
+):
+    monkeypatch.setattr(many_runs, "train", None)
+
+    status = compare.main([*ARGUMENTS, "--run", "other", *arguments])
+
+    assert status == 2
+    assert message in capsys.readouterr().err
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *args: None,
+    )
+
+    status = compare.main(ARGUMENTS)
+
+    assert status == 2
+    assert "-m pip install matplotlib" in capsys.readouterr().err
+
+
+def test_a_recipe_brings_its_own_options_and_defaults(capsys):
+    with pytest.raises(SystemExit):
+        compare.main(["--recipe", "census", "--help"], recipes=RECIPES)
+
+    text = capsys.readouterr().out
+    assert "--min-count" in text and "--positive-label" not in text
+    assert "--curve-every" in text and "--slice-by" in text
+    told = " ".join(text.split())
+    assert f"(default: {', '.join(compare.ORDER)})" in told
+    for refused in exporting.OPTIONS:
+        assert refused not in text
+
+
+def test_the_reference_benchmark_learns_from_the_same_rows(tmp_path):
+    run = compare.Path("runs") / "compare"
+    data = bench_reference.read(run, tmp_path / "compare")
+    # Few trees: what they learn is no concern of this test.
+    grid = [{"max_iter": 2}, {"max_iter": 4, "max_leaf_nodes": 4}]
+
+    # Threads that wait for each other take long on a machine with other work.
+    with threadpool_limits(1):
+        records = list(bench_reference.measure(run, 2, tmp_path, grid))
+        record, probability = bench_reference.fit(data, grid[1], seed=1)
+
+    label, weight = data.test.label, data.test.weight
+    auc = roc_auc_score(label, probability, sample_weight=weight)
+    loss = log_loss(label, probability, sample_weight=weight)
+    parts = (data.train, data.valid, data.test)
+    assert [len(part.label) for part in parts] == [627, 89, 84]
+    assert [r["benchmark"] for r in records] == [
+        *["reference grid"] * 2,
+        *(["reference run"] * 2 + ["reference"]) * 2,
+        *["reference comparison"] * 8,
+    ]
+    assert records[1]["test_auc"] == record["test_auc"]
+    assert record["test_auc"] == pytest.approx(auc, abs=1e-6)
+    assert record["test_log_loss"] == pytest.approx(loss, abs=1e-6)
+    ours = records[8]
+    assert (ours["model"], ours["baseline"]) == ("deepfm", "defaults")

@@ -1,0 +1,147 @@
+"""Raw files to prepared data, and what is said of them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import deepfm_tf
+from deepfm_tf.experiment import run as experiment
+from deepfm_tf.experiment.command_line import main
+from deepfm_tf.experiment.report import report_content
+from pipelines import tabular
+
+
+@pytest.fixture
+def begin(tmp_path, monkeypatch):
+    """Begins a run in an empty directory: settings and data by part."""
+    monkeypatch.chdir(tmp_path)
+
+    def begin(*options):
+        begun = []
+
+        def prepare(settings):
+            begun.append((settings, experiment.begin(settings)[1]))
+
+        arguments = ["--train", "train.csv", "--label", "click", *options]
+        status = main(tabular.RECIPE, arguments, run_with=prepare)
+        return (status, *begun[0]) if begun else (status, None, None)
+
+    return begin
+
+
+def write(name, devices, users):
+    rows = np.arange(1200)
+    frame = pd.DataFrame(
+        {
+            "device": [devices[n % len(devices)] for n in rows],
+            "user_id": [users[n % len(users)] for n in rows],
+            "click": rows % 3 % 2,
+        }
+    )
+    frame.to_csv(name, index=False)
+    return frame
+
+
+@pytest.mark.filterwarnings("default:The values of test are not")
+def test_values_unlike_training_are_told_and_reported(begin, capsys):
+    # With "x", the field is none of whole numbers: "7.0" is never "7".
+    write("train.csv", ["7", "8", "9", "x"], range(600))
+    write("test.csv", ["7.0", "8.0", "9"], range(600))
+    test = ("--test", "test.csv", "--categorical", "device")
+
+    for _ in range(2):  # prepared already, it is told again
+        status, settings, data = begin(*test)
+
+        said = capsys.readouterr()
+        assert status == 0
+        assert "warning: The values of test are not those of the tra" in (
+            said.err
+        )
+        assert "Field 'device': 67 % of the values are unseen" in said.err
+        assert "'7.0' stands for training's '7'" in said.err
+        assert "of valid" not in said.err
+    report = report_content(settings, data, [])
+    (drift,) = report["data"]["test"]["drift"]
+    assert (drift["field"], drift["cause"]) == ("device", "type")
+    assert drift["share"] == pytest.approx(2 / 3)
+    assert drift["examples"] == ["7.0", "8.0"]
+    assert report["data"]["valid"]["drift"] == []
+    shares = {s["field"]: s for s in report["data"]["test"]["shares"]}
+    assert shares["device"]["unseen"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.filterwarnings("error:The values of")
+def test_many_new_users_are_said_though_they_are_expected(begin, capsys):
+    random = np.random.default_rng(1)
+    # Of 1,200 draws from 600 users, e^-2 of the others are not among them.
+    for name in ("train.csv", "test.csv"):
+        users = random.integers(0, 600, 1200)
+        write(name, ["a", "b"], [f"u{user}" for user in users])
+
+    status, _, data = begin("--test", "test.csv")
+
+    said = capsys.readouterr()
+    assert not said.err
+    shares = {s.field: s.unseen for s in data["test"].shares}
+    assert status == 0
+    assert shares["user_id"] > 0.2
+    line = next(x for x in said.out.splitlines() if "of test" in x)
+    percent = round(100 * shares["user_id"])
+    assert f"{percent} % of the values of test are unseen" in line
+    assert "about as many as training leads one to expect" in line
+
+
+@pytest.mark.filterwarnings("ignore:Field 'user_id' keeps no value")
+@pytest.mark.filterwarnings("ignore:--train and --test have the same rows")
+@pytest.mark.parametrize("given", [True, False])
+def test_groups_are_the_raw_column_of_the_test_rows(begin, given):
+    frame = write("train.csv", ["a", "b"], [10**10 + n for n in range(1200)])
+    frame.to_csv("test.csv", index=False)
+
+    _, _, data = begin(
+        *("--group-by", "user_id", "--categorical", "user_id"),
+        *(("--test", "test.csv") if given else ()),
+    )
+
+    test = data["test"]
+    assert len(test.groups) == len(set(test.groups)) == test.num_rows
+    labels = frame.set_index(frame["user_id"].astype(str))["click"]
+    (batch,) = test.dataset(1200)
+    assert [labels[user] for user in test.groups] == (
+        batch[1].numpy()[:, 0].tolist()
+    )
+    assert test.num_rows == 1200 or not given
+
+
+def test_a_sample_without_negatives_is_refused(begin, capsys):
+    write("train.csv", ["a", "b"], range(600))
+
+    # 400 of 1,200 labels are 1, 320 of them about in the part for training.
+    assert begin("--negative-sampling", "1e-9")[0] == 2
+
+    error = capsys.readouterr().err
+    assert "--negative-sampling must leave at least one row" in error
+    assert "--negative-sampling 1e-09, which keeps none of" in error
+
+
+def test_a_mistyped_column_to_group_by_is_told(begin, capsys):
+    write("train.csv", ["a", "b"], range(600))
+
+    assert begin("--group-by", "usr")[0] == 2
+    assert "usr" in capsys.readouterr().err
+
+
+def test_metrics_of_a_run_have_gauc(begin, monkeypatch):
+    write("train.csv", ["a", "b"], range(600))
+    _, settings, data = begin("--group-by", "device")
+    label = np.arange(data["test"].num_rows) % 2
+    probability = np.linspace(0, 1, len(label))
+    rows = (label, probability, None)
+    monkeypatch.setattr(experiment, "fit", lambda *_: (None, {}))
+    monkeypatch.setattr(deepfm_tf, "predict_with_weights", lambda *_: rows)
+
+    _, result, _ = experiment.train(settings, "fm", data, None)
+
+    right = deepfm_tf.grouped_auc(label, probability, data["test"].groups)
+    assert result["test"]["grouped_auc"] == right.auc
+    assert right.num_groups == 2

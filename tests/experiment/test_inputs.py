@@ -1,0 +1,180 @@
+"""What recipes say of their input files before any work."""
+
+import shlex
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepfm_tf.experiment.command_line import main
+from deepfm_tf.experiment.run import begin
+from pipelines import tabular
+
+
+@pytest.fixture(autouse=True)
+def empty_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(name, seed=1, num_rows=600, **columns):
+    random = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "site": random.choice(list("abcd"), num_rows),
+            "price": random.gamma(2, 10, num_rows).round(3),
+            "click": random.integers(0, 2, num_rows),
+            **columns,
+        }
+    )
+    if name.endswith(".parquet"):
+        frame.to_parquet(name)
+    else:
+        frame.to_csv(name, index=False)
+    return frame
+
+
+def start(*options, label="click"):
+    """The exit status of a run that ends before the training."""
+    arguments = ["--train", "train.csv", "--label", label, *options]
+    return main(tabular.RECIPE, arguments, begin)
+
+
+@pytest.mark.parametrize("part", ["train", "valid", "test"])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_file_that_lacks_a_column_is_named_at_once(part, kind, capsys):
+    write("train.csv")
+    write("more.csv", 2)
+    write("even_more.csv", 3)
+    frame = write("x.csv", 4).drop(columns="price")
+    write_bad = {"csv": frame.to_csv, "parquet": frame.to_parquet}[kind]
+    write_bad(f"bad.{kind}")
+
+    status = start(f"--{part}", "more.csv", "even_more.csv", f"bad.{kind}")
+
+    captured = capsys.readouterr()
+    assert status == 2
+    assert f"bad.{kind} has no column 'price'" in captured.err
+    assert "rows" not in captured.out
+
+
+def test_labels_in_words_are_told_with_flags_that_work(capsys):
+    words = np.where(np.arange(600) % 3, "not bought", "bought it")
+    write("train.csv", end=words)
+    write("test.csv", 2, end=[f"{word}." for word in words])
+    command = ["--test", "test.csv", "--ignore", "click"]
+
+    status = start(*command, label="end")
+
+    captured = capsys.readouterr()
+    assert status == 2 and not captured.out
+    assert "'bought it' (16.7%)" in captured.err
+    flags = captured.err.split("say so: ")[1].split(". If not")[0]
+    assert flags == (
+        "--positive-label 'bought it' 'bought it.' "
+        "--negative-label 'not bought' 'not bought.'"
+    )
+    assert start(*command, *shlex.split(flags), label="end") == 0
+    assert "test: 600 rows, 33.3% positive" in capsys.readouterr().out
+
+
+def test_a_schema_file_says_what_its_labels_are(capsys):
+    write("train.csv")
+    assert start() == 0
+    schema = ["--schema", "runs/tabular/schema.json"]
+
+    assert start(*schema, "--missing", "?") == 2
+    error = capsys.readouterr().err
+    assert "--missing is for a schema that is inferred" in error
+    write("train.csv", click=["lost", "won"] * 300)
+    assert start(*schema) == 2
+
+    assert (
+        "say so: positive_labels ['won'] and negative_labels ['lost'] in "
+        "runs/tabular/schema.json." in capsys.readouterr().err
+    )
+
+
+def test_the_table_of_the_columns_is_printed(capsys):
+    write("train.csv", note="x", weekday=["mon", "tue", "sun"] * 200)
+
+    assert start("--ignore", "weekday", "--on-error", "skip") == 0
+
+    out = capsys.readouterr().out
+    assert "  column   kind         reason\n" in out
+    assert "  site     categorical  text of 4 different values\n" in out
+    assert "  note     left out     it is always 'x'\n" in out
+    assert "  weekday  left out     it is to be ignored\n" in out
+
+
+@pytest.mark.filterwarnings("always")
+def test_one_file_for_both_parts_is_told(capsys):
+    frame = write("train.csv")
+    frame.to_csv("copy.csv", index=False)
+    write("other.csv", 2)
+
+    assert start("--test", "other.csv", "train.csv") == 0
+    assert "--train and --test both name train.csv" in capsys.readouterr().err
+    assert start("--valid", "copy.csv") == 0
+    assert "train.csv and copy.csv are equal" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("always")
+def test_equal_rows_in_other_files_are_told(capsys):
+    frame = write("train.csv")
+    mixed = pd.concat([write("new.csv", 2), frame[:300]])
+    mixed.sample(frac=1, random_state=1).to_parquet("mixed.parquet")
+
+    assert start("--test", "mixed.parquet", "--valid", "new.csv") == 0
+
+    # A third are copies, and 2 of the 600 others are equal by chance.
+    error = capsys.readouterr().err
+    assert "33.6% of the rows of --test stand in --train too" in error
+    assert "--valid" not in error
+
+
+def test_times_split_the_rows_of_a_recipe(capsys):
+    seconds = np.random.default_rng(1).permutation(600) * 3600
+    times = pd.Timestamp("2024-01-01") + pd.to_timedelta(seconds, unit="s")
+    write("train.csv", at=times)
+
+    assert start() == 0
+    assert "on random ones: --split-by-time at" in capsys.readouterr().out
+    assert start("--split-by-time", "at") == 0
+
+    out = capsys.readouterr().out
+    # 480 and 540 hours after the first.
+    assert "valid from 2024-01-21T00:00:00.000000" in out
+    assert "test from 2024-01-23T12:00:00.000000" in out
+    for part, rows in (("train", 480), ("valid", 60), ("test", 60)):
+        assert f"\n{part}: {rows} rows" in out
+    assert start("--split-by-time", "att") == 2
+    assert "no column 'att'. Did you mean 'at'?" in capsys.readouterr().err
+    both = ["--valid", "train.csv", "--test", "train.csv"]
+    assert start("--split-by-time", "at", *both) == 2
+    assert "Leave out one of the three" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("default:Rows without a time")
+def test_rows_without_a_time_are_rejected_by_a_recipe(capsys):
+    hours = pd.to_timedelta(np.arange(600), unit="h")
+    times = (pd.Timestamp("2024-01-01") + hours).astype(str).to_list()
+    times[:6] = ["1900-01-01"] * 6  # marks, not the oldest of the rows
+    write("train.csv", at=times)
+    split = ["--split-by-time", "at", "--missing", "1900-01-01"]
+
+    assert start(*split) == 2
+    assert (
+        "train.csv, line 2, column 'at': each row must have a time to be split "
+        "by, but this is missing. Fix the row, or pass --on-error skip"
+    ) in capsys.readouterr().err
+    assert start(*split, "--on-error", "skip") == 0
+
+    captured = capsys.readouterr()
+    assert "Rows without a time in 'at'" in captured.err
+    assert ", 6 rejected (" in captured.out
+    # Of the 594 others, the 476th and the 536th: hours 481 and 541.
+    assert "valid from 2024-01-21T01" in captured.out
+    assert "test from 2024-01-23T13" in captured.out
+    for part, rows in (("train", 475), ("valid", 60), ("test", 59)):
+        assert f"\n{part}: {rows} rows" in captured.out

@@ -1,0 +1,289 @@
+"""What the recipes say to a mistyped or impossible command line."""
+
+import argparse
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import deepfm_tf
+from deepfm_tf.backend import import_tensorflow
+from deepfm_tf.errors import Argument
+from deepfm_tf.experiment import command_line, compare, sweep
+from deepfm_tf.experiment.recipe import OWN_FILES
+from deepfm_tf.experiment.training import (
+    MODELS,
+    OPTIMIZERS,
+    UserError,
+    user_errors,
+)
+from deepfm_tf.experiment.usage import Parser, told
+from deepfm_tf.metrics import NotANumberError
+from pipelines import tabular
+from pipelines.recipes import RECIPES
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("main", "words", "error"),
+    [
+        (sweep.main, "--shape constant", "no option --shape. Did you mean --s"),
+        (compare.main, "--sedes=3", "no option --sedes. Did you mean --seeds?"),
+        (tabular.main, "--batch_size 8", "Did you mean --batch-size?"),
+        # Told before what seems to be absent.
+        (tabular.main, "--trian a.csv", "no option --trian. Did you mean --tr"),
+        (tabular.main, "--zzz", "There is no option --zzz.\n"),
+        (tabular.main, "--train a.csv", "are required: --label\n"),
+        (tabular.main, "--train a.csv --label b c", "unrecognized argum"),
+        (compare.main, "--recipe cencus", "invalid choice: 'cencus'"),
+    ],
+)
+def test_a_wrong_command_line_is_answered_in_two_lines(
+    main, words, error, capsys
+):
+    arguments = words.split()
+    if main is tabular.main:
+        arguments = [tabular.RECIPE, arguments]
+    else:
+        arguments = [arguments, ("python",), RECIPES]
+
+    with pytest.raises(SystemExit) as end:
+        main(*arguments)
+
+    lines = capsys.readouterr().err
+    assert end.value.code == 2
+    assert lines.startswith("error: ")
+    assert error in lines
+    assert len(lines.splitlines()) == 2
+    assert lines.endswith(" --help\n")
+
+
+def test_words_that_are_no_names_of_options_pass():
+    parser = Parser(prog="x")
+    parser.add_argument("--value", type=int)
+    parser.add_argument("rest", nargs="*")
+
+    options = parser.parse_args(["--value=-1", "--", "--other"])
+
+    assert options == argparse.Namespace(value=-1, rest=["--other"])
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "words"),
+    [
+        (
+            "site,clicked\na,maybe\nb,0\nc,1\n",
+            [],
+            [
+                "Other labels can be named: --positive-label, --negative-label."
+                " Fix the row, or pass --on-error skip to leave"
+            ],
+        ),
+        ("site,clicked\na,1\nb,0\na\n", [], ["inside a value? Fix the row"]),
+        (
+            "site,clicked,w\na,1,1\nb,0,-1\n",
+            ["--example-weight", "w"],
+            ["must be 0 or more, but is '-1'. Fix"],
+        ),
+        (
+            "site,clicked,w\na,1,1\nb,0,\n",
+            ["--example-weight", "w"],
+            ["must be 0 or more, but is missing. Fix"],
+        ),
+        ("site,clicked\n", [], ["Received: none in clicks.csv."]),
+        ("\na,1\n", [], ["give the names yourself (--no-header --columns)"]),
+        (
+            "site,clicked\na,1\nb,0\n",
+            ["--positive-label", "0", "--negative-label", "0"],
+            ["--positive-label and --negative-label must both name"],
+        ),
+        (
+            "site,clicked\na,1\nb,0\n",
+            ["--positive-label", "0"],
+            ["say so: --positive-label 0 --negative-label 1."],
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:--train and --.* both name clicks.csv")
+def test_errors_in_the_data_speak_of_options(
+    text, options, words, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("clicks.csv").write_text(text)
+    files = [f"--{name}=clicks.csv" for name in ("train", "valid", "test")]
+    arguments = [*files, "--label", "clicked", *options]
+
+    assert command_line.main(tabular.RECIPE, arguments) == 2
+
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    for part in words:
+        assert part in error
+
+
+def test_received_values_are_those_of_the_option():
+    with pytest.raises(UserError) as caught:
+        deepfm_tf.create_strategy(0)
+
+    assert told(caught.value) == (
+        "--replicas must be a positive integer. Received: --replicas 0."
+    )
+
+
+def test_a_field_of_a_schema_file_is_no_option_of_the_same_name(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("clicks.csv").write_text("tags,clicked\na|b,1\nb,0\n")
+    field = {"type": "multi_valued", "name": "tags", "separator": ""}
+    Path("s.json").write_text(
+        json.dumps({"label": "clicked", "fields": [field]})
+    )
+    words = "--train clicks.csv --label clicked --schema s.json"
+
+    status = command_line.main(tabular.RECIPE, words.split())
+
+    error = capsys.readouterr().err
+    assert (status, error.count("\n")) == (2, 1)
+    assert error.startswith("error: --schema s.json: Field 'tags'")
+    assert "--separator" not in error
+
+
+def run_with(error):
+    def fail(_):
+        raise error
+
+    words = "--train a.csv --label clicked --run x"
+    return command_line.main(tabular.RECIPE, words.split(), run_with=fail)
+
+
+@pytest.mark.parametrize("kind", [TypeError, ValueError, RuntimeError])
+def test_a_bug_keeps_its_traceback_and_says_how_to_report_it(kind, capsys):
+    status = run_with(kind("None has no len()"))
+
+    error = capsys.readouterr().err
+    assert status == 1
+    assert error.startswith("Traceback (most recent call last):\n")
+    assert f"{kind.__name__}: None has no len()\n\nerror: This is" in error
+    assert f"deepfm_tf {deepfm_tf.__version__}" in error
+    assert error.endswith("tabular --train a.csv --label clicked --run x\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (UserError("It is empty."), "error: It is empty.\n"),
+        # An option that the text does not name stands before it.
+        (
+            UserError("It is long.", argument="separator"),
+            "error: --separator: It is long.\n",
+        ),
+        (
+            NotANumberError("Diverged: lower ", Argument("learning_rate"), "."),
+            "error: Diverged: lower --learning-rate.\n",
+        ),
+    ],
+)
+def test_an_error_of_the_user_is_one_line(error, line, capsys):
+    assert run_with(error) == 2
+    assert capsys.readouterr().err == line
+
+
+def test_what_the_system_says_of_a_file_is_one_line():
+    with (
+        pytest.raises(UserError, match="^a.csv: Permission denied.$"),
+        user_errors(),
+    ):
+        raise PermissionError(errno.EACCES, "Permission denied", "a.csv")
+    for bug in (KeyError("a"), TypeError("a"), OSError(errno.EBADF, "a")):
+        with pytest.raises(type(bug)) as caught, user_errors():
+            raise bug
+        assert caught.value is bug
+
+
+@pytest.mark.slow_process
+def test_ctrl_c_while_it_imports_tensorflow_is_one_line(tmp_path):
+    # In the place of Keras.
+    (tmp_path / "keras.py").write_text(
+        "import os, signal, time\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "time.sleep(60)\n"
+    )
+    (tmp_path / "a.csv").write_text("x,y\n1,0\n2,1\n")
+
+    process = subprocess.run(
+        [sys.executable, "-m", "deepfm_tf", "train"]
+        + ["--train", "a.csv", "--label", "y"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+    assert (process.returncode, process.stderr) == (130, "\nInterrupted\n")
+
+
+def test_ctrl_c_is_given_back_once_tensorflow_is_there():
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        import_tensorflow()
+
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.slow_process
+@pytest.mark.parametrize(
+    "words",
+    [
+        "deepfm_tf train --help",
+        "deepfm_tf compare --help",
+        "deepfm_tf sweep --trails 3",
+        "deepfm_tf train --train nothing.csv --label y",
+        "pipelines.avazu --help",
+        "pipelines.sweep --recipe census --help",
+    ],
+)
+def test_what_needs_no_tensorflow_does_not_import_it(tmp_path, words):
+    # In the place of TensorFlow.
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('imported')\n")
+
+    process = subprocess.run(
+        [sys.executable, "-m", *words.split()],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+    assert process.returncode in (0, 2)
+    assert "imported" not in process.stderr
+
+
+def test_the_options_name_what_the_package_has():
+    assert OPTIMIZERS == tuple(deepfm_tf.OPTIMIZERS)
+    for name in MODELS.values():
+        assert issubclass(getattr(deepfm_tf, name), deepfm_tf.CTRModel)
+
+
+def test_the_help_of_a_calibration_is_true(capsys):
+    with pytest.raises(SystemExit):
+        command_line.main(OWN_FILES, ["--help"])
+
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"{{{','.join(deepfm_tf.calibration.METHODS)}}}" in text
+    assert (
+        f"needs {deepfm_tf.calibration.ISOTONIC_ROWS:,} validation rows, "
+        f"{deepfm_tf.calibration.ISOTONIC_CLASS_ROWS} of each class" in text
+    )

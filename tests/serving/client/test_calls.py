@@ -1,0 +1,291 @@
+"""What a client does beside sending, with the answers written by hand."""
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
+
+from deepfm_tf.serving import AsyncPredictClient, PredictClient
+from deepfm_tf.serving.client.calls import ClientCore, check_timeout
+from deepfm_tf.serving.client.errors import PredictError
+from deepfm_tf.serving.client.types import Choice
+from tests.serving.scripted_service import FLOAT, TEXT, signature_def
+
+DEFAULT = Choice("serving_default")
+
+
+def ctr(*inputs, **options):
+    return {
+        "serving_default": signature_def(
+            {n: (FLOAT, [None]) for n in inputs},
+            {"ctr": (FLOAT, [None])},
+            **options,
+        )
+    }
+
+
+class Backend:
+    """Drives a core; answers with the sum of the inputs."""
+
+    def __init__(self, signatures, max_rows=100):
+        self.core = ClientCore("toy", "host:1", max_rows)
+        self.signatures = signatures
+        self.version = 1
+        self.versions = []
+        self.refuses = lambda request: ""
+        self.sent = []
+
+    def predict(self, data, choice=DEFAULT, outputs=None):
+        return self.run(self.core.predict(data, choice, outputs))
+
+    def run(self, call):
+        answers = None
+        try:
+            step = next(call)
+            while True:
+                requests = list(step.requests)
+                assert len(requests) == step.count
+                self.sent += [(step.method, request) for request in requests]
+                try:
+                    answers = [self.answer(step.method, r) for r in requests]
+                except PredictError as error:
+                    step = call.throw(error)
+                else:
+                    step = call.send(answers)
+        except StopIteration as end:
+            return end.value
+
+    def answer(self, method, request):
+        if method == "GetModelMetadata":
+            response = get_model_metadata_pb2.GetModelMetadataResponse()
+            response.model_spec.version.value = self.version
+            found = get_model_metadata_pb2.SignatureDefMap()
+            for name, definition in self.signatures.items():
+                found.signature_def[name].CopyFrom(definition)
+            response.metadata["signature_def"].Pack(found)
+            return response
+        words = self.refuses(request)
+        if words:
+            raise PredictError(
+                words, grpc.StatusCode.INVALID_ARGUMENT, words, "host:1"
+            )
+        version = self.versions.pop(0) if self.versions else self.version
+        if request.model_spec.HasField("version"):
+            version = request.model_spec.version.value
+        response = predict_pb2.PredictResponse()
+        response.model_spec.version.value = version
+        total = sum(tf.make_ndarray(v) for v in request.inputs.values())
+        response.outputs["ctr"].CopyFrom(
+            tf.make_tensor_proto(np.float32(total * version))
+        )
+        return response
+
+    def count(self, method):
+        return sum(sent == method for sent, _ in self.sent)
+
+
+def test_the_signature_is_read_once():
+    backend = Backend(ctr("a", "b"))
+
+    for _ in range(3):
+        assert backend.predict({"a": [1], "b": [2]}).tolist() == [3]
+    backend.predict({"a": [1], "b": [2]}, Choice("serving_default", 1))
+    backend.predict({"a": [1], "b": [2]}, Choice("serving_default", 1))
+
+    assert backend.count("GetModelMetadata") == 2
+    assert backend.count("Predict") == 5
+
+
+def test_a_missing_column_is_named_before_anything_is_sent():
+    backend = Backend(ctr("price", "hour"))
+
+    with pytest.raises(ValueError, match="'price'.*Did you mean 'prize'"):
+        backend.predict({"prize": [1], "hour": [2]})
+    with pytest.raises(ValueError, match="'hour', 'price'"):
+        backend.predict({"x": [1]})
+
+    assert backend.count("Predict") == 0
+
+
+def test_a_column_of_the_wrong_kind_is_named_before_anything_is_sent():
+    backend = Backend(ctr("price"))
+
+    with pytest.raises(ValueError, match="'price' must hold numbers"):
+        backend.predict({"price": ["cheap"]})
+
+    assert backend.count("Predict") == 0
+
+
+def test_the_server_is_asked_once_whether_it_has_a_default():
+    backend = Backend(ctr("a", "added"))
+
+    for _ in range(2):
+        assert backend.predict({"a": [1, 2]}).tolist() == [1, 2]
+
+    probe, *requests = [r for m, r in backend.sent if m == "Predict"]
+    assert tf.make_ndarray(probe.inputs["a"]).shape == (0,)
+    assert len(requests) == 2
+
+
+def test_a_server_without_a_default_makes_the_column_missing():
+    backend = Backend(ctr("a", "added", "optional"))
+    backend.refuses = lambda request: "Missing but required: {added}."
+
+    with pytest.raises(ValueError, match="needs the columns 'added', which"):
+        backend.predict({"a": [1, 2]})
+
+    assert backend.count("Predict") == 1  # with no rows
+
+
+def test_defaults_in_the_metadata_are_believed():
+    backend = Backend(ctr("a", "b", "added", defaults=["added"]))
+
+    assert backend.predict({"a": [1], "b": [2]}).tolist() == [3]
+    with pytest.raises(ValueError, match="needs the columns 'b'"):
+        backend.predict({"a": [1]})
+
+    assert backend.count("Predict") == 1
+
+
+def test_parts_keep_their_order():
+    backend = Backend(ctr("a"), max_rows=10)
+
+    result = backend.predict({"a": np.arange(95)})
+
+    assert result.tolist() == list(range(95))
+    assert backend.count("Predict") == 10
+
+
+def test_all_of_an_answer_is_from_one_version():
+    backend = Backend(ctr("a"), max_rows=1)
+    backend.predict({"a": [1]})
+    backend.version = 2
+    backend.versions = [1, 2, 1]
+
+    result = backend.predict({"a": [1, 10, 100]})
+
+    assert result.tolist() == [2, 20, 200]
+    again = [r for m, r in backend.sent if m == "Predict"][-2:]
+    assert [r.model_spec.version.value for r in again] == [2, 2]
+
+
+def test_another_version_has_its_signature_read():
+    backend = Backend(ctr("a"))
+    backend.predict({"a": [1], "b": [5]})
+    backend.version, backend.signatures = 2, ctr("a", "b")
+    backend.refuses = lambda r: "" if "b" in r.inputs else "{b} is required"
+
+    result = backend.predict({"a": [1], "b": [5]})
+
+    assert result.tolist() == [12]
+    assert backend.count("GetModelMetadata") == 2
+
+
+def test_a_column_that_a_new_version_has_dropped_is_not_missed():
+    backend = Backend(ctr("a", "old"))
+    backend.predict({"a": [1], "old": [1]})
+    backend.version, backend.signatures = 2, ctr("a")
+
+    assert backend.predict({"a": [1]}).tolist() == [2]
+
+
+def test_the_servers_refusal_is_passed_on():
+    backend = Backend(ctr("a"))
+    backend.refuses = lambda request: "no"
+
+    with pytest.raises(PredictError, match="no"):
+        backend.predict({"a": [1]})
+
+
+def test_a_pinned_version_and_a_label_go_into_the_request():
+    backend = Backend(ctr("a"))
+
+    backend.predict({"a": [1]}, Choice("serving_default", version=3))
+    backend.predict({"a": [1]}, Choice("serving_default", label="canary"))
+
+    pinned, labelled = [r for m, r in backend.sent if m == "Predict"]
+    assert pinned.model_spec.version.value == 3
+    assert labelled.model_spec.version_label == "canary"
+    with pytest.raises(ValueError, match="Only one of `version` and `label`"):
+        Choice("serving_default", 3, "canary")
+
+
+def test_outputs_are_chosen_by_name():
+    backend = Backend(ctr("a"))
+
+    backend.predict({"a": [1]}, outputs=["ctr"])
+    backend.predict({"a": [1]}, outputs="ctr")
+
+    requests = [r for m, r in backend.sent if m == "Predict"]
+    assert [list(r.output_filter) for r in requests] == [["ctr"], ["ctr"]]
+    with pytest.raises(ValueError, match="no output 'ctx'. Did you mean 'ctr"):
+        backend.predict({"a": [1]}, outputs=["ctx"])
+
+
+def test_no_rows_give_no_values():
+    backend = Backend(ctr("a"))
+
+    assert backend.predict([]).shape == (0,)
+    assert backend.predict({"a": []}).shape == (0,)
+
+
+def test_context_is_sent_with_every_part():
+    rank = signature_def(
+        {"user": (FLOAT, [1]), "ad": (FLOAT, [None])},
+        {"ctr": (FLOAT, [None])},
+    )
+    backend = Backend({"rank": rank}, max_rows=2)
+
+    result = backend.run(
+        backend.core.rank(
+            {"user": 0.5}, {"ad": [1, 2, 3]}, Choice("rank"), None
+        )
+    )
+
+    assert result.tolist() == [1.5, 2.5, 3.5]
+    requests = [r for m, r in backend.sent if m == "Predict"]
+    assert [r.inputs["user"].tensor_shape.dim[0].size for r in requests] == [
+        1,
+        1,
+    ]
+
+
+def test_a_signature_that_adds_up_rows_is_not_split():
+    total = signature_def({"a": (FLOAT, [None])}, {"ctr": (FLOAT, [])})
+    backend = Backend({"serving_default": total}, max_rows=2)
+
+    backend.predict({"a": [1, 2, 3]})
+
+    assert backend.count("Predict") == 1
+
+
+def test_max_rows_must_be_positive():
+    with pytest.raises(ValueError, match="`max_rows` must be a positive"):
+        ClientCore("toy", "host:1", 0)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+def test_a_timeout_must_be_positive(timeout):
+    with pytest.raises(ValueError, match=f"`timeout`.*timeout={timeout}"):
+        check_timeout(timeout)
+
+
+def test_text_is_measured_in_bytes(monkeypatch):
+    text = signature_def({"a": (TEXT, [None])}, {"ctr": (FLOAT, [None])})
+    core = ClientCore("toy", "host:1", 10**9)
+    backend = Backend({"serving_default": text})
+    call = core.predict({"a": ["x" * 1000] * 10_000}, DEFAULT, None)
+    step = call.send(None)
+    metadata = [backend.answer(step.method, r) for r in step.requests]
+
+    sizes = [r.ByteSize() for r in call.send(metadata).requests]
+
+    assert len(sizes) == 3
+    assert max(sizes) <= 4 * 2**20
+
+
+@pytest.mark.parametrize("kind", [PredictClient, AsyncPredictClient])
+def test_both_clients_refuse_a_timeout_that_has_passed(kind):
+    with pytest.raises(ValueError, match="`timeout` must be a positive"):
+        kind("localhost:1", timeout=-1)

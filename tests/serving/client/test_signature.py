@@ -1,0 +1,82 @@
+"""A server's description of a model is read as it is."""
+
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import get_model_metadata_pb2
+
+from deepfm_tf.serving.client.signature import ModelMetadata, TensorInfo
+from tests.serving.scripted_service import FLOAT, INT, TEXT, signature_def
+
+
+def read(**signatures):
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    response.model_spec.name = "toy"
+    response.model_spec.version.value = 7
+    found = get_model_metadata_pb2.SignatureDefMap()
+    for name, definition in signatures.items():
+        found.signature_def[name].CopyFrom(definition)
+    found.signature_def["__saved_model_init_op"].method_name = ""
+    response.metadata["signature_def"].Pack(found)
+    return ModelMetadata.from_response(response)
+
+
+def test_signatures_are_read():
+    definition = signature_def(
+        {"user": (TEXT, [1]), "ad": (INT, [None]), "x": (FLOAT, None)},
+        {"ctr": (FLOAT, [None, 1])},
+        defaults=["ad"],
+    )
+
+    metadata = read(rank=definition)
+
+    assert (metadata.name, metadata.version) == ("toy", 7)
+    assert list(metadata.signatures) == ["rank"]
+    signature = metadata.signature("rank")
+    assert signature.inputs == {
+        "user": TensorInfo("string", (1,)),
+        "ad": TensorInfo("int64", (None,)),
+        "x": TensorInfo("float32", None),
+    }
+    assert signature.outputs == {"ctr": TensorInfo("float32", (None, 1))}
+    assert signature.context == ["user"]
+    assert signature.defaults == {"ad"}
+    assert signature.can_be_split
+
+
+def test_an_answer_of_fixed_size_forbids_splitting():
+    metadata = read(
+        sum=signature_def({"x": (FLOAT, [None])}, {"sum": (FLOAT, [])}),
+        fixed=signature_def({"x": (FLOAT, [3])}, {"y": (FLOAT, [None])}),
+    )
+
+    assert not metadata.signature("sum").can_be_split
+    assert not metadata.signature("fixed").can_be_split
+
+
+def test_only_a_signature_of_the_right_shape_tells_the_fields():
+    rows, one = {"rows": (TEXT, [None])}, {"fields": (TEXT, [None])}
+
+    right = read(fields=signature_def(rows, one))
+    others = [
+        read(fields=signature_def({"rows": (TEXT, [None, 2])}, one)),
+        read(fields=signature_def(rows, {"names": (TEXT, [None])})),
+        read(other=signature_def(rows, one)),
+    ]
+
+    assert right.can_tell_fields
+    assert [metadata.can_tell_fields for metadata in others] == [False] * 3
+
+
+def test_unknown_signatures_come_with_near_names():
+    metadata = read(serving_default=signature_def({}, {}))
+
+    with pytest.raises(ValueError, match="Did you mean 'serving_default'"):
+        metadata.signature("serving_defualt")
+
+
+def test_shapes_are_compared_as_tensorflow_does():
+    for dims in (None, [], [None], [2, None]):
+        info = TensorInfo("float32", None if dims is None else tuple(dims))
+        for shape in ((), (2,), (2, 3), (3, 2)):
+            expected = tf.TensorShape(dims).is_compatible_with(shape)
+            assert info.allows(shape) == expected, (dims, shape)

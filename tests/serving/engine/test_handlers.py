@@ -1,0 +1,315 @@
+"""The answers of `handlers`, against the texts of TensorFlow Serving."""
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from hypothesis import HealthCheck, given, settings, strategies as st
+from tensorflow.core.framework import tensor_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    predict_pb2,
+)
+
+from deepfm_tf.serving.engine import handlers
+from deepfm_tf.serving.engine.servable import Servable
+from deepfm_tf.serving.errors import ServingError
+from tests.serving.toy_model import (
+    COLUMNS,
+    ToyModels,
+    expected_ctr,
+    predict_request,
+)
+
+
+def test_predict_answers_the_formula_in_typed_values(toy_models):
+    response = handlers.predict(toy_models, predict_request())
+
+    assert response.model_spec.name == "toy"
+    assert response.model_spec.version.value == 1
+    assert response.model_spec.signature_name == "serving_default"
+    answer = response.outputs["ctr"]
+    assert answer.dtype == tf.float32.as_datatype_enum
+    assert not answer.tensor_content
+    # float32 arithmetic against float64.
+    np.testing.assert_allclose(
+        answer.float_val, expected_ctr(COLUMNS), rtol=1e-6
+    )
+
+
+def test_predict_packs_numbers_when_asked(toy_models):
+    response = handlers.predict(
+        toy_models, predict_request(), tensor_content=True
+    )
+
+    answer = response.outputs["ctr"]
+    values = np.frombuffer(answer.tensor_content, np.float32)
+    np.testing.assert_allclose(values, expected_ctr(COLUMNS), rtol=1e-6)
+
+
+def test_unknown_signature_is_a_failed_precondition(toy_models):
+    request = predict_request()
+    request.model_spec.signature_name = "nosig"
+
+    with pytest.raises(ServingError) as raised:
+        handlers.predict(toy_models, request)
+
+    assert raised.value.code is grpc.StatusCode.FAILED_PRECONDITION
+    assert raised.value.message == 'Serving signature key "nosig" not found.'
+
+
+def test_metadata_has_every_signature(toy_models):
+    request = get_model_metadata_pb2.GetModelMetadataRequest(
+        metadata_field=["signature_def"]
+    )
+    request.model_spec.name = "toy"
+
+    response = handlers.get_model_metadata(toy_models, request)
+
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    assert response.metadata["signature_def"].Unpack(signatures)
+    assert sorted(signatures.signature_def) == [
+        "__saved_model_init_op",
+        "classify",
+        "regress",
+        "serving_default",
+    ]
+    assert not response.model_spec.signature_name
+
+
+class Defaults(tf.Module):
+    """`y = a + b`, where `b` may be left out."""
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.float32, "a"),
+            tf.TensorSpec([1], tf.float32, "b"),
+        ],
+        autograph=False,
+    )
+    def add(self, a, b=tf.constant([7.0])):  # noqa: B008
+        """A signature with a default."""
+        return {"y": a + b, "negative": -a - b}
+
+
+@pytest.fixture(scope="module")
+def defaults(tmp_path_factory):
+    """Models of `Defaults`."""
+    path = tmp_path_factory.mktemp("defaults") / "1"
+    module = Defaults()
+    signatures = {"serving_default": module.add}
+    tf.saved_model.save(module, str(path), signatures=signatures)
+    servable = Servable(path)
+    yield ToyModels(servable)
+    servable.close()
+
+
+def request_of(**values):
+    """A request of float vectors."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "defaults"
+    for name, value in values.items():
+        proto = tf.make_tensor_proto(value, tf.float32)
+        request.inputs[name].CopyFrom(proto)
+    return request
+
+
+def test_an_input_with_a_default_may_be_left_out(defaults):
+    left_out = handlers.predict(defaults, request_of(a=[1, 2]))
+    sent = handlers.predict(defaults, request_of(a=[1, 2], b=[1]))
+
+    assert left_out.outputs["y"].float_val == [8, 9]
+    assert sent.outputs["y"].float_val == [2, 3]
+
+
+def test_an_input_without_a_default_may_not(defaults):
+    with pytest.raises(ServingError) as raised:
+        handlers.predict(defaults, request_of(b=[1]))
+
+    assert raised.value.message == (
+        "Signature input alias: a(feed name: serving_default_a:0) not found "
+        "in request and no default value provided. Inputs expected to be in "
+        "the request {b}, or default input alias set: b"
+    )
+
+
+def test_metadata_leaves_the_defaults_out(defaults):
+    request = get_model_metadata_pb2.GetModelMetadataRequest(
+        metadata_field=["signature_def"]
+    )
+    request.model_spec.name = "defaults"
+
+    response = handlers.get_model_metadata(defaults, request)
+
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    response.metadata["signature_def"].Unpack(signatures)
+    assert not signatures.signature_def["serving_default"].defaults
+
+
+def test_the_output_filter_chooses(defaults):
+    request = request_of(a=[1])
+    request.output_filter.append("negative")
+
+    response = handlers.predict(defaults, request)
+
+    assert list(response.outputs) == ["negative"]
+    assert response.outputs["negative"].float_val == [-8]
+
+
+def test_predict_checks_the_method_name_only_when_told(toy_path):
+    servable = Servable(toy_path)
+    models = ToyModels(servable)
+    signature = servable.signature_defs["serving_default"]
+    signature.method_name = "another/method"
+
+    assert handlers.predict(models, predict_request())
+    with pytest.raises(ServingError) as raised:
+        handlers.predict(
+            models, predict_request(), signature_method_name_check=True
+        )
+
+    assert raised.value.code is grpc.StatusCode.INTERNAL
+    assert raised.value.message == (
+        "Expected prediction signature method_name to be one of "
+        "{tensorflow/serving/predict, tensorflow/serving/classify, "
+        "tensorflow/serving/regress}. Was: another/method"
+    )
+    servable.close()
+
+
+def test_a_passed_deadline_is_told(toy_models, defaults):
+    # A timeout of nothing is at least a millisecond, and no "for ever".
+    with pytest.raises(ServingError) as raised:
+        for _ in range(1000):
+            columns = {name: values * 3000 for name, values in COLUMNS.items()}
+            handlers.predict(toy_models, predict_request(columns), 1e-9)
+
+    assert raised.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+CLIENT_CODES = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.NOT_FOUND,
+}
+FUZZ = settings(
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def blamed_on_the_client(handler, models, request_type, content):
+    """Answers bytes; any failure must be of the client's kind."""
+    try:
+        handler(models, request_type.FromString(content))
+    except DecodeError:
+        return
+    except ServingError as error:
+        assert error.code in CLIENT_CODES, error
+
+
+@st.composite
+def tensors(draw):
+    """TensorProtos of any dtype, shape and content."""
+    proto = tensor_pb2.TensorProto()
+    proto.dtype = draw(st.sampled_from([0, 1, 2, 7, 9, 20, 21, 23, 101, 999]))
+    sizes = st.one_of(
+        st.integers(-2, 4), st.sampled_from([10**6, 10**12, 2**62, -(2**63)])
+    )
+    for size in draw(st.lists(sizes, max_size=3)):
+        proto.tensor_shape.dim.add(size=size)
+    proto.tensor_shape.unknown_rank = draw(st.booleans())
+    if draw(st.booleans()):
+        proto.tensor_content = draw(st.binary(max_size=17))
+    numbers = st.floats(width=32)
+    proto.float_val.extend(draw(st.lists(numbers, max_size=5)))
+    proto.string_val.extend(draw(st.lists(st.binary(max_size=5), max_size=5)))
+    proto.version_number = draw(st.integers(-1, 2))
+    return proto
+
+
+@FUZZ
+@given(
+    names=st.lists(st.sampled_from(["c0", "n0", "n1", "x"]), max_size=3),
+    data=st.data(),
+)
+def test_any_tensor_costs_an_error_at_most(toy_models, names, data):
+    request = predict_request()
+    for name in names:
+        request.inputs[name].CopyFrom(data.draw(tensors()))
+
+    blamed_on_the_client(
+        handlers.predict,
+        toy_models,
+        predict_pb2.PredictRequest,
+        request.SerializeToString(),
+    )
+
+
+@st.composite
+def broken(draw, content):
+    """The bytes with some of them replaced, cut out or put in."""
+    found = bytearray(content)
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(found)))
+        end = start + draw(st.integers(0, 3))
+        found[start:end] = draw(st.binary(max_size=3))
+    return bytes(found)
+
+
+def classification_request():
+    """A request of two examples and a context."""
+    request = classification_pb2.ClassificationRequest()
+    request.model_spec.name = "toy"
+    request.model_spec.signature_name = "classify"
+    inputs = request.input.example_list_with_context
+    inputs.context.features.feature["c0"].bytes_list.value.append(b"a")
+    for number in (1.5, 2):
+        feature = inputs.examples.add().features.feature["n0"]
+        feature.float_list.value.append(number)
+    return request
+
+
+@FUZZ
+@given(texts=st.lists(st.binary(max_size=20), max_size=3))
+def test_any_bytes_for_an_example_cost_an_error_at_most(toy_models, texts):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "toy"
+    request.model_spec.signature_name = "classify"
+    proto = tf.make_tensor_proto(np.array(texts, object), tf.string)
+    request.inputs["inputs"].CopyFrom(proto)
+
+    blamed_on_the_client(
+        handlers.predict,
+        toy_models,
+        predict_pb2.PredictRequest,
+        request.SerializeToString(),
+    )
+
+
+@FUZZ
+@given(content=broken(predict_request().SerializeToString(deterministic=True)))
+def test_broken_bytes_of_predict_cost_an_error_at_most(toy_models, content):
+    blamed_on_the_client(
+        handlers.predict, toy_models, predict_pb2.PredictRequest, content
+    )
+
+
+@FUZZ
+@given(
+    content=broken(
+        classification_request().SerializeToString(deterministic=True)
+    )
+)
+def test_broken_bytes_of_classify_cost_an_error_at_most(toy_models, content):
+    blamed_on_the_client(
+        handlers.classify,
+        toy_models,
+        classification_pb2.ClassificationRequest,
+        content,
+    )

@@ -1,0 +1,121 @@
+"""The command line of tensorflow_model_server."""
+
+import dataclasses
+
+import pytest
+
+from deepfm_tf.serving.server.flags import (
+    GROUPS,
+    Options,
+    help_text,
+    parse_flags,
+)
+
+BASE = "--model_base_path=/models/toy"
+
+
+def test_defaults_are_those_of_the_real_server():
+    options = parse_flags([BASE])
+
+    assert options.port == 8500
+    assert options.rest_api_port == 0
+    assert options.model_name == "default"
+    assert options.file_system_poll_wait_seconds == 1
+    assert options.max_num_load_retries == 5
+    assert options.load_retry_interval_micros == 60_000_000
+    assert options.rest_api_timeout_in_ms == 30_000
+    assert not options.enable_batching
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--port=9000"], {"port": 9000}),
+        (["--port", "9000"], {"port": 9000}),
+        (["-port=9000"], {"port": 9000}),
+        (["--model_name", "ctr"], {"model_name": "ctr"}),
+        (["--file_system_poll_wait_seconds=-1"], {}),
+        (["--enable_batching"], {"enable_batching": True}),
+        (["--enable_batching=true"], {"enable_batching": True}),
+        (["--enable_batching=False"], {"enable_batching": False}),
+        (["--enable_batching", "false"], {"enable_batching": False}),
+        (
+            ["--enable_batching", "--port=1"],
+            {"enable_batching": True, "port": 1},
+        ),
+        (
+            ["--grpc_channel_arguments=a=1,b=x"],
+            {"grpc_channel_arguments": "a=1,b=x"},
+        ),
+    ],
+)
+def test_flags_are_read_in_every_form(arguments, expected):
+    options = parse_flags([BASE, *arguments])
+
+    for name, value in expected.items():
+        assert getattr(options, name) == value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--model_base_pth=x"], "--model_base_pth. Did you mean --model_base"),
+        (["--num_unlod_threads=1"], "Did you mean --num_unload_threads?"),
+        (["--enable_modl_warmup"], "Did you mean --enable_model_warmup?"),
+        ([BASE, "--num_unload_threads=x"], "must be a whole number.*'x'"),
+        ([BASE, "--enable_profiler=x"], "must be true or false.*'x'"),
+        (
+            [BASE, "--per_process_gpu_memory_fraction=half"],
+            "must be a number. Received: 'half'",
+        ),
+        ([BASE, "--use_alts_credentials"], "would answer without encryption"),
+        (["--zzz"], "^Unknown flag: --zzz. --help lists the flags.$"),
+        (["serve"], "must be a flag. Received: 'serve'"),
+        ([BASE, "--port=http"], "--port must be a whole number.*'http'"),
+        ([BASE, "--port=70000"], "from 0 to 65535. Received: 70000"),
+        ([BASE, "--port"], "--port must have a value"),
+        ([BASE, "--enable_batching=maybe"], "true or false.*'maybe'"),
+        ([], "neither --model_base_path nor --model_config_file"),
+        ([BASE, "--port=1", "--rest_api_port=1"], "must differ.*1 for both"),
+        ([BASE, "--batching_parameters_file=x"], "with --enable_batching"),
+        (
+            [
+                BASE,
+                "--tensorflow_session_parallelism=2",
+                "--tensorflow_inter_op_parallelism=2",
+            ],
+            "--tensorflow_session_parallelism must come alone",
+        ),
+        (
+            [BASE, "--grpc_channel_arguments=a=1,grpc.x"],
+            "must be key=value,key=value. Received: 'grpc.x' in it",
+        ),
+        (
+            [BASE, "--tensorflow_intra_op_parallelism=-1"],
+            "--tensorflow_intra_op_parallelism must be from 0 to",
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_explained(arguments, error):
+    with pytest.raises(ValueError, match=error):
+        parse_flags(arguments)
+
+
+def test_the_flags_of_the_real_server_that_have_one_are_silent(caplog):
+    flags = ["--rest_api_num_threads=3", "--enable_model_warmup=false"]
+
+    options = parse_flags([BASE, *flags, "--saved_model_tags=serve,gpu"])
+
+    assert options.rest_api_num_threads == 3
+    assert not options.enable_model_warmup
+    assert options.saved_model_tags == "serve,gpu"
+    assert not caplog.records
+
+
+def test_the_help_shows_every_flag_once():
+    names = [name for group in GROUPS.values() for name in group]
+
+    assert sorted(names) == sorted(
+        field.name for field in dataclasses.fields(Options)
+    )
+    assert all(f"  --{name}=" in help_text() for name in names)

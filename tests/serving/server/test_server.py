@@ -1,0 +1,361 @@
+"""A server as a whole: its files, its start, its stop."""
+
+import threading
+import time
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    prediction_log_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from deepfm_tf.serving.engine.warmup import FILE
+from deepfm_tf.serving.errors import ServingError
+from deepfm_tf.serving.ports import bind
+from deepfm_tf.serving.server.flags import Options
+from deepfm_tf.serving.server.server import Server
+from tests.serving.fake_versions import spec
+from tests.serving.toy_model import COLUMNS, expected_ctr, predict_request
+
+SECONDS = 20.0
+
+
+def options(**keywords):
+    """For a server on a free port that polls often."""
+    return Options(
+        **{
+            "port": 0,
+            "model_name": "toy",
+            "file_system_poll_wait_seconds": 0.02,
+            "max_num_load_retries": 0,
+            **keywords,
+        }
+    )
+
+
+def config_text(root, *names, extra=""):
+    """A text ModelServerConfig of models below a folder."""
+    models = "".join(
+        f'config {{ name: "{name}" base_path: "{root}/{name}" '
+        f'model_platform: "tensorflow" {extra} }}'
+        for name in names
+    )
+    return f"model_config_list {{ {models} }}"
+
+
+def wait_for(server, predicate):
+    """Wait for it; called with the manager's lock held."""
+    with server.manager._changed:
+        assert server.manager._changed.wait_for(predicate, SECONDS)
+
+
+def predict(channel):
+    """The official stub's answer to the toy's request."""
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    return stub.Predict(predict_request(), timeout=SECONDS)
+
+
+def test_predict_answers_over_the_official_stub(toy_channel):
+    response = predict(toy_channel)
+
+    np.testing.assert_allclose(
+        tf.make_ndarray(response.outputs["ctr"]),
+        expected_ctr(COLUMNS),
+        rtol=1e-6,
+    )
+    assert response.model_spec.version.value == 1
+
+
+def test_a_configuration_file_is_followed(tmp_path, toy_versions, caplog):
+    toy_versions(tmp_path / "toy", 1)
+    toy_versions(tmp_path / "other", 3)
+    file = tmp_path / "models.config"
+    file.write_text(config_text(tmp_path, "toy"))
+    with Server(
+        options(
+            model_config_file=str(file),
+            model_config_file_poll_wait_seconds=0.02,
+        )
+    ) as server:
+        assert server.manager.names() == {"toy"}
+
+        file.write_text("model_config_list {")
+        wait_for_log(caplog, "The old configuration stays: Error parsing")
+        assert server.manager.names() == {"toy"}
+        file.write_text(config_text(tmp_path, "other"))
+
+        models = server.manager._models
+        wait_for(server, lambda: "other" in models and models["other"].newest)
+        assert server.manager.names() == {"other"}
+
+
+def wait_for_log(caplog, text):
+    """Wait until it was logged."""
+    end = time.monotonic() + SECONDS
+    while text not in caplog.text:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_bad_configuration_file_is_refused(tmp_path):
+    file = tmp_path / "models.config"
+    file.write_text("models { }")
+
+    with pytest.raises(
+        ValueError,
+        match="Error parsing text-format tensorflow.serving.ModelServerConfig",
+    ):
+        Server(options(model_config_file=str(file)))
+
+
+def test_labels_in_the_first_configuration_need_the_flag(
+    tmp_path, toy_versions
+):
+    toy_versions(tmp_path / "toy", 1)
+    file = tmp_path / "models.config"
+    labels = 'version_labels { key: "stable" value: 1 }'
+    file.write_text(config_text(tmp_path, "toy", extra=labels))
+    given = {"model_config_file": str(file)}
+
+    with pytest.raises(
+        ServingError,
+        match="assign label to version 1.*Start with "
+        "--allow_version_labels_for_unavailable_models",
+    ):
+        Server(options(**given)).start()
+
+    given["allow_version_labels_for_unavailable_models"] = True
+    with (
+        Server(options(**given)) as server,
+        server.manager.acquire(spec(label="stable")) as loaded,
+    ):
+        assert loaded.version == 1
+
+
+def test_a_taken_port_is_told_before_anything_is_loaded(tmp_path):
+    with bind(0, "--port") as bound:
+        bound.listen()
+        port = bound.getsockname()[1]
+        server = Server(options(port=port, model_base_path=str(tmp_path)))
+
+        with pytest.raises(ValueError, match=f"{port} .another server"):
+            server.start()
+
+    assert server.manager.names() == set()
+
+
+def test_a_start_without_versions_can_be_given_up(tmp_path):
+    server = Server(options(model_base_path=str(tmp_path)))
+
+    with pytest.raises(ServingError, match="in time: toy"):
+        server.start(timeout=0.1)
+
+
+def test_a_signal_ends_a_start_that_waits_for_versions(tmp_path):
+    server = Server(options(model_base_path=str(tmp_path / "none")))
+    asking = threading.Timer(0.2, server.ask_to_stop)
+    asking.start()
+    begin = time.monotonic()
+
+    with pytest.raises(ServingError, match="No version of these models"):
+        server.start(timeout=SECONDS)
+
+    assert time.monotonic() - begin < SECONDS / 2
+
+
+def test_a_version_given_as_base_path_is_told(toy_path, caplog):
+    with pytest.raises(ServingError):
+        Server(options(model_base_path=str(toy_path))).start(timeout=0.3)
+
+    assert "a version itself: give the directory above" in caplog.text
+
+
+def test_a_remote_base_path_is_refused():
+    server = Server(options(model_base_path="s3://bucket/toy"))
+
+    with pytest.raises(ServingError, match="must be a local directory"):
+        server.start()
+
+
+def test_a_bad_warm_up_record_fails_the_load(tmp_path, toy_versions):
+    toy_versions(tmp_path, 1)
+    path = tmp_path / "1" / FILE
+    path.parent.mkdir(exist_ok=True)
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.CopyFrom(predict_request())
+    del log.predict_log.request.inputs["n1"]
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(log.SerializeToString())
+    server = Server(options(model_base_path=str(tmp_path)))
+
+    with pytest.raises(ServingError, match="did not become available.*n1"):
+        server.start()
+
+    text = server.metrics.text().decode()
+    assert (
+        ":tensorflow:serving:model_warmup_latency_count"
+        f'{{model_path="{tmp_path}/1",status="INVALID_ARGUMENT"}} 1.0'
+    ) in text
+    assert f'load_attempt_count{{model_path="{tmp_path}/1"' in text
+
+    unwarmed = options(model_base_path=str(tmp_path), enable_model_warmup=False)
+    with Server(unwarmed) as server:
+        assert server.manager.names() == {"toy"}
+
+
+def test_a_warm_up_that_does_not_fit_batches_is_explained(
+    tmp_path, toy_versions
+):
+    """As those to `rank` do not: one row of an input, three of the others."""
+    toy_versions(tmp_path, 1)
+    path = tmp_path / "1" / FILE
+    path.parent.mkdir(exist_ok=True)
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.CopyFrom(predict_request())
+    log.predict_log.request.inputs["n1"].CopyFrom(tf.make_tensor_proto([1.0]))
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(log.SerializeToString())
+    server = Server(
+        options(model_base_path=str(tmp_path), enable_batching=True)
+    )
+
+    with pytest.raises(
+        ServingError,
+        match=r"signature 'serving_default'.*equal 0th-dimension size.*"
+        r"`warm_up_rank=False`, or start with --enable_model_warmup=false",
+    ):
+        server.start()
+
+
+def test_the_graph_of_other_tags_is_looked_for(toy_path):
+    given = options(model_base_path="/m", saved_model_tags="serve,gpu")
+    server = Server(given)
+
+    with pytest.raises(ServingError, match="'gpu'.* could not be found"):
+        server._load(toy_path)
+
+
+def test_batching_as_the_file_says_answers_the_same(tmp_path, toy_path):
+    file = tmp_path / "batching"
+    file.write_text(
+        "max_batch_size { value: 8 } allowed_batch_sizes: 4 "
+        'allowed_batch_sizes: 8 thread_pool_name { value: "x" }'
+    )
+    given = options(
+        model_base_path=str(toy_path.parent),
+        enable_batching=True,
+        batching_parameters_file=str(file),
+    )
+
+    with (
+        Server(given) as server,
+        grpc.insecure_channel(f"localhost:{server.port}") as channel,
+    ):
+        np.testing.assert_allclose(
+            tf.make_ndarray(predict(channel).outputs["ctr"]),
+            expected_ctr(COLUMNS),
+            rtol=1e-6,
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, (0, 0)),
+        ({"tensorflow_session_parallelism": 3}, (3, 3)),
+        (
+            {
+                "tensorflow_intra_op_parallelism": 1,
+                "tensorflow_inter_op_parallelism": 2,
+            },
+            (1, 2),
+        ),
+    ],
+)
+def test_the_flags_of_parallelism_reach_the_session(toy_path, given, expected):
+    server = Server(options(model_base_path=str(toy_path.parent), **given))
+
+    servable = server._load(toy_path)
+
+    config = servable._session._config
+    assert expected == (
+        config.intra_op_parallelism_threads,
+        config.inter_op_parallelism_threads,
+    )
+    servable.close()
+    server.stop()
+
+
+def test_the_number_of_rest_threads_reaches_the_application(tmp_path):
+    server = Server(options(model_base_path="/m", rest_api_num_threads=3))
+
+    (route,) = server._rest_application().routes
+
+    assert route.app.threads._max_workers == 3
+    server.stop()
+
+
+def test_a_batching_file_that_cannot_be_is_refused(tmp_path):
+    file = tmp_path / "batching"
+    file.write_text("max_batch_size { value: 0 }")
+
+    with pytest.raises(ValueError, match=f"{file}: `max_batch_size`"):
+        Server(
+            options(
+                model_base_path="/m",
+                enable_batching=True,
+                batching_parameters_file=str(file),
+            )
+        )
+
+
+def test_a_tls_file_that_cannot_be_is_refused(tmp_path):
+    file = tmp_path / "tls"
+    file.write_text('server_key: "k" server_cert: "c"')
+
+    with pytest.raises(ValueError, match=f"server_cert in {file} must be"):
+        Server(options(model_base_path="/m", ssl_config_file=str(file)))
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("prometheus_config { enable: true path: '/m' }", "/m"),
+        (
+            "prometheus_config { enable: true }",
+            "/monitoring/prometheus/metrics",
+        ),
+        ("prometheus_config { path: '/m' }", None),
+    ],
+)
+def test_the_monitoring_file_says_where_metrics_are(tmp_path, text, path):
+    file = tmp_path / "monitoring"
+    file.write_text(text)
+
+    server = Server(
+        options(model_base_path="/m", monitoring_config_file=str(file))
+    )
+
+    assert server.metrics_path == path
+    server.stop()
+
+
+def test_stopping_unloads_and_closes_the_port(tmp_path, toy_versions):
+    toy_versions(tmp_path, 1)
+    with (
+        Server(options(model_base_path=str(tmp_path))) as server,
+        grpc.insecure_channel(f"localhost:{server.port}") as channel,
+    ):
+        predict(channel)
+
+        server.stop()
+        server.stop()
+
+        with pytest.raises(grpc.RpcError) as caught:
+            predict(channel)
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+    [status] = server.manager.status(spec())
+    assert status.state == status.END

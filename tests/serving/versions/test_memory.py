@@ -1,0 +1,27 @@
+"""Giving memory back."""
+
+import ctypes
+import weakref
+
+from deepfm_tf.serving.versions.memory import return_memory
+
+
+class Node:
+    """Can be part of a cycle."""
+
+
+def test_cycles_are_freed():
+    node = Node()
+    node.itself = node
+    reference = weakref.ref(node)
+    del node
+
+    return_memory()
+
+    assert reference() is None
+
+
+def test_an_allocator_without_trim_is_left_alone(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+
+    return_memory()
