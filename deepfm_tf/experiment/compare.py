@@ -22,11 +22,11 @@ from deepfm_tf.experiment.comparison import (
 from deepfm_tf.experiment.kept_runs import (
     add_shared_options,
     check_seeds,
-    claim,
-    main_of_many,
+    claim_folder,
+    load_result,
     next_command,
-    read,
     refuse_export,
+    run_command,
     time_left,
     train_and_test,
     write_pages,
@@ -74,7 +74,7 @@ def main(
     Args:
         arguments: of the command line; None for those of the process.
         command_words: what the user typed before them.
-        recipes: see `main_of_many`.
+        recipes: see `run_command`.
     """
     own = {
         "name": "compare",
@@ -83,7 +83,7 @@ def main(
         "settings": CompareSettings,
         "add_options": _add_options,
     }
-    return main_of_many(arguments, compare, own, {"model": ORDER}, recipes)
+    return run_command(arguments, compare, own, {"model": ORDER}, recipes)
 
 
 def compare(settings: Settings) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def compare(settings: Settings) -> dict[str, Any]:
     strategy, data = begin(settings)
     directory = settings.run / "results"
     fingerprint = f"{settings.results_fingerprint(data)} {settings.curve_every}"
-    claim(directory, settings.run, fingerprint)
+    claim_folder(directory, settings.run, fingerprint)
     seeds = range(settings.seed, settings.seed + settings.seeds)
     wanted = [(name, seed) for seed in seeds for name in settings.model]
     runs: list[dict[str, Any]] = []
@@ -108,10 +108,10 @@ def compare(settings: Settings) -> dict[str, Any]:
             left = time_left(runs, [name for name, _ in wanted[number:]])
             print(f"\n[{number + 1}/{len(wanted)}] {name}, seed {seed}{left}")
             _run(settings, name, seed, data, strategy, path)
-            runs.append(read(path))
+            runs.append(load_result(path))
             print(_line(runs[-1]))
         else:
-            runs.append(read(path))
+            runs.append(load_result(path))
             print(f"[{number + 1}/{len(wanted)}] {name}, seed {seed}: kept")
     predictions = {
         (name, seed): np.load(_path(directory, name, seed).with_suffix(".npy"))

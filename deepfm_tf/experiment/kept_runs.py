@@ -31,7 +31,7 @@ from deepfm_tf.experiment.usage import Parser
 from deepfm_tf.storage import write_text
 
 # What to do where a disk is full.
-AGAIN = "The same command goes on with what is not finished."
+RESUME_HINT = "The same command goes on with what is not finished."
 # Options that do not go with training one model to export it.
 _NOT_ALONE = (
     *("--recipe", "--seeds", "--model", "--report", "--run", "--prepared"),
@@ -39,7 +39,7 @@ _NOT_ALONE = (
 )
 
 
-def main_of_many(
+def run_command(
     arguments: Sequence[str] | None,
     run_with: Callable[[Settings], object],
     own: dict[str, Any],
@@ -135,7 +135,7 @@ def check_seeds(settings: Any) -> None:
         )
 
 
-def claim(directory: Path, run: Path, fingerprint: str) -> None:
+def claim_folder(directory: Path, run: Path, fingerprint: str) -> None:
     """See that what is kept belongs to this command.
 
     Args:
@@ -182,16 +182,16 @@ def train_and_test(
     if seconds is not None:
         result["seconds"] = seconds
     result |= insight(settings, model, data, rows, with_strengths)
-    with writing(path.parent, AGAIN):
+    with writing(path.parent, RESUME_HINT):
         np.save(path.parent / "label.npy", label)
         if weight is not None:
             np.save(path.parent / "weight.npy", weight)
         np.save(path.with_suffix(".npy"), probability)
-        keep(result, path, begin)
-    forget(settings.run / name)
+        save_result(result, path, begin)
+    drop_checkpoints(settings.run / name)
 
 
-def keep(result: dict[str, Any], path: Path, begin: float) -> None:
+def save_result(result: dict[str, Any], path: Path, begin: float) -> None:
     """Write a result, which says that the run is finished.
 
     Args:
@@ -203,13 +203,13 @@ def keep(result: dict[str, Any], path: Path, begin: float) -> None:
     write_json(path, result)
 
 
-def forget(directory: Path) -> None:
+def drop_checkpoints(directory: Path) -> None:
     """Remove the checkpoints of a run that nobody needs any more."""
     for checkpoint in directory.glob("epoch-*.keras"):
         checkpoint.unlink()
 
 
-def read(path: Path) -> dict[str, Any]:
+def load_result(path: Path) -> dict[str, Any]:
     """A result that was kept."""
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -288,7 +288,7 @@ def write_pages(
     page = directory / "report.html"
     text = deepfm_tf.html_report(report, figures)
     table = deepfm_tf.markdown_table(rows)
-    with writing(directory, AGAIN):
+    with writing(directory, RESUME_HINT):
         write_json(directory / "report.json", report)
         for name, plot in figures.items():
             plot.figure.savefig(directory / f"{name}.png")

@@ -22,10 +22,10 @@ from deepfm_tf.experiment.effects import effects, lead
 from deepfm_tf.experiment.kept_runs import (
     add_shared_options,
     check_seeds,
-    claim,
-    main_of_many,
+    claim_folder,
     next_command,
     refuse_export,
+    run_command,
     write_pages,
 )
 from deepfm_tf.experiment.report import (
@@ -102,7 +102,7 @@ def main(
     Args:
         arguments: of the command line; None for those of the process.
         command_words: what the user typed before them.
-        recipes: see `main_of_many`.
+        recipes: see `run_command`.
     """
     own = {
         "name": "sweep",
@@ -113,7 +113,7 @@ def main(
     }
     fixed = dict.fromkeys(_FIXED)
     defaults = fixed | {"model": ("deepfm",)}
-    return main_of_many(arguments, sweep, own, defaults, recipes)
+    return run_command(arguments, sweep, own, defaults, recipes)
 
 
 def sweep(settings: Settings) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def sweep(settings: Settings) -> dict[str, Any]:
     strategy, data = begin(settings)
     fingerprint = settings.results_fingerprint(data)
     fingerprint += f" {settings.model} {space.values}"
-    claim(settings.run / "results", settings.run, fingerprint)
+    claim_folder(settings.run / "results", settings.run, fingerprint)
 
     for text in space.skipped():
         print(f"Left out: {text}.")

@@ -12,10 +12,10 @@ import deepfm_tf
 from deepfm_tf.experiment.comparison import best_value
 from deepfm_tf.experiment.files import writing
 from deepfm_tf.experiment.kept_runs import (
-    AGAIN,
-    forget,
-    keep,
-    read,
+    RESUME_HINT,
+    drop_checkpoints,
+    load_result,
+    save_result,
     time_left,
     train_and_test,
 )
@@ -138,8 +138,8 @@ class Trials:
             left = [self.settings.model[0]] * (self.total - self._number + 1)
             print(f"\n{head}{time_left(self._trained, left)}")
             self._train(structure, seed, path, is_tested, is_hopeless)
-            self._trained.append(read(path))
-        result = read(path)
+            self._trained.append(load_result(path))
+        result = load_result(path)
         result.setdefault("pruned", False)
         result["value"] = best_value(result, self.settings.monitor)
         result["structure"] = dataclasses.asdict(structure)
@@ -159,7 +159,7 @@ class Trials:
             if name != but:
                 structure = Structure(**run["structure"])
                 folder = self._folder(structure, run["seed"], False)
-                forget(folder / self.settings.model[0])
+                drop_checkpoints(folder / self.settings.model[0])
 
     def path(self, structure: Structure, seed: int, is_tested: bool) -> Path:
         """Where a result is kept."""
@@ -195,7 +195,7 @@ class Trials:
         if is_tested and self._has_model(structure, seed):
             # Its checkpoint says that no epoch is left to do.
             own.run, own.resume = self._folder(structure, seed, False), True
-            seconds = read(self.path(structure, seed, False))["seconds"]
+            seconds = load_result(self.path(structure, seed, False))["seconds"]
         curve = WatchedCurve(
             self.data["valid"].dataset(own.batch_size),
             self.every,
@@ -211,8 +211,8 @@ class Trials:
             return
         _, result = fit(own, name, self.data, self.strategy, curve)
         result |= {"seed": seed, "curve": curve.points, "pruned": curve.stopped}
-        with writing(path.parent, AGAIN):
-            keep(result, path, begin)
+        with writing(path.parent, RESUME_HINT):
+            save_result(result, path, begin)
 
     def _has_model(self, structure: Structure, seed: int) -> bool:
         """Whether the same run is a finished trial, and its model is there."""

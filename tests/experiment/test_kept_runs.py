@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deepfm_tf.experiment.kept_runs import claim, next_command, time_left
+from deepfm_tf.experiment.kept_runs import claim_folder, next_command, time_left
 from deepfm_tf.experiment.training import UserError
 from deepfm_tf.shell import command_line
 
@@ -25,11 +25,11 @@ def test_the_time_left_is_told_by_the_model():
 
 
 def test_a_folder_belongs_to_one_command(tmp_path):
-    claim(tmp_path / "results", tmp_path, "one")
-    claim(tmp_path / "results", tmp_path, "one")
+    claim_folder(tmp_path / "results", tmp_path, "one")
+    claim_folder(tmp_path / "results", tmp_path, "one")
 
     with pytest.raises(UserError, match="holds runs on other data or with"):
-        claim(tmp_path / "results", tmp_path, "other")
+        claim_folder(tmp_path / "results", tmp_path, "other")
 
 
 def test_the_next_command_keeps_what_one_model_needs():

@@ -13,7 +13,7 @@ from tensorflow_serving.config.model_server_config_pb2 import (
     ModelServerConfig,
 )
 
-from deepfm_tf.serving.versions.store import ModelManager
+from deepfm_tf.serving.versions.store import ModelStore
 
 _SECONDS = 20.0
 
@@ -61,7 +61,7 @@ class FakeModels:
             "load_retry_interval_seconds": 0.01,
             **options,
         }
-        self.manager = ModelManager(self.loader, **options)
+        self.manager = ModelStore(self.loader, **options)
 
     def add(self, version: int | str, name: str = "toy") -> Path:
         """Make a version's directory."""
@@ -84,7 +84,7 @@ class FakeModels:
             )
         return config
 
-    def start(self, extra: str = "", *names: str) -> ModelManager:
+    def start(self, extra: str = "", *names: str) -> ModelStore:
         """Serve that; back when it is available."""
         self.manager.reload(self.config(extra, *names))
         return self.manager

@@ -30,7 +30,7 @@ from deepfm_tf.serving.server.model_service import (
     reload_config,
 )
 from deepfm_tf.serving.versions.states import LoadedVersion
-from deepfm_tf.serving.versions.store import ModelManager
+from deepfm_tf.serving.versions.store import ModelStore
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"
@@ -59,12 +59,12 @@ class Method:
 
 
 def methods(
-    manager: ModelManager, options: Options, metrics: Metrics
+    manager: ModelStore, options: Options, metrics: Metrics
 ) -> dict[str, list[Method]]:
     """Both services' methods.
 
     Args:
-        manager: `ModelManager`. Lends the models.
+        manager: `ModelStore`. Lends the models.
         options: `Options`. How to answer.
         metrics: `Metrics`. Told how long models were at work.
 
@@ -190,9 +190,7 @@ def num_examples(request: Any) -> int | None:
 class _MeasuredModels:
     """The manager, for the handlers; tells the time that a model was held."""
 
-    def __init__(
-        self, manager: ModelManager, metrics: Metrics, api: str
-    ) -> None:
+    def __init__(self, manager: ModelStore, metrics: Metrics, api: str) -> None:
         self._manager = manager
         self._metrics = metrics
         self._api = api
@@ -201,7 +199,7 @@ class _MeasuredModels:
     def acquire(
         self, model_spec: model_pb2.ModelSpec
     ) -> Iterator[LoadedVersion]:
-        """As `ModelManager.acquire`."""
+        """As `ModelStore.acquire`."""
         with self._manager.acquire(model_spec) as loaded:
             begin = time.perf_counter()
             yield loaded

@@ -31,8 +31,8 @@ from deepfm_tf.serving.server.grpc_methods import (
     too_late,
 )
 from deepfm_tf.serving.server.metrics import Metrics
-from deepfm_tf.serving.server.patience import Patience
-from deepfm_tf.serving.versions.store import ModelManager
+from deepfm_tf.serving.server.receive_deadline import ReceiveDeadline
+from deepfm_tf.serving.versions.store import ModelStore
 
 _LOG = logging.getLogger(__name__)
 _HEALTH_NAMES = ("", "ModelService", "PredictionService")
@@ -48,7 +48,7 @@ class GrpcServer:
     """The gRPC side of a server.
 
     Args:
-        manager: `ModelManager`. Lends the models.
+        manager: `ModelStore`. Lends the models.
         options: `Options`. Ports, threads, channel arguments, health.
         metrics: `Metrics`. Counts every request.
         credentials: grpc.ServerCredentials or None. Of TLS; None is plain.
@@ -60,7 +60,7 @@ class GrpcServer:
 
     def __init__(
         self,
-        manager: ModelManager,
+        manager: ModelStore,
         options: Options,
         metrics: Metrics,
         credentials: grpc.ServerCredentials | None,
@@ -72,7 +72,7 @@ class GrpcServer:
             _MAX_CONCURRENT_RPCS, thread_name_prefix="grpc"
         )
         self._turns = threading.Semaphore(options.grpc_max_threads)
-        self._patience = Patience(_RECEIVE_SECONDS)
+        self._receive_deadline = ReceiveDeadline(_RECEIVE_SECONDS)
         self._drain = Drain()
         self._has_closed = threading.Event()
         self._server = grpc.server(
@@ -120,7 +120,7 @@ class GrpcServer:
         """
         if self._health:
             self._health.enter_graceful_shutdown()
-        self._patience.stop()
+        self._receive_deadline.stop()
         if grace and not self._has_closed.is_set():
             self._drain.begin()
             while seconds := self._drain.seconds_left():
@@ -171,7 +171,7 @@ class GrpcServer:
             if not self._drain.note_call():
                 context.abort(grpc.StatusCode.UNAVAILABLE, _STOPPING)
             try:
-                with self._patience.waiting(context):
+                with self._receive_deadline.waiting(context):
                     data = next(requests)
             except (StopIteration, grpc.RpcError):
                 return b""  # the client has gone, or was sent away

@@ -10,16 +10,16 @@ from tensorflow_serving.apis import (
 )
 
 from deepfm_tf.serving.errors import invalid_argument
-from deepfm_tf.serving.versions.store import ModelManager
+from deepfm_tf.serving.versions.store import ModelStore
 
 
 def get_model_status(
-    manager: ModelManager, request: get_model_status_pb2.GetModelStatusRequest
+    manager: ModelStore, request: get_model_status_pb2.GetModelStatusRequest
 ) -> get_model_status_pb2.GetModelStatusResponse:
     """The states of a model's versions, the highest version first.
 
     Args:
-        manager: `ModelManager`.
+        manager: `ModelStore`.
         request: `GetModelStatusRequest`. Its label is ignored, as
             TensorFlow Serving does.
 
@@ -35,19 +35,19 @@ def get_model_status(
 
 
 def reload_config(
-    manager: ModelManager,
+    manager: ModelStore,
     request: model_management_pb2.ReloadConfigRequest,
     is_given_up: Callable[[], bool] = lambda: False,
 ) -> model_management_pb2.ReloadConfigResponse:
     """Serve the models of the request; answers once new ones are available.
 
     Args:
-        manager: `ModelManager`.
+        manager: `ModelStore`.
         request: `ReloadConfigRequest`.
         is_given_up: callable. Polled while waiting; True ends the wait.
 
     Raises:
-        ServingError: see `ModelManager.reload`.
+        ServingError: see `ModelStore.reload`.
     """
     if request.config.WhichOneof("config") != "model_config_list":
         raise invalid_argument(

@@ -31,7 +31,7 @@ from deepfm_tf.serving.server.flags import Options
 from deepfm_tf.serving.server.grpc_server import GrpcServer
 from deepfm_tf.serving.server.metrics import Metrics
 from deepfm_tf.serving.server.model_service import get_model_status
-from deepfm_tf.serving.versions.store import ModelManager
+from deepfm_tf.serving.versions.store import ModelStore
 
 # Kubernetes kills 30 seconds after it has asked.
 GRACE_SECONDS = 25
@@ -55,7 +55,7 @@ class Server:
         options: `Options`. What to serve, where and how.
 
     Attributes:
-        manager: `ModelManager`. The models.
+        manager: `ModelStore`. The models.
         metrics: `Metrics`. What was counted.
         port: int. Of gRPC, once started; also where the option was 0.
         rest_port: int. Of REST, once started; 0 without.
@@ -87,7 +87,7 @@ class Server:
         self._grpc: GrpcServer | None = None
         self._http: HttpServer | None = None
         self._config_poller: threading.Thread | None = None
-        self.manager = ModelManager(
+        self.manager = ModelStore(
             self._load,
             poll_wait_seconds=options.file_system_poll_wait_seconds,
             num_load_threads=options.num_load_threads,

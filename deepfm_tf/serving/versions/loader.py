@@ -33,7 +33,7 @@ _LOG = logging.getLogger(__name__)
 _NEVER = float("inf")
 
 
-class VersionKeeper:
+class VersionLoader:
     """Brings the versions in memory to what lies in the base paths.
 
     One thread polls and decides, and does nothing that takes long. Loads run
@@ -104,7 +104,7 @@ class VersionKeeper:
             self._close(version)
 
     def stop(self, timeout: float | None) -> None:
-        """Unload everything; see `ModelManager.stop`."""
+        """Unload everything; see `ModelStore.stop`."""
         with self.changed:
             self._is_stopping = True
             self.configure({})

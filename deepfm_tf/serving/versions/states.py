@@ -39,7 +39,7 @@ class ModelVersion:
     `START` (known, queued) -> `LOADING` (also between two tries) ->
     `AVAILABLE` -> `UNLOADING` (the last requests run out) -> `END`; a
     version that could not be loaded goes from `LOADING` to `END` with its
-    error. Every attribute belongs to the lock of the `ModelManager`.
+    error. Every attribute belongs to the lock of the `ModelStore`.
 
     Args:
         name: str. The model's name.

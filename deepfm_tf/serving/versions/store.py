@@ -15,7 +15,7 @@ from tensorflow_serving.config.model_server_config_pb2 import (
 )
 
 from deepfm_tf.serving.errors import ServingError
-from deepfm_tf.serving.versions.loader import VersionKeeper
+from deepfm_tf.serving.versions.loader import VersionLoader
 from deepfm_tf.serving.versions.model_config import check_config
 from deepfm_tf.serving.versions.states import LoadedVersion, Model
 
@@ -30,7 +30,7 @@ _LABELS_AT_START = (
 )
 
 
-class ModelManager:
+class ModelStore:
     """Finds, loads, lends and unloads the versions of the models.
 
     A new version is loaded and warmed up, then switched to; the old one is
@@ -50,7 +50,7 @@ class ModelManager:
             version that is not available. Defaults to False.
 
     Example:
-        manager = ModelManager(Servable)
+        manager = ModelStore(Servable)
         manager.reload(single_model_config("ctr", "saved_models/ctr"))
         with manager.acquire(ModelSpec(name="ctr")) as loaded:
             loaded.servable.run(...)
@@ -66,7 +66,7 @@ class ModelManager:
         load_retry_interval_seconds: float = 60.0,
         allow_unavailable_labels: bool = False,
     ) -> None:
-        self._keeper = VersionKeeper(
+        self._keeper = VersionLoader(
             load,
             poll_wait_seconds,
             num_load_threads,

@@ -41,7 +41,7 @@ class FakeManager:
 
     @contextlib.contextmanager
     def acquire(self, model_spec):
-        """As `ModelManager.acquire`."""
+        """As `ModelStore.acquire`."""
         self.num_requests += 1
         self.entered.release()
         assert self.gate.wait(SECONDS)
@@ -49,7 +49,7 @@ class FakeManager:
         yield
 
     def status(self, model_spec):
-        """As `ModelManager.status`."""
+        """As `ModelStore.status`."""
         return [get_model_status_pb2.ModelVersionStatus(version=1)]
 
 

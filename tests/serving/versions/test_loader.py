@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from deepfm_tf.serving.versions import loader as version_keeper
-from deepfm_tf.serving.versions.loader import VersionKeeper
+from deepfm_tf.serving.versions.loader import VersionLoader
 from tests.serving.fake_versions import FakeLoader, FakeModels, state_name
 
 SECONDS = 20.0
@@ -24,7 +24,7 @@ def loader():
 
 @pytest.fixture
 def keeper(loader):
-    made = VersionKeeper(loader, 0.01, 1, 2, 0.0)
+    made = VersionLoader(loader, 0.01, 1, 2, 0.0)
     yield made
     made.stop(timeout=0)
 
@@ -69,7 +69,7 @@ def test_what_a_load_failed_with_is_one_line_of_the_log(models, caplog):
     def load(path):
         raise OSError("cut short:\n\t[[restore]]")
 
-    keeper = VersionKeeper(load, 0.01, 1, 0, 0.0)
+    keeper = VersionLoader(load, 0.01, 1, 0, 0.0)
     models.add(1)
     keep(keeper, models)
     wait_for(keeper, 1, "END")
@@ -118,7 +118,7 @@ def test_a_close_that_fails_is_logged_and_ends(keeper, loader, models, caplog):
 
 
 def test_a_negative_poll_wait_never_looks(loader, models):
-    keeper = VersionKeeper(loader, -1, 1, 0, 0.0)
+    keeper = VersionLoader(loader, -1, 1, 0, 0.0)
     models.add(1)
 
     keep(keeper, models)

@@ -12,7 +12,7 @@ import grpc
 _LOOK_SECONDS = 1.0
 
 
-class Patience:
+class ReceiveDeadline:
     """Cancels calls whose request does not arrive in time.
 
     gRPC has deadlines of the client's, but none for a client that sends
@@ -22,10 +22,10 @@ class Patience:
         seconds: float. What a whole request may take to arrive.
 
     Example:
-        patience = Patience(60.0)
-        with patience.waiting(context):
+        deadline = ReceiveDeadline(60.0)
+        with deadline.waiting(context):
             data = next(request_iterator)
-        patience.stop()
+        deadline.stop()
     """
 
     def __init__(self, seconds: float) -> None:
@@ -35,7 +35,7 @@ class Patience:
         self._waiting: dict[grpc.ServicerContext, float] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(
-            target=self._run, name="patience", daemon=True
+            target=self._run, name="receive-deadline", daemon=True
         )
         self._thread.start()
 

@@ -2,7 +2,7 @@
 
 import threading
 
-from deepfm_tf.serving.server.patience import Patience
+from deepfm_tf.serving.server.receive_deadline import ReceiveDeadline
 
 
 class FakeContext:
@@ -12,22 +12,22 @@ class FakeContext:
 
 
 def test_a_call_that_waits_too_long_is_cancelled():
-    patience, context = Patience(0.01), FakeContext()
+    deadline, context = ReceiveDeadline(0.01), FakeContext()
 
-    with patience.waiting(context):
+    with deadline.waiting(context):
         was_cancelled = context.cancelled.wait(10)
 
-    patience.stop()
+    deadline.stop()
     assert was_cancelled
 
 
 def test_a_call_that_has_arrived_is_left_alone():
-    patience, early, late = Patience(0.01), FakeContext(), FakeContext()
+    deadline, early, late = ReceiveDeadline(0.01), FakeContext(), FakeContext()
 
-    with patience.waiting(early):
+    with deadline.waiting(early):
         pass
-    with patience.waiting(late):
+    with deadline.waiting(late):
         assert late.cancelled.wait(10)
 
-    patience.stop()
+    deadline.stop()
     assert not early.cancelled.is_set()
