@@ -22,7 +22,8 @@ class Recipe:
     Args:
         name: str. Names the folder of its runs.
         command_words: what the user types before the options.
-        description: str. Said by `--help`.
+        description: str. Said by `--help`; `{command}` becomes the command as
+            one would type it.
         label: str or None. The label column, where the data set fixes it.
         schema: the Schema, or a function of `--min-count`, or None to infer.
         text_format: layout of the text files, where the data set fixes it.
