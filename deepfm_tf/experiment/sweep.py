@@ -377,7 +377,3 @@ def _write(settings: SweepSettings, report: dict[str, Any]) -> None:
         f"Page: {page} (table, JSON and plots beside it)\n"
         f"Next, {report['next_step']}:\n    {report['next_command']}"
     )
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
