@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 
 from deepfm_tf.errors import MissingPackageError
@@ -83,7 +84,11 @@ def import_tensorflow() -> None:
         os.write(stderr, b"\nInterrupted\n")
         os._exit(130)
 
-    is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    # Only the main thread may set a handler.
+    is_ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
     try:
         if is_ours:
             signal.signal(signal.SIGINT, end_at_once)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -238,6 +239,17 @@ def test_ctrl_c_is_given_back_once_tensorflow_is_there():
         import_tensorflow()
 
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_thread_may_import_tensorflow_too():
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with ThreadPoolExecutor(1) as pool:
+            # In a thread, Python refuses to set a handler by a ValueError.
+            assert pool.submit(import_tensorflow).result(240) is None
     finally:
         signal.signal(signal.SIGINT, before)
 
