@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.metrics import (
@@ -27,7 +28,7 @@ _PREDICT_ROWS = 2**12
 
 def predict_with_labels(
     model: keras.Model, dataset: Any
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Array, Array]:
     """Labels and probabilities of a data set, row by row, dropout off.
 
     Args:
@@ -46,7 +47,7 @@ def predict_with_labels(
 
 def predict_with_weights(
     model: keras.Model, dataset: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+) -> tuple[Array, Array, Array | None]:
     """`predict_with_labels`, and what each row counts.
 
     Args:
@@ -70,7 +71,7 @@ def evaluate(
     dataset: Any,
     *,
     slice_by: Sequence[str] | Mapping[str, Any] = (),
-    group_by: str | np.ndarray | None = None,
+    group_by: str | Array | None = None,
     values: Any = None,
     max_values: int = 30,
     confidence: float | None = None,
@@ -142,7 +143,7 @@ def evaluate(
     if values is not None and not isinstance(values, Mapping):
         counts = DataCounts(values)
     rows, probability = _predict(model, dataset, wanted, beside, counts)
-    groups: np.ndarray | None
+    groups: Array | None
     if isinstance(group_by, str):
         column = rows.columns[group_by]
         groups = groups_of_field(model.schema, group_by, column)
@@ -278,9 +279,9 @@ def _cell(value: Any, decimals: int) -> str:
 class _Rows(NamedTuple):
     """What a data set holds besides what the model makes of it."""
 
-    label: np.ndarray
-    weight: np.ndarray | None
-    columns: dict[str, np.ndarray]
+    label: Array
+    weight: Array | None
+    columns: dict[str, Array]
 
 
 def _predict(
@@ -289,14 +290,14 @@ def _predict(
     fields: Sequence[str] = (),
     in_order: bool = False,
     counts: DataCounts | None = None,
-) -> tuple[_Rows, np.ndarray]:
+) -> tuple[_Rows, Array]:
     """One pass; a second one to see that the order is kept, if it must be."""
     check_model(model, with_schema=bool(fields))
     places = {name: place_of_field(model.schema, name) for name in fields}
-    labels: list[np.ndarray] = []
-    weights: list[np.ndarray] = []
-    columns: dict[str, list[np.ndarray]] = {name: [] for name in places}
-    probabilities: list[np.ndarray] = []
+    labels: list[Array] = []
+    weights: list[Array] = []
+    columns: dict[str, list[Array]] = {name: [] for name in places}
+    probabilities: list[Array] = []
     for inputs, label, weight in _chunks(dataset):
         labels.append(label[:, 0])
         if weight is not None:
@@ -324,9 +325,7 @@ def _predict(
     return rows, np.concatenate(probabilities)
 
 
-def _probability(
-    model: keras.Model, inputs: Mapping[str, np.ndarray]
-) -> np.ndarray:
+def _probability(model: keras.Model, inputs: Mapping[str, Array]) -> Array:
     layer = getattr(model, "embedding_layer", None)
     if layer is not None and "ids" in inputs:
         layer.check_ids(inputs["ids"])
@@ -336,7 +335,7 @@ def _probability(
 
 def _chunks(
     dataset: Any,
-) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]]:
+) -> Iterator[tuple[dict[str, Array], Array, Array | None]]:
     """Inputs, labels and weights of some batches at a time."""
     batches: list[Any] = []
     num_rows = 0
@@ -352,7 +351,7 @@ def _chunks(
 
 def _joined(
     batches: Sequence[Any],
-) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
+) -> tuple[dict[str, Array], Array, Array | None]:
     inputs, label, *weight = zip(*batches, strict=True)
     return (
         {n: np.concatenate([part[n] for part in inputs]) for n in inputs[0]},

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.fields import (
     BucketizedField,
     Field,
@@ -221,7 +222,7 @@ class GraphLookup(tf.Module):
         missing = np.concatenate([self._missing_ids(f) for f in fields])
         return tf.where(tf.equal(texts, ""), missing, tf.cast(ids, tf.int32))
 
-    def _missing_ids(self, field: Field) -> np.ndarray:
+    def _missing_ids(self, field: Field) -> Array:
         length = getattr(field, "max_length", 1)
         ids = np.full(length, NO_ID, dtype=np.int32)
         # Values stand first: the first slot is empty only if all are.
@@ -275,7 +276,7 @@ class GraphLookup(tf.Module):
         missing = [self._vocabulary.missing_id(field) for field in fields]
         return tf.where(present, found, np.array(missing, dtype=np.int32))
 
-    def _steps(self, field: BucketizedField) -> tuple[np.ndarray, np.ndarray]:
+    def _steps(self, field: BucketizedField) -> tuple[Array, Array]:
         """Numbers at which the id changes, and the ids between them."""
         first = self._vocabulary.first_id(field)
         if field.method != "log_square":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
+
 
 class Moments:
     """Count, mean, spread and range; partitions merge as in Chan et al."""
@@ -12,7 +14,7 @@ class Moments:
         self.count, self.mean, self.squares = 0, 0.0, 0.0
         self.minimum, self.maximum = np.inf, -np.inf
 
-    def add(self, x: np.ndarray) -> None:
+    def add(self, x: Array) -> None:
         if not len(x):
             return
         other = Moments()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
+
 # Quantiles are exact up to this many rows; beyond, they come from a uniform
 # sample of this size (rank error about 1/sqrt(size), 0.2 %).
 QUANTILE_SAMPLE = 262_144
@@ -17,10 +19,10 @@ class QuantileSample:
     """
 
     def __init__(self) -> None:
-        self._priorities: np.ndarray = np.empty(0)
-        self._numbers: np.ndarray = np.empty(0, dtype=np.float32)
+        self._priorities: Array = np.empty(0)
+        self._numbers: Array = np.empty(0, dtype=np.float32)
 
-    def add(self, x: np.ndarray, partition: int) -> None:
+    def add(self, x: Array, partition: int) -> None:
         """Add the numbers (float32) of one partition."""
         priorities = np.random.default_rng(partition).random(len(x))
         self._keep(priorities, x)
@@ -29,14 +31,14 @@ class QuantileSample:
         """Add those of later partitions."""
         self._keep(other._priorities, other._numbers)
 
-    def boundaries(self, num_buckets: int) -> np.ndarray:
+    def boundaries(self, num_buckets: int) -> Array:
         """Ascending boundaries of buckets with about as many numbers each."""
         if not len(self._numbers):
             return np.empty(0, dtype=np.float32)
         values, counts = np.unique(self._numbers, return_counts=True)
         # A value of more rows than a bucket is to hold has one of its own
         # (and may cut one in two): quantiles would all fall on it.
-        edges: list[np.ndarray] = []
+        edges: list[Array] = []
         while num_buckets > 2 and len(values) > 1:
             heavy = int(np.argmax(counts))
             if counts[heavy] * num_buckets <= counts.sum():
@@ -51,7 +53,7 @@ class QuantileSample:
         )
         return np.unique(np.concatenate([*edges, rest]))
 
-    def _keep(self, priorities: np.ndarray, numbers: np.ndarray) -> None:
+    def _keep(self, priorities: Array, numbers: Array) -> None:
         priorities = np.concatenate([self._priorities, priorities])
         numbers = np.concatenate([self._numbers, numbers])
         if len(numbers) > QUANTILE_SAMPLE:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.fields import BucketizedField, Field
 from deepfm_tf.metrics import NamedIds
@@ -29,8 +30,8 @@ def place_of_field(schema: Schema, name: str) -> tuple[str, slice]:
 
 
 def slices_of_field(
-    schema: Schema, name: str, column: np.ndarray, vocabulary: Any = None
-) -> np.ndarray | NamedIds:
+    schema: Schema, name: str, column: Array, vocabulary: Any = None
+) -> Array | NamedIds:
     """A field's column, as the model sees it, for `slice_metrics`.
 
     Args:
@@ -57,9 +58,7 @@ def slices_of_field(
     return NamedIds(column, [*_first_names(schema, field), *names])
 
 
-def groups_of_field(
-    schema: Schema, name: str, column: np.ndarray
-) -> np.ndarray:
+def groups_of_field(schema: Schema, name: str, column: Array) -> Array:
     """Groups by a field with one value a row, for `grouped_auc`.
 
     Args:
@@ -117,7 +116,7 @@ def bucket_names(
 
 
 def _buckets(
-    field: BucketizedField, column: np.ndarray, vocabulary: Any
+    field: BucketizedField, column: Array, vocabulary: Any
 ) -> NamedIds:
     values = vocabulary.values[field.name]
     boundaries = vocabulary.statistics[field.name].get("boundaries", ())

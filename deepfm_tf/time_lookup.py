@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.timestamps import (
     EPOCH,
     REWRITES,
@@ -19,7 +20,7 @@ from deepfm_tf.timestamps import (
 
 
 def look_up_times(
-    text: tf.Tensor, parts: Sequence[str], first_id: int, missing: np.ndarray
+    text: tf.Tensor, parts: Sequence[str], first_id: int, missing: Array
 ) -> tf.Tensor:
     """(batch, parts) int32 ids of times.
 

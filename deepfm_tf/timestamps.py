@@ -19,6 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deepfm_tf.arrays import Array
+
 # Part of a time -> how many values it has.
 PARTS = {"hour": 24, "weekday": 7, "is_weekend": 2}
 
@@ -88,7 +90,7 @@ def parts_of_epoch(seconds: Any) -> dict:
     }
 
 
-def time_parts(texts: pa.Array) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def time_parts(texts: pa.Array) -> tuple[Array, dict[str, Array]]:
     """The parts of times.
 
     Args:
@@ -111,14 +113,14 @@ def time_parts(texts: pa.Array) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     return written | epoch, parts
 
 
-def part_starts(parts: Sequence[str]) -> np.ndarray:
+def part_starts(parts: Sequence[str]) -> Array:
     """Where each part begins among the values of all of them."""
     return np.cumsum([0, *(PARTS[part] for part in parts[:-1])])
 
 
 def time_ids(
     column: pa.Array, parts: Sequence[str], first_id: int, missing_id: int
-) -> np.ndarray:
+) -> Array:
     """(rows, parts) int32 ids of times.
 
     Args:
@@ -142,7 +144,7 @@ def time_ids(
     return ids[indices.to_numpy(zero_copy_only=False)]
 
 
-def moments(texts: pa.Array) -> np.ndarray:
+def moments(texts: pa.Array) -> Array:
     """Microseconds since 1970 in UTC (int64), for putting times in order.
 
     Args:
@@ -157,7 +159,7 @@ def moments(texts: pa.Array) -> np.ndarray:
     return result
 
 
-def local_times(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def local_times(texts: pa.Array) -> tuple[Array, Array]:
     """What the clocks show by which times are written, and their zones.
 
     Args:
@@ -205,12 +207,12 @@ def _canonical(texts: pa.Array) -> pa.Array:
     return texts
 
 
-def _matches(texts: pa.Array, pattern: str) -> np.ndarray:
+def _matches(texts: pa.Array, pattern: str) -> Array:
     found = pc.match_substring_regex(texts, pattern)
     return found.to_numpy(zero_copy_only=False)
 
 
-def _written_numbers(texts: pa.Array) -> list[np.ndarray]:
+def _written_numbers(texts: pa.Array) -> list[Array]:
     """Year, month, day, hour, minute and second (int64)."""
     places = [(0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19)]
     if _have_whole_seconds(texts):
@@ -234,19 +236,19 @@ def _have_whole_seconds(texts: pa.Array) -> bool:
     return pc.all(found).as_py()
 
 
-def _whole(texts: pa.Array, start: int, stop: int) -> np.ndarray:
+def _whole(texts: pa.Array, start: int, stop: int) -> Array:
     part = pc.utf8_slice_codeunits(texts, start, stop)
     return pc.cast(part, pa.int64()).to_numpy(zero_copy_only=False)
 
 
-def _fraction(texts: pa.Array) -> np.ndarray:
+def _fraction(texts: pa.Array) -> Array:
     """Microseconds of written times."""
     digits = pc.replace_substring_regex(texts, r"^[^.]*\.?", "")
     digits = pc.replace_substring_regex(digits, r"^(\d*).*$", r"\1000000")
     return _whole(digits, 0, 6)
 
 
-def _offset(texts: pa.Array) -> np.ndarray:
+def _offset(texts: pa.Array) -> Array:
     """Seconds that the zones of written times are ahead of UTC."""
     zone = pc.replace_substring_regex(texts, r"^.{10}[^+-]*", "")
     zone = pc.replace_substring(zone, ":", "")
@@ -258,7 +260,7 @@ def _offset(texts: pa.Array) -> np.ndarray:
     return np.where(sign, -1, 1) * (hours * 3600 + minutes * 60)
 
 
-def _epoch_digits(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def _epoch_digits(texts: pa.Array) -> tuple[Array, Array]:
     """Whole seconds and the microseconds beyond them."""
     whole = pc.replace_substring_regex(texts, r"\..*$", "")
     length = pc.utf8_length(whole).to_numpy(zero_copy_only=False)

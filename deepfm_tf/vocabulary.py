@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.fields import (
     BucketizedField,
     Field,
@@ -35,7 +36,7 @@ from deepfm_tf.vocabulary_files import (
 )
 
 # Field name -> its column: text with nulls where missing, or float32 with NaN.
-Columns = Mapping[str, Union[pa.Array, np.ndarray]]  # noqa: UP007
+Columns = Mapping[str, Union[pa.Array, Array]]  # noqa: UP007
 
 OOV_ID = 0
 MISSING_ID = 1
@@ -93,7 +94,7 @@ class Vocabulary:
     def __init__(
         self,
         schema: Schema,
-        values: Mapping[str, np.ndarray],
+        values: Mapping[str, Array],
         statistics: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self.values = {
@@ -127,7 +128,7 @@ class Vocabulary:
         owner = self.schema.owner(field)
         return bool(self.statistics.get(owner.name, {}).get(WHOLE_NUMBERS))
 
-    def encode(self, columns: Columns) -> dict[str, np.ndarray]:
+    def encode(self, columns: Columns) -> dict[str, Array]:
         """Columns of raw values to the packed inputs of the models.
 
         Args:
@@ -140,7 +141,7 @@ class Vocabulary:
             fields, `"values"` (rows, numeric fields) float32 with NaN where
             missing and `"weights"` (rows, weighted slots) float32.
         """
-        packed: dict[str, list[np.ndarray]] = {
+        packed: dict[str, list[Array]] = {
             "ids": [],
             "values": [],
             "weights": [],
@@ -169,7 +170,7 @@ class Vocabulary:
             if parts
         }
 
-    def look_up(self, field: Field, column: pa.Array) -> np.ndarray:
+    def look_up(self, field: Field, column: pa.Array) -> Array:
         """Ids (int32) of a text array; nulls get the field's missing id."""
         encoded = column
         if not pa.types.is_dictionary(column.type):
@@ -250,7 +251,7 @@ class Vocabulary:
         buckets = getattr(owner, "hash_buckets", None)
         return first + (buckets or len(self.values.get(owner.name, ())))
 
-    def _scale(self, field: NumericField, column: Any) -> np.ndarray:
+    def _scale(self, field: NumericField, column: Any) -> Array:
         x = np.asarray(column, dtype=np.float32)
         if field.scaling == "standardize":
             mean, std = self.scaling_constants(field)
@@ -259,7 +260,7 @@ class Vocabulary:
             return np.sign(x) * np.log1p(np.abs(x))
         return x
 
-    def unscale(self, field: NumericField, scaled: np.ndarray) -> np.ndarray:
+    def unscale(self, field: NumericField, scaled: Array) -> Array:
         """The numbers (float64) that were scaled, without rounding errors.
 
         Args:
@@ -296,7 +297,7 @@ class Vocabulary:
 
     def _encode_values(
         self, field: MultiValuedField, column: pa.Array
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[Array, Array]:
         rows, tokens, weights = split_values(
             field, column, self.schema.missing_values
         )
@@ -317,9 +318,7 @@ def _fixed_values(schema: Schema) -> dict[str, Any]:
     return {field.name: part_values(field.parts) for field in times}
 
 
-def bucketize(
-    field: BucketizedField, x: np.ndarray, boundaries: Any
-) -> np.ndarray:
+def bucketize(field: BucketizedField, x: Array, boundaries: Any) -> Array:
     """Bucket numbers (int64) of float32 `x`; NaN gets an arbitrary one."""
     x = np.nan_to_num(x.astype(np.float32), nan=0.0)
     if field.method != "log_square":
@@ -330,7 +329,7 @@ def bucketize(
     return np.where(x > 2, large, small).astype(np.int64)
 
 
-def take_rows(columns: Columns, rows: np.ndarray) -> dict[str, Any]:
+def take_rows(columns: Columns, rows: Array) -> dict[str, Any]:
     """Some of the rows."""
     return {
         name: column[rows]
@@ -340,9 +339,7 @@ def take_rows(columns: Columns, rows: np.ndarray) -> dict[str, Any]:
     }
 
 
-def bucket_texts(
-    field: BucketizedField, x: np.ndarray, boundaries: Any
-) -> pa.Array:
+def bucket_texts(field: BucketizedField, x: Array, boundaries: Any) -> pa.Array:
     """Bucket numbers as text, in a dictionary array; null for NaN."""
     numbers = pa.array(x, pa.float32(), mask=np.isnan(x)).dictionary_encode()
     distinct = numbers.dictionary.to_numpy(zero_copy_only=False)
@@ -351,7 +348,7 @@ def bucket_texts(
     return pa.DictionaryArray.from_arrays(numbers.indices, texts)
 
 
-def hash_values(values: np.ndarray, num_buckets: int) -> np.ndarray:
+def hash_values(values: Array, num_buckets: int) -> Array:
     """Bucket of each text, by the very op that the exported graph uses."""
     # FarmHash exists in no package that vocabulary may import; an own
     # implementation could drift from the serving graph's.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.drift.clocks import ClockCounts
 from deepfm_tf.drift.expected import expected_unseen
 from deepfm_tf.errors import UserError
@@ -108,7 +109,7 @@ class VocabularyCounts:
         self,
         columns: Columns,
         partition: int,
-        label: np.ndarray | None = None,
+        label: Array | None = None,
     ) -> None:
         """Add one partition; its number decides which rows are sampled.
 
@@ -185,7 +186,7 @@ class VocabularyCounts:
                 "The training data must have at least one row. Received: 0 "
                 "rows to fit a vocabulary on."
             )
-        values: dict[str, np.ndarray] = {}
+        values: dict[str, Array] = {}
         statistics: dict[str, dict[str, Any]] = {}
         for field in self.schema.fields:
             entry: dict[str, Any] = {
@@ -295,7 +296,7 @@ class VocabularyCounts:
             self._are_whole[owner] = both(self._are_whole[owner], are_whole)
 
     def _warn(
-        self, name: str, entry: Mapping[str, Any], values: np.ndarray | None
+        self, name: str, entry: Mapping[str, Any], values: Array | None
     ) -> None:
         shared = [
             f

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import MissingFileError, UserError
 from deepfm_tf.fields import BucketizedField, NumericField
 from deepfm_tf.schema import Schema
@@ -25,7 +26,7 @@ def write_vocabulary(
     directory: Path,
     schema: Schema,
     statistics: Mapping[str, Any],
-    values: Mapping[str, np.ndarray],
+    values: Mapping[str, Array],
 ) -> None:
     """Write what a Vocabulary consists of.
 
@@ -56,7 +57,7 @@ def write_vocabulary(
 
 def read_vocabulary(
     directory: Path,
-) -> tuple[Schema, dict[str, np.ndarray], dict[str, Any]]:
+) -> tuple[Schema, dict[str, Array], dict[str, Any]]:
     """The schema, the values and the statistics that were written.
 
     Raises:
@@ -160,7 +161,7 @@ def _check_statistics(
             raise damaged(path, what)
 
 
-def _check_values(values: np.ndarray, path: Path) -> None:
+def _check_values(values: Array, path: Path) -> None:
     seen: dict[str, int] = {}
     for number, value in enumerate(values, 1):
         if value in seen or not value:

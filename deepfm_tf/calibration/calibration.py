@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.metrics.likelihood import EPSILON
 from deepfm_tf.metrics.rows import check_probability
@@ -99,7 +100,7 @@ class Calibration:
                 f"Received: {dict(self.parameters)}."
             )
 
-    def __call__(self, probability: Any) -> np.ndarray:
+    def __call__(self, probability: Any) -> Array:
         p = np.asarray(probability, np.float64)
         num_nan = int(np.isnan(p).sum())
         if num_nan:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.calibration.calibration import Calibration, check_method
 from deepfm_tf.errors import MissingPackageError, UserError
 from deepfm_tf.extras import install_hint
@@ -22,10 +23,10 @@ ISOTONIC_CLASS_ROWS = 100
 
 
 def fit_calibration(
-    label: np.ndarray,
-    probability: np.ndarray,
+    label: Array,
+    probability: Array,
     method: str = "platt",
-    weight: np.ndarray | None = None,
+    weight: Array | None = None,
 ) -> Calibration:
     """The calibration of least log loss (isotonic: of least squares).
 
@@ -102,9 +103,9 @@ def fit_calibration(
 
 
 def _logistic(
-    label: np.ndarray,
-    probability: np.ndarray,
-    weight: np.ndarray | None,
+    label: Array,
+    probability: Array,
+    weight: Array | None,
     method: str,
 ) -> dict[str, float]:
     """Both are a logistic regression on the logit, one without intercept."""
@@ -127,9 +128,9 @@ def _logistic(
 
 
 def _isotonic(
-    label: np.ndarray,
-    probability: np.ndarray,
-    weight: np.ndarray | None,
+    label: Array,
+    probability: Array,
+    weight: Array | None,
     method: str,
 ) -> dict[str, list[float]]:
     _, isotonic = _scikit_learn()
@@ -153,7 +154,7 @@ def _isotonic(
     }
 
 
-def _check_classes(label: np.ndarray) -> None:
+def _check_classes(label: Array) -> None:
     positives = int(label.sum())
     negatives = len(label) - positives
     if min(positives, negatives) < MIN_ROWS:
@@ -164,7 +165,7 @@ def _check_classes(label: np.ndarray) -> None:
         )
 
 
-def _warn_of_few(label: np.ndarray) -> None:
+def _warn_of_few(label: Array) -> None:
     rarer = int(min(label.sum(), len(label) - label.sum()))
     if len(label) < ISOTONIC_ROWS or rarer < ISOTONIC_CLASS_ROWS:
         warnings.warn(
@@ -176,7 +177,7 @@ def _warn_of_few(label: np.ndarray) -> None:
         )
 
 
-def _check_overlap(label: np.ndarray, probability: np.ndarray) -> None:
+def _check_overlap(label: Array, probability: Array) -> None:
     lowest = probability[label == 1].min()
     highest = probability[label == 0].max()
     if probability.min() == probability.max():

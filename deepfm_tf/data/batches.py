@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.errors import UserError
 from deepfm_tf.seeds import check_seed
@@ -44,7 +45,7 @@ class MemoryRows:
         rows: (rows, width) int32.
     """
 
-    def __init__(self, rows: np.ndarray) -> None:
+    def __init__(self, rows: Array) -> None:
         self.num_rows = self.group_rows = len(rows)
         self._rows = tf.constant(rows)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import xxhash
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.data.packing import RowLayout
 
 
-def block_checksums(data: np.ndarray, layout: RowLayout) -> np.ndarray:
+def block_checksums(data: Array, layout: RowLayout) -> Array:
     """The XXH3 of each block: as fast as copying it, so for every read.
 
     Args:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.data.column_names import is_id_name, is_time_name
 from deepfm_tf.fields import (
     TIME_PARTS,
@@ -78,22 +79,22 @@ class _Values:
     """The distinct texts of a column, and in how many rows each stands."""
 
     texts: pa.Array
-    counts: np.ndarray
+    counts: Array
     num_rows: int
 
     @property
     def num_present(self) -> int:
         return int(self.counts.sum())
 
-    def where(self, mask: np.ndarray) -> _Values:
+    def where(self, mask: Array) -> _Values:
         texts = self.texts.filter(pa.array(mask, pa.bool_()))
         return _Values(texts, self.counts[mask], self.num_rows)
 
-    def matching(self, pattern: str) -> np.ndarray:
+    def matching(self, pattern: str) -> Array:
         found = pc.match_substring_regex(self.texts, pattern)
         return found.to_numpy(zero_copy_only=False)
 
-    def among(self, values: tuple[str, ...]) -> np.ndarray:
+    def among(self, values: tuple[str, ...]) -> Array:
         texts = pc.utf8_trim_whitespace(self.texts)
         found = pc.is_in(texts, value_set=pa.array(values, pa.string()))
         return found.to_numpy(zero_copy_only=False)
@@ -134,7 +135,7 @@ def decide(name: str, texts: pa.Array, is_list: bool = False) -> Decision:
     return _texts(name, values, is_number)
 
 
-def _are_times(texts: pa.Array) -> np.ndarray:
+def _are_times(texts: pa.Array) -> Array:
     # Most columns have none among the first, and then not nearly all.
     if (moments(texts[:_MIN_TIMES]) == NO_MOMENT).all():
         return np.zeros(len(texts), dtype=bool)
@@ -142,7 +143,7 @@ def _are_times(texts: pa.Array) -> np.ndarray:
 
 
 def _are_nearly_all(
-    values: _Values, is_right: np.ndarray, is_expected: np.ndarray
+    values: _Values, is_right: Array, is_expected: Array
 ) -> bool:
     odd = values.where(~is_expected)
     right = int(values.counts[is_right].sum())
@@ -155,7 +156,7 @@ def _are_nearly_all(
 
 
 def _numbers(
-    name: str, values: _Values, numbers: np.ndarray, is_marker: np.ndarray
+    name: str, values: _Values, numbers: Array, is_marker: Array
 ) -> Decision:
     is_number = ~np.isnan(numbers)
     present = values.where(is_number)
@@ -235,7 +236,7 @@ def _times(name: str, values: _Values, odd: _Values) -> Decision:
     return _field(TimestampField(name, parts), reason, odd=odd.as_dict())
 
 
-def _texts(name: str, values: _Values, is_number: np.ndarray) -> Decision:
+def _texts(name: str, values: _Values, is_number: Array) -> Decision:
     if _are_unique(values, _MOSTLY_UNIQUE):
         reason = "nearly every row has a value of its own"
         return dataclasses.replace(
@@ -262,7 +263,7 @@ def _texts(name: str, values: _Values, is_number: np.ndarray) -> Decision:
     )
 
 
-def _commas(values: _Values, is_number: np.ndarray) -> dict[str, int]:
+def _commas(values: _Values, is_number: Array) -> dict[str, int]:
     """The texts with commas, if these and numbers are nearly all."""
     is_comma = values.matching(_COMMA) & ~is_number
     if is_comma.any() and _are_nearly_all(

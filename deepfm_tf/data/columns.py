@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.fields import (
     BucketizedField,
     MultiValuedField,
@@ -40,9 +41,9 @@ class CheckedColumns:
     """
 
     columns: Columns
-    label: np.ndarray | None
+    label: Array | None
     bad: Bad
-    weight: np.ndarray | None = None
+    weight: Array | None = None
 
 
 def check_columns(
@@ -107,9 +108,9 @@ class _Distinct:
     """
 
     values: pa.Array
-    codes: np.ndarray | None
+    codes: Array | None
 
-    def expand(self, results: np.ndarray) -> np.ndarray:
+    def expand(self, results: Array) -> Array:
         """What was found for the values, for each row."""
         return results if self.codes is None else results[self.codes]
 
@@ -204,7 +205,7 @@ def _labels(
     array: pa.Array,
     schema: Schema,
     bad: Bad,
-) -> np.ndarray:
+) -> Array:
     text = to_texts(array, schema.label, bad)
     text = pc.utf8_trim_whitespace(text)
     positive = _is_in(text, schema.positive_labels)
@@ -221,7 +222,7 @@ def _labels(
     return positive.astype(np.float32)
 
 
-def _example_weights(array: pa.Array, schema: Schema, bad: Bad) -> np.ndarray:
+def _example_weights(array: pa.Array, schema: Schema, bad: Bad) -> Array:
     name = str(schema.example_weight)
     weights = to_numbers(array, name, bad, schema.missing_values)
     for row in np.flatnonzero(~(weights >= 0)):
@@ -232,6 +233,6 @@ def _example_weights(array: pa.Array, schema: Schema, bad: Bad) -> np.ndarray:
     return weights
 
 
-def _is_in(text: pa.Array, values: tuple[str, ...]) -> np.ndarray:
+def _is_in(text: pa.Array, values: tuple[str, ...]) -> Array:
     found = pc.is_in(text, value_set=pa.array(values, pa.string()))
     return found.to_numpy(zero_copy_only=False)

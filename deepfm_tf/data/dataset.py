@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.data.batches import (
     MemoryRows,
     Passes,
@@ -76,7 +77,7 @@ class PreparedData:
         self.schema: Schema = self.vocabulary.schema
         self.drift = tuple(map(Drift.from_dict, manifest["drift"]))
         self.shares = tuple(FieldShares(**s) for s in manifest["shares"])
-        self.groups: np.ndarray | None = None
+        self.groups: Array | None = None
         self._layout = RowLayout(**manifest["layout"])
         self._files = ShardFiles(
             {directory / name: n for name, n in manifest["shards"].items()},
@@ -216,7 +217,7 @@ def dataset_from_memory(
     schema = vocabulary.schema
     layout = RowLayout.of(schema)
 
-    def encode(block: CheckedBlock) -> tuple[np.ndarray, DataCounts]:
+    def encode(block: CheckedBlock) -> tuple[Array, DataCounts]:
         label = np.asarray(block.label)
         packed, counts = DataCounts.encode(vocabulary, block.columns)
         return layout.pack(packed, label, block.weight), counts
@@ -237,12 +238,12 @@ def dataset_from_memory(
 
 
 def dataset_from_ids(
-    packed: Mapping[str, np.ndarray],
-    label: np.ndarray,
+    packed: Mapping[str, Array],
+    label: Array,
     schema: Schema,
     batch_size: int = 2048,
     *,
-    weight: np.ndarray | None = None,
+    weight: Array | None = None,
     shuffle: bool = False,
     seed: int = 0,
     drop_remainder: bool = False,
@@ -307,7 +308,7 @@ def dataset_from_ids(
 
 
 def _dataset_from_rows(
-    rows: np.ndarray,
+    rows: Array,
     layout: RowLayout,
     batch_size: int,
     shuffle: bool,
@@ -324,7 +325,7 @@ def _dataset_from_rows(
 
 
 def _check_example_weight(
-    weight: np.ndarray | None, num_rows: int, schema: Schema
+    weight: Array | None, num_rows: int, schema: Schema
 ) -> None:
     if (weight is None) != (schema.example_weight is None):
         raise UserError(
@@ -343,7 +344,7 @@ def _check_example_weight(
         )
 
 
-def _check_ids(ids: np.ndarray, schema: Schema) -> None:
+def _check_ids(ids: Array, schema: Schema) -> None:
     if not np.issubdtype(ids.dtype, np.integer):
         raise UserTypeError(f"`ids` must be integers. Received: {ids.dtype}.")
     slot = 0

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.data.dataset import PreparedData
 from deepfm_tf.vocabulary import OOV_ID
 
@@ -60,7 +61,7 @@ def shared_rows(train: PreparedData, other: PreparedData) -> Overlap:
     return Overlap(int(found.sum()) if len(known) else 0, len(rows), by_chance)
 
 
-def _hashes(data: PreparedData, modulus: int) -> tuple[np.ndarray, np.ndarray]:
+def _hashes(data: PreparedData, modulus: int) -> tuple[Array, Array]:
     """uint64 of each row in the sample; whether all its values are known.
 
     Rows with an unseen value look alike whatever that value is.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.schema import Schema
 
 # Rows of a shard are read and shuffled in blocks of this many.
@@ -80,10 +81,10 @@ class RowLayout:
 
     def pack(
         self,
-        packed: Mapping[str, np.ndarray],
-        label: np.ndarray,
-        weight: np.ndarray | None = None,
-    ) -> np.ndarray:
+        packed: Mapping[str, Array],
+        label: Array,
+        weight: Array | None = None,
+    ) -> Array:
         """Packed inputs, labels and weights as one (rows, width) int32 array.
 
         `weight` must be given where the layout has it, and only there.

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.raw_values import Bad
 from deepfm_tf.seeds import check_seed
@@ -58,7 +59,7 @@ class Part:
         """Whether broken lines, which draw no number, are this part's."""
         return self.start == 0
 
-    def rows(self, table: pa.Table, block: int) -> np.ndarray:
+    def rows(self, table: pa.Table, block: int) -> Array:
         """Which rows of a block belong to the part (ascending numbers)."""
         random = np.random.default_rng([self.seed, block])
         draws = random.random(table.num_rows)
@@ -66,7 +67,7 @@ class Part:
 
     def choose(
         self, table: pa.Table, block: int, missing_values: Sequence[str]
-    ) -> tuple[np.ndarray, Bad]:
+    ) -> tuple[Array, Bad]:
         """The same, and the rows of which that cannot be said: none."""
         return self.rows(table, block), {}
 
@@ -81,8 +82,8 @@ def check_negatives(share: float) -> None:
 
 
 def sample_negatives(
-    label: np.ndarray, share: float, seed: int, block: int
-) -> np.ndarray:
+    label: Array, share: float, seed: int, block: int
+) -> Array:
     """Which rows to keep: the positives, and each negative by chance.
 
     Args:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.data.dataset import PreparedData
 from deepfm_tf.data.inputs import Inputs
 from deepfm_tf.data.manifest import (
@@ -171,7 +172,7 @@ def _write_rows(
     num_rows = num_positives = num_rejected = num_sampled_out = 0
     counts = DataCounts(vocabulary, reading.negative_sampling)
 
-    def encode(block: CheckedBlock) -> tuple[np.ndarray, Any, list, int]:
+    def encode(block: CheckedBlock) -> tuple[Array, Any, list, int]:
         packed, own = DataCounts.encode(vocabulary, block.columns)
         rows = layout.pack(packed, np.asarray(block.label), block.weight)
         return rows, own, block.rejected, block.num_sampled_out

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.data.part import Part
 from deepfm_tf.data.stream import Reading, ordered_map
 from deepfm_tf.data.time_split import TimePart
@@ -26,7 +27,7 @@ def raw_column(
     text_format: TextFormat | None = None,
     part: Part | TimePart | None = None,
     on_error: str = "raise",
-) -> np.ndarray:
+) -> Array:
     """A raw column of the rows that `prepare` takes, in their order.
 
     What to group by, the user say, must be known as it stands in the data:
@@ -59,7 +60,7 @@ def raw_column(
     reading = dataclasses.replace(reading, schema=extended)
     blocks = enumerate(read_blocks(source, names, text_format))
 
-    def texts(item: tuple[int, Any]) -> np.ndarray:
+    def texts(item: tuple[int, Any]) -> Array:
         number, block = item
         both: Any = _WithCopy(block, name, copy)
         checked = reading.check(number, both, names)

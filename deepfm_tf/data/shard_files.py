@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.data.checksums import block_checksums
 from deepfm_tf.data.packing import BLOCK_ROWS, RowLayout
 from deepfm_tf.data.stamps import Stamp
@@ -38,7 +39,7 @@ class ShardFiles:
     def __init__(
         self,
         sizes: Mapping[Path, int],
-        checksums: np.ndarray,
+        checksums: Array,
         layout: RowLayout,
     ) -> None:
         self.row_bytes = 4 * layout.width
@@ -52,9 +53,7 @@ class ShardFiles:
         self._right: dict[tuple[int, Stamp], bytearray] = {}
         self._is_local: dict[int, bool] = {}
 
-    def read(
-        self, number: int, begin: int, end: int, target: np.ndarray
-    ) -> None:
+    def read(self, number: int, begin: int, end: int, target: Array) -> None:
         """Read some rows of one shard.
 
         Args:
@@ -103,7 +102,7 @@ class ShardFiles:
 
     def _fill(
         self,
-        target: np.ndarray,
+        target: Array,
         descriptor: int,
         number: int,
         row: int,

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.data.checksums import block_checksums
 from deepfm_tf.data.manifest import CHECKSUMS_FILE, REJECTED_FILE, shard_file
 from deepfm_tf.data.packing import BLOCK_ROWS, PADDING, RowLayout
@@ -36,14 +37,14 @@ class ShardWriter:
         self._checksums = open(directory / CHECKSUMS_FILE, "wb")
         self._directory = directory
         self._layout = layout
-        self._rest: np.ndarray = np.empty((0, layout.width), dtype="<i4")
+        self._rest: Array = np.empty((0, layout.width), dtype="<i4")
         self._file: BinaryIO | None = None
         self._blocks_left = 0
 
     def __enter__(self) -> ShardWriter:
         return self
 
-    def write(self, rows: np.ndarray) -> None:
+    def write(self, rows: Array) -> None:
         """Write some rows (rows, width) int32."""
         rows = np.concatenate([self._rest, rows])
         whole = len(rows) - len(rows) % BLOCK_ROWS

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.shard_files import ShardFiles
 
@@ -60,9 +61,9 @@ class ShardRows:
         rows = tf.numpy_function(self._read, [order, start, stop], tf.int32)
         return tf.ensure_shape(rows, (None, self._width))
 
-    def _read(self, order: np.ndarray, start: int, stop: int) -> np.ndarray:
+    def _read(self, order: Array, start: int, stop: int) -> Array:
         size = (stop - start) * self._row_bytes
-        memory: np.ndarray = np.empty(size + _ALIGNMENT, dtype=np.uint8)
+        memory: Array = np.empty(size + _ALIGNMENT, dtype=np.uint8)
         skipped = -memory.ctypes.data % _ALIGNMENT
         memory = memory[skipped : skipped + size]
         done = 0
@@ -75,7 +76,7 @@ class ShardRows:
         return memory.view("<i4").reshape(-1, self._width)
 
     def _pieces(
-        self, order: np.ndarray, start: int, stop: int
+        self, order: Array, start: int, stop: int
     ) -> Iterator[tuple[int, int]]:
         """Stretches of rows that stand from `start` to `stop` in an order."""
         if not len(order):

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import tqdm
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.cpus import num_cpus
 from deepfm_tf.data.columns import CheckedColumns, check_columns
 from deepfm_tf.data.on_error import check_on_error
@@ -46,9 +47,9 @@ class CheckedBlock:
 
     number: int
     columns: Columns
-    label: np.ndarray | None
+    label: Array | None
     rejected: list[BadRow]
-    weight: np.ndarray | None = None
+    weight: Array | None = None
     num_sampled_out: int = 0
 
 
@@ -124,7 +125,7 @@ class Reading:
     ) -> CheckedBlock:
         """Read and check the columns `names` of a block."""
         table, rejected = block.read(names)
-        rows: np.ndarray = np.arange(table.num_rows)
+        rows: Array = np.arange(table.num_rows)
         cells: Bad = {}
         if self.part is not None:
             missing = self.schema.missing_values
@@ -223,7 +224,7 @@ def encode(
     vocabulary: Vocabulary,
     *,
     text_format: TextFormat | None = None,
-) -> dict[str, np.ndarray]:
+) -> dict[str, Array]:
     """Raw rows, with or without labels, as the packed inputs of a model.
 
     Args:
@@ -259,7 +260,7 @@ def encode(
     }
 
 
-def _take(checked: CheckedColumns, rows: np.ndarray) -> CheckedColumns:
+def _take(checked: CheckedColumns, rows: Array) -> CheckedColumns:
     """Some of the rows, none of them bad."""
     columns = take_rows(checked.columns, rows)
     label, weight = (

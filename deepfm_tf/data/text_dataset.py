@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.data.batches import shuffle_groups, split_rows, with_options
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.stream import Reading
@@ -322,7 +323,7 @@ class _Parser:
             words.append(tf.bitcast(numbers[-1], tf.int32)[:, None])
         return tf.concat(words, axis=1)
 
-    def _read(self, data: bytes, number: int, first_line: int) -> np.ndarray:
+    def _read(self, data: bytes, number: int, first_line: int) -> Array:
         """What the graph does, for any text, with an error for bad rows."""
         block = self._blocks.block(data, number, int(first_line))
         checked = self._blocks.reading.check(0, block, self._blocks.names)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.data.columns import flatten
 from deepfm_tf.data.on_error import check_on_error
 from deepfm_tf.data.part import check_negatives
@@ -72,13 +73,13 @@ class TimePart:
         """Whether broken lines, which have no time, are this part's."""
         return self.start is None
 
-    def rows(self, table: pa.Table, block: int) -> np.ndarray:
+    def rows(self, table: pa.Table, block: int) -> Array:
         """Which rows of a block belong to the part (ascending numbers)."""
         return self.choose(table, block, ())[0]
 
     def choose(
         self, table: pa.Table, block: int, missing_values: Sequence[str]
-    ) -> tuple[np.ndarray, Bad]:
+    ) -> tuple[Array, Bad]:
         """The same, and the rows without a time, and why they have none."""
         times, bad = _times(
             table.column(self.column), self.column, missing_values
@@ -163,7 +164,7 @@ def split_by_time(
 
 def _times(
     column: pa.ChunkedArray, name: str, missing_values: Sequence[str]
-) -> tuple[np.ndarray, Bad]:
+) -> tuple[Array, Bad]:
     """Moments of a column of any type; the rows that have none, and why."""
     bad: Bad = {}
     raw = flatten(column)
@@ -182,7 +183,7 @@ def _times(
     return times, bad
 
 
-def _cuts(times: np.ndarray, shares: Sequence[float], column: str) -> list[int]:
+def _cuts(times: Array, shares: Sequence[float], column: str) -> list[int]:
     """Ascending moments, so that no part is empty."""
     moments_, counts = np.unique(times, return_counts=True)
     if len(moments_) <= len(shares):
@@ -209,10 +210,10 @@ class _Sample:
     """Numbers of which each had the same chance to stay."""
 
     def __init__(self) -> None:
-        self.numbers: np.ndarray = np.empty(0, np.int64)
-        self._priorities: np.ndarray = np.empty(0)
+        self.numbers: Array = np.empty(0, np.int64)
+        self._priorities: Array = np.empty(0)
 
-    def add(self, numbers: np.ndarray, block: int) -> None:
+    def add(self, numbers: Array, block: int) -> None:
         priorities = np.random.default_rng(block).random(len(numbers))
         self.numbers = np.concatenate([self.numbers, numbers])
         self._priorities = np.concatenate([self._priorities, priorities])

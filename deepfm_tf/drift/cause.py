@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.drift.spellings import as_dates, as_number, other_spellings
 from deepfm_tf.raw_values import NUMBER_PATTERN
 
@@ -48,7 +49,7 @@ class Cause(NamedTuple):
 
 def likely_cause(
     texts: Mapping[str, int],
-    is_known: Callable[[Sequence[str]], np.ndarray],
+    is_known: Callable[[Sequence[str]], Array],
     values: Sequence[str],
     excess: float,
 ) -> Cause:
@@ -112,7 +113,7 @@ def number_cause(
 
 
 def _known_spellings(
-    texts: Mapping[str, int], is_known: Callable[[Sequence[str]], np.ndarray]
+    texts: Mapping[str, int], is_known: Callable[[Sequence[str]], Array]
 ) -> dict[str, str]:
     """Unseen texts -> the text of the vocabulary that means the same."""
     spellings, owners = [], []

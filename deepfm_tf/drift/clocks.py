@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.drift.shares import is_far_above
 from deepfm_tf.timestamps import NO_MOMENT, NO_ZONE, local_times
 
@@ -131,9 +132,7 @@ class ClockCounts:
             "zones": dict(sorted(self.zones.items())),
         }
 
-    def _add_examples(
-        self, name: str, texts: pa.Array, mask: np.ndarray
-    ) -> None:
+    def _add_examples(self, name: str, texts: pa.Array, mask: Array) -> None:
         places = np.flatnonzero(mask)[:_MOST_EXAMPLES]
         if len(places):
             self.examples[name] = texts.take(pa.array(places)).to_pylist()

@@ -7,9 +7,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.drift.cause import Cause, likely_cause, number_cause
 from deepfm_tf.drift.clocks import ClockFault, clock_faults
 from deepfm_tf.drift.counts import DataCounts, FieldCounts
@@ -277,7 +277,7 @@ def _unseen(
         )
     elif own.texts:
 
-        def is_known(texts: Sequence[str]) -> np.ndarray:
+        def is_known(texts: Sequence[str]) -> Array:
             column = pa.array(texts, pa.string())
             return vocabulary.look_up(field, column) != OOV_ID
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.drift.clocks import ClockCounts
 from deepfm_tf.fields import (
     BucketizedField,
@@ -102,7 +103,7 @@ class DataCounts:
     @classmethod
     def encode(
         cls, vocabulary: Vocabulary, columns: Columns
-    ) -> tuple[dict[str, np.ndarray], DataCounts]:
+    ) -> tuple[dict[str, Array], DataCounts]:
         """What `Vocabulary.encode` makes of some rows, and their counts."""
         packed, counts = vocabulary.encode(columns), cls(vocabulary)
         counts.count(packed, columns)
@@ -110,7 +111,7 @@ class DataCounts:
 
     def count(
         self,
-        packed: Mapping[str, np.ndarray],
+        packed: Mapping[str, Array],
         columns: Columns | None = None,
     ) -> None:
         """Add some rows.
@@ -183,7 +184,7 @@ class DataCounts:
         for name, counts in other.fields.items():
             self.fields[name].merge(counts)
 
-    def _count_ids(self, field: Any, ids: np.ndarray) -> FieldCounts:
+    def _count_ids(self, field: Any, ids: Array) -> FieldCounts:
         missing_id, rows = self.vocabulary.missing_id(field), ids.shape[1]
         unseen = int(np.count_nonzero(ids == OOV_ID))
         missing = int(np.count_nonzero(ids[0] == missing_id))
@@ -194,7 +195,7 @@ class DataCounts:
         return FieldCounts(rows, missing, values, unseen)
 
     def _count_numbers(
-        self, field: NumericField | BucketizedField, x: np.ndarray
+        self, field: NumericField | BucketizedField, x: Array
     ) -> None:
         statistics = self.vocabulary.statistics[field.name]
         present = x[~np.isnan(x)]
@@ -214,9 +215,7 @@ class DataCounts:
             )
         )
 
-    def _texts(
-        self, field: Any, ids: np.ndarray, column: Any
-    ) -> dict[str, int]:
+    def _texts(self, field: Any, ids: Array, column: Any) -> dict[str, int]:
         """Unseen texts of the first rows that have any."""
         is_unseen = (ids == OOV_ID).any(axis=0)
         rows = np.flatnonzero(is_unseen)[:_MOST_ROWS]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import deepfm_tf
+from deepfm_tf.arrays import Array
 from deepfm_tf.experiment.arguments import positive_int
 from deepfm_tf.experiment.comparison import (
     FOCUS,
@@ -190,9 +191,9 @@ def _report(
     settings: CompareSettings,
     data: dict[str, deepfm_tf.PreparedData],
     runs: list[dict[str, Any]],
-    label: np.ndarray,
-    predictions: dict[tuple[str, int], np.ndarray],
-    weight: np.ndarray | None,
+    label: Array,
+    predictions: dict[tuple[str, int], Array],
+    weight: Array | None,
 ) -> dict[str, Any]:
     reach = add_steps_to_reach(runs, settings.monitor)
     report = report_content(settings, data, runs)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import deepfm_tf
+from deepfm_tf.arrays import Array
 
 FOCUS = "deepfm"
 MARK = "fm"
@@ -84,9 +85,9 @@ def compare_with(
     baseline: str,
     models: Sequence[str],
     seeds: Sequence[int],
-    label: np.ndarray,
-    probabilities: Mapping[tuple[str, int], np.ndarray],
-    weight: np.ndarray | None = None,
+    label: Array,
+    probabilities: Mapping[tuple[str, int], Array],
+    weight: Array | None = None,
 ) -> list[dict[str, Any]]:
     """How much better each model is than one of them, on the same rows.
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import numpy as np
-
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.explain.tables import text_table
 
@@ -30,13 +29,13 @@ class Attributions:
 
     fields: tuple[str, ...]
     labels: tuple[tuple[str, ...], ...]
-    logit: np.ndarray
+    logit: Array
     bias: float
     baseline: float
-    first_order: np.ndarray
-    pairs: np.ndarray
-    deep: np.ndarray
-    completeness_error: np.ndarray
+    first_order: Array
+    pairs: Array
+    deep: Array
+    completeness_error: Array
 
     @property
     def pair_fields(self) -> list[tuple[int, int]]:
@@ -45,7 +44,7 @@ class Attributions:
         return [(i, j) for i in range(count) for j in range(i + 1, count)]
 
     @property
-    def contributions(self) -> np.ndarray:
+    def contributions(self) -> Array:
         """(rows, fields): a field's terms, and half of its pairs' terms."""
         total = self.first_order + self.deep
         for number, pair in enumerate(self.pair_fields):

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.explain.field_report import count_rows
 from deepfm_tf.explain.names import FeatureNames
 from deepfm_tf.explain.parts import ModelParts
@@ -86,7 +87,7 @@ def export_embeddings(
 
 def _blocks(
     parts: ModelParts, limit: int | None = None
-) -> Iterator[tuple[Field, np.ndarray, np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[Field, Array, Array, Array]]:
     """Field, ids, rows and values of parts of the table, field by field."""
     for number, field in enumerate(parts.schema.table_fields):
         first, stop = parts.first_rows[number], parts.first_rows[number + 1]
@@ -113,11 +114,11 @@ def _arrow_schema(parts: ModelParts) -> pa.Schema:
 def _arrow_table(
     schema: pa.Schema,
     names: FeatureNames,
-    counts: np.ndarray | None,
+    counts: Array | None,
     field: Field,
-    ids: np.ndarray,
-    rows: np.ndarray,
-    table: np.ndarray,
+    ids: Array,
+    rows: Array,
+    table: Array,
 ) -> pa.Table:
     columns = {
         "field": pa.array([field.name] * len(ids)),
@@ -141,7 +142,7 @@ def _arrow_table(
 def _write_projector(
     parts: ModelParts,
     names: FeatureNames,
-    counts: np.ndarray | None,
+    counts: Array | None,
     directory: Path,
     limit: int,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.explain.attributions import Attributions
 from deepfm_tf.explain.names import FeatureNames
@@ -123,7 +124,7 @@ class Explainer:
         self.parts = ModelParts(model)
         self.steps = steps
         self.tolerance = tolerance or (1e-2 if self.parts.is_half else 1e-4)
-        self.mean_vectors: np.ndarray | None = None
+        self.mean_vectors: Array | None = None
         if self.parts.has_deep:
             if background is None:
                 raise UserError(
@@ -229,7 +230,7 @@ class Explainer:
             if parts.has_pairs
         ]
 
-    def _pair_ends(self) -> np.ndarray:
+    def _pair_ends(self) -> Array:
         """(pairs, fields): 1 where a field is one of the pair."""
         ends = np.zeros(
             (len(self.parts.pair_fields), len(self.parts.fields)), np.float32
@@ -310,7 +311,7 @@ class Explainer:
         return total
 
 
-def _mean_vectors(parts: ModelParts, background: Any) -> np.ndarray:
+def _mean_vectors(parts: ModelParts, background: Any) -> Array:
     """(fields, k) float32: the mean embedding of each field."""
     pool = parts.traced(lambda packed: parts.pooled(packed)[0])
     total, num_rows = 0.0, 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.explain.names import FeatureNames
 from deepfm_tf.explain.parts import ModelParts
@@ -139,12 +140,12 @@ class _PairTotals:
     """Rows, and sums of `|x_s x_t|`, of each pair of table rows seen."""
 
     def __init__(self) -> None:
-        self.pairs: np.ndarray = np.empty((0, 2), np.int64)
-        self.counts: np.ndarray = np.empty((0, 2))
-        self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
+        self.pairs: Array = np.empty((0, 2), np.int64)
+        self.counts: Array = np.empty((0, 2))
+        self._waiting: list[tuple[Array, Array]] = []
         self._num_waiting = 0
 
-    def add(self, left: np.ndarray, right: np.ndarray, x: np.ndarray) -> None:
+    def add(self, left: Array, right: Array, x: Array) -> None:
         counts = np.stack([np.ones(len(x)), x], axis=1)
         self._waiting.append((np.stack([left, right], axis=1), counts))
         self._num_waiting += len(x)

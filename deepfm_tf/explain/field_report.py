@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.explain.importance import Importance
 from deepfm_tf.explain.parts import ModelParts, is_numeric
@@ -43,16 +44,16 @@ class FieldReport:
     """
 
     fields: tuple[str, ...]
-    first_order: np.ndarray
-    pairs: np.ndarray
-    auc_drop: np.ndarray
-    auc_margin: np.ndarray
-    log_loss_rise: np.ndarray
-    log_loss_margin: np.ndarray
-    oov_share: np.ndarray
-    missing_share: np.ndarray
-    num_ids: np.ndarray
-    untrained_ids: np.ndarray
+    first_order: Array
+    pairs: Array
+    auc_drop: Array
+    auc_margin: Array
+    log_loss_rise: Array
+    log_loss_margin: Array
+    oov_share: Array
+    missing_share: Array
+    num_ids: Array
+    untrained_ids: Array
     verdicts: tuple[str, ...]
 
     def rows(self) -> list[dict[str, Any]]:
@@ -163,7 +164,7 @@ def field_report(
     )
 
 
-def count_rows(parts: ModelParts, dataset: Any) -> np.ndarray:
+def count_rows(parts: ModelParts, dataset: Any) -> Array:
     """How often a data set holds each row of the table, (rows,) int64."""
     features = parts.traced(parts.features)
     counts = np.zeros(parts.first_rows[-1], np.int64)
@@ -174,14 +175,14 @@ def count_rows(parts: ModelParts, dataset: Any) -> np.ndarray:
     return counts
 
 
-def _untrained(parts: ModelParts, training: Any) -> np.ndarray:
+def _untrained(parts: ModelParts, training: Any) -> Array:
     """(rows of the table,) bool."""
     if training is not None:
         return count_rows(parts, training) == 0
     return parts.first_order_weights() == 0
 
 
-def _gaps(parts: ModelParts, dataset: Any) -> tuple[np.ndarray, np.ndarray]:
+def _gaps(parts: ModelParts, dataset: Any) -> tuple[Array, Array]:
     """Share of OOV among the values, and of rows without any, by field."""
     features = parts.traced(parts.features)
     fields = parts.schema.embedded_fields
@@ -209,7 +210,7 @@ def _gaps(parts: ModelParts, dataset: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.where(numeric, np.nan, oov_share), np.divide(missing, num_rows)
 
 
-def _verdicts(importance: Importance, strength: np.ndarray) -> tuple[str, ...]:
+def _verdicts(importance: Importance, strength: Array) -> tuple[str, ...]:
     weak = strength <= _WEAK * strength.max()
     verdicts = np.where(weak, "adds nothing", "used without gain").astype(
         object

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tqdm
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.cpus import num_cpus
 from deepfm_tf.errors import UserError
 from deepfm_tf.explain.parts import ModelParts, is_numeric
@@ -48,10 +49,10 @@ class Importance:
     fields: tuple[str, ...]
     auc: float
     log_loss: float
-    auc_drop: np.ndarray
-    auc_margin: np.ndarray
-    log_loss_rise: np.ndarray
-    log_loss_margin: np.ndarray
+    auc_drop: Array
+    auc_margin: Array
+    log_loss_rise: Array
+    log_loss_margin: Array
 
     def ranking(self) -> list[dict[str, Any]]:
         """One dict a field, by log loss, the most important first."""
@@ -222,15 +223,15 @@ class _Drops:
 
     def __init__(
         self,
-        label: np.ndarray,
-        weight: np.ndarray | None = None,
-        groups: np.ndarray | None = None,
+        label: Array,
+        weight: Array | None = None,
+        groups: Array | None = None,
     ) -> None:
         self._label, self._weight, self._groups = label, weight, groups
         self._parts = np.zeros(len(label))
         self._means: list[float] = []
 
-    def add(self, drop: float, parts: np.ndarray) -> None:
+    def add(self, drop: float, parts: Array) -> None:
         """What was lost, and each row's part in its deviation."""
         self._means.append(drop)
         self._parts += parts
@@ -254,10 +255,10 @@ class _Predictor:
 
     def __call__(
         self,
-        rows: Mapping[str, np.ndarray],
+        rows: Mapping[str, Array],
         columns: Mapping[str, slice] | None = None,
-        order: np.ndarray | None = None,
-    ) -> np.ndarray:
+        order: Array | None = None,
+    ) -> Array:
         """With `columns`, these are taken from the rows that `order` names."""
         num_rows = len(next(iter(rows.values())))
         logits = np.empty(num_rows)
@@ -274,7 +275,7 @@ class _Predictor:
 
 def _read(
     dataset: Any,
-) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
+) -> tuple[dict[str, Array], Array, Array | None]:
     """Packed rows, labels and, where there are some, weights."""
     packed, labels, weights = [], [], []
     for inputs, label, *weight in labelled_batches(dataset):
@@ -292,6 +293,6 @@ def _read(
     return rows, label, check_weight(given, len(label), some=True)
 
 
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
+def _sigmoid(logits: Array) -> Array:
     """In float64, as the metrics are."""
     return np.exp(-np.logaddexp(0.0, -logits))

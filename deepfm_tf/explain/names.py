@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.explain.parts import is_numeric
 from deepfm_tf.fields import BucketizedField, Field
 from deepfm_tf.schema import Schema
@@ -68,7 +69,7 @@ class FeatureNames:
         return str(self._vocabulary.values[owner.name][id_ - first])
 
     def examples(
-        self, packed: Mapping[str, np.ndarray]
+        self, packed: Mapping[str, Array]
     ) -> tuple[tuple[str, ...], ...]:
         """For each row of packed inputs, each field with its value."""
         num_rows = len(next(iter(packed.values())))

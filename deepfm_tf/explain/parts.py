@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.fields import NumericField
 from deepfm_tf.models import CTRModel
@@ -140,7 +141,7 @@ class ModelParts:
         """Rows of the table, (..., k + 1): the vector, then first order."""
         return tf.gather(self._table.value, rows)
 
-    def first_order_weights(self) -> np.ndarray:
+    def first_order_weights(self) -> Array:
         """The first-order weight of each row of the table, (rows,)."""
         num_rows, block = self.first_rows[-1], 2**20
         return np.concatenate(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.explain.parts import ModelParts
 from deepfm_tf.explain.tables import text_table
 from deepfm_tf.models import CTRModel
@@ -27,8 +28,8 @@ class FieldStrengths:
     """
 
     fields: tuple[str, ...]
-    first_order: np.ndarray
-    pairs: np.ndarray
+    first_order: Array
+    pairs: Array
     num_rows: int
 
     def ranking(self) -> list[dict[str, Any]]:

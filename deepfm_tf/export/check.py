@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.calibration import Calibration
 from deepfm_tf.explain import Explainer
 from deepfm_tf.export.explain import check_terms
@@ -25,7 +26,7 @@ _TOLERANCE = 1e-6
 _HALF_TOLERANCE = 1e-2
 
 
-Reference = Callable[[Mapping[str, np.ndarray]], np.ndarray]
+Reference = Callable[[Mapping[str, Array]], Array]
 
 
 def check(
@@ -62,15 +63,13 @@ def check(
             check_terms(explainer, request, outputs)
 
 
-def probabilities(
-    model: keras.Model, packed: Mapping[str, np.ndarray]
-) -> np.ndarray:
+def probabilities(model: keras.Model, packed: Mapping[str, Array]) -> Array:
     """(rows,) float32."""
     probability = model(packed, training=False)["probability"]
     return keras.ops.convert_to_numpy(probability)[:, 0]
 
 
-def _probability(outputs: Mapping[str, np.ndarray]) -> np.ndarray:
+def _probability(outputs: Mapping[str, Array]) -> Array:
     """The clicks' column of whatever a signature answers."""
     if "scores" in outputs:
         return outputs["scores"][:, 1]
@@ -117,8 +116,8 @@ def compare(
 
 
 def _agree(
-    served: np.ndarray,
-    expected: np.ndarray,
+    served: Array,
+    expected: Array,
     tolerance: float,
     calibration: Calibration | None,
 ) -> bool:
@@ -136,7 +135,7 @@ def _agree(
     return bool(((low <= served) & (served <= high)).all())
 
 
-def _one_by_one(reference: Reference, rows: Rows) -> np.ndarray:
+def _one_by_one(reference: Reference, rows: Rows) -> Array:
     num_rows = len(next(iter(rows.packed.values())))
     return np.concatenate(
         [

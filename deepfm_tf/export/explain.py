@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.calibration import Calibration
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.explain import Explainer
@@ -89,7 +90,7 @@ def columns_of_terms(explainer: Explainer) -> dict[str, Any]:
 
 
 def check_terms(
-    explainer: Explainer, request: Request, outputs: Mapping[str, np.ndarray]
+    explainer: Explainer, request: Request, outputs: Mapping[str, Array]
 ) -> None:
     """Raise RuntimeError unless the terms are the Explainer's own.
 

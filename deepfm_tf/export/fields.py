@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.export.requests import Request, Rows
 from deepfm_tf.export.signatures import PREDICT, Defaults, Signature, Tensors
 from deepfm_tf.fields import MultiValuedField
@@ -84,7 +85,7 @@ def make_fields_request(rows: Rows) -> Request:
     return Request("fields", rows.head(1), {"rows": np.array([""], object)})
 
 
-def check_fields(loaded: Any, outputs: Mapping[str, np.ndarray]) -> None:
+def check_fields(loaded: Any, outputs: Mapping[str, Array]) -> None:
     """Raise RuntimeError unless the inputs are those of `serving_default`.
 
     Args:

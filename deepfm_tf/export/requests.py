@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.export.rank import CONTEXT_PREFIX, split_fields
 from deepfm_tf.export.signatures import Defaults
 from deepfm_tf.fields import (
@@ -45,8 +46,8 @@ class Rows:
         packed: the same rows as the model's packed inputs.
     """
 
-    raw: Mapping[str, np.ndarray]
-    packed: Mapping[str, np.ndarray]
+    raw: Mapping[str, Array]
+    packed: Mapping[str, Array]
 
     @classmethod
     def make(
@@ -97,7 +98,7 @@ class Request:
 
     signature: str
     rows: Rows
-    inputs: Mapping[str, np.ndarray] | Sequence[Any]
+    inputs: Mapping[str, Array] | Sequence[Any]
 
 
 def make_requests(
@@ -157,12 +158,12 @@ def make_rank_requests(
     ]
 
 
-def _columns(rows: Rows, schema: Schema) -> dict[str, np.ndarray]:
+def _columns(rows: Rows, schema: Schema) -> dict[str, Array]:
     names = schema.signature_names
     return {names[field.name]: rows.raw[field.name] for field in schema.fields}
 
 
-def _matrices(rows: Rows, fields: Iterable[Field]) -> dict[str, np.ndarray]:
+def _matrices(rows: Rows, fields: Iterable[Field]) -> dict[str, Array]:
     fields = list(fields)
     return {
         name: np.stack([rows.raw[f.name] for f in chosen], axis=1)
@@ -193,9 +194,9 @@ def _examples(rows: Rows, schema: Schema, defaults: Defaults) -> list[Any]:
 
 def _raw_rows(
     vocabulary: Vocabulary, num_rows: int
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+) -> tuple[dict[str, Array], dict[str, Any]]:
     random = np.random.default_rng(0)
-    raw: dict[str, np.ndarray] = {}
+    raw: dict[str, Array] = {}
     columns: dict[str, Any] = {}
     for field in vocabulary.schema.fields:
         if isinstance(field, (NumericField, BucketizedField)):

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.calibration import Calibration
 from deepfm_tf.errors import UserError
 from deepfm_tf.metrics import log_loss
@@ -56,7 +57,7 @@ def cost_of_rounding(
         `rows`, `largest_difference` and `mean_difference` of the
         probabilities and, with labels, `log_loss` and `log_loss_change`.
     """
-    parts: list[list[np.ndarray]] = [[], [], [], []]
+    parts: list[list[Array]] = [[], [], [], []]
     for packed, label, *weights in batches:
         parts[0].append(np.asarray(exact(packed)))
         parts[1].append(np.asarray(rounded(packed)))

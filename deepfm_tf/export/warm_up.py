@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.export.requests import Request
 
@@ -94,7 +95,7 @@ def read_warm_up(saved_model: Path) -> Iterator[Any]:
         yield prediction_log_pb2.PredictionLog.FromString(record.numpy())
 
 
-def replay(log: Any, loaded: Any) -> dict[str, np.ndarray]:
+def replay(log: Any, loaded: Any) -> dict[str, Array]:
     """Run a logged request as TensorFlow Serving does.
 
     Args:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.files.text import BadRow
 from deepfm_tf.raw_values import cell_text, from_elements, shown
@@ -158,7 +159,7 @@ def _whole(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     return array
 
 
-def _numpy_slicer(array: np.ndarray, name: str) -> Slice:
+def _numpy_slicer(array: Array, name: str) -> Slice:
     kind = array.dtype.kind
     if array.ndim != 1:
         raise UserTypeError(
@@ -182,7 +183,7 @@ def _numpy_slicer(array: np.ndarray, name: str) -> Slice:
     return lambda start, stop: _converted(array[start:stop])
 
 
-def _known_unit(array: np.ndarray, name: str) -> np.ndarray:
+def _known_unit(array: Array, name: str) -> Array:
     """Moments in a unit that Arrow has: it lacks years, hours, picoseconds."""
     unit = np.datetime_data(array.dtype)
     if unit[0] in ("s", "ms", "us", "ns", "D") and unit[1] == 1:

@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
+
 _QUOTE, _BLANK, _NEWLINE, _RETURN = b'" \n\r'
 # What is searched first for the state at a place: enough for most records.
 _WINDOW = 2**16
@@ -25,9 +27,9 @@ class Records:
         lines: how many lines stand before each.
     """
 
-    starts: np.ndarray
-    stops: np.ndarray
-    lines: np.ndarray
+    starts: Array
+    stops: Array
+    lines: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +165,7 @@ class RecordScanner:
         is_kept[blanks[mask]] = False
         return view[is_kept].tobytes()
 
-    def backslashes(self, data: bytes) -> np.ndarray:
+    def backslashes(self, data: bytes) -> Array:
         """The places of quotes that close a value, but follow a backslash.
 
         Only those with more of the value behind them, as in
@@ -186,7 +188,7 @@ class RecordScanner:
 
     def _quotes(
         self, data: bytes, start: int, stop: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> tuple[Array, Array, Array]:
         """Each run of quotes: its place, if it is odd, if it can open."""
         view = _bytes(data)
         places = np.flatnonzero(view[start:stop] == _QUOTE) + start
@@ -202,13 +204,13 @@ class RecordScanner:
             before = _byte_before_blanks(view, begins, before)
         return begins, is_odd, self._value_edges()[before]
 
-    def _value_edges(self) -> np.ndarray:
+    def _value_edges(self) -> Array:
         """For each byte, whether a value begins behind it or ends before."""
         is_edge = np.zeros(256, dtype=bool)
         is_edge[[ord(self.separator), _NEWLINE, _RETURN]] = True
         return is_edge
 
-    def _states(self, is_odd: np.ndarray, can_open: np.ndarray) -> np.ndarray:
+    def _states(self, is_odd: Array, can_open: Array) -> Array:
         """Whether a value is open behind each run of quotes.
 
         Right behind the first run that closes whatever is open; before it,
@@ -221,7 +223,7 @@ class RecordScanner:
         since = np.where(last < 0, 0, flips[last] if len(flips) else 0)
         return ((flips - since) & 1).astype(bool)
 
-    def _is_inside(self, data: bytes, places: np.ndarray) -> np.ndarray:
+    def _is_inside(self, data: bytes, places: Array) -> Array:
         """Whether each place is inside quotes."""
         if not self.quoting or b'"' not in data:
             return np.zeros(len(places), dtype=bool)
@@ -237,13 +239,13 @@ class RecordScanner:
             or b"\r" in data
         )
 
-    def _line_breaks(self, data: bytes) -> np.ndarray:
+    def _line_breaks(self, data: bytes) -> Array:
         """The places of "\\n" and "\\r" outside quotes."""
         places = _line_breaks(data)
         return places[~self._is_inside(data, places)]
 
 
-def _lines_as_records(data: bytes, breaks: np.ndarray) -> Records:
+def _lines_as_records(data: bytes, breaks: Array) -> Records:
     """All lines, the last one whether it ends or not."""
     if not data.endswith(b"\n"):
         breaks = np.append(breaks, len(data))
@@ -260,7 +262,7 @@ def count_lines(data: bytes, stop: int) -> int:
     return count
 
 
-def _line_breaks(data: bytes) -> np.ndarray:
+def _line_breaks(data: bytes) -> Array:
     """The places of "\\n" and "\\r"."""
     view = _bytes(data)
     is_break = view == _NEWLINE
@@ -269,7 +271,7 @@ def _line_breaks(data: bytes) -> np.ndarray:
     return np.flatnonzero(is_break)
 
 
-def _lines_up_to(data: bytes, places: np.ndarray) -> np.ndarray:
+def _lines_up_to(data: bytes, places: Array) -> Array:
     """How many lines end up to each line break; "\\r\\n" ends one."""
     if b"\r" not in data:
         return np.arange(1, len(places) + 1)
@@ -281,27 +283,25 @@ def _lines_up_to(data: bytes, places: np.ndarray) -> np.ndarray:
     return np.cumsum(~is_pair)
 
 
-def _bytes(data: bytes) -> np.ndarray:
+def _bytes(data: bytes) -> Array:
     return np.frombuffer(data, dtype=np.uint8)
 
 
-def _run_starts(places: np.ndarray) -> np.ndarray:
+def _run_starts(places: Array) -> Array:
     """Which of some places do not follow the one before at once."""
     is_first = np.ones(len(places), dtype=bool)
     np.not_equal(places[1:], places[:-1] + 1, out=is_first[1:])
     return np.flatnonzero(is_first)
 
 
-def _byte_before(view: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _byte_before(view: Array, places: Array) -> Array:
     """What stands before each place; a line break before the first byte."""
     before = view[np.maximum(places - 1, 0)]
     before[places == 0] = _NEWLINE
     return before
 
 
-def _byte_before_blanks(
-    view: np.ndarray, places: np.ndarray, before: np.ndarray
-) -> np.ndarray:
+def _byte_before_blanks(view: Array, places: Array, before: Array) -> Array:
     """What stands before each place and the blanks before it."""
     places, before = places.copy(), before.copy()
     waiting = np.flatnonzero(before == _BLANK)

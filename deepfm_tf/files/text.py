@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.content import TextContent
@@ -51,7 +52,7 @@ class TextBlock:
         self.first_line = first_line
         self._column_names = column_names
         self._scanner = text_format.scanner_of(path)
-        self._left_out: np.ndarray = np.zeros(0, dtype=np.int64)
+        self._left_out: Array = np.zeros(0, dtype=np.int64)
 
     def read(self, columns: Sequence[str]) -> tuple[pa.Table, list[BadRow]]:
         """The columns as text, and the rows that have too few or too many."""
@@ -178,7 +179,7 @@ class TextBlock:
         numbers = np.searchsorted(starts, places, side="right") - 1
         return set(numbers.tolist())
 
-    def _places(self, numbers: np.ndarray) -> list[tuple[int, str]]:
+    def _places(self, numbers: Array) -> list[tuple[int, str]]:
         """Line and text of some records."""
         records = self._records
         lines = (records.lines[numbers] + self.first_line).tolist()

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.metrics.grouping import aucs_of_groups
 from deepfm_tf.metrics.likelihood import entropy, row_losses
@@ -28,11 +29,11 @@ _CHUNK = 128
 
 
 def bootstrap_intervals(
-    label: np.ndarray,
-    probability: np.ndarray,
-    weight: np.ndarray | None = None,
+    label: Array,
+    probability: Array,
+    weight: Array | None = None,
     *,
-    groups: np.ndarray | None = None,
+    groups: Array | None = None,
     num_replicates: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -110,9 +111,7 @@ def bootstrap_intervals(
     }
 
 
-def sums_by_unit(
-    columns: tuple[np.ndarray, ...], groups: np.ndarray | None
-) -> np.ndarray:
+def sums_by_unit(columns: tuple[Array, ...], groups: Array | None) -> Array:
     """What a replicate takes as a whole, a row or a group, summed.
 
     Args:
@@ -130,8 +129,8 @@ def sums_by_unit(
 
 
 def resample(
-    sums: np.ndarray, num_replicates: int, random: np.random.Generator
-) -> np.ndarray:
+    sums: Array, num_replicates: int, random: np.random.Generator
+) -> Array:
     """Totals of the columns in each replicate.
 
     Args:
@@ -148,7 +147,7 @@ def resample(
     return totals
 
 
-def percentiles(values: np.ndarray, confidence: float) -> tuple[float, float]:
+def percentiles(values: Array, confidence: float) -> tuple[float, float]:
     """The middle of the replicates; those without a value do not count."""
     values = values[np.isfinite(values)]
     if not len(values):
@@ -159,13 +158,13 @@ def percentiles(values: np.ndarray, confidence: float) -> tuple[float, float]:
 
 
 def _aucs(
-    label: np.ndarray,
-    probability: np.ndarray,
-    weight: np.ndarray | None,
-    groups: np.ndarray | None,
+    label: Array,
+    probability: Array,
+    weight: Array | None,
+    groups: Array | None,
     num_replicates: int,
     random: np.random.Generator,
-) -> np.ndarray:
+) -> Array:
     """(replicates,): the AUC of each."""
     if label.min() == label.max():
         return np.full(num_replicates, np.nan)
@@ -184,14 +183,12 @@ def _aucs(
     return aucs
 
 
-def _draw(
-    shape: int | tuple[int, ...], random: np.random.Generator
-) -> np.ndarray:
+def _draw(shape: int | tuple[int, ...], random: np.random.Generator) -> Array:
     """Poisson numbers of mean 1, uint8."""
     return np.take(_COUNTS, random.integers(0, 65536, shape, dtype=np.uint16))
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+def _ratio(numerator: Array, denominator: Array) -> Array:
     """NaN where there is nothing to divide by."""
     return np.divide(
         numerator,

@@ -8,6 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.metrics.bootstrap import percentiles, resample, sums_by_unit
 from deepfm_tf.metrics.likelihood import row_losses
 from deepfm_tf.metrics.ranking import Ranking, class_weights
@@ -73,12 +74,12 @@ class Comparison:
 
 
 def compare_models(
-    label: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
-    weight: np.ndarray | None = None,
+    label: Array,
+    first: Array,
+    second: Array,
+    weight: Array | None = None,
     *,
-    groups: np.ndarray | None = None,
+    groups: Array | None = None,
     confidence: float = 0.95,
     num_replicates: int = 1000,
     seed: int = 0,
@@ -148,8 +149,8 @@ def compare_models(
 
 
 def auc_influence(
-    label: np.ndarray, probability: np.ndarray, weight: np.ndarray | None
-) -> tuple[float, np.ndarray]:
+    label: Array, probability: Array, weight: Array | None
+) -> tuple[float, Array]:
     """The AUC, and each row's part in its deviation from the true one.
 
     A row's part is its placement among the other class (the share of it that
@@ -182,11 +183,11 @@ def auc_influence(
 
 
 def _compare_auc(
-    label: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
-    weight: np.ndarray | None,
-    groups: np.ndarray | None,
+    label: Array,
+    first: Array,
+    second: Array,
+    weight: Array | None,
+    groups: Array | None,
     confidence: float,
 ) -> Comparison:
     areas, influences = zip(
@@ -215,10 +216,10 @@ def _compare_auc(
 
 
 def variance_of_sum(
-    parts: np.ndarray,
-    label: np.ndarray,
-    weight: np.ndarray | None,
-    groups: np.ndarray | None,
+    parts: Array,
+    label: Array,
+    weight: Array | None,
+    groups: Array | None,
 ) -> float:
     """Variance of a sum of the rows' parts, as DeLong's: class by class.
 
@@ -238,11 +239,11 @@ def variance_of_sum(
 
 
 def _compare_log_loss(
-    label: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
-    weight: np.ndarray | None,
-    groups: np.ndarray | None,
+    label: Array,
+    first: Array,
+    second: Array,
+    weight: Array | None,
+    groups: Array | None,
     confidence: float,
     num_replicates: int,
     seed: int,

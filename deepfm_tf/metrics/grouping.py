@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.metrics.rows import check_groups, check_rows
 
 
@@ -24,10 +25,10 @@ class GroupedAUC(NamedTuple):
 
 
 def grouped_auc(
-    label: np.ndarray,
-    probability: np.ndarray,
-    groups: np.ndarray,
-    weight: np.ndarray | None = None,
+    label: Array,
+    probability: Array,
+    groups: Array,
+    weight: Array | None = None,
 ) -> GroupedAUC:
     """GAUC: how well the rows of each group are ranked among themselves.
 
@@ -72,11 +73,11 @@ def grouped_auc(
 
 
 def aucs_of_groups(
-    label: np.ndarray,
-    probability: np.ndarray,
-    groups: np.ndarray,
-    weight: np.ndarray | None,
-) -> tuple[np.ndarray, np.ndarray]:
+    label: Array,
+    probability: Array,
+    groups: Array,
+    weight: Array | None,
+) -> tuple[Array, Array]:
     """AUC of each group, NaN where it has one class; and its impressions.
 
     Args:
@@ -113,7 +114,7 @@ def aucs_of_groups(
     return aucs, impressions
 
 
-def _order(groups: np.ndarray, probability: np.ndarray) -> np.ndarray:
+def _order(groups: Array, probability: Array) -> Array:
     """Rows by group, then by probability; twice as fast as a lexsort."""
     order = np.argsort(probability)
     key = groups[order] * len(groups) + np.arange(len(groups))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.metrics.rows import check_probability, check_rows
 
 # Probabilities are kept this far from 0 and 1, as Keras's loss does.
@@ -11,9 +12,9 @@ EPSILON = 1e-7
 
 
 def log_loss(
-    label: np.ndarray,
-    probability: np.ndarray,
-    weight: np.ndarray | None = None,
+    label: Array,
+    probability: Array,
+    weight: Array | None = None,
 ) -> float:
     """Mean negative log-likelihood, in nats.
 
@@ -36,7 +37,7 @@ def log_loss(
     return float(np.average(row_losses(label, probability), weights=weight))
 
 
-def row_losses(label: np.ndarray, probability: np.ndarray) -> np.ndarray:
+def row_losses(label: Array, probability: Array) -> Array:
     """The log loss of each row."""
     check_probability(probability)
     p = np.clip(probability, EPSILON, 1 - EPSILON)
@@ -44,9 +45,9 @@ def row_losses(label: np.ndarray, probability: np.ndarray) -> np.ndarray:
 
 
 def normalized_entropy(
-    label: np.ndarray,
-    probability: np.ndarray,
-    weight: np.ndarray | None = None,
+    label: Array,
+    probability: Array,
+    weight: Array | None = None,
 ) -> float:
     """Log loss divided by that of always predicting the mean label.
 
@@ -73,10 +74,10 @@ def normalized_entropy(
     """
     label, probability, weight = check_rows(label, probability, weight)
     loss = np.average(row_losses(label, probability), weights=weight)
-    return float(loss / entropy(np.average(label, weights=weight)))
+    return float(loss / entropy(float(np.average(label, weights=weight))))
 
 
-def entropy(mean_label: np.ndarray | float) -> np.ndarray:
+def entropy(mean_label: Array | float) -> Array:
     """Log loss of a constant that is right on average; NaN of one class."""
     q = np.asarray(mean_label, dtype=np.float64)
     inside = (q > 0) & (q < 1)

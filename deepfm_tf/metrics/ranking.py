@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.metrics.rows import check_rows
 
 
@@ -19,12 +20,12 @@ class Ranking:
             probabilities has its last row.
     """
 
-    def __init__(self, probability: np.ndarray) -> None:
+    def __init__(self, probability: Array) -> None:
         self.order = np.argsort(probability)
         ranked = probability[self.order]
         self.ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
 
-    def auc(self, positive: np.ndarray, negative: np.ndarray) -> float:
+    def auc(self, positive: Array, negative: Array) -> float:
         """AUC by cumulative sums.
 
         Args:
@@ -43,7 +44,7 @@ class Ranking:
         # Whole numbers up to here; and Python's do not overflow.
         return wins.item() / (2 * pairs.item()) if pairs else float("nan")
 
-    def doubled_below(self, weight: np.ndarray) -> np.ndarray:
+    def doubled_below(self, weight: Array) -> Array:
         """(values,): twice the weight below each run, its own counted once.
 
         Doubled, so that a tie of whole numbers is a whole number.
@@ -55,9 +56,9 @@ class Ranking:
 
 
 def auc(
-    label: np.ndarray,
-    probability: np.ndarray,
-    weight: np.ndarray | None = None,
+    label: Array,
+    probability: Array,
+    weight: Array | None = None,
 ) -> float:
     """Area under the ROC curve, as the exact rank statistic.
 
@@ -86,8 +87,8 @@ def auc(
 
 
 def class_weights(
-    label: np.ndarray, weight: np.ndarray | None, order: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    label: Array, weight: Array | None, order: Array
+) -> tuple[Array, Array]:
     """Weights of the positives and of the negatives, in an order.
 
     Whole numbers where there are no weights: then sums of them are exact.
@@ -101,6 +102,6 @@ def class_weights(
     return weight * positive, weight * (1 - positive)
 
 
-def _cumulated(weight: np.ndarray) -> np.ndarray:
+def _cumulated(weight: Array) -> Array:
     whole = np.issubdtype(weight.dtype, np.integer)
     return np.cumsum(weight, dtype=np.int64 if whole else np.float64)

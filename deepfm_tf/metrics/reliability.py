@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.metrics.ranking import Ranking
 from deepfm_tf.metrics.rows import check_probability, check_rows
@@ -22,9 +23,9 @@ class ReliabilityCurve(NamedTuple):
         weight: (bins,). Rows in each bin, or their weight.
     """
 
-    probability: np.ndarray
-    label: np.ndarray
-    weight: np.ndarray
+    probability: Array
+    label: Array
+    weight: Array
 
     @property
     def expected_calibration_error(self) -> float:
@@ -34,9 +35,9 @@ class ReliabilityCurve(NamedTuple):
 
 
 def calibration_ratio(
-    label: np.ndarray,
-    probability: np.ndarray,
-    weight: np.ndarray | None = None,
+    label: Array,
+    probability: Array,
+    weight: Array | None = None,
 ) -> float:
     """Mean probability divided by mean label: 1.1 promises 10 % too much.
 
@@ -65,9 +66,9 @@ def calibration_ratio(
 
 
 def reliability_curve(
-    label: np.ndarray,
-    probability: np.ndarray,
-    weight: np.ndarray | None = None,
+    label: Array,
+    probability: Array,
+    weight: Array | None = None,
     num_bins: int = NUM_BINS,
 ) -> ReliabilityCurve:
     """Mean label against mean probability, in bins of equal weight.
@@ -103,9 +104,9 @@ def reliability_curve(
 
 
 def expected_calibration_error(
-    label: np.ndarray,
-    probability: np.ndarray,
-    weight: np.ndarray | None = None,
+    label: Array,
+    probability: Array,
+    weight: Array | None = None,
     num_bins: int = NUM_BINS,
 ) -> float:
     """Mean distance of the reliability curve from the diagonal (ECE).
@@ -135,9 +136,9 @@ def expected_calibration_error(
 
 
 def curve_of_runs(
-    weight: np.ndarray,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
+    weight: Array,
+    labels: Array,
+    probabilities: Array,
     num_bins: int,
 ) -> ReliabilityCurve:
     """The curve from sums over runs that must not be cut, ascending.
@@ -158,7 +159,7 @@ def curve_of_runs(
     )
 
 
-def equal_bins(weight: np.ndarray, num_bins: int) -> np.ndarray:
+def equal_bins(weight: Array, num_bins: int) -> Array:
     """(runs,): the bin of each run, where the middle of its weight lies.
 
     Bins are as equal in weight as whole runs allow; some may get no run.

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, UserTypeError
 
 
@@ -14,11 +15,11 @@ class NotANumberError(UserError):
 
 
 def check_rows(
-    label: np.ndarray,
-    probability: np.ndarray,
-    weight: np.ndarray | None = None,
+    label: Array,
+    probability: Array,
+    weight: Array | None = None,
     some: bool = True,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+) -> tuple[Array, Array, Array | None]:
     """Labels, probabilities and weights as (rows,) float64, checked.
 
     Args:
@@ -52,8 +53,8 @@ def check_rows(
 
 
 def check_weight(
-    weight: np.ndarray | None, num_rows: int, some: bool
-) -> np.ndarray | None:
+    weight: Array | None, num_rows: int, some: bool
+) -> Array | None:
     """(rows,) float64, or None if all rows count alike."""
     if weight is None:
         return None
@@ -76,7 +77,7 @@ def check_weight(
     return weight
 
 
-def check_probability(probability: np.ndarray) -> None:
+def check_probability(probability: Array) -> None:
     """Refuse what is no probability, such as logits."""
     low, high = probability.min(), probability.max()
     if low < 0 or high > 1:
@@ -86,7 +87,7 @@ def check_probability(probability: np.ndarray) -> None:
         )
 
 
-def check_groups(groups: np.ndarray, num_rows: int) -> np.ndarray:
+def check_groups(groups: Array, num_rows: int) -> Array:
     """(rows,) numbers from 0 of the group of each row, in no special order.
 
     Nobody knows that two rows without a group belong together, so each of
@@ -114,13 +115,14 @@ def check_groups(groups: np.ndarray, num_rows: int) -> np.ndarray:
     return numbers
 
 
-def num_without_group(groups: np.ndarray) -> int:
+def num_without_group(groups: Array) -> int:
     """Rows that `check_groups` gives a group of their own."""
     return int(_numbered(np.asarray(groups))[1].sum())
 
 
-def _numbered(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _numbered(groups: Array) -> tuple[Array, Array]:
     """Numbers of groups, and which rows have none."""
+    is_missing: Array
     if groups.dtype.kind in "biu":
         is_missing = np.zeros(len(groups), dtype=bool)
     elif groups.dtype.kind == "f":
@@ -156,7 +158,7 @@ def check_confidence(confidence: float) -> None:
         )
 
 
-def _numbers(name: str, values: Any) -> np.ndarray:
+def _numbers(name: str, values: Any) -> Array:
     try:
         return np.asarray(values, dtype=np.float64).reshape(-1)
     except (TypeError, ValueError) as error:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.metrics.reliability import equal_bins
 from deepfm_tf.metrics.rows import check_rows
@@ -29,18 +30,18 @@ class NamedIds(NamedTuple):
             descending rows: the ids of buckets, say. Defaults to False.
     """
 
-    ids: np.ndarray
+    ids: Array
     names: Sequence[str] = ()
     ordered: bool = False
 
 
 def slice_metrics(
-    label: np.ndarray,
-    probability: np.ndarray,
+    label: Array,
+    probability: Array,
     slices: Mapping[str, Any],
-    weight: np.ndarray | None = None,
+    weight: Array | None = None,
     *,
-    groups: np.ndarray | None = None,
+    groups: Array | None = None,
     max_values: int = 30,
     confidence: float | None = None,
 ) -> list[dict[str, Any]]:
@@ -112,7 +113,7 @@ def slice_metrics(
 
 def _split(
     field: str, values: Any, num_rows: int, max_values: int
-) -> list[tuple[str, np.ndarray]]:
+) -> list[tuple[str, Array]]:
     """Name and rows of each slice."""
     several = isinstance(values, NamedIds)
     column = np.asarray(values.ids if several else values)
@@ -147,8 +148,8 @@ def _split(
 
 
 def _rows_by_code(
-    rows: np.ndarray, codes: np.ndarray, names: Sequence[str]
-) -> list[tuple[str, np.ndarray]]:
+    rows: Array, codes: Array, names: Sequence[str]
+) -> list[tuple[str, Array]]:
     order = np.argsort(codes, kind="stable")
     counts = np.bincount(codes, minlength=len(names))
     parts = np.split(rows[order], np.cumsum(counts)[:-1])
@@ -161,8 +162,8 @@ def _rows_by_code(
 
 
 def _entries(
-    ids: np.ndarray, names: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    ids: Array, names: Sequence[str]
+) -> tuple[Array, Array, list[str]]:
     """Rows, codes and names: an entry for each value that a row holds."""
     if not np.issubdtype(ids.dtype, np.integer):
         raise UserTypeError(f"`ids` must be integers. Received: {ids.dtype}.")
@@ -184,7 +185,7 @@ def _entries(
     return np.nonzero(present)[0], inverse.reshape(-1), texts
 
 
-def _distinct(column: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def _distinct(column: Array) -> tuple[Array, list[str]]:
     """Codes and names of values of any kind, compared as text."""
     numbers: dict[Any, int] = {}
     codes = np.fromiter(
@@ -205,7 +206,7 @@ def _text(value: Any) -> str:
     return MISSING if text in ("None", "nan", "NaT", "<NA>") else text
 
 
-def _buckets(column: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def _buckets(column: Array) -> tuple[Array, list[str]]:
     """Codes and names of buckets of numbers, NaN last."""
     column = column.astype(np.float64)
     absent = np.isnan(column)
@@ -229,7 +230,7 @@ def _buckets(column: np.ndarray) -> tuple[np.ndarray, list[str]]:
     return codes, [*names, MISSING]
 
 
-def _ranges(lows: np.ndarray, highs: np.ndarray) -> list[str]:
+def _ranges(lows: Array, highs: Array) -> list[str]:
     """Texts with as few digits as keep the buckets apart."""
     names: list[str] = []
     for digits in range(3, 18):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.metrics.likelihood import EPSILON, entropy, row_losses
 from deepfm_tf.metrics.reliability import (
@@ -68,9 +69,9 @@ class StreamingMetrics:
 
     def update(
         self,
-        label: np.ndarray,
-        probability: np.ndarray,
-        weight: np.ndarray | None = None,
+        label: Array,
+        probability: Array,
+        weight: Array | None = None,
     ) -> None:
         """Add rows.
 
@@ -176,7 +177,7 @@ class StreamingMetrics:
             mass[used], positive[used], self._probability[used], num_bins
         )
 
-    def _bins(self, probability: np.ndarray) -> np.ndarray:
+    def _bins(self, probability: Array) -> Array:
         p = np.clip(probability, EPSILON, 1 - EPSILON)
         logit = np.log(p) - np.log1p(-p)
         steps = (logit + _LARGEST_LOGIT) * (
@@ -200,7 +201,7 @@ class StreamingMetrics:
         variance += negatives @ (losses - area) ** 2 / totals[0] ** 2
         return area, float(unsure / totals[0] / totals[1] / 2), float(variance)
 
-    def _covariance(self) -> np.ndarray:
+    def _covariance(self) -> Array:
         """(3, 3): of the means of loss, label and probability."""
         total = self._first[0]
         means = self._first[1:] / total

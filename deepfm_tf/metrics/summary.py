@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.metrics.bootstrap import bootstrap_intervals
 from deepfm_tf.metrics.grouping import grouped_auc
 from deepfm_tf.metrics.likelihood import log_loss, normalized_entropy
@@ -18,11 +19,11 @@ from deepfm_tf.metrics.rows import num_without_group
 
 
 def binary_metrics(
-    label: np.ndarray,
-    probability: np.ndarray,
-    weight: np.ndarray | None = None,
+    label: Array,
+    probability: Array,
+    weight: Array | None = None,
     *,
-    groups: np.ndarray | None = None,
+    groups: Array | None = None,
     confidence: float | None = None,
 ) -> dict[str, Any]:
     """What `evaluate` returns, of labels and probabilities from anywhere.

@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 from keras.src.backend.common import global_state
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import (
     UserError,
     UserTypeError,
@@ -350,7 +351,7 @@ def _slot_weights(schema: Schema, inputs: Mapping[str, Any]) -> Any:
     return weights
 
 
-def _weight_columns(schema: Schema) -> np.ndarray:
+def _weight_columns(schema: Schema) -> Array:
     columns: list[int] = []
     total = sum(f.max_length for f in schema.weighted_fields)
     start = 0
@@ -364,7 +365,7 @@ def _weight_columns(schema: Schema) -> np.ndarray:
     return np.array(columns, dtype=np.int32)
 
 
-def _mean_slots(schema: Schema) -> np.ndarray:
+def _mean_slots(schema: Schema) -> Array:
     """(slots of id fields,) bool: whether a slot's field is pooled by mean."""
     return np.concatenate(
         [

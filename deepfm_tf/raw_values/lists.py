@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.fields import MultiValuedField
 from deepfm_tf.raw_values.numbers import parse_numbers
 
@@ -14,7 +15,7 @@ def split_values(
     field: MultiValuedField,
     column: pa.Array,
     missing_values: tuple[str, ...] = (),
-) -> tuple[np.ndarray, pa.Array, np.ndarray]:
+) -> tuple[Array, pa.Array, Array]:
     """All values of a multi-valued column, flat.
 
     Returns:

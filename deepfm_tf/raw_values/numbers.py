@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.raw_values.element import shown
 from deepfm_tf.raw_values.texts import (
     ELEMENTS,
@@ -29,7 +30,7 @@ NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 def to_doubles(
     array: pa.Array, name: str, bad: Bad, missing_values: Sequence[str] = ()
-) -> np.ndarray:
+) -> Array:
     """The numbers (float64) of a column; NaN where a value is missing.
 
     Text is trimmed and read as a number. The usual spellings of missing
@@ -87,7 +88,7 @@ def to_doubles(
 
 def to_numbers(
     array: pa.Array, name: str, bad: Bad, missing_values: Sequence[str] = ()
-) -> np.ndarray:
+) -> Array:
     """The same as float32, as models read it; infinities are refused."""
     double = to_doubles(array, name, bad, missing_values)
     with np.errstate(over="ignore"):
@@ -102,7 +103,7 @@ def to_numbers(
     return result
 
 
-def parse_numbers(texts: pa.Array) -> np.ndarray:
+def parse_numbers(texts: pa.Array) -> Array:
     """Float32 of a text array; NaN for what is not a finite number."""
     # Text to double to float32, so that every reader rounds in one way.
     with np.errstate(over="ignore"):
@@ -111,7 +112,7 @@ def parse_numbers(texts: pa.Array) -> np.ndarray:
     return result
 
 
-def missing_numbers(missing_values: Sequence[str]) -> np.ndarray:
+def missing_numbers(missing_values: Sequence[str]) -> Array:
     """Those marks of missing values that are numbers, as float32."""
     if not missing_values:
         return np.empty(0, dtype=np.float32)
@@ -119,7 +120,7 @@ def missing_numbers(missing_values: Sequence[str]) -> np.ndarray:
     return numbers[~np.isnan(numbers)]
 
 
-def _parse_plain(texts: pa.Array) -> np.ndarray | None:
+def _parse_plain(texts: pa.Array) -> Array | None:
     """The same where each text is a number or empty; None elsewhere."""
     try:
         numbers = pc.cast(
@@ -133,7 +134,7 @@ def _parse_plain(texts: pa.Array) -> np.ndarray | None:
     return pc.fill_null(numbers, np.nan).to_numpy(zero_copy_only=False)
 
 
-def _parse(texts: pa.Array) -> np.ndarray:
+def _parse(texts: pa.Array) -> Array:
     """Float64 of trimmed texts; NaN for what is not a number."""
     valid = pc.match_substring_regex(texts, NUMBER_PATTERN)
     numbers = pc.cast(pc.if_else(valid, texts, None), pa.float64())

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.raw_values.element import (
     BEYOND,
@@ -165,13 +166,13 @@ def _of_distinct(
     return values.take(array.indices)
 
 
-def codes_of(array: pa.Array, null: int) -> np.ndarray:
+def codes_of(array: pa.Array, null: int) -> Array:
     """The codes of a dictionary array; `null` where it has none."""
     codes = pc.cast(array.indices, pa.int64())
     return pc.fill_null(codes, null).to_numpy(zero_copy_only=False)
 
 
-def report_rows(wrong: Bad, codes: np.ndarray, bad: Bad) -> None:
+def report_rows(wrong: Bad, codes: Array, bad: Bad) -> None:
     """Tell of each row what is wrong with its value."""
     for row in np.flatnonzero(np.isin(codes, list(wrong))).tolist():
         bad.setdefault(row, wrong[int(codes[row])])
@@ -315,7 +316,7 @@ def _join(array: pa.Array, name: str, bad: Bad, separator: str) -> pa.Array:
     return pc.if_else(array.is_valid(), pc.binary_join(lists, separator), None)
 
 
-def _flatten(array: pa.Array) -> tuple[pa.Array, np.ndarray]:
+def _flatten(array: pa.Array) -> tuple[pa.Array, Array]:
     """The elements of lists, and how many each row has."""
     if pa.types.is_fixed_size_list(array.type):
         array = pc.cast(array, pa.list_(array.type.value_type))

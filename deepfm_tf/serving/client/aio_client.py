@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
-import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.serving.client.calls import ClientCore, check_timeout
 from deepfm_tf.serving.client.channel import (
     MAX_IN_FLIGHT,
@@ -126,7 +126,7 @@ class AsyncPredictClient:
         version: int | None = None,
         label: str | None = None,
         timeout: float | None = None,
-    ) -> np.ndarray:
+    ) -> Array:
         """See `PredictClient.regress`."""
         choice = Choice(signature, version, label)
         return await self._run(self._core.regress(examples, choice), timeout)

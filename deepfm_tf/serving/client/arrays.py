@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.files.frames import to_arrow
 from deepfm_tf.raw_values import (
@@ -38,7 +39,7 @@ def to_array(
     info: TensorInfo,
     missing_values: Sequence[str] = (),
     separator: str | None = None,
-) -> np.ndarray:
+) -> Array:
     """A column as the array that an input wants.
 
     Text becomes UTF-8 `bytes` (an object array); None and NaN become `b""`
@@ -150,7 +151,7 @@ def _texts(
     missing_values: Sequence[str],
     separator: str | None,
     width: int,
-) -> np.ndarray:
+) -> Array:
     if len(values) < _FEW_ROWS:
         few = values
         if isinstance(values, pd.Series) and values.dtype in _PYTHON_DTYPES:
@@ -172,7 +173,7 @@ def _texts(
     return array.to_numpy(zero_copy_only=False)
 
 
-def _few_texts(values: list) -> np.ndarray | None:
+def _few_texts(values: list) -> Array | None:
     """The same for a few values; None where a message must be found."""
     result = np.empty(len(values), dtype=object)
     if set(map(type, values)) == {str}:
@@ -200,7 +201,7 @@ def _raise_first(bad: Bad, width: int) -> None:
 
 def _floats(
     name: str, values: Any, missing_values: Sequence[str], width: int
-) -> np.ndarray:
+) -> Array:
     fast = values if isinstance(values, np.ndarray) else None
     if isinstance(values, pd.Series) and isinstance(values.dtype, np.dtype):
         fast = values.to_numpy()
@@ -220,9 +221,7 @@ def _floats(
     return numbers
 
 
-def _integers(
-    name: str, values: Any, dtype: np.dtype, width: int
-) -> np.ndarray:
+def _integers(name: str, values: Any, dtype: np.dtype, width: int) -> Array:
     array = to_arrow(values, name)
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()

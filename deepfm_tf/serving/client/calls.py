@@ -20,6 +20,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.serving.client import tensors as client_tensors
 from deepfm_tf.serving.client.columns import (
@@ -151,7 +152,7 @@ class ClientCore:
 
     def regress(
         self, examples: Any, choice: Choice
-    ) -> Generator[Step, list, np.ndarray]:
+    ) -> Generator[Step, list, Array]:
         """Ask for one number for each example."""
         answers = yield from self._ask_with_examples(
             examples, choice, "Regress", regression_pb2.RegressionRequest
@@ -230,7 +231,7 @@ class ClientCore:
         self,
         missing: list[str],
         others: list[str],
-        arrays: Mapping[str, np.ndarray],
+        arrays: Mapping[str, Array],
         choice: Choice,
         metadata: ModelMetadata,
     ) -> Generator[Step, list, None]:

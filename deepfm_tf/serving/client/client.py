@@ -7,8 +7,8 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import grpc
-import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.serving.client.calls import ClientCore, check_timeout
 from deepfm_tf.serving.client.channel import (
     MAX_IN_FLIGHT,
@@ -196,7 +196,7 @@ class PredictClient:
         version: int | None = None,
         label: str | None = None,
         timeout: float | None = None,
-    ) -> np.ndarray:
+    ) -> Array:
         """One float32 for each example, shape (N,); else as `classify`."""
         choice = Choice(signature, version, label)
         return self._run(self._core.regress(examples, choice), timeout)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.serving.client.errors import did_you_mean, shown
 from deepfm_tf.serving.client.signature import TensorInfo
@@ -140,7 +141,7 @@ def check_missing(
 
 
 def num_rows_of(
-    arrays: Mapping[str, np.ndarray], inputs: Mapping[str, TensorInfo]
+    arrays: Mapping[str, Array], inputs: Mapping[str, TensorInfo]
 ) -> int:
     """The rows that all columns have; a ValueError if they differ."""
     lengths = {

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.files.frames import to_arrow
 from deepfm_tf.raw_values import cell_text
@@ -20,7 +21,7 @@ def to_input(
     info: TensorInfo,
     field: ServedField | None = None,
     has_fields: bool = False,
-) -> np.ndarray:
+) -> Array:
     """A column as the array that its input wants, read as training reads it.
 
     Args:
@@ -53,7 +54,7 @@ def to_input(
 
 def _to_field(
     name: str, values: Any, info: TensorInfo, field: ServedField
-) -> np.ndarray:
+) -> Array:
     if field.separator is not None:
         if info.is_context and _is_list(values) and len(values) != 1:
             values = [list(values)]  # The several values of the one row.
@@ -62,7 +63,7 @@ def _to_field(
     return to_array(name, values, info, field.missing_values, field.separator)
 
 
-def _check_finite(name: str, values: Any, array: np.ndarray) -> None:
+def _check_finite(name: str, values: Any, array: Array) -> None:
     """Training refuses infinities, and what is too large for a float32."""
     is_infinite = np.isinf(array)
     if not is_infinite.any():

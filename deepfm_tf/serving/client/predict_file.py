@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tqdm
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.files.frames import to_arrow
 from deepfm_tf.raw_values import to_texts
@@ -219,8 +220,8 @@ def _append(
 
 
 def _columns(
-    outputs: Mapping[str, np.ndarray], names: Mapping[str, Sequence[str]]
-) -> dict[str, np.ndarray]:
+    outputs: Mapping[str, Array], names: Mapping[str, Sequence[str]]
+) -> dict[str, Array]:
     """A column for each output, or for each of its values in a row."""
     columns = {}
     for name, array in outputs.items():

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.serving.client.errors import PredictError
 from deepfm_tf.serving.client.signature import TensorInfo
 
@@ -22,7 +23,7 @@ _STRING_OVERHEAD = 4
 _UNKNOWN_BYTES = 64
 
 
-def to_proto(array: np.ndarray) -> tensor_pb2.TensorProto:
+def to_proto(array: Array) -> tensor_pb2.TensorProto:
     """A TensorProto; numbers go as raw bytes, the cheapest to write and read.
 
     Args:
@@ -44,12 +45,12 @@ def to_proto(array: np.ndarray) -> tensor_pb2.TensorProto:
     )
 
 
-def to_array(proto: tensor_pb2.TensorProto) -> np.ndarray:
+def to_array(proto: tensor_pb2.TensorProto) -> Array:
     """The array of an answer, whether it came as raw bytes or as values."""
     return tf.make_ndarray(proto)
 
 
-def cut(num_rows: int, row_bytes: np.ndarray | int, max_rows: int) -> list:
+def cut(num_rows: int, row_bytes: Array | int, max_rows: int) -> list:
     """Slices of consecutive rows, each within a message and `max_rows`.
 
     Args:
@@ -76,7 +77,7 @@ def cut(num_rows: int, row_bytes: np.ndarray | int, max_rows: int) -> list:
     return slices or [slice(0, 0)]
 
 
-def bytes_of_rows(arrays: Sequence[np.ndarray], num_rows: int) -> np.ndarray:
+def bytes_of_rows(arrays: Sequence[Array], num_rows: int) -> Array:
     """What each row takes in a request, in bytes."""
     total = np.zeros(num_rows, np.int64)
     for array in arrays:
@@ -106,7 +107,7 @@ def rows_of_answer(outputs: Mapping[str, TensorInfo]) -> int:
 
 def join(
     answers: Sequence[Mapping[str, Any]], slices: Sequence[slice], target: str
-) -> dict[str, np.ndarray]:
+) -> dict[str, Array]:
     """The outputs of all slices, each joined in the order of the rows."""
     result = {}
     for name in sorted(answers[0]):

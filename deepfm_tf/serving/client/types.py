@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 
 
@@ -44,8 +43,8 @@ class Classes(NamedTuple):
     (N, classes).
     """
 
-    labels: np.ndarray
-    scores: np.ndarray
+    labels: Array
+    scores: Array
 
 
 class VersionStatus(NamedTuple):

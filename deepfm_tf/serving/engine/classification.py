@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import grpc
-import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -16,6 +15,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.serving.errors import ServingError, invalid_argument
 
 INPUTS = "inputs"
@@ -96,7 +96,7 @@ def regression_outputs(
 
 
 def classification_result(
-    arrays: Mapping[str, np.ndarray], num_examples: int
+    arrays: Mapping[str, Array], num_examples: int
 ) -> classification_pb2.ClassificationResult:
     """The answer from "classes" and "scores", each (examples, classes).
 
@@ -146,7 +146,7 @@ def classification_result(
 
 
 def regression_result(
-    arrays: Mapping[str, np.ndarray], num_examples: int
+    arrays: Mapping[str, Array], num_examples: int
 ) -> regression_pb2.RegressionResult:
     """The answer from "outputs", (examples,) or (examples, 1).
 
@@ -180,7 +180,7 @@ class Method:
     """One of the two: what it asks of a signature, how it answers."""
 
     outputs: Callable[[meta_graph_pb2.SignatureDef, bool], list[str]]
-    result: Callable[[Mapping[str, np.ndarray], int], object]
+    result: Callable[[Mapping[str, Array], int], object]
     field: str  # Of an InferenceResult.
 
 
@@ -215,7 +215,7 @@ def _check_inputs(signature: meta_graph_pb2.SignatureDef, kind: str) -> None:
         )
 
 
-def _dtype(array: np.ndarray) -> int:
+def _dtype(array: Array) -> int:
     return tf.as_dtype(array.dtype).as_datatype_enum
 
 
@@ -223,5 +223,5 @@ def _dtype_name(dtype: int) -> str:
     return types_pb2.DataType.Name(dtype)
 
 
-def _shape(array: np.ndarray) -> str:
+def _shape(array: Array) -> str:
     return "[" + ",".join(map(str, array.shape)) + "]"

@@ -6,7 +6,6 @@ from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import grpc
-import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -16,6 +15,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.serving.engine.classification import (
     CLASSIFY,
     INPUTS,
@@ -159,7 +159,7 @@ def _run_on_examples(
     signatures: Mapping[str, meta_graph_pb2.SignatureDef],
     outputs: Mapping[str, Sequence[str]],
     timeout: float | None,
-) -> tuple[dict[str, dict[str, np.ndarray]], int]:
+) -> tuple[dict[str, dict[str, Array]], int]:
     """The outputs of each signature, and the number of examples."""
     examples = examples_tensor(inputs)
     feeds = {INPUTS: examples}

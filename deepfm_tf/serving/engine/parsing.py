@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.serving.engine.tensor_protos import PARSABLE
 
 # The scope of the nodes added here, which no exporter's name begins with.
@@ -130,9 +131,7 @@ class Parsers:
             if name not in self.computed
         }
 
-    def feed(
-        self, serialized: Mapping[str, bytes]
-    ) -> dict[tf.Tensor, np.ndarray]:
+    def feed(self, serialized: Mapping[str, bytes]) -> dict[tf.Tensor, Array]:
         """The vectors to feed.
 
         Args:

@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import grpc
-import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow.core.protobuf import config_pb2
@@ -26,6 +25,7 @@ from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.saved_model import loader_impl
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.serving.engine.batching import (
     BatchingOptions,
     batched_outputs,
@@ -227,7 +227,7 @@ class Servable:
         tasks: Sequence[tuple[SignatureDef, Mapping[str, TensorProto]]],
         fetches: Sequence[str],
         timeout: float | None = None,
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, Array]:
         """Runs several signatures at once.
 
         Args:
@@ -294,7 +294,7 @@ class Servable:
         serialized: Mapping[str, bytes],
         fetches: Sequence[str],
         timeout: float | None,
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, Array]:
         """`fetches` by name, from the bytes of the protos to feed."""
         parsers = self._parsers
         feed = parsers.feed(serialized)
@@ -314,7 +314,7 @@ class Servable:
         fetches: Sequence[str],
         timeout: float | None,
         batched: Mapping[str, tf.Tensor],
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, Array]:
         """As `_run`, with whatever else is waiting.
 
         The run itself has no timeout: it would cancel the whole batch.
@@ -343,10 +343,10 @@ class Servable:
 
     def _call(
         self,
-        feed: Mapping[tf.Tensor, np.ndarray],
+        feed: Mapping[tf.Tensor, Array],
         fetches: Sequence[tf.Tensor],
         timeout: float | None,
-    ) -> list[np.ndarray]:
+    ) -> list[Array]:
         """`Session.run` without its checks, twice as quick for one row.
 
         It also decorates the errors, whose texts are part of the contract.

@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
+from deepfm_tf.arrays import Array
+
 # A tensor may hold fewer values than its shape says: the last one is then
 # repeated. So 20 bytes can ask for a terabyte, and TensorFlow would try.
 # TensorFlow Serving has no such bound; this one is on what `repeated_bytes`
@@ -99,7 +101,7 @@ def repeated_bytes(proto: tensor_pb2.TensorProto, length: int) -> int:
 
 
 def to_proto(
-    array: np.ndarray, tensor_content: bool = False
+    array: Array, tensor_content: bool = False
 ) -> tensor_pb2.TensorProto:
     """A TensorProto as TensorFlow Serving answers it.
 
@@ -124,7 +126,7 @@ def to_proto(
     field = _FIELDS.get(dtype)
     if field is None:  # Quantized numbers.
         return tf.make_tensor_proto(array)
-    values = array.ravel()
+    values: Array = array.ravel()
     if dtype in _VIEWS:
         values = values.view(_VIEWS[dtype])
     getattr(proto, field).extend(values.tolist())

@@ -10,6 +10,7 @@ import grpc
 import numpy as np
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.serving.errors import ServingError, invalid_argument
 from deepfm_tf.serving.rest.texts import (
     json_type,
@@ -236,7 +237,7 @@ def _convert_one(value: Any, dtype: int) -> Any:
     )
 
 
-def _packed(leaves: list[Any] | np.ndarray, dtype: int) -> bytes | list[bytes]:
+def _packed(leaves: list[Any] | Array, dtype: int) -> bytes | list[bytes]:
     """Checked scalars as `tensor_content`, strings as they are."""
     if dtype in _FLOATS:
         with np.errstate(over="ignore"):

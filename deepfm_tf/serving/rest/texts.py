@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from tensorflow.core.framework import types_pb2
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.serving.errors import ServingError, invalid_argument
 
 # An error repeats what came, but not megabytes of it.
@@ -76,7 +77,7 @@ def preview(value: Any) -> str:
     return text
 
 
-def decimal_texts(values: np.ndarray) -> list[str]:
+def decimal_texts(values: Array) -> list[str]:
     """Floats as TensorFlow Serving prints them.
 
     Six significant digits where those read back as the same number, else
