@@ -1,4 +1,4 @@
-"""Models on an evaluation set: exact metrics, and a table to compare by."""
+"""Models on an evaluation set: exact metrics, of all rows and of slices."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def evaluate(
     >>> metrics["auc"], metrics["log_loss"], metrics["rows"]
     (0.5, 0.6931471805599453, 3)
     >>> header = ["field", "value", "rows", "auc", "log_loss"]
-    >>> print(comparison_table(header, metrics["slices"]))
+    >>> print(deepfm_tf.report.text_table(metrics["slices"], header))
     field  value  rows        auc  log_loss
     -----  -----  ----  ---------  --------
     site   b         2        0.5    0.6931
@@ -212,68 +212,6 @@ def evaluate_stream(
     for inputs, label, weight in _chunks(dataset):
         metrics.update(label, _probability(model, inputs), weight)
     return metrics.result(confidence)
-
-
-def comparison_table(
-    header: Sequence[str], rows: Sequence[Mapping[str, Any]]
-) -> str:
-    """A text table; columns are keys of `rows`, numbers to the right.
-
-    The numbers of a column have as many decimals as the one that needs most,
-    but no more than four, from 10 on two, and from 1,000 on one.
-
-    Args:
-        header: the keys, in order; they are the column titles too.
-        rows: one mapping a line. An absent value is left blank.
-
-    Example:
-
-    >>> rows = [{"model": "fm", "AUC": 0.71234, "epochs": 3.0}]
-    >>> print(comparison_table(["model", "AUC", "epochs"], rows))
-    model     AUC  epochs
-    -----  ------  ------
-    fm     0.7123       3
-    """
-    columns = [_cells([row.get(name) for row in rows]) for name in header]
-    numeric = [
-        any(isinstance(row.get(name), (int, float)) for row in rows)
-        for name in header
-    ]
-    widths = [
-        max(len(name), *map(len, column))
-        for name, column in zip(header, columns, strict=True)
-    ]
-    lines = [list(header), ["-" * width for width in widths]]
-    lines += [list(line) for line in zip(*columns, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(line, widths, numeric, strict=True)
-        ).rstrip()
-        for line in lines
-    )
-
-
-def _cells(values: Sequence[Any]) -> list[str]:
-    """The texts of a column."""
-    numbers = [v for v in values if isinstance(v, float) and not np.isnan(v)]
-    largest = max(map(abs, numbers), default=0.0)
-    most = 4 if largest < 10 else 2 if largest < 1000 else 1
-    # 12 s are no 12.00, and 1.82 epochs no 1.8200.
-    decimals = next(
-        n
-        for n in range(most + 1)
-        if n == most or all(round(v, n) == round(v, most) for v in numbers)
-    )
-    return [_cell(value, decimals) for value in values]
-
-
-def _cell(value: Any, decimals: int) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return "undefined" if np.isnan(value) else f"{value:,.{decimals}f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 class _Rows(NamedTuple):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deepfm_tf.errors import Argument, UserError, UserTypeError, refuse_unknown
+from deepfm_tf.errors import Argument, UserError, UserTypeError
 from deepfm_tf.fields import (
     FIELD_TYPES,
     CategoricalField,
@@ -42,7 +41,7 @@ class Schema:
             the two is not among the defaults of the other.
         missing_values: further values that mean "missing" in every column,
             such as `"?"` or `"-1"`. Empty text, NaN and null always do.
-        notes: remarks of `Schema.infer`, for the reader. No other effect.
+        notes: remarks of `infer_schema`, for the reader. No other effect.
         example_weight: str or None. A column of numbers of at least 0 that
             says how much each row counts in the loss and the metrics. Data
             sets are then of `(inputs, label, weight)`. Keras divides by the
@@ -83,34 +82,10 @@ class Schema:
 
     @classmethod
     def infer(cls, source: Any, label: str, **reading: Any) -> Schema:
-        """A sensible first schema for data nobody has described yet.
-
-        Looks at the first rows and chooses a type for each column; why, and
-        what it left out, is in `notes` and `summary()`. Edit it as JSON. What
-        only you can decide, such as a text among numbers, is a warning.
-
-        Args:
-            source: a file, a list of files, a DataFrame or a dict of arrays.
-            label: str. The label column.
-            **reading: `text_format`, `positive_labels`, `negative_labels`,
-                `missing_values` and `example_weight`, as for `prepare` and
-                `Schema`; `categorical`, the columns that are categorical
-                whatever they look like, such as numbers that name things;
-                `ignore`, the columns to leave out.
-
-        Example:
-
-        >>> from deepfm_tf import Schema
-        >>> log = {"slot": list(range(100)) * 2, "click": [0, 1] * 100}
-        >>> schema = Schema.infer(log, "click", categorical=["slot"])
-        >>> type(schema.field("slot")).__name__
-        'CategoricalField'
-        """
-        # The one door that opens against the table: reading belongs to data.
+        """`deepfm_tf.infer_schema`, by a name that ends with 0.6."""
+        # The one door against the table; it goes with the name.
         from deepfm_tf.data.inference import infer_schema
 
-        known = inspect.signature(infer_schema).parameters
-        refuse_unknown("Schema.infer", reading, known)
         return infer_schema(source, label, **reading)
 
     @property

@@ -143,7 +143,9 @@ def write_data(directory: Path) -> dict[str, float]:
         path = directory / f"{name}.tsv"
         rows.to_csv(path, sep="\t", index=False)
         print(f"Wrote {path}: {num_rows:,} rows")
-    return deepfm_tf.binary_metrics(rows["clicked"].to_numpy(), probability)
+    return deepfm_tf.metrics.binary_metrics(
+        rows["clicked"].to_numpy(), probability
+    )
 
 
 def demonstrate(settings: Settings) -> None:

@@ -67,10 +67,10 @@ def test_errors_are_also_those_that_python_code_catches(kind, builtin):
 
 def test_an_unknown_argument_without_a_near_one_gets_the_list():
     with pytest.raises(UserTypeError) as caught:
-        refuse_unknown("Schema.infer", ["zzz"], ["label", "categorical"])
+        refuse_unknown("infer_schema", ["zzz"], ["label", "categorical"])
 
     assert str(caught.value) == (
-        "Schema.infer has no argument `zzz`. It takes: categorical, label."
+        "infer_schema has no argument `zzz`. It takes: categorical, label."
     )
 
 

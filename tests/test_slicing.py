@@ -25,7 +25,7 @@ def slices(field, numbers, known=True):
         packed[part][:, place],
         vocabulary if known else vocabulary.values,
     )
-    metrics = deepfm_tf.slice_metrics(
+    metrics = deepfm_tf.metrics.slice_metrics(
         data["y"], np.full(60, 0.5), {field.name: column}
     )
     return [(row["value"], row["rows"]) for row in metrics]

@@ -100,7 +100,7 @@ def test_seeds_make_runs_repeatable(small_vocabulary, data):
     assert runs[0] == runs[1]
 
 
-@pytest.mark.parametrize("optimizer", deepfm_tf.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", deepfm_tf.training.OPTIMIZERS)
 def test_every_optimizer_steps(optimizer, small_vocabulary, data):
     model = build("FM", small_vocabulary.schema)
     deepfm_tf.compile_model(model, optimizer, learning_rate=0.02)

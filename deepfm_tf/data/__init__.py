@@ -7,7 +7,7 @@ from deepfm_tf.data.dataset import (
 )
 from deepfm_tf.data.derived import UnreadableRows, write_derived
 from deepfm_tf.data.drift import compare_with_training
-from deepfm_tf.data.inference import label_counts
+from deepfm_tf.data.inference import infer_schema, label_counts
 from deepfm_tf.data.overlap import Overlap, shared_rows
 from deepfm_tf.data.part import Part
 from deepfm_tf.data.prepare import prepare
@@ -33,6 +33,7 @@ __all__ = [
     "dataset_from_text",
     "encode",
     "fit_vocabulary",
+    "infer_schema",
     "label_counts",
     "list_files",
     "prepare",

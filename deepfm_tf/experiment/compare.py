@@ -165,7 +165,7 @@ def _run(
         settings, seed=seed, run=settings.run / f"seed-{seed}"
     )
     usual = max(_LEAST_STEPS, num_steps(settings, data["train"]) // _POINTS)
-    curve = deepfm_tf.LearningCurve(
+    curve = deepfm_tf.callbacks.LearningCurve(
         data["valid"].dataset(settings.batch_size),
         settings.curve_every or usual,
         own.run / name / "curve.json",
@@ -227,11 +227,11 @@ def _write(settings: CompareSettings, report: dict[str, Any]) -> None:
     """The page, the table, the JSON and the plots, and a word on them."""
     report = without_nan(report)
     reach = report.get("reach", {}).get("name")
-    rows = deepfm_tf.results_table(report["summary"], reach)
+    rows = deepfm_tf.report.results_table(report["summary"], reach)
     page = write_pages(Path(str(settings.report)), report, rows)
     # A terminal is narrow: what is not about the test is in the page.
     shown = [t for t in rows[0] if t not in ("parameters", *_PAGE_ONLY)]
-    print(f"\n{deepfm_tf.comparison_table(shown, rows)}\n")
+    print(f"\n{deepfm_tf.report.text_table(rows, shown)}\n")
     if "lead" in report:
         print(f"{report['lead']}\n")
     print(

@@ -112,7 +112,7 @@ def compare_with(
     entries = []
     for model in models:
         each = [
-            deepfm_tf.compare_models(
+            deepfm_tf.metrics.compare_models(
                 label,
                 probabilities[model, seed],
                 probabilities[baseline, seed],
@@ -161,8 +161,8 @@ def is_better(
 
 
 def _joined(
-    metric: str, parts: Sequence[deepfm_tf.Comparison]
-) -> tuple[deepfm_tf.Comparison, float | None]:
+    metric: str, parts: Sequence[deepfm_tf.metrics.Comparison]
+) -> tuple[deepfm_tf.metrics.Comparison, float | None]:
     """One comparison of all seeds, and the standard deviation over them."""
     improvements = [part.improvement for part in parts]
     mean = statistics.fmean(improvements)
@@ -180,7 +180,7 @@ def _joined(
     if margin:
         z = abs(mean) / margin * _NORMAL
     return (
-        deepfm_tf.Comparison(
+        deepfm_tf.metrics.Comparison(
             metric,
             statistics.fmean(part.first for part in parts),
             statistics.fmean(part.second for part in parts),

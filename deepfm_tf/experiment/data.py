@@ -43,7 +43,7 @@ def read_schema(settings: Settings) -> deepfm_tf.Schema:
                 f"{settings.schema_file} does not say so. Make them agree."
             )
         return schema
-    schema = deepfm_tf.Schema.infer(
+    schema = deepfm_tf.infer_schema(
         settings.train,
         settings.label,
         text_format=settings.text_format,

@@ -21,7 +21,7 @@ def effects(
     base_values: Sequence[float],
     best: tuple[str, Sequence[float]] | None = None,
 ) -> dict[str, Any]:
-    """The `structure` of a report: see `deepfm_tf.structure_table`.
+    """The `structure` of a report: see `deepfm_tf.report.structure_table`.
 
     A change is trained with one seed. By chance alone, as large as that of the
     base's seeds, it falls within `margin` of the base's mean 19 times of 20:

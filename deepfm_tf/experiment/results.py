@@ -45,7 +45,7 @@ def insight(
             )["slices"]
     if hasattr(model, "fm_interaction") and with_strengths:
         batches = -(-_STRENGTH_ROWS // settings.batch_size)
-        strengths = deepfm_tf.field_strengths(model, test.take(batches))
+        strengths = deepfm_tf.explain.field_strengths(model, test.take(batches))
         found["strengths"] = {
             "fields": list(strengths.fields),
             "first_order": strengths.first_order.tolist(),
@@ -63,5 +63,7 @@ def reliability(
     """The parts of the reliability curve, by name."""
     # Fewer than 50 rows a point, and chance is all that the plot shows.
     num_bins = min(20, max(5, len(label) // 50))
-    curve = deepfm_tf.reliability_curve(label, probability, weight, num_bins)
+    curve = deepfm_tf.metrics.reliability_curve(
+        label, probability, weight, num_bins
+    )
     return {name: part.tolist() for name, part in curve._asdict().items()}

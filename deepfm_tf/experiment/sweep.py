@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import deepfm_tf
+from deepfm_tf import seeds
 from deepfm_tf.experiment.arguments import (
     positive_int,
     share,
@@ -263,8 +264,7 @@ def _search(
     known = 0
     while len(searched) < settings.trials and known < _KNOWN_IN_A_ROW:
         study.sampler = optuna.samplers.TPESampler(
-            seed=(settings.seed + len(study.trials))
-            % (deepfm_tf.seeds.MAX_SEED + 1)
+            seed=(settings.seed + len(study.trials)) % (seeds.MAX_SEED + 1)
         )
         trial = study.ask(distributions)
         structure = space.canonical(Structure(**trial.params))
@@ -369,9 +369,9 @@ def _report(
 def _write(settings: SweepSettings, report: dict[str, Any]) -> None:
     """The page, the table, the JSON and the plots, and a word on them."""
     report = without_nan(report)
-    rows = deepfm_tf.structure_table(report["structure"])
+    rows = deepfm_tf.report.structure_table(report["structure"])
     page = write_pages(Path(str(settings.report)), report, rows)
-    print(f"\n{deepfm_tf.comparison_table(list(rows[0]), rows)}\n")
+    print(f"\n{deepfm_tf.report.text_table(rows)}\n")
     print(f"{report['lead']}\n")
     print(
         f"Page: {page} (table, JSON and plots beside it)\n"

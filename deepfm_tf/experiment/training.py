@@ -25,7 +25,7 @@ MODELS = {
     "nfm": "NFM",
     "logistic_regression": "LogisticRegression",
 }
-# Those of `deepfm_tf.OPTIMIZERS`.
+# Those of `deepfm_tf.training.OPTIMIZERS`.
 OPTIMIZERS = (
     *("lazy_adam", "rowwise_adagrad", "lazy_ftrl"),
     *("adam", "adagrad", "ftrl", "rmsprop", "sgd"),

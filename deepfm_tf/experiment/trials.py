@@ -24,7 +24,7 @@ from deepfm_tf.experiment.structures import Structure
 from deepfm_tf.experiment.training import num_steps
 
 
-class WatchedCurve(deepfm_tf.LearningCurve):
+class WatchedCurve(deepfm_tf.callbacks.LearningCurve):
     """A learning curve that somebody watches, and may call off the training.
 
     Args:

@@ -12,8 +12,8 @@ from deepfm_tf.errors import UserError
 from deepfm_tf.explain.importance import Importance
 from deepfm_tf.explain.parts import ModelParts, is_numeric
 from deepfm_tf.explain.strengths import field_strengths
-from deepfm_tf.explain.tables import text_table
 from deepfm_tf.models import CTRModel
+from deepfm_tf.text_table import text_table
 
 # Id 0 of every field; id 1 where missing is a value of its own.
 _OOV, _MISSING = 0, 1
@@ -84,7 +84,8 @@ class FieldReport:
                     "verdict": row["verdict"],
                 }
                 for row in self.rows()
-            ]
+            ],
+            decimals=4,
         )
 
 

@@ -14,7 +14,6 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.cpus import num_cpus
 from deepfm_tf.errors import UserError
 from deepfm_tf.explain.parts import ModelParts, is_numeric
-from deepfm_tf.explain.tables import text_table
 from deepfm_tf.metrics import log_loss
 from deepfm_tf.metrics.comparison import auc_influence, variance_of_sum
 from deepfm_tf.metrics.likelihood import row_losses
@@ -23,6 +22,7 @@ from deepfm_tf.models import CTRModel
 from deepfm_tf.models.batches import labelled_batches
 from deepfm_tf.schema import Schema
 from deepfm_tf.seeds import check_seed
+from deepfm_tf.text_table import text_table
 
 # Half the width of a 95 % interval, in standard errors.
 _MARGIN = 1.96
@@ -78,7 +78,8 @@ class Importance:
                     "± AUC": row["auc_margin"],
                 }
                 for row in self.ranking()[:top]
-            ]
+            ],
+            decimals=4,
         )
 
 

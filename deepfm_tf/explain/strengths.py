@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.explain.parts import ModelParts
-from deepfm_tf.explain.tables import text_table
 from deepfm_tf.models import CTRModel
+from deepfm_tf.text_table import text_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ class FieldStrengths:
 
     def table(self, top: int = 20) -> str:
         """The `top` strongest terms as text."""
-        return text_table(self.ranking()[:top])
+        return text_table(self.ranking()[:top], decimals=4)
 
 
 def field_strengths(model: CTRModel, dataset: Any) -> FieldStrengths:

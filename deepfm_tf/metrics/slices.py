@@ -63,7 +63,7 @@ def slice_metrics(
             day fits.
 
     Returns:
-        A dict for each slice, for `comparison_table`: `field`, `value`,
+        A dict for each slice, for `report.text_table`: `field`, `value`,
         `share` (of all weight), and what `binary_metrics` returns. Fields in
         the order given, their values by descending rows, buckets ascending.
 

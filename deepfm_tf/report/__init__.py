@@ -6,6 +6,7 @@ from deepfm_tf.report.plots import plot_learning_curves, plot_reliability
 from deepfm_tf.report.structure import structure_table
 from deepfm_tf.report.summary import calibrated, summarize_runs
 from deepfm_tf.report.tables import changes, markdown_table, results_table
+from deepfm_tf.text_table import text_table
 
 __all__ = [
     "calibrated",
@@ -18,4 +19,5 @@ __all__ = [
     "results_table",
     "structure_table",
     "summarize_runs",
+    "text_table",
 ]

@@ -90,7 +90,7 @@ def changes(
 def results_table(
     summary: Sequence[Mapping[str, Any]], reach: str | None = None
 ) -> list[dict[str, str]]:
-    """What `summarize_runs` gave as texts, for `comparison_table` and others.
+    """What `summarize_runs` gave as texts, for `text_table` and others.
 
     Args:
         summary: what `summarize_runs` gave.

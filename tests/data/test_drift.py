@@ -13,6 +13,7 @@ from deepfm_tf import (
     NumericField,
     Schema,
     TimestampField,
+    infer_schema,
 )
 from tests.catalogue import build
 
@@ -144,7 +145,7 @@ def test_no_false_alarm_on_criteo(real_data):
         real_data / "criteo_8k" / "train.tsv", sep="\t", names=names, dtype=str
     )
     is_train = np.random.default_rng(1).random(len(frame)) < 0.8
-    schema = Schema.infer(frame[is_train], "label")
+    schema = infer_schema(frame[is_train], "label")
     vocabulary = deepfm_tf.fit_vocabulary(frame[is_train], schema)
 
     assert deepfm_tf.compare_with_training(frame[~is_train], vocabulary) == []

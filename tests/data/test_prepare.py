@@ -428,7 +428,7 @@ def test_an_inferred_schema_leaves_the_example_weight_out():
     log = make_log(300)
     log["importance"] = np.linspace(0, 2, 300)
 
-    schema = deepfm_tf.Schema.infer(log, "clicked", example_weight="importance")
+    schema = deepfm_tf.infer_schema(log, "clicked", example_weight="importance")
 
     assert schema.example_weight == "importance"
     assert "importance" not in [field.name for field in schema.fields]

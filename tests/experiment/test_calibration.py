@@ -44,7 +44,7 @@ def test_it_is_fitted_on_validation_and_measured_on_test_rows(
     )
     settings = argparse.Namespace(calibration="platt", batch_size=10)
     label, probability, weight = rows["test"]
-    before = deepfm_tf.binary_metrics(label, probability, weight)
+    before = deepfm_tf.metrics.binary_metrics(label, probability, weight)
 
     calibration, result = calibrating.calibrate(
         *(
@@ -87,7 +87,10 @@ def test_what_a_calibration_does_not_mend_is_said(monkeypatch, capsys):
         deepfm_tf, "predict_with_weights", lambda model, name: rows[name]
     )
     settings = argparse.Namespace(calibration="platt", batch_size=10)
-    before = {"model": "fm", "test": deepfm_tf.binary_metrics(fresh, truth)}
+    before = {
+        "model": "fm",
+        "test": deepfm_tf.metrics.binary_metrics(fresh, truth),
+    }
 
     _, result = calibrating.calibrate(
         *(

@@ -90,7 +90,7 @@ def scored():
 def test_the_mean_difference_has_an_interval_of_rows_and_seeds(scored):
     label, probabilities = scored
     each = [
-        deepfm_tf.compare_models(
+        deepfm_tf.metrics.compare_models(
             label, probabilities["good", seed], probabilities["bad", seed]
         )["auc"]
         for seed in (1, 2)
@@ -114,7 +114,7 @@ def test_the_mean_difference_has_an_interval_of_rows_and_seeds(scored):
 
 def test_of_one_seed_the_interval_is_that_of_its_rows(scored):
     label, probabilities = scored
-    expected = deepfm_tf.compare_models(
+    expected = deepfm_tf.metrics.compare_models(
         label, probabilities["good", 1], probabilities["bad", 1]
     )
 
@@ -147,7 +147,7 @@ def test_example_weights_count(scored):
     entries = compare_with("bad", ["good"], [1], label, probabilities, weight)
 
     kept = weight > 0
-    expected = deepfm_tf.compare_models(
+    expected = deepfm_tf.metrics.compare_models(
         label[kept],
         probabilities["good", 1][kept],
         probabilities["bad", 1][kept],

@@ -142,6 +142,8 @@ def test_metrics_of_a_run_have_gauc(begin, monkeypatch):
 
     _, result, _ = experiment.train(settings, "fm", data, None)
 
-    right = deepfm_tf.grouped_auc(label, probability, data["test"].groups)
+    right = deepfm_tf.metrics.grouped_auc(
+        label, probability, data["test"].groups
+    )
     assert result["test"]["grouped_auc"] == right.auc
     assert right.num_groups == 2

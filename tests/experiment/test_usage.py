@@ -284,7 +284,7 @@ def test_what_needs_no_tensorflow_does_not_import_it(tmp_path, words):
 
 
 def test_the_options_name_what_the_package_has():
-    assert OPTIMIZERS == tuple(deepfm_tf.OPTIMIZERS)
+    assert OPTIMIZERS == tuple(deepfm_tf.training.OPTIMIZERS)
     for name in MODELS.values():
         assert issubclass(getattr(deepfm_tf, name), deepfm_tf.CTRModel)
 

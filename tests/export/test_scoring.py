@@ -44,7 +44,9 @@ def test_calibration_follows_the_correction_for_sampled_negatives(
     model, packed, odds = sampled
     if name != "FM":
         monkeypatch.setattr(type(model), "terms", deepfm_tf.CTRModel.terms)
-    calibration = deepfm_tf.Calibration(method, CALIBRATIONS[method])
+    calibration = deepfm_tf.calibration.Calibration(
+        method, CALIBRATIONS[method]
+    )
 
     scores = make_score(model, calibration=calibration)(packed)
 

@@ -113,7 +113,7 @@ def test_an_arrow_table_is_a_source():
     table = pa.Table.from_pandas(frame)
 
     vocabulary = deepfm_tf.fit_vocabulary(table, SCHEMA)
-    schema = deepfm_tf.Schema.infer(table, "y", categorical=["a"])
+    schema = deepfm_tf.infer_schema(table, "y", categorical=["a"])
     ids = deepfm_tf.encode(table.slice(1), vocabulary)["ids"]
 
     assert vocabulary.values["a"].tolist() == ["x", "y"]

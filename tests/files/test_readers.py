@@ -238,8 +238,8 @@ def test_whole_numbers_may_be_measurements_or_names():
         }
     )
 
-    schema = deepfm_tf.Schema.infer(frame, "y")
-    told = deepfm_tf.Schema.infer(frame, "y", categorical=["slot", "same"])
+    schema = deepfm_tf.infer_schema(frame, "y")
+    told = deepfm_tf.infer_schema(frame, "y", categorical=["slot", "same"])
 
     kinds = {f.name: f.type_name for f in schema.fields}
     assert kinds == {
@@ -256,7 +256,7 @@ def test_whole_numbers_may_be_measurements_or_names():
     kinds |= {"slot": "categorical", "same": "categorical"}
     assert {f.name: f.type_name for f in told.fields} == kinds
     with pytest.raises(ValueError, match="no column 'slott'.*'slot'"):
-        deepfm_tf.Schema.infer(frame, "y", categorical="slott")
+        deepfm_tf.infer_schema(frame, "y", categorical="slott")
 
 
 def test_infer_chooses_sensible_fields():
@@ -276,7 +276,7 @@ def test_infer_chooses_sensible_fields():
         }
     )
 
-    schema = deepfm_tf.Schema.infer(frame, "y")
+    schema = deepfm_tf.infer_schema(frame, "y")
 
     kinds = {f.name: f.type_name for f in schema.fields}
     assert kinds == {
@@ -306,7 +306,7 @@ def test_infer_takes_rare_amounts_that_recur_as_names(share, num_amounts, kind):
     amounts[random.random(20_000) < share] = 0
     frame = pd.DataFrame({"gain": amounts, "y": random.integers(0, 2, 20_000)})
 
-    schema = deepfm_tf.Schema.infer(frame, "y")
+    schema = deepfm_tf.infer_schema(frame, "y")
 
     assert schema.field("gain").type_name == kind
     assert ("others that recur" in str(schema.notes)) == (kind != "numeric")

@@ -360,7 +360,7 @@ def test_evaluation_inside_an_epoch_keeps_the_best(weighted_run):
 
 
 def test_a_run_stopped_inside_an_epoch_sees_the_rest_of_it(clicks):
-    schema = deepfm_tf.Schema.infer("clicks.csv", "clicked")
+    schema = deepfm_tf.infer_schema("clicks.csv", "clicked")
     data = deepfm_tf.prepare("clicks.csv", "prepared", schema=schema)
 
     def batches(settings, first, count):

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 import deepfm_tf
-from deepfm_tf.callbacks import ValidationMetrics
-from deepfm_tf.learning_curve import LearningCurve
+from deepfm_tf.callbacks import LearningCurve, ValidationMetrics
 
 
 def make_data(batch_size, seed=0):

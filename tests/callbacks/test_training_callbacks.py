@@ -11,7 +11,7 @@ import sklearn.metrics
 import tensorflow as tf
 
 import deepfm_tf
-from deepfm_tf.callbacks import Checkpoints, read_state
+from deepfm_tf.callbacks.checkpoints import Checkpoints, read_state
 from deepfm_tf.evaluation import predict_with_labels
 from tests.catalogue import build
 from tests.conftest import make_log

@@ -1,94 +1,27 @@
-"""Callbacks for Keras `fit`: exact validation, checkpoints; and resuming."""
+"""Checkpoints of a training, and how to go on from them."""
 
 from __future__ import annotations
 
 import csv
 import itertools
 import json
-import math
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from deepfm_tf.errors import (
-    Argument,
-    MissingFileError,
-    MissingPackageError,
-    UserError,
-)
-from deepfm_tf.evaluation import evaluate
-from deepfm_tf.extras import install_hint, missing
-from deepfm_tf.metrics import NotANumberError
-from deepfm_tf.models.batches import check_dataset
+from deepfm_tf.errors import MissingFileError
 
-MONITORS = {"log_loss": "min", "auc": "max"}
+# TensorBoard's files, in the directory of the checkpoints.
+TENSORBOARD = "tensorboard"
 
 _STATE_FILE = "state.json"
 _LOG_FILE = "log.csv"
 _EPOCH_FILES = "epoch-*.keras"
-_TENSORBOARD = "tensorboard"
-
-
-class ValidationMetrics(keras.callbacks.Callback):
-    """Adds exact `val_auc` and `val_log_loss` to the logs of each epoch.
-
-    Also `train_seconds`: what the epoch took before this evaluation.
-
-    Keras's own AUC is an approximation by 200 thresholds. Give this callback
-    before those that read the logs, and no `validation_data` to `fit`: one
-    pass over the data serves both metrics.
-
-    Args:
-        dataset: `tf.data.Dataset` of `(inputs, label)`, or of `(inputs,
-            label, weight)`.
-        monitor: `"log_loss"` or `"auc"`, the one that must not be undefined.
-
-    Raises:
-        NotANumberError: at the end of an epoch that left the model with
-            weights that are no numbers.
-        ValueError: `monitor` is `"auc"`, and there is one class only.
-    """
-
-    def __init__(self, dataset: Any, monitor: str = "log_loss") -> None:
-        super().__init__()
-        self.dataset = dataset
-        self.monitor = monitor
-        self._begin = 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Start the clock."""
-        self._begin = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Evaluate, and put the metrics into `logs`."""
-        seconds = time.perf_counter() - self._begin
-        try:
-            metrics = evaluate(self.model, self.dataset)
-        except NotANumberError as error:
-            raise NotANumberError(
-                f"The validation loss after epoch {epoch + 1} is not a number: "
-                "training has diverged. Lower the learning rate (",
-                Argument("learning_rate"),
-                "), or clip the gradients (",
-                Argument("clip_norm"),
-                ").",
-            ) from error
-        if self.monitor == "auc" and math.isnan(metrics["auc"]):
-            raise UserError(
-                "The validation data must hold both classes to monitor the "
-                f"AUC. Received: {metrics['rows']} rows of one class. Monitor "
-                "the log loss, or validate on more rows."
-            )
-        if logs is not None:
-            logs["train_seconds"] = seconds
-            logs["val_auc"] = metrics["auc"]
-            logs["val_log_loss"] = metrics["log_loss"]
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -202,80 +135,7 @@ class Checkpoints(keras.callbacks.Callback):
         for pattern in (_EPOCH_FILES, _LOG_FILE, ".tmp-*"):
             for path in self.directory.glob(pattern):
                 path.unlink()
-        shutil.rmtree(self.directory / _TENSORBOARD, ignore_errors=True)
-
-
-def training_callbacks(
-    validation: Any,
-    directory: str | Path | None = None,
-    *,
-    patience: int = 2,
-    monitor: str = "log_loss",
-    reduce_lr: bool = False,
-    tensorboard: bool = False,
-) -> list[keras.callbacks.Callback]:
-    """Early stopping with the best weights restored, checkpoints, logs.
-
-    Args:
-        validation: `tf.data.Dataset` to monitor.
-        directory: where checkpoints, `log.csv` and TensorBoard's files go.
-            Those of an earlier run there are removed, unless the model comes
-            from `load_checkpoint`. `None` keeps nothing on disk.
-        patience: int. Epochs without improvement before training stops.
-        monitor: `"log_loss"` or `"auc"`, of the validation data.
-        reduce_lr: bool. Multiply the learning rate by 0.1 after each epoch
-            without improvement (Keras's `ReduceLROnPlateau`).
-        tensorboard: bool. Write TensorBoard's files (needs
-            the package tensorboard).
-
-    Returns:
-        Callbacks for `model.fit(..., callbacks=...)`.
-    """
-    check_dataset(validation, "validation")
-    if not isinstance(patience, int) or patience < 0:
-        raise UserError(
-            Argument("patience"),
-            " must be a number of epochs, at least 0. Received: ",
-            Argument("patience", patience),
-            ".",
-        )
-    if monitor not in MONITORS:
-        raise UserError(
-            f"`monitor` must be one of {', '.join(MONITORS)}. Received: "
-            f"monitor={monitor!r}."
-        )
-    stopping = keras.callbacks.EarlyStopping(
-        monitor=f"val_{monitor}",
-        mode=MONITORS[monitor],
-        patience=patience,
-        restore_best_weights=True,
-    )
-    callbacks = [ValidationMetrics(validation, monitor), stopping]
-    plateau = None
-    if reduce_lr:
-        plateau = keras.callbacks.ReduceLROnPlateau(
-            monitor=f"val_{monitor}",
-            mode=MONITORS[monitor],
-            factor=0.1,
-            patience=1,
-            # What counts as better is the same as for `stopping`.
-            min_delta=0.0,
-        )
-        callbacks.append(plateau)
-    if directory is None:
-        return callbacks
-    callbacks.append(Checkpoints(directory, stopping, plateau))
-    if tensorboard:
-        if missing("tensorboard"):
-            raise MissingPackageError(
-                install_hint("`tensorboard=True` needs", "tensorboard")
-            )
-        callbacks.append(
-            keras.callbacks.TensorBoard(
-                Path(directory) / _TENSORBOARD, write_graph=False
-            )
-        )
-    return callbacks
+        shutil.rmtree(self.directory / TENSORBOARD, ignore_errors=True)
 
 
 def read_state(directory: str | Path) -> dict[str, Any] | None:
