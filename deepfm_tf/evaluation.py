@@ -268,7 +268,8 @@ def _probability(model: keras.Model, inputs: Mapping[str, Array]) -> Array:
     if layer is not None and "ids" in inputs:
         layer.check_ids(inputs["ids"])
     output = model.predict(inputs, batch_size=_PREDICT_ROWS, verbose=0)
-    return output["probability"][:, 0]
+    probability: Array = output["probability"][:, 0]
+    return probability
 
 
 def _chunks(

@@ -53,7 +53,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.plateau = plateau
         self.history: dict[str, list[float]] = {}
 
-    def on_train_begin(self, logs: dict | None = None) -> None:
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Start afresh, or where the loaded checkpoint stopped."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self.history = {}
@@ -82,7 +82,9 @@ class Checkpoints(keras.callbacks.Callback):
             # No epoch is left to do; what Keras's own BackupAndRestore sets.
             self.model._initial_epoch = sys.maxsize
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, float] | None = None
+    ) -> None:
         """Save the epoch."""
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
@@ -113,7 +115,7 @@ class Checkpoints(keras.callbacks.Callback):
             if path.name not in (state["checkpoint"], state["best_checkpoint"]):
                 path.unlink()
 
-    def on_train_end(self, logs: dict | None = None) -> None:
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Leave the model as any other."""
         self.model._initial_epoch = None
 
@@ -143,7 +145,8 @@ def read_state(directory: str | Path) -> dict[str, Any] | None:
     path = Path(directory) / _STATE_FILE
     if not path.is_file():
         return None
-    return json.loads(path.read_text(encoding="utf-8"))
+    state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return state
 
 
 def load_checkpoint(directory: str | Path) -> tuple[keras.Model, int]:

@@ -72,7 +72,7 @@ class LearningCurve(keras.callbacks.Callback):
         self._is_first_epoch = True
         self._seconds = 0.0
 
-    def on_train_begin(self, logs: dict | None = None) -> None:
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Take up the points of a stopped run."""
         self.points = []
         self._step = 0
@@ -80,7 +80,9 @@ class LearningCurve(keras.callbacks.Callback):
         if self.path is not None and self.path.is_file():
             self.points = json.loads(self.path.read_text(encoding="utf-8"))
 
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, float] | None = None
+    ) -> None:
         """Leave out what a stopped run did after its last checkpoint."""
         if self._is_first_epoch:
             self.points = [p for p in self.points if p["epoch"] <= epoch]
@@ -89,7 +91,9 @@ class LearningCurve(keras.callbacks.Callback):
         self._epoch = epoch + 1
         self._seconds = 0.0
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, float] | None = None
+    ) -> None:
         """Evaluate, every so many steps."""
         self._step += 1
         # The last step is left to the end of the epoch.
@@ -99,7 +103,9 @@ class LearningCurve(keras.callbacks.Callback):
         self._add(*self._measure())
         self._seconds += time.perf_counter() - begin
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, float] | None = None
+    ) -> None:
         """Add the end of the epoch, and save."""
         logs = {} if logs is None else logs
         if "train_seconds" in logs:

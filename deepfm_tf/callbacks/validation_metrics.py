@@ -39,11 +39,15 @@ class ValidationMetrics(keras.callbacks.Callback):
         self.monitor = monitor
         self._begin = 0.0
 
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, float] | None = None
+    ) -> None:
         """Start the clock."""
         self._begin = time.perf_counter()
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, float] | None = None
+    ) -> None:
         """Evaluate, and put the metrics into `logs`."""
         seconds = time.perf_counter() - self._begin
         try:

@@ -16,7 +16,7 @@ from deepfm_tf.data.stream import encode, fit_vocabulary
 from deepfm_tf.data.text_dataset import dataset_from_text
 from deepfm_tf.data.time_split import TimePart, split_by_time
 from deepfm_tf.files.readers import check_headers, column_names, list_files
-from deepfm_tf.files.text import TextFormat
+from deepfm_tf.files.text_format import TextFormat
 
 __all__ = [
     "Overlap",

@@ -39,7 +39,7 @@ from deepfm_tf.drift import (
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.fields import Field
 from deepfm_tf.files.readers import Source
-from deepfm_tf.files.text import TextFormat
+from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import Vocabulary
 

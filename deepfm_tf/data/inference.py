@@ -25,7 +25,7 @@ from deepfm_tf.files.readers import (
     list_files,
     read_blocks,
 )
-from deepfm_tf.files.text import TextFormat
+from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.labels import (
     NEGATIVE_LABELS,
     POSITIVE_LABELS,

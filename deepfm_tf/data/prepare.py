@@ -33,7 +33,7 @@ from deepfm_tf.data.time_split import TimePart
 from deepfm_tf.drift import DataCounts, plain_comparison, warn_of_drift
 from deepfm_tf.errors import Argument, ExistingFileError, UserError
 from deepfm_tf.files.readers import Source, list_files
-from deepfm_tf.files.text import TextFormat
+from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.schema import Schema
 from deepfm_tf.storage import sync, sync_tree, unpublished
 from deepfm_tf.vocabulary import Vocabulary

@@ -15,7 +15,7 @@ from deepfm_tf.data.time_split import TimePart
 from deepfm_tf.errors import UserError
 from deepfm_tf.fields import CategoricalField
 from deepfm_tf.files.readers import Source, read_blocks
-from deepfm_tf.files.text import TextFormat
+from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.schema import Schema
 
 

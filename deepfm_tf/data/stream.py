@@ -22,9 +22,10 @@ from deepfm_tf.data.part import Part, sample_negatives
 from deepfm_tf.data.time_split import TimePart
 from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
 from deepfm_tf.errors import Argument, UserError
+from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.content import compression_of
 from deepfm_tf.files.readers import Block, Source, list_files, read_blocks
-from deepfm_tf.files.text import BadRow, TextFormat
+from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.raw_values import Bad
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import Columns, Vocabulary, take_rows

@@ -25,7 +25,8 @@ from deepfm_tf.files.readers import (
     check_file_columns,
     list_text_files,
 )
-from deepfm_tf.files.text import TextBlock, TextFormat, text_blocks
+from deepfm_tf.files.text import TextBlock, text_blocks
+from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.lookup import GraphLookup
 from deepfm_tf.raw_values import MISSING_NUMBERS
 from deepfm_tf.seeds import check_seed

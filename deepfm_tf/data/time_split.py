@@ -17,7 +17,7 @@ from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.fields import as_tuple
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.readers import Source, read_blocks
-from deepfm_tf.files.text import TextFormat
+from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.raw_values import (
     MISSING_NUMBERS,
     Bad,

@@ -279,7 +279,8 @@ def _unseen(
 
         def is_known(texts: Sequence[str]) -> Array:
             column = pa.array(texts, pa.string())
-            return vocabulary.look_up(field, column) != OOV_ID
+            is_known_text: Array = vocabulary.look_up(field, column) != OOV_ID
+            return is_known_text
 
         owner = vocabulary.schema.owner(field).name
         values: Any = vocabulary.values[owner]

@@ -17,6 +17,7 @@ from deepfm_tf.explain.parts import ModelParts, is_numeric
 from deepfm_tf.metrics import log_loss
 from deepfm_tf.metrics.comparison import auc_influence, variance_of_sum
 from deepfm_tf.metrics.likelihood import row_losses
+from deepfm_tf.metrics.logits import sigmoid
 from deepfm_tf.metrics.rows import check_weight
 from deepfm_tf.models import CTRModel
 from deepfm_tf.models.batches import labelled_batches
@@ -155,7 +156,7 @@ def permutation_importance(
     predict = _Predictor(parts, batch_size)
     base = predict(rows)
     base_auc, base_parts = auc_influence(label, base, weight)
-    base_losses = row_losses(label, _sigmoid(base))
+    base_losses = row_losses(label, sigmoid(base))
     moving = field_columns(parts.schema)
 
     def measure(number: int) -> list[float]:
@@ -168,7 +169,7 @@ def permutation_importance(
             logits = predict(rows, moving[number], order)
             area, parts = auc_influence(label, logits, weight)
             auc_drop.add(base_auc - area, base_parts - parts)
-            rises = row_losses(label, _sigmoid(logits)) - base_losses
+            rises = row_losses(label, sigmoid(logits)) - base_losses
             rise = float(mass @ rises)
             loss_rise.add(rise, mass * (rises - rise))
         return [*auc_drop.result(), *loss_rise.result()]
@@ -190,7 +191,7 @@ def permutation_importance(
     return Importance(
         parts.fields,
         base_auc,
-        log_loss(label, _sigmoid(base), weight),
+        log_loss(label, sigmoid(base), weight),
         *np.transpose(results),
     )
 
@@ -292,8 +293,3 @@ def _read(
     label = np.concatenate(labels)
     given = np.concatenate(weights) if weights else None
     return rows, label, check_weight(given, len(label), some=True)
-
-
-def _sigmoid(logits: Array) -> Array:
-    """In float64, as the metrics are."""
-    return np.exp(-np.logaddexp(0.0, -logits))

@@ -74,7 +74,8 @@ def explain_signature(
     def explain(raw: Tensors) -> Tensors:
         columns = {f.name: raw[names[f.name]] for f in schema.fields}
         columns = fill_rows(columns, defaults)
-        return terms_of(to_matrices(columns, schema.fields))
+        terms: dict[str, Any] = terms_of(to_matrices(columns, schema.fields))
+        return terms
 
     named = {names[name]: value for name, value in defaults.items()}
     return Signature("explain", PREDICT, explain, named)

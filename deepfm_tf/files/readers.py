@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from deepfm_tf.errors import MissingFileError, UserError, UserTypeError
+from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.content import is_json_lines, is_parquet
 from deepfm_tf.files.frames import (
     FrameBlock,
@@ -22,12 +23,11 @@ from deepfm_tf.files.frames import (
 from deepfm_tf.files.json_lines import JsonBlock, json_blocks, json_keys
 from deepfm_tf.files.parquet import open_parquet, parquet_tables
 from deepfm_tf.files.text import (
-    BadRow,
     TextBlock,
-    TextFormat,
     header_of,
     text_blocks,
 )
+from deepfm_tf.files.text_format import TextFormat
 
 # Rows of a Parquet file, a DataFrame or arrays that make a block.
 BLOCK_ROWS = 65_536

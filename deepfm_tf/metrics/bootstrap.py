@@ -190,9 +190,10 @@ def _draw(shape: int | tuple[int, ...], random: np.random.Generator) -> Array:
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
     """NaN where there is nothing to divide by."""
-    return np.divide(
+    ratio: Array = np.divide(
         numerator,
         denominator,
         out=np.full(len(numerator), np.nan),
         where=denominator > 0,
     )
+    return ratio

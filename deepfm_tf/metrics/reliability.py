@@ -171,4 +171,5 @@ def equal_bins(weight: Array, num_bins: int) -> Array:
         )
     upto = np.cumsum(weight)
     middle = (upto - weight / 2) / upto[-1]
-    return np.minimum((middle * num_bins).astype(np.int64), num_bins - 1)
+    bins: Array = np.minimum((middle * num_bins).astype(np.int64), num_bins - 1)
+    return bins

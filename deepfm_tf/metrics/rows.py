@@ -108,7 +108,8 @@ def check_groups(groups: Array, num_rows: int) -> Array:
         low = groups.min()
         # Ids need no sorting to be numbers already.
         if int(groups.max()) - int(low) < 4 * num_rows:
-            return (groups - low).astype(np.int64)
+            codes: Array = (groups - low).astype(np.int64)
+            return codes
     numbers, is_missing = _numbered(groups)
     alone = int(is_missing.sum())
     numbers[is_missing] = numbers.max(initial=0) + 1 + np.arange(alone)

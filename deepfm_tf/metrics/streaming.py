@@ -10,7 +10,8 @@ import numpy as np
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
-from deepfm_tf.metrics.likelihood import EPSILON, entropy, row_losses
+from deepfm_tf.metrics.likelihood import entropy, row_losses
+from deepfm_tf.metrics.logits import LARGEST_LOGIT, logit
 from deepfm_tf.metrics.reliability import (
     NUM_BINS,
     ReliabilityCurve,
@@ -19,7 +20,6 @@ from deepfm_tf.metrics.reliability import (
 from deepfm_tf.metrics.rows import check_confidence, check_rows
 
 # Logits of the probabilities that the log loss tells apart.
-_LARGEST_LOGIT = math.log((1 - EPSILON) / EPSILON)
 
 
 class StreamingMetrics:
@@ -178,12 +178,11 @@ class StreamingMetrics:
         )
 
     def _bins(self, probability: Array) -> Array:
-        p = np.clip(probability, EPSILON, 1 - EPSILON)
-        logit = np.log(p) - np.log1p(-p)
-        steps = (logit + _LARGEST_LOGIT) * (
-            self.num_bins / (2 * _LARGEST_LOGIT)
+        steps = (logit(probability) + LARGEST_LOGIT) * (
+            self.num_bins / (2 * LARGEST_LOGIT)
         )
-        return np.clip(steps.astype(np.int64), 0, self.num_bins - 1)
+        bins: Array = np.clip(steps.astype(np.int64), 0, self.num_bins - 1)
+        return bins
 
     def _auc(self) -> tuple[float, float, float]:
         """The AUC, the bound of its error, and its variance."""
@@ -212,7 +211,8 @@ class StreamingMetrics:
             - np.outer(cross, means)
             + square * np.outer(means, means)
         )
-        return centred / total**2
+        covariance: Array = centred / total**2
+        return covariance
 
     def _check_rows(self) -> None:
         if not self._first[0]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from deepfm_tf.files.text import TextFormat
+from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.serving.client import row_files
 from deepfm_tf.serving.client.row_files import (
     num_rows,
