@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import keras
 import numpy as np
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
+from deepfm_tf.drift import (
+    DataCounts,
+    DriftEntry,
+    compare_counts,
+    warn_of_drift,
+)
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.metrics import (
+    Metrics,
+    SliceMetrics,
     StreamingMetrics,
+    StreamMetrics,
     binary_metrics,
     slice_metrics,
 )
@@ -24,6 +32,13 @@ from deepfm_tf.slicing import groups_of_field, place_of_field, slices_of_field
 # second to begin. And rows in one step of it.
 _STREAM_ROWS = 2**17
 _PREDICT_ROWS = 2**12
+
+
+class Evaluation(Metrics, total=False):
+    """What `evaluate` returns: the Metrics, and what was asked for besides."""
+
+    slices: list[SliceMetrics]
+    drift: list[DriftEntry]
 
 
 def predict_with_labels(
@@ -75,7 +90,7 @@ def evaluate(
     values: Any = None,
     max_values: int = 30,
     confidence: float | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Exact metrics over a whole data set, and over slices of it.
 
     Args:
@@ -104,8 +119,7 @@ def evaluate(
             the whole and of each slice.
 
     Returns:
-        What `binary_metrics` returns, and with `slice_by` also `slices`, what
-        `slice_metrics` returns.
+        The Evaluation.
 
     Example:
 
@@ -149,12 +163,15 @@ def evaluate(
         groups = groups_of_field(model.schema, group_by, column)
     else:
         groups = group_by
-    metrics = binary_metrics(
-        rows.label,
-        probability,
-        rows.weight,
-        groups=groups,
-        confidence=confidence,
+    metrics = cast(
+        Evaluation,
+        binary_metrics(
+            rows.label,
+            probability,
+            rows.weight,
+            groups=groups,
+            confidence=confidence,
+        ),
     )
     if isinstance(group_by, str) and "grouped_left_out" in metrics:
         warnings.warn(
@@ -194,7 +211,7 @@ def evaluate(
 
 def evaluate_stream(
     model: keras.Model, dataset: Any, confidence: float = 0.95
-) -> dict[str, Any]:
+) -> StreamMetrics:
     """Metrics of a data set of any length, in one pass and bounded memory.
 
     Args:
@@ -204,8 +221,8 @@ def evaluate_stream(
         confidence: float. Of the intervals. Defaults to 0.95.
 
     Returns:
-        What `StreamingMetrics.result` returns: exact but for the AUC, whose
-        largest possible error is `auc_error`.
+        The StreamMetrics: exact but for the AUC, whose largest possible
+        error is `auc_error`.
     """
     check_model(model)
     metrics = StreamingMetrics()

@@ -137,7 +137,7 @@ DeepFM, and scores raw rows with the export. Needs no data.
 )
 
 
-def write_data(directory: Path) -> dict[str, float]:
+def write_data(directory: Path) -> deepfm_tf.metrics.Metrics:
     """Write the raw files; returns the metrics of the Bayes-optimal model."""
     directory.mkdir(parents=True, exist_ok=True)
     for seed, (name, num_rows) in enumerate(ROWS.items()):

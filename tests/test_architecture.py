@@ -114,7 +114,7 @@ DOORS = {
         ("keras", "tensorflow", "numpy", "pyarrow", "tqdm", "matplotlib"),
     ),
     "report": (
-        ("report", "explain", "text_table"),
+        ("drift", "explain", "metrics", "report", "text_table"),
         ("numpy", "matplotlib"),
     ),
     "callbacks": (

@@ -16,9 +16,7 @@ from deepfm_tf.experiment.arguments import positive_int
 from deepfm_tf.experiment.comparison import (
     FOCUS,
     add_steps_to_reach,
-    compare_with,
     lead,
-    ranking,
 )
 from deepfm_tf.experiment.kept_runs import (
     add_shared_options,
@@ -199,7 +197,7 @@ def _report(
     report = report_content(settings, data, runs)
     if reach is not None:
         report["reach"] = reach
-    ranked = ranking(runs, settings.monitor)
+    ranked = deepfm_tf.metrics.rank_models(runs, settings.monitor)
     report["best"] = ranked[0]
     report["next_step"] = (
         f"train {ranked[0]} again, the best on the validation data, and export "
@@ -211,7 +209,7 @@ def _report(
     if len(ranked) > 1:
         focus = FOCUS if FOCUS in ranked else ranked[0]
         baseline = next(name for name in ranked if name != focus)
-        report["comparisons"] = compare_with(
+        report["comparisons"] = deepfm_tf.metrics.compare_over_seeds(
             baseline,
             [name for name in settings.model if name != baseline],
             sorted({run["seed"] for run in runs}),

@@ -274,14 +274,14 @@ def _data_name(settings: Any) -> str:
 
 def write_pages(
     directory: Path,
-    report: dict[str, Any],
+    report: Any,
     rows: Sequence[dict[str, str]],
 ) -> Path:
     """Write JSON, plots, the page and the table; returns the page's path.
 
     Args:
         directory: where to.
-        report: plain data, see `deepfm_tf.report.html_report`.
+        report: a `deepfm_tf.report.Report`.
         rows: of the table, as texts.
     """
     figures = deepfm_tf.report.report_figures(report)

@@ -73,12 +73,12 @@ def write_report(
 
 
 def results_text(
-    results: list[dict[str, Any]], reference: dict[str, Any] | None = None
+    results: list[Any], reference: dict[str, Any] | None = None
 ) -> str:
     """A table of all models, for the terminal.
 
     Args:
-        results: of each model; with a calibration, two rows.
+        results: a `deepfm_tf.report.Run` each; with a calibration, two rows.
         reference: a further row.
     """
     rows = []
@@ -112,14 +112,14 @@ def results_text(
 def report_content(
     settings: Settings,
     data: dict[str, deepfm_tf.PreparedData],
-    results: list[dict[str, Any]],
+    results: list[Any],
 ) -> dict[str, Any]:
-    """What every report holds: see `deepfm_tf.report.html_report`.
+    """What every report holds: see `deepfm_tf.report.Report`.
 
     Args:
         settings: the options.
         data: by part.
-        results: of each run, with `seed` and `curve`.
+        results: a `deepfm_tf.report.Run` each, with `seed` and `curve`.
     """
     schema = data["train"].schema
     names = ", ".join(settings.model)

@@ -18,7 +18,6 @@ from deepfm_tf.experiment.arguments import (
     values_of,
     whole_number,
 )
-from deepfm_tf.experiment.comparison import compare_with, is_better
 from deepfm_tf.experiment.effects import effects, lead
 from deepfm_tf.experiment.kept_runs import (
     add_shared_options,
@@ -345,7 +344,7 @@ def _report(
         results, weight = settings.run / "results", None
         if data["test"].schema.example_weight is not None:
             weight = np.load(results / "weight.npy")
-        report["comparisons"] = compare_with(
+        report["comparisons"] = deepfm_tf.metrics.compare_over_seeds(
             "base",
             ["best"],
             [run["seed"] for run in tested["base"]],
@@ -353,7 +352,9 @@ def _report(
             predictions,
             weight,
         )
-        if is_better(report["comparisons"], "best", settings.monitor):
+        if deepfm_tf.metrics.is_better(
+            report["comparisons"], "best", settings.monitor
+        ):
             recommended = "best"
     report["recommended"] = recommended
     report["lead"] = lead(report)

@@ -11,6 +11,7 @@ import numpy as np
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.metrics.reliability import equal_bins
+from deepfm_tf.metrics.results import SliceMetrics
 from deepfm_tf.metrics.rows import check_rows
 from deepfm_tf.metrics.summary import binary_metrics
 
@@ -44,7 +45,7 @@ def slice_metrics(
     groups: Array | None = None,
     max_values: int = 30,
     confidence: float | None = None,
-) -> list[dict[str, Any]]:
+) -> list[SliceMetrics]:
     """The metrics of the rows that have a value, for each value of fields.
 
     Args:
@@ -63,9 +64,8 @@ def slice_metrics(
             day fits.
 
     Returns:
-        A dict for each slice, for `report.text_table`: `field`, `value`,
-        `share` (of all weight), and what `binary_metrics` returns. Fields in
-        the order given, their values by descending rows, buckets ascending.
+        The SliceMetrics of each slice, for `report.text_table`. Fields in the
+        order given, their values by descending rows, buckets ascending.
 
     Raises:
         TypeError: `slices` is no mapping.
@@ -91,7 +91,7 @@ def slice_metrics(
             "`slices` must be a mapping of names to columns, such as "
             f"{{'hour': hour}}. Received: {type(slices).__name__}."
         )
-    table = []
+    table: list[SliceMetrics] = []
     for field, values in slices.items():
         for value, rows in _split(field, values, len(label), max_values):
             rows = rows[each[rows] > 0]

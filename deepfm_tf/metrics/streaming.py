@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from deepfm_tf.metrics.reliability import (
     ReliabilityCurve,
     curve_of_runs,
 )
+from deepfm_tf.metrics.results import StreamMetrics
 from deepfm_tf.metrics.rows import check_confidence, check_rows
 
 # Logits of the probabilities that the log loss tells apart.
@@ -113,15 +113,14 @@ class StreamingMetrics:
         self._second += other._second
         self._rows += other._rows
 
-    def result(self, confidence: float = 0.95) -> dict[str, Any]:
+    def result(self, confidence: float = 0.95) -> StreamMetrics:
         """The metrics of all rows so far.
 
         Args:
             confidence: float. Of the intervals.
 
         Returns:
-            What `binary_metrics` returns, `intervals` included, and
-            `auc_error`: the most that `auc` can be off.
+            The StreamMetrics: exact but for the AUC.
         """
         check_confidence(confidence)
         self._check_rows()
@@ -157,7 +156,11 @@ class StreamingMetrics:
             variance = np.array(gradient) @ covariance @ np.array(gradient)
             errors[name] = math.sqrt(max(variance, 0.0))
         return {
-            **values,
+            "auc": values["auc"],
+            "log_loss": values["log_loss"],
+            "normalized_entropy": values["normalized_entropy"],
+            "calibration_ratio": values["calibration_ratio"],
+            "mean_label": values["mean_label"],
             "expected_calibration_error": curve.expected_calibration_error,
             "rows": self._rows,
             "auc_error": auc_error,

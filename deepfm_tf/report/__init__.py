@@ -1,5 +1,6 @@
 """The results of an experiment as tables, plots and a page to read."""
 
+from deepfm_tf.report.content import Report, Run, Structure, SummaryRow
 from deepfm_tf.report.figures import report_figures
 from deepfm_tf.report.html_report import html_report
 from deepfm_tf.report.plots import plot_learning_curves, plot_reliability
@@ -9,6 +10,10 @@ from deepfm_tf.report.tables import changes, markdown_table, results_table
 from deepfm_tf.text_table import text_table
 
 __all__ = [
+    "Report",
+    "Run",
+    "Structure",
+    "SummaryRow",
     "calibrated",
     "changes",
     "html_report",

@@ -40,7 +40,9 @@ def test_it_is_fitted_on_validation_and_measured_on_test_rows(
     if not weighted:
         rows = {name: (*part[:2], None) for name, part in rows.items()}
     monkeypatch.setattr(
-        deepfm_tf, "predict_with_weights", lambda model, name: rows[name]
+        deepfm_tf.evaluation,
+        "predict_with_weights",
+        lambda model, name: rows[name],
     )
     settings = argparse.Namespace(calibration="platt", batch_size=10)
     label, probability, weight = rows["test"]
@@ -84,7 +86,9 @@ def test_what_a_calibration_does_not_mend_is_said(monkeypatch, capsys):
     fresh = (np.random.default_rng(4).random(4000) < truth).astype(float)
     rows["test"] = (fresh, truth, None)
     monkeypatch.setattr(
-        deepfm_tf, "predict_with_weights", lambda model, name: rows[name]
+        deepfm_tf.evaluation,
+        "predict_with_weights",
+        lambda model, name: rows[name],
     )
     settings = argparse.Namespace(calibration="platt", batch_size=10)
     before = {

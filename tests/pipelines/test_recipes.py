@@ -240,7 +240,9 @@ def test_an_interrupted_run_says_how_to_resume_and_does(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiment.deepfm_tf, "predict_with_weights", interrupt)
+        patch.setattr(
+            experiment.deepfm_tf.evaluation, "predict_with_weights", interrupt
+        )
         stopped = main(tabular.RECIPE, arguments)
     message = capsys.readouterr().err
     arguments[arguments.index("2")] = "3"
