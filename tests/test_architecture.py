@@ -118,7 +118,7 @@ DOORS = {
         ("numpy", "matplotlib"),
     ),
     "callbacks": (
-        ("callbacks", "evaluation", "extras", "metrics", "models"),
+        ("callbacks", "evaluation", "extras", "metrics", "models", "storage"),
         ("keras",),
     ),
     "losses": ((), ("keras", "tensorflow")),
@@ -276,6 +276,13 @@ def test_no_room_imports_itself_in_a_circle():
     order = list(graphlib.TopologicalSorter(graph).static_order())
 
     assert order.index("fields") < order.index("models")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
+def test_what_windows_lacks_is_not_imported(path):
+    posix = {"fcntl", "grp", "pty", "pwd", "readline", "resource", "termios"}
+
+    assert not posix & imports(path)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.name)

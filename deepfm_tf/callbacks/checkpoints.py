@@ -5,16 +5,15 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-import os
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from deepfm_tf.errors import MissingFileError
+from deepfm_tf.storage import replacing, write_text
 
 # TensorBoard's files, in the directory of the checkpoints.
 TENSORBOARD = "tensorboard"
@@ -107,10 +106,12 @@ class Checkpoints(keras.callbacks.Callback):
                 "wait": stopping.wait,
                 "ended": 0 < epoch == stopping.stopped_epoch,
             }
-        self._write(state["checkpoint"], self.model.save)
+        with replacing(self.directory / state["checkpoint"]) as path:
+            self.model.save(path)
+        with replacing(self.directory / _LOG_FILE) as path:
+            self._write_log(path)
         text = json.dumps(state, indent=1)
-        self._write(_LOG_FILE, self._write_log)
-        self._write(_STATE_FILE, lambda path: path.write_text(text))
+        write_text(self.directory / _STATE_FILE, text)
         for path in self.directory.glob(_EPOCH_FILES):
             if path.name not in (state["checkpoint"], state["best_checkpoint"]):
                 path.unlink()
@@ -118,11 +119,6 @@ class Checkpoints(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Leave the model as any other."""
         self.model._initial_epoch = None
-
-    def _write(self, name: str, write: Callable[[Path], Any]) -> None:
-        temporary = self.directory / f".tmp-{name}"
-        write(temporary)
-        os.replace(temporary, self.directory / name)
 
     def _write_log(self, path: Path) -> None:
         rows = itertools.zip_longest(*self.history.values(), fillvalue="")

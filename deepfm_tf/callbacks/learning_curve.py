@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import keras
 
 from deepfm_tf.errors import UserError
 from deepfm_tf.evaluation import evaluate
+from deepfm_tf.storage import write_text
 
 
 class LearningCurve(keras.callbacks.Callback):
@@ -116,9 +116,7 @@ class LearningCurve(keras.callbacks.Callback):
             else:
                 self._add(*self._measure())
         if self.path is not None:
-            temporary = self.path.with_name(f".tmp-{self.path.name}")
-            temporary.write_text(json.dumps(self.points), encoding="utf-8")
-            os.replace(temporary, self.path)
+            write_text(self.path, json.dumps(self.points))
 
     def _measure(self) -> tuple[float, float]:
         """AUC and log loss now."""
