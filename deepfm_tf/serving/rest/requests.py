@@ -144,7 +144,7 @@ def tensors_from_instances(rows: list[Any], inputs: Inputs) -> Tensors:
     Raises:
         ServingError: INVALID_ARGUMENT that names the first wrong element.
     """
-    if len(inputs) > 1 and type(rows[0]) is not dict:
+    if len(inputs) > 1 and not _is_object(rows[0]):
         raise invalid_argument(
             "instances is a plain list, but expecting list of objects as "
             "multiple input tensors required as per tensorinfo_map"

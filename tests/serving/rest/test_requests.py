@@ -92,6 +92,8 @@ def test_base64_elements_are_values_of_a_single_input():
         ([1], TWO,
          "instances is a plain list, but expecting list of objects as "
          "multiple input tensors required as per tensorinfo_map"),
+        ([{"b64": "YQ=="}], TWO,
+         "instances is a plain list, but expecting list of objects"),
         ([{"c": "a", "n": "1"}], TWO,
          "Failed to process element: 0 key: n of 'instances' list. Error: "
          'INVALID_ARGUMENT: JSON Value: "1" Type: String is not of expected '
