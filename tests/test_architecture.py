@@ -154,8 +154,7 @@ DOORS = {
         (),
     ),
     "serving.client": (
-        ("serving.client", "serving", "backend", "files", "raw_values")
-        + ("extras", "shell"),
+        ("serving.client", "serving", "backend", "files", "raw_values"),
         ("tensorflow", "tensorflow_serving", "google", "grpc", "numpy")
         + ("pandas", "pyarrow", "tqdm"),
     ),

@@ -12,8 +12,8 @@ import deepfm_tf
 from deepfm_tf import CategoricalField, Schema
 from deepfm_tf.files.frames import to_arrow
 from deepfm_tf.files.parquet import parquet_tables
+from deepfm_tf.files.readers import read_rows
 from deepfm_tf.raw_values import to_texts
-from deepfm_tf.serving.client.row_files import read_rows
 
 SCHEMA = Schema((CategoricalField("a", min_count=1),), "y")
 

@@ -25,7 +25,7 @@ def run(call, models):
         while True:
             handle = _HANDLERS[step.method]
             try:
-                answers = [handle(models, request) for request in step.requests]
+                answers = [handle(models, request) for request in step.messages]
             except ServingError as error:
                 step = call.throw(
                     PredictError(

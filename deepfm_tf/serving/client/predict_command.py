@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from deepfm_tf.backend import notices_kept_back
 from deepfm_tf.errors import UserError
+from deepfm_tf.files.formats import FORMATS, check_file, format_of
 from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.serving.client.errors import PredictError, explanation
-from deepfm_tf.serving.client.row_formats import FORMATS, check_file, format_of
 
 # What the errors of the client call its arguments.
 _FLAGS = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deepfm_tf.serving.client.row_formats import check_file, format_of
+from deepfm_tf.files.formats import check_file, format_of
 
 
 def test_missing_files_are_looked_for(tmp_path):

@@ -38,13 +38,18 @@ def format_of(path: str | Path) -> str:
     return _SUFFIXES[suffix]
 
 
-def check_file(path: str | Path) -> Path:
-    """The path, if there is a file; a FileNotFoundError helps to find it."""
+def check_file(path: str | Path, advice: str = "Name a file in it.") -> Path:
+    """The path, if there is a file; a FileNotFoundError helps to find it.
+
+    Args:
+        path: of a file.
+        advice: what to do where it is a directory.
+    """
     path = Path(path)
     if path.is_file():
         return path
     if path.is_dir():
-        raise MissingFileError(f"{path} is a directory. Name a file in it.")
+        raise MissingFileError(f"{path} is a directory. {advice}")
     if not path.parent.is_dir():
         raise MissingFileError(
             f"There is no file {path}: the folder {path.parent} does not exist."

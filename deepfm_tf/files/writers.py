@@ -1,4 +1,4 @@
-"""Files of rows, read block by block and written with columns added."""
+"""Tables to files of rows, one after the other; whole files or none."""
 
 from __future__ import annotations
 
@@ -18,17 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from deepfm_tf.errors import MissingFileError, UserError
-from deepfm_tf.files.content import is_json_lines, is_parquet
 from deepfm_tf.files.frames import to_arrow
-from deepfm_tf.files.json_lines import json_blocks
-from deepfm_tf.files.parquet import open_parquet, parquet_tables
-from deepfm_tf.files.text import (
-    BadRow,
-    TextBlock,
-    TextFormat,
-    header_of,
-    text_blocks,
-)
+from deepfm_tf.files.readers import BLOCK_ROWS
 from deepfm_tf.raw_values import (
     Bad,
     NoTextError,
@@ -37,48 +28,8 @@ from deepfm_tf.raw_values import (
     to_text,
     to_texts,
 )
-from deepfm_tf.serving.client.row_formats import check_file
-
-# Rows of a block, or text that makes one: what is held at a time.
-BLOCK_ROWS = 32_768
-BLOCK_BYTES = 8 * 2**20
 
 _SEPARATORS = {"csv": ",", "tsv": "\t"}
-
-
-def read_rows(
-    path: str | Path, text_format: TextFormat | None = None
-) -> Iterator[pa.Table]:
-    """The rows of a file, a block at a time, in their order.
-
-    Files are read as training reads them. Text files hold text: every value
-    stays as it is written, `007` too. An empty one is missing. JSON and
-    Parquet values keep their types.
-
-    Args:
-        path: text, compressed or not; Parquet; or JSON lines, one object a
-            line.
-        text_format: layout of text. Defaults to a line of column names, and
-            the separator that the file name suggests.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a row cannot be read, or the file cannot.
-    """
-    name = str(check_file(path))
-    if is_parquet(name):
-        return parquet_tables(name, BLOCK_ROWS)
-    if is_json_lines(name):
-        return _read_json(name)
-    return _read_text(name, text_format or TextFormat())
-
-
-def num_rows(path: str | Path) -> int | None:
-    """The rows of a Parquet file; None for text, which must be read."""
-    if not is_parquet(str(path)):
-        return None
-    with open_parquet(str(path)) as file:
-        return file.metadata.num_rows
 
 
 @contextlib.contextmanager
@@ -147,72 +98,6 @@ def _named(what: str | Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or error
         raise OSError(f"{what} cannot be written: {reason}.") from error
-
-
-def _read_text(path: str, layout: TextFormat) -> Iterator[pa.Table]:
-    is_empty = True
-    for block in text_blocks(path, layout, BLOCK_BYTES):
-        cells, bad = block.read_all()
-        _refuse(bad)
-        table = _to_text(block, cells)
-        for start in range(0, table.num_rows, BLOCK_ROWS):
-            is_empty = False
-            yield table.slice(start, BLOCK_ROWS)
-    if is_empty:  # Its columns are still worth knowing.
-        names = header_of(path, layout)
-        nothing = pa.array([], pa.string())
-        yield pa.table([nothing] * len(names), names=names)
-
-
-def _to_text(block: TextBlock, cells: pa.Table) -> pa.Table:
-    """Dictionaries of bytes as text."""
-    columns = []
-    for name, column in zip(cells.column_names, cells.columns, strict=True):
-        try:
-            columns.append(
-                pa.chunked_array(
-                    [
-                        pc.cast(chunk.dictionary, pa.string()).take(
-                            chunk.indices
-                        )
-                        for chunk in column.chunks
-                    ],
-                    pa.string(),
-                )
-            )
-        except pa.ArrowInvalid as error:
-            ((line, _),) = block.locate([_not_utf8(column)])
-            raise UserError(
-                f"{block.source}, line {line}, column '{name}': the text is "
-                "not UTF-8. Convert the file to UTF-8."
-            ) from error
-    return pa.table(columns, names=cells.column_names)
-
-
-def _not_utf8(column: pa.ChunkedArray) -> int:
-    """The first row whose bytes are not UTF-8 text."""
-    values = column.to_pylist()
-    return next(
-        row
-        for row, value in enumerate(values)
-        if value.decode("utf-8", errors="ignore").encode() != value
-    )
-
-
-def _refuse(bad: Sequence[BadRow]) -> None:
-    """All rows are asked for: none can be left out."""
-    if bad:
-        raise UserError(f"{bad[0]} Fix the row.")
-
-
-def _read_json(path: str) -> Iterator[pa.Table]:
-    names: dict[str, None] = {}
-    for block in json_blocks(path, BLOCK_BYTES):
-        names.update(dict.fromkeys(block.keys()))
-        table, bad = block.read(list(names), with_objects=True)
-        _refuse(bad)
-        for start in range(0, table.num_rows, BLOCK_ROWS):
-            yield table.slice(start, BLOCK_ROWS)
 
 
 def _text_writer(file: IO[str], kind: str) -> Callable[[pa.Table], None]:
