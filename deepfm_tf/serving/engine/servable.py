@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -26,12 +25,6 @@ from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.saved_model import loader_impl
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.serving.engine.batching import (
-    BatchingOptions,
-    batched_outputs,
-    fits_in_batch,
-    rows_are_batchable,
-)
 from deepfm_tf.serving.engine.parsing import (
     Parsers,
     find_dtype,
@@ -63,8 +56,6 @@ class Servable:
 
     Args:
         path: str or Path. The version's directory.
-        batching: BatchingOptions or None. Run requests of one signature
-            together. Defaults to None.
         intra_op_threads: int. For the work of one operation; 0 leaves it to
             TensorFlow. The first session of a process decides for all.
         inter_op_threads: int. For operations that run side by side; as
@@ -84,7 +75,6 @@ class Servable:
     def __init__(
         self,
         path: str | Path,
-        batching: BatchingOptions | None = None,
         intra_op_threads: int = 0,
         inter_op_threads: int = 0,
         tags: Sequence[str] = ("serve",),
@@ -96,8 +86,6 @@ class Servable:
         # inputs. Reading them off 39 messages would take 50 microseconds.
         self._inputs: dict[int, list[tuple[str, str, int | None]]] = {}
         self._fetched: set[tuple[int, tuple[str, ...]]] = set()
-        # Of each set of fed tensors that is batched: the batched outputs.
-        self._batched: dict[frozenset[str], dict[str, tf.Tensor]] = {}
         # Where a device is written into the graph and not there, another.
         config = tf.compat.v1.ConfigProto(
             allow_soft_placement=True,
@@ -105,7 +93,7 @@ class Servable:
             inter_op_parallelism_threads=inter_op_threads,
         )
         try:
-            self._load(batching, config)
+            self._load(config)
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from error
         except (OSError, RuntimeError, TypeError, ValueError) as error:
@@ -113,11 +101,7 @@ class Servable:
                 f"{self.path} cannot be loaded: {error}"
             ) from error
 
-    def _load(
-        self,
-        batching: BatchingOptions | None,
-        config: tf.compat.v1.ConfigProto,
-    ) -> None:
+    def _load(self, config: tf.compat.v1.ConfigProto) -> None:
         loader = loader_impl.SavedModelLoader(str(self.path))
         meta_graph = loader.get_meta_graph_def_from_tags(self._tags)
         for name, signature in meta_graph.signature_def.items():
@@ -133,8 +117,6 @@ class Servable:
         )
         self._parsers.add_computed()
         self._read_signatures()
-        if batching is not None:
-            self._add_batching(meta_graph.graph_def, batching)
         self._session: tf.compat.v1.Session | None = tf.compat.v1.Session(
             graph=self._graph, config=config
         )
@@ -156,35 +138,6 @@ class Servable:
             ]
         for fault in signature_faults(self.signature_defs, dtype_in_graph):
             _log.warning("%s: %s", self.path, fault)
-
-    def _add_batching(
-        self, graph_def: tf.compat.v1.GraphDef, options: BatchingOptions
-    ) -> None:
-        """A batched copy of each signature that allows of it."""
-        wired = self._parsers.wired
-        for name, signature in sorted(self.signature_defs.items()):
-            infos = signature.inputs.values()
-            inputs = {tensor_name(info.name) for info in infos}
-            outputs: dict[str, tf.Tensor] = {}
-            if rows_are_batchable(signature) and inputs <= wired.keys():
-                outputs = batched_outputs(
-                    self._graph,
-                    graph_def,
-                    {tensor: wired[tensor] for tensor in sorted(inputs)},
-                    [info.name for info in signature.outputs.values()],
-                    options,
-                )
-            if outputs:
-                # Signatures may differ in their outputs alone.
-                self._batched.setdefault(frozenset(inputs), {}).update(outputs)
-            elif inputs:
-                _log.warning(
-                    "%s: signature %s cannot be batched and runs request by "
-                    "request: it has inputs of unknown or fixed shape, "
-                    "sparse or missing outputs, or variables of TensorFlow 1.",
-                    self.path,
-                    name,
-                )
 
     def run(
         self,
@@ -277,11 +230,7 @@ class Servable:
                     grpc.StatusCode.NOT_FOUND,
                     f"FeedInputs: unable to find feed output {name}",
                 )
-        batched = self._batched.get(frozenset(serialized), {})
-        is_batched = bool(fetches) and batched.keys() >= set(fetches)
         try:
-            if is_batched and fits_in_batch(*tasks[0]):
-                return self._run_batched(serialized, fetches, timeout, batched)
             return self._run(serialized, fetches, timeout)
         except (tf.errors.OpError, UnicodeDecodeError) as error:
             failed = self._parsers.failed(getattr(error, "message", ""))
@@ -307,28 +256,6 @@ class Servable:
         names = list(dict.fromkeys(fetches))
         tensors = [self._fetch(name) for name in names]
         return dict(zip(names, self._call(feed, tensors, timeout), strict=True))
-
-    def _run_batched(
-        self,
-        serialized: Mapping[str, bytes],
-        fetches: Sequence[str],
-        timeout: float | None,
-        batched: Mapping[str, tf.Tensor],
-    ) -> dict[str, Array]:
-        """As `_run`, with whatever else is waiting.
-
-        The run itself has no timeout: it would cancel the whole batch.
-        """
-        start = time.monotonic()
-        feed = self._parsers.feed(serialized)
-        names = list(dict.fromkeys(fetches))
-        arrays = self._call(feed, [batched[name] for name in names], None)
-        if timeout is not None and time.monotonic() - start > timeout:
-            raise ServingError(
-                grpc.StatusCode.DEADLINE_EXCEEDED,
-                "Run() timeout exceeded while waiting in batching queue",
-            )
-        return dict(zip(names, arrays, strict=True))
 
     def _fetch(self, name: str) -> tf.Tensor:
         """A tensor of the model, or what is wired in its place."""

@@ -22,7 +22,6 @@ from deepfm_tf.serving.rest.server import HttpServer
 from deepfm_tf.serving.server.config import (
     METRICS_PATH,
     message_type,
-    read_batching_options,
     read_server_credentials,
     read_text_proto,
     single_model_config,
@@ -36,11 +35,6 @@ from deepfm_tf.serving.versions.store import ModelStore
 # Kubernetes kills 30 seconds after it has asked.
 GRACE_SECONDS = 25
 _LOOK_SECONDS = 0.2
-_BATCHED_WARM_UP = (
-    "With --enable_batching the warm-up requests run through the batches: "
-    "export the version with a smaller `warm_up_rows` or with "
-    "`warm_up_rank=False`, or start with --enable_model_warmup=false."
-)
 
 _LOG = logging.getLogger(__name__)
 
@@ -79,7 +73,6 @@ class Server:
         self.rest_port = 0
         self.metrics = Metrics()
         self._config = self._read_config()
-        self._batching = read_batching_options(options)
         self._credentials = read_server_credentials(options.ssl_config_file)
         self.metrics_path = _metrics_path(options.monitoring_config_file)
         self.is_asked_to_stop = False
@@ -198,7 +191,6 @@ class Server:
             both = self.options.tensorflow_session_parallelism
             servable = Servable(
                 path,
-                self._batching,
                 both or self.options.tensorflow_intra_op_parallelism,
                 both or self.options.tensorflow_inter_op_parallelism,
                 self.options.saved_model_tags.split(","),
@@ -216,11 +208,7 @@ class Server:
         except ServingError as error:
             status = error.code.name
             servable.close()
-            if self._batching is None:
-                raise
-            raise ServingError(
-                error.code, f"{error.message}. {_BATCHED_WARM_UP}"
-            ) from error
+            raise
         finally:
             seconds = time.perf_counter() - begin
             self.metrics.add_warmup(str(path), status, seconds)

@@ -7,7 +7,6 @@ import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from deepfm_tf.serving.engine.batching import BatchingOptions
 from deepfm_tf.serving.engine.servable import Servable
 from deepfm_tf.serving.engine.signature_faults import signature_faults
 from deepfm_tf.serving.errors import ServingError
@@ -71,10 +70,10 @@ def version(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module", params=[None, BatchingOptions()])
-def servable(request, version):
-    """The version, loaded with and without batching."""
-    loaded = Servable(version, request.param)
+@pytest.fixture(scope="module")
+def servable(version):
+    """The version, loaded."""
+    loaded = Servable(version)
     yield loaded
     loaded.close()
 

@@ -206,59 +206,12 @@ def test_a_bad_warm_up_record_fails_the_load(tmp_path, toy_versions):
         assert server.manager.names() == {"toy"}
 
 
-def test_a_warm_up_that_does_not_fit_batches_is_explained(
-    tmp_path, toy_versions
-):
-    """As those to `rank` do not: one row of an input, three of the others."""
-    toy_versions(tmp_path, 1)
-    path = tmp_path / "1" / FILE
-    path.parent.mkdir(exist_ok=True)
-    log = prediction_log_pb2.PredictionLog()
-    log.predict_log.request.CopyFrom(predict_request())
-    log.predict_log.request.inputs["n1"].CopyFrom(tf.make_tensor_proto([1.0]))
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        writer.write(log.SerializeToString())
-    server = Server(
-        options(model_base_path=str(tmp_path), enable_batching=True)
-    )
-
-    with pytest.raises(
-        ServingError,
-        match=r"signature 'serving_default'.*equal 0th-dimension size.*"
-        r"`warm_up_rank=False`, or start with --enable_model_warmup=false",
-    ):
-        server.start()
-
-
 def test_the_graph_of_other_tags_is_looked_for(toy_path):
     given = options(model_base_path="/m", saved_model_tags="serve,gpu")
     server = Server(given)
 
     with pytest.raises(ServingError, match="'gpu'.* could not be found"):
         server._load(toy_path)
-
-
-def test_batching_as_the_file_says_answers_the_same(tmp_path, toy_path):
-    file = tmp_path / "batching"
-    file.write_text(
-        "max_batch_size { value: 8 } allowed_batch_sizes: 4 "
-        'allowed_batch_sizes: 8 thread_pool_name { value: "x" }'
-    )
-    given = options(
-        model_base_path=str(toy_path.parent),
-        enable_batching=True,
-        batching_parameters_file=str(file),
-    )
-
-    with (
-        Server(given) as server,
-        grpc.insecure_channel(f"localhost:{server.port}") as channel,
-    ):
-        np.testing.assert_allclose(
-            tf.make_ndarray(predict(channel).outputs["ctr"]),
-            expected_ctr(COLUMNS),
-            rtol=1e-6,
-        )
 
 
 @pytest.mark.parametrize(
@@ -296,20 +249,6 @@ def test_the_number_of_rest_threads_reaches_the_application(tmp_path):
 
     assert route.app.threads._max_workers == 3
     server.stop()
-
-
-def test_a_batching_file_that_cannot_be_is_refused(tmp_path):
-    file = tmp_path / "batching"
-    file.write_text("max_batch_size { value: 0 }")
-
-    with pytest.raises(ValueError, match=f"{file}: `max_batch_size`"):
-        Server(
-            options(
-                model_base_path="/m",
-                enable_batching=True,
-                batching_parameters_file=str(file),
-            )
-        )
 
 
 def test_a_tls_file_that_cannot_be_is_refused(tmp_path):
