@@ -1,4 +1,4 @@
-"""`python -m deepfm_tf.serving predict`: score the rows of a file."""
+"""`deepfm-tf predict`: score the rows of a file."""
 
 from __future__ import annotations
 
@@ -26,18 +26,23 @@ _FLAGS = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(
+    argv: Sequence[str] | None = None,
+    command_words: tuple[str, ...] = ("deepfm-tf", "predict"),
+) -> int:
     """Score a file as the command line says.
 
     Args:
         argv: sequence of str. Without the command's name; None takes
             `sys.argv`.
+        command_words: tuple of str. What the user typed before them.
 
     Returns:
         Exit status: 0, or 1 with a message on standard error. A wrong
         command line exits with 2.
     """
     parser = _parser()
+    parser.prog = " ".join(command_words)
     options = parser.parse_args(argv)
     if bool(options.ssl_client_certificate) != bool(options.ssl_client_key):
         parser.error(
@@ -74,7 +79,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m deepfm_tf.serving predict",
         description="Ask a server for the predictions of all rows of a file "
         "and print them, or write them, behind the rows' own columns.",
     )

@@ -12,30 +12,28 @@ such tf.function takes 0.5 / 1.7 / 4.5 ms.
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import grpc
 import tensorflow as tf
+from google.protobuf import message, text_format
 from tensorflow.core.framework.tensor_pb2 import TensorProto
-from tensorflow.core.protobuf import config_pb2
-from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
-from tensorflow.python.client import pywrap_tf_session
-from tensorflow.python.saved_model import loader_impl
+from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef, SignatureDef
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.serving.engine.parsing import (
+    MAX_REPEATED_BYTES,
+    PARSABLE,
     Parsers,
     find_dtype,
     find_tensor,
-    tensor_name,
-)
-from deepfm_tf.serving.engine.signature_faults import signature_faults
-from deepfm_tf.serving.engine.tensor_protos import (
-    MAX_REPEATED_BYTES,
-    PARSABLE,
     repeated_bytes,
+    signature_faults,
+    tensor_name,
     to_proto,
     type_name,
 )
@@ -49,6 +47,13 @@ _log = logging.getLogger(__name__)
 # A session keeps a graph for every set of outputs it was ever asked for, and
 # 30 outputs have a billion sets. Past so many, all outputs are computed.
 _MAX_FETCHED = 64
+# Without its decorator, which logs that TensorFlow 2 has another one.
+_load_saved_model = inspect.unwrap(tf.compat.v1.saved_model.loader.load)
+# Runs a session: what to feed, what to fetch, the options -> arrays.
+_Run = Callable[
+    [Mapping[tf.Tensor, Array], Sequence[tf.Tensor], tf.compat.v1.RunOptions],
+    list[Array],
+]
 
 
 class Servable:
@@ -102,8 +107,7 @@ class Servable:
             ) from error
 
     def _load(self, config: tf.compat.v1.ConfigProto) -> None:
-        loader = loader_impl.SavedModelLoader(str(self.path))
-        meta_graph = loader.get_meta_graph_def_from_tags(self._tags)
+        meta_graph = _read_meta_graph(self.path, self._tags)
         for name, signature in meta_graph.signature_def.items():
             # A copy, or the whole graph's message would stay with it.
             self.signature_defs[name] = SignatureDef()
@@ -112,17 +116,22 @@ class Servable:
         self._parsers = Parsers(
             self._graph, meta_graph.graph_def, self.signature_defs
         )
-        saver, _ = loader.load_graph(
-            self._graph, self._tags, input_map=self._parsers.wired
-        )
-        self._parsers.add_computed()
-        self._read_signatures()
-        self._session: tf.compat.v1.Session | None = tf.compat.v1.Session(
-            graph=self._graph, config=config
-        )
+        session = tf.compat.v1.Session(graph=self._graph, config=config)
+        self._session: tf.compat.v1.Session | None = session
+        self._run_session: _Run | None = None
         try:
-            loader.restore_variables(self._session, saver)
-            loader.run_init_ops(self._session, self._tags)
+            _load_saved_model(
+                session,
+                self._tags,
+                str(self.path),
+                input_map=self._parsers.wired,
+            )
+            self._parsers.add_computed()
+            self._read_signatures()
+            with self._graph.as_default():
+                probe = tf.constant(0)
+            session.run(probe)  # Tells the session of the new nodes.
+            self._run_session = _runner(session, probe)
         except BaseException:
             self.close()
             raise
@@ -274,28 +283,18 @@ class Servable:
         fetches: Sequence[tf.Tensor],
         timeout: float | None,
     ) -> list[Array]:
-        """`Session.run` without its checks, twice as quick for one row.
-
-        It also decorates the errors, whose texts are part of the contract.
-        """
         milliseconds = 0  # No limit.
         if timeout is not None:
             milliseconds = max(1, int(timeout * 1000))
-        options = config_pb2.RunOptions(timeout_in_ms=milliseconds)
-        buffer = pywrap_tf_session.TF_NewBufferFromString(
-            options.SerializeToString()
-        )
-        feeds = {key._as_tf_output(): value for key, value in feed.items()}
-        outputs = [tensor._as_tf_output() for tensor in fetches]
-        session = self._session
-        try:
-            if session is None:
-                raise ServingError(
-                    grpc.StatusCode.CANCELLED, "Session has been closed."
-                )
-            return session._call_tf_sessionrun(buffer, feeds, outputs, [], None)
-        finally:
-            pywrap_tf_session.TF_DeleteBuffer(buffer)
+        options = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds)
+        run = self._run_session
+        if run is None:
+            raise _closed()
+        if not fetches:
+            raise invalid_argument(
+                "Must specify at least one target to fetch or execute."
+            )
+        return run(feed, fetches, options)
 
     def close(self) -> None:
         """Frees variables and tables; a run that is on its way is cancelled.
@@ -303,10 +302,93 @@ class Servable:
         Runs that come later raise ServingError.
         """
         session, self._session = self._session, None
+        self._run_session = None
         if session is not None:
             session.close()
             # The last reference goes, and with it what the session owns: a
             # closed one still has its variables.
+
+
+def _read_meta_graph(path: Path, tags: Sequence[str]) -> MetaGraphDef:
+    """The graph of these tags, as it was saved.
+
+    Empty where there is none: the loader says it then, in TensorFlow's words.
+    """
+    saved = SavedModel()
+    try:
+        if (path / "saved_model.pb").is_file():
+            saved.ParseFromString((path / "saved_model.pb").read_bytes())
+        else:
+            text = (path / "saved_model.pbtxt").read_text("utf-8")
+            text_format.Parse(text, saved)
+    except (OSError, ValueError, message.Error, text_format.ParseError):
+        return MetaGraphDef()
+    for meta_graph in saved.meta_graphs:
+        if set(meta_graph.meta_info_def.tags) == set(tags):
+            return meta_graph
+    return MetaGraphDef()
+
+
+def _runner(session: tf.compat.v1.Session, tensor: tf.Tensor) -> _Run:
+    """`Session.run`, without its checks where TensorFlow lets us.
+
+    They take a fifth of a request of one row (0.90 ms in place of 0.71), an
+    eighth of one of 100 rows (1.97 and 1.75). The private names are those of
+    TensorFlow 2.20 and 2.21.
+    """
+    try:
+        from tensorflow.python.client import pywrap_tf_session as private
+
+        new_buffer = private.TF_NewBufferFromString
+        delete_buffer = private.TF_DeleteBuffer
+        call = session._call_tf_sessionrun
+        tensor._as_tf_output()
+    except (ImportError, AttributeError):
+        return functools.partial(_run_checked, session)
+
+    def run(
+        feed: Mapping[tf.Tensor, Array],
+        fetches: Sequence[tf.Tensor],
+        options: tf.compat.v1.RunOptions,
+    ) -> list[Array]:
+        feeds = {key._as_tf_output(): value for key, value in feed.items()}
+        outputs = [tensor._as_tf_output() for tensor in fetches]
+        buffer = new_buffer(options.SerializeToString())
+        try:
+            arrays: list[Array] = call(buffer, feeds, outputs, [], None)
+        finally:
+            delete_buffer(buffer)
+        return arrays
+
+    return run
+
+
+def _run_checked(
+    session: tf.compat.v1.Session,
+    feed: Mapping[tf.Tensor, Array],
+    fetches: Sequence[tf.Tensor],
+    options: tf.compat.v1.RunOptions,
+) -> list[Array]:
+    """`Session.run`, with the errors of the one without checks."""
+    try:
+        arrays: list[Array] = session.run(list(fetches), feed, options)
+    except tf.errors.OpError as error:
+        # It adds to the texts, which are part of the contract.
+        original = error.__context__
+        if isinstance(original, tf.errors.OpError):
+            raise original from None
+        raise
+    except UnicodeDecodeError:
+        raise
+    except ValueError as error:  # A shape that the graph rules out.
+        raise invalid_argument(str(error)) from error
+    except RuntimeError as error:
+        raise _closed() from error
+    return arrays
+
+
+def _closed() -> ServingError:
+    return ServingError(grpc.StatusCode.CANCELLED, "Session has been closed.")
 
 
 def _parsing_error(alias: str) -> ServingError:

@@ -14,8 +14,8 @@ from tensorflow_serving.config.model_server_config_pb2 import (
     ModelServerConfig,
 )
 
+from deepfm_tf.serving.engine.handlers import warm_up
 from deepfm_tf.serving.engine.servable import Servable
-from deepfm_tf.serving.engine.warmup import warm_up
 from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.ports import bind
 from deepfm_tf.serving.rest.server import HttpServer
@@ -27,9 +27,9 @@ from deepfm_tf.serving.server.config import (
     single_model_config,
 )
 from deepfm_tf.serving.server.flags import Options
+from deepfm_tf.serving.server.grpc_methods import get_model_status
 from deepfm_tf.serving.server.grpc_server import GrpcServer
 from deepfm_tf.serving.server.metrics import Metrics
-from deepfm_tf.serving.server.model_service import get_model_status
 from deepfm_tf.serving.versions.store import ModelStore
 
 # Kubernetes kills 30 seconds after it has asked.

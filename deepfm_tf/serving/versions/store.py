@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING
 import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 from tensorflow_serving.config.model_server_config_pb2 import (
+    TENSORFLOW,
+    ModelConfig,
     ModelServerConfig,
 )
 
-from deepfm_tf.serving.errors import ServingError
+from deepfm_tf.serving.engine.models import LoadedVersion
+from deepfm_tf.serving.errors import ServingError, invalid_argument
 from deepfm_tf.serving.versions.loader import VersionLoader
-from deepfm_tf.serving.versions.model_config import check_config
-from deepfm_tf.serving.versions.states import LoadedVersion, Model
+from deepfm_tf.serving.versions.model import Model
 
 if TYPE_CHECKING:
     from deepfm_tf.serving.engine.servable import Servable
@@ -121,10 +124,7 @@ class ModelStore:
         """
         name = model_spec.name
         if not name:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                "ModelSpec has no name specified.",
-            )
+            raise invalid_argument("ModelSpec has no name specified.")
         choice = model_spec.WhichOneof("version_choice")
         with self._changed:
             model = self._models.get(name)
@@ -227,9 +227,8 @@ class ModelStore:
         try:
             return self._labels[name][label]
         except KeyError:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                f"Unrecognized servable version label: {label}",
+            raise invalid_argument(
+                f"Unrecognized servable version label: {label}"
             ) from None
 
     def _check_labels(self, name: str, labels: dict[str, int]) -> None:
@@ -275,3 +274,57 @@ class ModelStore:
                         f"time: {', '.join(sorted(waiting))}",
                     )
                 self._changed.wait(_WAKE_SECONDS)
+
+
+def check_config(config: ModelServerConfig) -> None:
+    """Refuse a configuration that cannot be served.
+
+    Args:
+        config: `ModelServerConfig`. With a `model_config_list`.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, with TensorFlow Serving's text where
+            it has one.
+    """
+    names: set[str] = set()
+    for model in config.model_config_list.config:
+        if model.name in names:
+            raise invalid_argument(
+                f"Illegal to list model {model.name} multiple times in "
+                "config list"
+            )
+        names.add(model.name)
+        if "://" in model.base_path:
+            raise invalid_argument(
+                f"Model {model.name}: base_path must be a local directory; "
+                f"got base_path()={model.base_path}. Copy or mount it, or "
+                "use TensorFlow Serving itself."
+            )
+        if not os.path.isabs(model.base_path):
+            raise invalid_argument(
+                f"Expected model {model.name} to have an absolute path or "
+                f"URI; got base_path()={model.base_path}"
+            )
+        _check_platform(model)
+
+
+def _check_platform(model: ModelConfig) -> None:
+    """Refuse any other platform than TensorFlow."""
+    platform = model.model_platform
+    if model.model_type == TENSORFLOW:
+        if platform:
+            raise invalid_argument(
+                "Illegal setting both ModelServerConfig::model_type "
+                "(deprecated) and ModelServerConfig::model_platform."
+            )
+        return
+    if not platform:
+        raise invalid_argument(
+            "Illegal setting neither ModelServerConfig::model_type "
+            "(deprecated) nor ModelServerConfig::model_platform, model name "
+            f"is {model.name}"
+        )
+    if platform != "tensorflow":
+        raise invalid_argument(
+            f"Model {model.name} requests unsupported platform {platform}"
+        )

@@ -1,13 +1,20 @@
 """Loading, running and closing SavedModels, ours and other people's."""
 
 import shutil
+import sys
 import threading
+import types
 
 import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.protobuf import text_format
 from tensorflow.core.framework import tensor_pb2, types_pb2
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python import client
+from tensorflow.python.client import pywrap_tf_session
+from tensorflow.python.framework.ops import SymbolicTensor
 
 import deepfm_tf.serving.engine.servable as servable_module
 from deepfm_tf.serving.engine.servable import Servable
@@ -281,6 +288,79 @@ def test_closed_is_closed(toy_path):
         run(servable, predict_request().inputs)
 
 
+PRIVATE = (
+    "_call_tf_sessionrun",
+    "_as_tf_output",
+    "TF_NewBufferFromString",
+    "TF_DeleteBuffer",
+)
+
+
+@pytest.fixture(params=PRIVATE)
+def without(request, monkeypatch):
+    """TensorFlow lacks a private name, as far as our modules can see.
+
+    It goes on using the name itself, as a version without would another.
+    """
+    name = request.param
+    owners = {PRIVATE[0]: tf.compat.v1.Session, PRIVATE[1]: SymbolicTensor}
+    if name not in owners:
+        rest = {n: getattr(pywrap_tf_session, n) for n in PRIVATE[2:]}
+        del rest[name]
+        module = types.SimpleNamespace(**rest)
+        monkeypatch.setattr(client, "pywrap_tf_session", module)
+        return
+
+    def found(self):
+        caller = sys._getframe(1)
+        if caller.f_code.co_name == "__getattr__":  # asked once more
+            caller = caller.f_back
+        if caller.f_globals["__name__"].startswith("deepfm_tf."):
+            raise AttributeError(name)
+        return getattr(super(owners[name], self), name)
+
+    monkeypatch.setattr(owners[name], name, property(found), raising=False)
+
+
+@pytest.mark.usefixtures("without")
+def test_without_a_private_name_the_answers_are_the_same(toy_path):
+    servable = Servable(toy_path)
+    request = predict_request()
+    example = tf.make_tensor_proto([tf.train.Example().SerializeToString()])
+
+    expected = expected_ctr(COLUMNS)
+    found = run(servable, request.inputs)
+    np.testing.assert_allclose(found["ctr"], expected, rtol=1e-6)
+    # No text and no number has the weight of none: sigmoid(0).
+    found = run(servable, {"inputs": example}, "regress")
+    assert found["outputs"].tolist() == [0.5]
+
+    def told(error, **inputs):
+        changed = predict_request()
+        for name, proto in inputs.items():
+            changed.inputs[name].CopyFrom(proto)
+        with pytest.raises(ServingError) as raised:
+            run(servable, changed.inputs)
+        assert raised.value.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert error in raised.value.message
+        return raised.value.message
+
+    text = told("slice index 0", n0=tf.make_tensor_proto(1.0))
+    assert "{{node" in text and "stack trace" not in text
+    told("tensor parsing error: n0", n0=proto(tensor_content=b"\0" * 11))
+    with pytest.raises(ServingError, match="Could not parse example input"):
+        run(servable, {"inputs": tf.make_tensor_proto([b"\xff"])}, "regress")
+    servable.close()
+    with pytest.raises(ServingError, match="^CANCELLED"):
+        run(servable, request.inputs)
+
+
+@pytest.mark.usefixtures("without")
+@pytest.mark.parametrize("without", ["_call_tf_sessionrun"], indirect=True)
+def test_a_run_with_checks_ends_at_its_timeout_too(tmp_path):
+    test_a_run_ends_at_its_timeout(tmp_path)
+
+
 @pytest.mark.parametrize("use_resource", [False, True])
 @pytest.mark.filterwarnings("ignore")
 def test_tensorflow_1_may_feed_what_another_signature_computes(
@@ -352,6 +432,22 @@ def test_an_asset_is_found_where_the_model_has_moved_to(tmp_path):
 
     words = tf.make_tensor_proto(["two", "three"])
     assert run(servable, {"words": words})["ids"].tolist() == [2, -1]
+    servable.close()
+
+
+def test_a_version_may_be_saved_as_text(tmp_path, toy_path):
+    path = tmp_path / "1"
+    shutil.copytree(toy_path, path)
+    saved = saved_model_pb2.SavedModel.FromString(
+        (path / "saved_model.pb").read_bytes()
+    )
+    (path / "saved_model.pb").unlink()
+    (path / "saved_model.pbtxt").write_text(text_format.MessageToString(saved))
+
+    servable = Servable(path)
+
+    found = run(servable, predict_request().inputs)
+    np.testing.assert_allclose(found["ctr"], expected_ctr(COLUMNS), rtol=1e-6)
     servable.close()
 
 

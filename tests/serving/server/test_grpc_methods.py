@@ -6,6 +6,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
+    get_model_status_pb2,
     inference_pb2,
     input_pb2,
     model_management_pb2,
@@ -13,15 +14,19 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.server.flags import Options
 from deepfm_tf.serving.server.grpc_methods import (
     MODEL_SERVICE,
     PREDICTION_SERVICE,
+    get_model_status,
     methods,
     num_examples,
+    reload_config,
 )
 from deepfm_tf.serving.server.metrics import Metrics
 from deepfm_tf.serving.server.server import Server
+from tests.serving.fake_versions import FakeModels
 from tests.serving.toy_model import COLUMNS, expected_ctr, predict_request
 
 SECONDS = 20.0
@@ -166,3 +171,42 @@ def test_typed_values_unless_the_flag_asks_for_bytes(toy_path, stub):
     assert len(typed.float_val) == 3 and not typed.tensor_content
     assert len(packed.tensor_content) == 12 and not packed.float_val
     assert list(tf.make_ndarray(packed)) == list(tf.make_ndarray(typed))
+
+
+@pytest.fixture
+def models(tmp_path):
+    made = FakeModels(tmp_path)
+    yield made
+    made.manager.stop()
+
+
+def test_a_reload_serves_and_status_shows_it(models):
+    models.add(1)
+    request = model_management_pb2.ReloadConfigRequest(config=models.config())
+
+    response = reload_config(models.manager, request)
+
+    assert response.status.error_code == 0
+    status = get_model_status_pb2.GetModelStatusRequest()
+    status.model_spec.name = "toy"
+    [version] = get_model_status(models.manager, status).model_version_status
+    assert (version.version, version.state) == (1, version.AVAILABLE)
+
+
+def test_a_reload_that_is_given_up_ends(models):
+    request = model_management_pb2.ReloadConfigRequest(config=models.config())
+
+    with pytest.raises(ServingError) as caught:
+        reload_config(models.manager, request, lambda: True)
+
+    assert caught.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+@pytest.mark.parametrize("field", ["custom_model_config", None])
+def test_only_a_list_of_models_can_be_reloaded(models, field):
+    request = model_management_pb2.ReloadConfigRequest()
+    if field:
+        getattr(request.config, field).type_url = "x"
+
+    with pytest.raises(ServingError, match="Only ModelConfigList"):
+        reload_config(models.manager, request)

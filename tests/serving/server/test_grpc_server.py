@@ -15,12 +15,12 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from deepfm_tf.serving import drain as drain_module
+from deepfm_tf.serving import ports
 from deepfm_tf.serving.engine import handlers
 from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.server import grpc_server
 from deepfm_tf.serving.server.flags import Options
-from deepfm_tf.serving.server.grpc_server import GrpcServer
+from deepfm_tf.serving.server.grpc_server import GrpcServer, ReceiveDeadline
 from deepfm_tf.serving.server.metrics import Metrics
 from tests.serving.localhost_tls import CERTIFICATE, KEY
 
@@ -325,7 +325,7 @@ def test_a_call_that_a_stopping_server_refuses_is_not_worked_on(start, manager):
 
 
 def test_answers_wait_while_a_stop_waits_for_calls(start, manager, monkeypatch):
-    monkeypatch.setattr(drain_module, "_ANSWER_SECONDS", SECONDS)
+    monkeypatch.setattr(ports, "_ANSWER_SECONDS", SECONDS)
     manager.gate.set()
     channel = start()
     drain, is_late = start.server._drain, threading.Event()
@@ -388,3 +388,31 @@ def test_slow_senders_keep_nobody_out(start, manager, monkeypatch):
     assert code(predict(channel)) == "NOT_FOUND"
     assert {code(future) for future in slow} == {"CANCELLED"}
     go_on.set()
+
+
+class FakeContext:
+    def __init__(self):
+        self.cancelled = threading.Event()
+        self.cancel = self.cancelled.set
+
+
+def test_a_call_that_waits_too_long_is_cancelled():
+    deadline, context = ReceiveDeadline(0.01), FakeContext()
+
+    with deadline.waiting(context):
+        was_cancelled = context.cancelled.wait(10)
+
+    deadline.stop()
+    assert was_cancelled
+
+
+def test_a_call_that_has_arrived_is_left_alone():
+    deadline, early, late = ReceiveDeadline(0.01), FakeContext(), FakeContext()
+
+    with deadline.waiting(early):
+        pass
+    with deadline.waiting(late):
+        assert late.cancelled.wait(10)
+
+    deadline.stop()
+    assert not early.cancelled.is_set()

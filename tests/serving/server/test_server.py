@@ -12,7 +12,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from deepfm_tf.serving.engine.warmup import FILE
+from deepfm_tf.serving.engine.handlers import WARM_UP_FILE
 from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.ports import bind
 from deepfm_tf.serving.server.flags import Options
@@ -182,7 +182,7 @@ def test_a_remote_base_path_is_refused():
 
 def test_a_bad_warm_up_record_fails_the_load(tmp_path, toy_versions):
     toy_versions(tmp_path, 1)
-    path = tmp_path / "1" / FILE
+    path = tmp_path / "1" / WARM_UP_FILE
     path.parent.mkdir(exist_ok=True)
     log = prediction_log_pb2.PredictionLog()
     log.predict_log.request.CopyFrom(predict_request())

@@ -1,11 +1,13 @@
 """Loading, retrying and closing, seen from inside the manager."""
 
+import ctypes
 import threading
+import weakref
 
 import pytest
 
-from deepfm_tf.serving.versions import loader as version_keeper
-from deepfm_tf.serving.versions.loader import VersionLoader
+from deepfm_tf.serving.versions import loader as version_loader
+from deepfm_tf.serving.versions.loader import VersionLoader, return_memory
 from tests.serving.fake_versions import FakeLoader, FakeModels, state_name
 
 SECONDS = 20.0
@@ -14,7 +16,7 @@ SECONDS = 20.0
 @pytest.fixture(autouse=True)
 def no_collection(monkeypatch):
     """Half a second a test, and nothing here takes memory."""
-    monkeypatch.setattr(version_keeper, "return_memory", lambda: None)
+    monkeypatch.setattr(version_loader, "return_memory", lambda: None)
 
 
 @pytest.fixture
@@ -126,3 +128,27 @@ def test_a_negative_poll_wait_never_looks(loader, models):
     keeper.stop(timeout=0)
     assert keeper.num_polls == 0
     assert loader.tries == []
+
+
+class Node:
+    """Can be part of a cycle."""
+
+
+def test_cycles_are_freed():
+    node = Node()
+    node.itself = node
+    reference = weakref.ref(node)
+    del node
+
+    return_memory()
+
+    assert reference() is None
+
+
+def test_an_allocator_without_trim_is_left_alone(monkeypatch):
+    asked = []
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: asked.append(name))
+
+    return_memory()
+
+    assert asked == [None]  # and what it gave has no malloc_trim
