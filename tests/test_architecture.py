@@ -160,12 +160,12 @@ DOORS = {
     ),
     "serving.deploy": (("serving.deploy", "shell"), ()),
     "serving.engine": (
-        ("serving.engine", "serving", "cpus"),
+        ("serving.engine", "serving"),
         ("tensorflow", "tensorflow_serving", "google", "grpc", "numpy"),
     ),
     "serving.versions": (
         ("serving.versions", "serving.engine", "serving"),
-        ("tensorflow", "tensorflow_serving", "grpc"),
+        ("tensorflow_serving", "grpc"),
     ),
     "serving.rest": (
         ("serving.rest", "serving.engine", "serving", "cpus"),
@@ -175,7 +175,7 @@ DOORS = {
     "serving.server": (
         ("serving.server", "serving.versions", "serving.rest")
         + ("serving.engine", "serving", "cpus"),
-        ("tensorflow", "tensorflow_serving", "google", "grpc", "grpc_health")
+        ("tensorflow_serving", "google", "grpc", "grpc_health")
         + ("prometheus_client",),
     ),
     # One experiment after the other; it knows the package by its public face,

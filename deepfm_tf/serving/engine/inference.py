@@ -276,7 +276,7 @@ def classification_result(
         ServingError: INVALID_ARGUMENT, when the model's outputs are not so.
     """
     for key, array in arrays.items():
-        expected = types_pb2.DT_STRING if key == CLASSES else types_pb2.DT_FLOAT
+        expected = "DT_STRING" if key == CLASSES else "DT_FLOAT"
         if array.ndim != 2:
             raise invalid_argument(
                 "Expected Tensor shape: [batch_size num_classes] but got "
@@ -284,8 +284,7 @@ def classification_result(
             )
         if _dtype(array) != expected:
             raise invalid_argument(
-                f"Expected {key} Tensor of {_dtype_name(expected)}. Got: "
-                f"{_dtype_name(_dtype(array))}"
+                f"Expected {key} Tensor of {expected}. Got: {_dtype(array)}"
             )
         if len(array) != num_examples:
             raise invalid_argument(
@@ -299,7 +298,7 @@ def classification_result(
             f"{widths[0]} vs. {widths[1]}"
         )
     labels, scores = arrays.get(CLASSES), arrays.get(SCORES)
-    columns: dict[str, list] = {}
+    columns: dict[str, list[Any]] = {}
     if labels is not None:
         # A label is text: what is no UTF-8 cannot be sent.
         columns["label"] = [
@@ -336,10 +335,9 @@ def regression_result(
             "Input batch size did not match output batch size: "
             f"{num_examples} vs. {len(array)}"
         )
-    if _dtype(array) != types_pb2.DT_FLOAT:
+    if _dtype(array) != "DT_FLOAT":
         raise invalid_argument(
-            "Expected output Tensor of DT_FLOAT.  Got: "
-            f"{_dtype_name(_dtype(array))}"
+            f"Expected output Tensor of DT_FLOAT.  Got: {_dtype(array)}"
         )
     result = regression_pb2.RegressionResult()
     for value in array.ravel().tolist():
@@ -387,12 +385,11 @@ def _check_inputs(signature: meta_graph_pb2.SignatureDef, kind: str) -> None:
         )
 
 
-def _dtype(array: Array) -> int:
-    return tf.as_dtype(array.dtype).as_datatype_enum
-
-
-def _dtype_name(dtype: int) -> str:
-    return types_pb2.DataType.Name(dtype)
+def _dtype(array: Array) -> str:
+    """The name that a DataType has for it."""
+    return str(
+        types_pb2.DataType.Name(tf.as_dtype(array.dtype).as_datatype_enum)
+    )
 
 
 def _shape(array: Array) -> str:

@@ -207,7 +207,7 @@ def type_name(dtype: int) -> str:
     """
     if dtype not in types_pb2.DataType.values():
         return f"unknown dtype enum ({dtype})"
-    return types_pb2.DataType.Name(dtype).removeprefix("DT_").lower()
+    return str(types_pb2.DataType.Name(dtype)).removeprefix("DT_").lower()
 
 
 def repeated_bytes(proto: tensor_pb2.TensorProto, length: int) -> int:
@@ -227,7 +227,8 @@ def repeated_bytes(proto: tensor_pb2.TensorProto, length: int) -> int:
     4000
     """
     dims = proto.tensor_shape.dim
-    if len(dims) == 1:  # Nearly always.
+    elements: int
+    if len(dims) == 1:  # Nearly always, and half the time of the other way.
         elements = dims[0].size
     else:
         elements = math.prod(dim.size for dim in dims)
@@ -235,12 +236,11 @@ def repeated_bytes(proto: tensor_pb2.TensorProto, length: int) -> int:
         values = proto.string_val
         if elements <= len(values):
             return 0
-        size = _STRING_BYTES + (len(values[-1]) if values else 0)
-        return elements * size
+        return elements * (_STRING_BYTES + (len(values[-1]) if values else 0))
     # A number that is there takes a byte or more.
     if elements <= length:
         return 0
-    return elements * tf.as_dtype(proto.dtype).size
+    return elements * int(tf.as_dtype(proto.dtype).size)
 
 
 def to_proto(

@@ -38,7 +38,7 @@ _MESSAGES = {
 }
 
 
-def message_type(name: str) -> type[message.Message]:
+def message_type(name: str) -> Any:
     """The class of one of TensorFlow Serving's own configuration messages.
 
     Args:
@@ -75,7 +75,7 @@ def read_text_proto(path: str | os.PathLike[str], into: _Message) -> _Message:
     name = into.DESCRIPTOR.full_name
     try:
         with open(path, encoding="utf-8") as file:
-            return text_format.Parse(file.read(), into)
+            text_format.Parse(file.read(), into)
     except OSError as error:
         raise UserError(
             f"The {name} file must be readable. Received: {path} "
@@ -87,6 +87,7 @@ def read_text_proto(path: str | os.PathLike[str], into: _Message) -> _Message:
             f"Error parsing text-format {name}: {path}:{error}. "
             "The file must be such a message in protobuf's text format."
         ) from error
+    return into
 
 
 def read_server_credentials(path: str) -> grpc.ServerCredentials | None:

@@ -196,7 +196,7 @@ def remaining(context: grpc.ServicerContext) -> float | None:
     Raises:
         ServingError: DEADLINE_EXCEEDED where it has passed.
     """
-    seconds = context.time_remaining()
+    seconds: float | None = context.time_remaining()
     if seconds is None or seconds > _FOREVER_SECONDS:
         return None
     if seconds <= 0:

@@ -125,7 +125,7 @@ class GrpcServer:
             self._drain.begin()
             while seconds := self._drain.seconds_left():
                 time.sleep(seconds)
-        ended = self._server.stop(grace)
+        ended: threading.Event = self._server.stop(grace)
         self._has_closed.set()
         return ended
 
@@ -136,7 +136,7 @@ class GrpcServer:
         addresses = [f"0.0.0.0:{options.port}"]
         if options.grpc_socket_path:
             addresses.append(f"unix:{options.grpc_socket_path}")
-        ports = []
+        ports: list[int] = []
         for address in addresses:
             try:
                 ports.append(
@@ -213,15 +213,14 @@ class GrpcServer:
         context: grpc.ServicerContext,
     ) -> bytes:
         """The serialized response, in turn."""
-        # A reload may wait for long, and a probe must not wait at all.
-        if not method.takes_turn:
-            return method.respond(request, context).SerializeToString()
-        if not self._turns.acquire(timeout=remaining(context)):
-            raise too_late()
-        try:
-            return method.respond(request, context).SerializeToString()
-        finally:
-            self._turns.release()
+        with contextlib.ExitStack() as stack:
+            # A reload may wait for long, and a probe must not wait at all.
+            if method.takes_turn:
+                if not self._turns.acquire(timeout=remaining(context)):
+                    raise too_late()
+                stack.callback(self._turns.release)
+            answer: bytes = method.respond(request, context).SerializeToString()
+        return answer
 
     def _note(
         self,
