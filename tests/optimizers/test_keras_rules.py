@@ -100,7 +100,7 @@ def test_a_clipped_step_is_the_one_of_the_dense_gradient(name, replicas):
 def test_a_lazy_step_is_the_same_on_two_replicas(name):
     def make():
         return deepfm_tf.training.OPTIMIZERS[name](
-            learning_rate=0.1, global_clipnorm=0.5, touched_l2=0.1
+            learning_rate=0.1, global_clipnorm=0.5, batch_l2=0.1
         )
 
     for one, two in zip(trained(make, 1), trained(make, 2), strict=True):

@@ -281,7 +281,7 @@ def test_the_benchmarks_options_reach_the_model(clicks):
     for model in table.models.values():
         penalty = model.embedding_layer.embeddings_regularizer
         assert penalty.l2 == pytest.approx(0.025)
-        assert model.optimizer.touched_l2 is None
+        assert model.optimizer.batch_l2 is None
         assert model.optimizer.global_clipnorm == 9.0
     deepfm = table.models["deepfm"]
     assert deepfm.batch_normalization
@@ -296,7 +296,7 @@ def test_l2_of_a_batch_and_bfloat16_reach_the_model(clicks, finished_run):
 
     deepfm_tf.set_precision("float32")
     assert asked.embedding_layer.embeddings_regularizer is None
-    assert asked.optimizer.touched_l2 == 0.05
+    assert asked.optimizer.batch_l2 == 0.05
     # The pyramid alone is for bfloat16, and only if asked for.
     plain = finished_run[1]["deepfm"]
     assert asked.dense_pyramid.compute_dtype == "bfloat16"
