@@ -26,7 +26,8 @@ from deepfm_tf.metrics import (
     slice_metrics,
 )
 from deepfm_tf.models.batches import check_model, labelled_batches
-from deepfm_tf.slicing import groups_of_field, place_of_field, slices_of_field
+from deepfm_tf.packed_layout import PackedLayout
+from deepfm_tf.slicing import groups_of_field, slices_of_field
 
 # Rows that a stream keeps in memory at a time: `predict` takes a tenth of a
 # second to begin. And rows in one step of it.
@@ -248,7 +249,10 @@ def _predict(
 ) -> tuple[_Rows, Array]:
     """One pass; a second one to see that the order is kept, if it must be."""
     check_model(model, with_schema=bool(fields))
-    places = {name: place_of_field(model.schema, name) for name in fields}
+    places = {}
+    if fields:
+        layout = PackedLayout(model.schema.fields)
+        places = {name: layout.place(name) for name in fields}
     labels: list[Array] = []
     weights: list[Array] = []
     columns: dict[str, list[Array]] = {name: [] for name in places}

@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from deepfm_tf.errors import Argument, UserError, UserTypeError
+from deepfm_tf.field import as_tuple
 from deepfm_tf.fields import (
     FIELD_TYPES,
-    CategoricalField,
     Field,
-    MultiValuedField,
-    NumericField,
-    as_tuple,
     check_num_rows,
 )
 from deepfm_tf.input_names import input_names
@@ -98,12 +95,12 @@ class Schema:
     @property
     def id_fields(self) -> tuple[Field, ...]:
         """Fields that are looked up: all but the numeric ones."""
-        return tuple(f for f in self.fields if not _is_numeric(f))
+        return tuple(f for f in self.fields if not f.is_numeric)
 
     @property
-    def numeric_fields(self) -> tuple[NumericField, ...]:
+    def numeric_fields(self) -> tuple[Field, ...]:
         """Fields embedded as value times vector."""
-        return tuple(f for f in self.fields if isinstance(f, NumericField))
+        return tuple(f for f in self.fields if f.is_numeric)
 
     @property
     def embedded_fields(self) -> tuple[Field, ...]:
@@ -111,27 +108,19 @@ class Schema:
         return self.id_fields + self.numeric_fields
 
     @property
-    def slots_per_field(self) -> tuple[int, ...]:
-        """For each embedded field, the id columns it takes."""
-        return tuple(getattr(f, "max_length", 1) for f in self.embedded_fields)
+    def columns_per_field(self) -> tuple[int, ...]:
+        """For each embedded field, its columns of `ids` or of `values`."""
+        return tuple(max(1, f.num_ids) for f in self.embedded_fields)
 
     @property
-    def weighted_fields(self) -> tuple[MultiValuedField, ...]:
-        """Multi-valued fields whose values carry weights."""
-        return tuple(
-            f
-            for f in self.fields
-            if isinstance(f, MultiValuedField) and f.weight_separator
-        )
+    def weighted_fields(self) -> tuple[Field, ...]:
+        """Fields whose values carry weights."""
+        return tuple(f for f in self.fields if f.has_weights)
 
     @property
     def table_fields(self) -> tuple[Field, ...]:
         """Embedded fields that own rows of the shared table."""
-        return tuple(
-            f
-            for f in self.embedded_fields
-            if getattr(f, "share_with", None) is None
-        )
+        return tuple(f for f in self.embedded_fields if f.share_with is None)
 
     @property
     def field_tables(self) -> tuple[int, ...]:
@@ -175,7 +164,7 @@ class Schema:
 
     def owner(self, field: Field) -> Field:
         """The field whose vocabulary and rows `field` uses."""
-        shared = getattr(field, "share_with", None)
+        shared = field.share_with
         return field if shared is None else self.field(shared)
 
     def has_missing_id(self, field: Field) -> bool:
@@ -192,12 +181,7 @@ class Schema:
     def with_vocabulary_sizes(self, sizes: Mapping[str, int]) -> Schema:
         """The same schema with the sizes that the fitted vocabulary has."""
         fields = tuple(
-            f
-            if _is_numeric(f)
-            else dataclasses.replace(
-                f,
-                vocabulary_size=sizes[f.name],  # type: ignore[arg-type]
-            )
+            f if f.is_numeric else _with_size(f, sizes[f.name])
             for f in self.fields
         )
         return dataclasses.replace(self, fields=fields)
@@ -269,8 +253,8 @@ class Schema:
         return self.to_json()
 
 
-def _is_numeric(field: Field) -> bool:
-    return isinstance(field, NumericField)
+def _with_size(field: Any, size: int) -> Field:
+    return dataclasses.replace(field, vocabulary_size=size)
 
 
 def _check_schema(schema: Schema) -> None:
@@ -334,13 +318,14 @@ def _check_schema(schema: Schema) -> None:
 
 
 def _check_sharing(schema: Schema, field: Field) -> None:
-    shared = getattr(field, "share_with", None)
+    shared = field.share_with
     if shared is None:
         return
     owner = schema.field(shared)
     if (
         owner == field
-        or not isinstance(owner, (CategoricalField, MultiValuedField))
+        or not owner.is_text
+        or owner.is_time
         or owner.share_with is not None
     ):
         raise UserError(

@@ -18,17 +18,6 @@ from deepfm_tf.schema import Schema
 _OOV = "OOV"
 
 
-def place_of_field(schema: Schema, name: str) -> tuple[str, slice]:
-    """The packed input that holds a field, and its columns there."""
-    field = schema.field(name)
-    if field in schema.numeric_fields:
-        start = schema.numeric_fields.index(field)
-        return "values", slice(start, start + 1)
-    before = schema.id_fields[: schema.id_fields.index(field)]
-    start = sum(getattr(f, "max_length", 1) for f in before)
-    return "ids", slice(start, start + getattr(field, "max_length", 1))
-
-
 def slices_of_field(
     schema: Schema, name: str, column: Array, vocabulary: Any = None
 ) -> Array | NamedIds:
@@ -37,7 +26,7 @@ def slices_of_field(
     Args:
         schema: of the model.
         name: str. The field.
-        column: (rows, slots). Its part of the packed inputs.
+        column: (rows, columns). Its part of the packed inputs.
         vocabulary: a Vocabulary, which names values, undoes the scaling of
             numbers and knows the boundaries of buckets; or a mapping of names
             of fields to names of values; or None.

@@ -137,9 +137,9 @@ class Vocabulary:
                 bucketized fields).
 
         Returns:
-            `"ids"` (rows, slots) int32 and, where the schema has such
+            `"ids"` (rows, id columns) int32 and, where the schema has such
             fields, `"values"` (rows, numeric fields) float32 with NaN where
-            missing and `"weights"` (rows, weighted slots) float32.
+            missing and `"weights"` (rows, weighted id columns) float32.
         """
         packed: dict[str, list[Array]] = {
             "ids": [],
@@ -181,16 +181,14 @@ class Vocabulary:
             texts = drop_point_zero(texts)
         unique = texts.to_numpy(zero_copy_only=False)
         first = self.first_id(field)
-        num_buckets = getattr(owner, "hash_buckets", None)
-        if num_buckets:
-            ids = hash_values(unique, num_buckets) + first
+        if owner.hash_buckets:
+            ids = hash_values(unique, owner.hash_buckets) + first
         else:
             found = self._indexes[owner.name].get_indexer(
                 pd.Index(unique, dtype=object)
             )
             ids = np.where(found < 0, OOV_ID, found + first)
-        is_one = not isinstance(field, MultiValuedField)
-        if is_one and self.drops_point_zero(field):
+        if field.has_one_id and self.drops_point_zero(field):
             # -1.0 is missing where -1 is.
             marked = missing_to_null(texts, self.schema.missing_values)
             is_missing = marked.is_null().to_numpy(zero_copy_only=False)
@@ -248,8 +246,8 @@ class Vocabulary:
     def _size(self, schema: Schema, field: Field) -> int:
         owner = schema.owner(field)
         first = MISSING_ID + 1 if schema.has_missing_id(field) else 1
-        buckets = getattr(owner, "hash_buckets", None)
-        return first + (buckets or len(self.values.get(owner.name, ())))
+        num_values = len(self.values.get(owner.name, ()))
+        return first + (owner.hash_buckets or num_values)
 
     def _scale(self, field: NumericField, column: Any) -> Array:
         x = np.asarray(column, dtype=np.float32)

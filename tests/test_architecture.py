@@ -23,13 +23,15 @@ DOORS = {
     "seeds": ((), ()),
     "timestamps": ((), ("numpy", "pyarrow")),
     "extras": (("shell",), ()),
-    "fields": ((), ()),
+    "field": ((), ()),
+    "fields": (("field",), ()),
+    "packed_layout": (("fields",), ("numpy",)),
     "raw_values": (("fields", "raw_values"), ("numpy", "pandas", "pyarrow")),
     "input_names": ((), ()),
     # The one exception: `Schema.infer` opens `data`; both go with 0.6.
     "schema": (
         (
-            *("fields", "input_names", "labels", "schema_json"),
+            *("field", "fields", "input_names", "labels", "schema_json"),
             *("schema_table", "data"),
         ),
         (),
@@ -38,7 +40,7 @@ DOORS = {
     "schema_json": ((), ()),
     "schema_table": (("fields", "text_table"), ()),
     "text_table": ((), ()),
-    "vocabulary_files": (("fields", "schema"), ("numpy",)),
+    "vocabulary_files": (("schema",), ("numpy",)),
     "vocabulary": (
         ("fields", "raw_values", "schema", "timestamps", "vocabulary_files"),
         # TensorFlow for its string hash alone: serving must hash alike.
@@ -61,29 +63,36 @@ DOORS = {
     "quantile_sample": ((), ("numpy",)),
     # How much of other data is unlike the training data.
     "drift": (
-        ("drift", "fields", "raw_values", "timestamps", "vocabulary"),
+        ("drift", "fields", "packed_layout", "raw_values", "timestamps")
+        + ("vocabulary",),
         ("numpy", "pyarrow"),
     ),
     "value_counts": (("raw_values",), ("numpy", "pyarrow")),
     "time_lookup": (("timestamps",), ("tensorflow", "numpy")),
     "lookup": (
-        ("fields", "raw_values", "schema", "time_lookup", "vocabulary"),
+        ("fields", "packed_layout", "raw_values", "schema", "time_lookup")
+        + ("vocabulary",),
         ("tensorflow", "numpy"),
     ),
     # What `layers` and `optimizers` both need of TensorFlow itself.
     "kernels": ((), ("tensorflow",)),
     "layers": (("kernels", "layers"), ("keras", "tensorflow", "numpy")),
     "optimizers": (("kernels", "optimizers"), ("keras", "tensorflow")),
-    "models": (("layers", "models", "schema", "fields"), ("keras", "numpy")),
+    "models": (
+        ("layers", "models", "packed_layout", "schema"),
+        ("keras", "numpy"),
+    ),
     "files": (("files", "raw_values"), ("numpy", "pandas", "pyarrow")),
     "data": (
         (
             "cpus",
             "data",
             "drift",
+            "field",
             "fields",
             "files",
             "labels",
+            "packed_layout",
             "raw_values",
             "schema",
             "seeds",
@@ -103,13 +112,13 @@ DOORS = {
     ),
     "slicing": (("metrics", "schema", "fields"), ("numpy",)),
     "evaluation": (
-        ("drift", "metrics", "models", "slicing"),
+        ("drift", "metrics", "models", "packed_layout", "slicing"),
         ("keras", "numpy"),
     ),
     "explain": (
         (
             *("cpus", "explain", "extras", "metrics", "models", "schema"),
-            *("fields", "seeds", "text_table"),
+            *("fields", "packed_layout", "seeds", "text_table"),
         ),
         ("keras", "tensorflow", "numpy", "pyarrow", "tqdm", "matplotlib"),
     ),

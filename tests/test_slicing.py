@@ -6,7 +6,8 @@ import pytest
 
 import deepfm_tf
 from deepfm_tf.metrics import NamedIds
-from deepfm_tf.slicing import bucket_names, place_of_field, slices_of_field
+from deepfm_tf.packed_layout import PackedLayout
+from deepfm_tf.slicing import bucket_names, slices_of_field
 from tests.conftest import make_log
 
 LABELS = {"y": [0, 1] * 30}
@@ -18,7 +19,7 @@ def slices(field, numbers, known=True):
     vocabulary = deepfm_tf.fit_vocabulary(data, deepfm_tf.Schema((field,), "y"))
     schema = vocabulary.schema
     packed = deepfm_tf.encode(data, vocabulary)
-    part, place = place_of_field(schema, field.name)
+    part, place = PackedLayout(schema.fields).place(field.name)
     column = slices_of_field(
         schema,
         field.name,
@@ -111,7 +112,7 @@ def test_close_boundaries_are_told_apart():
 
 def test_a_mapping_names_ids_alone(vocabulary):
     packed = deepfm_tf.encode(make_log(20), vocabulary)
-    part, place = place_of_field(vocabulary.schema, "site")
+    part, place = PackedLayout(vocabulary.schema.fields).place("site")
 
     column = slices_of_field(
         vocabulary.schema, "site", packed[part][:, place], {"site": ["a"]}

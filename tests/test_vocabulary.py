@@ -415,7 +415,7 @@ def test_the_graph_looks_up_some_of_the_fields(names, vocabulary, tmp_path):
     }
     start, columns = 0, []
     for field in vocabulary.schema.id_fields:
-        length = getattr(field, "max_length", 1)
+        length = field.num_ids
         if field.name in names:
             columns += range(start, start + length)
         start += length

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from deepfm_tf.data.column_kinds import Decision, decide
 from deepfm_tf.data.columns import flatten
 from deepfm_tf.errors import Argument, UserError
-from deepfm_tf.fields import CategoricalField, TimestampField
+from deepfm_tf.fields import CategoricalField
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.frames import columns_of, slicer
 from deepfm_tf.files.json_lines import JsonBlock
@@ -323,7 +323,8 @@ def _doubts(
     """What somebody must do about texts among numbers, or among times."""
     messages = []
     name = decision.name
-    what = "times" if isinstance(decision.field, TimestampField) else "numbers"
+    is_time = decision.field is not None and decision.field.is_time
+    what = "times" if is_time else "numbers"
     flag = f"--categorical {name}"
     if decision.odd:
         shown, total = _shown(decision.odd, head, name, missing_values)

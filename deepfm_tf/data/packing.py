@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from deepfm_tf.arrays import Array
+from deepfm_tf.packed_layout import PackedLayout
 from deepfm_tf.schema import Schema
 
 # Rows of a shard are read and shuffled in blocks of this many.
@@ -27,8 +28,8 @@ class RowLayout:
 
     Args:
         num_values: int. Numeric fields.
-        num_weights: int. Weighted slots.
-        num_ids: int. Slots.
+        num_weights: int. Weighted id columns.
+        num_ids: int. Id columns.
         num_example_weights: int. 1 where rows have a weight, else 0.
     """
 
@@ -40,12 +41,11 @@ class RowLayout:
     @classmethod
     def of(cls, schema: Schema) -> RowLayout:
         """The layout of a schema's examples."""
-        num_slots = sum(getattr(f, "max_length", 1) for f in schema.id_fields)
-        num_weights = sum(f.max_length for f in schema.weighted_fields)
+        layout = PackedLayout(schema.fields)
         return cls(
-            len(schema.numeric_fields),
-            num_weights,
-            num_slots,
+            layout.num_values,
+            layout.num_weights,
+            layout.num_ids,
             int(schema.example_weight is not None),
         )
 

@@ -19,7 +19,6 @@ from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.stream import Reading
 from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
 from deepfm_tf.errors import Argument, UserError
-from deepfm_tf.fields import BucketizedField, NumericField, TimestampField
 from deepfm_tf.files.readers import (
     Source,
     check_file_columns,
@@ -201,9 +200,7 @@ class _Parser:
             # The table is read at once; no file needs to stay.
             self._look_up = GraphLookup(vocabulary, Path(directory, "values"))
         fields = self._schema.fields
-        numbers = [
-            isinstance(f, (NumericField, BucketizedField)) for f in fields
-        ]
+        numbers = [not f.is_text for f in fields]
         if self._schema.example_weight is not None:
             numbers += [False, True]  # of the label, of the weight
         self._numbers = np.flatnonzero(numbers)
@@ -287,11 +284,10 @@ class _Parser:
         """Whether all weights can be read."""
         are_read = [tf.constant(True)]
         for place, field in enumerate(self._schema.fields):
-            weight = getattr(field, "weight_separator", None)
-            if weight is None:
+            if field.separator is None or field.weight_separator is None:
                 continue
-            separator = re.escape(field.separator)  # type: ignore[union-attr]
-            weight = re.escape(weight)
+            separator = re.escape(field.separator)
+            weight = re.escape(field.weight_separator)
             value = f"[^{separator}{weight}]*(?:{weight}{_NUMBER})?"
             pattern = f"{value}(?:{separator}{value})*"
             is_read = tf.strings.regex_full_match(columns[place], pattern)
@@ -303,7 +299,7 @@ class _Parser:
         times = [
             tf.reduce_all(tf.strings.regex_full_match(columns[place], PLAIN))
             for place, field in enumerate(self._schema.fields)
-            if isinstance(field, TimestampField)
+            if field.is_time
         ]
         return tf.reduce_all(tf.stack([tf.constant(True), *times]))
 

@@ -43,7 +43,7 @@ def insight(
                 group_by=data["test"].groups,
                 values=data["train"].vocabulary,
             )["slices"]
-    if hasattr(model, "fm_interaction") and with_strengths:
+    if model.has_pairs and with_strengths:
         batches = -(-_STRENGTH_ROWS // settings.batch_size)
         strengths = deepfm_tf.explain.field_strengths(model, test.take(batches))
         found["strengths"] = {
@@ -52,7 +52,7 @@ def insight(
             "pairs": strengths.pairs.tolist(),
             "rows": strengths.num_rows,
             "ranking": strengths.ranking()[:50],
-            "has_pyramid": hasattr(model, "dense_pyramid"),
+            "has_pyramid": model.has_deep,
         }
     return found
 

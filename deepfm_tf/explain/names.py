@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.explain.parts import is_numeric
 from deepfm_tf.fields import BucketizedField, Field
+from deepfm_tf.packed_layout import PackedLayout
 from deepfm_tf.schema import Schema
 
 OOV = "(OOV)"
@@ -45,13 +45,13 @@ class FeatureNames:
 
     def feature(self, field: Field, id_: int) -> str:
         """Field and value. A numeric field has the ids 0, and 1: missing."""
-        if is_numeric(field) and not id_:
+        if field.is_numeric and not id_:
             return field.name
         return f"{field.name}={self.value(field, id_)}"
 
     def value(self, field: Field, id_: int) -> str:
         """The name of an id within its field."""
-        if is_numeric(field):
+        if field.is_numeric:
             return MISSING if id_ else ""
         owner = self._schema.owner(field)
         names = self._names.get(field.name, self._names.get(owner.name, ()))
@@ -64,7 +64,7 @@ class FeatureNames:
             return MISSING if id_ else OOV
         if isinstance(field, BucketizedField):
             return self._bucket(field, id_ - first)
-        if getattr(owner, "hash_buckets", None):
+        if owner.hash_buckets:
             return f"bucket {id_ - first}"
         return str(self._vocabulary.values[owner.name][id_ - first])
 
@@ -72,29 +72,25 @@ class FeatureNames:
         self, packed: Mapping[str, Array]
     ) -> tuple[tuple[str, ...], ...]:
         """For each row of packed inputs, each field with its value."""
-        num_rows = len(next(iter(packed.values())))
-        columns: list[list[str]] = []
-        slot = weight = number = 0
-        for field in self._schema.embedded_fields:
-            length = getattr(field, "max_length", 1)
-            if is_numeric(field):
-                values = np.asarray(packed["values"])[:, number]
-                number += 1
-                columns.append([self._number(field, x) for x in values])
+        layout = PackedLayout(self._schema.fields)
+        texts: list[list[str]] = []
+        for field in layout.fields:
+            own = {
+                name: np.asarray(packed[name])[:, columns]
+                for name, columns in layout.columns(field.name).items()
+            }
+            if field.is_numeric:
+                texts.append([self._number(field, x) for (x,) in own["values"]])
                 continue
-            ids = np.asarray(packed["ids"])[:, slot : slot + length]
-            slot += length
-            weights = np.ones(np.shape(ids))
-            if field in self._schema.weighted_fields:
-                weights = packed["weights"][:, weight : weight + length]
-                weight += length
-            columns.append(
+            ids = own["ids"]
+            weights = own.get("weights", np.ones(ids.shape))
+            texts.append(
                 [
-                    self._values(field, ids[row], weights[row])
-                    for row in range(num_rows)
+                    self._values(field, *row)
+                    for row in zip(ids, weights, strict=True)
                 ]
             )
-        return tuple(zip(*columns, strict=True))
+        return tuple(zip(*texts, strict=True))
 
     def _values(self, field: Field, ids: Any, weights: Any) -> str:
         texts = [

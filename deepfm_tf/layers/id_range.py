@@ -19,9 +19,9 @@ def check_ids(
     """Raise UserError if an id is at or above the size of its block.
 
     Args:
-        ids: (batch, num_slots) of integers.
-        fields: the field of each slot.
-        sizes: rows of the block that each slot reads.
+        ids: (batch, num_ids) of integers.
+        fields: the field of each id column.
+        sizes: rows of the block that each id column reads.
         names: of all fields. Defaults to their numbers.
 
     Example:
@@ -34,11 +34,11 @@ def check_ids(
     beyond = ids >= np.asarray(sizes)
     if not beyond.any():
         return
-    row, slot = np.argwhere(beyond)[0]
-    field, size = fields[slot], sizes[slot]
+    row, column = np.argwhere(beyond)[0]
+    field, size = fields[column], sizes[column]
     name = f"'{names[field]}'" if names else str(field)
     raise UserError(
-        f"Field {name} has id {ids[row, slot]} in row {row}, but its block "
+        f"Field {name} has id {ids[row, column]} in row {row}, but its block "
         f"has {size} rows; ids run from 0 to {size - 1}, and a larger one "
         "reads the rows of the next field. Map unseen values to 0 (OOV).",
         argument="ids",

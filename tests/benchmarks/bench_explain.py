@@ -124,7 +124,7 @@ def main() -> None:
         result: dict[str, Any] = largest_error(
             model, test_rows, test, vocabulary
         )
-        if hasattr(model, "fm_interaction"):
+        if model.has_pairs:
             result["strongest_pairs"] = ranking(model, test)
         emit({"benchmark": "explain", "model": name, **result}, options.output)
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 import deepfm_tf
 from tests.explain.small import FIELDS, small_model, small_rows
 from tests.models.test_ctr_model import SCHEMA
-from tests.test_conformance import expected_slots
+from tests.test_conformance import expected_features
 
 # Names of the ids, as `small` lays out the table.
 NAMES = {"a": ["a0", "a1", "a2"], "t": [f"t{i}" for i in range(4)]}
@@ -27,7 +27,7 @@ def label(field, row):
 def expected_pairs(model, packed):
     """Every pair of features: effect, rows, strength; by plain loops."""
     table = np.array(model.shared_embedding.embeddings, "float64")[:, :-1]
-    examples = expected_slots(SCHEMA, packed)
+    examples = expected_features(SCHEMA, packed)
     found = {}
     for fields in examples:
         for i, j in itertools.combinations(range(5), 2):
@@ -48,7 +48,7 @@ def data(num_rows=60):
 
 
 @pytest.mark.parametrize("name", ["FM", "DeepFM"])
-def test_pairs_are_those_of_loops_over_all_slots(name, monkeypatch):
+def test_pairs_are_those_of_loops_over_all_features(name, monkeypatch):
     monkeypatch.setattr("deepfm_tf.explain.feature_pairs._MERGE_AT", 40)
     model, (packed, dataset) = small_model(name), data()
 

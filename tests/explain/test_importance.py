@@ -6,9 +6,8 @@ import sklearn.metrics
 import tensorflow as tf
 
 import deepfm_tf
-from deepfm_tf.explain.importance import _Drops, field_columns
+from deepfm_tf.explain.importance import _Drops
 from tests.explain.small import FIELDS, logits, small_model, small_rows
-from tests.models.test_ctr_model import SCHEMA
 
 
 def data(model, num_rows=200, batch=64, weight=None):
@@ -73,15 +72,6 @@ def test_drops_are_those_of_rows_dealt_out_anew(weight):
         assert result.log_loss_rise[number] == pytest.approx(
             log_loss - base[1], abs=1e-5
         )
-
-
-def test_a_fields_slots_and_weights_are_its_columns():
-    found = [
-        {k: list(range(v.start, v.stop)) for k, v in columns.items()}
-        for columns in field_columns(SCHEMA)
-    ]
-
-    assert found == [COLUMNS[name] for name in FIELDS]
 
 
 def test_the_interval_is_as_wide_as_the_drops_scatter():

@@ -20,7 +20,7 @@ from deepfm_tf.layers.id_range import check_ids
         ([[0, 7]], "Field 1 has id 7 in row 0, .* has 7 rows"),
     ],
 )
-def test_each_slot_has_the_size_of_its_block(ids, message):
+def test_each_id_column_has_the_size_of_its_block(ids, message):
     if message is None:
         check_ids(ids, [0, 1], [5, 7])
         return
@@ -35,8 +35,8 @@ def test_each_slot_has_the_size_of_its_block(ids, message):
         lambda: SharedEmbedding((3, 5), 2, (1, 2), (1, 0)),
     ],
 )
-def test_shared_blocks_and_many_slots_are_told_apart(layer):
-    # Field 0 reads the block of 5 rows, both slots of field 1 that of 3.
+def test_shared_blocks_and_many_id_columns_are_told_apart(layer):
+    # Field 0 reads the block of 5 rows, both id columns of field 1 that of 3.
     layer = layer()
     layer(np.array([[4, 2, 2]]))
 

@@ -12,17 +12,16 @@ import tensorflow as tf
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, UserTypeError
-from deepfm_tf.fields import NumericField
-from deepfm_tf.models import CTRModel
+from deepfm_tf.models import CTRModel, packed_inputs
 from deepfm_tf.models.batches import check_dataset
-from deepfm_tf.models.ctr_model import packed_inputs
+from deepfm_tf.packed_layout import PackedLayout
 
 # Floats that a step over all pairs of fields may take, 64 MB.
 _PAIR_FLOATS = 2**24
 
 
-class ModelParts:
-    """A model taken apart: rows of its table, pooled fields, pairs, pyramid.
+class ModelTerms:
+    """A model taken apart: rows of its table, pooled fields, pairs, deep part.
 
     All methods are TensorFlow graphs of packed inputs (see `CTRModel`), so
     they run eagerly, inside `tf.function` and inside an exported signature.
@@ -30,42 +29,42 @@ class ModelParts:
     latent vectors, 0 in a logistic regression.
 
     Args:
-        model: LogisticRegression, FM, DeepFM, WideAndDeep or NFM.
+        model: a model of this package, or one of your own that declares how it
+            is taken apart (see `CTRModel`).
 
     Attributes:
         fields: tuple of str. Names of the F fields, in the order of the
             packed inputs.
         pair_fields: list of (i, j), i < j. Positions of the fields of a pair.
-        has_pairs, has_deep: bool. Whether the logit has pair terms, a pyramid.
-        is_half: bool. Whether the pyramid computes in 16 bits.
+        has_pairs, has_deep: bool. Whether the logit has pair terms, a deep
+            part.
+        is_half: bool. Whether the deep part is computed in 16 bits.
     """
 
     def __init__(self, model: CTRModel) -> None:
-        if not isinstance(model, CTRModel) or not hasattr(model, "linear_term"):
+        if not isinstance(model, CTRModel) or not model.can_be_taken_apart:
             raise UserTypeError(
                 "`model` must be a LogisticRegression, FM, DeepFM, WideAndDeep "
-                f"or NFM of deepfm_tf. Received: {type(model).__name__}."
+                "or NFM of deepfm_tf, or a CTRModel that declares how its "
+                "logits are taken apart (see CTRModel). Received: "
+                f"{type(model).__name__}."
             )
         self.model = model
         self.schema = schema = model.schema
         self.fields = tuple(f.name for f in schema.embedded_fields)
         self.pair_fields = list(combinations(range(len(self.fields)), 2))
-        self.has_pairs = hasattr(model, "fm_interaction")
-        self.has_deep = hasattr(model, "dense_pyramid")
-        self.is_half = (
-            self.has_deep and model.dense_pyramid.compute_dtype != "float32"
-        )
-        holder = getattr(model, "shared_embedding", None)
-        if holder is None:
-            holder = model.linear_term.first_order
-        self._table = holder.embeddings
+        self.has_pairs, self.has_deep = model.has_pairs, model.has_deep
+        self._table = model.embedding_layer.embeddings
         self.embedding_dim = self._table.shape[1] - 1
+        self.is_half = False
+        if self.has_deep:
+            zeros = tf.zeros((1, len(self.fields), self.embedding_dim))
+            self.is_half = tf.as_dtype(model.deep_logits(zeros).dtype).size < 4
         self.first_rows = [0, *accumulate(schema.vocabulary_sizes)]
         starts = [self.first_rows[table] for table in schema.field_tables]
         # For each column of `features`: its field, and the field's first row.
-        slots = np.repeat(np.arange(len(self.fields)), schema.slots_per_field)
-        self.column_fields = slots.astype(np.int64)
-        self._column_rows = np.array([starts[f] for f in slots], np.int64)
+        self.column_fields = PackedLayout(schema.fields).column_fields
+        self._column_rows = np.array(starts, np.int64)[self.column_fields]
         self._has_missing = np.array(
             [f.missing == "value" for f in schema.numeric_fields]
         )
@@ -75,9 +74,7 @@ class ModelParts:
             inputs,
             {name: keras.layers.Identity()(x) for name, x in arguments.items()},
         )
-        self._logits = keras.Model(
-            model.input, model.get_layer("probability").input
-        )
+        self._logits = keras.Model(model.input, model.logits)
 
     def traced(self, function: Callable[[dict], Any]) -> Callable[[dict], Any]:
         """`function` of packed inputs as a graph, for any number of rows.
@@ -111,7 +108,7 @@ class ModelParts:
             `rows` of the shared table (batch, columns) int64, their `x`
             float32, means divided out, and whether the feature is there, bool;
             where it is not, `x` is 0 and the row means nothing. Columns are
-            the slots of the id fields, then the numeric fields.
+            the id columns, then the numeric fields.
         """
         arguments = self._arguments(dict(packed), training=False)
         rows, factors, present = [], [], []
@@ -177,17 +174,8 @@ class ModelParts:
         return tf.reduce_sum(products, axis=2)
 
     def deep(self, vectors: tf.Tensor) -> tf.Tensor:
-        """The pyramid's part of the logit, of (batch, F, k) vectors, (batch,).
-
-        Between the vectors and the pyramid NFM pools all pairs.
-        """
-        if hasattr(self.model, "bi_interaction"):
-            hidden = self.model.bi_interaction(vectors)
-        else:
-            width = len(self.fields) * self.embedding_dim
-            hidden = tf.reshape(vectors, (-1, width))
-        output = self.model.dense_pyramid(hidden, training=False)
-        return tf.cast(output, tf.float32)[:, 0]
+        """The deep part of the logit, of (batch, F, k) vectors, (batch,)."""
+        return tf.cast(self.model.deep_logits(vectors), tf.float32)[:, 0]
 
     def batches(self, dataset: Any) -> Iterator[dict[str, tf.Tensor]]:
         """Packed inputs of a data set, few enough rows to pair all fields."""
@@ -214,8 +202,3 @@ class ModelParts:
                 }
         if not found:
             raise UserError("The data set to explain a model on has no rows.")
-
-
-def is_numeric(field: Any) -> bool:
-    """Whether a field is embedded as value times vector."""
-    return isinstance(field, NumericField)

@@ -12,23 +12,23 @@ from keras import ops
 from deepfm_tf.kernels import compiled, detached
 
 
-class SlotPooling:
+class RowPooling:
     """Weighs and adds up gathered rows; what `SharedEmbedding` computes.
 
     No state: layers of the same layout share one (`shared_pooling`).
 
-    Arguments of all methods are called alike. `vectors`: the rows of all slots
-    in turn, then those of `numeric_rows`, (batch * num_slots + num_rows,
-    columns). `ids`, `weights`: (batch, num_slots). `values`: (batch,
+    Arguments of all methods are called alike. `vectors`: the rows of all id
+    columns in turn, then those of `numeric_rows`, (batch * num_ids + num_rows,
+    columns). `ids`, `weights`: (batch, num_ids). `values`: (batch,
     num_values). Each of the last three may be `None`.
 
     Args:
-        fields: Sequence of ints, ascending. The field of each slot.
+        fields: Sequence of ints, ascending. The field of each id column.
         has_missing: Sequence of bools. Whether a numeric field has a row for
             missing values; these rows follow the rows of the values.
         embedding_dim: int. Columns beyond it are added up over the fields.
         factored: bool. Whether to give the fields a second time: those with
-            slots side by side, then, in place of each numeric field's product
+            ids side by side, then, in place of each numeric field's product
             `x v`, its `x` alone; and the `v` of all of them. A matrix product
             over these columns costs less (see `DensePyramid`).
     """
@@ -39,7 +39,7 @@ class SlotPooling:
         has_missing: Sequence[bool],
         embedding_dim: int,
         factored: bool = False,
-    ):
+    ) -> None:
         self.factored = factored
         self.embedding_dim = embedding_dim
         self.fields = tuple(fields)
@@ -49,19 +49,21 @@ class SlotPooling:
         # `pool`, with one pass over memory forward and one back.
         self.fused_pool = detached(self._fused_pool)
         self._compiled_pool = compiled(self._pool_all)
-        self._compiled_slots_gradient = compiled(self._slots_gradient)
+        self._compiled_ids_gradient = compiled(self._ids_gradient)
         self._compiled_numeric_gradient = compiled(self._numeric_gradient)
 
-    def pool(self, slots, numeric, ids, weights, values):
+    def pool(
+        self, id_vectors: Any, numeric: Any, ids: Any, weights: Any, values: Any
+    ) -> tuple[Any, ...]:
         """Embeddings (batch, num_fields, embedding_dim), and the rest's sum.
 
-        `vectors` come in two parts: `slots` (batch, num_slots, columns) and
+        `vectors` come in two parts: `id_vectors` (batch, num_ids, columns) and
         `numeric` (num_rows, columns). A tuple, with (batch, columns -
         embedding_dim) only if there are such columns, and with (batch,
         num_pooled * embedding_dim + num_rows) and (num_rows, embedding_dim)
         only if `factored`.
         """
-        vectors = self.pool_columns(slots, numeric, ids, weights, values)
+        vectors = self.pool_columns(id_vectors, numeric, ids, weights, values)
         dim = self.embedding_dim
         outputs = [vectors[:, :, :dim]]
         if vectors.shape[-1] > dim:
@@ -81,42 +83,52 @@ class SlotPooling:
         return tuple(outputs)
 
     def pool_columns(
-        self, slots, numeric, ids, weights, values, complete=False
-    ):
+        self,
+        id_vectors: Any,
+        numeric: Any,
+        ids: Any,
+        weights: Any,
+        values: Any,
+        assume_all_present: bool = False,
+    ) -> Any:
         """(batch, num_fields, columns), all columns side by side.
 
-        `complete` says that no id is negative and there are no weights.
+        `assume_all_present` says that no id is negative and no weight given.
         """
         parts = []
         if ids is not None:
-            if not complete:
-                factors = _slot_factors(ids, weights, slots.dtype)
-                # (batch, num_slots, columns)
-                slots = ops.multiply(slots, factors)
+            if not assume_all_present:
+                factors = _id_factors(ids, weights, id_vectors.dtype)
+                # (batch, num_ids, columns)
+                id_vectors = ops.multiply(id_vectors, factors)
             if len(self.fields) > self.num_pooled:
                 # A 0/1 matrix product is as fast, but rounds to TF32 on a GPU.
                 fields = ops.convert_to_tensor(self.fields, "int64")
-                slots = ops.transpose(slots, (1, 0, 2))
-                slots = ops.segment_sum(slots, fields, self.num_pooled)
-                slots = ops.transpose(slots, (1, 0, 2))
-            parts.append(slots)
+                id_vectors = ops.transpose(id_vectors, (1, 0, 2))
+                id_vectors = ops.segment_sum(
+                    id_vectors, fields, self.num_pooled
+                )
+                id_vectors = ops.transpose(id_vectors, (1, 0, 2))
+            parts.append(id_vectors)
         if values is not None:
             parts.append(self._pool_numeric(numeric, values))
         # (batch, num_fields, columns)
         return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=1)
 
-    def _fused_pool(self, vectors, ids, weights, values):
+    def _fused_pool(
+        self, vectors: Any, ids: Any, weights: Any, values: Any
+    ) -> Any:
         others = [x for x in (weights, values) if x is not None]
 
         @tf.custom_gradient
-        def pool(vectors, *others):
-            def gradient(*upstream):
+        def pool(vectors: Any, *others: Any) -> Any:
+            def gradient(*upstream: Any) -> tuple[Any, ...]:
                 numeric = None
                 if values is not None:
                     numeric = self._compiled_numeric_gradient(values, *upstream)
                 rows = numeric
                 if ids is not None:
-                    rows = self._compiled_slots_gradient(
+                    rows = self._compiled_ids_gradient(
                         ids, weights, numeric, *upstream
                     )
                 # No model trains what its weights and values come from; TF
@@ -135,13 +147,17 @@ class SlotPooling:
 
         return pool(vectors, *others)
 
-    def _pool_all(self, vectors, ids, weights, values):
-        num_slots = 0 if ids is None else tf.size(ids)
+    def _pool_all(
+        self, vectors: Any, ids: Any, weights: Any, values: Any
+    ) -> tuple[Any, ...]:
+        num_ids = 0 if ids is None else tf.size(ids)
         shape = (-1, len(self.fields), vectors.shape[-1])
-        slots = None if ids is None else ops.reshape(vectors[:num_slots], shape)
-        return self.pool(slots, vectors[num_slots:], ids, weights, values)
+        id_vectors = (
+            None if ids is None else ops.reshape(vectors[:num_ids], shape)
+        )
+        return self.pool(id_vectors, vectors[num_ids:], ids, weights, values)
 
-    def _pool_numeric(self, numeric, values):
+    def _pool_numeric(self, numeric: Any, values: Any) -> Any:
         num_values = len(self.has_missing)
         # (batch, num_values, 1)
         present, values = _numeric_factors(values, numeric.dtype)
@@ -156,25 +172,31 @@ class SlotPooling:
         )
         return ops.add(vectors, ops.where(present, 0.0, missing))
 
-    def _slots_gradient(self, ids, weights, numeric, *upstream):
+    def _ids_gradient(
+        self, ids: Any, weights: Any, numeric: Any, *upstream: Any
+    ) -> Any:
         """Gradient of `vectors`; `numeric` is that of their last rows."""
-        upstream, flat, _ = self._split(upstream)
-        slots = _join(0, self.num_pooled, *upstream)
+        sums, flat, _ = self._split(upstream)
+        id_vectors = _join(0, self.num_pooled, *sums)
         if flat is not None:
             shape = (-1, self.num_pooled, self.embedding_dim)
             flat = flat[:, : self.num_pooled * self.embedding_dim]
-            slots = ops.add(slots, _pad(ops.reshape(flat, shape), slots))
+            id_vectors = ops.add(
+                id_vectors, _pad(ops.reshape(flat, shape), id_vectors)
+            )
         if len(self.fields) > self.num_pooled:
-            slots = ops.take(slots, self.fields, axis=1)
-        slots = ops.multiply(slots, _slot_factors(ids, weights, slots.dtype))
-        slots = ops.reshape(slots, (-1, slots.shape[-1]))
+            id_vectors = ops.take(id_vectors, self.fields, axis=1)
+        id_vectors = ops.multiply(
+            id_vectors, _id_factors(ids, weights, id_vectors.dtype)
+        )
+        id_vectors = ops.reshape(id_vectors, (-1, id_vectors.shape[-1]))
         if numeric is None:
-            return slots
-        return ops.concatenate([slots, numeric], axis=0)
+            return id_vectors
+        return ops.concatenate([id_vectors, numeric], axis=0)
 
-    def _numeric_gradient(self, values, *upstream):
-        upstream, _, vectors = self._split(upstream)
-        numeric = _join(self.num_pooled, None, *upstream)
+    def _numeric_gradient(self, values: Any, *upstream: Any) -> Any:
+        sums, _, vectors = self._split(upstream)
+        numeric = _join(self.num_pooled, None, *sums)
         present, values = _numeric_factors(values, numeric.dtype)
         missing = ops.sum(ops.where(present, 0.0, numeric), axis=0)
         gradient = ops.concatenate(
@@ -188,7 +210,7 @@ class SlotPooling:
             return gradient
         return ops.add(gradient, _pad(vectors, gradient))
 
-    def _row_factors(self, values, dtype):
+    def _row_factors(self, values: Any, dtype: Any) -> Any:
         """(batch, num_rows): by what each row of a numeric field counts."""
         present, values = _numeric_factors(values, dtype)
         missing = ops.cast(ops.logical_not(present), dtype)
@@ -200,7 +222,7 @@ class SlotPooling:
             axis=1,
         )
 
-    def _split(self, upstream):
+    def _split(self, upstream: Sequence[Any]) -> tuple[Sequence[Any], Any, Any]:
         """Gradients of the sums, and of the two outputs that are factored."""
         if not self.factored:
             return upstream, None, None
@@ -209,12 +231,14 @@ class SlotPooling:
 
 
 @functools.lru_cache(maxsize=64)
-def shared_pooling(*layout: Any) -> SlotPooling:
-    """The one `SlotPooling` of these arguments: see `shared_rows`."""
-    return SlotPooling(*layout)
+def shared_pooling(*layout: Any) -> RowPooling:
+    """The one `RowPooling` of these arguments: see `shared_rows`."""
+    return RowPooling(*layout)
 
 
-def _join(start: int, stop: int | None, embeddings: Any, rest: Any = None):
+def _join(
+    start: int, stop: int | None, embeddings: Any, rest: Any = None
+) -> Any:
     """The gradients of what `pool` gives, for some fields, side by side."""
     embeddings = embeddings[:, start:stop]
     if rest is None:
@@ -230,9 +254,9 @@ def _pad(vectors: Any, like: Any) -> Any:
     return ops.pad(vectors, [[0, 0]] * (len(like.shape) - 1) + [[0, missing]])
 
 
-def _slot_factors(ids: Any, weights: Any, dtype: Any) -> Any:
-    """(batch, num_slots, 1); zero where the id is negative."""
-    # A selection, not a product: the weight of a masked slot may be NaN.
+def _id_factors(ids: Any, weights: Any, dtype: Any) -> Any:
+    """(batch, num_ids, 1); zero where the id is negative."""
+    # A selection, not a product: the weight of a masked id may be NaN.
     present = ops.greater_equal(ids, 0)
     factors = ops.where(present, 1.0 if weights is None else weights, 0.0)
     return ops.expand_dims(ops.cast(factors, dtype), -1)

@@ -1,13 +1,15 @@
 """Tests of the bias beside the shared table's first-order weights."""
 
+import h5py
+import keras
 import numpy as np
 from keras.src.testing import TestCase
 
-from deepfm_tf.layers import FirstOrderTerm, LinearTerm, SharedEmbedding
+from deepfm_tf.layers import FirstOrderBias, LinearTerm, SharedEmbedding
 
 
 def test_it_adds_the_bias():
-    layer = FirstOrderTerm()
+    layer = FirstOrderBias()
     layer.build((None, 1))
     layer.bias.assign(0.5)
 
@@ -25,7 +27,7 @@ def test_over_a_joint_table_it_is_the_linear_term():
     embedding = SharedEmbedding((5, 7), embedding_dim=3, first_order=True)
     embedding.build((None, 2))
     embedding.embeddings.assign(np.hstack([np.ones((12, 3)), weights]))
-    layer = FirstOrderTerm()
+    layer = FirstOrderBias()
     layer.build((None, 1))
     layer.bias.assign(0.25)
 
@@ -34,7 +36,7 @@ def test_over_a_joint_table_it_is_the_linear_term():
 
 def test_keras_layer_contract_holds():
     TestCase().run_layer_test(
-        FirstOrderTerm,
+        FirstOrderBias,
         init_kwargs={},
         input_shape=(2, 1),
         expected_output_shape=(2, 1),
@@ -42,3 +44,14 @@ def test_keras_layer_contract_holds():
         expected_num_non_trainable_weights=0,
         run_training_check=False,  # Keras would fit it on one example
     )
+
+
+def test_files_keep_the_weight_where_versions_before_05_put_it(tmp_path):
+    linear = keras.Input((1,))
+    model = keras.Model(linear, FirstOrderBias(name="linear_term")(linear))
+    model.save_weights(tmp_path / "model.weights.h5")
+
+    with h5py.File(tmp_path / "model.weights.h5") as file:
+        bias = file["layers/first_order_term/vars/0"][()]
+
+    assert bias == 0.0

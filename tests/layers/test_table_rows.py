@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import deepfm_tf
-from deepfm_tf.layers.slot_rows import SlotRows, shared_rows
+from deepfm_tf.layers.table_rows import TableRows, shared_rows
 
-# Blocks of 4, 3, 2 and 1 rows; two slots read the first, the last two are
+# Blocks of 4, 3, 2 and 1 rows; two id columns read the first, the last two are
 # of numbers, the third of which has a row for missing values.
 LAYOUT = ((0, 0, 4), (7, 9), (0,), 10)
 
@@ -24,10 +24,10 @@ def touched_rows(ids, values):
     return [*rows, (LAYOUT[1][0] + 1, not finite[:, 0].all())]
 
 
-def test_slots_read_the_rows_of_their_block():
+def test_ids_read_the_rows_of_their_block():
     ids = np.array([[1, 3, 2], [-1, 0, -7]])
 
-    found = SlotRows(*LAYOUT).of_slots(ids)
+    found = TableRows(*LAYOUT).of_ids(ids)
 
     np.testing.assert_array_equal(found, [[1, 3, 6], [0, 0, 4]])
 
@@ -39,7 +39,7 @@ def test_what_contributes_nothing_names_a_row_that_something_does(gap):
     if gap is not None:
         values[:, gap] = np.nan
 
-    found = SlotRows(*LAYOUT).touched(ids, values).numpy()
+    found = TableRows(*LAYOUT).touched(ids, values).numpy()
 
     expected = touched_rows(ids, values)
     largest = max(row for row, counts in expected if counts)
