@@ -88,7 +88,7 @@ def evaluate(
     *,
     slice_by: Sequence[str] | Mapping[str, Any] = (),
     group_by: str | Array | None = None,
-    values: Any = None,
+    vocabulary: Any = None,
     max_values: int = 30,
     confidence: float | None = None,
 ) -> Evaluation:
@@ -108,7 +108,7 @@ def evaluate(
             number of rows without a value, if there are any. Or the name of
             a field with one value a row: its ids tell unseen and rare values
             (OOV) not apart, so these rows are left out too, with a warning.
-        values: the Vocabulary, to call slices by name and by the data's own
+        vocabulary: the Vocabulary, to call slices by name and by the data's own
             numbers, and to compare the shares of unseen and missing values
             with training's: adds `drift`, a list of what `Drift.to_dict`
             gives, and warns if it is not empty. Or a mapping of fields to the
@@ -132,7 +132,7 @@ def evaluate(
     >>> model = deepfm_tf.LogisticRegression(vocabulary.schema)  # all zeros
     >>> dataset = deepfm_tf.dataset_from_memory(data, vocabulary)
     >>> metrics = evaluate(
-    ...     model, dataset, slice_by=["site"], values=vocabulary
+    ...     model, dataset, slice_by=["site"], vocabulary=vocabulary
     ... )
     >>> metrics["auc"], metrics["log_loss"], metrics["rows"]
     (0.5, 0.6931471805599453, 3)
@@ -155,8 +155,8 @@ def evaluate(
         group_by is None or isinstance(group_by, str)
     )
     counts = None
-    if values is not None and not isinstance(values, Mapping):
-        counts = DataCounts(values)
+    if vocabulary is not None and not isinstance(vocabulary, Mapping):
+        counts = DataCounts(vocabulary)
     rows, probability = _predict(model, dataset, wanted, beside, counts)
     groups: Array | None
     if isinstance(group_by, str):
@@ -194,7 +194,7 @@ def evaluate(
     else:
         slices = {
             name: slices_of_field(
-                model.schema, name, rows.columns[name], values
+                model.schema, name, rows.columns[name], vocabulary
             )
             for name in names
         }

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from deepfm_tf.arrays import Array
+from deepfm_tf.buckets import LOG_SQUARE_THRESHOLDS, bucketize
 from deepfm_tf.fields import (
     BucketizedField,
     Field,
@@ -25,13 +26,7 @@ from deepfm_tf.raw_values import (
     missing_numbers,
 )
 from deepfm_tf.time_lookup import look_up_times
-from deepfm_tf.vocabulary import (
-    LOG_SQUARE_THRESHOLDS,
-    NO_ID,
-    OOV_ID,
-    Vocabulary,
-    bucketize,
-)
+from deepfm_tf.vocabulary import NO_ID, OOV_ID, Vocabulary
 
 # What the table answers for a value it lacks: below zero whatever is added.
 _ABSENT = -(2**62)
@@ -279,7 +274,7 @@ class GraphLookup(tf.Module):
     def _steps(self, field: BucketizedField) -> tuple[Array, Array]:
         """Numbers at which the id changes, and the ids between them."""
         first = self._vocabulary.first_id(field)
-        if field.method != "log_square":
+        if field.has_boundaries:
             edges = np.asarray(
                 self._vocabulary.statistics[field.name]["boundaries"],
                 dtype=np.float32,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepfm_tf.arrays import Array
+from deepfm_tf.buckets import bucket_names, bucket_texts
 from deepfm_tf.fields import (
     BucketizedField,
     Field,
@@ -41,18 +42,6 @@ Columns = Mapping[str, Union[pa.Array, Array]]  # noqa: UP007
 OOV_ID = 0
 MISSING_ID = 1
 NO_ID = -1  # contributes nothing: padding, or missing="nothing"
-
-_EXACT_THRESHOLDS = np.exp(np.sqrt(np.arange(1.0, 7872.0)))
-_ROUNDED = _EXACT_THRESHOLDS.astype(np.float32)
-# The least float32 from each threshold e^sqrt(n) on; ln(float32 max)^2 is
-# 7871.6, so no float32 lies beyond the last. As thresholds, numpy and the
-# exported graph cannot disagree in a last bit of a logarithm.
-LOG_SQUARE_THRESHOLDS = np.where(
-    _ROUNDED < _EXACT_THRESHOLDS,
-    np.nextafter(_ROUNDED, np.float32(np.inf)),
-    _ROUNDED,
-)
-SMALLEST_BUCKET = -(2.0**31)
 
 # The entry of a field's statistics that says that `7.0` is read as `7`.
 WHOLE_NUMBERS = "whole_numbers"
@@ -203,6 +192,20 @@ class Vocabulary:
         boundaries = self.statistics[field.name].get("boundaries", ())
         return bucket_texts(field, np.asarray(column), boundaries)
 
+    def value_names(self, field: Field) -> Sequence[str] | Array | None:
+        """In words, the values whose ids start at `first_id`.
+
+        Of a bucketized field, what its buckets hold. None of a hashed one.
+        """
+        owner = self.schema.owner(field)
+        if owner.hash_buckets:
+            return None
+        values = self.values[owner.name]
+        if isinstance(field, BucketizedField):
+            boundaries = self.statistics[field.name].get("boundaries", ())
+            return bucket_names(field, values, boundaries)
+        return values
+
     def save(self, directory: str | Path) -> None:
         """Write the schema, the statistics and one text file per field.
 
@@ -316,17 +319,6 @@ def _fixed_values(schema: Schema) -> dict[str, Any]:
     return {field.name: part_values(field.parts) for field in times}
 
 
-def bucketize(field: BucketizedField, x: Array, boundaries: Any) -> Array:
-    """Bucket numbers (int64) of float32 `x`; NaN gets an arbitrary one."""
-    x = np.nan_to_num(x.astype(np.float32), nan=0.0)
-    if field.method != "log_square":
-        edges = np.asarray(boundaries, dtype=np.float32)
-        return np.searchsorted(edges, x, side="right").astype(np.int64)
-    large = np.searchsorted(LOG_SQUARE_THRESHOLDS, x, side="right")
-    small = np.floor(np.clip(x, SMALLEST_BUCKET, 2.0))
-    return np.where(x > 2, large, small).astype(np.int64)
-
-
 def take_rows(columns: Columns, rows: Array) -> dict[str, Any]:
     """Some of the rows."""
     return {
@@ -335,15 +327,6 @@ def take_rows(columns: Columns, rows: Array) -> dict[str, Any]:
         else column.take(pa.array(rows))
         for name, column in columns.items()
     }
-
-
-def bucket_texts(field: BucketizedField, x: Array, boundaries: Any) -> pa.Array:
-    """Bucket numbers as text, in a dictionary array; null for NaN."""
-    numbers = pa.array(x, pa.float32(), mask=np.isnan(x)).dictionary_encode()
-    distinct = numbers.dictionary.to_numpy(zero_copy_only=False)
-    buckets = bucketize(field, distinct, boundaries)
-    texts = pc.cast(pa.array(buckets), pa.string())
-    return pa.DictionaryArray.from_arrays(numbers.indices, texts)
 
 
 def hash_values(values: Array, num_buckets: int) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from deepfm_tf.arrays import Array
+from deepfm_tf.buckets import bucket_texts
 from deepfm_tf.drift.clocks import ClockCounts
 from deepfm_tf.drift.expected import expected_unseen
 from deepfm_tf.errors import UserError
@@ -28,7 +29,6 @@ from deepfm_tf.vocabulary import (
     WHOLE_NUMBERS,
     Columns,
     Vocabulary,
-    bucket_texts,
     take_rows,
 )
 

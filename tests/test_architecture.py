@@ -26,6 +26,7 @@ DOORS = {
     "field": ((), ()),
     "fields": (("field",), ()),
     "packed_layout": (("fields",), ("numpy",)),
+    "buckets": (("fields", "metrics"), ("numpy", "pyarrow")),
     "raw_values": (("fields", "raw_values"), ("numpy", "pandas", "pyarrow")),
     "input_names": ((), ()),
     # The one exception: `Schema.infer` opens `data`; both go with 0.6.
@@ -42,12 +43,14 @@ DOORS = {
     "text_table": ((), ()),
     "vocabulary_files": (("schema",), ("numpy",)),
     "vocabulary": (
-        ("fields", "raw_values", "schema", "timestamps", "vocabulary_files"),
+        ("buckets", "fields", "raw_values", "schema", "timestamps")
+        + ("vocabulary_files",),
         # TensorFlow for its string hash alone: serving must hash alike.
         ("pandas", "numpy", "pyarrow", "tensorflow"),
     ),
     "vocabulary_counts": (
         (
+            "buckets",
             "drift",
             "fields",
             "moments",
@@ -70,8 +73,8 @@ DOORS = {
     "value_counts": (("raw_values",), ("numpy", "pyarrow")),
     "time_lookup": (("timestamps",), ("tensorflow", "numpy")),
     "lookup": (
-        ("fields", "packed_layout", "raw_values", "schema", "time_lookup")
-        + ("vocabulary",),
+        ("buckets", "fields", "packed_layout", "raw_values", "schema")
+        + ("time_lookup", "vocabulary"),
         ("tensorflow", "numpy"),
     ),
     # What `layers` and `optimizers` both need of TensorFlow itself.

@@ -169,7 +169,7 @@ def test_slices_by_names_are_those_of_the_raw_values(model, vocabulary):
         model,
         dataset,
         slice_by=["site", "ad2", "genres", "price", "user"],
-        values=vocabulary,
+        vocabulary=vocabulary,
         max_values=30,
     )
 
@@ -287,7 +287,7 @@ def test_unseen_values_are_one_slice_named_so(model, vocabulary):
 
     for values in (None, vocabulary.values):
         metrics = deepfm_tf.evaluate(
-            model, dataset, slice_by=["site"], values=values
+            model, dataset, slice_by=["site"], vocabulary=values
         )
         slices = {row["value"]: row["rows"] for row in metrics["slices"]}
         assert slices["OOV"] == 20

@@ -7,7 +7,7 @@ import pytest
 import deepfm_tf
 from deepfm_tf.metrics import NamedIds
 from deepfm_tf.packed_layout import PackedLayout
-from deepfm_tf.slicing import bucket_names, slices_of_field
+from deepfm_tf.slicing import slices_of_field
 from tests.conftest import make_log
 
 LABELS = {"y": [0, 1] * 30}
@@ -83,31 +83,6 @@ def test_counted_buckets_come_in_order_too(missing):
         ("missing", 10),
         ("OOV", 3),
     ]
-
-
-def test_a_name_of_a_bucket_says_what_falls_into_it():
-    field = deepfm_tf.BucketizedField("n", "log_square")
-    numbers = np.array([-1.5, 0.0, 1.0, 2.0, 2.5, 3.0, 5.0, 1000.0])
-    buckets = deepfm_tf.vocabulary.bucketize(field, numbers, ())
-
-    names = bucket_names(field, [str(bucket) for bucket in buckets], ())
-
-    for number, name in zip(numbers, names, strict=True):
-        ends = [
-            [float(end) for end in part.split(" to ")]
-            for part in name.split(" and ")
-        ]
-        assert any(part[0] <= number <= part[-1] for part in ends), name
-
-
-def test_close_boundaries_are_told_apart():
-    field = deepfm_tf.BucketizedField(
-        "n", "boundaries", boundaries=(1000.25, 1000.5)
-    )
-
-    names = bucket_names(field, ["0", "1", "2"], field.boundaries)
-
-    assert names == ["below 1000.2", "1000.2 to 1000.5", "from 1000.5"]
 
 
 def test_a_mapping_names_ids_alone(vocabulary):

@@ -156,7 +156,7 @@ def test_sampled_training_data_leave_probabilities_calibrated(tmp_path):
         {"site": site.astype(str), "click": click.astype(int)},
         tmp_path / "train",
         schema=deepfm_tf.Schema((deepfm_tf.CategoricalField("site"),), "click"),
-        part=deepfm_tf.Part(0.0, 1.0, negatives=0.1),
+        part=deepfm_tf.Part(0.0, 1.0, negative_sampling=0.1),
     )
     deepfm_tf.set_seed(1)
     model = deepfm_tf.LogisticRegression(

@@ -152,11 +152,15 @@ def prepare(
 def _recipe(reading: Reading, vocabulary: Vocabulary | None) -> dict[str, Any]:
     """Everything but the data that decides what comes out."""
     text_format = reading.text_format or TextFormat()
+    part = dataclasses.asdict(reading.part) if reading.part else None
+    if part:
+        # The name in files: data of versions before 0.5 is used again.
+        part["negatives"] = part.pop("negative_sampling")
     recipe = {
         "schema": dataclasses.replace(reading.schema, notes=()).to_dict(),
         "vocabulary": vocabulary.fingerprint() if vocabulary else None,
         "text_format": dataclasses.asdict(text_format),
-        "part": dataclasses.asdict(reading.part) if reading.part else None,
+        "part": part,
         "on_error": reading.on_error,
     }
     return json.loads(json.dumps(recipe))
@@ -218,12 +222,12 @@ def _no_negatives(
     if share:
         advice = f"{share:.2g} keeps about as many as there are positives; "
     return UserError(
-        Argument("negatives"),
+        Argument("negative_sampling"),
         " must leave at least one row whose label is 0. Received: ",
-        Argument("negatives", part.negatives),
+        Argument("negative_sampling", part.negative_sampling),
         f", which keeps none of {num_negatives:,}, beside {num_positives:,} "
         f"rows whose label is 1. Pass a larger share: {advice}1 keeps all.",
-        argument="negatives",
+        argument="negative_sampling",
     )
 
 

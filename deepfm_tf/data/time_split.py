@@ -44,15 +44,15 @@ class TimePart:
         start: int or None. The first moment that belongs to the part, in
             microseconds since 1970 (UTC). `None`: all from the beginning.
         stop: int or None. The first moment after it. `None`: all to the end.
-        seed: int. Of `negatives`.
-        negatives: float in (0, 1]. As of `Part`.
+        seed: int. Of `negative_sampling`.
+        negative_sampling: float in (0, 1]. As of `Part`.
     """
 
     column: str
     start: int | None
     stop: int | None
     seed: int = 0
-    negatives: float = 1.0
+    negative_sampling: float = 1.0
 
     def __post_init__(self) -> None:
         if None not in (self.start, self.stop) and self.start >= self.stop:  # type: ignore[operator]
@@ -60,7 +60,7 @@ class TimePart:
                 "A part must have start < stop. Received: "
                 f"start={self.start}, stop={self.stop}."
             )
-        check_negatives(self.negatives)
+        check_negatives(self.negative_sampling)
         object.__setattr__(self, "seed", check_seed(self.seed))
 
     @property

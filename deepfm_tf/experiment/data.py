@@ -181,7 +181,9 @@ def _parts(
             on_error=settings.on_error,
             missing_values=schema.missing_values,
         )
-        train = dataclasses.replace(train, seed=settings.seed, negatives=share)
+        train = dataclasses.replace(
+            train, seed=settings.seed, negative_sampling=share
+        )
         return dict(zip(["train", *drawn], [train, *rest], strict=True))
     if not drawn and share == 1:
         return {}
@@ -192,7 +194,9 @@ def _parts(
             ["train", *drawn], ends, ends[1:], strict=False
         )
     }
-    parts["train"] = dataclasses.replace(parts["train"], negatives=share)
+    parts["train"] = dataclasses.replace(
+        parts["train"], negative_sampling=share
+    )
     return {**parts}
 
 

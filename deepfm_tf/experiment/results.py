@@ -41,7 +41,7 @@ def insight(
                 test,
                 slice_by=settings.slice_by,
                 group_by=data["test"].groups,
-                values=data["train"].vocabulary,
+                vocabulary=data["train"].vocabulary,
             )["slices"]
     if model.has_pairs and with_strengths:
         batches = -(-_STRENGTH_ROWS // settings.batch_size)

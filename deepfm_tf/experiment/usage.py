@@ -21,7 +21,7 @@ OPTIONS = {
     "learning_rate": "--learning-rate",
     "missing_values": "--missing",
     "negative_labels": "--negative-label",
-    "negatives": "--negative-sampling",
+    "negative_sampling": "--negative-sampling",
     "num_replicas": "--replicas",
     "on_error": "--on-error",
     "positive_labels": "--positive-label",

@@ -275,4 +275,4 @@ def _read(
     }
     label = np.concatenate(labels)
     given = np.concatenate(weights) if weights else None
-    return rows, label, check_weight(given, len(label), some=True)
+    return rows, label, check_weight(given, len(label), require_positive=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.fields import BucketizedField, Field
+from deepfm_tf.fields import Field
 from deepfm_tf.packed_layout import PackedLayout
 from deepfm_tf.schema import Schema
 
@@ -21,9 +21,8 @@ class FeatureNames:
 
     Args:
         schema: the schema of the model.
-        vocabulary: a Vocabulary (or what has its `values`, `statistics` and
-            `first_id`); or a mapping of field names to sequences, where
-            position i names id i; or None, for which ids stand as `#7`.
+        vocabulary: a Vocabulary; or a mapping of field names to sequences,
+            where position i names id i; or None, for which ids stand as `#7`.
 
     Example:
 
@@ -37,6 +36,8 @@ class FeatureNames:
     def __init__(self, schema: Schema, vocabulary: Any = None) -> None:
         self._schema = schema
         self._names: Mapping[str, Any] = {}
+        # Of the fields that were asked for, what `value_names` gave.
+        self._known: dict[str, Any] = {}
         self._vocabulary = None
         if isinstance(vocabulary, Mapping):
             self._names = vocabulary
@@ -62,11 +63,14 @@ class FeatureNames:
         first = self._vocabulary.first_id(field)
         if id_ < first:
             return MISSING if id_ else OOV
-        if isinstance(field, BucketizedField):
-            return self._bucket(field, id_ - first)
-        if owner.hash_buckets:
-            return f"bucket {id_ - first}"
-        return str(self._vocabulary.values[owner.name][id_ - first])
+        if field.name not in self._known:
+            self._known[field.name] = self._vocabulary.value_names(field)
+        known = self._known[field.name]
+        return (
+            f"bucket {id_ - first}"
+            if known is None
+            else str(known[id_ - first])
+        )
 
     def examples(
         self, packed: Mapping[str, Array]
@@ -107,13 +111,3 @@ class FeatureNames:
         if self._vocabulary is None or field.scaling == "none":
             return f"{field.name}={x:.4g}"
         return f"{field.name}={self._vocabulary.unscale(field, x):.4g}"
-
-    def _bucket(self, field: BucketizedField, number: int) -> str:
-        """The interval of a bucket, where boundaries say what it is."""
-        vocabulary: Any = self._vocabulary
-        if field.method == "log_square":
-            return f"bucket {vocabulary.values[field.name][number]}"
-        edges = vocabulary.statistics[field.name]["boundaries"]
-        low = f"[{edges[number - 1]:.6g}" if number else "(-∞"
-        high = f"{edges[number]:.6g}" if number < len(edges) else "∞"
-        return f"{low}, {high})"

@@ -83,8 +83,13 @@ def bootstrap_intervals(
     if groups is not None:
         groups = check_groups(groups, len(label))
     random = np.random.default_rng(check_seed(seed))
-    each = np.ones(len(label)) if weight is None else weight
-    columns = (each, row_losses(label, probability), label, probability)
+    example_weight = np.ones(len(label)) if weight is None else weight
+    columns = (
+        example_weight,
+        row_losses(label, probability),
+        label,
+        probability,
+    )
     sums = sums_by_unit(columns, groups)
     total, loss, clicks, expected = resample(sums, num_replicates, random).T
     mean_label = _ratio(clicks, total)

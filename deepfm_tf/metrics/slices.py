@@ -85,7 +85,7 @@ def slice_metrics(
             "`max_values` must be a positive integer. Received: "
             f"max_values={max_values}."
         )
-    each = np.ones(len(label)) if weight is None else weight
+    example_weight = np.ones(len(label)) if weight is None else weight
     if not isinstance(slices, Mapping):
         raise UserTypeError(
             "`slices` must be a mapping of names to columns, such as "
@@ -94,7 +94,7 @@ def slice_metrics(
     table: list[SliceMetrics] = []
     for field, values in slices.items():
         for value, rows in _split(field, values, len(label), max_values):
-            rows = rows[each[rows] > 0]
+            rows = rows[example_weight[rows] > 0]
             if not len(rows):
                 continue
             metrics = binary_metrics(
@@ -104,7 +104,7 @@ def slice_metrics(
                 groups=None if groups is None else np.asarray(groups)[rows],
                 confidence=confidence,
             )
-            share = float(each[rows].sum() / each.sum())
+            share = float(example_weight[rows].sum() / example_weight.sum())
             table.append(
                 {"field": field, "value": value, "share": share, **metrics}
             )

@@ -81,18 +81,22 @@ class StreamingMetrics:
             weight: as many weights, at least 0. Defaults to 1 each.
         """
         label, probability, weight = check_rows(
-            label, probability, weight, some=False
+            label, probability, weight, require_positive=False
         )
         loss = row_losses(label, probability)
-        each = np.ones(len(label)) if weight is None else weight
+        example_weight = np.ones(len(label)) if weight is None else weight
         bins = self._bins(probability)
-        np.add.at(self._mass, bins + self.num_bins * (label > 0), each)
-        np.add.at(self._squares, bins + self.num_bins * (label > 0), each**2)
-        np.add.at(self._probability, bins, each * probability)
+        np.add.at(
+            self._mass, bins + self.num_bins * (label > 0), example_weight
+        )
+        np.add.at(
+            self._squares, bins + self.num_bins * (label > 0), example_weight**2
+        )
+        np.add.at(self._probability, bins, example_weight * probability)
         np.minimum.at(self._lowest, bins, probability)
         np.maximum.at(self._highest, bins, probability)
         rows = np.stack([np.ones(len(label)), loss, label, probability])
-        rows *= each
+        rows *= example_weight
         self._first += rows.sum(axis=1)
         self._second += rows @ rows.T
         self._rows += len(label)

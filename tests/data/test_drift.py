@@ -130,7 +130,7 @@ def test_evaluate_compares_ids_too(trained):
         dataset = deepfm_tf.dataset_from_memory(make_frame("{}.0"), trained)
 
     with pytest.warns(UserWarning, match="100 % of the values are unseen"):
-        metrics = deepfm_tf.evaluate(model, dataset, values=trained)
+        metrics = deepfm_tf.evaluate(model, dataset, vocabulary=trained)
 
     (drift,) = metrics["drift"]
     assert (drift["field"], drift["share"]) == ("device", 1.0)
