@@ -180,9 +180,9 @@ def test_a_sample_without_negatives_is_refused(tmp_path, by_time):
 
     with pytest.raises(
         deepfm_tf.UserError,
-        match="`negative_sampling` must leave at least one row whose label is 0. "
-        "Received: negative_sampling=1e-09, which keeps none of 40, beside 10 rows "
-        "whose label is 1. Pass a larger share: 0.25 keeps",
+        match="`negative_sampling` must leave at least one row whose label is "
+        "0. Received: negative_sampling=1e-09, which keeps none of 40, beside "
+        "10 rows whose label is 1. Pass a larger share: 0.25 keeps",
     ):
         deepfm_tf.prepare(frame, tmp_path / "p", schema=schema, part=part)
 
