@@ -136,10 +136,10 @@ class GraphLookup(tf.Module):
     ) -> tuple[tf.Tensor | None, list[tf.Tensor]]:
         """(batch, id columns), and the weights of each weighted field."""
         layout = PackedLayout(fields)
-        places = np.arange(layout.num_ids)
+        places = range(layout.num_ids)
 
-        def columns_of(field: Field) -> list[int]:
-            return places[layout.columns(field.name)["ids"]].tolist()
+        def columns_of(field: Field) -> range:
+            return places[layout.columns(field.name)["ids"]]
 
         parts: list[tf.Tensor] = []
         order: list[int] = []

@@ -218,7 +218,9 @@ class Schema:
             arguments = {k: v for k, v in entry.items() if k != "type"}
             fields.append(construct(FIELD_TYPES[kind], arguments, kind))
         arguments = {k: v for k, v in config.items() if k != "fields"}
-        return construct(cls, {**arguments, "fields": tuple(fields)}, "schema")
+        arguments["fields"] = tuple(fields)
+        schema: Schema = construct(cls, arguments, "schema")
+        return schema
 
     def to_json(self) -> str:
         """The schema as indented JSON."""
@@ -254,7 +256,8 @@ class Schema:
 
 
 def _with_size(field: Any, size: int) -> Field:
-    return dataclasses.replace(field, vocabulary_size=size)
+    sized: Field = dataclasses.replace(field, vocabulary_size=size)
+    return sized
 
 
 def _check_schema(schema: Schema) -> None:

@@ -185,7 +185,7 @@ class Vocabulary:
         # The last entry serves the nulls, whose index is set to -1.
         ids = np.append(ids, self.missing_id(field)).astype(np.int32)
         indices = pc.fill_null(encoded.indices, -1)
-        return ids[indices.to_numpy(zero_copy_only=False)]
+        return np.asarray(ids[indices.to_numpy(zero_copy_only=False)])
 
     def bucket_labels(self, field: BucketizedField, column: Any) -> pa.Array:
         """The bucket of each number, as text; null where missing."""
@@ -258,7 +258,7 @@ class Vocabulary:
             mean, std = self.scaling_constants(field)
             return (x - mean) / std
         if field.scaling == "log":
-            return np.sign(x) * np.log1p(np.abs(x))
+            return np.asarray(np.sign(x) * np.log1p(np.abs(x)))
         return x
 
     def unscale(self, field: NumericField, scaled: Array) -> Array:
@@ -337,4 +337,5 @@ def hash_values(values: Array, num_buckets: int) -> Array:
 
     with tf.device("CPU:0"):
         texts = tf.constant(values, dtype=tf.string, shape=(len(values),))
-        return tf.strings.to_hash_bucket_fast(texts, num_buckets).numpy()
+        buckets = tf.strings.to_hash_bucket_fast(texts, num_buckets)
+        return np.asarray(buckets)

@@ -141,7 +141,7 @@ class VocabularyCounts:
                 missing = column.null_count  # type: ignore[union-attr]
             self._missing[field.name] += missing
             if field.name in self._clocks:
-                clocks = ClockCounts.of(tokens)  # type: ignore[arg-type]
+                clocks = ClockCounts.of(tokens)
                 self._clocks[field.name].merge(clocks)
             self._add_values(self.schema.owner(field).name, tokens)
             if field.name in self._own:

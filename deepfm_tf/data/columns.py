@@ -227,5 +227,4 @@ def _example_weights(array: pa.Array, schema: Schema, bad: Bad) -> Array:
 
 
 def _is_in(text: pa.Array, values: tuple[str, ...]) -> Array:
-    found = pc.is_in(text, value_set=pa.array(values, pa.string()))
-    return found.to_numpy(zero_copy_only=False)
+    return np.asarray(pc.is_in(text, value_set=pa.array(values, pa.string())))

@@ -82,7 +82,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         )
     if digest != _digest_of(manifest):
         raise damaged(path, "is not as it was written")
-    return manifest
+    return dict(manifest)
 
 
 def check_files(

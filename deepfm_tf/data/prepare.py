@@ -163,7 +163,7 @@ def _recipe(reading: Reading, vocabulary: Vocabulary | None) -> dict[str, Any]:
         "part": part,
         "on_error": reading.on_error,
     }
-    return json.loads(json.dumps(recipe))
+    return dict(json.loads(json.dumps(recipe)))
 
 
 def _write_rows(
@@ -176,7 +176,7 @@ def _write_rows(
     num_rows = num_positives = num_rejected = num_sampled_out = 0
     counts = DataCounts(vocabulary, reading.negative_sampling)
 
-    def encode(block: CheckedBlock) -> tuple[Array, Any, list, int]:
+    def encode(block: CheckedBlock) -> tuple[Array, Any, list[Any], int]:
         packed, own = DataCounts.encode(vocabulary, block.columns)
         rows = layout.pack(packed, np.asarray(block.label), block.weight)
         return rows, own, block.rejected, block.num_sampled_out

@@ -71,7 +71,7 @@ def raw_column(
         column: Any = checked.columns[copy]
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
-        return column.to_numpy(zero_copy_only=False)
+        return np.asarray(column.to_numpy(zero_copy_only=False))
 
     return np.concatenate([np.empty(0, object), *ordered_map(texts, blocks)])
 

@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -159,7 +160,7 @@ class _Blocks:
                     counts.count(packed, checked.columns)
         warn_of_drift(compare_counts(counts), "the files", stacklevel=3)
 
-    def __call__(self) -> Iterator[tuple]:
+    def __call__(self) -> Iterator[tuple[Any, ...]]:
         for number, path in enumerate(self.paths):
             separator, trims = self.text_format.separator_of(path)
             columns = self._column_names[number]

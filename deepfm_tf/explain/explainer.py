@@ -249,15 +249,16 @@ class Explainer:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The pyramid at the mean vectors, and (batch, fields) the rest."""
         # One point for all rows, and there also if there are no rows.
-        baseline = self.model_terms.deep(tf.constant(self.mean_vectors)[None])[
-            0
-        ]
+        mean_vectors = tf.constant(self.mean_vectors)[None]
+        baseline = self.model_terms.deep(mean_vectors)[0]
         target = self.model_terms.deep(vectors) - baseline
 
-        def take_pieces(steps, deep, is_off):
+        def take_pieces(
+            steps: Any, deep: Any, is_off: Any
+        ) -> tuple[Any, Any, Any]:
             rows = tf.where(is_off)
-            some = tf.gather(vectors, rows[:, 0])
-            better = self._sum_of_pieces(some, steps)
+            chosen = tf.gather(vectors, rows[:, 0])
+            better = self._sum_of_pieces(chosen, steps)
             deep = tf.tensor_scatter_nd_update(deep, rows, better)
             error = tf.abs(target - tf.reduce_sum(deep, axis=1))
             return 2 * steps, deep, error > self.tolerance
@@ -281,7 +282,7 @@ class Explainer:
         rows = tf.maximum(tf.shape(vectors)[0], 1)
         pieces = tf.clip_by_value(_POINTS // rows, 1, _PIECES)
 
-        def add_pieces(start, total):
+        def add_pieces(start: Any, total: Any) -> tuple[Any, Any]:
             ends = tf.minimum(start + tf.range(pieces + 1), steps)
             # (ends,): where on the line, from 0 to 1
             where = tf.cast(ends, tf.float32) / tf.cast(steps, tf.float32)

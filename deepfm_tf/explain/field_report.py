@@ -181,8 +181,8 @@ def count_rows(model_terms: ModelTerms, dataset: Any) -> Array:
 def _untrained(model_terms: ModelTerms, training: Any) -> Array:
     """(rows of the table,) bool."""
     if training is not None:
-        return count_rows(model_terms, training) == 0
-    return model_terms.first_order_weights() == 0
+        return np.asarray(count_rows(model_terms, training) == 0)
+    return np.asarray(model_terms.first_order_weights() == 0)
 
 
 def _gaps(model_terms: ModelTerms, dataset: Any) -> tuple[Array, Array]:

@@ -76,7 +76,9 @@ class ModelTerms:
         )
         self._logits = keras.Model(model.input, model.logits)
 
-    def traced(self, function: Callable[[dict], Any]) -> Callable[[dict], Any]:
+    def traced(
+        self, function: Callable[[Mapping[str, Any]], Any]
+    ) -> Callable[[Mapping[str, Any]], Any]:
         """`function` of packed inputs as a graph, for any number of rows.
 
         What is called takes arrays or tensors.

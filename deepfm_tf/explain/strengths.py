@@ -101,7 +101,7 @@ def field_strengths(model: CTRModel, dataset: Any) -> FieldStrengths:
     model_terms = ModelTerms(model)
     has_pairs = model_terms.has_pairs and bool(model_terms.pair_fields)
 
-    def sums(packed):
+    def sums(packed: Any) -> list[tf.Tensor]:
         vectors, first_order = model_terms.pooled(packed)
         pairs = model_terms.pairs(vectors) if has_pairs else first_order[:, :0]
         return [tf.reduce_sum(tf.abs(x), axis=0) for x in (first_order, pairs)]

@@ -135,7 +135,7 @@ class CompositeOptimizer(LazyOptimizer):
     @classmethod
     def from_config(
         cls, config: dict[str, Any], custom_objects: Any = None
-    ) -> CompositeOptimizer:
+    ) -> Any:
         """The optimizer that `get_config` describes."""
         config = dict(config)
         for part in ("embeddings", "first_order", "dense"):
@@ -214,7 +214,7 @@ class CompositeOptimizer(LazyOptimizer):
             decay_all, self._distribution_strategy, rate
         )
 
-    def _weight_decay_of(self, variable: Any) -> float | None:
+    def _weight_decay_of(self, variable: Any) -> Any:
         rule = self.dense
         if not rule._use_weight_decay(variable):
             return None
