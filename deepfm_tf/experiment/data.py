@@ -224,11 +224,7 @@ def _say_parts(
         f"{'each ' * (len(drawn) > 1)}is drawn at random instead (seed "
         f"{settings.seed})."
     )
-    times = [
-        field.name
-        for field in schema.fields
-        if isinstance(field, deepfm_tf.TimestampField)
-    ]
+    times = [field.name for field in schema.fields if field.is_time]
     if times and "test" in drawn:
         option = deepfm_tf.shell.option("--split-by-time", times[0])
         print(
