@@ -224,7 +224,7 @@ def num_rows(path: str | Path) -> int | None:
     if not is_parquet(str(path)):
         return None
     with open_parquet(str(path)) as file:
-        return file.metadata.num_rows
+        return int(file.metadata.num_rows)
 
 
 def check_file_columns(

@@ -128,14 +128,14 @@ def _text_writer(file: IO[str], kind: str) -> Callable[[pa.Table], None]:
     return write
 
 
-def _written(column: pa.ChunkedArray, name: str) -> list:
+def _written(column: pa.ChunkedArray, name: str) -> list[Any]:
     """The texts of a column, as training reads its values."""
     bad: Bad = {}
     try:
         texts = to_texts(to_arrow(column, name), name, bad, separator="|")
     except UserError:  # such as structs, which no field reads
-        return column.to_pylist()
-    values = texts.to_pylist()
+        return list(column.to_pylist())
+    values: list[Any] = texts.to_pylist()
     for row, (_, value, _) in bad.items():
         values[row] = value
     return values

@@ -288,7 +288,8 @@ def _signature_inputs(
             "Failed to get input map for signature: "
             f"{spec.signature_name or 'DEFAULT'}"
         )
-    return signature.inputs
+    inputs: Mapping[str, Any] = signature.inputs
+    return inputs
 
 
 def _seconds_left(deadline: float) -> float:
@@ -334,11 +335,12 @@ def _classifications(
 
 
 def _as_dict(message: Message) -> dict[str, Any]:
-    return json_format.MessageToDict(
+    fields: dict[str, Any] = json_format.MessageToDict(
         message,
         preserving_proto_field_name=True,
         always_print_fields_with_no_presence=True,
     )
+    return fields
 
 
 def _indented(value: dict[str, Any]) -> bytes:

@@ -73,7 +73,7 @@ def tensor_from_json(value: Any, dtype: int) -> tensor_pb2.TensorProto:
     converted = _converted(leaves, dtype)
     if converted is None:
         raise _not_of_type(_first_wrong(leaves, dtype), dtype)
-    tensor = tensor_pb2.TensorProto(dtype=dtype)  # type: ignore[arg-type]
+    tensor = tensor_pb2.TensorProto(dtype=dtype)
     for size in shape:
         tensor.tensor_shape.dim.add(size=size)
     if isinstance(converted, list):
@@ -320,7 +320,8 @@ def _type_name(dtype: int) -> str:
     """TensorFlow's C++ name of a type."""
     if dtype not in types_pb2.DataType.values():
         return f"unknown type {dtype}"
-    return types_pb2.DataType.Name(dtype)[len("DT_") :].lower()
+    name: str = types_pb2.DataType.Name(dtype)
+    return name.removeprefix("DT_").lower()
 
 
 def _columns(outputs: Outputs) -> dict[str, Any]:
