@@ -24,11 +24,7 @@ from deepfm_tf.files.frames import (
 )
 from deepfm_tf.files.json_lines import JsonBlock, json_blocks, json_keys
 from deepfm_tf.files.parquet import open_parquet, parquet_tables
-from deepfm_tf.files.text import (
-    TextBlock,
-    header_of,
-    text_blocks,
-)
+from deepfm_tf.files.text import TextBlock, header_of, text_blocks
 from deepfm_tf.files.text_format import TextFormat
 
 # Rows of a Parquet file, a DataFrame or arrays that make a block.
@@ -224,7 +220,8 @@ def num_rows(path: str | Path) -> int | None:
     if not is_parquet(str(path)):
         return None
     with open_parquet(str(path)) as file:
-        return int(file.metadata.num_rows)
+        rows: int = file.metadata.num_rows
+        return rows
 
 
 def check_file_columns(

@@ -134,7 +134,7 @@ def _written(column: pa.ChunkedArray, name: str) -> list[Any]:
     try:
         texts = to_texts(to_arrow(column, name), name, bad, separator="|")
     except UserError:  # such as structs, which no field reads
-        return list(column.to_pylist())
+        texts = column
     values: list[Any] = texts.to_pylist()
     for row, (_, value, _) in bad.items():
         values[row] = value

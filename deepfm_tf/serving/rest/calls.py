@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -288,7 +288,7 @@ def _signature_inputs(
             "Failed to get input map for signature: "
             f"{spec.signature_name or 'DEFAULT'}"
         )
-    inputs: Mapping[str, Any] = signature.inputs
+    inputs: Inputs = signature.inputs
     return inputs
 
 
@@ -335,12 +335,12 @@ def _classifications(
 
 
 def _as_dict(message: Message) -> dict[str, Any]:
-    fields: dict[str, Any] = json_format.MessageToDict(
+    found: dict[str, Any] = json_format.MessageToDict(
         message,
         preserving_proto_field_name=True,
         always_print_fields_with_no_presence=True,
     )
-    return fields
+    return found
 
 
 def _indented(value: dict[str, Any]) -> bytes:

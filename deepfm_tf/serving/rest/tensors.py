@@ -7,7 +7,7 @@ import binascii
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -143,13 +143,13 @@ def document(key: str, value: Any) -> bytes:
     return f'{{\n    "{key}": {text}\n}}'.encode(errors="surrogateescape")
 
 
-def short_floats(values: Iterable[float]) -> list[float]:
+def short_floats(values: Array | list[float]) -> list[float]:
     """Numbers whose decimal digits are the few that a float32 needs.
 
     >>> short_floats([0.10000000149011612, 1 / 3])
     [0.1, 0.33333334]
     """
-    return [float(str(value)) for value in np.fromiter(values, np.float32)]
+    return list(map(float, map(str, np.asarray(values, np.float32))))
 
 
 def json_shape(value: Any) -> list[int]:
@@ -271,10 +271,13 @@ def _converted(leaves: list[Any], dtype: int) -> Array | list[bytes] | None:
     if not leaves:
         return []
     if dtype == types_pb2.DT_STRING and types <= {str, dict}:
-        return [
-            text_bytes(leaf) if type(leaf) is str else decode_base64(leaf)
-            for leaf in leaves
-        ]
+        try:
+            return list(map(str.encode, leaves))
+        except (UnicodeEncodeError, TypeError):  # other bytes, or base64
+            return [
+                text_bytes(leaf) if type(leaf) is str else decode_base64(leaf)
+                for leaf in leaves
+            ]
     if dtype == types_pb2.DT_BOOL and types <= {bool}:
         return np.array(leaves, np.bool_)
     if dtype in _INTEGERS and types <= {int}:
@@ -318,8 +321,6 @@ def _not_of_type(value: Any, dtype: int) -> ServingError:
 
 def _type_name(dtype: int) -> str:
     """TensorFlow's C++ name of a type."""
-    if dtype not in types_pb2.DataType.values():
-        return f"unknown type {dtype}"
     name: str = types_pb2.DataType.Name(dtype)
     return name.removeprefix("DT_").lower()
 
@@ -344,10 +345,10 @@ def _values(name: str, tensor: tensor_pb2.TensorProto) -> Any:
     # numpy takes fewer dimensions than TensorFlow.
     del flat.tensor_shape.dim[:]
     flat.tensor_shape.dim.add(size=math.prod(shape))
-    values = tf.make_ndarray(flat).tolist()
-    if tensor.dtype == types_pb2.DT_FLOAT:
-        values = short_floats(values)
-    elif tensor.dtype == types_pb2.DT_STRING and name.endswith("_bytes"):
+    array = tf.make_ndarray(flat)
+    is_short = tensor.dtype == types_pb2.DT_FLOAT
+    values: list[Any] = short_floats(array) if is_short else array.tolist()
+    if tensor.dtype == types_pb2.DT_STRING and name.endswith("_bytes"):
         values = [{"b64": base64.b64encode(v).decode()} for v in values]
     elif tensor.dtype == types_pb2.DT_STRING:
         values = [value.decode(errors="surrogateescape") for value in values]
