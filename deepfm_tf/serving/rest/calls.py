@@ -231,29 +231,18 @@ class RestCalls:
     def _infer_examples(
         self, call: RestCall, body: Body, deadline: float
     ) -> bytes:
+        kind, handle, results = _METHODS_OF_EXAMPLES[call.method]
         given = parse_body(body)
-        is_classify = call.method == "classify"
-        kind: Any = (
-            classification_pb2.ClassificationRequest
-            if is_classify
-            else regression_pb2.RegressionRequest
-        )
         request = kind(model_spec=call.model_spec())
         request.model_spec.signature_name = signature_name(given)
         fill_examples(given, request.input)
-        handle = handlers.classify if is_classify else handlers.regress
         response = handle(
             self.models,
             request,
             _seconds_left(deadline),
             signature_method_name_check=self.signature_method_name_check,
         )
-        if is_classify:
-            return document("results", _classifications(response.result))
-        values = [
-            regression.value for regression in response.result.regressions
-        ]
-        return document("results", short_floats(values))
+        return document("results", results(response.result))
 
 
 def error_json(message: str) -> bytes:
@@ -321,17 +310,27 @@ def _classifications(
     result: classification_pb2.ClassificationResult,
 ) -> list[Any]:
     """For each example its pairs of label and score."""
-    return [
-        [
-            [c.label, score]
-            for c, score in zip(
-                row.classes,
-                short_floats([c.score for c in row.classes]),
-                strict=True,
-            )
-        ]
-        for row in result.classifications
-    ]
+    rows = [row.classes for row in result.classifications]
+    scores = iter(short_floats([each.score for row in rows for each in row]))
+    return [[[each.label, next(scores)] for each in row] for row in rows]
+
+
+def _regressions(result: regression_pb2.RegressionResult) -> list[float]:
+    return short_floats([each.value for each in result.regressions])
+
+
+_METHODS_OF_EXAMPLES: dict[str, tuple[Any, Any, Any]] = {
+    "classify": (
+        classification_pb2.ClassificationRequest,
+        handlers.classify,
+        _classifications,
+    ),
+    "regress": (
+        regression_pb2.RegressionRequest,
+        handlers.regress,
+        _regressions,
+    ),
+}
 
 
 def _as_dict(message: Message) -> dict[str, Any]:

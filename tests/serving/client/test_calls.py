@@ -6,13 +6,14 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
+from tensorflow_serving.apis import predict_pb2
 
 from deepfm_tf.serving import AsyncPredictClient, PredictClient
 from deepfm_tf.serving.client.calls import ClientCore
 from deepfm_tf.serving.client.client import check_timeout
 from deepfm_tf.serving.client.errors import PredictError
 from deepfm_tf.serving.client.signature import Target
+from tests.serving.in_process import drive, metadata_response
 from tests.serving.scripted_service import FLOAT, TEXT, signature_def
 
 DEFAULT = Target("serving_default")
@@ -43,31 +44,12 @@ class Backend:
         return self.run(self.core.predict(data, choice, outputs))
 
     def run(self, call):
-        answers = None
-        try:
-            step = next(call)
-            while True:
-                requests = list(step.messages)
-                assert len(requests) == step.count
-                self.sent += [(step.method, request) for request in requests]
-                try:
-                    answers = [self.answer(step.method, r) for r in requests]
-                except PredictError as error:
-                    step = call.throw(error)
-                else:
-                    step = call.send(answers)
-        except StopIteration as end:
-            return end.value
+        return drive(call, self.answer)
 
     def answer(self, method, request):
+        self.sent.append((method, request))
         if method == "GetModelMetadata":
-            response = get_model_metadata_pb2.GetModelMetadataResponse()
-            response.model_spec.version.value = self.version
-            found = get_model_metadata_pb2.SignatureDefMap()
-            for name, definition in self.signatures.items():
-                found.signature_def[name].CopyFrom(definition)
-            response.metadata["signature_def"].Pack(found)
-            return response
+            return metadata_response(self.signatures, self.version)
         words = self.refuses(request)
         if words:
             raise PredictError(
@@ -321,57 +303,40 @@ class Server:
 
     def predict(self, data, choice=DEFAULT):
         call = self.core.predict(data, choice, None)
-        try:
-            step = next(call)
-            while True:
-                try:
-                    answers = [self.answer(step, r) for r in step.messages]
-                except PredictError as error:
-                    step = call.throw(error)
-                else:
-                    step = call.send(answers)
-        except StopIteration as end:
-            return end.value.tolist()
+        return drive(call, self.answer).tolist()
 
-    def answer(self, step, request):
+    def answer(self, method, request):
         spec = request.model_spec
         number = max(self.versions)
         if spec.HasField("version"):
             number = spec.version.value
-        kind = spec.signature_name or step.method
+        kind = spec.signature_name or method
         self.sent.append((kind, spec.version.value))
         if number not in self.versions:
             raise PredictError(
                 "gone", grpc.StatusCode.NOT_FOUND, "gone", "host:1"
             )
         signatures, told, default = self.versions[number]
-        if step.method == "GetModelMetadata":
-            response = get_model_metadata_pb2.GetModelMetadataResponse()
-            found = get_model_metadata_pb2.SignatureDefMap()
-            for name, definition in signatures.items():
-                found.signature_def[name].CopyFrom(definition)
-            response.metadata["signature_def"].Pack(found)
+        if method == "GetModelMetadata":
+            return metadata_response(signatures, number)
+        response = predict_pb2.PredictResponse()
+        if spec.signature_name == "fields":
+            answer = np.array([json.dumps({"fields": told})])
+            response.outputs["fields"].CopyFrom(tf.make_tensor_proto(answer))
         else:
-            response = predict_pb2.PredictResponse()
-            if spec.signature_name == "fields":
-                answer = np.array([json.dumps({"fields": told})])
-                response.outputs["fields"].CopyFrom(
-                    tf.make_tensor_proto(answer)
+            inputs = signatures["serving_default"].inputs
+            arrays = {
+                name: tf.make_ndarray(proto)
+                for name, proto in request.inputs.items()
+            }
+            if not arrays.keys() <= inputs.keys():
+                raise PredictError(
+                    "extra", grpc.StatusCode.INVALID_ARGUMENT, "", "host:1"
                 )
-            else:
-                inputs = signatures["serving_default"].inputs
-                arrays = {
-                    name: tf.make_ndarray(proto)
-                    for name, proto in request.inputs.items()
-                }
-                if not arrays.keys() <= inputs.keys():
-                    raise PredictError(
-                        "extra", grpc.StatusCode.INVALID_ARGUMENT, "", "host:1"
-                    )
-                total = sum(arrays.get(name, default) for name in inputs)
-                response.outputs["sum"].CopyFrom(
-                    tf.make_tensor_proto(np.float32(total))
-                )
+            total = sum(arrays.get(name, default) for name in inputs)
+            response.outputs["sum"].CopyFrom(
+                tf.make_tensor_proto(np.float32(total))
+            )
         response.model_spec.version.value = number
         return response
 
