@@ -7,7 +7,8 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from deepfm_tf.backend import notices_kept_back
 from deepfm_tf.errors import UserError
@@ -125,13 +126,13 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--version_label", help="a version by its label")
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=_above_zero(float, "seconds, more than 0"),
         default=60.0,
         help="seconds for each request (default: %(default)s)",
     )
     parser.add_argument(
         "--max_rows",
-        type=_rows,
+        type=_above_zero(int, "a positive whole number"),
         default=65_536,
         help="rows of a request at most; fewer where a row takes long, as in "
         "the signature explain (default: %(default)s)",
@@ -189,22 +190,14 @@ def _add_layout(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(
-        f"must be seconds, more than 0. Received: {text!r}."
-    )
+def _above_zero(kind: type, what: str) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        with contextlib.suppress(ValueError):
+            if 0 < kind(text) < math.inf:
+                return kind(text)
+        raise argparse.ArgumentTypeError(f"must be {what}. Received: {text!r}.")
 
-
-def _rows(text: str) -> int:
-    with contextlib.suppress(ValueError):
-        if int(text) > 0:
-            return int(text)
-    raise argparse.ArgumentTypeError(
-        f"must be a positive whole number. Received: {text!r}."
-    )
+    return read
 
 
 def _predict(options: argparse.Namespace) -> None:
