@@ -86,53 +86,6 @@ def test_many_threads_get_their_own_answers(toy_servable):
     assert len(found) == 8
 
 
-def test_the_shape_is_left_to_the_ops(toy_servable):
-    request = predict_request({**COLUMNS, "n0": [[0.5], [-1.0], [2.0]]})
-
-    found = run(toy_servable, request.inputs)
-
-    expected = expected_ctr(COLUMNS)
-    np.testing.assert_allclose(found["ctr"], expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (1.0, "slice index 0 of dimension 0 out of bounds"),
-        ([1.0, 2.0], "ConcatOp : Dimension 0 in both shapes must be equal"),
-    ],
-)
-def test_errors_of_ops_come_through(toy_servable, value, text):
-    request = predict_request({**COLUMNS, "n0": value})
-
-    with pytest.raises(ServingError) as raised:
-        run(toy_servable, request.inputs)
-
-    assert raised.value.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert text in raised.value.message
-    assert "{{node" in raised.value.message
-
-
-def test_values_may_be_fewer_or_more_than_the_shape_says(toy_servable):
-    request = predict_request()
-    del request.inputs["n0"].float_val[1:]
-    request.inputs["n0"].ClearField("tensor_content")
-    request.inputs["n0"].float_val[:] = [0.5, 2.0]  # Of 3: 2.0 is repeated.
-    request.inputs["n1"].ClearField("tensor_content")
-    request.inputs["n1"].float_val[:] = [1.0, 0.0, -3.0, 9.0]
-
-    found = run(toy_servable, request.inputs)
-
-    expected = expected_ctr({**COLUMNS, "n0": [0.5, 2.0, 2.0]})
-    np.testing.assert_allclose(found["ctr"], expected, rtol=1e-6)
-
-
-def test_no_rows_are_no_error(toy_servable):
-    request = predict_request({name: [] for name in COLUMNS})
-
-    assert run(toy_servable, request.inputs)["ctr"].shape == (0,)
-
-
 def proto(dtype=types_pb2.DT_FLOAT, dims=(3,), **fields):
     """A TensorProto as a hostile client writes it."""
     found = tensor_pb2.TensorProto(dtype=dtype, **fields)
@@ -194,18 +147,6 @@ def test_many_small_protos_may_not_claim_gigabytes(toy_servable):
     # 10^7 times three strings of 24 + 1 bytes and two floats of 4.
     assert "To repeat the last ones would take 830000000 bytes" in (
         raised.value.message
-    )
-
-
-def test_a_wrong_type_is_named_by_its_place_among_the_feeds(toy_servable):
-    request = predict_request()
-    request.inputs["n0"].CopyFrom(tf.make_tensor_proto([1, 2, 3], tf.float64))
-
-    with pytest.raises(ServingError) as raised:
-        run(toy_servable, request.inputs)
-
-    assert raised.value.message == (
-        "Expects arg[3] to be float but double is provided"
     )
 
 

@@ -4,10 +4,6 @@ import grpc
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import (
-    classification_pb2,
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    inference_pb2,
     input_pb2,
     model_management_pb2,
     prediction_service_pb2_grpc,
@@ -19,7 +15,6 @@ from deepfm_tf.serving.server.flags import Options
 from deepfm_tf.serving.server.grpc_methods import (
     MODEL_SERVICE,
     PREDICTION_SERVICE,
-    get_model_status,
     methods,
     num_examples,
     reload_config,
@@ -27,7 +22,7 @@ from deepfm_tf.serving.server.grpc_methods import (
 from deepfm_tf.serving.server.metrics import Metrics
 from deepfm_tf.serving.server.server import Server
 from tests.serving.fake_versions import FakeModels
-from tests.serving.toy_model import COLUMNS, expected_ctr, predict_request
+from tests.serving.toy_model import COLUMNS, predict_request
 
 SECONDS = 20.0
 
@@ -78,47 +73,6 @@ def test_the_methods_are_those_of_the_services():
         "GetModelStatus",
         "HandleReloadConfigRequest",
     }
-
-
-def test_regress_classify_and_both_agree(stub):
-    expected = pytest.approx(list(expected_ctr(COLUMNS)[[0, 2]]), rel=1e-5)
-    regression = regression_pb2.RegressionRequest(input=examples(0, 2))
-    regression.model_spec.name = "toy"
-    regression.model_spec.signature_name = "regress"
-    classification = classification_pb2.ClassificationRequest(
-        input=examples(0, 2)
-    )
-    classification.model_spec.name = "toy"
-    classification.model_spec.signature_name = "classify"
-    both = inference_pb2.MultiInferenceRequest(input=examples(0, 2))
-    task = both.tasks.add(method_name="tensorflow/serving/regress")
-    task.model_spec.CopyFrom(regression.model_spec)
-
-    regressed = stub.Regress(regression, timeout=SECONDS)
-    classified = stub.Classify(classification, timeout=SECONDS)
-    inferred = stub.MultiInference(both, timeout=SECONDS)
-
-    assert [r.value for r in regressed.result.regressions] == expected
-    assert [
-        c.classes[1].score for c in classified.result.classifications
-    ] == expected
-    [result] = inferred.results
-    assert [r.value for r in result.regression_result.regressions] == expected
-
-
-def test_metadata_lists_the_signatures(stub):
-    request = get_model_metadata_pb2.GetModelMetadataRequest(
-        metadata_field=["signature_def"]
-    )
-    request.model_spec.name = "toy"
-
-    response = stub.GetModelMetadata(request, timeout=SECONDS)
-
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    response.metadata["signature_def"].Unpack(signatures)
-    assert {"serving_default", "classify", "regress"} <= set(
-        signatures.signature_def
-    )
 
 
 def test_runs_and_examples_are_counted(toy_server, stub):
@@ -178,28 +132,6 @@ def models(tmp_path):
     made = FakeModels(tmp_path)
     yield made
     made.manager.stop()
-
-
-def test_a_reload_serves_and_status_shows_it(models):
-    models.add(1)
-    request = model_management_pb2.ReloadConfigRequest(config=models.config())
-
-    response = reload_config(models.manager, request)
-
-    assert response.status.error_code == 0
-    status = get_model_status_pb2.GetModelStatusRequest()
-    status.model_spec.name = "toy"
-    [version] = get_model_status(models.manager, status).model_version_status
-    assert (version.version, version.state) == (1, version.AVAILABLE)
-
-
-def test_a_reload_that_is_given_up_ends(models):
-    request = model_management_pb2.ReloadConfigRequest(config=models.config())
-
-    with pytest.raises(ServingError) as caught:
-        reload_config(models.manager, request, lambda: True)
-
-    assert caught.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 @pytest.mark.parametrize("field", ["custom_model_config", None])

@@ -217,42 +217,6 @@ def test_a_specific_version_that_is_missing_is_logged(models, caplog):
     assert "Versions [4] of servable toy" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        ({"name": ""}, "INVALID_ARGUMENT", "ModelSpec has no name specified."),
-        (
-            {"name": "nope"},
-            "NOT_FOUND",
-            "Servable not found for request: Latest(nope)",
-        ),
-        (
-            {"version": 99},
-            "NOT_FOUND",
-            "Servable not found for request: Specific(toy, 99)",
-        ),
-        (
-            {"version": -1},
-            "NOT_FOUND",
-            "Servable not found for request: Specific(toy, -1)",
-        ),
-        (
-            {"label": "canary"},
-            "INVALID_ARGUMENT",
-            "Unrecognized servable version label: canary",
-        ),
-    ],
-)
-def test_requests_for_what_is_not_there_are_refused(
-    models, arguments, code, message
-):
-    models.add(1)
-    models.start()
-
-    with refused(grpc.StatusCode[code], message):
-        served(models, **arguments)
-
-
 def test_labels_are_for_available_versions(models):
     models.add(1)
     models.start()
@@ -363,23 +327,6 @@ def test_a_poll_wait_of_zero_looks_once(tmp_path):
     models.manager.stop()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"version": 7}, "Could not find version 7 of model toy"),
-        ({"name": "nope"}, "Could not find any versions of model nope"),
-    ],
-)
-def test_the_status_of_what_was_never_seen_is_refused(
-    models, arguments, message
-):
-    models.add(1)
-    models.start()
-
-    with refused(grpc.StatusCode.NOT_FOUND, message):
-        models.manager.status(spec(**arguments))
-
-
 def test_stopping_closes_every_version(models):
     models.add(1)
     models.add(2)
@@ -408,18 +355,6 @@ def test_stopping_does_not_wait_for_ever(models):
 @pytest.mark.parametrize(
     ("models", "error"),
     [
-        (
-            'config { name: "toy" base_path: "rel/toy" '
-            'model_platform: "tensorflow" }',
-            "^Expected model toy to have an absolute path or URI; got "
-            r"base_path\(\)=rel/toy$",
-        ),
-        (
-            'config { name: "toy" base_path: "/toy" }',
-            r"^Illegal setting neither ModelServerConfig::model_type "
-            r"\(deprecated\) nor ModelServerConfig::model_platform, model "
-            "name is toy$",
-        ),
         (
             'config { name: "toy" base_path: "/a" model_type: TENSORFLOW } '
             'config { name: "toy" base_path: "/b" model_type: TENSORFLOW }',
