@@ -177,7 +177,7 @@ def _stop_on_signals(server: Server) -> None:
 
 def _announcement(server: Server, words: tuple[str, ...]) -> str:
     """What is served, where, and what to type next."""
-    names = sorted(server.manager.names())
+    names = sorted(server.store.names())
     lines = [f"Serving {', '.join(names)}", f"  gRPC  localhost:{server.port}"]
     if server.options.grpc_socket_path:
         lines.append(f"  gRPC  unix:{server.options.grpc_socket_path}")

@@ -217,7 +217,7 @@ def test_the_second_signal_ends_at_once(monkeypatch):
 
 def test_the_announcement_says_what_to_type_next():
     server = types.SimpleNamespace(
-        manager=types.SimpleNamespace(names=lambda: {"ctr"}),
+        store=types.SimpleNamespace(names=lambda: {"ctr"}),
         options=Options(grpc_socket_path="/tmp/s"),
         port=8500,
         rest_port=8501,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -67,57 +68,49 @@ def methods(
     Returns:
         Full name of a service to its methods.
     """
-    check = {
-        "signature_method_name_check": (
-            options.enable_signature_method_name_check
-        )
-    }
+    check = options.enable_signature_method_name_check
     content = options.enable_serialization_as_tensor_content
 
     def inference(
-        name: str, request_type: Any, api: str, respond: Any, **keywords: bool
+        name: str, api: str, request_type: Any, answer: Any
     ) -> Method:
         models = _MeasuredModels(store, metrics, name)
         return Method(
             name,
             request_type,
-            lambda request, context: respond(
-                models, request, remaining(context), **keywords
+            lambda request, context: answer(
+                models,
+                request,
+                remaining(context),
+                signature_method_name_check=check,
             ),
             api,
             takes_turn=True,
         )
 
+    predict = functools.partial(handlers.predict, tensor_content=content)
     return {
         PREDICTION_SERVICE: [
             inference(
-                "Predict",
-                predict_pb2.PredictRequest,
-                "predict",
-                handlers.predict,
-                tensor_content=content,
-                **check,
+                "Predict", "predict", predict_pb2.PredictRequest, predict
             ),
             inference(
                 "Classify",
-                classification_pb2.ClassificationRequest,
                 "classify",
+                classification_pb2.ClassificationRequest,
                 handlers.classify,
-                **check,
             ),
             inference(
                 "Regress",
-                regression_pb2.RegressionRequest,
                 "regress",
+                regression_pb2.RegressionRequest,
                 handlers.regress,
-                **check,
             ),
             inference(
                 "MultiInference",
-                inference_pb2.MultiInferenceRequest,
                 "multi_inference",
+                inference_pb2.MultiInferenceRequest,
                 handlers.multi_inference,
-                **check,
             ),
             Method(
                 "GetModelMetadata",

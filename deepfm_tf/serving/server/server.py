@@ -49,7 +49,7 @@ class Server:
         options: `Options`. What to serve, where and how.
 
     Attributes:
-        manager: `ModelStore`. The models.
+        store: `ModelStore`. The models.
         metrics: `Metrics`. What was counted.
         port: int. Of gRPC, once started; also where the option was 0.
         rest_port: int. Of REST, once started; 0 without.
@@ -80,7 +80,7 @@ class Server:
         self._grpc: GrpcServer | None = None
         self._http: HttpServer | None = None
         self._config_poller: threading.Thread | None = None
-        self.manager = ModelStore(
+        self.store = ModelStore(
             self._load,
             poll_wait_seconds=options.file_system_poll_wait_seconds,
             num_load_threads=options.num_load_threads,
@@ -122,7 +122,7 @@ class Server:
             # A port that is taken is told now, not after a long load.
             bind(self.options.port, "--port").close()
             bind(max(self.options.rest_api_port, 0), "--rest_api_port").close()
-            self.manager.reload(
+            self.store.reload(
                 self._config,
                 lambda: (
                     self.is_asked_to_stop
@@ -131,7 +131,7 @@ class Server:
                 ),
             )
             self._grpc = GrpcServer(
-                self.manager, self.options, self.metrics, self._credentials
+                self.store, self.options, self.metrics, self._credentials
             )
             if self.options.rest_api_port:
                 self._http = HttpServer(
@@ -181,7 +181,7 @@ class Server:
             ended.wait()
         if self._config_poller:
             self._config_poller.join()
-        self.manager.stop(timeout=grace)
+        self.store.stop(timeout=grace)
 
     def _load(self, path: Path) -> Servable:
         """Load a version and warm it up, with the times taken."""
@@ -232,7 +232,7 @@ class Server:
             try:
                 config = self._read_config()
                 if config != self._config:
-                    self.manager.reload(config, self._stopping.is_set)
+                    self.store.reload(config, self._stopping.is_set)
                     self._config = config
                 complaint = ""
             except (ValueError, ServingError) as error:
@@ -245,7 +245,7 @@ class Server:
         from deepfm_tf.serving.rest.application import rest_application
 
         return rest_application(
-            self.manager,
+            self.store,
             model_status=self._model_status,
             timeout_seconds=self.options.rest_api_timeout_in_ms / 1e3,
             metrics_path=self.metrics_path,
@@ -269,7 +269,7 @@ class Server:
             request.model_spec.version.value = version
         elif label is not None:
             request.model_spec.version_label = label
-        return get_model_status(self.manager, request)
+        return get_model_status(self.store, request)
 
 
 def _metrics_path(monitoring_config_file: str) -> str | None:

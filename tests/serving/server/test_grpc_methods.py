@@ -131,7 +131,7 @@ def test_typed_values_unless_the_flag_asks_for_bytes(toy_path, stub):
 def models(tmp_path):
     made = FakeModels(tmp_path)
     yield made
-    made.manager.stop()
+    made.store.stop()
 
 
 @pytest.mark.parametrize("field", ["custom_model_config", None])
@@ -141,4 +141,4 @@ def test_only_a_list_of_models_can_be_reloaded(models, field):
         getattr(request.config, field).type_url = "x"
 
     with pytest.raises(ServingError, match="Only ModelConfigList"):
-        reload_config(models.manager, request)
+        reload_config(models.store, request)

@@ -46,9 +46,9 @@ def config_text(root, *names, extra=""):
 
 
 def wait_for(server, predicate):
-    """Wait for it; called with the manager's lock held."""
-    with server.manager._changed:
-        assert server.manager._changed.wait_for(predicate, SECONDS)
+    """Wait for it; called with the loader's lock held."""
+    with server.store.loader.changed:
+        assert server.store.loader.changed.wait_for(predicate, SECONDS)
 
 
 def predict(channel):
@@ -68,16 +68,16 @@ def test_a_configuration_file_is_followed(tmp_path, toy_versions, caplog):
             model_config_file_poll_wait_seconds=0.02,
         )
     ) as server:
-        assert server.manager.names() == {"toy"}
+        assert server.store.names() == {"toy"}
 
         file.write_text("model_config_list {")
         wait_for_log(caplog, "The old configuration stays: Error parsing")
-        assert server.manager.names() == {"toy"}
+        assert server.store.names() == {"toy"}
         file.write_text(config_text(tmp_path, "other"))
 
-        models = server.manager._models
+        models = server.store.loader.models
         wait_for(server, lambda: "other" in models and models["other"].newest)
-        assert server.manager.names() == {"other"}
+        assert server.store.names() == {"other"}
 
 
 def wait_for_log(caplog, text):
@@ -118,7 +118,7 @@ def test_labels_in_the_first_configuration_need_the_flag(
     given["allow_version_labels_for_unavailable_models"] = True
     with (
         Server(options(**given)) as server,
-        server.manager.acquire(spec(label="stable")) as loaded,
+        server.store.acquire(spec(label="stable")) as loaded,
     ):
         assert loaded.version == 1
 
@@ -132,7 +132,7 @@ def test_a_taken_port_is_told_before_anything_is_loaded(tmp_path):
         with pytest.raises(ValueError, match=f"{port} .another server"):
             server.start()
 
-    assert server.manager.names() == set()
+    assert server.store.names() == set()
 
 
 def test_a_start_without_versions_can_be_given_up(tmp_path):
@@ -191,7 +191,7 @@ def test_a_bad_warm_up_record_fails_the_load(tmp_path, toy_versions):
 
     unwarmed = options(model_base_path=str(tmp_path), enable_model_warmup=False)
     with Server(unwarmed) as server:
-        assert server.manager.names() == {"toy"}
+        assert server.store.names() == {"toy"}
 
 
 def test_the_graph_of_other_tags_is_looked_for(toy_path):
@@ -284,5 +284,5 @@ def test_stopping_unloads_and_closes_the_port(tmp_path, toy_versions):
         with pytest.raises(grpc.RpcError) as caught:
             predict(channel)
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
-    [status] = server.manager.status(spec())
+    [status] = server.store.status(spec())
     assert status.state == status.END
