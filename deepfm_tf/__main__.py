@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
 
+from deepfm_tf.errors import did_you_mean
 from deepfm_tf.version import __version__
 
 USAGE = """\
@@ -44,8 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"deepfm-tf {__version__}")
         return EXIT_OK
     if argv[0] not in COMMANDS:
-        near = difflib.get_close_matches(argv[0], COMMANDS, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(argv[0], COMMANDS, str)
         print(
             f"error: There is no command {argv[0]}.{hint}\n"
             "See: deepfm-tf --help",

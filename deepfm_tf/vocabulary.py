@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.buckets import bucket_names, bucket_texts
+from deepfm_tf.errors import damaged
 from deepfm_tf.fields import (
     BucketizedField,
     Field,
@@ -30,7 +31,6 @@ from deepfm_tf.raw_values import (
 from deepfm_tf.schema import Schema
 from deepfm_tf.timestamps import part_values, time_ids
 from deepfm_tf.vocabulary_files import (
-    damaged,
     read_vocabulary,
     value_files,
     write_vocabulary,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.errors import MissingFileError, UserError
+from deepfm_tf.errors import MissingFileError, damaged
 from deepfm_tf.schema import Schema
 
 SCHEMA_FILE = "schema.json"
@@ -108,14 +108,6 @@ def value_files(schema: Schema) -> dict[str, str]:
         for number, field in enumerate(schema.table_fields)
         if not (field.is_numeric or field.hash_buckets)
     }
-
-
-def damaged(path: Path, what: str) -> UserError:
-    """The error of a file, such as one that "is not there"."""
-    return UserError(
-        f"{path} {what}. The directory is damaged: prepare the data again, or "
-        "save the vocabulary again."
-    )
 
 
 def _read_digests(path: Path) -> dict[str, str] | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
-from deepfm_tf.errors import MissingFileError, UserError
+from deepfm_tf.errors import MissingFileError, UserError, did_you_mean
 
 FORMATS = "CSV (.csv), TSV (.tsv), Parquet (.parquet) or JSON lines (.jsonl)"
 _SUFFIXES = {
@@ -55,6 +54,5 @@ def check_file(path: str | Path, advice: str = "Name a file in it.") -> Path:
             f"There is no file {path}: the folder {path.parent} does not exist."
         )
     names = [other.name for other in path.parent.iterdir()]
-    near = difflib.get_close_matches(path.name, names, n=1)
-    hint = f" Did you mean {path.parent / near[0]}?" if near else ""
+    hint = did_you_mean(path.name, names, lambda name: str(path.parent / name))
     raise MissingFileError(f"There is no file {path}.{hint}")

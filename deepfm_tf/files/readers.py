@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import glob
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deepfm_tf.errors import UserError, UserTypeError
+from deepfm_tf.errors import UserError, UserTypeError, did_you_mean
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.content import is_json_lines, is_parquet
 from deepfm_tf.files.formats import check_file
@@ -257,8 +256,7 @@ def _check_columns(
             )
         if name in present:
             continue
-        near = difflib.get_close_matches(name, present, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
+        hint = did_you_mean(name, present)
         if text_format is not None and len(present) == 1:
             separator = text_format.separator_of(source)[0]
             hint = f" The file was split at {separator!r}: set the separator."

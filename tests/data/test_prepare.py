@@ -267,7 +267,7 @@ def test_a_damaged_shard_is_noticed(csv_file, tmp_path):
     shard = tmp_path / "p" / "shard-00000.bin"
     shard.write_bytes(shard.read_bytes()[:-1])
 
-    with pytest.raises(ValueError, match="prepared data is damaged"):
+    with pytest.raises(ValueError, match="The directory is damaged"):
         deepfm_tf.PreparedData.load(tmp_path / "p")
     with pytest.warns(UserWarning, match="It is prepared anew"):
         deepfm_tf.prepare(csv_file, tmp_path / "p", schema=make_schema())
