@@ -49,7 +49,8 @@ class Explainer:
     five times. What then is left over stands in `completeness_error`.
 
     Args:
-        model: LogisticRegression, FM, DeepFM, WideAndDeep or NFM.
+        model: a model of this package, or one of your own that declares how it
+            is taken apart (see `CTRModel`).
         background: `tf.data.Dataset` of packed inputs, with or without
             labels; some thousand training rows do. Models with a pyramid
             need it, others do not look at it. The mean vectors are taken

@@ -68,8 +68,8 @@ def field_strengths(model: CTRModel, dataset: Any) -> FieldStrengths:
     importance sees all of a model. One pass, batch by batch.
 
     Args:
-        model: LogisticRegression, FM, DeepFM, WideAndDeep or NFM; the pairs
-            of the last two go through the pyramid and are no terms.
+        model: as for `Explainer`; the pairs of WideAndDeep and NFM go through
+            the pyramid and are no terms.
         dataset: `tf.data.Dataset` of packed inputs, with or without labels.
 
     Raises:
