@@ -252,7 +252,8 @@ def _predict(
     places = {}
     if fields:
         layout = PackedLayout(model.schema.fields)
-        places = {name: layout.place(name) for name in fields}
+        names = [model.schema.field(name).name for name in fields]
+        places = {name: layout.place(name) for name in names}
     labels: list[Array] = []
     weights: list[Array] = []
     columns: dict[str, list[Array]] = {name: [] for name in places}

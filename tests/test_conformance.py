@@ -316,7 +316,7 @@ def test_an_id_of_the_next_field_is_refused_by_an_eager_call(name, vocabulary):
 
     for call in (model, lambda x: model(x, training=True)):
         with pytest.raises(
-            ValueError, match=f"Field 'site' has id {size} in row 7, but its b"
+            ValueError, match=f"Field 'site' has id {size} in example 7, but "
         ):
             call(packed)
     labels = np.ones((9, 1), "float32")

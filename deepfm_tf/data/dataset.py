@@ -284,9 +284,9 @@ def dataset_from_ids(
         weight = np.asarray(weight, dtype=np.float32)
     _check_example_weight(weight, len(label), schema)
     arrays = {}
-    for name, part in layout.parts().items():
+    for name, place in layout.columns().items():
         dtype = np.int32 if name == "ids" else np.float32
-        shape = (len(label), part.stop - part.start)
+        shape = (len(label), place.stop - place.start)
         received = np.shape(packed[name]) if name in packed else None
         if received != shape:
             raise UserError(

@@ -21,7 +21,7 @@ PADDING = np.int32(-(2**31))
 
 @dataclasses.dataclass(frozen=True)
 class RowLayout:
-    """Where each part of a packed row stands, in words of four bytes.
+    """Where each input stands in a packed row, in words of four bytes.
 
     A row is little-endian: the label (float32), the numeric values (float32),
     the weights (float32), the ids (int32), then the example weight (float32).
@@ -65,19 +65,19 @@ class RowLayout:
         """Bytes of a whole block."""
         return 4 * self.width * BLOCK_ROWS
 
-    def parts(self) -> dict[str, slice]:
+    def columns(self) -> dict[str, slice]:
         """Name of each packed input there is -> its columns."""
         sizes = {
             "values": self.num_values,
             "weights": self.num_weights,
             "ids": self.num_ids,
         }
-        parts, start = {}, 1
+        columns, start = {}, 1
         for name, size in sizes.items():
             if size:
-                parts[name] = slice(start, start + size)
+                columns[name] = slice(start, start + size)
             start += size
-        return parts
+        return columns
 
     def pack(
         self,
@@ -91,9 +91,9 @@ class RowLayout:
         """
         rows = np.empty((len(label), self.width), dtype="<i4")
         rows[:, 0] = label.astype("<f4").view("<i4")
-        for name, columns in self.parts().items():
-            part = np.ascontiguousarray(packed[name])
-            rows[:, columns] = part.view("<i4")
+        for name, columns in self.columns().items():
+            numbers = np.ascontiguousarray(packed[name])
+            rows[:, columns] = numbers.view("<i4")
         if weight is not None:
             rows[:, -1] = weight.astype("<f4").view("<i4")
         return rows

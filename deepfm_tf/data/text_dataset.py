@@ -315,7 +315,7 @@ class _Parser:
             raw[self._schema.fields[number].name] = numbers[place]
         packed = self._look_up(raw)
         words = [tf.bitcast(label, tf.int32)[:, None]]
-        for name in self.layout.parts():
+        for name in self.layout.columns():
             words.append(tf.bitcast(packed[name], tf.int32))
         if self._schema.example_weight is not None:
             words.append(tf.bitcast(numbers[-1], tf.int32)[:, None])
