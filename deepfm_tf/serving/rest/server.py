@@ -141,7 +141,7 @@ class _DrainingServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-class _ImpatientProtocol(AutoHTTPProtocol):  # type: ignore[misc]
+class _ImpatientProtocol(AutoHTTPProtocol):
     """uvicorn's protocol, for clients that soon say what they want."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
