@@ -167,7 +167,7 @@ DOORS = {
     ),
     "serving.client": (
         ("serving.client", "serving", "backend", "files", "raw_values"),
-        ("tensorflow", "tensorflow_serving", "google", "grpc", "numpy")
+        ("tensorflow", "tensorflow_serving", "grpc", "numpy")
         + ("pandas", "pyarrow", "tqdm"),
     ),
     "serving.deploy": (("serving.deploy", "shell"), ()),
