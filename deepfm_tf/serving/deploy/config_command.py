@@ -20,11 +20,11 @@ FILES = "models.config monitoring.config batching.config Dockerfile".split()
 
 def main(
     arguments: Sequence[str] | None = None,
-    command_words: tuple[str, ...] = ("deepfm-tf", "config"),
+    command: str = "deepfm-tf config",
 ) -> int:
     """Write the files that the command line asks for; the exit status."""
     parser = argparse.ArgumentParser(
-        prog=" ".join(command_words), description=_filled("about.txt", {})
+        prog=command, description=_filled("about.txt", {})
     )
     about = "the directory that holds the numbered versions"
     parser.add_argument("--model_base_path", required=True, help=about)
@@ -36,7 +36,7 @@ def main(
     parser.add_argument("--cores", type=int, default=2, help=about)
     options = vars(parser.parse_args(arguments))
     try:
-        print(write_operator_files(**options, command_words=command_words))
+        print(write_operator_files(**options, command=command))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -48,7 +48,7 @@ def write_operator_files(
     output: str | Path,
     model_name: str | None = None,
     cores: int = 2,
-    command_words: tuple[str, ...] = ("deepfm-tf", "config"),
+    command: str = "deepfm-tf config",
 ) -> str:
     """Write `FILES` and a manifest; the command that runs it in Docker."""
     base, directory = Path(model_base_path), Path(output)
@@ -74,8 +74,8 @@ def write_operator_files(
     # Measured with 78 MB and jemalloc: 650 MB with one version loaded, 828 at
     # the peak of a switch. So 512, and twice the files of each of two.
     memory = ceil(512 + 4 * sum(sizes) / 2**20)
-    predict = f"predict --address localhost:8500 --model_name {model}"
-    words = [*command_words[:-1], *predict.split(), "--input", "rows.csv"]
+    predict = f"{command.removesuffix('config')}predict --model_name {model}"
+    words = f"{predict} --address localhost:8500 --input rows.csv".split()
     is_warm = (version / "assets.extra/tf_serving_warmup_requests").is_file()
     values: dict[str, object] = {
         "model": model,
