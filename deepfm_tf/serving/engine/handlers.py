@@ -43,9 +43,6 @@ if TYPE_CHECKING:
     from deepfm_tf.serving.engine.servable import Servable
 
 __all__ = [
-    "DEFAULT_SIGNATURE",
-    "LoadedVersion",
-    "Models",
     "classify",
     "get_model_metadata",
     "multi_inference",
