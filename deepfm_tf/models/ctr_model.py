@@ -10,9 +10,9 @@ from typing import Any
 
 import keras
 from keras import ops
-from keras.src.backend.common import global_state
 
 from deepfm_tf.errors import UserError, arguments_of, refuse_unknown
+from deepfm_tf.keras_internals import is_saving_hdf5
 from deepfm_tf.layers import SamplingOffset
 from deepfm_tf.layers.pair_products import field_sums, products_of_sums
 from deepfm_tf.schema import Schema
@@ -260,7 +260,7 @@ class CTRModel(keras.Model):
         """The arguments of the constructor, and the precision, JSON-ready."""
         # Set by Keras while it writes HDF5: `keras.saving.save_model` comes by
         # no method of the model but this one.
-        if global_state.get_global_attribute("use_legacy_config", False):
+        if is_saving_hdf5():
             _refuse_hdf5("an HDF5 file")
         return {
             "name": self.name,
