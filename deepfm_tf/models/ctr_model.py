@@ -141,8 +141,8 @@ class CTRModel(keras.Model):
     def deep_logits(self, embeddings: Any) -> Any:
         """What neither single features nor pairs add to the logits.
 
-        A model that has such terms defines this; layers that drop units or
-        normalize by the batch must be called as in inference by default.
+        A model that has such terms defines this. Do not pass `training` to
+        the layers: Keras tells them whether they are training.
 
         Args:
             embeddings: (batch, fields, embedding_dim), all fields.
@@ -162,9 +162,8 @@ class CTRModel(keras.Model):
     @property
     def can_be_taken_apart(self) -> bool:
         """Whether the model declares the terms that its logits consist of."""
-        return self.shared_embedding is not None and (
-            self.has_pairs or self.has_deep
-        )
+        has_both = None not in (self.shared_embedding, self.linear_term)
+        return has_both and (self.has_pairs or self.has_deep)
 
     def first_kernel(self, fields: Sequence[int]) -> Any:
         """What `deep_terms` needs of some fields, collected once.
