@@ -59,7 +59,7 @@ setup(
         "pyarrow>=18; python_version >= '3.13'",
         "tensorflow-serving-api>=2.19,<2.22",
         "lazy_loader>=0.4,<1",
-        "tqdm>=4.66,<5",
+        "tqdm>=4.66.3,<5",
         # As TensorFlow has it.
         "wrapt>=1.14,<3",
         "xxhash>=3.5,<5",
