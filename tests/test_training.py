@@ -107,7 +107,9 @@ def test_every_optimizer_steps(optimizer, small_vocabulary, data):
     deepfm_tf.compile_model(model, optimizer, learning_rate=0.02)
     before = model.get_weights()
 
-    loss = fit(model, data.take(1), eagerly=True)
+    # One in a graph: Keras's rules are wrapped alike, and each lazy one steps
+    # in a graph in its own tests.
+    loss = fit(model, data.take(1), eagerly=optimizer != "adam")
 
     assert np.isfinite(loss).all()
     for old, new in zip(before, model.get_weights(), strict=True):
