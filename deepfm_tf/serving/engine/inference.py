@@ -22,7 +22,6 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.serving.engine.models import (
     DEFAULT_SIGNATURE,
     Models,
-    acquire,
     answered_spec,
     require_model_spec,
 )
@@ -94,7 +93,7 @@ def multi_inference(
     spec = model_pb2.ModelSpec()
     if request.tasks:
         spec = request.tasks[0].model_spec
-    with acquire(models, spec) as loaded:
+    with models.acquire(spec) as loaded:
         signatures = loaded.servable.signature_defs
         asked: dict[str, _Asked] = {}
         for task in request.tasks:
@@ -144,7 +143,7 @@ def _run_examples(
 ) -> tuple[model_pb2.ModelSpec, Any]:
     """`model_spec` and `result` of an answer to Classify or Regress."""
     spec = require_model_spec(request)
-    with acquire(models, spec) as loaded:
+    with models.acquire(spec) as loaded:
         name = spec.signature_name or DEFAULT_SIGNATURE
         signature = loaded.servable.signature_defs.get(name)
         if signature is None:
