@@ -39,7 +39,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["deepfm_tf", "deepfm_tf.*"]),
     package_data={
-        "deepfm_tf": ["*.pyi"],
+        "deepfm_tf": ["*.pyi", "py.typed"],
         "deepfm_tf.serving.deploy": ["templates/*"],
     },
     entry_points={

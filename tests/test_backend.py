@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import venv
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import deepfm_tf
 
 pytestmark = pytest.mark.slow_process
 ROOT = Path(__file__).parents[1]
+# Of `make lint`, which pins it.
+MYPY = ROOT / ".venv" / "lint" / "bin" / "mypy"
 
 
 def run(*arguments, **environment):
@@ -93,23 +96,54 @@ def test_a_command_writes_nothing_but_its_answer():
     assert process.stderr.count("\n") == 1
 
 
-def test_the_wheel_holds_the_package_alone(tmp_path):
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
     # A copy: pip builds in place, from what an older build left there too.
     source = shutil.copytree(
         ROOT,
-        tmp_path / "source",
+        folder / "source",
         ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "runs"),
     )
-
     process = run(
         *("-m", "pip", "wheel", source, "--no-deps", "--quiet"),
-        *("--no-build-isolation", "--wheel-dir", tmp_path),
+        *("--no-build-isolation", "--wheel-dir", folder),
     )
-
     assert process.returncode == 0, process.stderr
-    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
-        names = wheel.namelist()
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_the_package_alone(wheel):
+    with zipfile.ZipFile(wheel) as file:
+        names = file.namelist()
+
     tops = {name.split("/")[0] for name in names}
     assert {t for t in tops if not t.endswith(".dist-info")} == {"deepfm_tf"}
     assert "deepfm_tf/layers/shared_embedding.py" in names
     assert "deepfm_tf/data/prepare.py" in names
+
+
+@pytest.mark.skipif(not MYPY.exists(), reason="needs mypy: make lint")
+def test_a_users_script_is_checked_by_the_types_of_the_wheel(wheel, tmp_path):
+    # An environment with the wheel and numpy, as far as mypy looks at it.
+    venv.create(tmp_path / "venv", with_pip=False)
+    (installed,) = (tmp_path / "venv").rglob("site-packages")
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(installed)
+    (with_numpy,) = (MYPY.parents[1] / "lib").glob("*/site-packages")
+    (installed / "numpy.pth").write_text(str(with_numpy))
+    shutil.copy(ROOT / "tests" / "downstream.py", tmp_path)
+
+    process = subprocess.run(
+        [
+            *(MYPY, "--strict", "--config-file=", "--cache-dir=cache"),
+            *("--python-executable", tmp_path / "venv/bin/python"),
+            "downstream.py",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+    assert process.stdout.startswith("Success"), process.stdout
