@@ -90,7 +90,10 @@ DOORS = {
         ("keras_internals", "layers", "models", "packed_layout", "schema"),
         ("keras", "numpy"),
     ),
-    "files": (("files", "raw_values"), ("numpy", "pandas", "pyarrow")),
+    "files": (
+        ("files", "raw_values", "storage"),
+        ("numpy", "pandas", "pyarrow"),
+    ),
     "data": (
         (
             "cpus",

@@ -28,6 +28,7 @@ from deepfm_tf.raw_values import (
     to_text,
     to_texts,
 )
+from deepfm_tf.storage import sync
 
 _SEPARATORS = {"csv": ",", "tsv": "\t"}
 
@@ -79,8 +80,7 @@ def row_writer(
                 raise
             with _named(path):
                 stack.close()
-                with open(temporary, "rb") as written:
-                    os.fsync(written.fileno())
+                sync(Path(temporary))
                 os.chmod(temporary, 0o644)
                 os.replace(temporary, path)
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import gc
 import importlib
 import logging
@@ -14,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from deepfm_tf.backend import notices_kept_back
+from deepfm_tf.errors import did_you_mean
 from deepfm_tf.extras import install_hint, missing
 from deepfm_tf.shell import command_line
 from deepfm_tf.version import __version__
@@ -71,10 +71,9 @@ def _run(argv: Sequence[str], command: str) -> int:
         module = importlib.import_module(COMMANDS[argv[0]])
         status: int | None = module.main(argv[1:], _beside(command, argv[0]))
         return status or EXIT_OK
-    if near := difflib.get_close_matches("".join(argv[:1]), COMMANDS, n=1):
+    if hint := did_you_mean("".join(argv[:1]), COMMANDS, str):
         print(
-            f"Unknown command: {argv[0]}. Did you mean {near[0]}? "
-            "--help tells what there is.",
+            f"Unknown command: {argv[0]}.{hint} --help tells what there is.",
             file=sys.stderr,
         )
         return EXIT_USAGE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import logging
 import re
 import textwrap
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deepfm_tf.cpus import num_cpus
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import UserError, did_you_mean
 
 _LOG = logging.getLogger(__name__)
 _INT32_MAX = 2**31 - 1
@@ -330,9 +329,8 @@ def _convert(name: str, text: str) -> bool | int | float | str:
 
 def _unknown(name: str) -> str:
     """What to say of a flag that does not exist."""
-    near = difflib.get_close_matches(name, _DEFAULTS, n=1)
-    hint = f"Did you mean --{near[0]}? " if near else ""
-    return f"Unknown flag: --{name}. {hint}--help lists the flags."
+    hint = did_you_mean(name, _DEFAULTS, "--{}".format)
+    return f"Unknown flag: --{name}.{hint} --help lists the flags."
 
 
 def _check(options: Options) -> None:
