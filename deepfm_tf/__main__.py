@@ -15,14 +15,16 @@ Click-through rates with DeepFM and its baselines.
   deepfm-tf train --help      train models on your own file, export the best
   deepfm-tf compare --help    several models and seeds side by side
   deepfm-tf sweep --help      what the structure of the hidden layers changes
+  deepfm-tf prepare --help    read and encode the data once, for many trainings
   deepfm-tf serve --help      serve exported models as TensorFlow Serving does
   deepfm-tf predict --help    ask a server for predictions for a file
   deepfm-tf config --help     files for the real TensorFlow Serving
 """
 COMMANDS = {
-    "train": "deepfm_tf.experiment.train",
-    "compare": "deepfm_tf.experiment.compare",
-    "sweep": "deepfm_tf.experiment.sweep",
+    "train": "deepfm_tf.experiment.command_line",
+    "compare": "deepfm_tf.experiment.command_line",
+    "sweep": "deepfm_tf.experiment.command_line",
+    "prepare": "deepfm_tf.experiment.command_line",
     "serve": "deepfm_tf.serving.__main__",
     "predict": "deepfm_tf.serving.client.predict_command",
     "config": "deepfm_tf.serving.deploy.config_command",
@@ -53,8 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return EXIT_USAGE
     try:
-        command = importlib.import_module(COMMANDS[argv[0]])
-        return command.main(argv[1:]) or EXIT_OK
+        module = importlib.import_module(COMMANDS[argv[0]])
+        if module.__name__ == "deepfm_tf.experiment.command_line":
+            return int(module.main(arguments=argv[1:], command=argv[0]))
+        if argv[0] == "serve":
+            return module.main(argv[1:], command="deepfm-tf serve") or EXIT_OK
+        return module.main(argv[1:]) or EXIT_OK
     except KeyboardInterrupt:  # before there was anything to save
         print("\nInterrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -16,6 +16,7 @@ DOORS = {
     "arrays": ((), ("numpy",)),
     "errors": ((), ()),
     "shell": ((), ()),
+    "options": ((), ()),
     "seeds": ((), ()),
     "timestamps": ((), ("numpy", "pyarrow")),
     "extras": (("shell",), ()),
@@ -70,7 +71,10 @@ DOORS = {
     "layers": (("kernels", "layers"), ("keras", "tensorflow", "numpy")),
     "optimizers": (("kernels", "optimizers"), ("keras", "tensorflow")),
     "models": (("layers", "models", "schema", "fields"), ("keras", "numpy")),
-    "files": (("files", "raw_values"), ("numpy", "pandas", "pyarrow")),
+    "files": (
+        ("files", "options", "raw_values"),
+        ("numpy", "pandas", "pyarrow"),
+    ),
     "data": (
         (
             "cpus",
@@ -171,9 +175,10 @@ DOORS = {
     ),
     # One experiment after the other; it knows the package by its public face.
     "experiment": (
-        ("", "experiment", "backend", "extras", "files", "labels", "seeds")
-        + ("shell", "storage"),
-        ("numpy", "pandas", "optuna"),
+        ("", "experiment", "backend", "extras", "files", "labels", "options")
+        + ("seeds", "shell", "storage"),
+        # tomli: `tomllib` of Python 3.10.
+        ("numpy", "pandas", "optuna", "tomli"),
     ),
     "__main__": ((), ()),
 }

@@ -11,8 +11,7 @@ import pytest
 
 import deepfm_tf
 from deepfm_tf.__main__ import main
-from deepfm_tf.experiment.command_line import build_parser
-from deepfm_tf.experiment.recipe import OWN_FILES
+from deepfm_tf.experiment.command_line import CommandLine
 from deepfm_tf.serving.client import predict_command
 from deepfm_tf.serving.deploy import config_command as operator_files
 from deepfm_tf.serving.server.flags import parse_flags
@@ -124,7 +123,7 @@ def test_the_command_is_understood():
     command = next(b for b in blocks("bash") if "deepfm-tf train" in b)
     words = command.replace("\\\n", " ").split()
 
-    options = build_parser(OWN_FILES).parse_args(words[2:])
+    options = CommandLine().parser().parse_args(words[2:])
 
     assert words[:2] == [".venv/bin/deepfm-tf", "train"]
     assert options.label == "clicked"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import numpy as np
 
 import deepfm_tf
 from deepfm_tf.arrays import Array
-from deepfm_tf.experiment.arguments import positive_int
+from deepfm_tf.experiment.commands import CompareSettings
 from deepfm_tf.experiment.comparison import (
     FOCUS,
     add_steps_to_reach,
@@ -21,84 +19,30 @@ from deepfm_tf.experiment.comparison import (
     ranking,
 )
 from deepfm_tf.experiment.kept_runs import (
-    add_shared_options,
-    check_seeds,
     claim_folder,
     load_result,
     next_command,
-    refuse_export,
-    run_command,
     time_left,
     train_and_test,
     write_pages,
 )
-from deepfm_tf.experiment.report import check_plots, report_content, without_nan
+from deepfm_tf.experiment.report import report_content, without_nan
 from deepfm_tf.experiment.run import begin
-from deepfm_tf.experiment.settings import Settings
-from deepfm_tf.experiment.training import UserError, num_steps
+from deepfm_tf.experiment.training import num_steps
 
-# Simple ones first: the order of tables and plots.
-ORDER = ("logistic_regression", "fm", "nfm", "wide_and_deep", "deepfm")
 # Points of the learning curve in an epoch, unless told; and at least so many
 # steps between them, since an evaluation costs as much as many small steps.
 _POINTS, _LEAST_STEPS = 5, 10
 # Columns that a terminal has no room for.
 _PAGE_ONLY = ("normalized entropy", "calibration error", "best epoch")
-_DESCRIPTION = """\
-Train models with several seeds on the same data, and compare them: a table of
-means and standard deviations, learning curves, differences with intervals.
-
-    {command} --train clicks.csv --label clicked --seeds 5
-
-Finished runs are kept: the same command goes on after Ctrl-C, and with more
---seeds or other models trains only what is not there yet.
-"""
 
 
-@dataclasses.dataclass
-class CompareSettings(Settings):
-    """What the command line said; see there."""
-
-    report_is_folder = True
-    recipe: str
-    seeds: int
-    curve_every: int | None
-
-
-def main(
-    arguments: Sequence[str] | None = None,
-    command_words: tuple[str, ...] = ("deepfm-tf", "compare"),
-    recipes: Mapping[str, str] | None = None,
-) -> int:
-    """Run the comparison from the command line; returns the exit status.
-
-    Args:
-        arguments: of the command line; None for those of the process.
-        command_words: what the user typed before them.
-        recipes: see `run_command`.
-    """
-    own = {
-        "name": "compare",
-        "command_words": command_words,
-        "description": _DESCRIPTION,
-        "settings": CompareSettings,
-        "add_options": _add_options,
-    }
-    return run_command(arguments, compare, own, {"model": ORDER}, recipes)
-
-
-def compare(settings: Settings) -> dict[str, Any]:
+def compare(settings: CompareSettings) -> dict[str, Any]:
     """Run what is not kept yet, and report on everything."""
-    if not isinstance(settings, CompareSettings):
-        raise UserError(
-            "`settings` must be CompareSettings. Received: "
-            f"{type(settings).__name__}."
-        )
-    _check(settings)
     settings.report = settings.report or settings.run / "report"
     strategy, data = begin(settings)
     directory = settings.run / "results"
-    fingerprint = f"{settings.results_fingerprint(data)} {settings.curve_every}"
+    fingerprint = settings.results_fingerprint(data)
     claim_folder(directory, settings.run, fingerprint)
     seeds = range(settings.seed, settings.seed + settings.seeds)
     wanted = [(name, seed) for seed in seeds for name in settings.model]
@@ -124,32 +68,6 @@ def compare(settings: Settings) -> dict[str, Any]:
     report = _report(settings, data, runs, label, predictions, weight)
     _write(settings, report)
     return report
-
-
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    group = add_shared_options(parser, "comparison")
-    group.add_argument(
-        "--seeds",
-        type=positive_int,
-        default=5,
-        metavar="N",
-        help="runs of each model, with the seeds --seed, --seed + 1, ...; the "
-        "data are split by --seed alone (default: 5)",
-    )
-    group.add_argument(
-        "--curve-every",
-        type=positive_int,
-        metavar="STEPS",
-        help="training steps between two points of the learning curves "
-        f"besides the ends of epochs (default: {_POINTS} points an epoch, "
-        f"but at least {_LEAST_STEPS} steps)",
-    )
-
-
-def _check(settings: CompareSettings) -> None:
-    refuse_export(settings, "a comparison")
-    check_seeds(settings)
-    check_plots("A comparison")
 
 
 def _run(
@@ -205,9 +123,7 @@ def _report(
         f"train {ranked[0]} again, the best on the validation data, and export "
         "it"
     )
-    report["next_command"] = next_command(
-        settings, ranked[0], ["--curve-every"], []
-    )
+    report["next_command"] = next_command(settings, ranked[0])
     if len(ranked) > 1:
         focus = FOCUS if FOCUS in ranked else ranked[0]
         baseline = next(name for name in ranked if name != focus)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 import deepfm_tf
-from deepfm_tf.files.readers import list_files
+from deepfm_tf.files.paths import expanded
 
 if TYPE_CHECKING:
-    from deepfm_tf.experiment.settings import Settings
+    from deepfm_tf.experiment.data_settings import DataSettings
 
 Derive = Callable[[pd.DataFrame], pd.DataFrame]
 # Of the files that are made: those of another are made anew.
@@ -23,7 +23,7 @@ _FORMAT_VERSION = 2
 
 
 def check_derived(
-    settings: Settings, derive: Derive, files: list[str], columns: list[str]
+    settings: DataSettings, derive: Derive, files: list[str], columns: list[str]
 ) -> None:
     """Raise UserError unless each file will have certain columns.
 
@@ -33,12 +33,12 @@ def check_derived(
         files: of any format.
         columns: names.
     """
-    for file in list_files(files) or ():
+    for file in expanded(files):
         _check_file(settings, derive, file, columns)
 
 
 def _check_file(
-    settings: Settings, derive: Derive, file: str, columns: list[str]
+    settings: DataSettings, derive: Derive, file: str, columns: list[str]
 ) -> None:
     names = deepfm_tf.data.column_names([file], settings.text_format)
     try:
@@ -54,7 +54,7 @@ def _check_file(
 
 
 def derived_files(
-    settings: Settings, derive: Derive, files: list[str]
+    settings: DataSettings, derive: Derive, files: list[str]
 ) -> list[str]:
     """The files with the recipe's own columns, as Parquet in the run.
 
@@ -68,7 +68,7 @@ def derived_files(
             again.
     """
     parts: list[str] = []
-    for file in list_files(files) or ():
+    for file in expanded(files):
         directory = settings.run / "derived" / _digest(settings, derive, file)
         if not directory.is_dir():
             temporary = directory.with_suffix(".tmp")
@@ -90,7 +90,7 @@ def derived_files(
     return parts
 
 
-def _digest(settings: Settings, derive: Derive, file: str) -> str:
+def _digest(settings: DataSettings, derive: Derive, file: str) -> str:
     """Of all that decides what is made of a file."""
     stat = Path(file).stat()
     # `cp -p` sets the time of the last write, but not that of the change.

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import deepfm_tf
 from deepfm_tf import labels, shell
 from deepfm_tf.experiment.derived import check_derived
-from deepfm_tf.files.readers import list_files
+from deepfm_tf.files import readers
+from deepfm_tf.files.paths import expanded
 
 if TYPE_CHECKING:
-    from deepfm_tf.experiment.settings import Settings
+    from deepfm_tf.experiment.data_settings import DataSettings
 
 # Far more rows in common than by chance.
 _MANY_SHARED = 0.05
@@ -34,10 +35,8 @@ def load_schema(path: str) -> deepfm_tf.Schema:
         raise deepfm_tf.UserError(f"--schema {error}") from error
 
 
-def check_targets(settings: Settings) -> None:
-    """Raise UserError unless each file has the label, and it can be read.
-
-    Also warns where one file is given twice.
+def check_headers(settings: DataSettings) -> None:
+    """Raise UserError unless each file has the columns that are named.
 
     Args:
         settings: the options.
@@ -45,13 +44,23 @@ def check_targets(settings: Settings) -> None:
     columns = [settings.label]
     if settings.example_weight is not None:
         columns.append(settings.example_weight)
-    sources = _sources(settings)
-    for name, files in sources.items():
+    for name, files in _sources(settings).items():
         wanted = list(columns)
         is_raw = settings.derive is None
         if name == "train" and settings.split_by_time and is_raw:
             wanted.append(settings.split_by_time)
-        deepfm_tf.data.check_headers(files, wanted, settings.text_format)
+        readers.check_headers(files, wanted, settings.text_format)
+
+
+def check_targets(settings: DataSettings) -> None:
+    """Raise UserError unless the labels can be read.
+
+    Also warns where one file is given twice.
+
+    Args:
+        settings: the options.
+    """
+    sources = _sources(settings)
     for name in ("valid", "test"):
         if name in sources:
             _say_same_files(sources["train"], sources[name], f"--{name}")
@@ -59,7 +68,7 @@ def check_targets(settings: Settings) -> None:
         _check_labels(settings, sources)
 
 
-def check_columns(settings: Settings, schema: deepfm_tf.Schema) -> None:
+def check_columns(settings: DataSettings, schema: deepfm_tf.Schema) -> None:
     """Raise UserError unless each file has the columns of the fields.
 
     Args:
@@ -69,7 +78,7 @@ def check_columns(settings: Settings, schema: deepfm_tf.Schema) -> None:
     columns = [field.name for field in schema.fields]
     for files in _sources(settings).values():
         if settings.derive is None:
-            deepfm_tf.data.check_headers(files, columns, settings.text_format)
+            readers.check_headers(files, columns, settings.text_format)
         else:
             check_derived(settings, settings.derive, files, columns)
 
@@ -99,7 +108,7 @@ def say_shared_rows(
         )
 
 
-def _sources(settings: Settings) -> dict[str, list[str]]:
+def _sources(settings: DataSettings) -> dict[str, list[str]]:
     parts = {
         "train": settings.train,
         "valid": settings.valid,
@@ -108,7 +117,9 @@ def _sources(settings: Settings) -> dict[str, list[str]]:
     return {name: files for name, files in parts.items() if files}
 
 
-def _check_labels(settings: Settings, sources: dict[str, list[str]]) -> None:
+def _check_labels(
+    settings: DataSettings, sources: dict[str, list[str]]
+) -> None:
     positive, negative = labels.explicit_labels(
         tuple(settings.positive_label or labels.POSITIVE_LABELS),
         tuple(settings.negative_label or labels.NEGATIVE_LABELS),
@@ -146,8 +157,8 @@ def _check_labels(settings: Settings, sources: dict[str, list[str]]) -> None:
 
 
 def _say_same_files(train: list[str], other: list[str], option: str) -> None:
-    for ours in list_files(train) or ():
-        for theirs in list_files(other) or ():
+    for ours in expanded(train):
+        for theirs in expanded(other):
             first, second = Path(ours), Path(theirs)
             if first.samefile(second):
                 how = f"both name {theirs}"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from deepfm_tf.experiment.settings import Settings
+from deepfm_tf.options import Option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +20,7 @@ class Recipe:
 
     Args:
         name: str. Names the folder of its runs.
-        command_words: what the user types before the options.
+        command_words: what trains on it: all that is typed before options.
         description: str. Said by `--help`; `{command}` becomes the command as
             one would type it.
         label: str or None. The label column, where the data set fixes it.
@@ -30,11 +29,6 @@ class Recipe:
         derive: turns a chunk of raw rows (all text) into the rows to learn
             from, where columns must be made first.
         defaults: other defaults for options.
-        settings: what holds the options; a subclass for further ones.
-        add_options: adds the further ones to the parser.
-        exports: bool. Whether `--help` tells of the options of an export.
-        training_words: what trains one model on the same data, where the
-            command itself trains many. Defaults to `command_words`.
     """
 
     name: str
@@ -45,10 +39,12 @@ class Recipe:
     text_format: TextFormat | None = None
     derive: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     defaults: dict[str, object] = dataclasses.field(default_factory=dict)
-    settings: type[Settings] = Settings
-    add_options: Callable[[argparse.ArgumentParser], None] | None = None
-    exports: bool = True
-    training_words: tuple[str, ...] = ()
+
+    def offers(self, declared: Option) -> bool:
+        """Whether an option means anything for this data set."""
+        if declared.fixed_by and getattr(self, declared.fixed_by) is not None:
+            return False
+        return not declared.needs or getattr(self, declared.needs) is not None
 
 
 # Any file of the user's own.

@@ -16,10 +16,15 @@ from deepfm_tf.backend import import_tensorflow
 from deepfm_tf.experiment import training as learning
 from deepfm_tf.experiment.calibration import calibrate, check_classes
 from deepfm_tf.experiment.checks import check, check_fields
+from deepfm_tf.experiment.config import write_config
 from deepfm_tf.experiment.data import prepare, read_schema
 from deepfm_tf.experiment.export import export
 from deepfm_tf.experiment.files import writing
-from deepfm_tf.experiment.inputs import check_columns, check_targets
+from deepfm_tf.experiment.inputs import (
+    check_columns,
+    check_headers,
+    check_targets,
+)
 from deepfm_tf.experiment.report import results_text, write_report
 from deepfm_tf.experiment.results import insight
 from deepfm_tf.experiment.settings import Settings
@@ -52,7 +57,6 @@ def run(
         reference: a further row for the table, such as the Bayes optimum.
     """
     strategy, data = begin(settings)
-    settings.run.mkdir(parents=True, exist_ok=True)
     results, models = [], {}
     calibrations: dict[str, deepfm_tf.Calibration] = {}
     for name in settings.model:
@@ -84,16 +88,18 @@ def begin(
 ) -> tuple[Any, dict[str, deepfm_tf.PreparedData]]:
     """The strategy, and the prepared data by part."""
     check(settings)
-    import_tensorflow()
-    deepfm_tf.set_precision(
-        "mixed_bfloat16" if settings.mixed_bfloat16 else "float32"
-    )
     with user_errors():
+        check_headers(settings)
+        import_tensorflow()
+        deepfm_tf.set_precision(
+            "mixed_bfloat16" if settings.mixed_bfloat16 else "float32"
+        )
         strategy = deepfm_tf.create_strategy(settings.replicas)
         check_targets(settings)
         schema = read_schema(settings)
         check_fields(settings, schema)
         check_columns(settings, schema)
+        write_config(settings)
         data = prepare(settings, schema)
         if settings.calibration is not None:
             check_classes(data["valid"])

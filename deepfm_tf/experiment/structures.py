@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deepfm_tf.experiment.training import UserError
+from deepfm_tf.errors import UserError
 
 SHAPES = ("constant", "pyramid", "inverted", "diamond")
 # As the options name them, in the order of tables and plots.
@@ -55,16 +55,6 @@ class Structure:
             f"{units}, {self.activation}, dropout {self.dropout:g}, "
             f"k {self.embedding_dim}"
         )
-
-    @property
-    def options(self) -> list[str]:
-        """For the command line of a recipe."""
-        return [
-            *("--hidden-units", ",".join(map(str, self.hidden_units))),
-            *("--activation", self.activation),
-            *("--dropout", f"{self.dropout:g}"),
-            *("--embedding-dim", str(self.embedding_dim)),
-        ]
 
     def settings(self) -> dict[str, Any]:
         """Its part of `Settings`, by attribute."""
@@ -151,6 +141,11 @@ class Space:
         ):
             hidden_units(*point)
         self.base = Structure(*(own[0] for own in self.values.values()))
+
+    @classmethod
+    def of(cls, settings: Any) -> Space:
+        """That of the options of a sweep: `depths`, `widths` and so on."""
+        return cls({name: getattr(settings, f"{name}s") for name in FACTORS})
 
     def canonical(self, structure: Structure) -> Structure:
         """The same model, by the first of the shapes that lead to it.

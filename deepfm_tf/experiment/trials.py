@@ -19,7 +19,8 @@ from deepfm_tf.experiment.kept_runs import (
     time_left,
     train_and_test,
 )
-from deepfm_tf.experiment.run import Settings, fit
+from deepfm_tf.experiment.run import fit
+from deepfm_tf.experiment.settings import Settings
 from deepfm_tf.experiment.structures import Structure
 from deepfm_tf.experiment.training import num_steps
 

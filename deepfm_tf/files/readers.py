@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import glob
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
@@ -11,7 +10,7 @@ from typing import Any, Union
 import pandas as pd
 import pyarrow as pa
 
-from deepfm_tf.errors import MissingFileError, UserError, UserTypeError
+from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.files.content import is_json_lines, is_parquet
 from deepfm_tf.files.frames import (
     FrameBlock,
@@ -21,6 +20,7 @@ from deepfm_tf.files.frames import (
 )
 from deepfm_tf.files.json_lines import JsonBlock, json_blocks, json_keys
 from deepfm_tf.files.parquet import open_parquet, parquet_tables
+from deepfm_tf.files.paths import expanded
 from deepfm_tf.files.text import (
     BadRow,
     TextBlock,
@@ -75,7 +75,6 @@ def list_files(source: Source) -> list[str] | None:
             f"{type(source)}. Give its `.to_pandas()`."
         )
     items = [source] if isinstance(source, (str, Path)) else list(source)
-    files: list[str] = []
     for item in items:
         if not isinstance(item, (str, Path)):
             raise UserTypeError(
@@ -83,18 +82,12 @@ def list_files(source: Source) -> list[str] | None:
                 "DataFrame, an Arrow table or a dict of arrays. Received: "
                 f"{type(item)}."
             )
-        path = str(item)
-        matches = [path] if Path(path).is_file() else sorted(glob.glob(path))
-        matches = [m for m in matches if Path(m).is_file()]
-        if not matches:
-            raise MissingFileError(_not_found(path))
-        files.extend(matches)
-    if not files:
+    if not items:
         raise UserError(
             "A data source must name at least one file. Received: an empty "
             "list."
         )
-    return files
+    return expanded(items)
 
 
 def list_text_files(source: Source) -> list[str]:
@@ -232,16 +225,3 @@ def _check_columns(
             f"{source} has no column '{name}'.{hint} Its columns are: "
             f"{shown}{more}."
         )
-
-
-def _not_found(path: str) -> str:
-    if Path(path).is_dir():
-        return f"{path} is a directory. Name its files, e.g. '{path}/*.csv'."
-    folder = Path(path).parent
-    if not folder.is_dir():
-        return f"There is no file {path}: the folder {folder} does not exist."
-    near = difflib.get_close_matches(
-        Path(path).name, [p.name for p in folder.iterdir()], n=1
-    )
-    hint = f" Did you mean {folder / near[0]}?" if near else ""
-    return f"There is no file {path}.{hint}"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from deepfm_tf.errors import Argument, UserError
-from deepfm_tf.files.records import RecordScanner
+
+if TYPE_CHECKING:
+    from deepfm_tf.files.records import RecordScanner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,5 +64,7 @@ class TextFormat:
 
     def scanner_of(self, path: str) -> RecordScanner:
         """What finds the records of a file."""
+        from deepfm_tf.files.records import RecordScanner
+
         separator, trims = self.separator_of(path)
         return RecordScanner(separator, trims, self.quoting)

@@ -40,12 +40,16 @@ COMMANDS = {
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    command: str = "python -m deepfm_tf.serving",
+) -> int:
     """Run the command.
 
     Args:
         arguments: sequence of str. Without the command's name; None takes
             `sys.argv`.
+        command: str. What the user typed before them.
 
     Returns:
         Exit status: 0 after an orderly stop, 1 where the server could not

@@ -1,6 +1,5 @@
-"""What the recipes say to a mistyped or impossible command line."""
+"""What the commands say to a mistyped or impossible command line."""
 
-import argparse
 import errno
 import json
 import os
@@ -15,15 +14,10 @@ import pytest
 import deepfm_tf
 from deepfm_tf.backend import import_tensorflow
 from deepfm_tf.errors import Argument
-from deepfm_tf.experiment import command_line, compare, sweep
-from deepfm_tf.experiment.recipe import OWN_FILES
-from deepfm_tf.experiment.training import (
-    MODELS,
-    OPTIMIZERS,
-    UserError,
-    user_errors,
-)
-from deepfm_tf.experiment.usage import Parser, told
+from deepfm_tf.experiment import command_line
+from deepfm_tf.experiment.command_line import told
+from deepfm_tf.experiment.settings import MODELS, OPTIMIZERS
+from deepfm_tf.experiment.training import UserError, user_errors
 from deepfm_tf.metrics import NotANumberError
 from pipelines import tabular
 from pipelines.recipes import RECIPES
@@ -32,30 +26,28 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    ("main", "words", "error"),
+    ("command", "words", "error"),
     [
-        (sweep.main, "--shape constant", "no option --shape. Did you mean --s"),
-        (compare.main, "--sedes=3", "no option --sedes. Did you mean --seeds?"),
-        (tabular.main, "--batch_size 8", "Did you mean --batch-size?"),
+        ("sweep", "--shape constant", "no option --shape. Did you mean --s"),
+        ("compare", "--sedes=3", "no option --sedes. Did you mean --seeds?"),
+        ("train", "--batch_size 8", "Did you mean --batch-size?"),
         # Told before what seems to be absent.
-        (tabular.main, "--trian a.csv", "no option --trian. Did you mean --tr"),
-        (tabular.main, "--zzz", "There is no option --zzz.\n"),
-        (tabular.main, "--train a.csv", "are required: --label\n"),
-        (tabular.main, "--train a.csv --label b c", "unrecognized argum"),
-        (compare.main, "--recipe cencus", "invalid choice: 'cencus'"),
+        ("train", "--trian a.csv", "no option --trian. Did you mean --tr"),
+        ("train", "--zzz", "There is no option --zzz.\n"),
+        ("train", "--train a.csv", "are required: --label\n"),
+        ("train", "--train a.csv --label b c", "unrecognized argum"),
+        ("compare", "--recipe cencus", "invalid choice: 'cencus'"),
     ],
 )
 def test_a_wrong_command_line_is_answered_in_two_lines(
-    main, words, error, capsys
+    command, words, error, capsys
 ):
-    arguments = words.split()
-    if main is tabular.main:
-        arguments = [tabular.RECIPE, arguments]
-    else:
-        arguments = [arguments, ("python",), RECIPES]
-
     with pytest.raises(SystemExit) as end:
-        main(*arguments)
+        command_line.main(
+            arguments=words.split(),
+            command=command,
+            recipes=None if command == "train" else RECIPES,
+        )
 
     lines = capsys.readouterr().err
     assert end.value.code == 2
@@ -63,16 +55,6 @@ def test_a_wrong_command_line_is_answered_in_two_lines(
     assert error in lines
     assert len(lines.splitlines()) == 2
     assert lines.endswith(" --help\n")
-
-
-def test_words_that_are_no_names_of_options_pass():
-    parser = Parser(prog="x")
-    parser.add_argument("--value", type=int)
-    parser.add_argument("rest", nargs="*")
-
-    options = parser.parse_args(["--value=-1", "--", "--other"])
-
-    assert options == argparse.Namespace(value=-1, rest=["--other"])
 
 
 @pytest.mark.parametrize(
@@ -291,7 +273,7 @@ def test_the_options_name_what_the_package_has():
 
 def test_the_help_of_a_calibration_is_true(capsys):
     with pytest.raises(SystemExit):
-        command_line.main(OWN_FILES, ["--help"])
+        command_line.main(arguments=["--help"])
 
     text = " ".join(capsys.readouterr().out.split())
     assert f"{{{','.join(deepfm_tf.calibration.METHODS)}}}" in text
