@@ -191,7 +191,7 @@ def test_the_next_command_trains_what_the_test_data_speak_for(report):
         f"{command_line('deepfm-tf')} train "
         "--train clicks.csv --label clicked "
         "--prepared runs/sweep/prepared --export saved_models/clicks "
-        "--model deepfm --embedding-dim 2 --hidden-units 5,3 --dropout 0.0 "
+        "--model deepfm --embedding-dim 2 --hidden-units 5,3 --dropout 0 "
         "--activation tanh --batch-size 256 --epochs 1"
     )
 
