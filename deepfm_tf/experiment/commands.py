@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -94,17 +93,6 @@ def _several(text: str) -> int:
         ) from None
 
 
-_report_folder = functools.partial(
-    option,
-    None,
-    "folder for the page, table, JSON and plots",
-    Path,
-    "DIR",
-    group="results",
-    default_text="RUN/report",
-)
-
-
 def _factor(default: str, parse: Callable[[str], Any], text: str) -> Any:
     """The values of a factor, the base's first."""
     return option(
@@ -118,11 +106,27 @@ def _factor(default: str, parse: Callable[[str], Any], text: str) -> Any:
 
 
 @dataclasses.dataclass(kw_only=True)
-class CompareSettings(Settings):
-    """The options of a comparison."""
+class ManySettings(Settings):
+    """The options of a command that trains many models."""
 
     report_is_folder: ClassVar[bool] = True
-    report: Path | None = _report_folder()
+    report: Path | None = option(
+        None,
+        "folder for the page, table, JSON and plots",
+        Path,
+        "DIR",
+        group="results",
+        default_text="RUN/report",
+    )
+
+    def __post_init__(self) -> None:
+        self.report = self.report or self.run / "report"
+
+
+@dataclasses.dataclass(kw_only=True)
+class CompareSettings(ManySettings):
+    """The options of a comparison."""
+
     seeds: int = option(
         5,
         "runs of each model, with the seeds --seed, --seed + 1, ...; the data "
@@ -144,11 +148,9 @@ class CompareSettings(Settings):
 
 
 @dataclasses.dataclass(kw_only=True)
-class SweepSettings(Settings):
+class SweepSettings(ManySettings):
     """The options of a sweep."""
 
-    report_is_folder: ClassVar[bool] = True
-    report: Path | None = _report_folder()
     model: tuple[str, ...] = option(
         ("deepfm",),
         f"one of {', '.join(MODELS)}",

@@ -39,7 +39,6 @@ _PAGE_ONLY = ("normalized entropy", "calibration error", "best epoch")
 
 def compare(settings: CompareSettings) -> dict[str, Any]:
     """Run what is not kept yet, and report on everything."""
-    settings.report = settings.report or settings.run / "report"
     strategy, data = begin(settings)
     directory = settings.run / "results"
     fingerprint = settings.results_fingerprint(data)

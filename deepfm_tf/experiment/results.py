@@ -30,7 +30,6 @@ def insight(
         rows: label, probability and weight of the test data.
         with_strengths: bool. Of the pairs of fields, if the model has them.
     """
-    test = data["test"].dataset(settings.batch_size)
     found: dict[str, Any] = {"reliability": reliability(*rows)}
     if settings.slice_by:
         with warnings.catch_warnings():
@@ -38,14 +37,16 @@ def insight(
             warnings.filterwarnings("ignore", "The values of the data set")
             found["slices"] = deepfm_tf.evaluate(
                 model,
-                test,
+                data["test"].dataset(settings.batch_size),
                 slice_by=settings.slice_by,
                 group_by=data["test"].groups,
                 values=data["train"].vocabulary,
             )["slices"]
     if hasattr(model, "fm_interaction") and with_strengths:
         batches = -(-_STRENGTH_ROWS // settings.batch_size)
-        strengths = deepfm_tf.field_strengths(model, test.take(batches))
+        strengths = deepfm_tf.field_strengths(
+            model, data["test"].dataset(settings.batch_size).take(batches)
+        )
         found["strengths"] = {
             "fields": list(strengths.fields),
             "first_order": strengths.first_order.tolist(),

@@ -36,11 +36,7 @@ _WARM_UP = 2
 def sweep(settings: SweepSettings) -> dict[str, Any]:
     """Run what is not kept yet, and report on everything."""
     space = Space.of(settings)
-    settings = dataclasses.replace(
-        settings,
-        report=settings.report or settings.run / "report",
-        **space.base.settings(),
-    )
+    settings = dataclasses.replace(settings, **space.base.settings())
     strategy, data = begin(settings)
     fingerprint = settings.results_fingerprint(data)
     claim_folder(settings.run / "results", settings.run, fingerprint)

@@ -99,6 +99,8 @@ class Trials:
         self.every = settings.evaluate_every or num_steps(
             settings, data["train"]
         )
+        # One for all runs: to make it takes as long as to read it.
+        self._valid = data["valid"].dataset(settings.batch_size)
         self._number = 0
         self._trained: list[dict[str, Any]] = []
 
@@ -198,7 +200,7 @@ class Trials:
             own.run, own.resume = self._folder(structure, seed, False), True
             seconds = load_result(self.path(structure, seed, False))["seconds"]
         curve = WatchedCurve(
-            self.data["valid"].dataset(own.batch_size),
+            self._valid,
             self.every,
             own.run / name / "curve.json",
             own.monitor,

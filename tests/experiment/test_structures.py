@@ -59,10 +59,12 @@ def test_the_first_values_are_the_base():
 
     assert base == Structure(3, 20, "pyramid", "relu", 0.1, 10)
     assert base.name == "30-20-10, relu, dropout 0.1, k 10"
-    assert " ".join(base.options) == (
-        "--hidden-units 30,20,10 --activation relu --dropout 0.1 "
-        "--embedding-dim 10"
-    )
+    assert base.settings() == {
+        "hidden_units": (30, 20, 10),
+        "activation": "relu",
+        "dropout": 0.1,
+        "embedding_dim": 10,
+    }
 
 
 def test_changes_are_of_one_factor_and_make_another_model():
