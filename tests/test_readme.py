@@ -130,8 +130,8 @@ def test_the_command_is_understood():
     assert options.model == ("logistic_regression", "fm", "deepfm")
 
 
-@pytest.mark.parametrize("name", ["compare", "sweep"])
-def test_the_commands_that_train_many_models_are_understood(
+@pytest.mark.parametrize("name", ["compare", "sweep", "prepare"])
+def test_the_other_commands_that_read_data_are_understood(
     name, tmp_path, monkeypatch, capsys
 ):
     text = next(b for b in blocks("bash") if f"deepfm-tf {name} " in b)

@@ -72,8 +72,8 @@ def main(
         return 2
     except KeyboardInterrupt:
         print(
-            f"\nStopped. Every whole epoch is kept in {settings.run}. Go on "
-            f"with:\n    {settings.command(resume=True)}",
+            f"\nStopped. {settings.kept}. Go on with:\n"
+            f"    {settings.command(resume=True)}",
             file=sys.stderr,
         )
         return 130

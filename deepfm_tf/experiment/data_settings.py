@@ -207,6 +207,11 @@ class DataSettings(TextLayout, Columns):
         """Where the prepared data are."""
         return self.prepared or self.run / "prepared"
 
+    @property
+    def kept(self) -> str:
+        """What a stopped run leaves behind, in words."""
+        return f"Each part that is whole is kept in {self.prepared_folder}"
+
     def command(self, resume: bool = False) -> str:
         """The command that was typed, or the one that goes on with it."""
         words = [*self.command_words, *self.arguments]

@@ -259,6 +259,11 @@ class Settings(ExportSettings, DataSettings):
         "FILE",
     )
 
+    @property
+    def kept(self) -> str:
+        """What a stopped run leaves behind, in words."""
+        return f"Every whole epoch is kept in {self.run}"
+
     def fingerprint(self, data: dict[str, PreparedData]) -> str:
         """A digest of all that decides the course of the training."""
         lines = self._deciding("training")
