@@ -241,16 +241,23 @@ def test_a_thread_may_import_tensorflow_too():
     "words",
     [
         "deepfm_tf train --help",
-        "deepfm_tf compare --help",
         "deepfm_tf sweep --trails 3",
+        "deepfm_tf predict --help",
+        "deepfm_tf serve --help",
+        "deepfm_tf config --help",
         "deepfm_tf train --train nothing.csv --label y",
+        "deepfm_tf compare --train nothing.csv --label y",
+        "deepfm_tf sweep --train nothing.csv --label y",
+        "deepfm_tf prepare --train nothing.csv --label y",
+        "deepfm_tf train --config nothing.toml",
         "pipelines.avazu --help",
         "pipelines.sweep --recipe census --help",
     ],
 )
-def test_what_needs_no_tensorflow_does_not_import_it(tmp_path, words):
-    # In the place of TensorFlow.
-    (tmp_path / "tensorflow.py").write_text("raise SystemExit('imported')\n")
+def test_what_is_said_at_once_imports_nothing_large(tmp_path, words):
+    # In their place.
+    for name in ("tensorflow", "keras", "pandas", "pyarrow", "numpy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')\n")
 
     process = subprocess.run(
         [sys.executable, "-m", *words.split()],
@@ -263,6 +270,40 @@ def test_what_needs_no_tensorflow_does_not_import_it(tmp_path, words):
 
     assert process.returncode in (0, 2)
     assert "imported" not in process.stderr
+
+
+@pytest.mark.slow_process
+def test_keras_is_imported_without_what_no_command_needs(tmp_path):
+    # In their place. Keras takes each where it finds it.
+    (tmp_path / "sklearn.py").write_text("print('sklearn', end=' ')\n")
+    (tmp_path / "matplotlib.py").write_text("print('matplotlib', end=' ')\n")
+    (tmp_path / "keras.py").write_text(
+        "for name in ('sklearn', 'matplotlib'):\n"
+        "    try:\n"
+        "        __import__(name)\n"
+        "    except ImportError:\n"
+        "        print('no', name, end=' ')\n"
+        "__version__ = '3.12'\n"
+        "class config:\n"
+        "    backend = staticmethod(lambda: 'none')\n"
+    )
+    # It is refused then, once it is imported.
+    code = (
+        "from deepfm_tf.backend import import_tensorflow\n"
+        "try:\n    import_tensorflow()\nexcept ImportError:\n"
+        "    import sklearn, matplotlib\n"
+    )
+
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+    assert process.stdout == "no sklearn no matplotlib sklearn matplotlib "
 
 
 def test_the_options_name_what_the_package_has():
