@@ -71,8 +71,21 @@ class Option:
             told = typed(default)
         return f"{self.text} (default: {told})" if told else self.text
 
-    def add_to(self, group: Any, default: Any, is_hidden: bool) -> None:
-        """Add it to a group of an argument parser."""
+    def add_to(
+        self,
+        group: Any,
+        default: Any,
+        is_hidden: bool = False,
+        also: Sequence[str] = (),
+    ) -> None:
+        """Add it to a group of an argument parser.
+
+        Args:
+            group: the group, or the parser.
+            default: its default there.
+            is_hidden: bool. Whether `--help` keeps silent about it.
+            also: other flags for it.
+        """
         arguments: dict[str, Any] = {
             "dest": self.name,
             "help": self.help(default).replace("%", "%%"),
@@ -83,7 +96,9 @@ class Option:
         if default is dataclasses.MISSING:
             arguments |= {"required": True, "default": None}
         if self.is_switch:
-            group.add_argument(self.flag, action="store_true", **arguments)
+            group.add_argument(
+                self.flag, *also, action="store_true", **arguments
+            )
             # Takes back what a file of `--config` says.
             group.add_argument(
                 opposite(self.flag),
@@ -99,7 +114,7 @@ class Option:
             arguments["choices"] = self.choices
         else:
             arguments |= {"type": self.parse, "metavar": self.metavar}
-        group.add_argument(self.flag, **arguments)
+        group.add_argument(self.flag, *also, **arguments)
 
     def words(self, value: Any) -> list[str]:
         """What is typed to give it a value."""

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 import deepfm_tf
-from deepfm_tf.experiment import Recipe, main
-from deepfm_tf.experiment.run import Outcome, Settings, run
+from deepfm_tf.experiment import Recipe, Settings, main
+from deepfm_tf.experiment.run import Outcome, run
 
 ROWS = {"train": 240_000, "valid": 30_000, "test": 60_000}
 MODELS = ("logistic_regression", "fm", "deepfm")
@@ -37,7 +37,7 @@ _TAGS = ("sports", "news", "games", "music", "travel", "food", "cars", "style")
 
 def make_rows(
     num_rows: int, seed: int, world_seed: int = 7
-) -> tuple[pd.DataFrame, np.ndarray]:
+) -> tuple[pd.DataFrame, np.typing.NDArray[np.float64]]:
     """Raw rows, as text, and the true click probability of each.
 
     Args:

@@ -15,14 +15,15 @@ from deepfm_tf import shell
 from deepfm_tf.errors import UserError, wrapped_user_error
 from deepfm_tf.experiment.commands import (
     COMMANDS,
+    OWN_FILES,
     RECIPE,
     Command,
+    Recipe,
     options_for,
 )
 from deepfm_tf.experiment.config import read_config, values_of_config
 from deepfm_tf.experiment.data_settings import GROUPS, DataSettings
 from deepfm_tf.experiment.files import run_folder
-from deepfm_tf.experiment.recipe import OWN_FILES, Recipe
 from deepfm_tf.options import Option, Parser, flags_of, options_of
 from deepfm_tf.version import __version__
 

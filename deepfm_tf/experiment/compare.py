@@ -18,6 +18,7 @@ from deepfm_tf.experiment.comparison import (
     lead,
     ranking,
 )
+from deepfm_tf.experiment.config import write_config
 from deepfm_tf.experiment.kept_runs import (
     claim_folder,
     load_result,
@@ -43,6 +44,7 @@ def compare(settings: CompareSettings) -> dict[str, Any]:
     directory = settings.run / "results"
     fingerprint = settings.results_fingerprint(data)
     claim_folder(directory, settings.run, fingerprint)
+    write_config(settings)
     seeds = range(settings.seed, settings.seed + settings.seeds)
     wanted = [(name, seed) for seed in seeds for name in settings.model]
     runs: list[dict[str, Any]] = []

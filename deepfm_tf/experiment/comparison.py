@@ -31,7 +31,8 @@ def best_value(run: Mapping[str, Any], metric: str) -> float:
     ]
     if not values:
         return math.nan
-    return max(values) if metric == "auc" else min(values)
+    best: float = max(values) if metric == "auc" else min(values)
+    return best
 
 
 def ranking(runs: Sequence[Mapping[str, Any]], metric: str) -> list[str]:

@@ -12,12 +12,12 @@ import deepfm_tf
 from deepfm_tf.backend import import_tensorflow
 from deepfm_tf.experiment.command_line import words_of
 from deepfm_tf.experiment.config import write_config
-from deepfm_tf.experiment.derived import derived_files
 from deepfm_tf.experiment.files import writing
 from deepfm_tf.experiment.inputs import (
     check_columns,
     check_headers,
     check_targets,
+    derived_files,
     load_schema,
     say_shared_rows,
 )

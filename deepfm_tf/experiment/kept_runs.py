@@ -104,7 +104,8 @@ def drop_checkpoints(directory: Path) -> None:
 
 def load_result(path: Path) -> dict[str, Any]:
     """A result that was kept."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return result
 
 
 def time_left(runs: Sequence[dict[str, Any]], wanted: Sequence[str]) -> str:

@@ -57,6 +57,9 @@ def run(
         reference: a further row for the table, such as the Bayes optimum.
     """
     strategy, data = begin(settings)
+    for name in settings.model:
+        _check_resumed(settings, name, settings.fingerprint(data))
+    write_config(settings)
     results, models = [], {}
     calibrations: dict[str, deepfm_tf.Calibration] = {}
     for name in settings.model:
@@ -99,7 +102,6 @@ def begin(
         schema = read_schema(settings)
         check_fields(settings, schema)
         check_columns(settings, schema)
-        write_config(settings)
         data = prepare(settings, schema)
         if settings.calibration is not None:
             check_classes(data["valid"])
@@ -147,15 +149,8 @@ def fit(
             is said of them then but in a terminal. Optional.
     """
     directory = settings.run / name
-    settings_file = directory / "settings.txt"
     fingerprint = settings.fingerprint(data)
-    resumes = settings.resume and settings_file.is_file()
-    if resumes and settings_file.read_text("utf-8") != fingerprint:
-        raise UserError(
-            f"{directory} was trained on other data or with other options "
-            "than now. Resume with the very command that was stopped, or "
-            "leave out --resume to start afresh."
-        )
+    resumes = _check_resumed(settings, name, fingerprint)
     deepfm_tf.set_seed(settings.seed)
     first_epoch = 0
     with strategy.scope():
@@ -166,7 +161,7 @@ def fit(
             shutil.rmtree(directory, ignore_errors=True)
             model = learning.build(settings, name, data["train"])
     directory.mkdir(parents=True, exist_ok=True)
-    write_text(settings_file, fingerprint)
+    write_text(directory / "settings.txt", fingerprint)
     dataset, stretch = learning.training_data(
         settings, data["train"], first_epoch
     )
@@ -210,6 +205,19 @@ def fit(
         "best_epoch": round(share * (state["best_epoch"] + 1), 2),
         "history": history,
     }
+
+
+def _check_resumed(settings: Settings, name: str, fingerprint: str) -> bool:
+    """Whether a model is gone on with; raises UserError if it cannot be."""
+    path = settings.run / name / "settings.txt"
+    resumes = settings.resume and path.is_file()
+    if resumes and path.read_text("utf-8") != fingerprint:
+        raise UserError(
+            f"{path.parent} was trained on other data or with other options "
+            "than now. Resume with the very command that was stopped, or "
+            "leave out --resume to start afresh."
+        )
+    return resumes
 
 
 def _again(option: str, settings: Settings) -> str:

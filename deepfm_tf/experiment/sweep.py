@@ -11,6 +11,7 @@ import numpy as np
 import deepfm_tf
 from deepfm_tf.experiment.commands import SweepSettings
 from deepfm_tf.experiment.comparison import compare_with, is_better
+from deepfm_tf.experiment.config import write_config
 from deepfm_tf.experiment.effects import effects, lead
 from deepfm_tf.experiment.kept_runs import (
     claim_folder,
@@ -40,6 +41,7 @@ def sweep(settings: SweepSettings) -> dict[str, Any]:
     strategy, data = begin(settings)
     fingerprint = settings.results_fingerprint(data)
     claim_folder(settings.run / "results", settings.run, fingerprint)
+    write_config(settings)
 
     for text in space.skipped():
         print(f"Left out: {text}.")
@@ -115,7 +117,7 @@ def _search(
                 step: int, value: float, trial: optuna.Trial = trial
             ) -> bool:
                 trial.report(value, step)
-                return trial.should_prune()
+                return bool(trial.should_prune())
 
             run = trials.run(
                 "search", structure, settings.seed, is_hopeless=is_hopeless

@@ -42,7 +42,7 @@ def say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 def user_errors() -> Iterator[None]:
     """Warnings, and what the system says of files, become a sentence each."""
     with warnings.catch_warnings():
-        warnings.showwarning = say_warning  # type: ignore[assignment]
+        warnings.showwarning = say_warning
         try:
             yield
         except UserError:
@@ -95,7 +95,9 @@ def build(
     if l2 is not None and mode != "batch":
         # Keras's L2 has no half.
         arguments[penalized] = {"class_name": "L2", "config": {"l2": l2 / 2}}
-    model = getattr(deepfm_tf, MODELS[name])(schema, **arguments)
+    model: deepfm_tf.CTRModel = getattr(deepfm_tf, MODELS[name])(
+        schema, **arguments
+    )
     deepfm_tf.compile_model(
         model,
         settings.optimizer,

@@ -54,7 +54,9 @@ class WatchedCurve(deepfm_tf.LearningCurve):
         self.stopped = False
         self._told = 0
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Add the end of the epoch, and tell it."""
         super().on_epoch_end(epoch, logs)
         if self.is_hopeless is None:

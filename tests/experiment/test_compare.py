@@ -99,10 +99,14 @@ def test_more_can_be_asked_for_and_nothing_is_trained_twice(
 
 @pytest.mark.parametrize("option", ["--learning-rate=0.1", "--group-by=ad"])
 def test_other_options_need_another_folder(option, capsys):
+    kept = Path("runs/compare/run.toml").read_text(encoding="utf-8")
+
     status = run_compare([*ARGUMENTS, option])
 
     assert status == 2
     assert "holds runs on other data or with other" in capsys.readouterr().err
+    assert Path("runs/compare/run.toml").read_text(encoding="utf-8") == kept
+    assert "\nhidden_units = [4]\n" in kept
 
 
 def test_the_report_has_everything(report):

@@ -63,6 +63,7 @@ def finished_run(tmp_path_factory):
         status = main(
             tabular.RECIPE,
             [*OWN, "--epochs", "2", "--model", "logistic_regression,deepfm"]
+            + ["--hidden-units", "4", "--warm-up-rows", "1"]
             + ["--export", "saved_models/clicks"]
             + ["--report", "out/report.json", "--explain", "--reduce-lr"],
             lambda settings: outcomes.append(run(settings)),
@@ -411,10 +412,25 @@ def test_options_that_do_not_fit_are_one_sentence(
 
 
 @pytest.mark.usefixtures("finished")
+def test_the_file_of_a_run_has_its_fingerprint(finished_run):
+    words = ["--config", "runs/tabular/run.toml"]
+
+    again = CommandLine(tabular.RECIPE).settings(words)
+
+    assert (again.reduce_lr, again.epochs) == (True, 2)
+    for name in ("logistic_regression", "deepfm"):
+        trained = Path("runs/tabular", name, "settings.txt").read_text()
+        assert again.fingerprint(finished_run[1].data) == trained
+
+
+@pytest.mark.usefixtures("finished")
 def test_resuming_with_other_options_is_refused(capsys):
+    kept = Path("runs/tabular/run.toml").read_text(encoding="utf-8")
+
     status = main(tabular.RECIPE, [*OWN, "--resume", "--seed", "2"])
 
     assert status == 2
+    assert Path("runs/tabular/run.toml").read_text(encoding="utf-8") == kept
     assert "with other options" in capsys.readouterr().err
 
 

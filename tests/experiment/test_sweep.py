@@ -199,6 +199,7 @@ def test_the_next_command_trains_what_the_test_data_speak_for(report):
 def test_what_is_finished_is_not_trained_again(monkeypatch, capsys):
     monkeypatch.setattr(trials, "fit", None)
     monkeypatch.setattr(many_runs, "train", None)
+    monkeypatch.setattr(sweep, "write_pages", lambda *_: "page")
 
     status = run_sweep([*ARGUMENTS, "--trials", "1", "--report", "again"])
 

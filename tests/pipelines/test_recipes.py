@@ -92,6 +92,7 @@ def test_the_demo_runs_to_its_end(capsys, monkeypatch):
         *("logistic_regression", "fm", "deepfm"),
     )
     words = "--epochs 1 --batch-size 1024 --model deepfm --hidden-units 4"
+    words += " --warm-up-rows 1"
     root = str(tabular.__file__).rsplit("/", 2)[0]
     monkeypatch.setenv("PYTHONPATH", root)
 
