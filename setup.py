@@ -38,7 +38,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["deepfm_tf", "deepfm_tf.*"]),
-    package_data={"deepfm_tf": ["*.pyi"]},
+    package_data={
+        "deepfm_tf": ["*.pyi"],
+        "deepfm_tf.serving.deploy": ["templates/*"],
+    },
     entry_points={
         "console_scripts": ["deepfm-tf = deepfm_tf.__main__:main"],
     },

@@ -17,13 +17,34 @@ from deepfm_tf.version import __version__ as __version__
 # Where the classes are that Keras finds by name in a model's file.
 _REGISTERED = ("layers", "models", "optimizers", "losses")
 # What else begins with importing Keras.
-_OTHERS = ("callbacks", "evaluation", "explain", "export", "learning_curve")
+_OTHERS = ("callbacks", "evaluation", "explain", "export")
 _KERAS_ROOMS = (*_REGISTERED, *_OTHERS, "training")
+
+# Room -> what stood here until 0.4.
+_MOVED = {
+    "calibration": "Calibration fit_calibration",
+    "callbacks": "LearningCurve",
+    "evaluation": "evaluate_stream predict_with_labels predict_with_weights",
+    "explain": "export_embeddings field_report field_strengths "
+    "permutation_importance plot_field_strengths plot_waterfall "
+    "top_feature_pairs",
+    "metrics": "Comparison NamedIds StreamingMetrics binary_metrics "
+    "bootstrap_intervals compare_models grouped_auc reliability_curve "
+    "slice_metrics",
+    "report": "html_report markdown_table plot_learning_curves "
+    "plot_reliability report_figures results_table structure_table "
+    "summarize_runs",
+    "training": "OPTIMIZERS",
+}
 
 _public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(
+            _no_such(name), name=name, obj=sys.modules[__name__]
+        )
     try:
         value = _public(name)
     except ImportError:
@@ -33,6 +54,13 @@ def __getattr__(name: str) -> Any:
         require_tensorflow_keras()
         _register()
     return value
+
+
+def _no_such(name: str) -> str:
+    for room, names in _MOVED.items():
+        if name in names.split():
+            return f"deepfm_tf.{name} is now deepfm_tf.{room}.{name}"
+    return f"deepfm_tf has no public name {name}"
 
 
 def _register() -> None:

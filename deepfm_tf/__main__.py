@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
 
+from deepfm_tf.errors import did_you_mean
 from deepfm_tf.version import __version__
 
 USAGE = """\
@@ -46,8 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"deepfm-tf {__version__}")
         return EXIT_OK
     if argv[0] not in COMMANDS:
-        near = difflib.get_close_matches(argv[0], COMMANDS, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(argv[0], COMMANDS, str)
         print(
             f"error: There is no command {argv[0]}.{hint}\n"
             "See: deepfm-tf --help",
@@ -58,9 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module = importlib.import_module(COMMANDS[argv[0]])
         if module.__name__ == "deepfm_tf.experiment.command_line":
             return int(module.main(arguments=argv[1:], command=argv[0]))
-        if argv[0] == "serve":
-            return module.main(argv[1:], command="deepfm-tf serve") or EXIT_OK
-        return module.main(argv[1:]) or EXIT_OK
+        return module.main(argv[1:], ("deepfm-tf", argv[0])) or EXIT_OK
     except KeyboardInterrupt:  # before there was anything to save
         print("\nInterrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -7,7 +7,8 @@ import difflib
 import inspect
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -189,18 +190,51 @@ def refuse_unknown(
         known = arguments_of(owner) if known is None else known
         owner = owner.__name__
     known = sorted(known or ())
+    all_of_them = f" It takes: {', '.join(known)}."
     for name in given:
         if name in known:
             continue
-        near = difflib.get_close_matches(name, known, 1)
-        hint = (
-            f"Did you mean `{near[0]}`?"
-            if near
-            else f"It takes: {', '.join(known)}."
-        )
+        hint = did_you_mean(name, known, "`{}`".format)
         raise UserTypeError(
-            f"{owner} has no argument `{name}`. {hint}", argument=name
+            f"{owner} has no argument `{name}`.{hint or all_of_them}",
+            argument=name,
         )
+
+
+def damaged(path: Path, what: str) -> UserError:
+    """The error of a file that we wrote, such as one that "is not there"."""
+    return UserError(
+        f"{path} {what}. The directory is damaged: prepare the data again, or "
+        "save the vocabulary again."
+    )
+
+
+def did_you_mean(
+    name: str,
+    names: Iterable[str],
+    show: Callable[[str], str] = repr,
+    cutoff: float = 0.6,
+) -> str:
+    """A sentence that offers the nearest name, or nothing.
+
+    Args:
+        name: what was written, in whatever case.
+        names: those that there are.
+        show: how a name is written. Quoted by default.
+        cutoff: float in [0, 1]. How alike the two must be.
+
+    Example:
+
+    >>> did_you_mean("Sit", ["site", "hour"])
+    " Did you mean 'site'?"
+    >>> did_you_mean("--prot", ["--port", "--host"], show=str)
+    ' Did you mean --port?'
+    >>> did_you_mean("price", ["site", "hour"])
+    ''
+    """
+    by_lower = {other.lower(): other for other in names}
+    near = difflib.get_close_matches(name.lower(), by_lower, 1, cutoff)
+    return f" Did you mean {show(by_lower[near[0]])}?" if near else ""
 
 
 def _words(value: Any) -> list[str]:

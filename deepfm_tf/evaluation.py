@@ -1,29 +1,45 @@
-"""Models on an evaluation set: exact metrics, and a table to compare by."""
+"""Models on an evaluation set: exact metrics, of all rows and of slices."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import keras
 import numpy as np
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
+from deepfm_tf.drift import (
+    DataCounts,
+    DriftEntry,
+    compare_counts,
+    warn_of_drift,
+)
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.metrics import (
+    Metrics,
+    SliceMetrics,
     StreamingMetrics,
+    StreamMetrics,
     binary_metrics,
     slice_metrics,
 )
 from deepfm_tf.models.batches import check_model, labelled_batches
-from deepfm_tf.slicing import groups_of_field, place_of_field, slices_of_field
+from deepfm_tf.packed_layout import PackedLayout
+from deepfm_tf.slicing import groups_of_field, slices_of_field
 
 # Rows that a stream keeps in memory at a time: `predict` takes a tenth of a
 # second to begin. And rows in one step of it.
 _STREAM_ROWS = 2**17
 _PREDICT_ROWS = 2**12
+
+
+class Evaluation(Metrics, total=False):
+    """What `evaluate` returns: the Metrics, and what was asked for besides."""
+
+    slices: list[SliceMetrics]
+    drift: list[DriftEntry]
 
 
 def predict_with_labels(
@@ -72,10 +88,10 @@ def evaluate(
     *,
     slice_by: Sequence[str] | Mapping[str, Any] = (),
     group_by: str | Array | None = None,
-    values: Any = None,
+    vocabulary: Any = None,
     max_values: int = 30,
     confidence: float | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Exact metrics over a whole data set, and over slices of it.
 
     Args:
@@ -92,7 +108,7 @@ def evaluate(
             number of rows without a value, if there are any. Or the name of
             a field with one value a row: its ids tell unseen and rare values
             (OOV) not apart, so these rows are left out too, with a warning.
-        values: the Vocabulary, to call slices by name and by the data's own
+        vocabulary: the Vocabulary, to call slices by name and by the data's own
             numbers, and to compare the shares of unseen and missing values
             with training's: adds `drift`, a list of what `Drift.to_dict`
             gives, and warns if it is not empty. Or a mapping of fields to the
@@ -104,8 +120,7 @@ def evaluate(
             the whole and of each slice.
 
     Returns:
-        What `binary_metrics` returns, and with `slice_by` also `slices`, what
-        `slice_metrics` returns.
+        The Evaluation.
 
     Example:
 
@@ -117,12 +132,12 @@ def evaluate(
     >>> model = deepfm_tf.LogisticRegression(vocabulary.schema)  # all zeros
     >>> dataset = deepfm_tf.dataset_from_memory(data, vocabulary)
     >>> metrics = evaluate(
-    ...     model, dataset, slice_by=["site"], values=vocabulary
+    ...     model, dataset, slice_by=["site"], vocabulary=vocabulary
     ... )
     >>> metrics["auc"], metrics["log_loss"], metrics["rows"]
     (0.5, 0.6931471805599453, 3)
     >>> header = ["field", "value", "rows", "auc", "log_loss"]
-    >>> print(comparison_table(header, metrics["slices"]))
+    >>> print(deepfm_tf.report.text_table(metrics["slices"], header))
     field  value  rows        auc  log_loss
     -----  -----  ----  ---------  --------
     site   b         2        0.5    0.6931
@@ -140,8 +155,8 @@ def evaluate(
         group_by is None or isinstance(group_by, str)
     )
     counts = None
-    if values is not None and not isinstance(values, Mapping):
-        counts = DataCounts(values)
+    if vocabulary is not None and not isinstance(vocabulary, Mapping):
+        counts = DataCounts(vocabulary)
     rows, probability = _predict(model, dataset, wanted, beside, counts)
     groups: Array | None
     if isinstance(group_by, str):
@@ -149,12 +164,15 @@ def evaluate(
         groups = groups_of_field(model.schema, group_by, column)
     else:
         groups = group_by
-    metrics = binary_metrics(
-        rows.label,
-        probability,
-        rows.weight,
-        groups=groups,
-        confidence=confidence,
+    metrics = cast(
+        Evaluation,
+        binary_metrics(
+            rows.label,
+            probability,
+            rows.weight,
+            groups=groups,
+            confidence=confidence,
+        ),
     )
     if isinstance(group_by, str) and "grouped_left_out" in metrics:
         warnings.warn(
@@ -176,7 +194,7 @@ def evaluate(
     else:
         slices = {
             name: slices_of_field(
-                model.schema, name, rows.columns[name], values
+                model.schema, name, rows.columns[name], vocabulary
             )
             for name in names
         }
@@ -194,7 +212,7 @@ def evaluate(
 
 def evaluate_stream(
     model: keras.Model, dataset: Any, confidence: float = 0.95
-) -> dict[str, Any]:
+) -> StreamMetrics:
     """Metrics of a data set of any length, in one pass and bounded memory.
 
     Args:
@@ -204,76 +222,14 @@ def evaluate_stream(
         confidence: float. Of the intervals. Defaults to 0.95.
 
     Returns:
-        What `StreamingMetrics.result` returns: exact but for the AUC, whose
-        largest possible error is `auc_error`.
+        The StreamMetrics: exact but for the AUC, whose largest possible
+        error is `auc_error`.
     """
     check_model(model)
     metrics = StreamingMetrics()
     for inputs, label, weight in _chunks(dataset):
         metrics.update(label, _probability(model, inputs), weight)
     return metrics.result(confidence)
-
-
-def comparison_table(
-    header: Sequence[str], rows: Sequence[Mapping[str, Any]]
-) -> str:
-    """A text table; columns are keys of `rows`, numbers to the right.
-
-    The numbers of a column have as many decimals as the one that needs most,
-    but no more than four, from 10 on two, and from 1,000 on one.
-
-    Args:
-        header: the keys, in order; they are the column titles too.
-        rows: one mapping a line. An absent value is left blank.
-
-    Example:
-
-    >>> rows = [{"model": "fm", "AUC": 0.71234, "epochs": 3.0}]
-    >>> print(comparison_table(["model", "AUC", "epochs"], rows))
-    model     AUC  epochs
-    -----  ------  ------
-    fm     0.7123       3
-    """
-    columns = [_cells([row.get(name) for row in rows]) for name in header]
-    numeric = [
-        any(isinstance(row.get(name), (int, float)) for row in rows)
-        for name in header
-    ]
-    widths = [
-        max(len(name), *map(len, column))
-        for name, column in zip(header, columns, strict=True)
-    ]
-    lines = [list(header), ["-" * width for width in widths]]
-    lines += [list(line) for line in zip(*columns, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(line, widths, numeric, strict=True)
-        ).rstrip()
-        for line in lines
-    )
-
-
-def _cells(values: Sequence[Any]) -> list[str]:
-    """The texts of a column."""
-    numbers = [v for v in values if isinstance(v, float) and not np.isnan(v)]
-    largest = max(map(abs, numbers), default=0.0)
-    most = 4 if largest < 10 else 2 if largest < 1000 else 1
-    # 12 s are no 12.00, and 1.82 epochs no 1.8200.
-    decimals = next(
-        n
-        for n in range(most + 1)
-        if n == most or all(round(v, n) == round(v, most) for v in numbers)
-    )
-    return [_cell(value, decimals) for value in values]
-
-
-def _cell(value: Any, decimals: int) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return "undefined" if np.isnan(value) else f"{value:,.{decimals}f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 class _Rows(NamedTuple):
@@ -293,7 +249,11 @@ def _predict(
 ) -> tuple[_Rows, Array]:
     """One pass; a second one to see that the order is kept, if it must be."""
     check_model(model, with_schema=bool(fields))
-    places = {name: place_of_field(model.schema, name) for name in fields}
+    places = {}
+    if fields:
+        layout = PackedLayout(model.schema.fields)
+        names = [model.schema.field(name).name for name in fields]
+        places = {name: layout.place(name) for name in names}
     labels: list[Array] = []
     weights: list[Array] = []
     columns: dict[str, list[Array]] = {name: [] for name in places}
@@ -330,7 +290,8 @@ def _probability(model: keras.Model, inputs: Mapping[str, Array]) -> Array:
     if layer is not None and "ids" in inputs:
         layer.check_ids(inputs["ids"])
     output = model.predict(inputs, batch_size=_PREDICT_ROWS, verbose=0)
-    return output["probability"][:, 0]
+    probability: Array = output["probability"][:, 0]
+    return probability
 
 
 def _chunks(

@@ -5,23 +5,37 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Union
+from typing import ClassVar
 
-from deepfm_tf.errors import UserError, UserTypeError
+from deepfm_tf.errors import UserError
+from deepfm_tf.field import (
+    MAX_ROWS,
+    Field,
+    as_tuple,
+    check_choice,
+    check_positive,
+    is_number,
+)
 
-MISSING_CHOICES = ("value", "nothing")
+__all__ = [
+    "FIELD_TYPES",
+    "BucketizedField",
+    "CategoricalField",
+    "Field",
+    "MultiValuedField",
+    "NumericField",
+    "TimestampField",
+    "check_num_rows",
+]
+
 SCALINGS = ("none", "standardize", "log")
 BUCKET_METHODS = ("quantiles", "boundaries", "log_square")
 POOLINGS = ("sum", "mean")
 TIME_PARTS = ("hour", "weekday", "is_weekend")
-# Ids and rows of the shared table are numbered in 32 bits.
-MAX_ROWS = 2**31 - 1
-# OOV and missing stand before the buckets.
-MAX_HASH_BUCKETS = MAX_ROWS - 2
 
 
 @dataclasses.dataclass(frozen=True)
-class CategoricalField:
+class CategoricalField(Field):
     """A column whose values are names: site, advertiser, hour of day.
 
     Values are compared as text, so `"007"` and `"7"` differ and numbers may
@@ -56,7 +70,6 @@ class CategoricalField:
 
     type_name: ClassVar[str] = "categorical"
 
-    name: str
     min_count: int = 2
     max_vocabulary_size: int | None = None
     hash_buckets: int | None = None
@@ -64,12 +77,9 @@ class CategoricalField:
     share_with: str | None = None
     vocabulary_size: int | None = None
 
-    def __post_init__(self) -> None:
-        _check_field(self)
-
 
 @dataclasses.dataclass(frozen=True)
-class NumericField:
+class NumericField(Field):
     """A column of numbers, embedded as value times vector (FM's `x_i v_i`).
 
     Args:
@@ -87,14 +97,24 @@ class NumericField:
     """
 
     type_name: ClassVar[str] = "numeric"
+    is_text: ClassVar[bool] = False
 
-    name: str
     scaling: str = "standardize"
     missing: str = "value"
 
     def __post_init__(self) -> None:
-        _check_field(self)
-        _check_choice(self, "scaling", SCALINGS)
+        super().__post_init__()
+        check_choice(self, "scaling", SCALINGS)
+
+    @property
+    def num_ids(self) -> int:
+        """None: its value stands in the packed `values`."""
+        return 0
+
+    @property
+    def needed_statistics(self) -> tuple[str, ...]:
+        """What `"standardize"` scales by."""
+        return ("mean", "std") if self.scaling == "standardize" else ()
 
     @property
     def vocabulary_size(self) -> int:
@@ -103,7 +123,7 @@ class NumericField:
 
 
 @dataclasses.dataclass(frozen=True)
-class BucketizedField:
+class BucketizedField(Field):
     """A column of numbers cut into buckets, which then are categories.
 
     Args:
@@ -127,8 +147,8 @@ class BucketizedField:
     """
 
     type_name: ClassVar[str] = "bucketized"
+    is_text: ClassVar[bool] = False
 
-    name: str
     method: str = "quantiles"
     num_buckets: int = 10
     boundaries: tuple[float, ...] = ()
@@ -137,8 +157,8 @@ class BucketizedField:
     vocabulary_size: int | None = None
 
     def __post_init__(self) -> None:
-        _check_field(self)
-        _check_choice(self, "method", BUCKET_METHODS)
+        super().__post_init__()
+        check_choice(self, "method", BUCKET_METHODS)
         boundaries = as_tuple(self.boundaries)
         object.__setattr__(self, "boundaries", boundaries)
         if (self.method == "boundaries") != bool(boundaries):
@@ -147,7 +167,7 @@ class BucketizedField:
                 "method='boundaries' and must then hold at least one number. "
                 f"Received: method={self.method!r}, boundaries={boundaries}."
             )
-        finite = all(_is_number(b) and math.isfinite(b) for b in boundaries)
+        finite = all(is_number(b) and math.isfinite(b) for b in boundaries)
         if not finite or any(
             a >= b for a, b in zip(boundaries, boundaries[1:], strict=False)
         ):
@@ -155,11 +175,26 @@ class BucketizedField:
                 f"Field '{self.name}': `boundaries` must be finite numbers in "
                 f"strictly ascending order. Received: {boundaries}."
             )
-        _check_positive(self, "num_buckets", least=2)
+        check_positive(self, "num_buckets", least=2)
+
+    @property
+    def has_boundaries(self) -> bool:
+        """Whether boundaries say what a bucket is, and not a formula."""
+        return self.method != "log_square"
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether buckets come from a formula, and rare ones become OOV."""
+        return not self.has_boundaries
+
+    @property
+    def needed_statistics(self) -> tuple[str, ...]:
+        """The boundaries, given or found."""
+        return ("boundaries",) if self.has_boundaries else ()
 
 
 @dataclasses.dataclass(frozen=True)
-class MultiValuedField:
+class MultiValuedField(Field):
     """A column holding several values at once, such as `Action|Comedy`.
 
     Empty parts are dropped, the first `max_length` values are kept, and
@@ -189,7 +224,6 @@ class MultiValuedField:
 
     type_name: ClassVar[str] = "multi_valued"
 
-    name: str
     separator: str = "|"
     max_length: int = 8
     pooling: str = "sum"
@@ -202,9 +236,9 @@ class MultiValuedField:
     vocabulary_size: int | None = None
 
     def __post_init__(self) -> None:
-        _check_field(self)
-        _check_choice(self, "pooling", POOLINGS)
-        _check_positive(self, "max_length")
+        super().__post_init__()
+        check_choice(self, "pooling", POOLINGS)
+        check_positive(self, "max_length")
         for name in ("separator", "weight_separator"):
             value = getattr(self, name)
             if value is None and name == "weight_separator":
@@ -220,9 +254,19 @@ class MultiValuedField:
                 f"must differ. Received: {self.separator!r} for both."
             )
 
+    @property
+    def num_ids(self) -> int:
+        """As many as values are kept."""
+        return self.max_length
+
+    @property
+    def has_one_id(self) -> bool:
+        """Never: it may hold several values, or none."""
+        return False
+
 
 @dataclasses.dataclass(frozen=True)
-class TimestampField:
+class TimestampField(Field):
     """A column of times, of which the hour and the day of the week matter.
 
     Each part of the time is an id with an embedding of its own; their vectors
@@ -242,19 +286,19 @@ class TimestampField:
 
     Example:
 
-    >>> TimestampField("seen_at", parts=("hour", "weekday")).max_length
+    >>> TimestampField("seen_at", parts=("hour", "weekday")).num_ids
     2
     """
 
     type_name: ClassVar[str] = "timestamp"
+    is_time: ClassVar[bool] = True
 
-    name: str
     parts: tuple[str, ...] = TIME_PARTS
     missing: str = "value"
     vocabulary_size: int | None = None
 
     def __post_init__(self) -> None:
-        _check_field(self)
+        super().__post_init__()
         parts = as_tuple(self.parts)
         object.__setattr__(self, "parts", parts)
         if (
@@ -269,19 +313,17 @@ class TimestampField:
             )
 
     @property
-    def max_length(self) -> int:
-        """Id columns: one for each part."""
+    def num_ids(self) -> int:
+        """One for each part."""
         return len(self.parts)
 
+    @property
+    def has_one_id(self) -> bool:
+        """Never: missing is an id of the first part alone."""
+        return False
 
-Field = Union[  # noqa: UP007 - evaluated at import on Python 3.10 too
-    CategoricalField,
-    NumericField,
-    BucketizedField,
-    MultiValuedField,
-    TimestampField,
-]
-FIELD_TYPES: dict[str, type] = {
+
+FIELD_TYPES: dict[str, type[Field]] = {
     cls.type_name: cls
     for cls in (
         CategoricalField,
@@ -296,8 +338,7 @@ FIELD_TYPES: dict[str, type] = {
 def check_num_rows(fields: Sequence[Field]) -> None:
     """Raise a UserError if the rows that fields own cannot be numbered."""
     num_rows = {
-        f.name: f.vocabulary_size or getattr(f, "hash_buckets", None) or 0
-        for f in fields
+        f.name: f.vocabulary_size or f.hash_buckets or 0 for f in fields
     }
     total = sum(num_rows.values())
     if total > MAX_ROWS:
@@ -309,67 +350,3 @@ def check_num_rows(fields: Sequence[Field]) -> None:
             "or `max_vocabulary_size`.",
             argument="fields",
         )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def as_tuple(value: Any) -> tuple:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise UserTypeError(
-            "Lists of a schema (fields, labels, boundaries) must be tuples or "
-            f"lists. Received: {value!r}."
-        )
-    return tuple(value)
-
-
-def _check_choice(field: Any, name: str, allowed: Sequence[str]) -> None:
-    value = getattr(field, name)
-    if value not in allowed:
-        raise UserError(
-            f"Field '{field.name}': `{name}` must be one of "
-            f"{', '.join(map(repr, allowed))}. Received: {name}={value!r}."
-        )
-
-
-def _check_positive(field: Any, name: str, least: int = 1) -> None:
-    value = getattr(field, name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise UserError(
-            f"Field '{field.name}': `{name}` must be an integer of at least "
-            f"{least}. Received: {name}={value!r}."
-        )
-
-
-def _check_at_most(field: Any, name: str, most: int) -> None:
-    value = getattr(field, name, None)
-    if value is not None and value > most:
-        raise UserError(
-            f"Field '{field.name}': `{name}` must be at most {most}, as ids "
-            f"have 32 bits. Received: {name}={value}.",
-            argument=name,
-        )
-
-
-def _check_field(field: Any) -> None:
-    if not isinstance(field.name, str) or not field.name:
-        raise UserError(
-            "A field's `name` must be a non-empty string. Received: "
-            f"name={field.name!r}."
-        )
-    _check_choice(field, "missing", MISSING_CHOICES)
-    for name, least in (
-        ("min_count", 1),
-        ("max_vocabulary_size", 2),
-        ("hash_buckets", 1),
-    ):
-        if getattr(field, name, None) is not None:
-            _check_positive(field, name, least)
-    _check_at_most(field, "hash_buckets", MAX_HASH_BUCKETS)
-    if (
-        not isinstance(field, NumericField)
-        and field.vocabulary_size is not None
-    ):
-        _check_positive(field, "vocabulary_size")
-        _check_at_most(field, "vocabulary_size", MAX_ROWS)

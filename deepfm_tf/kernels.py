@@ -52,7 +52,8 @@ def detached(function: Callable[..., Any]) -> Callable[..., Any]:
     Args:
         function: takes and gives tensors (or None), and uses no variable.
     """
-    return tf.function(function, autograph=False)
+    apart: Callable[..., Any] = tf.function(function, autograph=False)
+    return apart
 
 
 def row_dtype(num_rows: int) -> str:

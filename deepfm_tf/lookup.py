@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from deepfm_tf.arrays import Array
+from deepfm_tf.buckets import LOG_SQUARE_THRESHOLDS, bucketize
 from deepfm_tf.fields import (
     BucketizedField,
     Field,
@@ -17,6 +18,7 @@ from deepfm_tf.fields import (
     NumericField,
     TimestampField,
 )
+from deepfm_tf.packed_layout import PackedLayout
 from deepfm_tf.raw_values import (
     NUMBER_PATTERN,
     POINT_ZERO_PATTERN,
@@ -24,13 +26,7 @@ from deepfm_tf.raw_values import (
     missing_numbers,
 )
 from deepfm_tf.time_lookup import look_up_times
-from deepfm_tf.vocabulary import (
-    LOG_SQUARE_THRESHOLDS,
-    NO_ID,
-    OOV_ID,
-    Vocabulary,
-    bucketize,
-)
+from deepfm_tf.vocabulary import NO_ID, OOV_ID, Vocabulary
 
 # What the table answers for a value it lacks: below zero whatever is added.
 _ABSENT = -(2**62)
@@ -65,8 +61,10 @@ class GraphLookup(tf.Module):
         line = 0
         with open(asset_file, "w", encoding="utf-8", newline="\n") as file:
             for number, field in enumerate(self._schema.table_fields):
-                if field.name not in vocabulary.values or isinstance(
-                    field, (BucketizedField, TimestampField)
+                if (
+                    field.name not in vocabulary.values
+                    or not field.is_text
+                    or field.is_time
                 ):
                     continue
                 values = vocabulary.values[field.name]
@@ -136,14 +134,13 @@ class GraphLookup(tf.Module):
         numbers: tf.Tensor | None,
         fields: Sequence[Field],
     ) -> tuple[tf.Tensor | None, list[tf.Tensor]]:
-        """(batch, slots) ids, and the weights of each weighted field."""
-        slots: dict[str, range] = {}
-        start = 0
-        for field in fields:
-            if not isinstance(field, NumericField):
-                stop = start + getattr(field, "max_length", 1)
-                slots[field.name] = range(start, stop)
-                start = stop
+        """(batch, id columns), and the weights of each weighted field."""
+        layout = PackedLayout(fields)
+        places = range(layout.num_ids)
+
+        def columns_of(field: Field) -> range:
+            return places[layout.columns(field.name)["ids"]]
+
         parts: list[tf.Tensor] = []
         order: list[int] = []
         weights: list[tf.Tensor] = []
@@ -168,17 +165,17 @@ class GraphLookup(tf.Module):
                 )
                 ids = look_up_times(column[:, 0], field.parts, first, missing)
                 parts.append(ids)
-                order += slots[field.name]
+                order += columns_of(field)
         for buckets, members in groups.items():
             owned = [field for group, _ in members for field in group]
             joined = _join([columns for _, columns in members])
             parts.append(self._text_ids(owned, joined, buckets))
-            order += [slot for field in owned for slot in slots[field.name]]
+            order += [column for f in owned for column in columns_of(f)]
         bucketized = [f for f in fields if isinstance(f, BucketizedField)]
         if bucketized:
             columns = _columns(numbers, number_fields(fields), bucketized)
             parts.append(self._bucket_ids(columns, bucketized))
-            order += [slots[field.name].start for field in bucketized]
+            order += [column for f in bucketized for column in columns_of(f)]
         if not parts:
             return None, weights
         ids = _join(parts)
@@ -190,18 +187,18 @@ class GraphLookup(tf.Module):
         """Fields of one text value, by the number of their hash buckets."""
         groups: dict[int | None, list[Field]] = {}
         for field in text_fields(fields):
-            if not isinstance(field, (MultiValuedField, TimestampField)):
+            if field.has_one_id:
                 groups.setdefault(self._hash_buckets(field), []).append(field)
         return groups
 
     def _hash_buckets(self, field: Field) -> int | None:
-        return getattr(self._schema.owner(field), "hash_buckets", None)
+        return self._schema.owner(field).hash_buckets
 
     def _text_ids(
         self, fields: Sequence[Field], texts: tf.Tensor, buckets: int | None
     ) -> tf.Tensor:
-        """(batch, slots of the fields) int32; texts are "" where missing."""
-        lengths = [getattr(field, "max_length", 1) for field in fields]
+        """(batch, id columns) int32; texts are "" where missing."""
+        lengths = [field.num_ids for field in fields]
         first = np.array([self._vocabulary.first_id(f) for f in fields])
         if buckets:
             ids = tf.strings.to_hash_bucket_fast(texts, buckets)
@@ -215,7 +212,7 @@ class GraphLookup(tf.Module):
             lines = [self._first_lines[owner] for owner in owners]
             prefix = tf.constant(np.repeat(prefixes, lengths)[None])
             prefix = tf.tile(prefix, [tf.shape(texts)[0], 1])
-            # (batch, slots): the value's line in the file.
+            # (batch, id columns): the value's line in the file.
             keys = tf.strings.join([prefix, texts])
             ids = self._table.lookup(keys) + np.repeat(first - lines, lengths)
             ids = tf.maximum(ids, np.int64(OOV_ID))
@@ -223,9 +220,8 @@ class GraphLookup(tf.Module):
         return tf.where(tf.equal(texts, ""), missing, tf.cast(ids, tf.int32))
 
     def _missing_ids(self, field: Field) -> Array:
-        length = getattr(field, "max_length", 1)
-        ids = np.full(length, NO_ID, dtype=np.int32)
-        # Values stand first: the first slot is empty only if all are.
+        ids = np.full(field.num_ids, NO_ID, dtype=np.int32)
+        # Values stand first: the first column is empty only if all are.
         ids[0] = self._vocabulary.missing_id(field)
         return ids
 
@@ -236,8 +232,7 @@ class GraphLookup(tf.Module):
         columns = [
             number
             for number, field in enumerate(fields)
-            if self._vocabulary.drops_point_zero(field)
-            and not isinstance(field, MultiValuedField)
+            if self._vocabulary.drops_point_zero(field) and field.has_one_id
         ]
         if not columns:
             return texts
@@ -279,7 +274,7 @@ class GraphLookup(tf.Module):
     def _steps(self, field: BucketizedField) -> tuple[Array, Array]:
         """Numbers at which the id changes, and the ids between them."""
         first = self._vocabulary.first_id(field)
-        if field.method != "log_square":
+        if field.has_boundaries:
             edges = np.asarray(
                 self._vocabulary.statistics[field.name]["boundaries"],
                 dtype=np.float32,
@@ -371,19 +366,17 @@ def _weights(texts: tf.Tensor) -> tf.Tensor:
 
 def raw_dtype(field: Field) -> tf.DType:
     """The type of a field's raw tensor."""
-    if isinstance(field, (NumericField, BucketizedField)):
-        return tf.float32
-    return tf.string
+    return tf.string if field.is_text else tf.float32
 
 
 def text_fields(fields: Iterable[Field]) -> list[Field]:
     """Those whose raw values are text, in the same order."""
-    return [field for field in fields if raw_dtype(field) == tf.string]
+    return [field for field in fields if field.is_text]
 
 
 def number_fields(fields: Iterable[Field]) -> list[Field]:
     """Those whose raw values are numbers, in the same order."""
-    return [field for field in fields if raw_dtype(field) == tf.float32]
+    return [field for field in fields if not field.is_text]
 
 
 def _columns(

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
+
+from deepfm_tf.errors import did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,8 +268,7 @@ class Parser(argparse.ArgumentParser):
                 continue
             if name in self._option_string_actions:
                 continue
-            near = difflib.get_close_matches(name.replace("_", "-"), known, 1)
-            hint = f" Did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(name.replace("_", "-"), known, str)
             self.error(f"There is no option {name}.{hint}")
 
 

@@ -51,7 +51,8 @@ class QuantileSample:
         rest = np.quantile(
             np.repeat(values, counts), inner, method="inverted_cdf"
         )
-        return np.unique(np.concatenate([*edges, rest]))
+        unique: Array = np.unique(np.concatenate([*edges, rest]))
+        return unique
 
     def _keep(self, priorities: Array, numbers: Array) -> None:
         priorities = np.concatenate([self._priorities, priorities])

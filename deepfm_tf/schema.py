@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deepfm_tf.errors import Argument, UserError, UserTypeError, refuse_unknown
+from deepfm_tf.errors import Argument, UserError, UserTypeError
+from deepfm_tf.field import as_tuple
 from deepfm_tf.fields import (
     FIELD_TYPES,
-    CategoricalField,
     Field,
-    MultiValuedField,
-    NumericField,
-    as_tuple,
     check_num_rows,
 )
 from deepfm_tf.input_names import input_names
@@ -42,7 +38,7 @@ class Schema:
             the two is not among the defaults of the other.
         missing_values: further values that mean "missing" in every column,
             such as `"?"` or `"-1"`. Empty text, NaN and null always do.
-        notes: remarks of `Schema.infer`, for the reader. No other effect.
+        notes: remarks of `infer_schema`, for the reader. No other effect.
         example_weight: str or None. A column of numbers of at least 0 that
             says how much each row counts in the loss and the metrics. Data
             sets are then of `(inputs, label, weight)`. Keras divides by the
@@ -83,34 +79,10 @@ class Schema:
 
     @classmethod
     def infer(cls, source: Any, label: str, **reading: Any) -> Schema:
-        """A sensible first schema for data nobody has described yet.
-
-        Looks at the first rows and chooses a type for each column; why, and
-        what it left out, is in `notes` and `summary()`. Edit it as JSON. What
-        only you can decide, such as a text among numbers, is a warning.
-
-        Args:
-            source: a file, a list of files, a DataFrame or a dict of arrays.
-            label: str. The label column.
-            **reading: `text_format`, `positive_labels`, `negative_labels`,
-                `missing_values` and `example_weight`, as for `prepare` and
-                `Schema`; `categorical`, the columns that are categorical
-                whatever they look like, such as numbers that name things;
-                `ignore`, the columns to leave out.
-
-        Example:
-
-        >>> from deepfm_tf import Schema
-        >>> log = {"slot": list(range(100)) * 2, "click": [0, 1] * 100}
-        >>> schema = Schema.infer(log, "click", categorical=["slot"])
-        >>> type(schema.field("slot")).__name__
-        'CategoricalField'
-        """
-        # The one door that opens against the table: reading belongs to data.
+        """`deepfm_tf.infer_schema`, by a name that ends with 0.6."""
+        # The one door against the table; it goes with the name.
         from deepfm_tf.data.inference import infer_schema
 
-        known = inspect.signature(infer_schema).parameters
-        refuse_unknown("Schema.infer", reading, known)
         return infer_schema(source, label, **reading)
 
     @property
@@ -123,12 +95,12 @@ class Schema:
     @property
     def id_fields(self) -> tuple[Field, ...]:
         """Fields that are looked up: all but the numeric ones."""
-        return tuple(f for f in self.fields if not _is_numeric(f))
+        return tuple(f for f in self.fields if not f.is_numeric)
 
     @property
-    def numeric_fields(self) -> tuple[NumericField, ...]:
+    def numeric_fields(self) -> tuple[Field, ...]:
         """Fields embedded as value times vector."""
-        return tuple(f for f in self.fields if isinstance(f, NumericField))
+        return tuple(f for f in self.fields if f.is_numeric)
 
     @property
     def embedded_fields(self) -> tuple[Field, ...]:
@@ -136,27 +108,19 @@ class Schema:
         return self.id_fields + self.numeric_fields
 
     @property
-    def slots_per_field(self) -> tuple[int, ...]:
-        """For each embedded field, the id columns it takes."""
-        return tuple(getattr(f, "max_length", 1) for f in self.embedded_fields)
+    def columns_per_field(self) -> tuple[int, ...]:
+        """For each embedded field, its columns of `ids` or of `values`."""
+        return tuple(max(1, f.num_ids) for f in self.embedded_fields)
 
     @property
-    def weighted_fields(self) -> tuple[MultiValuedField, ...]:
-        """Multi-valued fields whose values carry weights."""
-        return tuple(
-            f
-            for f in self.fields
-            if isinstance(f, MultiValuedField) and f.weight_separator
-        )
+    def weighted_fields(self) -> tuple[Field, ...]:
+        """Fields whose values carry weights."""
+        return tuple(f for f in self.fields if f.has_weights)
 
     @property
     def table_fields(self) -> tuple[Field, ...]:
         """Embedded fields that own rows of the shared table."""
-        return tuple(
-            f
-            for f in self.embedded_fields
-            if getattr(f, "share_with", None) is None
-        )
+        return tuple(f for f in self.embedded_fields if f.share_with is None)
 
     @property
     def field_tables(self) -> tuple[int, ...]:
@@ -200,7 +164,7 @@ class Schema:
 
     def owner(self, field: Field) -> Field:
         """The field whose vocabulary and rows `field` uses."""
-        shared = getattr(field, "share_with", None)
+        shared = field.share_with
         return field if shared is None else self.field(shared)
 
     def has_missing_id(self, field: Field) -> bool:
@@ -217,12 +181,7 @@ class Schema:
     def with_vocabulary_sizes(self, sizes: Mapping[str, int]) -> Schema:
         """The same schema with the sizes that the fitted vocabulary has."""
         fields = tuple(
-            f
-            if _is_numeric(f)
-            else dataclasses.replace(
-                f,
-                vocabulary_size=sizes[f.name],  # type: ignore[arg-type]
-            )
+            f if f.is_numeric else _with_size(f, sizes[f.name])
             for f in self.fields
         )
         return dataclasses.replace(self, fields=fields)
@@ -259,7 +218,9 @@ class Schema:
             arguments = {k: v for k, v in entry.items() if k != "type"}
             fields.append(construct(FIELD_TYPES[kind], arguments, kind))
         arguments = {k: v for k, v in config.items() if k != "fields"}
-        return construct(cls, {**arguments, "fields": tuple(fields)}, "schema")
+        arguments["fields"] = tuple(fields)
+        schema: Schema = construct(cls, arguments, "schema")
+        return schema
 
     def to_json(self) -> str:
         """The schema as indented JSON."""
@@ -294,8 +255,9 @@ class Schema:
         return self.to_json()
 
 
-def _is_numeric(field: Field) -> bool:
-    return isinstance(field, NumericField)
+def _with_size(field: Any, size: int) -> Field:
+    sized: Field = dataclasses.replace(field, vocabulary_size=size)
+    return sized
 
 
 def _check_schema(schema: Schema) -> None:
@@ -359,13 +321,14 @@ def _check_schema(schema: Schema) -> None:
 
 
 def _check_sharing(schema: Schema, field: Field) -> None:
-    shared = getattr(field, "share_with", None)
+    shared = field.share_with
     if shared is None:
         return
     owner = schema.field(shared)
     if (
         owner == field
-        or not isinstance(owner, (CategoricalField, MultiValuedField))
+        or not owner.is_text
+        or owner.is_time
         or owner.share_with is not None
     ):
         raise UserError(

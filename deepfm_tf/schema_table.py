@@ -6,13 +6,14 @@ import re
 from collections.abc import Sequence
 
 from deepfm_tf.fields import FIELD_TYPES, Field
+from deepfm_tf.text_table import aligned
 
 _KINDS = "|".join(
     ["left out", *(name.replace("_", "-") for name in FIELD_TYPES)]
 )
 # Characters of a column's name.
 _WIDEST = 40
-# As `Schema.infer` writes them.
+# As `infer_schema` writes them.
 _NOTE = re.compile(rf"(?s)(.*?): ({_KINDS}), (.*)\.")
 
 
@@ -24,7 +25,7 @@ def schema_table(fields: Sequence[Field], notes: Sequence[str]) -> str:
 
     Args:
         fields: of the schema.
-        notes: of `Schema.infer`. Others stand below the table.
+        notes: of `infer_schema`. Others stand below the table.
 
     Example:
 
@@ -37,7 +38,8 @@ def schema_table(fields: Sequence[Field], notes: Sequence[str]) -> str:
     """
     kinds = {f.name: f.type_name.replace("_", "-") for f in fields}
     quoted = {repr(name): name for name in kinds}
-    rows, others = [], []
+    rows: list[tuple[str, str, str]] = []
+    others = []
     for note in notes:
         match = _NOTE.fullmatch(note)
         if match is None:
@@ -51,12 +53,7 @@ def schema_table(fields: Sequence[Field], notes: Sequence[str]) -> str:
     rows += [(name, kind, "") for name, kind in kinds.items()]
     rows = [(_shown(n), kind, _one_line(why)) for n, kind, why in rows]
     rows.insert(0, ("column", "kind", "reason"))
-    widths = [max(len(row[place]) for row in rows) for place in (0, 1)]
-    lines = [
-        f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {reason}".rstrip()
-        for name, kind, reason in rows
-    ]
-    return "\n".join([*lines, *others])
+    return "\n".join([aligned(rows, (False, False, False)), *others])
 
 
 def _shown(name: str) -> str:

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
-from deepfm_tf.fields import BucketizedField, Field
+from deepfm_tf.fields import Field
 from deepfm_tf.metrics import NamedIds
-from deepfm_tf.metrics.slices import MISSING, short_number
+from deepfm_tf.metrics.slices import MISSING
 from deepfm_tf.schema import Schema
 
 _OOV = "OOV"
-
-
-def place_of_field(schema: Schema, name: str) -> tuple[str, slice]:
-    """The packed input that holds a field, and its columns there."""
-    field = schema.field(name)
-    if field in schema.numeric_fields:
-        start = schema.numeric_fields.index(field)
-        return "values", slice(start, start + 1)
-    before = schema.id_fields[: schema.id_fields.index(field)]
-    start = sum(getattr(f, "max_length", 1) for f in before)
-    return "ids", slice(start, start + getattr(field, "max_length", 1))
 
 
 def slices_of_field(
@@ -37,7 +25,7 @@ def slices_of_field(
     Args:
         schema: of the model.
         name: str. The field.
-        column: (rows, slots). Its part of the packed inputs.
+        column: (rows, columns). Its part of the packed inputs.
         vocabulary: a Vocabulary, which names values, undoes the scaling of
             numbers and knows the boundaries of buckets; or a mapping of names
             of fields to names of values; or None.
@@ -51,7 +39,7 @@ def slices_of_field(
     if field in schema.numeric_fields:
         numbers = column[:, 0]
         return vocabulary.unscale(field, numbers) if known else numbers
-    if known and isinstance(field, BucketizedField):
+    if known and field.is_bucketized:
         return _buckets(field, column, vocabulary)
     values = vocabulary.values if known else vocabulary or {}
     names = values.get(schema.owner(field).name, ())
@@ -82,46 +70,10 @@ def groups_of_field(schema: Schema, name: str, column: Array) -> Array:
     return np.where(column[:, 0] < first, np.nan, column[:, 0])
 
 
-def bucket_names(
-    field: BucketizedField, values: Sequence[str], boundaries: Sequence[float]
-) -> list[str]:
-    """What the buckets of a field hold: the upper end is not in them.
-
-    Args:
-        field: the field.
-        values: the buckets, as the numbers that a Vocabulary holds as text.
-        boundaries: ascending; unused by `"log_square"`.
-
-    Example:
-
-    >>> field = BucketizedField("price", "boundaries", boundaries=(2, 4.5))
-    >>> bucket_names(field, ["0", "1", "2"], field.boundaries)
-    ['below 2', '2 to 4.5', 'from 4.5']
-    >>> bucket_names(BucketizedField("n", "log_square"), ["-1", "0", "4"], ())
-    ['-1 to 0', '0 to 1 and 2 to 2.72', '7.39 to 9.36']
-    """
-    numbers = [int(value) for value in values]
-    if field.method == "log_square":
-        return [_log_square_name(number) for number in numbers]
-    edges = _texts(boundaries)
-    names = [
-        f"below {edges[0]}" if edges else "any number",
-        *(
-            f"{low} to {high}"
-            for low, high in zip(edges, edges[1:], strict=False)
-        ),
-        f"from {edges[-1]}" if edges else "",
-    ]
-    return [names[number] for number in numbers]
-
-
-def _buckets(
-    field: BucketizedField, column: Array, vocabulary: Any
-) -> NamedIds:
+def _buckets(field: Field, column: Array, vocabulary: Any) -> NamedIds:
     values = vocabulary.values[field.name]
-    boundaries = vocabulary.statistics[field.name].get("boundaries", ())
     order = np.argsort([int(value) for value in values], kind="stable")
-    names = np.array(bucket_names(field, values, boundaries), object)[order]
+    names = np.array(vocabulary.value_names(field), object)[order]
     # Missing and OOV come after the buckets; the last entry is for id -1.
     first = vocabulary.first_id(field)
     ranks = np.empty(first + len(values) + 1, np.int64)
@@ -133,25 +85,3 @@ def _buckets(
 
 def _first_names(schema: Schema, field: Field) -> list[str]:
     return [_OOV, MISSING] if schema.has_missing_id(field) else [_OOV]
-
-
-def _log_square_name(number: int) -> str:
-    """Above 2, where floor(ln(x)^2) is `number`; else where floor(x) is."""
-    parts = []
-    if number <= 2:
-        parts = [f"{number} to {number + 1}" if number < 2 else "2"]
-    if number >= 0:
-        ends = [math.exp(math.sqrt(n)) for n in (number, number + 1)]
-        low, high = (short_number(max(2.0, end)) for end in ends)
-        parts.append(f"{low} to {high}")
-    return " and ".join(parts)
-
-
-def _texts(numbers: Sequence[float]) -> list[str]:
-    """With as few digits as keep them apart."""
-    texts: list[str] = []
-    for digits in range(3, 18):
-        texts = [short_number(number, digits) for number in numbers]
-        if len(set(texts)) == len(texts):
-            break
-    return texts

@@ -74,13 +74,15 @@ def weekday_of_date(year: Any, month: Any, day: Any) -> Any:
     return (days + year // 4 - year // 100 + year // 400 - 32_045) % 7
 
 
-def parts_of_written(year: Any, month: Any, day: Any, hour: Any) -> dict:
+def parts_of_written(
+    year: Any, month: Any, day: Any, hour: Any
+) -> dict[str, Any]:
     """The parts of dates with an hour; of int64 arrays or tensors."""
     weekday = weekday_of_date(year, month, day)
     return {"hour": hour, "weekday": weekday, "is_weekend": weekday // 5}
 
 
-def parts_of_epoch(seconds: Any) -> dict:
+def parts_of_epoch(seconds: Any) -> dict[str, Any]:
     """The parts of seconds since 1970; of an int64 array or tensor."""
     weekday = (seconds // _DAY + 3) % 7  # 1970 began on a Thursday
     return {
@@ -141,7 +143,8 @@ def time_ids(
         found = values[parts[place]] + (first_id + start)
         ids[:-1, place] = np.where(is_time, found, ids[:-1, place])
     indices = pc.fill_null(encoded.indices, -1)
-    return ids[indices.to_numpy(zero_copy_only=False)]
+    rows: Array = ids[indices.to_numpy(zero_copy_only=False)]
+    return rows
 
 
 def moments(texts: pa.Array) -> Array:
@@ -209,7 +212,8 @@ def _canonical(texts: pa.Array) -> pa.Array:
 
 def _matches(texts: pa.Array, pattern: str) -> Array:
     found = pc.match_substring_regex(texts, pattern)
-    return found.to_numpy(zero_copy_only=False)
+    mask: Array = found.to_numpy(zero_copy_only=False)
+    return mask
 
 
 def _written_numbers(texts: pa.Array) -> list[Array]:
@@ -233,12 +237,13 @@ def _written_numbers(texts: pa.Array) -> list[Array]:
 def _have_whole_seconds(texts: pa.Array) -> bool:
     """Whether all end with seconds, without a fraction or a zone: most do."""
     found = pc.match_substring_regex(texts, r"^.{10}.\d\d:\d\d:\d\d$")
-    return pc.all(found).as_py()
+    return bool(pc.all(found).as_py())
 
 
 def _whole(texts: pa.Array, start: int, stop: int) -> Array:
     part = pc.utf8_slice_codeunits(texts, start, stop)
-    return pc.cast(part, pa.int64()).to_numpy(zero_copy_only=False)
+    numbers: Array = pc.cast(part, pa.int64()).to_numpy(zero_copy_only=False)
+    return numbers
 
 
 def _fraction(texts: pa.Array) -> Array:
@@ -257,7 +262,8 @@ def _offset(texts: pa.Array) -> Array:
     )
     hours, minutes = _whole(zone, 1, 3), _whole(zone, 3, 5)
     sign = pc.starts_with(zone, "-").to_numpy(zero_copy_only=False)
-    return np.where(sign, -1, 1) * (hours * 3600 + minutes * 60)
+    seconds: Array = np.where(sign, -1, 1) * (hours * 3600 + minutes * 60)
+    return seconds
 
 
 def _epoch_digits(texts: pa.Array) -> tuple[Array, Array]:

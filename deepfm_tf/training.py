@@ -105,7 +105,7 @@ def set_precision(precision: str) -> None:
     Args:
         precision: str. `"float32"`, or `"mixed_bfloat16"`: matrix products in
             bfloat16, which pays for wide hidden layers on hardware that has it
-            and costs for narrow ones. Weights, tables, the optimizer's slots,
+            and costs for narrow ones. Weights, tables, the optimizer's state,
             first and second order and the logits stay in float32.
     """
     if precision not in PRECISIONS:
@@ -122,7 +122,7 @@ def compile_model(
     learning_rate: float = 0.01,
     *,
     clip_norm: float | None = None,
-    touched_l2: float | None = None,
+    batch_l2: float | None = None,
 ) -> None:
     """`model.compile` with the defaults of the DeepFM experiment.
 
@@ -141,7 +141,7 @@ def compile_model(
         learning_rate: float. Defaults to 0.01.
         clip_norm: float or None. Scale the gradient of all variables together
             down to this norm where it is larger: Keras's `global_clipnorm`.
-        touched_l2: float or None. L2 penalty on the rows of a batch, weighed
+        batch_l2: float or None. L2 penalty on the rows of a batch, weighed
             by how rare they are; for the lazy optimizers (see
             `deepfm_tf.optimizers.LazyOptimizer`). For L2 on whole tables, give
             the model `embeddings_regularizer=keras.regularizers.L2(l2 / 2)`:
@@ -170,7 +170,7 @@ def compile_model(
                 ".",
             )
         options["global_clipnorm"] = float(clip_norm)
-    if touched_l2 is not None:
+    if batch_l2 is not None:
         if not issubclass(OPTIMIZERS[optimizer], LazyOptimizer):
             lazy = [
                 name
@@ -178,11 +178,11 @@ def compile_model(
                 if issubclass(rule, LazyOptimizer)
             ]
             raise UserError(
-                "`touched_l2` must go with an optimizer that knows which rows "
+                "`batch_l2` must go with an optimizer that knows which rows "
                 f"a batch touches: {', '.join(lazy)}. Received: "
                 f"optimizer={optimizer!r}."
             )
-        options["touched_l2"] = float(touched_l2)
+        options["batch_l2"] = float(batch_l2)
     model.compile(
         optimizer=OPTIMIZERS[optimizer](
             learning_rate=float(learning_rate), **options

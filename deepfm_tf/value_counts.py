@@ -26,7 +26,7 @@ class ValueCounts:
     @property
     def distinct(self) -> int:
         """How many texts there are."""
-        return self.table().num_rows
+        return int(self.table().num_rows)
 
     def add(self, table: pa.Table) -> None:
         """Add what `count_table` gave."""

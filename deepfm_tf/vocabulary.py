@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
 
@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepfm_tf.arrays import Array
+from deepfm_tf.buckets import bucket_names, bucket_texts
+from deepfm_tf.errors import damaged
 from deepfm_tf.fields import (
     BucketizedField,
     Field,
@@ -29,7 +31,6 @@ from deepfm_tf.raw_values import (
 from deepfm_tf.schema import Schema
 from deepfm_tf.timestamps import part_values, time_ids
 from deepfm_tf.vocabulary_files import (
-    damaged,
     read_vocabulary,
     value_files,
     write_vocabulary,
@@ -41,18 +42,6 @@ Columns = Mapping[str, Union[pa.Array, Array]]  # noqa: UP007
 OOV_ID = 0
 MISSING_ID = 1
 NO_ID = -1  # contributes nothing: padding, or missing="nothing"
-
-_EXACT_THRESHOLDS = np.exp(np.sqrt(np.arange(1.0, 7872.0)))
-_ROUNDED = _EXACT_THRESHOLDS.astype(np.float32)
-# The least float32 from each threshold e^sqrt(n) on; ln(float32 max)^2 is
-# 7871.6, so no float32 lies beyond the last. As thresholds, numpy and the
-# exported graph cannot disagree in a last bit of a logarithm.
-LOG_SQUARE_THRESHOLDS = np.where(
-    _ROUNDED < _EXACT_THRESHOLDS,
-    np.nextafter(_ROUNDED, np.float32(np.inf)),
-    _ROUNDED,
-)
-SMALLEST_BUCKET = -(2.0**31)
 
 # The entry of a field's statistics that says that `7.0` is read as `7`.
 WHOLE_NUMBERS = "whole_numbers"
@@ -137,9 +126,9 @@ class Vocabulary:
                 bucketized fields).
 
         Returns:
-            `"ids"` (rows, slots) int32 and, where the schema has such
+            `"ids"` (rows, id columns) int32 and, where the schema has such
             fields, `"values"` (rows, numeric fields) float32 with NaN where
-            missing and `"weights"` (rows, weighted slots) float32.
+            missing and `"weights"` (rows, weighted id columns) float32.
         """
         packed: dict[str, list[Array]] = {
             "ids": [],
@@ -181,16 +170,14 @@ class Vocabulary:
             texts = drop_point_zero(texts)
         unique = texts.to_numpy(zero_copy_only=False)
         first = self.first_id(field)
-        num_buckets = getattr(owner, "hash_buckets", None)
-        if num_buckets:
-            ids = hash_values(unique, num_buckets) + first
+        if owner.hash_buckets:
+            ids = hash_values(unique, owner.hash_buckets) + first
         else:
             found = self._indexes[owner.name].get_indexer(
                 pd.Index(unique, dtype=object)
             )
             ids = np.where(found < 0, OOV_ID, found + first)
-        is_one = not isinstance(field, MultiValuedField)
-        if is_one and self.drops_point_zero(field):
+        if field.has_one_id and self.drops_point_zero(field):
             # -1.0 is missing where -1 is.
             marked = missing_to_null(texts, self.schema.missing_values)
             is_missing = marked.is_null().to_numpy(zero_copy_only=False)
@@ -198,12 +185,26 @@ class Vocabulary:
         # The last entry serves the nulls, whose index is set to -1.
         ids = np.append(ids, self.missing_id(field)).astype(np.int32)
         indices = pc.fill_null(encoded.indices, -1)
-        return ids[indices.to_numpy(zero_copy_only=False)]
+        return np.asarray(ids[indices.to_numpy(zero_copy_only=False)])
 
     def bucket_labels(self, field: BucketizedField, column: Any) -> pa.Array:
         """The bucket of each number, as text; null where missing."""
         boundaries = self.statistics[field.name].get("boundaries", ())
         return bucket_texts(field, np.asarray(column), boundaries)
+
+    def value_names(self, field: Field) -> Sequence[str] | Array | None:
+        """In words, the values whose ids start at `first_id`.
+
+        Of a bucketized field, what its buckets hold. None of a hashed one.
+        """
+        owner = self.schema.owner(field)
+        if owner.hash_buckets:
+            return None
+        values = self.values[owner.name]
+        if isinstance(field, BucketizedField):
+            boundaries = self.statistics[field.name].get("boundaries", ())
+            return bucket_names(field, values, boundaries)
+        return values
 
     def save(self, directory: str | Path) -> None:
         """Write the schema, the statistics and one text file per field.
@@ -248,8 +249,8 @@ class Vocabulary:
     def _size(self, schema: Schema, field: Field) -> int:
         owner = schema.owner(field)
         first = MISSING_ID + 1 if schema.has_missing_id(field) else 1
-        buckets = getattr(owner, "hash_buckets", None)
-        return first + (buckets or len(self.values.get(owner.name, ())))
+        num_values = len(self.values.get(owner.name, ()))
+        return first + (owner.hash_buckets or num_values)
 
     def _scale(self, field: NumericField, column: Any) -> Array:
         x = np.asarray(column, dtype=np.float32)
@@ -257,7 +258,7 @@ class Vocabulary:
             mean, std = self.scaling_constants(field)
             return (x - mean) / std
         if field.scaling == "log":
-            return np.sign(x) * np.log1p(np.abs(x))
+            return np.asarray(np.sign(x) * np.log1p(np.abs(x)))
         return x
 
     def unscale(self, field: NumericField, scaled: Array) -> Array:
@@ -318,17 +319,6 @@ def _fixed_values(schema: Schema) -> dict[str, Any]:
     return {field.name: part_values(field.parts) for field in times}
 
 
-def bucketize(field: BucketizedField, x: Array, boundaries: Any) -> Array:
-    """Bucket numbers (int64) of float32 `x`; NaN gets an arbitrary one."""
-    x = np.nan_to_num(x.astype(np.float32), nan=0.0)
-    if field.method != "log_square":
-        edges = np.asarray(boundaries, dtype=np.float32)
-        return np.searchsorted(edges, x, side="right").astype(np.int64)
-    large = np.searchsorted(LOG_SQUARE_THRESHOLDS, x, side="right")
-    small = np.floor(np.clip(x, SMALLEST_BUCKET, 2.0))
-    return np.where(x > 2, large, small).astype(np.int64)
-
-
 def take_rows(columns: Columns, rows: Array) -> dict[str, Any]:
     """Some of the rows."""
     return {
@@ -339,15 +329,6 @@ def take_rows(columns: Columns, rows: Array) -> dict[str, Any]:
     }
 
 
-def bucket_texts(field: BucketizedField, x: Array, boundaries: Any) -> pa.Array:
-    """Bucket numbers as text, in a dictionary array; null for NaN."""
-    numbers = pa.array(x, pa.float32(), mask=np.isnan(x)).dictionary_encode()
-    distinct = numbers.dictionary.to_numpy(zero_copy_only=False)
-    buckets = bucketize(field, distinct, boundaries)
-    texts = pc.cast(pa.array(buckets), pa.string())
-    return pa.DictionaryArray.from_arrays(numbers.indices, texts)
-
-
 def hash_values(values: Array, num_buckets: int) -> Array:
     """Bucket of each text, by the very op that the exported graph uses."""
     # FarmHash exists in no package that vocabulary may import; an own
@@ -356,4 +337,5 @@ def hash_values(values: Array, num_buckets: int) -> Array:
 
     with tf.device("CPU:0"):
         texts = tf.constant(values, dtype=tf.string, shape=(len(values),))
-        return tf.strings.to_hash_bucket_fast(texts, num_buckets).numpy()
+        buckets = tf.strings.to_hash_bucket_fast(texts, num_buckets)
+        return np.asarray(buckets)

@@ -10,16 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from deepfm_tf.arrays import Array
+from deepfm_tf.buckets import bucket_texts
 from deepfm_tf.drift.clocks import ClockCounts
 from deepfm_tf.drift.expected import expected_unseen
 from deepfm_tf.errors import UserError
-from deepfm_tf.fields import (
-    BucketizedField,
-    CategoricalField,
-    MultiValuedField,
-    NumericField,
-    TimestampField,
-)
+from deepfm_tf.fields import BucketizedField, Field
 from deepfm_tf.moments import Moments
 from deepfm_tf.quantile_sample import QuantileSample
 from deepfm_tf.raw_values import (
@@ -34,7 +29,6 @@ from deepfm_tf.vocabulary import (
     WHOLE_NUMBERS,
     Columns,
     Vocabulary,
-    bucket_texts,
     take_rows,
 )
 
@@ -71,7 +65,7 @@ class VocabularyCounts:
         self.rows = 0
         self._missing = {f.name: 0 for f in schema.fields}
         self._values = {
-            f.name: ValueCounts() for f in schema.table_fields if _is_counted(f)
+            f.name: ValueCounts() for f in schema.table_fields if f.is_counted
         }
         # What each field of a shared vocabulary has of it.
         self._own = {
@@ -80,9 +74,7 @@ class VocabularyCounts:
             if _is_shared(f, schema) and schema.owner(f).name in self._values
         }
         self._moments = {
-            f.name: Moments()
-            for f in schema.fields
-            if isinstance(f, (NumericField, BucketizedField))
+            f.name: Moments() for f in schema.fields if not f.is_text
         }
         self._samples = {
             f.name: QuantileSample()
@@ -90,19 +82,17 @@ class VocabularyCounts:
             if isinstance(f, BucketizedField) and f.method == "quantiles"
         }
         self._clocks = {
-            f.name: ClockCounts()
-            for f in schema.fields
-            if isinstance(f, TimestampField)
+            f.name: ClockCounts() for f in schema.fields if f.is_time
         }
         self._truncated = {
-            f.name: 0 for f in schema.fields if isinstance(f, MultiValuedField)
+            f.name: 0 for f in schema.fields if f.separator is not None
         }
-        # Owners of a categorical field's vocabulary: whether all values are
-        # whole numbers; None before the first value.
+        # Owners of a vocabulary of texts that hold one value: whether all
+        # values are whole numbers; None before the first value.
         self._are_whole: dict[str, bool | None] = {
             schema.owner(f).name: None
             for f in schema.fields
-            if isinstance(f, CategoricalField)
+            if f.is_text and f.has_one_id
         }
 
     def count(
@@ -138,20 +128,20 @@ class VocabularyCounts:
                         bucket_texts(field, present, field.boundaries),
                     )
                 continue
-            if isinstance(field, MultiValuedField):
+            if field.separator is not None:
                 rows, tokens, _ = split_values(
                     field, column, self.schema.missing_values
                 )
                 lengths = np.bincount(rows, minlength=num_rows)
                 missing = int((lengths == 0).sum())
-                too_long = int((lengths > field.max_length).sum())
+                too_long = int((lengths > field.num_ids).sum())
                 self._truncated[field.name] += too_long
             else:
                 tokens = column
                 missing = column.null_count  # type: ignore[union-attr]
             self._missing[field.name] += missing
             if field.name in self._clocks:
-                clocks = ClockCounts.of(tokens)  # type: ignore[arg-type]
+                clocks = ClockCounts.of(tokens)
                 self._clocks[field.name].merge(clocks)
             self._add_values(self.schema.owner(field).name, tokens)
             if field.name in self._own:
@@ -210,9 +200,7 @@ class VocabularyCounts:
                         field.num_buckets
                     )
                 entry["boundaries"] = [float(b) for b in boundaries]
-            if isinstance(field, BucketizedField) and (
-                field.method != "log_square"
-            ):
+            if "boundaries" in field.needed_statistics:
                 values[field.name] = np.array(
                     [str(i) for i in range(len(entry["boundaries"]) + 1)],
                     dtype=object,
@@ -226,8 +214,8 @@ class VocabularyCounts:
                     counts.drop_point_zero(self.schema.missing_values)
                 entry["distinct"] = counts.distinct
                 kept = counts.kept(
-                    field.min_count,  # type: ignore[union-attr]
-                    getattr(field, "max_vocabulary_size", None),
+                    field.min_count,
+                    field.max_vocabulary_size,
                     first,
                 )
                 values[field.name] = kept["value"].to_numpy(
@@ -298,11 +286,8 @@ class VocabularyCounts:
     def _warn(
         self, name: str, entry: Mapping[str, Any], values: Array | None
     ) -> None:
-        shared = [
-            f
-            for f in self.schema.fields
-            if getattr(f, "share_with", None) == name
-        ]
+        field = self.schema.field(name)
+        shared = [f for f in self.schema.fields if f.share_with == name]
         message = None
         if entry["missing"] == self.rows:
             message = "is missing in every row of the training data"
@@ -318,7 +303,7 @@ class VocabularyCounts:
         elif values is not None and not len(values):
             message = (
                 "keeps no value: each occurs less often than its min_count="
-                f"{getattr(self.schema.field(name), 'min_count', None)}"
+                f"{field.min_count}"
             )
         if message:
             warnings.warn(
@@ -327,22 +312,14 @@ class VocabularyCounts:
                 stacklevel=3,
             )
         if entry.get("truncated"):
-            field = self.schema.field(name)
             warnings.warn(
                 f"Field '{name}': {entry['truncated']} of {self.rows} rows "
-                f"have more than max_length={field.max_length} values; "  # type: ignore[union-attr]
+                f"have more than max_length={field.num_ids} values; "
                 "the further ones are left out.",
                 stacklevel=3,
             )
 
 
-def _is_shared(field: Any, schema: Schema) -> bool:
+def _is_shared(field: Field, schema: Schema) -> bool:
     owner = schema.owner(field).name
     return sum(schema.owner(f).name == owner for f in schema.fields) > 1
-
-
-def _is_counted(field: Any) -> bool:
-    if isinstance(field, BucketizedField):
-        return field.method == "log_square"
-    # Numbers and times have no such attribute: nothing of theirs is counted.
-    return not getattr(field, "hash_buckets", True)

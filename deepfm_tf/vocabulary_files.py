@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.errors import MissingFileError, UserError
-from deepfm_tf.fields import BucketizedField, NumericField
+from deepfm_tf.errors import MissingFileError, damaged
 from deepfm_tf.schema import Schema
 
 SCHEMA_FILE = "schema.json"
@@ -107,17 +106,8 @@ def value_files(schema: Schema) -> dict[str, str]:
     return {
         field.name: f"{number:03d}_{_file_name(field.name)}.txt"
         for number, field in enumerate(schema.table_fields)
-        if not isinstance(field, NumericField)
-        and not getattr(field, "hash_buckets", None)
+        if not (field.is_numeric or field.hash_buckets)
     }
-
-
-def damaged(path: Path, what: str) -> UserError:
-    """The error of a file, such as one that "is not there"."""
-    return UserError(
-        f"{path} {what}. The directory is damaged: prepare the data again, or "
-        "save the vocabulary again."
-    )
 
 
 def _read_digests(path: Path) -> dict[str, str] | None:
@@ -146,15 +136,13 @@ def _check_statistics(
 ) -> None:
     """Raise UserError unless there is what encoding will look for."""
     for field in schema.fields:
-        wanted = ["rows", "missing"]
-        if isinstance(field, NumericField) and field.scaling == "standardize":
-            wanted += ["mean", "std"]
+        wanted = ("rows", "missing", *field.needed_statistics)
         entry = statistics.get(field.name, {})
-        numbers = [entry.get(name) for name in wanted]
-        if isinstance(field, BucketizedField) and field.method != "log_square":
-            wanted.append("boundaries")
-            edges = entry.get("boundaries")
-            numbers += edges if isinstance(edges, list) else [None]
+        numbers: list[Any] = []
+        for name in wanted:
+            found = entry.get(name)
+            is_list = name == "boundaries" and isinstance(found, list)
+            numbers += found if is_list else [found]
         if not all(type(number) in (int, float) for number in numbers):
             names = ", ".join(wanted)
             what = f"must hold numbers for {names} of '{field.name}'"

@@ -16,7 +16,7 @@ import deepfm_tf
 FILE, LABEL = sys.argv[1:3]
 
 # What each column is: look at it, and give `ignore=[...]` or write it yourself.
-schema = deepfm_tf.Schema.infer(FILE, label=LABEL)
+schema = deepfm_tf.infer_schema(FILE, label=LABEL)
 print(schema.summary())
 
 # Raw rows to ids, once; the next start finds them done.

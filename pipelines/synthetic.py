@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 import deepfm_tf
@@ -37,7 +38,7 @@ _TAGS = ("sports", "news", "games", "music", "travel", "food", "cars", "style")
 
 def make_rows(
     num_rows: int, seed: int, world_seed: int = 7
-) -> tuple[pd.DataFrame, np.typing.NDArray[np.float64]]:
+) -> tuple[pd.DataFrame, npt.NDArray[np.float64]]:
     """Raw rows, as text, and the true click probability of each.
 
     Args:
@@ -135,7 +136,7 @@ DeepFM, and scores raw rows with the export. Needs no data.
 )
 
 
-def write_data(directory: Path) -> dict[str, float]:
+def write_data(directory: Path) -> deepfm_tf.metrics.Metrics:
     """Write the raw files; returns the metrics of the Bayes-optimal model."""
     directory.mkdir(parents=True, exist_ok=True)
     for seed, (name, num_rows) in enumerate(ROWS.items()):
@@ -143,7 +144,9 @@ def write_data(directory: Path) -> dict[str, float]:
         path = directory / f"{name}.tsv"
         rows.to_csv(path, sep="\t", index=False)
         print(f"Wrote {path}: {num_rows:,} rows")
-    return deepfm_tf.binary_metrics(rows["clicked"].to_numpy(), probability)
+    return deepfm_tf.metrics.binary_metrics(
+        rows["clicked"].to_numpy(), probability
+    )
 
 
 def demonstrate(settings: Settings) -> None:

@@ -13,33 +13,33 @@ def pooled_embeddings(
     table: np.ndarray,
     ids: np.ndarray,
     vocabulary_sizes: Sequence[int],
-    slots_per_field: Sequence[int] | None = None,
+    columns_per_field: Sequence[int] | None = None,
     field_tables: Sequence[int] | None = None,
     weights: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Sums `x_s v_s` over the slots of each field; negative ids add nothing."""
+    """Sums `x_c v_c` over a field's id columns; negative ids add nothing."""
     if field_tables is None:
         field_tables = range(len(vocabulary_sizes))
-    if slots_per_field is None:
-        slots_per_field = [1] * len(field_tables)
+    if columns_per_field is None:
+        columns_per_field = [1] * len(field_tables)
     batch, dim = len(ids), table.shape[1]
     pooled = np.zeros((batch, len(field_tables), dim))
     for example in range(batch):
-        slot = 0
+        column = 0
         for field, block in enumerate(field_tables):
             first_row = sum(vocabulary_sizes[:block])
-            for _ in range(slots_per_field[field]):
-                id_ = int(ids[example, slot])
+            for _ in range(columns_per_field[field]):
+                id_ = int(ids[example, column])
                 if id_ >= 0:
                     x = (
                         1.0
                         if weights is None
-                        else float(weights[example, slot])
+                        else float(weights[example, column])
                     )
                     for k in range(dim):
                         value = float(table[first_row + id_, k])
                         pooled[example, field, k] += x * value
-                slot += 1
+                column += 1
     return pooled
 
 

@@ -27,12 +27,12 @@ def randomize(model, seed=0):
     )
 
 
-def expected_slots(schema, packed):
-    """Row of the table, and weight, of each field's slots; plain loops."""
+def expected_features(schema, packed):
+    """Row of the table, and weight, of each field's ids; plain loops."""
     sizes = [f.vocabulary_size for f in schema.table_fields]
     examples = []
     for row in range(len(packed["ids"])):
-        fields, slot, weight_slot = [], 0, 0
+        fields, column, weight_column = [], 0, 0
         for number, field in enumerate(schema.embedded_fields):
             start = sum(sizes[: schema.field_tables[number]])
             entries = []
@@ -46,16 +46,16 @@ def expected_slots(schema, packed):
                 fields.append(entries)
                 continue
             weighted = getattr(field, "weight_separator", None)
-            for _ in range(getattr(field, "max_length", 1)):
+            for _ in range(field.num_ids):
                 weight = 1.0
                 if weighted:
-                    weight = float(packed["weights"][row, weight_slot])
-                    weight_slot += 1
-                if packed["ids"][row, slot] >= 0:
+                    weight = float(packed["weights"][row, weight_column])
+                    weight_column += 1
+                if packed["ids"][row, column] >= 0:
                     entries.append(
-                        (start + int(packed["ids"][row, slot]), weight)
+                        (start + int(packed["ids"][row, column]), weight)
                     )
-                slot += 1
+                column += 1
             if getattr(field, "pooling", "sum") == "mean" and entries:
                 total = sum(w for _, w in entries)
                 entries = [(i, w / total) for i, w in entries]
@@ -83,7 +83,7 @@ def expected_probability(name, model, packed):
         )
     )
     result = []
-    for fields in expected_slots(schema, packed):
+    for fields in expected_features(schema, packed):
         logit = bias + sum(first[i] * w for f in fields for i, w in f)
         if name != "LogisticRegression":
             vectors = np.array(
@@ -316,7 +316,7 @@ def test_an_id_of_the_next_field_is_refused_by_an_eager_call(name, vocabulary):
 
     for call in (model, lambda x: model(x, training=True)):
         with pytest.raises(
-            ValueError, match=f"Field 'site' has id {size} in row 7, but its b"
+            ValueError, match=f"Field 'site' has id {size} in example 7, but "
         ):
             call(packed)
     labels = np.ones((9, 1), "float32")

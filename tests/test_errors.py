@@ -12,6 +12,7 @@ from deepfm_tf.errors import (
     MissingPackageError,
     UserError,
     UserTypeError,
+    did_you_mean,
     refuse_unknown,
     wrapped_user_error,
 )
@@ -67,10 +68,10 @@ def test_errors_are_also_those_that_python_code_catches(kind, builtin):
 
 def test_an_unknown_argument_without_a_near_one_gets_the_list():
     with pytest.raises(UserTypeError) as caught:
-        refuse_unknown("Schema.infer", ["zzz"], ["label", "categorical"])
+        refuse_unknown("infer_schema", ["zzz"], ["label", "categorical"])
 
     assert str(caught.value) == (
-        "Schema.infer has no argument `zzz`. It takes: categorical, label."
+        "infer_schema has no argument `zzz`. It takes: categorical, label."
     )
 
 
@@ -105,3 +106,9 @@ def test_a_fault_of_the_package_is_not_taken_for_a_users():
 
     assert wrapped_user_error(caught.value) is None
     assert wrapped_user_error(ValueError("UserError: no")) is None
+
+
+def test_near_names_are_offered():
+    assert did_you_mean("sit", ["site", "hour"]) == " Did you mean 'site'?"
+    assert did_you_mean("HOUR", ["site", "hour"]) == " Did you mean 'hour'?"
+    assert did_you_mean("price", ["site", "hour"]) == ""

@@ -120,8 +120,8 @@ def test_weights_belong_to_their_rows(model, vocabulary):
     dataset = deepfm_tf.dataset_from_memory(log, vocabulary, 32)
     weighted = dataset.map(lambda x, y: (x, y, 2.0 + y))
 
-    rows = deepfm_tf.predict_with_weights(model, weighted)
-    plain = deepfm_tf.predict_with_weights(model, dataset)
+    rows = deepfm_tf.evaluation.predict_with_weights(model, weighted)
+    plain = deepfm_tf.evaluation.predict_with_weights(model, dataset)
 
     np.testing.assert_array_equal(rows[2], 2.0 + log["clicked"])
     np.testing.assert_allclose(rows[:2], plain[:2], atol=1e-6)
@@ -155,38 +155,6 @@ def test_an_empty_data_set_is_refused(model, vocabulary):
         deepfm_tf.evaluate(model, dataset)
 
 
-def test_the_table_leaves_blanks_and_names_the_undefined():
-    rows = [
-        {"model": "deepfm", "parameters": 12345, "AUC": 0.75, "seconds": 1.25},
-        {"model": "bayes", "AUC": math.nan, "seconds": 1234.5},
-    ]
-
-    table = deepfm_tf.comparison_table(
-        ["model", "parameters", "AUC", "seconds"], rows
-    )
-
-    assert table.splitlines() == [
-        "model   parameters        AUC  seconds",
-        "------  ----------  ---------  -------",
-        "deepfm      12,345       0.75      1.2",
-        "bayes               undefined  1,234.5",
-    ]
-
-
-def test_a_column_has_the_decimals_that_it_needs():
-    rows = [
-        {"epochs": 1.82, "best": 3.0, "seconds": 0.2, "loss": 0.69314},
-        {"epochs": 6.0, "best": 12.0, "seconds": 7.0, "loss": 1.5},
-    ]
-
-    table = deepfm_tf.comparison_table(list(rows[0]), rows)
-
-    assert [line.split() for line in table.splitlines()[2:]] == [
-        ["1.82", "3", "0.2", "0.6931"],
-        ["6.00", "12", "7.0", "1.5000"],
-    ]
-
-
 def rows_of(model, log, vocabulary):
     packed = deepfm_tf.encode(log, vocabulary)
     p = np.array(model(packed, training=False)["probability"])[:, 0]
@@ -201,7 +169,7 @@ def test_slices_by_names_are_those_of_the_raw_values(model, vocabulary):
         model,
         dataset,
         slice_by=["site", "ad2", "genres", "price", "user"],
-        values=vocabulary,
+        vocabulary=vocabulary,
         max_values=30,
     )
 
@@ -209,7 +177,7 @@ def test_slices_by_names_are_those_of_the_raw_values(model, vocabulary):
     found = {(r["field"], r["value"]): r for r in metrics["slices"]}
     for value in ("s 0", "s 3"):
         rows = (log["site"] == value).to_numpy()
-        expected = deepfm_tf.binary_metrics(label[rows], p[rows])
+        expected = deepfm_tf.metrics.binary_metrics(label[rows], p[rows])
         row = found["site", value]
         # Batches of another size round the last bits otherwise.
         assert {k: row[k] for k in expected} == pytest.approx(
@@ -256,7 +224,9 @@ def test_gauc_is_of_the_groups_named(group_by, model, vocabulary):
         model, dataset, group_by=ids if group_by == "array" else group_by
     )
 
-    expected = deepfm_tf.grouped_auc(*rows_of(model, log, vocabulary), ids)
+    expected = deepfm_tf.metrics.grouped_auc(
+        *rows_of(model, log, vocabulary), ids
+    )
     assert metrics["grouped_auc"] == pytest.approx(expected.auc, abs=1e-3)
     assert metrics["grouped_share"] == expected.share
 
@@ -317,7 +287,7 @@ def test_unseen_values_are_one_slice_named_so(model, vocabulary):
 
     for values in (None, vocabulary.values):
         metrics = deepfm_tf.evaluate(
-            model, dataset, slice_by=["site"], values=values
+            model, dataset, slice_by=["site"], vocabulary=values
         )
         slices = {row["value"]: row["rows"] for row in metrics["slices"]}
         assert slices["OOV"] == 20
@@ -335,11 +305,11 @@ def test_example_weights_of_the_data_set_count(mild, vocabulary):
     )
 
     exact = deepfm_tf.evaluate(mild, weighted)
-    stream = deepfm_tf.evaluate_stream(mild, weighted)
+    stream = deepfm_tf.evaluation.evaluate_stream(mild, weighted)
 
     label, p = rows_of(mild, log, vocabulary)
     kept = deepfm_tf.encode(log, vocabulary)["ids"][:, 0] == 2
-    expected = deepfm_tf.binary_metrics(label[kept], p[kept])
+    expected = deepfm_tf.metrics.binary_metrics(label[kept], p[kept])
     for name in ("auc", "log_loss", "calibration_ratio", "mean_label"):
         assert exact[name] == pytest.approx(expected[name], abs=1e-4)
         assert stream[name] == pytest.approx(expected[name], abs=1e-4)
@@ -354,10 +324,12 @@ def test_a_stream_has_the_metrics_of_all_rows_in_any_order(
         log, vocabulary, 64, shuffle=True, seed=1
     )
 
-    metrics = deepfm_tf.evaluate_stream(mild, dataset, confidence=0.5)
+    metrics = deepfm_tf.evaluation.evaluate_stream(
+        mild, dataset, confidence=0.5
+    )
 
     label, p = rows_of(mild, log, vocabulary)
-    expected = deepfm_tf.binary_metrics(label, p, confidence=0.5)
+    expected = deepfm_tf.metrics.binary_metrics(label, p, confidence=0.5)
     assert metrics["rows"] == 300
     for name in ("auc", "log_loss", "normalized_entropy", "mean_label"):
         assert metrics[name] == pytest.approx(expected[name], rel=1e-4)

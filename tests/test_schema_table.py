@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from deepfm_tf import CategoricalField, Schema
+from deepfm_tf import CategoricalField, infer_schema
 from deepfm_tf.schema_table import schema_table
 
 
@@ -38,7 +38,7 @@ def test_the_reasons_of_such_columns_stand_in_their_lines():
         }
     )
 
-    table = Schema.infer(frame, "click").summary()
+    table = infer_schema(frame, "click").summary()
 
     head, first, second = table.splitlines()
     assert head.split() == ["column", "kind", "reason"]

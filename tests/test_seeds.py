@@ -24,13 +24,13 @@ TAKERS = {
         seed=seed,
     ),
     "text": lambda seed: deepfm_tf.data.dataset_from_text("", None, seed=seed),
-    "bootstrap": lambda seed: deepfm_tf.bootstrap_intervals(
+    "bootstrap": lambda seed: deepfm_tf.metrics.bootstrap_intervals(
         LABEL, PROBABILITY, num_replicates=2, seed=seed
     ),
-    "comparison": lambda seed: deepfm_tf.compare_models(
+    "comparison": lambda seed: deepfm_tf.metrics.compare_models(
         LABEL, PROBABILITY, PROBABILITY, num_replicates=2, seed=seed
     ),
-    "importance": lambda seed: deepfm_tf.permutation_importance(
+    "importance": lambda seed: deepfm_tf.explain.permutation_importance(
         None, None, seed=seed
     ),
 }

@@ -6,7 +6,8 @@ import pytest
 
 import deepfm_tf
 from deepfm_tf.metrics import NamedIds
-from deepfm_tf.slicing import bucket_names, place_of_field, slices_of_field
+from deepfm_tf.packed_layout import PackedLayout
+from deepfm_tf.slicing import slices_of_field
 from tests.conftest import make_log
 
 LABELS = {"y": [0, 1] * 30}
@@ -18,14 +19,14 @@ def slices(field, numbers, known=True):
     vocabulary = deepfm_tf.fit_vocabulary(data, deepfm_tf.Schema((field,), "y"))
     schema = vocabulary.schema
     packed = deepfm_tf.encode(data, vocabulary)
-    part, place = place_of_field(schema, field.name)
+    part, place = PackedLayout(schema.fields).place(field.name)
     column = slices_of_field(
         schema,
         field.name,
         packed[part][:, place],
         vocabulary if known else vocabulary.values,
     )
-    metrics = deepfm_tf.slice_metrics(
+    metrics = deepfm_tf.metrics.slice_metrics(
         data["y"], np.full(60, 0.5), {field.name: column}
     )
     return [(row["value"], row["rows"]) for row in metrics]
@@ -84,34 +85,9 @@ def test_counted_buckets_come_in_order_too(missing):
     ]
 
 
-def test_a_name_of_a_bucket_says_what_falls_into_it():
-    field = deepfm_tf.BucketizedField("n", "log_square")
-    numbers = np.array([-1.5, 0.0, 1.0, 2.0, 2.5, 3.0, 5.0, 1000.0])
-    buckets = deepfm_tf.vocabulary.bucketize(field, numbers, ())
-
-    names = bucket_names(field, [str(bucket) for bucket in buckets], ())
-
-    for number, name in zip(numbers, names, strict=True):
-        ends = [
-            [float(end) for end in part.split(" to ")]
-            for part in name.split(" and ")
-        ]
-        assert any(part[0] <= number <= part[-1] for part in ends), name
-
-
-def test_close_boundaries_are_told_apart():
-    field = deepfm_tf.BucketizedField(
-        "n", "boundaries", boundaries=(1000.25, 1000.5)
-    )
-
-    names = bucket_names(field, ["0", "1", "2"], field.boundaries)
-
-    assert names == ["below 1000.2", "1000.2 to 1000.5", "from 1000.5"]
-
-
 def test_a_mapping_names_ids_alone(vocabulary):
     packed = deepfm_tf.encode(make_log(20), vocabulary)
-    part, place = place_of_field(vocabulary.schema, "site")
+    part, place = PackedLayout(vocabulary.schema.fields).place("site")
 
     column = slices_of_field(
         vocabulary.schema, "site", packed[part][:, place], {"site": ["a"]}

@@ -100,7 +100,7 @@ def test_seeds_make_runs_repeatable(small_vocabulary, data):
     assert runs[0] == runs[1]
 
 
-@pytest.mark.parametrize("optimizer", deepfm_tf.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", deepfm_tf.training.OPTIMIZERS)
 def test_every_optimizer_steps(optimizer, small_vocabulary, data):
     model = build("FM", small_vocabulary.schema)
     deepfm_tf.compile_model(model, optimizer, learning_rate=0.02)
@@ -131,12 +131,12 @@ def test_gradients_are_clipped_by_their_common_norm(
     assert norms[1] < 0.05 * norms[0]
 
 
-def test_touched_l2_keeps_embeddings_small(small_vocabulary, data):
+def test_batch_l2_keeps_embeddings_small(small_vocabulary, data):
     norms = []
-    for touched_l2 in (None, 0.1):
+    for batch_l2 in (None, 0.1):
         deepfm_tf.set_seed(1)
         model = build("FM", small_vocabulary.schema)
-        deepfm_tf.compile_model(model, touched_l2=touched_l2)
+        deepfm_tf.compile_model(model, batch_l2=batch_l2)
         fit(model, data, 5)
         norms.append(np.linalg.norm(model.embedding_layer.embeddings.numpy()))
 
@@ -156,7 +156,7 @@ def test_sampled_training_data_leave_probabilities_calibrated(tmp_path):
         {"site": site.astype(str), "click": click.astype(int)},
         tmp_path / "train",
         schema=deepfm_tf.Schema((deepfm_tf.CategoricalField("site"),), "click"),
-        part=deepfm_tf.Part(0.0, 1.0, negatives=0.1),
+        part=deepfm_tf.Part(0.0, 1.0, negative_sampling=0.1),
     )
     deepfm_tf.set_seed(1)
     model = deepfm_tf.LogisticRegression(
@@ -189,7 +189,7 @@ def test_wrong_arguments_are_refused(small_vocabulary):
     with pytest.raises(ValueError, match="`learning_rate` must be a positive"):
         deepfm_tf.compile_model(model, learning_rate=0)
     with pytest.raises(ValueError, match="which rows a batch touches: lazy_"):
-        deepfm_tf.compile_model(model, "adam", touched_l2=0.1)
+        deepfm_tf.compile_model(model, "adam", batch_l2=0.1)
     with pytest.raises(ValueError, match="`precision` must be one of.*'half'"):
         deepfm_tf.set_precision("half")
     with pytest.raises(ValueError, match="`num_replicas` must be a positive"):

@@ -8,13 +8,10 @@ import pytest
 import tensorflow as tf
 
 import deepfm_tf
+from deepfm_tf.buckets import LOG_SQUARE_THRESHOLDS
 from deepfm_tf.files import text
 from deepfm_tf.lookup import GraphLookup, raw_dtype
-from deepfm_tf.vocabulary import (
-    LOG_SQUARE_THRESHOLDS,
-    Vocabulary,
-    bucketize,
-)
+from deepfm_tf.vocabulary import Vocabulary
 from tests.conftest import make_log, make_schema
 
 
@@ -95,20 +92,6 @@ def test_shared_fields_are_counted_together():
 
     assert vocabulary.values["a"].tolist() == ["x"]
     assert vocabulary.schema.field_tables == (0, 0)
-
-
-@pytest.mark.parametrize("start", [-2000, 1, 500_000])
-def test_the_log_square_rule_holds_for_whole_numbers(start):
-    x = np.arange(start, start + 500_000)
-
-    buckets = bucketize(
-        deepfm_tf.BucketizedField("a", "log_square"), x.astype(np.float32), ()
-    )
-
-    expected = [
-        math.floor(math.log(v) ** 2) if v > 2 else v for v in x.tolist()
-    ]
-    assert buckets.tolist() == expected
 
 
 def test_quantile_buckets_hold_as_many_rows_each():
@@ -415,7 +398,7 @@ def test_the_graph_looks_up_some_of_the_fields(names, vocabulary, tmp_path):
     }
     start, columns = 0, []
     for field in vocabulary.schema.id_fields:
-        length = getattr(field, "max_length", 1)
+        length = field.num_ids
         if field.name in names:
             columns += range(start, start + length)
         start += length

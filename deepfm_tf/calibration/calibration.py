@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ import tensorflow as tf
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
-from deepfm_tf.metrics.likelihood import EPSILON
+from deepfm_tf.metrics.logits import LARGEST_LOGIT, logit, sigmoid
 from deepfm_tf.metrics.rows import check_probability
 
 # Method -> the names of its parameters.
@@ -22,7 +21,6 @@ METHODS = {
     "isotonic": ("probability", "calibrated"),
 }
 # Beyond it, float32 probabilities tell little of the logit.
-_LARGEST_LOGIT = math.log((1 - EPSILON) / EPSILON)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,11 +111,10 @@ class Calibration:
             check_probability(p)
         if self.method == "isotonic":
             steps = [self.parameters[name] for name in METHODS["isotonic"]]
-            return np.interp(p, *steps)
-        p = np.clip(p, EPSILON, 1 - EPSILON)
+            calibrated: Array = np.interp(p, *steps)
+            return calibrated
         slope, intercept = self._line()
-        logit = slope * (np.log(p) - np.log1p(-p)) + intercept
-        return np.exp(-np.logaddexp(0.0, -logit))
+        return sigmoid(slope * logit(p) + intercept)
 
     def from_logits(self, logits: Any) -> tf.Tensor:
         """The same in a TensorFlow graph, from a model's logits.
@@ -131,7 +128,7 @@ class Calibration:
         logits = tf.cast(logits, tf.float32)
         if self.method == "isotonic":
             return self._interpolate(tf.sigmoid(logits))
-        logits = tf.clip_by_value(logits, -_LARGEST_LOGIT, _LARGEST_LOGIT)
+        logits = tf.clip_by_value(logits, -LARGEST_LOGIT, LARGEST_LOGIT)
         slope, intercept = self._line()
         return tf.sigmoid(slope * logits + intercept)
 

@@ -12,7 +12,7 @@ from deepfm_tf.calibration.calibration import Calibration, check_method
 from deepfm_tf.errors import MissingPackageError, UserError
 from deepfm_tf.extras import install_hint
 from deepfm_tf.metrics import binary_metrics
-from deepfm_tf.metrics.likelihood import EPSILON
+from deepfm_tf.metrics.logits import logit
 from deepfm_tf.metrics.rows import check_probability, check_rows
 
 # Of each class. The rate of fewer is known to no better than a third.
@@ -110,15 +110,13 @@ def _logistic(
 ) -> dict[str, float]:
     """Both are a logistic regression on the logit, one without intercept."""
     linear_model, _ = _scikit_learn()
-    p = np.clip(probability, EPSILON, 1 - EPSILON)
-    logit = np.log(p) - np.log1p(-p)
     regression = linear_model.LogisticRegression(
         C=np.inf,  # no penalty
         fit_intercept=method == "platt",
         solver="newton-cholesky",
         tol=1e-8,
     )
-    regression.fit(logit[:, None], label, weight)
+    regression.fit(logit(probability)[:, None], label, weight)
     slope = float(regression.coef_[0, 0])
     if slope <= 0:
         raise _no_better_than_chance()

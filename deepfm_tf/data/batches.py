@@ -259,11 +259,12 @@ def with_options(dataset: tf.data.Dataset, auto_shard: bool) -> tf.data.Dataset:
 def split_rows(words: Tensor, layout: RowLayout) -> tuple[Any, ...]:
     """Packed rows to inputs, label and, where there is one, weight."""
     inputs = {}
-    for name, part in layout.parts().items():
-        columns = words[:, part]
+    for name, place in layout.columns().items():
+        columns = words[:, place]
         if name != "ids":
             columns = tf.bitcast(columns, tf.float32)
-        inputs[name] = tf.ensure_shape(columns, (None, part.stop - part.start))
+        width = place.stop - place.start
+        inputs[name] = tf.ensure_shape(columns, (None, width))
     label = tf.bitcast(words[:, :1], tf.float32)
     if not layout.num_example_weights:
         return inputs, label

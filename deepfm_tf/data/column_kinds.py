@@ -92,12 +92,12 @@ class _Values:
 
     def matching(self, pattern: str) -> Array:
         found = pc.match_substring_regex(self.texts, pattern)
-        return found.to_numpy(zero_copy_only=False)
+        return np.asarray(found)
 
     def among(self, values: tuple[str, ...]) -> Array:
         texts = pc.utf8_trim_whitespace(self.texts)
         found = pc.is_in(texts, value_set=pa.array(values, pa.string()))
-        return found.to_numpy(zero_copy_only=False)
+        return np.asarray(found)
 
     def as_dict(self) -> dict[str, int]:
         return dict(
@@ -139,7 +139,7 @@ def _are_times(texts: pa.Array) -> Array:
     # Most columns have none among the first, and then not nearly all.
     if (moments(texts[:_MIN_TIMES]) == NO_MOMENT).all():
         return np.zeros(len(texts), dtype=bool)
-    return moments(texts) != NO_MOMENT
+    return np.asarray(moments(texts) != NO_MOMENT)
 
 
 def _are_nearly_all(

@@ -10,12 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.fields import (
-    BucketizedField,
-    MultiValuedField,
-    NumericField,
-    TimestampField,
-)
+from deepfm_tf.fields import Field
 from deepfm_tf.raw_values import (
     ELEMENTS,
     MISSING_NUMBERS,
@@ -65,21 +60,19 @@ def check_columns(
     bad: Bad = {}
     columns: dict[str, Any] = {}
     for field in schema.fields:
-        is_number = isinstance(field, (NumericField, BucketizedField))
-        raw = _distinct(flatten(table.column(field.name)), is_number)
+        raw = _distinct(flatten(table.column(field.name)), not field.is_text)
         wrong: Bad = {}
-        if is_number:
+        if not field.is_text:
             numbers = to_numbers(
                 raw.values, field.name, wrong, schema.missing_values
             )
             columns[field.name] = raw.expand(numbers)
         else:
-            separator = getattr(field, "separator", None)
-            text = to_texts(raw.values, field.name, wrong, separator)
+            text = to_texts(raw.values, field.name, wrong, field.separator)
             text = missing_to_null(text, schema.missing_values)
-            if isinstance(field, MultiValuedField) and field.weight_separator:
+            if field.has_weights:
                 _check_weights(field, text, schema, wrong)
-            if isinstance(field, TimestampField):
+            if field.is_time:
                 text = missing_to_null(text, (*MISSING_NUMBERS, NOT_A_TIME))
                 _check_times(field, text, wrong)
             columns[field.name] = raw.dictionary(text)
@@ -175,7 +168,7 @@ def flatten(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _check_weights(
-    field: MultiValuedField,
+    field: Field,
     text: pa.Array,
     schema: Schema,
     bad: Bad,
@@ -190,7 +183,7 @@ def _check_weights(
         bad.setdefault(int(row), (field.name, value, reason))
 
 
-def _check_times(field: TimestampField, text: pa.Array, bad: Bad) -> None:
+def _check_times(field: Field, text: pa.Array, bad: Bad) -> None:
     present = pc.is_valid(text).to_numpy(zero_copy_only=False)
     for row in np.flatnonzero(present & ~time_parts(text)[0]):
         value = text[int(row)].as_py()
@@ -234,5 +227,4 @@ def _example_weights(array: pa.Array, schema: Schema, bad: Bad) -> Array:
 
 
 def _is_in(text: pa.Array, values: tuple[str, ...]) -> Array:
-    found = pc.is_in(text, value_set=pa.array(values, pa.string()))
-    return found.to_numpy(zero_copy_only=False)
+    return np.asarray(pc.is_in(text, value_set=pa.array(values, pa.string())))

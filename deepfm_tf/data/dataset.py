@@ -37,9 +37,9 @@ from deepfm_tf.drift import (
     warn_of_drift,
 )
 from deepfm_tf.errors import UserError, UserTypeError
-from deepfm_tf.fields import Field
 from deepfm_tf.files.readers import Source
-from deepfm_tf.files.text import TextFormat
+from deepfm_tf.files.text_format import TextFormat
+from deepfm_tf.packed_layout import PackedLayout
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import Vocabulary
 
@@ -149,9 +149,9 @@ class PreparedData:
                 `drop_remainder` too, so that all have equally many batches.
 
         Returns:
-            `tf.data.Dataset` of a dict with `"ids"` (batch, slots) int32
+            `tf.data.Dataset` of a dict with `"ids"` (batch, id columns) int32
             and, where the schema has them, `"values"` (batch, numeric
-            fields) and `"weights"` (batch, weighted slots) float32; the
+            fields) and `"weights"` (batch, weighted id columns) float32; the
             label (batch, 1) float32; and, where the schema names one, the
             example weight (batch,) float32.
         """
@@ -284,9 +284,9 @@ def dataset_from_ids(
         weight = np.asarray(weight, dtype=np.float32)
     _check_example_weight(weight, len(label), schema)
     arrays = {}
-    for name, part in layout.parts().items():
+    for name, place in layout.columns().items():
         dtype = np.int32 if name == "ids" else np.float32
-        shape = (len(label), part.stop - part.start)
+        shape = (len(label), place.stop - place.start)
         received = np.shape(packed[name]) if name in packed else None
         if received != shape:
             raise UserError(
@@ -347,12 +347,10 @@ def _check_example_weight(
 def _check_ids(ids: Array, schema: Schema) -> None:
     if not np.issubdtype(ids.dtype, np.integer):
         raise UserTypeError(f"`ids` must be integers. Received: {ids.dtype}.")
-    slot = 0
-    for field in schema.id_fields:
-        owner: Field = schema.owner(field)
-        size = owner.vocabulary_size or 0
-        length = getattr(field, "max_length", 1)
-        column = ids[:, slot : slot + length]
+    layout = PackedLayout(schema.id_fields)
+    for field in layout.fields:
+        size = schema.owner(field).vocabulary_size or 0
+        column = ids[:, layout.columns(field.name)["ids"]]
         wrong = column[(column >= size) | (column < -1)]
         if len(wrong):
             raise UserError(
@@ -360,7 +358,6 @@ def _check_ids(ids: Array, schema: Schema) -> None:
                 f"vocabulary_size={size}; ids run from 0 to {size - 1}, and "
                 "-1 contributes nothing. Map unseen values to 0 (OOV)."
             )
-        slot += length
 
 
 def _fingerprint(manifest: Mapping[str, Any]) -> str:

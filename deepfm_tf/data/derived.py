@@ -13,7 +13,7 @@ from deepfm_tf.data.shard_writer import RejectedWriter
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.readers import Block, column_names, read_blocks
-from deepfm_tf.files.text import TextFormat
+from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.raw_values import Bad, to_texts
 
 # Turns rows of text, "" where missing, into as many rows.

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from deepfm_tf.data.column_kinds import Decision, decide
 from deepfm_tf.data.columns import flatten
 from deepfm_tf.errors import Argument, UserError
-from deepfm_tf.fields import CategoricalField, TimestampField
+from deepfm_tf.fields import CategoricalField
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.frames import columns_of, slicer
 from deepfm_tf.files.json_lines import JsonBlock
@@ -25,7 +25,7 @@ from deepfm_tf.files.readers import (
     list_files,
     read_blocks,
 )
-from deepfm_tf.files.text import TextFormat
+from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.labels import (
     NEGATIVE_LABELS,
     POSITIVE_LABELS,
@@ -58,7 +58,11 @@ def infer_schema(
     categorical: Sequence[str] = (),
     ignore: Sequence[str] = (),
 ) -> Schema:
-    """What `Schema.infer` does; see there.
+    """A sensible first schema for data nobody has described yet.
+
+    Looks at the first rows and chooses a type for each column; why, and what
+    it left out, is in the schema's `notes` and `summary()`. Edit it as JSON.
+    What only you can decide, such as a text among numbers, is a warning.
 
     A column is left out if it is constant, missing throughout, of a type
     that cannot be a field, or has another value in each row. Text is
@@ -67,6 +71,26 @@ def infer_schema(
     mostly the same and else recur, or the column is called an id. Times are
     recognised as text, and as whole numbers where the column is called a
     time.
+
+    Args:
+        source: a file, a list of files, a DataFrame or a dict of arrays.
+        label: str. The label column.
+        text_format: of text files, as for `prepare`.
+        positive_labels: as for `Schema`, like the next three.
+        negative_labels: label values that mean 0.
+        missing_values: further values that mean "missing" in every column.
+        example_weight: str. The column that says how much an example counts.
+        categorical: columns that are categorical whatever they look like,
+            such as numbers that name things.
+        ignore: columns to leave out.
+
+    Example:
+
+    >>> import deepfm_tf
+    >>> log = {"slot": list(range(100)) * 2, "click": [0, 1] * 100}
+    >>> schema = deepfm_tf.infer_schema(log, "click", categorical=["slot"])
+    >>> type(schema.field("slot")).__name__
+    'CategoricalField'
     """
     names = column_names(source, text_format)
     categorical, ignore = (
@@ -135,8 +159,7 @@ def infer_schema(
     )
     for decision in decisions:
         for message in _doubts(decision, head, missing_values):
-            # Where `Schema.infer` was called.
-            warnings.warn(message, stacklevel=3)
+            warnings.warn(message, stacklevel=2)
     return schema
 
 
@@ -300,7 +323,8 @@ def _doubts(
     """What somebody must do about texts among numbers, or among times."""
     messages = []
     name = decision.name
-    what = "times" if isinstance(decision.field, TimestampField) else "numbers"
+    is_time = decision.field is not None and decision.field.is_time
+    what = "times" if is_time else "numbers"
     flag = f"--categorical {name}"
     if decision.odd:
         shown, total = _shown(decision.odd, head, name, missing_values)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from deepfm_tf.errors import MissingFileError, UserError
+from deepfm_tf.errors import MissingFileError, UserError, damaged
 
 # Version 2 has checksums and digests, version 3 XXH3 as the checksum.
 FORMAT_VERSION = 3
@@ -82,7 +82,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         )
     if digest != _digest_of(manifest):
         raise damaged(path, "is not as it was written")
-    return manifest
+    return dict(manifest)
 
 
 def check_files(
@@ -121,12 +121,6 @@ def is_prepared(directory: Path) -> bool:
     ]
     # Without its manifest it is damaged, if there are rows in it.
     return shard_file(0) in names and all(map(_FILES.fullmatch, names))
-
-
-def damaged(path: Path, what: str) -> UserError:
-    return UserError(
-        f"{path} {what}: the prepared data is damaged. Prepare it again."
-    )
 
 
 def _digest(path: Path) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from deepfm_tf.arrays import Array
+from deepfm_tf.packed_layout import PackedLayout
 from deepfm_tf.schema import Schema
 
 # Rows of a shard are read and shuffled in blocks of this many.
@@ -20,15 +21,15 @@ PADDING = np.int32(-(2**31))
 
 @dataclasses.dataclass(frozen=True)
 class RowLayout:
-    """Where each part of a packed row stands, in words of four bytes.
+    """Where each input stands in a packed row, in words of four bytes.
 
     A row is little-endian: the label (float32), the numeric values (float32),
     the weights (float32), the ids (int32), then the example weight (float32).
 
     Args:
         num_values: int. Numeric fields.
-        num_weights: int. Weighted slots.
-        num_ids: int. Slots.
+        num_weights: int. Weighted id columns.
+        num_ids: int. Id columns.
         num_example_weights: int. 1 where rows have a weight, else 0.
     """
 
@@ -40,12 +41,11 @@ class RowLayout:
     @classmethod
     def of(cls, schema: Schema) -> RowLayout:
         """The layout of a schema's examples."""
-        num_slots = sum(getattr(f, "max_length", 1) for f in schema.id_fields)
-        num_weights = sum(f.max_length for f in schema.weighted_fields)
+        layout = PackedLayout(schema.fields)
         return cls(
-            len(schema.numeric_fields),
-            num_weights,
-            num_slots,
+            layout.num_values,
+            layout.num_weights,
+            layout.num_ids,
             int(schema.example_weight is not None),
         )
 
@@ -65,19 +65,19 @@ class RowLayout:
         """Bytes of a whole block."""
         return 4 * self.width * BLOCK_ROWS
 
-    def parts(self) -> dict[str, slice]:
+    def columns(self) -> dict[str, slice]:
         """Name of each packed input there is -> its columns."""
         sizes = {
             "values": self.num_values,
             "weights": self.num_weights,
             "ids": self.num_ids,
         }
-        parts, start = {}, 1
+        columns, start = {}, 1
         for name, size in sizes.items():
             if size:
-                parts[name] = slice(start, start + size)
+                columns[name] = slice(start, start + size)
             start += size
-        return parts
+        return columns
 
     def pack(
         self,
@@ -91,9 +91,9 @@ class RowLayout:
         """
         rows = np.empty((len(label), self.width), dtype="<i4")
         rows[:, 0] = label.astype("<f4").view("<i4")
-        for name, columns in self.parts().items():
-            part = np.ascontiguousarray(packed[name])
-            rows[:, columns] = part.view("<i4")
+        for name, columns in self.columns().items():
+            numbers = np.ascontiguousarray(packed[name])
+            rows[:, columns] = numbers.view("<i4")
         if weight is not None:
             rows[:, -1] = weight.astype("<f4").view("<i4")
         return rows

@@ -27,10 +27,10 @@ class Part:
         start: float. In [0, 1).
         stop: float. In (start, 1].
         seed: int.
-        negatives: float in (0, 1]. The share to keep, drawn at random, of the
-            part's rows whose label is 0. For training data alone, and with
-            the same `negative_sampling` of the model, which then corrects its
-            probabilities for it. Vocabularies are fitted on what is kept.
+        negative_sampling: float in (0, 1]. The share to keep, drawn at random,
+            of the part's rows whose label is 0. For training data alone, and
+            with the same `negative_sampling` of the model, which then corrects
+            its probabilities for it. Vocabularies are fitted on what is kept.
 
     Example:
 
@@ -40,7 +40,7 @@ class Part:
     start: float
     stop: float
     seed: int = 0
-    negatives: float = 1.0
+    negative_sampling: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.start < self.stop <= 1.0:
@@ -48,7 +48,7 @@ class Part:
                 "A part must have 0 <= start < stop <= 1. Received: "
                 f"start={self.start}, stop={self.stop}."
             )
-        check_negatives(self.negatives)
+        check_negatives(self.negative_sampling)
         object.__setattr__(self, "seed", check_seed(self.seed))
 
     # What must be read to know which rows belong to the part.
@@ -76,8 +76,9 @@ def check_negatives(share: float) -> None:
     """Raise UserError unless it can be the share of the negatives to keep."""
     if not 0.0 < share <= 1.0:
         raise UserError(
-            "`negatives` must be the share of the negatives to keep, above "
-            f"0 and at most 1. Received: negatives={share}."
+            "`negative_sampling` must be the share of the negatives to "
+            "keep, above 0 and at most 1. Received: "
+            f"negative_sampling={share}."
         )
 
 

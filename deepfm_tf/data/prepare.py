@@ -33,7 +33,7 @@ from deepfm_tf.data.time_split import TimePart
 from deepfm_tf.drift import DataCounts, plain_comparison, warn_of_drift
 from deepfm_tf.errors import Argument, ExistingFileError, UserError
 from deepfm_tf.files.readers import Source, list_files
-from deepfm_tf.files.text import TextFormat
+from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.schema import Schema
 from deepfm_tf.storage import sync, sync_tree, unpublished
 from deepfm_tf.vocabulary import Vocabulary
@@ -152,14 +152,18 @@ def prepare(
 def _recipe(reading: Reading, vocabulary: Vocabulary | None) -> dict[str, Any]:
     """Everything but the data that decides what comes out."""
     text_format = reading.text_format or TextFormat()
+    part = dataclasses.asdict(reading.part) if reading.part else None
+    if part:
+        # The name in files: data of versions before 0.5 is used again.
+        part["negatives"] = part.pop("negative_sampling")
     recipe = {
         "schema": dataclasses.replace(reading.schema, notes=()).to_dict(),
         "vocabulary": vocabulary.fingerprint() if vocabulary else None,
         "text_format": dataclasses.asdict(text_format),
-        "part": dataclasses.asdict(reading.part) if reading.part else None,
+        "part": part,
         "on_error": reading.on_error,
     }
-    return json.loads(json.dumps(recipe))
+    return dict(json.loads(json.dumps(recipe)))
 
 
 def _write_rows(
@@ -172,7 +176,7 @@ def _write_rows(
     num_rows = num_positives = num_rejected = num_sampled_out = 0
     counts = DataCounts(vocabulary, reading.negative_sampling)
 
-    def encode(block: CheckedBlock) -> tuple[Array, Any, list, int]:
+    def encode(block: CheckedBlock) -> tuple[Array, Any, list[Any], int]:
         packed, own = DataCounts.encode(vocabulary, block.columns)
         rows = layout.pack(packed, np.asarray(block.label), block.weight)
         return rows, own, block.rejected, block.num_sampled_out
@@ -218,12 +222,12 @@ def _no_negatives(
     if share:
         advice = f"{share:.2g} keeps about as many as there are positives; "
     return UserError(
-        Argument("negatives"),
+        Argument("negative_sampling"),
         " must leave at least one row whose label is 0. Received: ",
-        Argument("negatives", part.negatives),
+        Argument("negative_sampling", part.negative_sampling),
         f", which keeps none of {num_negatives:,}, beside {num_positives:,} "
         f"rows whose label is 1. Pass a larger share: {advice}1 keeps all.",
-        argument="negatives",
+        argument="negative_sampling",
     )
 
 

@@ -15,7 +15,7 @@ from deepfm_tf.data.time_split import TimePart
 from deepfm_tf.errors import UserError
 from deepfm_tf.fields import CategoricalField
 from deepfm_tf.files.readers import Source, read_blocks
-from deepfm_tf.files.text import TextFormat
+from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.schema import Schema
 
 
@@ -71,7 +71,7 @@ def raw_column(
         column: Any = checked.columns[copy]
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
-        return column.to_numpy(zero_copy_only=False)
+        return np.asarray(column.to_numpy(zero_copy_only=False))
 
     return np.concatenate([np.empty(0, object), *ordered_map(texts, blocks)])
 

@@ -19,12 +19,11 @@ from deepfm_tf.data.manifest import (
     REJECTED_FILE,
     STAMPS_FILE,
     check_files,
-    damaged,
     read_manifest,
 )
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.stamps import Stamp
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import UserError, damaged
 from deepfm_tf.storage import write_text
 
 _READ_BLOCKS = 64

@@ -13,7 +13,7 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.data.checksums import block_checksums
 from deepfm_tf.data.manifest import CHECKSUMS_FILE, REJECTED_FILE, shard_file
 from deepfm_tf.data.packing import BLOCK_ROWS, PADDING, RowLayout
-from deepfm_tf.files.text import BadRow
+from deepfm_tf.files.bad_row import BadRow
 
 # Blocks of 256 rows in a shard: half a million rows.
 SHARD_BLOCKS = 2048

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from deepfm_tf.data.stream import CheckedBlock, ordered_map, progress_bar
-from deepfm_tf.files.text import BadRow
+from deepfm_tf.files.bad_row import BadRow
 
 _Result = TypeVar("_Result")
 

@@ -22,9 +22,10 @@ from deepfm_tf.data.part import Part, sample_negatives
 from deepfm_tf.data.time_split import TimePart
 from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
 from deepfm_tf.errors import Argument, UserError
+from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.content import compression_of
 from deepfm_tf.files.readers import Block, Source, list_files, read_blocks
-from deepfm_tf.files.text import BadRow, TextFormat
+from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.raw_values import Bad
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import Columns, Vocabulary, take_rows
@@ -90,7 +91,7 @@ class Reading:
     @property
     def negative_sampling(self) -> float:
         """The share of the rows with label 0 that is kept."""
-        return 1.0 if self.part is None else self.part.negatives
+        return 1.0 if self.part is None else self.part.negative_sampling
 
     def map_blocks(
         self, function: Callable[[CheckedBlock], _Result], progress: str = ""
@@ -159,9 +160,9 @@ class Reading:
             good = np.delete(np.arange(len(rows)), sorted(checked.bad))
             checked = _take(checked, good)
         num_sampled_out, part = 0, self.part
-        if checked.label is not None and part and part.negatives < 1:
+        if checked.label is not None and part and part.negative_sampling < 1:
             sample = sample_negatives(
-                checked.label, part.negatives, part.seed, number
+                checked.label, part.negative_sampling, part.seed, number
             )
             num_sampled_out = len(checked.label) - len(sample)
             checked = _take(checked, sample)

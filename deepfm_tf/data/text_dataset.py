@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,13 +20,13 @@ from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.stream import Reading
 from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
 from deepfm_tf.errors import Argument, UserError
-from deepfm_tf.fields import BucketizedField, NumericField, TimestampField
 from deepfm_tf.files.readers import (
     Source,
     check_file_columns,
     list_text_files,
 )
-from deepfm_tf.files.text import TextBlock, TextFormat, text_blocks
+from deepfm_tf.files.text import TextBlock, text_blocks
+from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.lookup import GraphLookup
 from deepfm_tf.raw_values import MISSING_NUMBERS
 from deepfm_tf.seeds import check_seed
@@ -159,7 +160,7 @@ class _Blocks:
                     counts.count(packed, checked.columns)
         warn_of_drift(compare_counts(counts), "the files", stacklevel=3)
 
-    def __call__(self) -> Iterator[tuple]:
+    def __call__(self) -> Iterator[tuple[Any, ...]]:
         for number, path in enumerate(self.paths):
             separator, trims = self.text_format.separator_of(path)
             columns = self._column_names[number]
@@ -200,9 +201,7 @@ class _Parser:
             # The table is read at once; no file needs to stay.
             self._look_up = GraphLookup(vocabulary, Path(directory, "values"))
         fields = self._schema.fields
-        numbers = [
-            isinstance(f, (NumericField, BucketizedField)) for f in fields
-        ]
+        numbers = [not f.is_text for f in fields]
         if self._schema.example_weight is not None:
             numbers += [False, True]  # of the label, of the weight
         self._numbers = np.flatnonzero(numbers)
@@ -286,11 +285,10 @@ class _Parser:
         """Whether all weights can be read."""
         are_read = [tf.constant(True)]
         for place, field in enumerate(self._schema.fields):
-            weight = getattr(field, "weight_separator", None)
-            if weight is None:
+            if field.separator is None or field.weight_separator is None:
                 continue
-            separator = re.escape(field.separator)  # type: ignore[union-attr]
-            weight = re.escape(weight)
+            separator = re.escape(field.separator)
+            weight = re.escape(field.weight_separator)
             value = f"[^{separator}{weight}]*(?:{weight}{_NUMBER})?"
             pattern = f"{value}(?:{separator}{value})*"
             is_read = tf.strings.regex_full_match(columns[place], pattern)
@@ -302,7 +300,7 @@ class _Parser:
         times = [
             tf.reduce_all(tf.strings.regex_full_match(columns[place], PLAIN))
             for place, field in enumerate(self._schema.fields)
-            if isinstance(field, TimestampField)
+            if field.is_time
         ]
         return tf.reduce_all(tf.stack([tf.constant(True), *times]))
 
@@ -317,7 +315,7 @@ class _Parser:
             raw[self._schema.fields[number].name] = numbers[place]
         packed = self._look_up(raw)
         words = [tf.bitcast(label, tf.int32)[:, None]]
-        for name in self.layout.parts():
+        for name in self.layout.columns():
             words.append(tf.bitcast(packed[name], tf.int32))
         if self._schema.example_weight is not None:
             words.append(tf.bitcast(numbers[-1], tf.int32)[:, None])

@@ -14,10 +14,10 @@ from deepfm_tf.data.columns import flatten
 from deepfm_tf.data.on_error import check_on_error
 from deepfm_tf.data.part import check_negatives
 from deepfm_tf.errors import Argument, UserError
-from deepfm_tf.fields import as_tuple
+from deepfm_tf.field import as_tuple
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.readers import Source, read_blocks
-from deepfm_tf.files.text import TextFormat
+from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.raw_values import (
     MISSING_NUMBERS,
     Bad,
@@ -44,15 +44,15 @@ class TimePart:
         start: int or None. The first moment that belongs to the part, in
             microseconds since 1970 (UTC). `None`: all from the beginning.
         stop: int or None. The first moment after it. `None`: all to the end.
-        seed: int. Of `negatives`.
-        negatives: float in (0, 1]. As of `Part`.
+        seed: int. Of `negative_sampling`.
+        negative_sampling: float in (0, 1]. As of `Part`.
     """
 
     column: str
     start: int | None
     stop: int | None
     seed: int = 0
-    negatives: float = 1.0
+    negative_sampling: float = 1.0
 
     def __post_init__(self) -> None:
         if None not in (self.start, self.stop) and self.start >= self.stop:  # type: ignore[operator]
@@ -60,7 +60,7 @@ class TimePart:
                 "A part must have start < stop. Received: "
                 f"start={self.start}, stop={self.stop}."
             )
-        check_negatives(self.negatives)
+        check_negatives(self.negative_sampling)
         object.__setattr__(self, "seed", check_seed(self.seed))
 
     @property

@@ -2,6 +2,7 @@
 
 from deepfm_tf.drift.comparison import (
     Drift,
+    DriftEntry,
     FieldShares,
     compare_counts,
     expected_notes,
@@ -15,6 +16,7 @@ from deepfm_tf.drift.expected import expected_unseen
 __all__ = [
     "DataCounts",
     "Drift",
+    "DriftEntry",
     "FieldShares",
     "compare_counts",
     "plain_comparison",

@@ -189,7 +189,7 @@ def _largest_number(values: Sequence[str]) -> str:
     texts = texts.filter(pc.match_substring_regex(texts, NUMBER_PATTERN))
     if not len(texts):
         return ""
-    return texts[int(np.argmax(pc.cast(texts, pa.float64())))].as_py()
+    return str(texts[int(np.argmax(pc.cast(texts, pa.float64())))].as_py())
 
 
 def _largest_date(values: Sequence[str]) -> str:

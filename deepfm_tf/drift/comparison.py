@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import pyarrow as pa
 
@@ -62,6 +62,19 @@ class FieldShares:
     unseen_expected: float | None
 
 
+class DriftEntry(TypedDict):
+    """A Drift as plain data; see there."""
+
+    field: str
+    measure: str
+    share: float
+    expected: float
+    in_training: float
+    examples: list[str]
+    cause: str
+    text: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Drift:
     """A field whose values are not what training leads one to expect.
@@ -93,14 +106,16 @@ class Drift:
     def __str__(self) -> str:
         return self.text
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> DriftEntry:
         """Plain data, as JSON holds it."""
-        return {**dataclasses.asdict(self), "examples": list(self.examples)}
+        entry = dataclasses.asdict(self) | {"examples": list(self.examples)}
+        return cast(DriftEntry, entry)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Drift:
+    def from_dict(cls, data: DriftEntry) -> Drift:
         """What `to_dict` gave."""
-        return cls(**{**data, "examples": tuple(data["examples"])})
+        parts: dict[str, Any] = {**data, "examples": tuple(data["examples"])}
+        return cls(**parts)
 
 
 def compare_counts(counts: DataCounts) -> list[Drift]:
@@ -176,7 +191,7 @@ def field_shares(counts: DataCounts) -> list[FieldShares]:
     return table
 
 
-def plain_comparison(counts: DataCounts) -> dict[str, list[dict[str, Any]]]:
+def plain_comparison(counts: DataCounts) -> dict[str, list[Any]]:
     """`drift` and `shares`, as plain data: of the two functions above."""
     return {
         "drift": [found.to_dict() for found in compare_counts(counts)],
@@ -279,7 +294,8 @@ def _unseen(
 
         def is_known(texts: Sequence[str]) -> Array:
             column = pa.array(texts, pa.string())
-            return vocabulary.look_up(field, column) != OOV_ID
+            is_known_text: Array = vocabulary.look_up(field, column) != OOV_ID
+            return is_known_text
 
         owner = vocabulary.schema.owner(field).name
         values: Any = vocabulary.values[owner]

@@ -10,12 +10,8 @@ import numpy as np
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.drift.clocks import ClockCounts
-from deepfm_tf.fields import (
-    BucketizedField,
-    MultiValuedField,
-    NumericField,
-    TimestampField,
-)
+from deepfm_tf.fields import Field
+from deepfm_tf.packed_layout import PackedLayout
 from deepfm_tf.raw_values import split_values
 from deepfm_tf.vocabulary import NEGATIVES, OOV_ID, Columns, Vocabulary
 
@@ -122,31 +118,30 @@ class DataCounts:
                 with training's range, nor how times are written, and no text
                 is kept.
         """
-        schema, start = self.vocabulary.schema, 0
-        # (slots, rows): a field is read several times, and lies together.
-        slots = np.ascontiguousarray(packed.get("ids", np.empty((0, 0))).T)
-        for field in schema.id_fields:
-            stop = start + getattr(field, "max_length", 1)
-            ids = slots[start:stop]
-            start = stop
-            if columns is not None and isinstance(field, BucketizedField):
+        layout = PackedLayout(self.vocabulary.schema.fields)
+        # (id columns, rows): a field is read several times, and lies together.
+        all_ids = np.ascontiguousarray(packed.get("ids", np.empty((0, 0))).T)
+        for field in layout.fields:
+            _, place = layout.place(field.name)
+            if columns is not None and not field.is_text:
                 self._count_numbers(field, np.asarray(columns[field.name]))
                 continue
+            if field.is_numeric:
+                is_missing = np.isnan(packed["values"][:, place])
+                num_missing = int(is_missing.sum())
+                found = FieldCounts(
+                    len(is_missing), num_missing, len(is_missing) - num_missing
+                )
+                self.fields[field.name].merge(found)
+                continue
+            ids = all_ids[place]
             found = self._count_ids(field, ids)
             if columns is not None and found.unseen:
                 found.texts = self._texts(field, ids, columns[field.name])
-            if columns is not None and isinstance(field, TimestampField):
+            if columns is not None and field.is_time:
                 column: Any = columns[field.name]
                 found.clocks = ClockCounts.of(column)
             self.fields[field.name].merge(found)
-        for place, number in enumerate(schema.numeric_fields):
-            if columns is None:
-                x = packed["values"][:, place]
-                num_missing = int(np.isnan(x).sum())
-                found = FieldCounts(len(x), num_missing, len(x) - num_missing)
-                self.fields[number.name].merge(found)
-            else:
-                self._count_numbers(number, np.asarray(columns[number.name]))
 
     def training(self, field: str) -> dict[str, Any]:
         """What training held of a field, with as many negatives.
@@ -194,9 +189,7 @@ class DataCounts:
             values = int(np.count_nonzero(known)) + unseen
         return FieldCounts(rows, missing, values, unseen)
 
-    def _count_numbers(
-        self, field: NumericField | BucketizedField, x: Array
-    ) -> None:
+    def _count_numbers(self, field: Field, x: Array) -> None:
         statistics = self.vocabulary.statistics[field.name]
         present = x[~np.isnan(x)]
         # Without any number in training, any would be outside.
@@ -219,7 +212,7 @@ class DataCounts:
         """Unseen texts of the first rows that have any."""
         is_unseen = (ids == OOV_ID).any(axis=0)
         rows = np.flatnonzero(is_unseen)[:_MOST_ROWS]
-        if isinstance(field, MultiValuedField):
+        if field.separator is not None:
             _, tokens, _ = split_values(
                 field,
                 column.take(rows),

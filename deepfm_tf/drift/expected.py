@@ -68,4 +68,4 @@ def _part(own: pa.Table | None, values: pa.Table) -> pa.Table:
 
 
 def _sum(table: pa.Table) -> int:
-    return pc.sum(table["count"], min_count=0).as_py()
+    return int(pc.sum(table["count"], min_count=0).as_py())

@@ -222,7 +222,7 @@ def _moments(
         try:
             time = [int(part.get(unit) or 0) for unit in "HMS"]
             found.append(
-                datetime.datetime(*map(int, day), *time, microsecond)  # type: ignore[arg-type, misc]
+                datetime.datetime(*map(int, day), *time, microsecond)  # type: ignore[arg-type, call-arg]
             )
         except ValueError:
             continue

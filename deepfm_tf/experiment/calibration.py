@@ -30,7 +30,7 @@ def calibrate(
     data: dict[str, deepfm_tf.PreparedData],
     result: dict[str, Any],
     rows: tuple[Any, ...],
-) -> tuple[deepfm_tf.Calibration, dict[str, Any]]:
+) -> tuple[deepfm_tf.calibration.Calibration, dict[str, Any]]:
     """Fit on the validation data, measure on the test data, say what changes.
 
     Args:
@@ -45,15 +45,15 @@ def calibrate(
         the `reliability` that it leads to, and `note`, a sentence if the test
         log loss is no better with it.
     """
-    valid = deepfm_tf.predict_with_weights(
+    valid = deepfm_tf.evaluation.predict_with_weights(
         model, data["valid"].dataset(settings.batch_size)
     )
-    calibration = deepfm_tf.fit_calibration(
+    calibration = deepfm_tf.calibration.fit_calibration(
         valid[0], valid[1], str(settings.calibration), valid[2]
     )
     label, probability, weight = rows
     rows = label, calibration(probability), weight
-    after = deepfm_tf.binary_metrics(*rows, groups=data["test"].groups)
+    after = deepfm_tf.metrics.binary_metrics(*rows, groups=data["test"].groups)
     changes = "; ".join(
         f"{title} {text}"
         for title, text in deepfm_tf.report.changes(

@@ -14,9 +14,7 @@ from deepfm_tf.experiment.commands import CompareSettings
 from deepfm_tf.experiment.comparison import (
     FOCUS,
     add_steps_to_reach,
-    compare_with,
     lead,
-    ranking,
 )
 from deepfm_tf.experiment.config import write_config
 from deepfm_tf.experiment.kept_runs import (
@@ -84,7 +82,7 @@ def _run(
         settings, seed=seed, run=settings.run / f"seed-{seed}"
     )
     usual = max(_LEAST_STEPS, num_steps(settings, data["train"]) // _POINTS)
-    curve = deepfm_tf.LearningCurve(
+    curve = deepfm_tf.callbacks.LearningCurve(
         data["valid"].dataset(settings.batch_size),
         settings.curve_every or usual,
         own.run / name / "curve.json",
@@ -118,7 +116,7 @@ def _report(
     report = report_content(settings, data, runs)
     if reach is not None:
         report["reach"] = reach
-    ranked = ranking(runs, settings.monitor)
+    ranked = deepfm_tf.metrics.rank_models(runs, settings.monitor)
     report["best"] = ranked[0]
     report["next_step"] = (
         f"train {ranked[0]} again, the best on the validation data, and export "
@@ -128,7 +126,7 @@ def _report(
     if len(ranked) > 1:
         focus = FOCUS if FOCUS in ranked else ranked[0]
         baseline = next(name for name in ranked if name != focus)
-        report["comparisons"] = compare_with(
+        report["comparisons"] = deepfm_tf.metrics.compare_over_seeds(
             baseline,
             [name for name in settings.model if name != baseline],
             sorted({run["seed"] for run in runs}),
@@ -144,11 +142,11 @@ def _write(settings: CompareSettings, report: dict[str, Any]) -> None:
     """The page, the table, the JSON and the plots, and a word on them."""
     report = without_nan(report)
     reach = report.get("reach", {}).get("name")
-    rows = deepfm_tf.results_table(report["summary"], reach)
+    rows = deepfm_tf.report.results_table(report["summary"], reach)
     page = write_pages(Path(str(settings.report)), report, rows)
     # A terminal is narrow: what is not about the test is in the page.
     shown = [t for t in rows[0] if t not in ("parameters", *_PAGE_ONLY)]
-    print(f"\n{deepfm_tf.comparison_table(shown, rows)}\n")
+    print(f"\n{deepfm_tf.report.text_table(rows, shown)}\n")
     if "lead" in report:
         print(f"{report['lead']}\n")
     print(

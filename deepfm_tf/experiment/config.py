@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import sys
 import textwrap
@@ -11,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import UserError, did_you_mean
 from deepfm_tf.experiment.commands import COMMANDS, RECIPE, options_for
 from deepfm_tf.experiment.data_settings import DataSettings
 from deepfm_tf.files.layout import names_of_text
@@ -72,8 +71,7 @@ def values_of_config(
     values = {}
     for key, value in content.items():
         if key not in by_key:
-            near = difflib.get_close_matches(key, by_key, 1)
-            hint = f" Did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(key, by_key, str)
             raise UserError(f"--config {path}: there is no option {key}.{hint}")
         if value is not None:  # as JSON says that there is none
             try:

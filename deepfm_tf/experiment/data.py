@@ -53,7 +53,7 @@ def read_schema(settings: DataSettings) -> deepfm_tf.Schema:
                 f"{settings.schema_file} does not say so. Make them agree."
             )
         return schema
-    schema = deepfm_tf.Schema.infer(
+    schema = deepfm_tf.infer_schema(
         settings.train,
         settings.label,
         text_format=settings.text_format,
@@ -218,7 +218,9 @@ def _parts(
             on_error=settings.on_error,
             missing_values=schema.missing_values,
         )
-        train = dataclasses.replace(train, seed=settings.seed, negatives=share)
+        train = dataclasses.replace(
+            train, seed=settings.seed, negative_sampling=share
+        )
         return dict(zip(["train", *drawn], [train, *rest], strict=True))
     if not drawn and share == 1:
         return {}
@@ -229,7 +231,9 @@ def _parts(
             ["train", *drawn], ends, ends[1:], strict=False
         )
     }
-    parts["train"] = dataclasses.replace(parts["train"], negatives=share)
+    parts["train"] = dataclasses.replace(
+        parts["train"], negative_sampling=share
+    )
     return {**parts}
 
 
@@ -257,11 +261,7 @@ def _say_parts(
         f"{'each ' * (len(drawn) > 1)}is drawn at random instead (seed "
         f"{settings.seed})."
     )
-    times = [
-        field.name
-        for field in schema.fields
-        if isinstance(field, deepfm_tf.TimestampField)
-    ]
+    times = [field.name for field in schema.fields if field.is_time]
     if times and "test" in drawn:
         option = deepfm_tf.shell.option("--split-by-time", times[0])
         print(

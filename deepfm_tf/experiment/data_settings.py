@@ -151,7 +151,7 @@ class DataSettings(TextLayout, Columns):
         group="training",
         default_text="1, all of them",
         decides="training",
-        argument="negatives",
+        argument="negative_sampling",
     )
     seed: int = option(
         1,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deepfm_tf.experiment.comparison import student
+import deepfm_tf
 from deepfm_tf.experiment.structures import Space, Structure
-
-_TITLES = {"auc": "AUC", "log_loss": "log loss"}
 
 
 def effects(
@@ -21,12 +18,11 @@ def effects(
     base_values: Sequence[float],
     best: tuple[str, Sequence[float]] | None = None,
 ) -> dict[str, Any]:
-    """The `structure` of a report: see `deepfm_tf.structure_table`.
+    """The `structure` of a report: see `deepfm_tf.report.structure_table`.
 
     A change is trained with one seed. By chance alone, as large as that of the
-    base's seeds, it falls within `margin` of the base's mean 19 times of 20:
-    `t * s * sqrt(1 + 1/n)`, with the standard deviation `s` over n seeds and
-    Student's t for n - 1 degrees of freedom.
+    base's seeds, it falls within `margin` of the base's mean 19 times of 20
+    (see `deepfm_tf.metrics.margin_of_one_more`).
 
     Args:
         metric: `"log_loss"` or `"auc"`.
@@ -39,8 +35,7 @@ def effects(
     """
     mean = statistics.fmean(base_values)
     std = statistics.stdev(base_values)
-    margin = student(len(base_values)) * std
-    margin *= math.sqrt(1 + 1 / len(base_values))
+    margin = deepfm_tf.metrics.margin_of_one_more(base_values)
     sign = 1 if metric == "auc" else -1
 
     def entry(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,7 +99,7 @@ def lead(report: Mapping[str, Any]) -> str:
     """
     structure = report["structure"]
     metric, base = structure["metric"], structure["base"]
-    title = _TITLES[metric]
+    title = deepfm_tf.metrics.METRIC_TITLES[metric]
     changes = structure["changes"]
     beyond = [change for change in changes if change["beyond_seeds"]]
     text = (

@@ -81,7 +81,7 @@ def export(
     model: deepfm_tf.CTRModel,
     data: dict[str, deepfm_tf.PreparedData],
     result: dict[str, Any],
-    calibration: deepfm_tf.Calibration | None = None,
+    calibration: deepfm_tf.calibration.Calibration | None = None,
 ) -> Path:
     """Export a model, and say where it is and what it has become.
 

@@ -50,7 +50,7 @@ def train_and_test(
     name: str,
     data: dict[str, deepfm_tf.PreparedData],
     strategy: Any,
-    curve: deepfm_tf.LearningCurve,
+    curve: deepfm_tf.callbacks.LearningCurve,
     path: Path,
     with_strengths: bool,
     seconds: float | None = None,
@@ -163,20 +163,20 @@ def _data_name(settings: Settings) -> str:
 
 def write_pages(
     directory: Path,
-    report: dict[str, Any],
+    report: Any,
     rows: Sequence[dict[str, str]],
 ) -> Path:
     """Write JSON, plots, the page and the table; returns the page's path.
 
     Args:
         directory: where to.
-        report: plain data, see `deepfm_tf.html_report`.
+        report: a `deepfm_tf.report.Report`.
         rows: of the table, as texts.
     """
-    figures = deepfm_tf.report_figures(report)
+    figures = deepfm_tf.report.report_figures(report)
     page = directory / "report.html"
-    text = deepfm_tf.html_report(report, figures)
-    table = deepfm_tf.markdown_table(rows)
+    text = deepfm_tf.report.html_report(report, figures)
+    table = deepfm_tf.report.markdown_table(rows)
     with writing(directory, RESUME_HINT):
         write_json(directory / "report.json", report)
         for name, plot in figures.items():

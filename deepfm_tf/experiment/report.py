@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import deepfm_tf
+from deepfm_tf import extras
 from deepfm_tf.experiment.training import num_steps
 from deepfm_tf.storage import write_text
 
@@ -40,9 +41,9 @@ def check_plots(what: str) -> None:
 
 def check_extra(why: str, extra: str) -> None:
     """Raise UserError if a package of an extra is not installed."""
-    if deepfm_tf.extras.missing(extra):
+    if extras.missing(extra):
         raise deepfm_tf.UserError(
-            deepfm_tf.extras.install_hint(f"{why}, which needs", extra)
+            extras.install_hint(f"{why}, which needs", extra)
         )
 
 
@@ -66,18 +67,18 @@ def write_report(
     write_json(path, report)
     print(f"Report: {path}")
     if page is not None:
-        text = deepfm_tf.html_report(without_nan(report))
+        text = deepfm_tf.report.html_report(without_nan(report))
         write_text(page, text)
         print(f"Page: {page}")
 
 
 def results_text(
-    results: list[dict[str, Any]], reference: dict[str, Any] | None = None
+    results: list[Any], reference: dict[str, Any] | None = None
 ) -> str:
     """A table of all models, for the terminal.
 
     Args:
-        results: of each model; with a calibration, two rows.
+        results: a `deepfm_tf.report.Run` each; with a calibration, two rows.
         reference: a further row.
     """
     rows = []
@@ -105,20 +106,20 @@ def results_text(
                 }
             )
     rows += [] if reference is None else [reference]
-    return deepfm_tf.comparison_table(header, rows)
+    return deepfm_tf.report.text_table(rows, header)
 
 
 def report_content(
     settings: Settings,
     data: dict[str, deepfm_tf.PreparedData],
-    results: list[dict[str, Any]],
+    results: list[Any],
 ) -> dict[str, Any]:
-    """What every report holds: see `deepfm_tf.html_report`.
+    """What every report holds: see `deepfm_tf.report.Report`.
 
     Args:
         settings: the options.
         data: by part.
-        results: of each run, with `seed` and `curve`.
+        results: a `deepfm_tf.report.Run` each, with `seed` and `curve`.
     """
     schema = data["train"].schema
     names = ", ".join(settings.model)
@@ -154,7 +155,7 @@ def report_content(
             for name, part in data.items()
         },
         "group_by": settings.group_by,
-        "summary": deepfm_tf.summarize_runs(results),
+        "summary": deepfm_tf.report.summarize_runs(results),
         "models": results,
     }
 

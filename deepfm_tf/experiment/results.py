@@ -40,11 +40,11 @@ def insight(
                 data["test"].dataset(settings.batch_size),
                 slice_by=settings.slice_by,
                 group_by=data["test"].groups,
-                values=data["train"].vocabulary,
+                vocabulary=data["train"].vocabulary,
             )["slices"]
-    if hasattr(model, "fm_interaction") and with_strengths:
+    if model.has_pairs and with_strengths:
         batches = -(-_STRENGTH_ROWS // settings.batch_size)
-        strengths = deepfm_tf.field_strengths(
+        strengths = deepfm_tf.explain.field_strengths(
             model, data["test"].dataset(settings.batch_size).take(batches)
         )
         found["strengths"] = {
@@ -53,7 +53,7 @@ def insight(
             "pairs": strengths.pairs.tolist(),
             "rows": strengths.num_rows,
             "ranking": strengths.ranking()[:50],
-            "has_pyramid": hasattr(model, "dense_pyramid"),
+            "has_pyramid": model.has_deep,
         }
     return found
 
@@ -64,5 +64,7 @@ def reliability(
     """The parts of the reliability curve, by name."""
     # Fewer than 50 rows a point, and chance is all that the plot shows.
     num_bins = min(20, max(5, len(label) // 50))
-    curve = deepfm_tf.reliability_curve(label, probability, weight, num_bins)
+    curve = deepfm_tf.metrics.reliability_curve(
+        label, probability, weight, num_bins
+    )
     return {name: part.tolist() for name, part in curve._asdict().items()}

@@ -61,7 +61,7 @@ def run(
         _check_resumed(settings, name, settings.fingerprint(data))
     write_config(settings)
     results, models = [], {}
-    calibrations: dict[str, deepfm_tf.Calibration] = {}
+    calibrations: dict[str, deepfm_tf.calibration.Calibration] = {}
     for name in settings.model:
         print(f"\n{name}, {strategy.num_replicas_in_sync} replica(s)")
         models[name], result, rows = train(settings, name, data, strategy)
@@ -113,7 +113,7 @@ def train(
     name: str,
     data: dict[str, deepfm_tf.PreparedData],
     strategy: Any,
-    curve: deepfm_tf.LearningCurve | None = None,
+    curve: deepfm_tf.callbacks.LearningCurve | None = None,
 ) -> tuple[deepfm_tf.CTRModel, dict[str, Any], tuple[Any, ...]]:
     """Train a model, or go on with it, and evaluate it on the test data.
 
@@ -124,10 +124,12 @@ def train(
         test data.
     """
     model, result = fit(settings, name, data, strategy, curve)
-    rows = deepfm_tf.predict_with_weights(
+    rows = deepfm_tf.evaluation.predict_with_weights(
         model, data["test"].dataset(settings.batch_size)
     )
-    metrics = deepfm_tf.binary_metrics(*rows, groups=data["test"].groups)
+    metrics = deepfm_tf.metrics.binary_metrics(
+        *rows, groups=data["test"].groups
+    )
     return model, {**result, "test": metrics}, rows
 
 
@@ -136,7 +138,7 @@ def fit(
     name: str,
     data: dict[str, deepfm_tf.PreparedData],
     strategy: Any,
-    curve: deepfm_tf.LearningCurve | None = None,
+    curve: deepfm_tf.callbacks.LearningCurve | None = None,
 ) -> tuple[deepfm_tf.CTRModel, dict[str, Any]]:
     """Train a model, or go on with it; the test data are left alone.
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import deepfm_tf
+from deepfm_tf import seeds
 from deepfm_tf.experiment.commands import SweepSettings
-from deepfm_tf.experiment.comparison import compare_with, is_better
 from deepfm_tf.experiment.config import write_config
 from deepfm_tf.experiment.effects import effects, lead
 from deepfm_tf.experiment.kept_runs import (
@@ -104,8 +104,7 @@ def _search(
     known = 0
     while len(searched) < settings.trials and known < _KNOWN_IN_A_ROW:
         study.sampler = optuna.samplers.TPESampler(
-            seed=(settings.seed + len(study.trials))
-            % (deepfm_tf.seeds.MAX_SEED + 1)
+            seed=(settings.seed + len(study.trials)) % (seeds.MAX_SEED + 1)
         )
         trial = study.ask(distributions)
         structure = space.canonical(Structure(**trial.params))
@@ -186,7 +185,7 @@ def _report(
         results, weight = settings.run / "results", None
         if data["test"].schema.example_weight is not None:
             weight = np.load(results / "weight.npy")
-        report["comparisons"] = compare_with(
+        report["comparisons"] = deepfm_tf.metrics.compare_over_seeds(
             "base",
             ["best"],
             [run["seed"] for run in tested["base"]],
@@ -194,7 +193,9 @@ def _report(
             predictions,
             weight,
         )
-        if is_better(report["comparisons"], "best", settings.monitor):
+        if deepfm_tf.metrics.is_better(
+            report["comparisons"], "best", settings.monitor
+        ):
             recommended = "best"
     report["recommended"] = recommended
     report["lead"] = lead(report)
@@ -209,9 +210,9 @@ def _report(
 def _write(settings: SweepSettings, report: dict[str, Any]) -> None:
     """The page, the table, the JSON and the plots, and a word on them."""
     report = without_nan(report)
-    rows = deepfm_tf.structure_table(report["structure"])
+    rows = deepfm_tf.report.structure_table(report["structure"])
     page = write_pages(Path(str(settings.report)), report, rows)
-    print(f"\n{deepfm_tf.comparison_table(list(rows[0]), rows)}\n")
+    print(f"\n{deepfm_tf.report.text_table(rows)}\n")
     print(f"{report['lead']}\n")
     print(
         f"Page: {page} (table, JSON and plots beside it)\n"

@@ -103,7 +103,7 @@ def build(
         settings.optimizer,
         settings.learning_rate,
         clip_norm=settings.clip_norm,
-        touched_l2=l2 if mode == "batch" else None,
+        batch_l2=l2 if mode == "batch" else None,
     )
     return model
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import deepfm_tf
-from deepfm_tf.experiment.comparison import best_value
 from deepfm_tf.experiment.files import writing
 from deepfm_tf.experiment.kept_runs import (
     RESUME_HINT,
@@ -25,7 +24,7 @@ from deepfm_tf.experiment.structures import Structure
 from deepfm_tf.experiment.training import num_steps
 
 
-class WatchedCurve(deepfm_tf.LearningCurve):
+class WatchedCurve(deepfm_tf.callbacks.LearningCurve):
     """A learning curve that somebody watches, and may call off the training.
 
     Args:
@@ -146,7 +145,9 @@ class Trials:
             self._trained.append(load_result(path))
         result = load_result(path)
         result.setdefault("pruned", False)
-        result["value"] = best_value(result, self.settings.monitor)
+        result["value"] = deepfm_tf.metrics.best_value(
+            result["curve"], self.settings.monitor
+        )
         result["structure"] = dataclasses.asdict(structure)
         if seed == self.settings.seed:
             self.finished.setdefault(structure.name, result)
@@ -226,7 +227,7 @@ class Trials:
         return is_finished and any(folder.glob("epoch-*.keras"))
 
     def _line(self, result: dict[str, Any]) -> str:
-        title = {"auc": "AUC", "log_loss": "log loss"}[self.settings.monitor]
+        title = deepfm_tf.metrics.METRIC_TITLES[self.settings.monitor]
         text = f"  {result['seconds']:.1f} s, {result['epochs']:g} epochs, "
         text += f"validation {title} {result['value']:.4f}"
         if result["pruned"]:

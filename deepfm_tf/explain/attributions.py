@@ -7,7 +7,7 @@ from typing import Any
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
-from deepfm_tf.explain.tables import text_table
+from deepfm_tf.text_table import text_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,4 +127,4 @@ class Attributions:
             {"term": "completeness error", "kind": "", "value": error},
             {"term": "logit", "kind": "sum", "value": logit},
         ]
-        return text_table(shown)
+        return text_table(shown, decimals=4)

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.explain.field_report import count_rows
+from deepfm_tf.explain.model_terms import ModelTerms
 from deepfm_tf.explain.names import FeatureNames
-from deepfm_tf.explain.parts import ModelParts
 from deepfm_tf.fields import Field
 from deepfm_tf.models import CTRModel
 
@@ -70,35 +70,43 @@ def export_embeddings(
     >>> table["value"].to_pylist()
     ['?', 'a', 'b']
     """
-    parts = ModelParts(model)
-    names = FeatureNames(parts.schema, vocabulary)
-    counts = None if dataset is None else count_rows(parts, dataset)
+    model_terms = ModelTerms(model)
+    names = FeatureNames(model_terms.schema, vocabulary)
+    counts = None if dataset is None else count_rows(model_terms, dataset)
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    schema = _arrow_schema(parts)
+    schema = _arrow_schema(model_terms)
     with pq.ParquetWriter(directory / "embeddings.parquet", schema) as writer:
-        for field, ids, rows, table in _blocks(parts):
+        for field, ids, rows, table in _blocks(model_terms):
             writer.write_table(
                 _arrow_table(schema, names, counts, field, ids, rows, table)
             )
-    if parts.embedding_dim:
-        _write_projector(parts, names, counts, directory, projector_rows)
+    if model_terms.embedding_dim:
+        _write_projector(model_terms, names, counts, directory, projector_rows)
 
 
 def _blocks(
-    parts: ModelParts, limit: int | None = None
+    model_terms: ModelTerms, limit: int | None = None
 ) -> Iterator[tuple[Field, Array, Array, Array]]:
     """Field, ids, rows and values of parts of the table, field by field."""
-    for number, field in enumerate(parts.schema.table_fields):
-        first, stop = parts.first_rows[number], parts.first_rows[number + 1]
+    for number, field in enumerate(model_terms.schema.table_fields):
+        first, stop = (
+            model_terms.first_rows[number],
+            model_terms.first_rows[number + 1],
+        )
         if limit is not None:
             stop = min(stop, first + limit)
         for start in range(first, stop, _BLOCK_ROWS):
             rows = np.arange(start, min(start + _BLOCK_ROWS, stop))
-            yield field, rows - first, rows, parts.table_rows(rows).numpy()
+            yield (
+                field,
+                rows - first,
+                rows,
+                model_terms.table_rows(rows).numpy(),
+            )
 
 
-def _arrow_schema(parts: ModelParts) -> pa.Schema:
+def _arrow_schema(model_terms: ModelTerms) -> pa.Schema:
     columns = [
         ("field", pa.string()),
         ("value", pa.string()),
@@ -106,8 +114,10 @@ def _arrow_schema(parts: ModelParts) -> pa.Schema:
         ("count", pa.int64()),
         ("first_order", pa.float32()),
     ]
-    if parts.embedding_dim:
-        columns.append(("vector", pa.list_(pa.float32(), parts.embedding_dim)))
+    if model_terms.embedding_dim:
+        columns.append(
+            ("vector", pa.list_(pa.float32(), model_terms.embedding_dim))
+        )
     return pa.schema(columns)
 
 
@@ -140,7 +150,7 @@ def _arrow_table(
 
 
 def _write_projector(
-    parts: ModelParts,
+    model_terms: ModelTerms,
     names: FeatureNames,
     counts: Array | None,
     directory: Path,
@@ -152,7 +162,7 @@ def _write_projector(
         open(directory / "metadata.tsv", "w", encoding="utf-8") as metadata,
     ):
         metadata.write("feature\tfield\tvalue\tcount\n")
-        for field, ids, rows, table in _blocks(parts, limit):
+        for field, ids, rows, table in _blocks(model_terms, limit):
             np.savetxt(vectors, table[:, :-1], fmt="%.6g", delimiter="\t")
             for id_, row in zip(ids.tolist(), rows.tolist(), strict=True):
                 entries = (

@@ -11,8 +11,8 @@ import tensorflow as tf
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.explain.attributions import Attributions
+from deepfm_tf.explain.model_terms import ModelTerms
 from deepfm_tf.explain.names import FeatureNames
-from deepfm_tf.explain.parts import ModelParts
 from deepfm_tf.models import CTRModel
 
 # Rows that `explain` takes at a time.
@@ -49,7 +49,8 @@ class Explainer:
     five times. What then is left over stands in `completeness_error`.
 
     Args:
-        model: LogisticRegression, FM, DeepFM, WideAndDeep or NFM.
+        model: a model of this package, or one of your own that declares how it
+            is taken apart (see `CTRModel`).
         background: `tf.data.Dataset` of packed inputs, with or without
             labels; some thousand training rows do. Models with a pyramid
             need it, others do not look at it. The mean vectors are taken
@@ -121,19 +122,21 @@ class Explainer:
                 "`tolerance` must be positive. Received: "
                 f"tolerance={tolerance}."
             )
-        self.parts = ModelParts(model)
+        self.model_terms = ModelTerms(model)
         self.steps = steps
-        self.tolerance = tolerance or (1e-2 if self.parts.is_half else 1e-4)
+        self.tolerance = tolerance or (
+            1e-2 if self.model_terms.is_half else 1e-4
+        )
         self.mean_vectors: Array | None = None
-        if self.parts.has_deep:
+        if self.model_terms.has_deep:
             if background is None:
                 raise UserError(
                     "`background` must be given for a model with a pyramid: "
                     "its part is explained against the mean embeddings over "
                     "these data. Pass a tf.data.Dataset of training rows."
                 )
-            self.mean_vectors = _mean_vectors(self.parts, background)
-        self._function = self.parts.traced(self.__call__)
+            self.mean_vectors = _mean_vectors(self.model_terms, background)
+        self._function = self.model_terms.traced(self.__call__)
 
     def explain(
         self, packed: Mapping[str, Any], vocabulary: Any = None
@@ -154,20 +157,22 @@ class Explainer:
         num_rows = len(next(iter(packed.values())))
         if not num_rows:
             raise UserError("`packed` must hold at least one row to explain.")
-        parts = []
+        blocks = []
         for start in range(0, num_rows, _ROWS):
             terms = self._function(
                 {k: v[start : start + _ROWS] for k, v in packed.items()}
             )
-            parts.append({name: np.array(term) for name, term in terms.items()})
+            blocks.append(
+                {name: np.array(term) for name, term in terms.items()}
+            )
         terms = {
-            name: np.concatenate([part[name] for part in parts])
-            for name in parts[0]
+            name: np.concatenate([block[name] for block in blocks])
+            for name in blocks[0]
             if name != "contributions"
         }
-        names = FeatureNames(self.parts.schema, vocabulary)
+        names = FeatureNames(self.model_terms.schema, vocabulary)
         return Attributions(
-            fields=self.parts.fields,
+            fields=self.model_terms.fields,
             labels=names.examples(packed),
             bias=float(terms.pop("bias")[0]),
             baseline=float(terms.pop("baseline")[0]),
@@ -175,7 +180,7 @@ class Explainer:
         )
 
     def _check_packed(self, packed: Any) -> None:
-        wanted = list(self.parts.model.input)
+        wanted = list(self.model_terms.model.input)
         # A DataFrame has keys, too: its columns.
         keys = list(packed.keys()) if hasattr(packed, "keys") else None
         if keys is not None and set(wanted) <= set(keys):
@@ -191,22 +196,22 @@ class Explainer:
         )
 
     def __call__(self, packed: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-        parts = self.parts
-        vectors, first_order = parts.pooled(packed)
+        model_terms = self.model_terms
+        vectors, first_order = model_terms.pooled(packed)
         batch = tf.shape(first_order)[0]
         pairs = tf.zeros((batch, 0))
         if self.pair_names:
-            pairs = parts.pairs(vectors)
+            pairs = model_terms.pairs(vectors)
         baseline, deep = tf.zeros(()), tf.zeros_like(first_order)
-        if parts.has_deep:
+        if model_terms.has_deep:
             baseline, deep = self._integrated_gradients(vectors)
         contributions = first_order + deep
         if pairs.shape[1]:
             contributions += 0.5 * tf.matmul(pairs, self._pair_ends())
-        logit = parts.logits(packed)
+        logit = model_terms.logits(packed)
         # One a row, as a server's row format asks for.
         bias, baseline = (
-            tf.fill(tf.shape(logit), x) for x in (parts.bias, baseline)
+            tf.fill(tf.shape(logit), x) for x in (model_terms.bias, baseline)
         )
         total = bias + baseline + tf.reduce_sum(first_order + deep, 1)
         return {
@@ -223,19 +228,20 @@ class Explainer:
     @property
     def pair_names(self) -> list[tuple[str, str]]:
         """The fields of each column of `"pairs"`."""
-        fields, parts = self.parts.fields, self.parts
+        fields, model_terms = self.model_terms.fields, self.model_terms
         return [
             (fields[i], fields[j])
-            for i, j in parts.pair_fields
-            if parts.has_pairs
+            for i, j in model_terms.pair_fields
+            if model_terms.has_pairs
         ]
 
     def _pair_ends(self) -> Array:
         """(pairs, fields): 1 where a field is one of the pair."""
         ends = np.zeros(
-            (len(self.parts.pair_fields), len(self.parts.fields)), np.float32
+            (len(self.model_terms.pair_fields), len(self.model_terms.fields)),
+            np.float32,
         )
-        for number, pair in enumerate(self.parts.pair_fields):
+        for number, pair in enumerate(self.model_terms.pair_fields):
             ends[number, list(pair)] = 1
         return ends
 
@@ -244,13 +250,16 @@ class Explainer:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The pyramid at the mean vectors, and (batch, fields) the rest."""
         # One point for all rows, and there also if there are no rows.
-        baseline = self.parts.deep(tf.constant(self.mean_vectors)[None])[0]
-        target = self.parts.deep(vectors) - baseline
+        mean_vectors = tf.constant(self.mean_vectors)[None]
+        baseline = self.model_terms.deep(mean_vectors)[0]
+        target = self.model_terms.deep(vectors) - baseline
 
-        def take_pieces(steps, deep, is_off):
+        def take_pieces(
+            steps: Any, deep: Any, is_off: Any
+        ) -> tuple[Any, Any, Any]:
             rows = tf.where(is_off)
-            some = tf.gather(vectors, rows[:, 0])
-            better = self._sum_of_pieces(some, steps)
+            chosen = tf.gather(vectors, rows[:, 0])
+            better = self._sum_of_pieces(chosen, steps)
             deep = tf.tensor_scatter_nd_update(deep, rows, better)
             error = tf.abs(target - tf.reduce_sum(deep, axis=1))
             return 2 * steps, deep, error > self.tolerance
@@ -274,7 +283,7 @@ class Explainer:
         rows = tf.maximum(tf.shape(vectors)[0], 1)
         pieces = tf.clip_by_value(_POINTS // rows, 1, _PIECES)
 
-        def add_pieces(start, total):
+        def add_pieces(start: Any, total: Any) -> tuple[Any, Any]:
             ends = tf.minimum(start + tf.range(pieces + 1), steps)
             # (ends,): where on the line, from 0 to 1
             where = tf.cast(ends, tf.float32) / tf.cast(steps, tf.float32)
@@ -285,7 +294,7 @@ class Explainer:
             points = tf.reshape(points, (-1, *vectors.shape[1:]))
             with tf.GradientTape() as tape:
                 tape.watch(points)
-                values = self.parts.deep(points)
+                values = self.model_terms.deep(points)
             slopes = tape.gradient(values, points)
             # (batch, ends), then (batch, ends, fields)
             values = tf.reshape(values, (-1, pieces + 1))
@@ -311,11 +320,11 @@ class Explainer:
         return total
 
 
-def _mean_vectors(parts: ModelParts, background: Any) -> Array:
+def _mean_vectors(model_terms: ModelTerms, background: Any) -> Array:
     """(fields, k) float32: the mean embedding of each field."""
-    pool = parts.traced(lambda packed: parts.pooled(packed)[0])
+    pool = model_terms.traced(lambda packed: model_terms.pooled(packed)[0])
     total, num_rows = 0.0, 0
-    for packed in parts.batches(background):
+    for packed in model_terms.batches(background):
         vectors = pool(packed).numpy()
         total = total + vectors.sum(axis=0, dtype=np.float64)
         num_rows += len(vectors)

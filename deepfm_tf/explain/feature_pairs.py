@@ -9,8 +9,8 @@ import numpy as np
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
+from deepfm_tf.explain.model_terms import ModelTerms
 from deepfm_tf.explain.names import FeatureNames
-from deepfm_tf.explain.parts import ModelParts
 from deepfm_tf.explain.strengths import field_strengths
 from deepfm_tf.models import CTRModel
 
@@ -81,28 +81,30 @@ def top_feature_pairs(
     ... )[0]
     {'pair': 'app=chess × hour=23', 'effect': 3.0, 'rows': 1, 'strength': 1.5}
     """
-    parts = ModelParts(model)
-    if not parts.has_pairs:
+    model_terms = ModelTerms(model)
+    if not model_terms.has_pairs:
         raise UserError(
             "`model` must have pair terms: an FM or a DeepFM. Received: "
             f"{type(model).__name__}."
         )
     if field_pairs is None:
         strengths = field_strengths(model, dataset).pairs[
-            tuple(np.transpose(parts.pair_fields or np.empty((0, 2), int)))
+            tuple(
+                np.transpose(model_terms.pair_fields or np.empty((0, 2), int))
+            )
         ]
         order = np.argsort(-strengths)[:_FIELD_PAIRS]
-        positions = [parts.pair_fields[number] for number in order]
+        positions = [model_terms.pair_fields[number] for number in order]
     else:
-        positions = [_positions(parts, pair) for pair in field_pairs]
+        positions = [_positions(model_terms, pair) for pair in field_pairs]
     totals = {pair: _PairTotals() for pair in positions}
-    features = parts.traced(parts.features)
+    features = model_terms.traced(model_terms.features)
     columns = [
-        np.flatnonzero(parts.column_fields == field)
-        for field in range(len(parts.fields))
+        np.flatnonzero(model_terms.column_fields == field)
+        for field in range(len(model_terms.fields))
     ]
     num_rows = 0
-    for packed in parts.batches(dataset):
+    for packed in model_terms.batches(dataset):
         rows, x, present = (tensor.numpy() for tensor in features(packed))
         num_rows += len(rows)
         for (i, j), total in totals.items():
@@ -114,20 +116,26 @@ def top_feature_pairs(
                         rows[both, right],
                         np.abs(x[both, left] * x[both, right]),
                     )
-    names = FeatureNames(parts.schema, vocabulary)
+    names = FeatureNames(model_terms.schema, vocabulary)
     found = [
         entry
         for pair, total in totals.items()
-        for entry in _strongest(parts, pair, total, num_rows, top, min_rows)
+        for entry in _strongest(
+            model_terms, pair, total, num_rows, top, min_rows
+        )
     ]
     found.sort(key=lambda entry: -entry["strength"])
-    return [_named(parts, names, entry) for entry in found[:top]]
+    return [_named(model_terms, names, entry) for entry in found[:top]]
 
 
-def _positions(parts: ModelParts, pair: tuple[str, str]) -> tuple[int, int]:
+def _positions(
+    model_terms: ModelTerms, pair: tuple[str, str]
+) -> tuple[int, int]:
     for name in pair:
-        parts.schema.field(name)  # raises for a name that it does not know
-    first, second = sorted(parts.fields.index(name) for name in pair)
+        model_terms.schema.field(
+            name
+        )  # raises for a name that it does not know
+    first, second = sorted(model_terms.fields.index(name) for name in pair)
     if first == second:
         raise UserError(
             "`field_pairs` must pair different fields. Received: "
@@ -174,7 +182,7 @@ class _PairTotals:
 
 
 def _strongest(
-    parts: ModelParts,
+    model_terms: ModelTerms,
     pair: tuple[int, int],
     total: _PairTotals,
     num_rows: int,
@@ -188,7 +196,7 @@ def _strongest(
     for start in range(0, len(pairs), _MERGE_AT):
         part = slice(start, start + _MERGE_AT)
         left, right = (
-            parts.table_rows(pairs[part, side])[:, :-1].numpy()
+            model_terms.table_rows(pairs[part, side])[:, :-1].numpy()
             for side in (0, 1)
         )
         effects[part] = (left * right).sum(axis=1, dtype=np.float64)
@@ -206,13 +214,13 @@ def _strongest(
 
 
 def _named(
-    parts: ModelParts, names: FeatureNames, entry: dict[str, Any]
+    model_terms: ModelTerms, names: FeatureNames, entry: dict[str, Any]
 ) -> dict[str, Any]:
-    fields = parts.schema.embedded_fields
+    fields = model_terms.schema.embedded_fields
     features = []
     for number, row in zip(
         entry.pop("fields"), entry.pop("rows_of_table"), strict=True
     ):
-        first = parts.first_rows[parts.schema.field_tables[number]]
+        first = model_terms.first_rows[model_terms.schema.field_tables[number]]
         features.append(names.feature(fields[number], row - first))
     return {"pair": " × ".join(features), **entry}

@@ -10,10 +10,10 @@ import numpy as np
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.explain.importance import Importance
-from deepfm_tf.explain.parts import ModelParts, is_numeric
+from deepfm_tf.explain.model_terms import ModelTerms
 from deepfm_tf.explain.strengths import field_strengths
-from deepfm_tf.explain.tables import text_table
 from deepfm_tf.models import CTRModel
+from deepfm_tf.text_table import text_table
 
 # Id 0 of every field; id 1 where missing is a value of its own.
 _OOV, _MISSING = 0, 1
@@ -84,7 +84,8 @@ class FieldReport:
                     "verdict": row["verdict"],
                 }
                 for row in self.rows()
-            ]
+            ],
+            decimals=4,
         )
 
 
@@ -127,14 +128,16 @@ def field_report(
     >>> report.num_ids.tolist(), report.untrained_ids.tolist()
     ([4], [1])
     """
-    parts = ModelParts(model)
-    num_fields = len(parts.fields)
+    model_terms = ModelTerms(model)
+    num_fields = len(model_terms.fields)
     strengths = field_strengths(model, dataset)
-    oov_share, missing_share = _gaps(parts, dataset)
-    untrained = _untrained(parts, training)
+    oov_share, missing_share = _gaps(model_terms, dataset)
+    untrained = _untrained(model_terms, training)
     num_ids, untrained_ids = [], []
-    for table in parts.schema.field_tables:
-        rows = slice(parts.first_rows[table], parts.first_rows[table + 1])
+    for table in model_terms.schema.field_tables:
+        rows = slice(
+            model_terms.first_rows[table], model_terms.first_rows[table + 1]
+        )
         num_ids.append(rows.stop - rows.start)
         untrained_ids.append(int(untrained[rows].sum()))
     unknown = np.full(num_fields, np.nan)
@@ -144,7 +147,7 @@ def field_report(
         ("auc_drop", "auc_margin", "log_loss_rise", "log_loss_margin"), unknown
     )
     if importance is not None:
-        if importance.fields != parts.fields:
+        if importance.fields != model_terms.fields:
             raise UserError(
                 "`importance` must be that of the same model. Received: "
                 f"importance of the fields {', '.join(importance.fields)}."
@@ -152,7 +155,7 @@ def field_report(
         verdicts = _verdicts(importance, strengths.first_order + pairs)
         measured = {name: getattr(importance, name) for name in measured}
     return FieldReport(
-        fields=parts.fields,
+        fields=model_terms.fields,
         first_order=strengths.first_order,
         pairs=pairs,
         **measured,
@@ -164,39 +167,39 @@ def field_report(
     )
 
 
-def count_rows(parts: ModelParts, dataset: Any) -> Array:
+def count_rows(model_terms: ModelTerms, dataset: Any) -> Array:
     """How often a data set holds each row of the table, (rows,) int64."""
-    features = parts.traced(parts.features)
-    counts = np.zeros(parts.first_rows[-1], np.int64)
-    for packed in parts.batches(dataset):
+    features = model_terms.traced(model_terms.features)
+    counts = np.zeros(model_terms.first_rows[-1], np.int64)
+    for packed in model_terms.batches(dataset):
         rows, _, present = features(packed)
         seen, times = np.unique(rows.numpy()[present], return_counts=True)
         counts[seen] += times
     return counts
 
 
-def _untrained(parts: ModelParts, training: Any) -> Array:
+def _untrained(model_terms: ModelTerms, training: Any) -> Array:
     """(rows of the table,) bool."""
     if training is not None:
-        return count_rows(parts, training) == 0
-    return parts.first_order_weights() == 0
+        return np.asarray(count_rows(model_terms, training) == 0)
+    return np.asarray(model_terms.first_order_weights() == 0)
 
 
-def _gaps(parts: ModelParts, dataset: Any) -> tuple[Array, Array]:
+def _gaps(model_terms: ModelTerms, dataset: Any) -> tuple[Array, Array]:
     """Share of OOV among the values, and of rows without any, by field."""
-    features = parts.traced(parts.features)
-    fields = parts.schema.embedded_fields
+    features = model_terms.traced(model_terms.features)
+    fields = model_terms.schema.embedded_fields
     has_missing_id = np.array([f.missing == "value" for f in fields])
-    numeric = np.array([is_numeric(f) for f in fields])
-    starts = np.take(parts.first_rows, parts.schema.field_tables)
+    numeric = np.array([f.is_numeric for f in fields])
+    starts = np.take(model_terms.first_rows, model_terms.schema.field_tables)
     # (columns, fields): 1 where a column is one of a field's.
-    member = np.eye(len(fields), dtype=np.int64)[parts.column_fields]
+    member = np.eye(len(fields), dtype=np.int64)[model_terms.column_fields]
     values, oov, missing, num_rows = 0, 0, 0, 0
-    for packed in parts.batches(dataset):
+    for packed in model_terms.batches(dataset):
         rows, _, present = (tensor.numpy() for tensor in features(packed))
-        ids = rows - starts[parts.column_fields]
-        named_missing = has_missing_id[parts.column_fields] & (
-            ids == np.where(numeric[parts.column_fields], 1, _MISSING)
+        ids = rows - starts[model_terms.column_fields]
+        named_missing = has_missing_id[model_terms.column_fields] & (
+            ids == np.where(numeric[model_terms.column_fields], 1, _MISSING)
         )
         there = present & ~named_missing
         per_field = there @ member

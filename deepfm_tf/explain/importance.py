@@ -13,16 +13,17 @@ import tqdm
 from deepfm_tf.arrays import Array
 from deepfm_tf.cpus import num_cpus
 from deepfm_tf.errors import UserError
-from deepfm_tf.explain.parts import ModelParts, is_numeric
-from deepfm_tf.explain.tables import text_table
+from deepfm_tf.explain.model_terms import ModelTerms
 from deepfm_tf.metrics import log_loss
 from deepfm_tf.metrics.comparison import auc_influence, variance_of_sum
 from deepfm_tf.metrics.likelihood import row_losses
+from deepfm_tf.metrics.logits import sigmoid
 from deepfm_tf.metrics.rows import check_weight
 from deepfm_tf.models import CTRModel
 from deepfm_tf.models.batches import labelled_batches
-from deepfm_tf.schema import Schema
+from deepfm_tf.packed_layout import PackedLayout
 from deepfm_tf.seeds import check_seed
+from deepfm_tf.text_table import text_table
 
 # Half the width of a 95 % interval, in standard errors.
 _MARGIN = 1.96
@@ -78,7 +79,8 @@ class Importance:
                     "± AUC": row["auc_margin"],
                 }
                 for row in self.ranking()[:top]
-            ]
+            ],
+            decimals=4,
         )
 
 
@@ -93,7 +95,7 @@ def permutation_importance(
     """How much worse a model predicts without what one field says.
 
     Deals the values of a field out anew among the rows, `repeats` times, and
-    looks at what AUC and log loss lose on average. All slots of a
+    looks at what AUC and log loss lose on average. All ids of a
     multi-valued field move together, and its weights with them. Unlike the
     terms of the logit this sees all of a model, the pyramid too. Fields that
     say the same share the work: each alone may look unimportant.
@@ -102,7 +104,7 @@ def permutation_importance(
     variance of the paired AUCs, the variance of the paired losses) and that
     of the permutations, not the chance of training.
 
-    The rows are held in memory, packed: four bytes a slot. Each field is one
+    The rows are held in memory, packed: four bytes a column. Each field is one
     pass of `repeats` times the rows through the model; fields go in parallel.
 
     Args:
@@ -147,15 +149,16 @@ def permutation_importance(
                 f"{name}={value!r}."
             )
     seed = check_seed(seed)
-    parts = ModelParts(model)
+    model_terms = ModelTerms(model)
     rows, label, weight = _read(dataset)
     mass = np.ones(len(label)) if weight is None else weight
     mass = mass / mass.sum()
-    predict = _Predictor(parts, batch_size)
+    predict = _Predictor(model_terms, batch_size)
     base = predict(rows)
     base_auc, base_parts = auc_influence(label, base, weight)
-    base_losses = row_losses(label, _sigmoid(base))
-    moving = field_columns(parts.schema)
+    base_losses = row_losses(label, sigmoid(base))
+    layout = PackedLayout(model_terms.schema.fields)
+    moving = [layout.columns(name) for name in model_terms.fields]
 
     def measure(number: int) -> list[float]:
         random = np.random.default_rng([seed, number])
@@ -167,7 +170,7 @@ def permutation_importance(
             logits = predict(rows, moving[number], order)
             area, parts = auc_influence(label, logits, weight)
             auc_drop.add(base_auc - area, base_parts - parts)
-            rises = row_losses(label, _sigmoid(logits)) - base_losses
+            rises = row_losses(label, sigmoid(logits)) - base_losses
             rise = float(mass @ rises)
             loss_rise.add(rise, mass * (rises - rise))
         return [*auc_drop.result(), *loss_rise.result()]
@@ -187,29 +190,11 @@ def permutation_importance(
             results.append(result)
             bar.update()
     return Importance(
-        parts.fields,
+        model_terms.fields,
         base_auc,
-        log_loss(label, _sigmoid(base), weight),
+        log_loss(label, sigmoid(base), weight),
         *np.transpose(results),
     )
-
-
-def field_columns(schema: Schema) -> list[dict[str, slice]]:
-    """For each embedded field, its columns in the packed inputs."""
-    columns: list[dict[str, slice]] = []
-    slot = weight = value = 0
-    for field in schema.embedded_fields:
-        if is_numeric(field):
-            columns.append({"values": slice(value, value + 1)})
-            value += 1
-            continue
-        length = getattr(field, "max_length", 1)
-        columns.append({"ids": slice(slot, slot + length)})
-        slot += length
-        if field in schema.weighted_fields:
-            columns[-1]["weights"] = slice(weight, weight + length)
-            weight += length
-    return columns
 
 
 class _Drops:
@@ -249,8 +234,8 @@ class _Drops:
 class _Predictor:
     """Logits (rows,) float64 of packed rows in memory, batch by batch."""
 
-    def __init__(self, parts: ModelParts, batch_size: int) -> None:
-        self._logits = parts.traced(parts.logits)
+    def __init__(self, model_terms: ModelTerms, batch_size: int) -> None:
+        self._logits = model_terms.traced(model_terms.logits)
         self._batch_size = batch_size
 
     def __call__(
@@ -290,9 +275,4 @@ def _read(
     }
     label = np.concatenate(labels)
     given = np.concatenate(weights) if weights else None
-    return rows, label, check_weight(given, len(label), some=True)
-
-
-def _sigmoid(logits: Array) -> Array:
-    """In float64, as the metrics are."""
-    return np.exp(-np.logaddexp(0.0, -logits))
+    return rows, label, check_weight(given, len(label), require_positive=True)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.explain.parts import is_numeric
-from deepfm_tf.fields import BucketizedField, Field
+from deepfm_tf.fields import Field
+from deepfm_tf.packed_layout import PackedLayout
 from deepfm_tf.schema import Schema
 
 OOV = "(OOV)"
@@ -21,9 +21,8 @@ class FeatureNames:
 
     Args:
         schema: the schema of the model.
-        vocabulary: a Vocabulary (or what has its `values`, `statistics` and
-            `first_id`); or a mapping of field names to sequences, where
-            position i names id i; or None, for which ids stand as `#7`.
+        vocabulary: a Vocabulary; or a mapping of field names to sequences,
+            where position i names id i; or None, for which ids stand as `#7`.
 
     Example:
 
@@ -37,6 +36,8 @@ class FeatureNames:
     def __init__(self, schema: Schema, vocabulary: Any = None) -> None:
         self._schema = schema
         self._names: Mapping[str, Any] = {}
+        # Of the fields that were asked for, what `value_names` gave.
+        self._known: dict[str, Any] = {}
         self._vocabulary = None
         if isinstance(vocabulary, Mapping):
             self._names = vocabulary
@@ -45,13 +46,13 @@ class FeatureNames:
 
     def feature(self, field: Field, id_: int) -> str:
         """Field and value. A numeric field has the ids 0, and 1: missing."""
-        if is_numeric(field) and not id_:
+        if field.is_numeric and not id_:
             return field.name
         return f"{field.name}={self.value(field, id_)}"
 
     def value(self, field: Field, id_: int) -> str:
         """The name of an id within its field."""
-        if is_numeric(field):
+        if field.is_numeric:
             return MISSING if id_ else ""
         owner = self._schema.owner(field)
         names = self._names.get(field.name, self._names.get(owner.name, ()))
@@ -62,39 +63,38 @@ class FeatureNames:
         first = self._vocabulary.first_id(field)
         if id_ < first:
             return MISSING if id_ else OOV
-        if isinstance(field, BucketizedField):
-            return self._bucket(field, id_ - first)
-        if getattr(owner, "hash_buckets", None):
-            return f"bucket {id_ - first}"
-        return str(self._vocabulary.values[owner.name][id_ - first])
+        if field.name not in self._known:
+            self._known[field.name] = self._vocabulary.value_names(field)
+        known = self._known[field.name]
+        return (
+            f"bucket {id_ - first}"
+            if known is None
+            else str(known[id_ - first])
+        )
 
     def examples(
         self, packed: Mapping[str, Array]
     ) -> tuple[tuple[str, ...], ...]:
         """For each row of packed inputs, each field with its value."""
-        num_rows = len(next(iter(packed.values())))
-        columns: list[list[str]] = []
-        slot = weight = number = 0
-        for field in self._schema.embedded_fields:
-            length = getattr(field, "max_length", 1)
-            if is_numeric(field):
-                values = np.asarray(packed["values"])[:, number]
-                number += 1
-                columns.append([self._number(field, x) for x in values])
+        layout = PackedLayout(self._schema.fields)
+        texts: list[list[str]] = []
+        for field in layout.fields:
+            own = {
+                name: np.asarray(packed[name])[:, columns]
+                for name, columns in layout.columns(field.name).items()
+            }
+            if field.is_numeric:
+                texts.append([self._number(field, x) for (x,) in own["values"]])
                 continue
-            ids = np.asarray(packed["ids"])[:, slot : slot + length]
-            slot += length
-            weights = np.ones(np.shape(ids))
-            if field in self._schema.weighted_fields:
-                weights = packed["weights"][:, weight : weight + length]
-                weight += length
-            columns.append(
+            ids = own["ids"]
+            weights = own.get("weights", np.ones(ids.shape))
+            texts.append(
                 [
-                    self._values(field, ids[row], weights[row])
-                    for row in range(num_rows)
+                    self._values(field, *row)
+                    for row in zip(ids, weights, strict=True)
                 ]
             )
-        return tuple(zip(*columns, strict=True))
+        return tuple(zip(*texts, strict=True))
 
     def _values(self, field: Field, ids: Any, weights: Any) -> str:
         texts = [
@@ -111,13 +111,3 @@ class FeatureNames:
         if self._vocabulary is None or field.scaling == "none":
             return f"{field.name}={x:.4g}"
         return f"{field.name}={self._vocabulary.unscale(field, x):.4g}"
-
-    def _bucket(self, field: BucketizedField, number: int) -> str:
-        """The interval of a bucket, where boundaries say what it is."""
-        vocabulary: Any = self._vocabulary
-        if field.method == "log_square":
-            return f"bucket {vocabulary.values[field.name][number]}"
-        edges = vocabulary.statistics[field.name]["boundaries"]
-        low = f"[{edges[number - 1]:.6g}" if number else "(-∞"
-        high = f"{edges[number]:.6g}" if number < len(edges) else "∞"
-        return f"{low}, {high})"

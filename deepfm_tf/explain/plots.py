@@ -10,6 +10,7 @@ from deepfm_tf.errors import MissingPackageError
 from deepfm_tf.explain.attributions import Attributions
 from deepfm_tf.explain.strengths import FieldStrengths
 from deepfm_tf.extras import install_hint
+from deepfm_tf.metrics.logits import sigmoid
 
 # Blue lowers the click probability, red raises it; both stay apart for the
 # colour-blind and in print.
@@ -122,7 +123,7 @@ def plot_waterfall(
     axes.axvline(0.0, color="0.8", linewidth=0.8, zorder=0)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("logits (red raises the probability, blue lowers it)")
-    probability = np.exp(-np.logaddexp(0.0, -logit))
+    probability = float(sigmoid(np.asarray(logit)))
     axes.set_title(
         f"Probability {probability:.4f}, logit {logit:+.3f}", fontsize="medium"
     )

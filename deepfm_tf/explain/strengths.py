@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.explain.parts import ModelParts
-from deepfm_tf.explain.tables import text_table
+from deepfm_tf.explain.model_terms import ModelTerms
 from deepfm_tf.models import CTRModel
+from deepfm_tf.text_table import text_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ class FieldStrengths:
 
     def table(self, top: int = 20) -> str:
         """The `top` strongest terms as text."""
-        return text_table(self.ranking()[:top])
+        return text_table(self.ranking()[:top], decimals=4)
 
 
 def field_strengths(model: CTRModel, dataset: Any) -> FieldStrengths:
@@ -68,8 +68,8 @@ def field_strengths(model: CTRModel, dataset: Any) -> FieldStrengths:
     importance sees all of a model. One pass, batch by batch.
 
     Args:
-        model: LogisticRegression, FM, DeepFM, WideAndDeep or NFM; the pairs
-            of the last two go through the pyramid and are no terms.
+        model: as for `Explainer`; the pairs of WideAndDeep and NFM go through
+            the pyramid and are no terms.
         dataset: `tf.data.Dataset` of packed inputs, with or without labels.
 
     Raises:
@@ -98,27 +98,29 @@ def field_strengths(model: CTRModel, dataset: Any) -> FieldStrengths:
     site         first order    0.5000
     hour         first order    0.0000
     """
-    parts = ModelParts(model)
-    has_pairs = parts.has_pairs and bool(parts.pair_fields)
+    model_terms = ModelTerms(model)
+    has_pairs = model_terms.has_pairs and bool(model_terms.pair_fields)
 
-    def sums(packed):
-        vectors, first_order = parts.pooled(packed)
-        pairs = parts.pairs(vectors) if has_pairs else first_order[:, :0]
+    def sums(packed: Any) -> list[tf.Tensor]:
+        vectors, first_order = model_terms.pooled(packed)
+        pairs = model_terms.pairs(vectors) if has_pairs else first_order[:, :0]
         return [tf.reduce_sum(tf.abs(x), axis=0) for x in (first_order, pairs)]
 
-    graph = parts.traced(sums)
-    num_fields = len(parts.fields)
+    graph = model_terms.traced(sums)
+    num_fields = len(model_terms.fields)
     first_order = np.zeros(num_fields)
-    pairs = np.zeros(len(parts.pair_fields) if has_pairs else 0)
+    pairs = np.zeros(len(model_terms.pair_fields) if has_pairs else 0)
     num_rows = 0
-    for packed in parts.batches(dataset):
+    for packed in model_terms.batches(dataset):
         first_sum, pair_sum = graph(packed)
         first_order += first_sum.numpy()
         pairs += pair_sum.numpy()
         num_rows += int(tf.shape(next(iter(packed.values())))[0])
     matrix = np.zeros((num_fields, num_fields))
-    for number, (i, j) in enumerate(parts.pair_fields if has_pairs else ()):
+    for number, (i, j) in enumerate(
+        model_terms.pair_fields if has_pairs else ()
+    ):
         matrix[i, j] = matrix[j, i] = pairs[number] / num_rows
     return FieldStrengths(
-        parts.fields, first_order / num_rows, matrix, num_rows
+        model_terms.fields, first_order / num_rows, matrix, num_rows
     )

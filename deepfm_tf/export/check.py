@@ -66,7 +66,8 @@ def check(
 def probabilities(model: keras.Model, packed: Mapping[str, Array]) -> Array:
     """(rows,) float32."""
     probability = model(packed, training=False)["probability"]
-    return keras.ops.convert_to_numpy(probability)[:, 0]
+    rows: Array = keras.ops.convert_to_numpy(probability)[:, 0]
+    return rows
 
 
 def _probability(outputs: Mapping[str, Array]) -> Array:

@@ -53,8 +53,8 @@ def explain_signature(
         defaults: field name -> value where a request leaves the field out.
         calibration: what the probability goes through, unlike the logit.
     """
-    parts = explainer.parts
-    schema = parts.schema
+    model_terms = explainer.model_terms
+    schema = model_terms.schema
     names = schema.signature_names
 
     @traced([matrix_specification(schema.fields)])
@@ -62,7 +62,7 @@ def explain_signature(
         terms = explainer(lookup.encode(raw.get("texts"), raw.get("numbers")))
         if not explainer.pair_names:
             terms.pop("pairs")
-        if not parts.has_deep:
+        if not model_terms.has_deep:
             terms.pop("deep")
         probability = to_probability(terms["logit"], calibration)
         return {"probability": probability, **terms}
@@ -74,7 +74,8 @@ def explain_signature(
     def explain(raw: Tensors) -> Tensors:
         columns = {f.name: raw[names[f.name]] for f in schema.fields}
         columns = fill_rows(columns, defaults)
-        return terms_of(to_matrices(columns, schema.fields))
+        terms: dict[str, Any] = terms_of(to_matrices(columns, schema.fields))
+        return terms
 
     named = {names[name]: value for name, value in defaults.items()}
     return Signature("explain", PREDICT, explain, named)
@@ -84,7 +85,7 @@ def columns_of_terms(explainer: Explainer) -> dict[str, Any]:
     """The columns of the terms in order, for the model card."""
     return {
         "note": _NOTE,
-        "fields": list(explainer.parts.fields),
+        "fields": list(explainer.model_terms.fields),
         "pairs": [list(pair) for pair in explainer.pair_names],
     }
 
@@ -128,7 +129,7 @@ def check_explainer(
             "`explainer` must be a deepfm_tf.Explainer of the model, or None. "
             f"Received: {type(explainer).__name__}."
         )
-    if explainer.parts.model is not model:
+    if explainer.model_terms.model is not model:
         raise UserError(
             "`explainer` must explain the model that is exported, but was "
             "made for another one. Pass deepfm_tf.Explainer(model, "

@@ -13,8 +13,6 @@ import tensorflow as tf
 from deepfm_tf.arrays import Array
 from deepfm_tf.export.requests import Request, Rows
 from deepfm_tf.export.signatures import PREDICT, Defaults, Signature, Tensors
-from deepfm_tf.fields import MultiValuedField
-from deepfm_tf.lookup import raw_dtype
 from deepfm_tf.schema import Schema
 
 # What the description looks like; a number more when that changes.
@@ -42,10 +40,10 @@ def describe_fields(schema: Schema, defaults: Defaults) -> list[dict[str, Any]]:
             "input": names[field.name],
             "type": field.type_name,
         }
-        if isinstance(field, MultiValuedField):
+        if field.separator is not None:
             entry["separator"] = field.separator
             entry["weight_separator"] = field.weight_separator
-        elif raw_dtype(field) != tf.string:
+        elif not field.is_text:
             entry["missing_values"] = list(schema.missing_values)
         if field.name in defaults:
             entry["default"] = _plain(defaults[field.name])

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from deepfm_tf.calibration import Calibration
-from deepfm_tf.export.scoring import is_complete, to_probability
+from deepfm_tf.export.scoring import is_always_present, to_probability
 from deepfm_tf.export.signatures import (
     PREDICT,
     Defaults,
@@ -59,7 +59,7 @@ def rank_signatures(
             model,
             [f.name for f in fields],
             table,
-            is_complete(schema, [f.name for f in fields]),
+            is_always_present(schema, [f.name for f in fields]),
         )
         for fields in (context, candidates)
     )

@@ -15,11 +15,7 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.export.rank import CONTEXT_PREFIX, split_fields
 from deepfm_tf.export.signatures import Defaults
 from deepfm_tf.fields import (
-    BucketizedField,
     Field,
-    MultiValuedField,
-    NumericField,
-    TimestampField,
 )
 from deepfm_tf.lookup import number_fields, text_fields
 from deepfm_tf.raw_values import missing_numbers
@@ -199,7 +195,7 @@ def _raw_rows(
     raw: dict[str, Array] = {}
     columns: dict[str, Any] = {}
     for field in vocabulary.schema.fields:
-        if isinstance(field, (NumericField, BucketizedField)):
+        if not field.is_text:
             statistics = vocabulary.statistics[field.name]
             low = statistics.get("minimum", -1.0)
             high = statistics.get("maximum", 1.0)
@@ -217,15 +213,13 @@ def _raw_rows(
         known = vocabulary.values.get(owner, np.empty(0, object)).tolist()
         # The most frequent values, the rarest, an unseen one, and none.
         values = [*known[:16], *known[-16:], "never seen \N{SNOWMAN}", ""]
-        if isinstance(field, TimestampField):
+        if field.is_time:
             values = [*_TIMES, *values[-2:]]
         texts = random.choice(np.array(values, dtype=object), num_rows)
         texts[:2] = values[-2:]
-        if isinstance(field, MultiValuedField):
+        if field.separator is not None:
             other = random.permutation(texts)
-            weight = f"{field.weight_separator}0.5" * bool(
-                field.weight_separator
-            )
+            weight = f"{field.weight_separator}0.5" * field.has_weights
             texts = texts + weight + field.separator + other + weight
             texts[:1] = ""
         texts = random.permutation(texts)

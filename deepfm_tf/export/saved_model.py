@@ -32,7 +32,7 @@ from deepfm_tf.export.requests import (
     make_rank_requests,
     make_requests,
 )
-from deepfm_tf.export.scoring import Score, has_terms, make_score
+from deepfm_tf.export.scoring import Score, make_score
 from deepfm_tf.export.signatures import signatures, write
 from deepfm_tf.export.table_dtype import (
     TABLE_DTYPES,
@@ -199,10 +199,11 @@ def export_saved_model(
         )
     check_explainer(explainer, model, table_dtype)
     warm_up_rows = check_warm_up_rows(warm_up_rows)
-    if (table_dtype or context_fields) and not has_terms(model):
+    if (table_dtype or context_fields) and not model.can_be_taken_apart:
         raise UserError(
-            "`table_dtype` and `context_fields` need a model that defines "
-            f"`terms` and `from_terms`. Received: {type(model).__name__}."
+            "`table_dtype` and `context_fields` need a model that declares "
+            "how its logits are taken apart (see CTRModel). Received: "
+            f"{type(model).__name__}."
         )
     directory = Path(directory)
     schema = vocabulary.schema

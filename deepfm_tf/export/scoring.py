@@ -9,7 +9,6 @@ import keras
 import tensorflow as tf
 
 from deepfm_tf.calibration import Calibration
-from deepfm_tf.fields import MultiValuedField, TimestampField
 from deepfm_tf.models import CTRModel, FieldTerms
 from deepfm_tf.schema import Schema
 
@@ -20,7 +19,7 @@ Score = Callable[[Mapping[str, Any]], tf.Tensor]
 def make_score(
     model: CTRModel,
     table: Any = None,
-    complete: bool = False,
+    assume_all_present: bool = False,
     calibration: Calibration | None = None,
 ) -> Score:
     """What `model` computes in inference, with fewer passes over memory.
@@ -28,15 +27,15 @@ def make_score(
     Args:
         model: a trained model.
         table: Variable to read instead of the model's table.
-        complete: bool. Whether no id will be -1.
+        assume_all_present: bool. Whether no id will be -1.
         calibration: what its probabilities go through. Optional.
     """
-    if not has_terms(model):
+    if not model.can_be_taken_apart:
         return lambda packed: to_probability(
             _logits(model(packed, training=False)["probability"]), calibration
         )
     names = [field.name for field in model.schema.fields]
-    terms = FieldTerms(model, names, table, complete)
+    terms = FieldTerms(model, names, table, assume_all_present)
     return lambda packed: to_probability(
         model.from_terms(terms(packed)), calibration
     )
@@ -57,12 +56,7 @@ def _logits(probability: tf.Tensor) -> tf.Tensor:
     return tf.math.log(probability) - tf.math.log1p(-probability)
 
 
-def has_terms(model: CTRModel) -> bool:
-    """Whether the model can be computed for some of its fields at a time."""
-    return type(model).terms is not CTRModel.terms
-
-
-def is_complete(schema: Schema, names: Any = None) -> bool:
+def is_always_present(schema: Schema, names: Any = None) -> bool:
     """Whether looked-up values never get the id -1, nor weights.
 
     Args:
@@ -70,8 +64,7 @@ def is_complete(schema: Schema, names: Any = None) -> bool:
         names: the fields that matter. Defaults to all.
     """
     return not any(
-        isinstance(field, (MultiValuedField, TimestampField))
-        or field.missing == "nothing"
+        not field.has_one_id or field.missing == "nothing"
         for field in schema.id_fields
         if names is None or field.name in names
     )

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from deepfm_tf.calibration import Calibration
-from deepfm_tf.export.scoring import is_complete, make_score
+from deepfm_tf.export.scoring import is_always_present, make_score
 from deepfm_tf.fields import Field
 from deepfm_tf.lookup import (
     GraphLookup,
@@ -74,7 +74,7 @@ def signatures(
     names = schema.signature_names
     score = make_score(model, table, calibration=calibration)
     score_looked_up = score
-    if is_complete(schema):
+    if is_always_present(schema):
         score_looked_up = make_score(model, table, True, calibration)
     packed_specification = {
         name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=name)

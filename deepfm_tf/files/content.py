@@ -130,7 +130,7 @@ class TextContent:
     def _decode(self, data: bytes) -> bytes:
         try:
             text = self._decoder.decode(data, final=not data)
-            return text.encode("utf-8")
+            return bytes(text.encode("utf-8"))
         except UnicodeError as error:
             raise UserError(
                 f"{self._path} begins with a byte order mark of UTF-16 or "
@@ -170,7 +170,8 @@ class TextContent:
                 return _open_xz(path)
             if how == "zip":
                 return _open_zip(path)
-            return pa.CompressedInputStream(pa.OSFile(path), how)
+            stream: BinaryIO = pa.CompressedInputStream(pa.OSFile(path), how)
+            return stream
         except (zipfile.BadZipFile, NotImplementedError) as error:
             raise self._damaged(error) from error
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, UserTypeError
-from deepfm_tf.files.text import BadRow
+from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.raw_values import cell_text, from_elements, shown
 
 # Some rows of a column, from one number to another, as an Arrow array.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import glob
 from collections.abc import Iterable
 from pathlib import Path
 
-from deepfm_tf.errors import MissingFileError
+from deepfm_tf.files.formats import check_file
 
 
 def expanded(names: Iterable[str | Path]) -> list[str]:
@@ -24,19 +23,7 @@ def expanded(names: Iterable[str | Path]) -> list[str]:
         matches = [name] if Path(name).is_file() else sorted(glob.glob(name))
         matches = [match for match in matches if Path(match).is_file()]
         if not matches:
-            raise MissingFileError(_not_found(name))
+            advice = f"Name its files, e.g. '{name}/*.csv'."
+            matches = [str(check_file(name, advice))]
         files += matches
     return files
-
-
-def _not_found(path: str) -> str:
-    if Path(path).is_dir():
-        return f"{path} is a directory. Name its files, e.g. '{path}/*.csv'."
-    folder = Path(path).parent
-    if not folder.is_dir():
-        return f"There is no file {path}: the folder {folder} does not exist."
-    near = difflib.get_close_matches(
-        Path(path).name, [p.name for p in folder.iterdir()], n=1
-    )
-    hint = f" Did you mean {folder / near[0]}?" if near else ""
-    return f"There is no file {path}.{hint}"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from deepfm_tf.errors import UserError, UserTypeError
+from deepfm_tf.errors import UserError, UserTypeError, did_you_mean
+from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.content import is_json_lines, is_parquet
+from deepfm_tf.files.formats import check_file
 from deepfm_tf.files.frames import (
     FrameBlock,
     columns_of,
@@ -21,13 +23,8 @@ from deepfm_tf.files.frames import (
 from deepfm_tf.files.json_lines import JsonBlock, json_blocks, json_keys
 from deepfm_tf.files.parquet import open_parquet, parquet_tables
 from deepfm_tf.files.paths import expanded
-from deepfm_tf.files.text import (
-    BadRow,
-    TextBlock,
-    TextFormat,
-    header_of,
-    text_blocks,
-)
+from deepfm_tf.files.text import TextBlock, header_of, text_blocks
+from deepfm_tf.files.text_format import TextFormat
 
 # Rows of a Parquet file, a DataFrame or arrays that make a block.
 BLOCK_ROWS = 65_536
@@ -179,6 +176,45 @@ def read_blocks(
             yield from text_blocks(path, layout, block_bytes)
 
 
+def read_rows(
+    path: str | Path,
+    text_format: TextFormat | None = None,
+    block_bytes: int | None = None,
+) -> Iterator[pa.Table]:
+    """The rows of a file, a block at a time, in their order.
+
+    Files are read as training reads them. Text files hold text: every value
+    stays as it is written, `007` too. An empty one is missing. JSON and
+    Parquet values keep their types.
+
+    Args:
+        path: text, compressed or not; Parquet; or JSON lines, one object a
+            line.
+        text_format: layout of text. Defaults to a line of column names, and
+            the separator that the file name suggests.
+        block_bytes: int or None. About how much text is read at a time.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a row cannot be read, or the file cannot.
+    """
+    name = str(check_file(path))
+    if is_parquet(name):
+        return parquet_tables(name, BLOCK_ROWS)
+    if is_json_lines(name):
+        return _json_tables(name, block_bytes)
+    return _text_tables(name, text_format or TextFormat(), block_bytes)
+
+
+def num_rows(path: str | Path) -> int | None:
+    """The rows of a Parquet file; None for text, which must be read."""
+    if not is_parquet(str(path)):
+        return None
+    with open_parquet(str(path)) as file:
+        rows: int = file.metadata.num_rows
+        return rows
+
+
 def check_file_columns(
     path: str, columns: Sequence[str], text_format: TextFormat
 ) -> list[str]:
@@ -212,8 +248,7 @@ def _check_columns(
             )
         if name in present:
             continue
-        near = difflib.get_close_matches(name, present, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
+        hint = did_you_mean(name, present)
         if text_format is not None and len(present) == 1:
             separator = text_format.separator_of(source)[0]
             hint = f" The file was split at {separator!r}: set the separator."
@@ -225,3 +260,71 @@ def _check_columns(
             f"{source} has no column '{name}'.{hint} Its columns are: "
             f"{shown}{more}."
         )
+
+
+def _text_tables(
+    path: str, layout: TextFormat, block_bytes: int | None
+) -> Iterator[pa.Table]:
+    is_empty = True
+    for block in text_blocks(path, layout, block_bytes):
+        cells, bad = block.read_all()
+        _refuse(bad)
+        table = _to_text(block, cells)
+        for start in range(0, table.num_rows, BLOCK_ROWS):
+            is_empty = False
+            yield table.slice(start, BLOCK_ROWS)
+    if is_empty:  # Its columns are still worth knowing.
+        names = header_of(path, layout)
+        nothing = pa.array([], pa.string())
+        yield pa.table([nothing] * len(names), names=names)
+
+
+def _to_text(block: TextBlock, cells: pa.Table) -> pa.Table:
+    """Dictionaries of bytes as text."""
+    columns = []
+    for name, column in zip(cells.column_names, cells.columns, strict=True):
+        try:
+            columns.append(
+                pa.chunked_array(
+                    [
+                        pc.cast(chunk.dictionary, pa.string()).take(
+                            chunk.indices
+                        )
+                        for chunk in column.chunks
+                    ],
+                    pa.string(),
+                )
+            )
+        except pa.ArrowInvalid as error:
+            ((line, _),) = block.locate([_not_utf8(column)])
+            raise UserError(
+                f"{block.source}, line {line}, column '{name}': the text is "
+                "not UTF-8. Convert the file to UTF-8."
+            ) from error
+    return pa.table(columns, names=cells.column_names)
+
+
+def _not_utf8(column: pa.ChunkedArray) -> int:
+    """The first row whose bytes are not UTF-8 text."""
+    values = column.to_pylist()
+    return next(
+        row
+        for row, value in enumerate(values)
+        if value.decode("utf-8", errors="ignore").encode() != value
+    )
+
+
+def _refuse(bad: Sequence[BadRow]) -> None:
+    """All rows are asked for: none can be left out."""
+    if bad:
+        raise UserError(f"{bad[0]} Fix the row.")
+
+
+def _json_tables(path: str, block_bytes: int | None) -> Iterator[pa.Table]:
+    names: dict[str, None] = {}
+    for block in json_blocks(path, block_bytes):
+        names.update(dict.fromkeys(block.keys()))
+        table, bad = block.read(list(names), with_objects=True)
+        _refuse(bad)
+        for start in range(0, table.num_rows, BLOCK_ROWS):
+            yield table.slice(start, BLOCK_ROWS)

@@ -163,7 +163,7 @@ class RecordScanner:
         mask[firsts[spared]] = False
         is_kept = np.ones(len(data), dtype=bool)
         is_kept[blanks[mask]] = False
-        return view[is_kept].tobytes()
+        return bytes(view[is_kept].tobytes())
 
     def backslashes(self, data: bytes) -> Array:
         """The places of quotes that close a value, but follow a backslash.
@@ -184,7 +184,8 @@ class RecordScanner:
         after = view[closes + 1]
         # Several quotes in a row begin with an escaped one.
         goes_on = ~self._value_edges()[after] & (after != _QUOTE)
-        return closes[(view[closes - 1] == ord("\\")) & goes_on]
+        escapes: Array = closes[(view[closes - 1] == ord("\\")) & goes_on]
+        return escapes
 
     def _quotes(
         self, data: bytes, start: int, stop: int
@@ -221,7 +222,8 @@ class RecordScanner:
         is_reset = is_odd & ~can_open
         last = np.maximum.accumulate(np.where(is_reset, numbers, -1))
         since = np.where(last < 0, 0, flips[last] if len(flips) else 0)
-        return ((flips - since) & 1).astype(bool)
+        is_open: Array = ((flips - since) & 1).astype(bool)
+        return is_open
 
     def _is_inside(self, data: bytes, places: Array) -> Array:
         """Whether each place is inside quotes."""
@@ -296,7 +298,7 @@ def _run_starts(places: Array) -> Array:
 
 def _byte_before(view: Array, places: Array) -> Array:
     """What stands before each place; a line break before the first byte."""
-    before = view[np.maximum(places - 1, 0)]
+    before: Array = view[np.maximum(places - 1, 0)]
     before[places == 0] = _NEWLINE
     return before
 

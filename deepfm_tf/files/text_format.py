@@ -64,6 +64,7 @@ class TextFormat:
 
     def scanner_of(self, path: str) -> RecordScanner:
         """What finds the records of a file."""
+        # Its numpy is not needed to read a command line either.
         from deepfm_tf.files.records import RecordScanner
 
         separator, trims = self.separator_of(path)

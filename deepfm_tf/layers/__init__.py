@@ -2,7 +2,7 @@
 
 from deepfm_tf.layers.bi_interaction import BiInteraction
 from deepfm_tf.layers.dense_pyramid import DensePyramid
-from deepfm_tf.layers.first_order_term import FirstOrderTerm
+from deepfm_tf.layers.first_order_bias import FirstOrderBias
 from deepfm_tf.layers.fm_interaction import FMInteraction
 from deepfm_tf.layers.linear_term import LinearTerm
 from deepfm_tf.layers.sampling_offset import SamplingOffset
@@ -12,7 +12,7 @@ __all__ = [
     "BiInteraction",
     "DensePyramid",
     "FMInteraction",
-    "FirstOrderTerm",
+    "FirstOrderBias",
     "LinearTerm",
     "SamplingOffset",
     "SharedEmbedding",

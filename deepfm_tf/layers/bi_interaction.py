@@ -1,13 +1,18 @@
 """The products of all field pairs, pooled into one vector."""
 
-import functools
+from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
-from deepfm_tf.errors import UserError, refuse_unknown
-from deepfm_tf.kernels import compiled, detached
+from deepfm_tf.errors import refuse_unknown
+from deepfm_tf.layers.pair_products import (
+    check_embeddings_shape,
+    field_sums,
+    products_of_sums,
+    sum_pair_products,
+    widen,
+)
 
 
 @keras.saving.register_keras_serializable("deepfm_tf")
@@ -48,97 +53,30 @@ class BiInteraction(keras.layers.Layer):
         [He and Chua, 2017](https://arxiv.org/abs/1708.05027), equation 4.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         # Else Keras rounds `embeddings` to the compute dtype on the way in.
         self.autocast = False
 
-    def build(self, embeddings_shape):
-        _check_embeddings_shape(embeddings_shape)
+    def build(self, embeddings_shape: Any) -> None:
+        check_embeddings_shape(embeddings_shape)
 
-    def call(self, embeddings, training=None):
+    def call(self, embeddings: Any, training: bool | None = None) -> Any:
         # (batch, embedding_dim)
-        products = _sum_pair_products(embeddings, self.compute_dtype, training)
+        products = sum_pair_products(embeddings, self.compute_dtype, training)
         return ops.cast(products, self.compute_dtype)
 
-    def field_sums(self, embeddings):
-        """What fields contribute: `sum_i v_i` and `sum_i v_i^2`.
+    def field_sums(self, embeddings: Any) -> tuple[Any, Any]:
+        """What some fields contribute; see `pair_products.field_sums`."""
+        return field_sums(widen(embeddings, self.compute_dtype))
 
-        Those of two groups of fields add up to those of both.
-
-        Args:
-            embeddings: (batch, num_fields, embedding_dim), of any fields.
-
-        Returns:
-            Two tensors, (batch, embedding_dim) each.
-        """
-        return _field_sums(_widen(embeddings, self.compute_dtype))
-
-    def from_sums(self, sums, squares):
+    def from_sums(self, sums: Any, squares: Any) -> Any:
         """What `call` gives, from `field_sums` of all fields."""
-        return ops.cast(_products_of_sums(sums, squares), self.compute_dtype)
+        return ops.cast(products_of_sums(sums, squares), self.compute_dtype)
 
-    def compute_output_shape(self, embeddings_shape):
+    def compute_output_shape(self, embeddings_shape: Any) -> tuple[Any, ...]:
         return (embeddings_shape[0], embeddings_shape[2])
 
-    def get_config(self):
-        return super().get_config()
-
-
-def _check_embeddings_shape(shape):
-    """Raises unless `shape` has the three axes that both layers expect."""
-    if len(shape) != 3:
-        raise UserError(
-            "`embeddings` must have shape (batch, num_fields, embedding_dim). "
-            f"Received: shape={tuple(shape)}."
-        )
-
-
-def _sum_pair_products(embeddings, compute_dtype, training):
-    """Sums `v_i * v_j` over all pairs of fields, in float32 or wider."""
-    # (batch, num_fields, embedding_dim)
-    embeddings = _widen(embeddings, compute_dtype)
-    # (batch, embedding_dim)
-    return (_fused_products if training else _products)(embeddings)
-
-
-def _widen(embeddings, compute_dtype):
-    # The two terms nearly cancel: half precision would leave only their error.
-    dtype = keras.backend.result_type(compute_dtype, "float32")
-    return ops.cast(embeddings, dtype)
-
-
-def _field_sums(embeddings):
-    # Fields are summed, never flattened, before the square: it must not
-    # multiply component k by another component.
-    return ops.sum(embeddings, axis=1), ops.sum(ops.square(embeddings), axis=1)
-
-
-def _products_of_sums(sums, squares):
-    return ops.multiply(0.5, ops.subtract(ops.square(sums), squares))
-
-
-def _products(embeddings):
-    return _products_of_sums(*_field_sums(embeddings))
-
-
-def _products_gradient(embeddings, upstream):
-    # d f_k / d v_ik = sum_j v_jk - v_ik
-    sums = ops.sum(embeddings, axis=1, keepdims=True)
-    return ops.multiply(
-        ops.expand_dims(upstream, 1), ops.subtract(sums, embeddings)
-    )
-
-
-_compiled_products = compiled(_products)
-_compiled_gradient = compiled(_products_gradient)
-
-
-@detached
-@tf.custom_gradient
-def _fused_products(embeddings):
-    """`_products` in one pass, and one pass back instead of autodiff's six."""
-    return _compiled_products(embeddings), functools.partial(
-        _compiled_gradient, embeddings
-    )
+    def get_config(self) -> dict[str, Any]:
+        return dict(super().get_config())

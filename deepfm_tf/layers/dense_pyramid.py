@@ -32,7 +32,7 @@ class DensePyramid(keras.layers.Layer):
     the normalization has its own offset, so those layers have no bias. The
     output is `W z^L + b`.
 
-    Where a part of `z^0` is `x v`, an input `x` times a vector `v` that all
+    Where a block of `z^0` is `x v`, an input `x` times a vector `v` that all
     examples have in common, `W (x v) = x (W v)` costs one column of the
     product in place of as many as `v` has numbers. For that, `inputs` hold
     `x` alone, and `vectors` hold `v`. The kernels are the same either way.
@@ -51,9 +51,9 @@ class DensePyramid(keras.layers.Layer):
             Defaults to `"glorot_uniform"`, the book's Xavier initialisation.
         kernel_regularizer: Regularizer of every kernel, the last one included.
             Defaults to `None`.
-        parts_of_vectors: Sequence of ints. For each of `vectors`, which part
-            of `z^0` it goes to, of those that come after the other features;
-            all that go to one part are added up. Defaults to `()`.
+        factor_blocks: Sequence of ints. For each of `vectors`, which block of
+            `z^0` it goes to, of those that come after the other features; all
+            that go to one block are added up. Defaults to `()`.
 
     Call arguments:
         inputs: Float tensor. The embeddings side by side, or pooled; then the
@@ -95,9 +95,9 @@ class DensePyramid(keras.layers.Layer):
         output_units: int = 1,
         kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
-        parts_of_vectors: Sequence[int] = (),
+        factor_blocks: Sequence[int] = (),
         **kwargs: Any,
-    ):
+    ) -> None:
         refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         if not isinstance(hidden_units, Sequence) or not all(
@@ -124,9 +124,9 @@ class DensePyramid(keras.layers.Layer):
         self.output_units = int(output_units)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.parts_of_vectors = tuple(map(int, parts_of_vectors))
+        self.factor_blocks = tuple(map(int, factor_blocks))
 
-    def build(self, inputs_shape, vectors_shape=None):
+    def build(self, inputs_shape: Any, vectors_shape: Any = None) -> None:
         if len(inputs_shape) != 2 or inputs_shape[1] is None:
             raise UserError(
                 "`inputs` must have shape (batch, features), features known. "
@@ -134,20 +134,20 @@ class DensePyramid(keras.layers.Layer):
             )
         policy = self.dtype_policy
         num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        self.dense_layers = []
-        self.normalization_layers = []
-        self.dropout_layers = []
+        self.dense_layers: list[Any] = []
+        self.normalization_layers: list[Any] = []
+        self.dropout_layers: list[Any] = []
         shape = tuple(inputs_shape)
         if vectors_shape is not None:
             num_vectors, columns = vectors_shape
-            if num_vectors != len(self.parts_of_vectors):
+            if num_vectors != len(self.factor_blocks):
                 raise UserError(
                     "`vectors` must have one row for each of "
-                    f"`parts_of_vectors`, {self.parts_of_vectors}. Received: "
+                    f"`factor_blocks`, {self.factor_blocks}. Received: "
                     f"shape={tuple(vectors_shape)}."
                 )
-            num_parts = max(self.parts_of_vectors, default=-1) + 1
-            width = num_parts * columns
+            num_blocks = max(self.factor_blocks, default=-1) + 1
+            width = num_blocks * columns
             shape = (shape[0], shape[1] - num_vectors + width)
         for index, units in enumerate(self.hidden_units):
             use_bias = not self.batch_normalization
@@ -174,7 +174,9 @@ class DensePyramid(keras.layers.Layer):
         self.output_layer = self._dense(self.output_units, "output")
         self.output_layer.build(shape)
 
-    def call(self, inputs, vectors=None, training=None):
+    def call(
+        self, inputs: Any, vectors: Any = None, training: bool | None = None
+    ) -> Any:
         # (batch, features)
         hidden = inputs
         for index, dense in enumerate(self.dense_layers):
@@ -185,7 +187,7 @@ class DensePyramid(keras.layers.Layer):
         # (batch, output_units)
         return self._map(self.output_layer, hidden, vectors)
 
-    def first_kernel(self, features):
+    def first_kernel(self, features: Sequence[int]) -> Any:
         """Rows of the first layer's kernel.
 
         Args:
@@ -195,13 +197,13 @@ class DensePyramid(keras.layers.Layer):
         Returns:
             (len(features), units of the first layer).
         """
-        features = ops.convert_to_tensor(features, "int32")
+        columns = ops.convert_to_tensor(features, "int32")
         rows = ops.take(
-            self._first_layer.kernel, ops.maximum(features, 0), axis=0
+            self._first_layer.kernel, ops.maximum(columns, 0), axis=0
         )
-        return ops.where(ops.expand_dims(features, 1) < 0, 0.0, rows)
+        return ops.where(ops.expand_dims(columns, 1) < 0, 0.0, rows)
 
-    def project(self, inputs, kernel):
+    def project(self, inputs: Any, kernel: Any) -> Any:
         """What some of the features contribute to the first layer; no bias.
 
         The projections of two groups of features add up to that of both, `W^1
@@ -225,7 +227,7 @@ class DensePyramid(keras.layers.Layer):
         ]
         return ops.matmul(*factors)
 
-    def from_projection(self, projection):
+    def from_projection(self, projection: Any) -> Any:
         """What `call` gives in inference, from `project` of all features."""
         first = self._first_layer
         hidden = ops.cast(projection, self.compute_dtype)
@@ -239,11 +241,14 @@ class DensePyramid(keras.layers.Layer):
             hidden = self._activate(index, dense(hidden), training=False)
         return self.output_layer(hidden)
 
-    def compute_output_shape(self, inputs_shape, vectors_shape=None):
+    def compute_output_shape(
+        self, inputs_shape: Any, vectors_shape: Any = None
+    ) -> tuple[Any, ...]:
         return (inputs_shape[0], self.output_units)
 
-    def get_config(self):
-        return super().get_config() | {
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
             "hidden_units": self.hidden_units,
             "activation": keras.activations.serialize(self.activation),
             "dropout": self.dropout,
@@ -255,14 +260,14 @@ class DensePyramid(keras.layers.Layer):
             "kernel_regularizer": keras.regularizers.serialize(
                 self.kernel_regularizer
             ),
-            "parts_of_vectors": self.parts_of_vectors,
+            "factor_blocks": self.factor_blocks,
         }
 
     @property
-    def _first_layer(self):
+    def _first_layer(self) -> Any:
         return (*self.dense_layers, self.output_layer)[0]
 
-    def _activate(self, index, hidden, training):
+    def _activate(self, index: int, hidden: Any, training: bool | None) -> Any:
         """All that follows the kernel and bias of a hidden layer."""
         if self.batch_normalization:
             normalization = self.normalization_layers[index]
@@ -270,24 +275,24 @@ class DensePyramid(keras.layers.Layer):
         hidden = self.activation(hidden)
         return self.dropout_layers[index](hidden, training=training)
 
-    def _map(self, dense, inputs, vectors):
+    def _map(self, dense: Any, inputs: Any, vectors: Any) -> Any:
         """`dense` of `inputs`, whose last columns may be factors."""
-        if vectors is None or not self.parts_of_vectors:
+        if vectors is None or not self.factor_blocks:
             return dense(inputs)
         num_vectors, columns = vectors.shape
         # (features, units)
         kernel = ops.convert_to_tensor(dense.kernel)
         width = inputs.shape[1] - num_vectors
-        # (parts, columns, units)
-        parts = ops.reshape(kernel[width:], (-1, columns, kernel.shape[1]))
-        parts = ops.take(parts, self.parts_of_vectors, axis=0)
+        # (blocks, columns, units)
+        blocks = ops.reshape(kernel[width:], (-1, columns, kernel.shape[1]))
+        blocks = ops.take(blocks, self.factor_blocks, axis=0)
         # (num_vectors, units)
-        mapped = ops.sum(ops.multiply(vectors[:, :, None], parts), axis=1)
+        mapped = ops.sum(ops.multiply(vectors[:, :, None], blocks), axis=1)
         kernel = ops.concatenate([kernel[:width], mapped], axis=0)
         outputs = ops.matmul(inputs, kernel)
         return outputs if dense.bias is None else ops.add(outputs, dense.bias)
 
-    def _dense(self, units, name, use_bias=True):
+    def _dense(self, units: int, name: str, use_bias: bool = True) -> Any:
         """Returns an unbuilt Dense layer with an initializer of its own."""
         initializer = self.kernel_initializer
         if isinstance(initializer, keras.Initializer):

@@ -1,15 +1,17 @@
 """The second-order part of a factorization machine."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from deepfm_tf.errors import refuse_unknown
-from deepfm_tf.layers.bi_interaction import (
-    _check_embeddings_shape,
-    _field_sums,
-    _products_of_sums,
-    _sum_pair_products,
-    _widen,
+from deepfm_tf.layers.pair_products import (
+    check_embeddings_shape,
+    field_sums,
+    products_of_sums,
+    sum_pair_products,
+    widen,
 )
 
 
@@ -53,35 +55,35 @@ class FMInteraction(keras.layers.Layer):
         [Guo et al., 2017](https://arxiv.org/abs/1703.04247), equation 2.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         # Else Keras rounds `embeddings` to the compute dtype on the way in.
         self.autocast = False
 
-    def build(self, embeddings_shape):
-        _check_embeddings_shape(embeddings_shape)
+    def build(self, embeddings_shape: Any) -> None:
+        check_embeddings_shape(embeddings_shape)
 
-    def call(self, embeddings, training=None):
+    def call(self, embeddings: Any, training: bool | None = None) -> Any:
         # (batch, embedding_dim)
-        products = _sum_pair_products(embeddings, self.compute_dtype, training)
+        products = sum_pair_products(embeddings, self.compute_dtype, training)
         return self._add_up(products)
 
-    def field_sums(self, embeddings):
-        """As in `BiInteraction`: they add up over groups of fields."""
-        return _field_sums(_widen(embeddings, self.compute_dtype))
+    def field_sums(self, embeddings: Any) -> tuple[Any, Any]:
+        """What some fields contribute; see `pair_products.field_sums`."""
+        return field_sums(widen(embeddings, self.compute_dtype))
 
-    def from_sums(self, sums, squares):
+    def from_sums(self, sums: Any, squares: Any) -> Any:
         """What `call` gives, from `field_sums` of all fields."""
-        return self._add_up(_products_of_sums(sums, squares))
+        return self._add_up(products_of_sums(sums, squares))
 
-    def compute_output_shape(self, embeddings_shape):
+    def compute_output_shape(self, embeddings_shape: Any) -> tuple[Any, ...]:
         return (embeddings_shape[0], 1)
 
-    def get_config(self):
-        return super().get_config()
+    def get_config(self) -> dict[str, Any]:
+        return dict(super().get_config())
 
-    def _add_up(self, products):
+    def _add_up(self, products: Any) -> Any:
         # (batch, 1)
         logits = ops.sum(products, axis=1, keepdims=True)
         return ops.cast(logits, self.compute_dtype)

@@ -19,27 +19,28 @@ def check_ids(
     """Raise UserError if an id is at or above the size of its block.
 
     Args:
-        ids: (batch, num_slots) of integers.
-        fields: the field of each slot.
-        sizes: rows of the block that each slot reads.
+        ids: (batch, num_ids) of integers.
+        fields: the field of each id column.
+        sizes: rows of the block that each id column reads.
         names: of all fields. Defaults to their numbers.
 
     Example:
 
     >>> check_ids([[1, 6], [0, 7]], [0, 1], [5, 7])
     Traceback (most recent call last):
-    deepfm_tf.errors.UserError: Field 1 has id 7 in row 1, but its block has...
+    deepfm_tf.errors.UserError: Field 1 has id 7 in example 1, but its...
     """
     ids = np.asarray(ids)
     beyond = ids >= np.asarray(sizes)
     if not beyond.any():
         return
-    row, slot = np.argwhere(beyond)[0]
-    field, size = fields[slot], sizes[slot]
+    example, column = np.argwhere(beyond)[0]
+    field, size = fields[column], sizes[column]
     name = f"'{names[field]}'" if names else str(field)
     raise UserError(
-        f"Field {name} has id {ids[row, slot]} in row {row}, but its block "
-        f"has {size} rows; ids run from 0 to {size - 1}, and a larger one "
-        "reads the rows of the next field. Map unseen values to 0 (OOV).",
+        f"Field {name} has id {ids[example, column]} in example {example}, "
+        f"but its block has {size} rows; ids run from 0 to {size - 1}, and a "
+        "larger one reads the rows of the next field. Map unseen values to 0 "
+        "(OOV).",
         argument="ids",
     )

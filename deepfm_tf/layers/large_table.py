@@ -1,13 +1,14 @@
-"""The first values of a table too large to be drawn at once.
+"""The first values of a table, which may be too large to be drawn at once.
 
 A Keras initializer takes memory for the whole table three times over, and the
-allocator keeps it: with the slots of an optimizer, a third of a training's.
+allocator keeps it: with the state of an optimizer, a third of a training's.
 """
 
 from typing import Any
 
 import keras
 import tensorflow as tf
+from keras import ops
 
 # Rows drawn at once. Smaller tables are what the initializer makes of them.
 BLOCK_ROWS = 1_000_000
@@ -20,8 +21,47 @@ _SHAPELESS = (
 )
 
 
-def fills(initializer: Any, num_rows: int) -> bool:
-    """Whether `fill` is the way to draw a table, here and now.
+class FirstValues:
+    """Latent vectors as an initializer draws them, then columns of zeros.
+
+    Args:
+        initializer: Keras initializer, or any callable.
+        num_columns: int. Of the latent vectors.
+
+    Call arguments:
+        shape, dtype: of the table. What comes may be zeros for now, which
+            `complete` fills in.
+    """
+
+    def __init__(self, initializer: Any, num_columns: int) -> None:
+        self._initializer = initializer
+        self._num_columns = num_columns
+        self._may_be_empty, self._is_empty = True, False
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        num_rows, num_columns = shape
+        self._is_empty = self._may_be_empty and must_fill_in_blocks(
+            self._initializer, num_rows
+        )
+        if self._is_empty:
+            return ops.zeros(shape, dtype)
+        initializer = self._initializer
+        if isinstance(initializer, keras.Initializer):
+            # Called twice, an unseeded instance draws the same values twice.
+            initializer = initializer.clone()
+        vectors = initializer((num_rows, self._num_columns), dtype=dtype)
+        return ops.pad(vectors, ((0, 0), (0, num_columns - self._num_columns)))
+
+    def complete(self, table: Any) -> None:
+        """Fill in the Keras variable that was made of these values."""
+        # Keras may put the variable off; then it is drawn at once.
+        self._may_be_empty = False
+        if self._is_empty:
+            fill_in_blocks(table.value, self._initializer, self._num_columns)
+
+
+def must_fill_in_blocks(initializer: Any, num_rows: int) -> bool:
+    """Whether `fill_in_blocks` is the way to draw a table, here and now.
 
     Args:
         initializer: Keras initializer, or any callable.
@@ -39,7 +79,9 @@ def fills(initializer: Any, num_rows: int) -> bool:
     )
 
 
-def fill(table: tf.Variable, initializer: Any, num_columns: int) -> None:
+def fill_in_blocks(
+    table: tf.Variable, initializer: Any, num_columns: int
+) -> None:
     """Draw the first columns of a table, block by block of rows.
 
     The values are distributed as if drawn at once; the random numbers are
@@ -47,7 +89,7 @@ def fill(table: tf.Variable, initializer: Any, num_columns: int) -> None:
 
     Args:
         table: (rows, columns), float32. Further columns become zero.
-        initializer: Keras initializer that `fills` has found fit.
+        initializer: Keras initializer that `must_fill_in_blocks` found fit.
         num_columns: int.
     """
     num_rows, padding = table.shape[0], table.shape[1] - num_columns

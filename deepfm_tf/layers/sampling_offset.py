@@ -50,16 +50,16 @@ class SamplingOffset(keras.layers.Layer):
         6.3.
     """
 
-    def __init__(self, offset: float, **kwargs: Any):
+    def __init__(self, offset: float, **kwargs: Any) -> None:
         refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         self.offset = offset
 
-    def call(self, logits, training=None):
+    def call(self, logits: Any, training: bool | None = None) -> Any:
         return ops.add(logits, self.offset) if training else logits
 
-    def compute_output_shape(self, logits_shape):
+    def compute_output_shape(self, logits_shape: Any) -> Any:
         return logits_shape
 
-    def get_config(self):
-        return super().get_config() | {"offset": self.offset}
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "offset": self.offset}

@@ -9,16 +9,12 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from deepfm_tf.errors import (
-    UserError,
-    UserTypeError,
-    refuse_unknown,
-)
+from deepfm_tf.errors import UserError, UserTypeError, refuse_unknown
 from deepfm_tf.kernels import local_value
-from deepfm_tf.layers import large_table
 from deepfm_tf.layers.id_range import check_ids
-from deepfm_tf.layers.slot_pooling import shared_pooling
-from deepfm_tf.layers.slot_rows import shared_rows
+from deepfm_tf.layers.large_table import FirstValues
+from deepfm_tf.layers.row_pooling import shared_pooling
+from deepfm_tf.layers.table_rows import shared_rows
 
 
 @keras.saving.register_keras_serializable("deepfm_tf")
@@ -30,10 +26,10 @@ class SharedEmbedding(keras.layers.Layer):
     gather reads it. The gradient of the table is a `tf.IndexedSlices` that
     names only rows with a feature in the batch.
 
-    Field i yields `e_i = sum_s x_s v_s` over its slots s, where `v_s` is the
-    row of the slot's id and `x_s` its weight (1 where no weights are given). A
-    slot is one column of `ids`; a multi-valued field has several. A negative
-    id marks a missing or padding slot: its vector and its gradient are zero.
+    Field i yields `e_i = sum_c x_c v_c` over its id columns c, where `v_c` is
+    the row of the id and `x_c` its weight (1 where no weights are given). A
+    multi-valued field has several id columns, others have one. A negative id
+    marks a missing value or padding: its vector and its gradient are zero.
 
     The last fields are numeric if `values` are given, one column each. Such a
     field yields `x v`, where `v` is the first row of its block; a value that
@@ -44,7 +40,7 @@ class SharedEmbedding(keras.layers.Layer):
         vocabulary_sizes: Sequence of ints. Rows of each block of the table,
             the out-of-vocabulary row included.
         embedding_dim: int. Length k of the latent vectors.
-        slots_per_field: Sequence of ints, one per field. How many consecutive
+        columns_per_field: Sequence of ints, one per field. How many consecutive
             columns of `ids` belong to each field; 1 for a numeric one, which
             has none. Defaults to `None`: one each.
         field_tables: Sequence of ints, one per field. The block each field
@@ -67,13 +63,13 @@ class SharedEmbedding(keras.layers.Layer):
             to the block's size less one. A larger one is refused in an eager
             call; a compiled one, which cannot look at no cost, reads the next
             block.
-        weights: Float tensor, the x of the slots. Defaults to `None`.
+        weights: Float tensor, the x of the id columns. Defaults to `None`.
         values: Float tensor, the x of the numeric fields. Defaults to `None`.
         training: bool. Whether XLA compiles the step after the gather. The
             result is the same.
 
     Input shape:
-        `ids` and `weights`: `(batch, num_slots)`, numeric fields left out.
+        `ids` and `weights`: `(batch, num_ids)`, numeric fields left out.
         `values`: `(batch, num_values)`.
 
     Output shape:
@@ -84,9 +80,9 @@ class SharedEmbedding(keras.layers.Layer):
         missing values of those that have one.
 
     Raises:
-        ValueError: If a size, slot count or block index is out of range, or if
-            `ids` or `weights` do not have one column per slot; or, in an eager
-            call, if an id is at or above the size of its block.
+        ValueError: If a size, a count of columns or a block index is out of
+            range, or if `ids` or `weights` have another number of columns; or,
+            in an eager call, if an id is at or above the size of its block.
         TypeError: If `ids` are not integers.
 
     Example:
@@ -105,14 +101,14 @@ class SharedEmbedding(keras.layers.Layer):
         self,
         vocabulary_sizes: Sequence[int],
         embedding_dim: int,
-        slots_per_field: Sequence[int] | None = None,
+        columns_per_field: Sequence[int] | None = None,
         field_tables: Sequence[int] | None = None,
         embeddings_initializer: Any = "glorot_uniform",
         embeddings_regularizer: Any = None,
         first_order: bool = False,
         factored: bool = False,
         **kwargs: Any,
-    ):
+    ) -> None:
         refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         # Else Keras casts `weights` to the compute dtype on the way in.
@@ -147,17 +143,17 @@ class SharedEmbedding(keras.layers.Layer):
                 f"`vocabulary_sizes`. Received: field_tables={field_tables}."
             )
         self.field_tables = field_tables and tuple(map(int, field_tables))
-        if slots_per_field is not None and not (
-            _are_integers(slots_per_field, minimum=1)
-            and len(slots_per_field) == self.num_fields
+        if columns_per_field is not None and not (
+            _are_integers(columns_per_field, minimum=1)
+            and len(columns_per_field) == self.num_fields
         ):
             raise UserError(
-                "`slots_per_field` must be one positive integer for each of "
+                "`columns_per_field` must be one positive integer for each of "
                 f"{self.num_fields} fields. "
-                f"Received: slots_per_field={slots_per_field}."
+                f"Received: columns_per_field={columns_per_field}."
             )
-        self.slots_per_field = slots_per_field and tuple(
-            map(int, slots_per_field)
+        self.columns_per_field = columns_per_field and tuple(
+            map(int, columns_per_field)
         )
         self.embeddings_initializer = keras.initializers.get(
             embeddings_initializer
@@ -168,18 +164,25 @@ class SharedEmbedding(keras.layers.Layer):
 
     @property
     def num_fields(self) -> int:
+        """Fields, the numeric ones included."""
         return len(self.field_tables or self.vocabulary_sizes)
 
     @property
-    def num_slots(self) -> int:
-        return sum(self.slots_per_field or [1] * self.num_fields)
+    def num_ids(self) -> int:
+        """Id columns, had each field some."""
+        return sum(self._columns_per_field())
 
     @property
     def num_columns(self) -> int:
         """Columns of the table."""
         return self.embedding_dim + self.first_order
 
-    def build(self, ids_shape=None, weights_shape=None, values_shape=None):
+    def build(
+        self,
+        ids_shape: Any = None,
+        weights_shape: Any = None,
+        values_shape: Any = None,
+    ) -> None:
         num_values = 0 if values_shape is None else values_shape[1]
         num_pooled = self.num_fields - num_values
         if num_pooled < 0 or (ids_shape is None) != (num_pooled == 0):
@@ -188,44 +191,33 @@ class SharedEmbedding(keras.layers.Layer):
                 f"{self.num_fields} in all. Received: ids of shape "
                 f"{ids_shape}, values of shape {values_shape}."
             )
-        slots = (self.slots_per_field or [1] * self.num_fields)[:num_pooled]
+        num_ids = sum(self._columns_per_field()[:num_pooled])
         for name, shape in (("ids", ids_shape), ("weights", weights_shape)):
-            if shape is not None and tuple(shape[1:]) != (sum(slots),):
+            if shape is not None and tuple(shape[1:]) != (num_ids,):
                 raise UserError(
-                    f"`{name}` must have shape (batch, {sum(slots)}), one "
-                    f"column per slot. Received: shape={tuple(shape)}."
+                    f"`{name}` must have shape (batch, {num_ids}), all id "
+                    f"columns. Received: shape={tuple(shape)}."
                 )
-        num_rows = sum(self.vocabulary_sizes)
-        fills = large_table.fills(self.embeddings_initializer, num_rows)
-        is_empty = False
-
-        def initialize(shape, dtype):
-            nonlocal is_empty
-            is_empty = fills
-            if fills:
-                return ops.zeros(shape, dtype)
-            return self._initialize(shape, dtype)
-
+        initializer = self.embeddings_initializer
+        first_values = FirstValues(initializer, self.embedding_dim)
         self.embeddings = self.add_weight(
             name="embeddings",
-            shape=(num_rows, self.num_columns),
-            initializer=initialize,
+            shape=(sum(self.vocabulary_sizes), self.num_columns),
+            initializer=first_values,
             regularizer=self.embeddings_regularizer,
             autocast=False,
         )
-        # Keras may put the variable off; then it is drawn at once.
-        fills = False
-        if is_empty:
-            large_table.fill(
-                self.embeddings.value,
-                self.embeddings_initializer,
-                self.embedding_dim,
-            )
+        first_values.complete(self.embeddings)
         # For optimizers that have a rule of its own for first-order weights.
         self.embeddings.first_order_columns = int(self.first_order)
         self._lay_out(num_pooled)
 
-    def of_fields(self, fields, table=None, complete=False):
+    def subset(
+        self,
+        fields: Sequence[int],
+        table: Any = None,
+        assume_all_present: bool = False,
+    ) -> "SharedEmbedding":
         """A layer that embeds some of the fields, with the rows of this one.
 
         For inference: its table is this layer's, or a copy of it.
@@ -235,33 +227,35 @@ class SharedEmbedding(keras.layers.Layer):
             table: Variable to read instead of this layer's table, of the same
                 shape; rows are cast to this layer's type once they are read.
                 Defaults to `None`.
-            complete: bool. Whether no id will be negative, and no weights
-                given: `columns` then leaves out the masks. Defaults to
+            assume_all_present: bool. Whether no id will be negative, and no
+                weights given: `lookup` then leaves out the masks. Defaults to
                 `False`.
 
         Returns:
             A built SharedEmbedding of `len(fields)` fields.
         """
-        slots = self.slots_per_field or [1] * self.num_fields
+        columns = self._columns_per_field()
         tables = self.field_tables or range(self.num_fields)
-        part = SharedEmbedding(
+        subset = SharedEmbedding(
             self.vocabulary_sizes,
             self.embedding_dim,
-            slots_per_field=[slots[field] for field in fields],
+            columns_per_field=[columns[field] for field in fields],
             field_tables=[tables[field] for field in fields],
             first_order=self.first_order,
             dtype=self.dtype_policy,
             name=self.name,
         )
-        part.embeddings = self.embeddings if table is None else table
-        part._lay_out(sum(field < self._num_pooled for field in fields))
+        subset.embeddings = self.embeddings if table is None else table
+        subset._lay_out(sum(field < self._num_pooled for field in fields))
         if self.field_names is not None:
-            part.field_names = tuple(self.field_names[i] for i in fields)
-        part._complete = complete
-        part.built = True
-        return part
+            subset.field_names = tuple(self.field_names[i] for i in fields)
+        subset._assume_all_present = assume_all_present
+        subset.built = True
+        return subset
 
-    def columns(self, ids=None, weights=None, values=None):
+    def lookup(
+        self, ids: Any = None, weights: Any = None, values: Any = None
+    ) -> Any:
         """What `call` gives in inference, all columns of the table together.
 
         Returns:
@@ -272,41 +266,44 @@ class SharedEmbedding(keras.layers.Layer):
             self.check_ids(ids)
         table = local_value(self.embeddings)
         return self._pooling.pool_columns(
-            self._read_slots(table, ids),
+            self._read_ids(table, ids),
             None if values is None else self._read(table, self._rows.numeric),
             ids,
             weights,
             values,
-            self._complete,
+            self._assume_all_present,
         )
 
-    def check_ids(self, ids):
+    def check_ids(self, ids: Any) -> None:
         """Raise UserError if an id is at or above the size of its block.
 
         Args:
-            ids: (batch, num_slots) of integers, not of a graph.
+            ids: (batch, num_ids) of integers, not of a graph.
         """
-        check_ids(ids, self._slot_fields, self._slot_sizes, self.field_names)
+        check_ids(ids, self._id_fields, self._id_sizes, self.field_names)
 
-    def _lay_out(self, num_pooled):
-        """Where the slots and the numeric fields find their rows."""
+    def _columns_per_field(self) -> Sequence[int]:
+        return self.columns_per_field or [1] * self.num_fields
+
+    def _lay_out(self, num_pooled: int) -> None:
+        """Where the id columns and the numeric fields find their rows."""
         self._num_pooled = num_pooled
-        self._complete = False
-        slots = (self.slots_per_field or [1] * self.num_fields)[:num_pooled]
+        self._assume_all_present = False
+        counts = self._columns_per_field()[:num_pooled]
         tables = self.field_tables or range(self.num_fields)
         first_rows = [0, *accumulate(self.vocabulary_sizes)]
-        # (num_slots,)
-        fields = [field for field, n in enumerate(slots) for _ in range(n)]
-        slot_rows = tuple(first_rows[tables[field]] for field in fields)
-        self._slot_fields = tuple(fields)
-        self._slot_sizes = tuple(
+        # (num_ids,)
+        fields = [field for field, n in enumerate(counts) for _ in range(n)]
+        id_rows = tuple(first_rows[tables[field]] for field in fields)
+        self._id_fields = tuple(fields)
+        self._id_sizes = tuple(
             self.vocabulary_sizes[tables[field]] for field in fields
         )
         tables = tables[num_pooled:]
         has_missing = tuple(self.vocabulary_sizes[t] > 1 for t in tables)
         missing = tuple(i for i, has in enumerate(has_missing) if has)
         self._rows = shared_rows(
-            slot_rows,
+            id_rows,
             tuple(first_rows[table] for table in tables),
             missing,
             first_rows[-1],
@@ -315,7 +312,13 @@ class SharedEmbedding(keras.layers.Layer):
             tuple(fields), has_missing, self.embedding_dim, self.factored
         )
 
-    def call(self, ids=None, weights=None, values=None, training=None):
+    def call(
+        self,
+        ids: Any = None,
+        weights: Any = None,
+        values: Any = None,
+        training: bool | None = None,
+    ) -> Any:
         if ids is not None:
             if not keras.backend.is_int_dtype(ids.dtype):
                 raise UserTypeError(
@@ -329,7 +332,7 @@ class SharedEmbedding(keras.layers.Layer):
             outputs = self._pooling.fused_pool(vectors, ids, weights, values)
         else:
             outputs = self._pooling.pool(
-                self._read_slots(table, ids),
+                self._read_ids(table, ids),
                 self._read(table, tf.constant(self._rows.numeric, "int32")),
                 ids,
                 weights,
@@ -340,10 +343,15 @@ class SharedEmbedding(keras.layers.Layer):
         return outputs if len(outputs) > 1 else outputs[0]
 
     def compute_output_shape(
-        self, ids_shape=None, weights_shape=None, values_shape=None
-    ):
+        self,
+        ids_shape: Any = None,
+        weights_shape: Any = None,
+        values_shape: Any = None,
+    ) -> Any:
         batch = (ids_shape or values_shape)[0]
-        shapes: list[tuple] = [(batch, self.num_fields, self.embedding_dim)]
+        shapes: list[tuple[Any, ...]] = [
+            (batch, self.num_fields, self.embedding_dim)
+        ]
         if self.first_order:
             shapes.append((batch, 1))
         if self.factored:
@@ -354,11 +362,12 @@ class SharedEmbedding(keras.layers.Layer):
             shapes += [(num_rows, self.embedding_dim)]
         return tuple(shapes) if len(shapes) > 1 else shapes[0]
 
-    def get_config(self):
-        return super().get_config() | {
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
             "vocabulary_sizes": self.vocabulary_sizes,
             "embedding_dim": self.embedding_dim,
-            "slots_per_field": self.slots_per_field,
+            "columns_per_field": self.columns_per_field,
             "field_tables": self.field_tables,
             "embeddings_initializer": keras.initializers.serialize(
                 self.embeddings_initializer
@@ -370,22 +379,15 @@ class SharedEmbedding(keras.layers.Layer):
             "factored": self.factored,
         }
 
-    def _initialize(self, shape, dtype):
-        """Latent vectors as the initializer draws them, then zeros."""
-        initializer = self.embeddings_initializer
-        if isinstance(initializer, keras.Initializer):
-            # Called twice, an unseeded instance draws the same values twice.
-            initializer = initializer.clone()
-        vectors = initializer((shape[0], self.embedding_dim), dtype=dtype)
-        return ops.pad(vectors, ((0, 0), (0, int(self.first_order))))
-
-    def _read(self, table, rows):
+    def _read(self, table: Any, rows: Any) -> Any:
         return ops.cast(tf.gather(table, rows), self.variable_dtype)
 
-    def _read_slots(self, table, ids):
+    def _read_ids(self, table: Any, ids: Any) -> Any:
         if ids is None:
             return None
-        return self._read(table, self._rows.of_slots(ids, self._complete))
+        return self._read(
+            table, self._rows.of_ids(ids, self._assume_all_present)
+        )
 
 
 def _are_integers(values: Any, minimum: int) -> bool:

@@ -83,8 +83,13 @@ def bootstrap_intervals(
     if groups is not None:
         groups = check_groups(groups, len(label))
     random = np.random.default_rng(check_seed(seed))
-    each = np.ones(len(label)) if weight is None else weight
-    columns = (each, row_losses(label, probability), label, probability)
+    example_weight = np.ones(len(label)) if weight is None else weight
+    columns = (
+        example_weight,
+        row_losses(label, probability),
+        label,
+        probability,
+    )
     sums = sums_by_unit(columns, groups)
     total, loss, clicks, expected = resample(sums, num_replicates, random).T
     mean_label = _ratio(clicks, total)
@@ -190,9 +195,10 @@ def _draw(shape: int | tuple[int, ...], random: np.random.Generator) -> Array:
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
     """NaN where there is nothing to divide by."""
-    return np.divide(
+    ratio: Array = np.divide(
         numerator,
         denominator,
         out=np.full(len(numerator), np.nan),
         where=denominator > 0,
     )
+    return ratio

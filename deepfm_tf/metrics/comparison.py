@@ -249,9 +249,9 @@ def _compare_log_loss(
     seed: int,
 ) -> Comparison:
     losses = [row_losses(label, p) for p in (first, second)]
-    each = np.ones(len(label)) if weight is None else weight
+    example_weight = np.ones(len(label)) if weight is None else weight
     means = [float(np.average(loss, weights=weight)) for loss in losses]
-    sums = sums_by_unit((each, losses[1] - losses[0]), groups)
+    sums = sums_by_unit((example_weight, losses[1] - losses[0]), groups)
     random = np.random.default_rng(seed)
     total, gain = resample(sums, num_replicates, random).T
     gains = gain[total > 0] / total[total > 0]

@@ -93,13 +93,13 @@ def aucs_of_groups(
     new_group = np.append(True, group[1:] != group[:-1])
     # A run: equal probabilities in one group.
     starts = np.flatnonzero(new_group | np.append(True, p[1:] != p[:-1]))
-    each = np.ones(len(label)) if weight is None else weight[order]
-    positive = np.add.reduceat(each * label[order], starts)
-    total = np.add.reduceat(each, starts)
+    example_weight = np.ones(len(label)) if weight is None else weight[order]
+    positive = np.add.reduceat(example_weight * label[order], starts)
+    total = np.add.reduceat(example_weight, starts)
     negative = total - positive
     if weight is not None:
         # A difference of equal sums may miss 0 by a rounding.
-        negative = np.add.reduceat(each * (1 - label[order]), starts)
+        negative = np.add.reduceat(example_weight * (1 - label[order]), starts)
     first = np.flatnonzero(new_group[starts])
     below = np.cumsum(negative) - negative
     # Below it in its own group only.

@@ -41,7 +41,8 @@ def row_losses(label: Array, probability: Array) -> Array:
     """The log loss of each row."""
     check_probability(probability)
     p = np.clip(probability, EPSILON, 1 - EPSILON)
-    return -np.log(np.where(label > 0, p, 1 - p))
+    losses: Array = -np.log(np.where(label > 0, p, 1 - p))
+    return losses
 
 
 def normalized_entropy(

@@ -95,10 +95,14 @@ def reliability_curve(
     check_probability(probability)
     ranking = Ranking(probability)
     starts = np.append(0, ranking.ends[:-1] + 1)
-    each = np.ones(len(label)) if weight is None else weight
+    example_weight = np.ones(len(label)) if weight is None else weight
     mass, labels, probabilities = (
         np.add.reduceat(values[ranking.order], starts)
-        for values in (each, each * label, each * probability)
+        for values in (
+            example_weight,
+            example_weight * label,
+            example_weight * probability,
+        )
     )
     return curve_of_runs(mass, labels, probabilities, num_bins)
 
@@ -171,4 +175,5 @@ def equal_bins(weight: Array, num_bins: int) -> Array:
         )
     upto = np.cumsum(weight)
     middle = (upto - weight / 2) / upto[-1]
-    return np.minimum((middle * num_bins).astype(np.int64), num_bins - 1)
+    bins: Array = np.minimum((middle * num_bins).astype(np.int64), num_bins - 1)
+    return bins

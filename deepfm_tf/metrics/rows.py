@@ -18,13 +18,13 @@ def check_rows(
     label: Array,
     probability: Array,
     weight: Array | None = None,
-    some: bool = True,
+    require_positive: bool = True,
 ) -> tuple[Array, Array, Array | None]:
     """Labels, probabilities and weights as (rows,) float64, checked.
 
     Args:
         label, probability, weight: one value for each row.
-        some: bool. Whether some weight must be above 0.
+        require_positive: bool. Whether some weight must be above 0.
 
     Raises:
         NotANumberError: a probability is NaN.
@@ -49,11 +49,15 @@ def check_rows(
             f"`probability` is NaN in {num_nan} of {len(probability)} rows. "
             "The model has diverged: train with a smaller learning rate."
         )
-    return label, probability, check_weight(weight, len(label), some)
+    return (
+        label,
+        probability,
+        check_weight(weight, len(label), require_positive),
+    )
 
 
 def check_weight(
-    weight: Array | None, num_rows: int, some: bool
+    weight: Array | None, num_rows: int, require_positive: bool
 ) -> Array | None:
     """(rows,) float64, or None if all rows count alike."""
     if weight is None:
@@ -69,7 +73,7 @@ def check_weight(
             "`weight` must be finite and at least 0. Received: values from "
             f"{weight.min()} to {weight.max()}."
         )
-    if some and not weight.any():
+    if require_positive and not weight.any():
         raise UserError(
             "`weight` must be above 0 for some row. Received: 0 for each of "
             f"the {num_rows} rows."
@@ -108,7 +112,8 @@ def check_groups(groups: Array, num_rows: int) -> Array:
         low = groups.min()
         # Ids need no sorting to be numbers already.
         if int(groups.max()) - int(low) < 4 * num_rows:
-            return (groups - low).astype(np.int64)
+            codes: Array = (groups - low).astype(np.int64)
+            return codes
     numbers, is_missing = _numbered(groups)
     alone = int(is_missing.sum())
     numbers[is_missing] = numbers.max(initial=0) + 1 + np.arange(alone)

@@ -11,6 +11,7 @@ import numpy as np
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.metrics.reliability import equal_bins
+from deepfm_tf.metrics.results import SliceMetrics
 from deepfm_tf.metrics.rows import check_rows
 from deepfm_tf.metrics.summary import binary_metrics
 
@@ -44,7 +45,7 @@ def slice_metrics(
     groups: Array | None = None,
     max_values: int = 30,
     confidence: float | None = None,
-) -> list[dict[str, Any]]:
+) -> list[SliceMetrics]:
     """The metrics of the rows that have a value, for each value of fields.
 
     Args:
@@ -63,9 +64,8 @@ def slice_metrics(
             day fits.
 
     Returns:
-        A dict for each slice, for `comparison_table`: `field`, `value`,
-        `share` (of all weight), and what `binary_metrics` returns. Fields in
-        the order given, their values by descending rows, buckets ascending.
+        The SliceMetrics of each slice, for `report.text_table`. Fields in the
+        order given, their values by descending rows, buckets ascending.
 
     Raises:
         TypeError: `slices` is no mapping.
@@ -85,16 +85,16 @@ def slice_metrics(
             "`max_values` must be a positive integer. Received: "
             f"max_values={max_values}."
         )
-    each = np.ones(len(label)) if weight is None else weight
+    example_weight = np.ones(len(label)) if weight is None else weight
     if not isinstance(slices, Mapping):
         raise UserTypeError(
             "`slices` must be a mapping of names to columns, such as "
             f"{{'hour': hour}}. Received: {type(slices).__name__}."
         )
-    table = []
+    table: list[SliceMetrics] = []
     for field, values in slices.items():
         for value, rows in _split(field, values, len(label), max_values):
-            rows = rows[each[rows] > 0]
+            rows = rows[example_weight[rows] > 0]
             if not len(rows):
                 continue
             metrics = binary_metrics(
@@ -104,7 +104,7 @@ def slice_metrics(
                 groups=None if groups is None else np.asarray(groups)[rows],
                 confidence=confidence,
             )
-            share = float(each[rows].sum() / each.sum())
+            share = float(example_weight[rows].sum() / example_weight.sum())
             table.append(
                 {"field": field, "value": value, "share": share, **metrics}
             )

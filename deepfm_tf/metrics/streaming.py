@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
-from deepfm_tf.metrics.likelihood import EPSILON, entropy, row_losses
+from deepfm_tf.metrics.likelihood import entropy, row_losses
+from deepfm_tf.metrics.logits import LARGEST_LOGIT, logit
 from deepfm_tf.metrics.reliability import (
     NUM_BINS,
     ReliabilityCurve,
     curve_of_runs,
 )
+from deepfm_tf.metrics.results import StreamMetrics
 from deepfm_tf.metrics.rows import check_confidence, check_rows
 
 # Logits of the probabilities that the log loss tells apart.
-_LARGEST_LOGIT = math.log((1 - EPSILON) / EPSILON)
 
 
 class StreamingMetrics:
@@ -81,18 +81,22 @@ class StreamingMetrics:
             weight: as many weights, at least 0. Defaults to 1 each.
         """
         label, probability, weight = check_rows(
-            label, probability, weight, some=False
+            label, probability, weight, require_positive=False
         )
         loss = row_losses(label, probability)
-        each = np.ones(len(label)) if weight is None else weight
+        example_weight = np.ones(len(label)) if weight is None else weight
         bins = self._bins(probability)
-        np.add.at(self._mass, bins + self.num_bins * (label > 0), each)
-        np.add.at(self._squares, bins + self.num_bins * (label > 0), each**2)
-        np.add.at(self._probability, bins, each * probability)
+        np.add.at(
+            self._mass, bins + self.num_bins * (label > 0), example_weight
+        )
+        np.add.at(
+            self._squares, bins + self.num_bins * (label > 0), example_weight**2
+        )
+        np.add.at(self._probability, bins, example_weight * probability)
         np.minimum.at(self._lowest, bins, probability)
         np.maximum.at(self._highest, bins, probability)
         rows = np.stack([np.ones(len(label)), loss, label, probability])
-        rows *= each
+        rows *= example_weight
         self._first += rows.sum(axis=1)
         self._second += rows @ rows.T
         self._rows += len(label)
@@ -113,15 +117,14 @@ class StreamingMetrics:
         self._second += other._second
         self._rows += other._rows
 
-    def result(self, confidence: float = 0.95) -> dict[str, Any]:
+    def result(self, confidence: float = 0.95) -> StreamMetrics:
         """The metrics of all rows so far.
 
         Args:
             confidence: float. Of the intervals.
 
         Returns:
-            What `binary_metrics` returns, `intervals` included, and
-            `auc_error`: the most that `auc` can be off.
+            The StreamMetrics: exact but for the AUC.
         """
         check_confidence(confidence)
         self._check_rows()
@@ -157,7 +160,11 @@ class StreamingMetrics:
             variance = np.array(gradient) @ covariance @ np.array(gradient)
             errors[name] = math.sqrt(max(variance, 0.0))
         return {
-            **values,
+            "auc": values["auc"],
+            "log_loss": values["log_loss"],
+            "normalized_entropy": values["normalized_entropy"],
+            "calibration_ratio": values["calibration_ratio"],
+            "mean_label": values["mean_label"],
             "expected_calibration_error": curve.expected_calibration_error,
             "rows": self._rows,
             "auc_error": auc_error,
@@ -178,12 +185,11 @@ class StreamingMetrics:
         )
 
     def _bins(self, probability: Array) -> Array:
-        p = np.clip(probability, EPSILON, 1 - EPSILON)
-        logit = np.log(p) - np.log1p(-p)
-        steps = (logit + _LARGEST_LOGIT) * (
-            self.num_bins / (2 * _LARGEST_LOGIT)
+        steps = (logit(probability) + LARGEST_LOGIT) * (
+            self.num_bins / (2 * LARGEST_LOGIT)
         )
-        return np.clip(steps.astype(np.int64), 0, self.num_bins - 1)
+        bins: Array = np.clip(steps.astype(np.int64), 0, self.num_bins - 1)
+        return bins
 
     def _auc(self) -> tuple[float, float, float]:
         """The AUC, the bound of its error, and its variance."""
@@ -212,7 +218,8 @@ class StreamingMetrics:
             - np.outer(cross, means)
             + square * np.outer(means, means)
         )
-        return centred / total**2
+        covariance: Array = centred / total**2
+        return covariance
 
     def _check_rows(self) -> None:
         if not self._first[0]:

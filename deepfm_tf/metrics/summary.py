@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from deepfm_tf.arrays import Array
@@ -15,6 +13,7 @@ from deepfm_tf.metrics.reliability import (
     calibration_ratio,
     expected_calibration_error,
 )
+from deepfm_tf.metrics.results import Metrics
 from deepfm_tf.metrics.rows import num_without_group
 
 
@@ -25,7 +24,7 @@ def binary_metrics(
     *,
     groups: Array | None = None,
     confidence: float | None = None,
-) -> dict[str, Any]:
+) -> Metrics:
     """What `evaluate` returns, of labels and probabilities from anywhere.
 
     Args:
@@ -41,8 +40,8 @@ def binary_metrics(
             long as a thousand evaluations.
 
     Returns:
-        A dict of floats, and of `rows`, an int. A metric that needs both
-        classes is NaN where there is only one.
+        The Metrics. One that needs both classes is NaN where there is only
+        one.
 
     Example:
 
@@ -57,7 +56,7 @@ def binary_metrics(
     mean_label 0.5
     rows 2
     """
-    metrics: dict[str, Any] = {
+    metrics: Metrics = {
         "auc": auc(label, probability, weight),
         "log_loss": log_loss(label, probability, weight),
         "normalized_entropy": normalized_entropy(label, probability, weight),

@@ -6,6 +6,8 @@ from deepfm_tf.models.field_terms import FieldTerms
 from deepfm_tf.models.fm import FM
 from deepfm_tf.models.logistic_regression import LogisticRegression
 from deepfm_tf.models.nfm import NFM
+from deepfm_tf.models.packed_inputs import packed_inputs
+from deepfm_tf.models.shared_table import shared_embedding
 from deepfm_tf.models.wide_and_deep import WideAndDeep
 
 __all__ = [
@@ -16,4 +18,6 @@ __all__ = [
     "LogisticRegression",
     "NFM",
     "WideAndDeep",
+    "packed_inputs",
+    "shared_embedding",
 ]

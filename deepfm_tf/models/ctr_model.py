@@ -1,4 +1,4 @@
-"""What all models share: packed inputs, one sigmoid, the config round trip."""
+"""What all models share: one sigmoid, how they are taken apart, the config."""
 
 from __future__ import annotations
 
@@ -9,18 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 from keras.src.backend.common import global_state
 
-from deepfm_tf.arrays import Array
-from deepfm_tf.errors import (
-    UserError,
-    UserTypeError,
-    arguments_of,
-    refuse_unknown,
-)
-from deepfm_tf.layers import DensePyramid, SamplingOffset, SharedEmbedding
+from deepfm_tf.errors import UserError, arguments_of, refuse_unknown
+from deepfm_tf.layers import SamplingOffset
+from deepfm_tf.layers.pair_products import field_sums, products_of_sums
 from deepfm_tf.schema import Schema
 
 # Keras's own arguments of a model.
@@ -31,11 +25,23 @@ _HDF5 = (".h5", ".hdf5")
 class CTRModel(keras.Model):
     """A functional Keras model from packed inputs to a click probability.
 
-    The inputs are `"ids"` (batch, slots) int32, `"values"` (batch, numeric
-    fields) float32 and `"weights"` (batch, weighted slots) float32, each only
-    where the schema needs it; `Vocabulary.encode` says what they hold. The
-    output is `{"probability": (batch, 1)}`. The sigmoid comes last and in
-    float32, so that Keras computes the loss from the logits.
+    The inputs are `"ids"` (batch, id columns) int32, `"values"` (batch,
+    numeric fields) float32 and `"weights"` (batch, weighted id columns)
+    float32, each only where the schema needs it; `Vocabulary.encode` says what
+    they hold. The output is `{"probability": (batch, 1)}`. The sigmoid comes
+    last and in float32, so that Keras computes the loss from the logits.
+
+    A model of your own is trained, evaluated and exported as it is. It can
+    also be explained, exported with a context (`rank`) or with a table in 16
+    bits if it declares how its logits are taken apart:
+
+        logits = linear_term(sum_i w_i x_i) + sum_{i<j} <v_i, v_j> x_i x_j
+                 + deep_logits([v_1 x_1, ..., v_f x_f])
+
+    - `shared_embedding` holds the table: the function of this name makes it.
+    - `linear_term` adds the bias: a `FirstOrderBias`.
+    - `has_pairs` says whether the logits have the terms of the pairs.
+    - `deep_logits` is all the rest, as a function of the embeddings.
 
     Args:
         schema: the Schema of a fitted vocabulary.
@@ -51,9 +57,37 @@ class CTRModel(keras.Model):
         **kwargs: `name`, `trainable` and `dtype` (a dtype policy; by default
             the one that `set_precision` set), as for every Keras model.
 
+    Attributes:
+        logits: (batch, 1), the Keras tensor that the sigmoid takes.
+
     Raises:
         TypeError: an argument that the model does not have.
+
+    Example:
+
+    >>> import keras
+    >>> from deepfm_tf import CategoricalField, Schema
+    >>> from deepfm_tf.layers import FirstOrderBias
+    >>> from deepfm_tf.models import CTRModel, packed_inputs, shared_embedding
+    >>> class Maximum(CTRModel):
+    ...     def __init__(self, schema, **kwargs):
+    ...         self.shared_embedding = shared_embedding(schema, 4)
+    ...         self.linear_term = FirstOrderBias()
+    ...         inputs, features = packed_inputs(schema)
+    ...         embeddings, linear = self.shared_embedding(**features)
+    ...         logits = self.linear_term(linear) + self.deep_logits(embeddings)
+    ...         super().__init__(schema, inputs, logits, **kwargs)
+    ...
+    ...     def deep_logits(self, embeddings):
+    ...         return keras.ops.max(embeddings, axis=(1, 2))[:, None]
+    >>> field = CategoricalField("site", vocabulary_size=5)
+    >>> Maximum(Schema((field,), label="click")).can_be_taken_apart
+    True
     """
+
+    shared_embedding: Any = None
+    linear_term: Any = None
+    has_pairs: bool = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let each model refuse what it does not know, and take a dtype."""
@@ -64,7 +98,7 @@ class CTRModel(keras.Model):
     def __init__(
         self,
         schema: Schema,
-        inputs: dict,
+        inputs: dict[str, Any],
         logits: Any,
         negative_sampling: float = 1.0,
         **kwargs: Any,
@@ -87,32 +121,64 @@ class CTRModel(keras.Model):
             inputs=inputs, outputs={"probability": probability}, **kwargs
         )
         self.schema = schema
-        layer = getattr(self, "embedding_layer", None)
-        if layer is not None:  # a model of one's own may have none
-            layer.field_names = tuple(f.name for f in schema.embedded_fields)
+        self.logits = logits
         self.negative_sampling = negative_sampling
-        if negative_sampling < 1:
+        if self.embedding_layer is not None:
+            names = tuple(f.name for f in schema.embedded_fields)
+            self.embedding_layer.field_names = names
+        if negative_sampling < 1 and self.linear_term is not None:
             # So that training starts from even odds, as it does without.
             self.linear_term.bias.assign(shift)
 
     @property
-    def embedding_layer(self) -> SharedEmbedding:
-        """The layer that holds the table."""
+    def embedding_layer(self) -> Any:
+        """The `SharedEmbedding` that holds the table; None if there is none.
+
+        Its columns are the latent vector and then the first-order weight.
+        """
         return self.shared_embedding
 
+    def deep_logits(self, embeddings: Any) -> Any:
+        """What neither single features nor pairs add to the logits.
+
+        A model that has such terms defines this; layers that drop units or
+        normalize by the batch must be called as in inference by default.
+
+        Args:
+            embeddings: (batch, fields, embedding_dim), all fields.
+
+        Returns:
+            (batch, 1) logits, in the precision that they are computed in.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} defines no `deep_logits`."
+        )
+
+    @property
+    def has_deep(self) -> bool:
+        """Whether `deep_logits` is one of the model's terms."""
+        return type(self).deep_logits is not CTRModel.deep_logits
+
+    @property
+    def can_be_taken_apart(self) -> bool:
+        """Whether the model declares the terms that its logits consist of."""
+        return self.shared_embedding is not None and (
+            self.has_pairs or self.has_deep
+        )
+
     def first_kernel(self, fields: Sequence[int]) -> Any:
-        """The first hidden layer's rows for the columns of some fields.
+        """What `deep_terms` needs of some fields, collected once.
 
         Args:
             fields: positions in `schema.embedded_fields`.
 
         Returns:
-            (len(fields) * columns, units), the columns being those of the
-            table; None if no hidden layer reads the fields one by one.
+            Such as the first hidden layer's rows for the columns of these
+            fields; None if nothing is needed.
         """
         return None
 
-    def terms(self, columns: Any, kernel: Any) -> dict[str, Any]:
+    def terms(self, columns: Any, fields: Sequence[int], kernel: Any) -> Any:
         """What some of the fields contribute, before anything joins them.
 
         The terms of two groups of fields add up, each on its own, to those of
@@ -120,20 +186,69 @@ class CTRModel(keras.Model):
         See `FieldTerms`.
 
         Args:
-            columns: (batch, fields, columns), `SharedEmbedding.columns`.
+            columns: (batch, fields, columns), `SharedEmbedding.lookup`.
+            fields: positions in `schema.embedded_fields`, ascending.
             kernel: `first_kernel` of the same fields.
 
         Returns:
             Name -> (batch, ...) tensor.
         """
-        raise NotImplementedError(
-            f"{type(self).__name__} must define `terms` and `from_terms` to "
-            "be computed for some of its fields at a time."
-        )
+        if not self.can_be_taken_apart:
+            raise NotImplementedError(
+                f"{type(self).__name__} must declare how its logits are taken "
+                "apart, to be computed for some of its fields at a time: see "
+                "CTRModel."
+            )
+        dim = columns.shape[2] - 1
+        if self.has_pairs:
+            sums, squares = field_sums(columns)
+            terms = {"sums": sums, "squares": squares}
+        else:
+            terms = {"linear": ops.sum(columns[:, :, dim:], axis=1)}
+        if self.has_deep:
+            terms |= self.deep_terms(columns, fields, kernel)
+        return terms
+
+    def deep_terms(
+        self, columns: Any, fields: Sequence[int], kernel: Any
+    ) -> dict[str, Any]:
+        """The `terms` that `deep_logits` is computed from.
+
+        By default the embeddings, with zeros for all other fields. A model
+        that can add up earlier, in its first layer, saves time in `rank`.
+
+        Args:
+            columns, fields, kernel: as for `terms`.
+        """
+        embeddings = columns[:, :, :-1]
+        num_fields = len(self.schema.embedded_fields)
+        if len(fields) < num_fields:
+            zeros = ops.zeros_like(embeddings[:, :1])
+            padded = ops.concatenate([embeddings, zeros], axis=1)
+            places = [len(fields)] * num_fields
+            for place, field in enumerate(fields):
+                places[field] = place
+            embeddings = ops.take(padded, places, axis=1)
+        return {"embeddings": embeddings}
+
+    def deep_logits_of_terms(self, terms: Mapping[str, Any]) -> Any:
+        """`deep_logits`, from the `deep_terms` of all fields."""
+        return self.deep_logits(terms["embeddings"])
 
     def from_terms(self, terms: Mapping[str, Any]) -> Any:
         """(batch, 1) logits in inference, from the terms of all fields."""
-        raise NotImplementedError
+        dim = self.embedding_layer.num_columns - 1
+        if not self.has_pairs:
+            logits = ops.add(terms["linear"], self.linear_term.bias)
+        else:
+            sums, squares = terms["sums"], terms["squares"]
+            products = products_of_sums(sums[:, :dim], squares[:, :dim])
+            logits = ops.add(sums[:, dim:], self.linear_term.bias)
+            logits += ops.sum(products, axis=1, keepdims=True)
+        if self.has_deep:
+            deep = self.deep_logits_of_terms(terms)
+            logits += ops.cast(deep, "float32")
+        return logits
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Keras's `save`, but for HDF5, which it could not load again."""
@@ -198,182 +313,3 @@ def _policy(policy: Any) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(now)
-
-
-def table_arguments(schema: Schema) -> dict[str, Any]:
-    """How the schema's fields lie in a shared table (for the layers)."""
-    _check_schema(schema)
-    return {
-        "vocabulary_sizes": schema.vocabulary_sizes,
-        "slots_per_field": schema.slots_per_field,
-        "field_tables": schema.field_tables,
-    }
-
-
-def shared_embedding(
-    schema: Schema,
-    embedding_dim: int,
-    embeddings_initializer: Any,
-    embeddings_regularizer: Any,
-    factored: bool = False,
-) -> SharedEmbedding:
-    """The one table that all parts of a model read, first order included.
-
-    Its last column is the first-order weight: one read of a row costs less
-    than one of each of two tables (see tests/benchmarks/README.md).
-    """
-    return SharedEmbedding(
-        embedding_dim=embedding_dim,
-        embeddings_initializer=embeddings_initializer,
-        embeddings_regularizer=embeddings_regularizer,
-        first_order=True,
-        factored=factored,
-        dtype="float32",
-        name="shared_embedding",
-        **table_arguments(schema),
-    )
-
-
-def embedding_config(layer: SharedEmbedding) -> dict[str, Any]:
-    """What a model's config says of how its table starts and is kept small."""
-    config = layer.get_config()
-    return {
-        name: config[name]
-        for name in ("embeddings_initializer", "embeddings_regularizer")
-    }
-
-
-def flatten_fields(columns: Any) -> Any:
-    """(batch, fields, columns) to (batch, fields * columns)."""
-    return ops.reshape(columns, (-1, columns.shape[1] * columns.shape[2]))
-
-
-def field_kernel(
-    pyramid: DensePyramid, embedding_dim: int, fields: Sequence[int]
-) -> Any:
-    """`DensePyramid.first_kernel` for the columns of a `shared_embedding`.
-
-    Args:
-        pyramid: its input is the embeddings of all fields, flattened.
-        embedding_dim: int.
-        fields: positions of the fields.
-    """
-    features = []
-    for field in fields:
-        start = field * embedding_dim
-        # The pyramid does not see the first-order weight.
-        features += [*range(start, start + embedding_dim), -1]
-    return pyramid.first_kernel(features)
-
-
-def numeric_parts(schema: Schema) -> list[int]:
-    """`parts_of_vectors` of a pyramid over a factored `SharedEmbedding`."""
-    _check_schema(schema)
-    missing = [
-        number
-        for number, field in enumerate(schema.numeric_fields)
-        if (schema.owner(field).vocabulary_size or 0) > 1
-    ]
-    return [*range(len(schema.numeric_fields)), *missing]
-
-
-def packed_inputs(schema: Schema) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The model's inputs, and what the embedding layers take of them.
-
-    Returns:
-        The dict of Keras inputs; and the call arguments of `SharedEmbedding`
-        and `LinearTerm`: `ids` (batch, slots) int32, -1 where nothing is
-        contributed, `weights` (batch, slots) float32 unless all are 1, and
-        `values` (batch, numeric fields) float32, each where there are any.
-    """
-    inputs = {}
-    num_slots = sum(getattr(f, "max_length", 1) for f in schema.id_fields)
-    if num_slots:
-        inputs["ids"] = keras.Input((num_slots,), dtype="int32", name="ids")
-    num_weights = sum(f.max_length for f in schema.weighted_fields)
-    if num_weights:
-        inputs["weights"] = keras.Input(
-            (num_weights,), dtype="float32", name="weights"
-        )
-    num_values = len(schema.numeric_fields)
-    if num_values:
-        inputs["values"] = keras.Input(
-            (num_values,), dtype="float32", name="values"
-        )
-    return inputs, embedding_arguments(schema, inputs)
-
-
-def embedding_arguments(
-    schema: Schema, packed: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The call arguments of `SharedEmbedding` and `LinearTerm`.
-
-    Args:
-        schema: the Schema of a fitted vocabulary.
-        packed: the packed inputs of its fields.
-    """
-    arguments = {k: v for k, v in packed.items() if k != "weights"}
-    if "ids" in packed and ("weights" in packed or _mean_slots(schema).any()):
-        arguments["weights"] = _slot_weights(schema, packed)
-    return arguments
-
-
-def _check_schema(schema: Schema) -> None:
-    if not isinstance(schema, Schema):
-        raise UserTypeError(
-            "`schema` must be a Schema: the one of a fitted vocabulary. "
-            f"Received: {schema!r}."
-        )
-
-
-def _slot_weights(schema: Schema, inputs: Mapping[str, Any]) -> Any:
-    """(batch, slots of id fields): given weights, means divided out."""
-    present = ops.greater_equal(inputs["ids"], 0)
-    weights = 1.0
-    if "weights" in inputs:
-        # Slots without a weight take the column of ones at the end.
-        ones = ops.ones_like(inputs["weights"][:, :1])
-        columns = ops.concatenate([inputs["weights"], ones], axis=1)
-        weights = ops.take(columns, _weight_columns(schema), axis=1)
-    # A selection, not a product: the weight of an absent value may be NaN.
-    weights = ops.where(present, weights, np.float32(0))
-    in_mean = _mean_slots(schema)
-    if in_mean.any():
-        lengths = [getattr(f, "max_length", 1) for f in schema.id_fields]
-        fields = np.repeat(np.arange(len(lengths)), lengths)
-        # Not a 0/1 matrix product, which rounds to TF32 on a GPU.
-        # (fields, batch)
-        totals = ops.segment_sum(ops.transpose(weights), fields, len(lengths))
-        # (batch, slots): in each slot of a mean field, its sum of weights.
-        totals = ops.transpose(ops.take(totals, fields, axis=0))
-        totals = ops.where(in_mean, totals, np.float32(1))
-        weights = ops.divide_no_nan(weights, totals)
-    return weights
-
-
-def _weight_columns(schema: Schema) -> Array:
-    columns: list[int] = []
-    total = sum(f.max_length for f in schema.weighted_fields)
-    start = 0
-    for field in schema.id_fields:
-        length = getattr(field, "max_length", 1)
-        if field in schema.weighted_fields:
-            columns += range(start, start + length)
-            start += length
-        else:
-            columns += [total] * length
-    return np.array(columns, dtype=np.int32)
-
-
-def _mean_slots(schema: Schema) -> Array:
-    """(slots of id fields,) bool: whether a slot's field is pooled by mean."""
-    return np.concatenate(
-        [
-            np.full(
-                getattr(f, "max_length", 1),
-                getattr(f, "pooling", "sum") == "mean",
-            )
-            for f in schema.id_fields
-        ]
-        or [np.empty(0, dtype=bool)]
-    )

@@ -6,20 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
 from deepfm_tf.layers import (
     DensePyramid,
-    FirstOrderTerm,
+    FirstOrderBias,
     FMInteraction,
 )
-from deepfm_tf.models.ctr_model import (
-    CTRModel,
+from deepfm_tf.models.ctr_model import CTRModel
+from deepfm_tf.models.packed_inputs import packed_inputs
+from deepfm_tf.models.shared_table import (
     embedding_config,
+    factor_blocks,
     field_kernel,
     flatten_fields,
-    numeric_parts,
-    packed_inputs,
     shared_embedding,
 )
 from deepfm_tf.schema import Schema
@@ -54,8 +53,8 @@ class DeepFM(CTRModel):
             every row. Defaults to `None`.
 
     Input shape:
-        `"ids"` (batch, slots), `"values"` (batch, numeric fields), `"weights"`
-        (batch, weighted slots); see `CTRModel`.
+        `"ids"` (batch, id columns), `"values"` (batch, numeric fields),
+        `"weights"` (batch, weighted id columns); see `CTRModel`.
 
     Output shape:
         `{"probability": (batch, 1)}`
@@ -75,6 +74,8 @@ class DeepFM(CTRModel):
         [Guo et al., 2017](https://arxiv.org/abs/1703.04247), equations 1-4.
     """
 
+    has_pairs = True
+
     def __init__(
         self,
         schema: Schema,
@@ -88,7 +89,7 @@ class DeepFM(CTRModel):
         **kwargs: Any,
     ) -> None:
         # === Layers ===
-        self.linear_term = FirstOrderTerm(dtype="float32", name="linear_term")
+        self.linear_term = FirstOrderBias(dtype="float32", name="linear_term")
         self.fm_interaction = FMInteraction(
             dtype="float32", name="fm_interaction"
         )
@@ -97,13 +98,10 @@ class DeepFM(CTRModel):
             activation=activation,
             dropout=dropout,
             batch_normalization=batch_normalization,
-            parts_of_vectors=numeric_parts(schema),
+            factor_blocks=factor_blocks(schema),
             name="dense_pyramid",
         )
-        factored = bool(schema.numeric_fields) and any(
-            units >= FACTORED_UNITS
-            for units in self.dense_pyramid.hidden_units[:1]
-        )
+        factored = _saves_products(schema, self.dense_pyramid)
         self.shared_embedding = shared_embedding(
             schema,
             embedding_dim,
@@ -136,30 +134,24 @@ class DeepFM(CTRModel):
         self.dropout = dropout
         self.batch_normalization = batch_normalization
 
+    def deep_logits(self, embeddings: Any) -> Any:
+        """See `CTRModel.deep_logits`."""
+        return self.dense_pyramid(flatten_fields(embeddings))
+
     def first_kernel(self, fields: Sequence[int]) -> Any:
         """See `CTRModel.first_kernel`."""
         return field_kernel(self.dense_pyramid, self.embedding_dim, fields)
 
-    def terms(self, columns: Any, kernel: Any) -> dict[str, Any]:
-        """See `CTRModel.terms`."""
-        sums, squares = self.fm_interaction.field_sums(columns)
+    def deep_terms(
+        self, columns: Any, fields: Sequence[int], kernel: Any
+    ) -> dict[str, Any]:
+        """See `CTRModel.deep_terms`."""
         flat = flatten_fields(columns)
-        return {
-            "sums": sums,
-            "squares": squares,
-            "projection": self.dense_pyramid.project(flat, kernel),
-        }
+        return {"projection": self.dense_pyramid.project(flat, kernel)}
 
-    def from_terms(self, terms: Mapping[str, Any]) -> Any:
-        """See `CTRModel.from_terms`."""
-        dim = self.embedding_dim
-        sums, squares = terms["sums"], terms["squares"]
-        high_order = self.dense_pyramid.from_projection(terms["projection"])
-        return (
-            self.linear_term(sums[:, dim:])
-            + self.fm_interaction.from_sums(sums[:, :dim], squares[:, :dim])
-            + ops.cast(high_order, "float32")
-        )
+    def deep_logits_of_terms(self, terms: Mapping[str, Any]) -> Any:
+        """See `CTRModel.deep_logits_of_terms`."""
+        return self.dense_pyramid.from_projection(terms["projection"])
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, JSON-ready."""
@@ -172,3 +164,9 @@ class DeepFM(CTRModel):
             "batch_normalization": self.batch_normalization,
             **embedding_config(self.shared_embedding),
         }
+
+
+def _saves_products(schema: Schema, pyramid: DensePyramid) -> bool:
+    """Whether numeric fields should reach the pyramid as their factors."""
+    width = pyramid.hidden_units[0] if pyramid.hidden_units else 0
+    return bool(schema.numeric_fields) and width >= FACTORED_UNITS

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
-from deepfm_tf.models.ctr_model import CTRModel, embedding_arguments
-from deepfm_tf.schema import Schema
+from deepfm_tf.models.ctr_model import CTRModel
+from deepfm_tf.models.packed_inputs import embedding_arguments
+from deepfm_tf.packed_layout import PackedLayout
 
 
 class FieldTerms:
@@ -24,9 +24,9 @@ class FieldTerms:
         model: a trained model.
         names: the fields.
         table: Variable to read instead of the model's table; see
-            `SharedEmbedding.of_fields`.
-        complete: bool. Whether no id will be -1, and no weights given, so
-            that masks can be left out.
+            `SharedEmbedding.subset`.
+        assume_all_present: bool. Whether no id will be -1, and no weights
+            given, so that masks can be left out.
 
     Call arguments:
         packed: the packed inputs that hold only the columns of these fields.
@@ -55,20 +55,20 @@ class FieldTerms:
         model: CTRModel,
         names: Sequence[str],
         table: Any = None,
-        complete: bool = False,
+        assume_all_present: bool = False,
     ) -> None:
         schema = model.schema
         self._model = model
-        fields = [
+        self._fields = [
             position
             for position, field in enumerate(schema.embedded_fields)
             if field.name in names
         ]
-        self._schema = _part(schema, names)
-        self._embedding = model.embedding_layer.of_fields(
-            fields, table, complete
+        self._layout = PackedLayout(f for f in schema.fields if f.name in names)
+        self._embedding = model.embedding_layer.subset(
+            self._fields, table, assume_all_present
         )
-        kernel = model.first_kernel(fields)
+        kernel = model.first_kernel(self._fields)
         # A copy: to collect its rows in each call would cost more than what
         # is saved.
         self._kernel = (
@@ -78,21 +78,6 @@ class FieldTerms:
         )
 
     def __call__(self, packed: Mapping[str, Any]) -> dict[str, Any]:
-        arguments = embedding_arguments(self._schema, packed)
-        columns = self._embedding.columns(**arguments)
-        return self._model.terms(columns, self._kernel)
-
-
-def _part(schema: Schema, names: Sequence[str]) -> Schema:
-    """The schema of some fields; whose rows they share does not matter."""
-    fields = [
-        dataclasses.replace(
-            field,
-            share_with=None,  # type: ignore[arg-type]
-        )
-        if getattr(field, "share_with", None)
-        else field
-        for field in schema.fields
-        if field.name in names
-    ]
-    return dataclasses.replace(schema, fields=tuple(fields))
+        arguments = embedding_arguments(self._layout, packed)
+        columns = self._embedding.lookup(**arguments)
+        return dict(self._model.terms(columns, self._fields, self._kernel))

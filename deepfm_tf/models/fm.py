@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 
 from deepfm_tf.layers import (
-    FirstOrderTerm,
+    FirstOrderBias,
     FMInteraction,
 )
-from deepfm_tf.models.ctr_model import (
-    CTRModel,
+from deepfm_tf.models.ctr_model import CTRModel
+from deepfm_tf.models.packed_inputs import packed_inputs
+from deepfm_tf.models.shared_table import (
     embedding_config,
-    packed_inputs,
     shared_embedding,
 )
 from deepfm_tf.schema import Schema
@@ -39,8 +38,8 @@ class FM(CTRModel):
             every row. Defaults to `None`.
 
     Input shape:
-        `"ids"` (batch, slots), `"values"` (batch, numeric fields), `"weights"`
-        (batch, weighted slots); see `CTRModel`.
+        `"ids"` (batch, id columns), `"values"` (batch, numeric fields),
+        `"weights"` (batch, weighted id columns); see `CTRModel`.
 
     Output shape:
         `{"probability": (batch, 1)}`
@@ -59,6 +58,8 @@ class FM(CTRModel):
         [Rendle, 2010](https://doi.org/10.1109/ICDM.2010.127), equation 1.
     """
 
+    has_pairs = True
+
     def __init__(
         self,
         schema: Schema,
@@ -74,7 +75,7 @@ class FM(CTRModel):
             embeddings_initializer,
             embeddings_regularizer,
         )
-        self.linear_term = FirstOrderTerm(dtype="float32", name="linear_term")
+        self.linear_term = FirstOrderBias(dtype="float32", name="linear_term")
         self.fm_interaction = FMInteraction(
             dtype="float32", name="fm_interaction"
         )
@@ -91,19 +92,6 @@ class FM(CTRModel):
 
         # === Config ===
         self.embedding_dim = embedding_dim
-
-    def terms(self, columns: Any, kernel: Any) -> dict[str, Any]:
-        """See `CTRModel.terms`."""
-        sums, squares = self.fm_interaction.field_sums(columns)
-        return {"sums": sums, "squares": squares}
-
-    def from_terms(self, terms: Mapping[str, Any]) -> Any:
-        """See `CTRModel.from_terms`."""
-        dim = self.embedding_dim
-        sums, squares = terms["sums"], terms["squares"]
-        return self.linear_term(sums[:, dim:]) + self.fm_interaction.from_sums(
-            sums[:, :dim], squares[:, :dim]
-        )
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, JSON-ready."""

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
-from keras import ops
 
-from deepfm_tf.layers import LinearTerm, SharedEmbedding
-from deepfm_tf.models.ctr_model import (
-    CTRModel,
-    packed_inputs,
-    table_arguments,
-)
+from deepfm_tf.layers import LinearTerm
+from deepfm_tf.models.ctr_model import CTRModel
+from deepfm_tf.models.packed_inputs import packed_inputs
+from deepfm_tf.models.shared_table import table_arguments
 from deepfm_tf.schema import Schema
 
 
@@ -29,8 +25,8 @@ class LogisticRegression(CTRModel):
             Every step then reads and writes all of them. Defaults to `None`.
 
     Input shape:
-        `"ids"` (batch, slots), `"values"` (batch, numeric fields), `"weights"`
-        (batch, weighted slots); see `CTRModel`.
+        `"ids"` (batch, id columns), `"values"` (batch, numeric fields),
+        `"weights"` (batch, weighted id columns); see `CTRModel`.
 
     Output shape:
         `{"probability": (batch, 1)}`
@@ -66,17 +62,14 @@ class LogisticRegression(CTRModel):
         super().__init__(schema, inputs, logits, **kwargs)
 
     @property
-    def embedding_layer(self) -> SharedEmbedding:
+    def embedding_layer(self) -> Any:
         """The layer that holds the weights, one column wide."""
         return self.linear_term.first_order
 
-    def terms(self, columns: Any, kernel: Any) -> dict[str, Any]:
-        """See `CTRModel.terms`."""
-        return {"linear": ops.sum(columns, axis=1)}
-
-    def from_terms(self, terms: Mapping[str, Any]) -> Any:
-        """See `CTRModel.from_terms`."""
-        return self.linear_term.from_sum(terms["linear"])
+    @property
+    def can_be_taken_apart(self) -> bool:
+        """Always: there is nothing but the linear term."""
+        return True
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, JSON-ready."""

@@ -11,12 +11,12 @@ from keras import ops
 from deepfm_tf.layers import (
     BiInteraction,
     DensePyramid,
-    FirstOrderTerm,
+    FirstOrderBias,
 )
-from deepfm_tf.models.ctr_model import (
-    CTRModel,
+from deepfm_tf.models.ctr_model import CTRModel
+from deepfm_tf.models.packed_inputs import packed_inputs
+from deepfm_tf.models.shared_table import (
     embedding_config,
-    packed_inputs,
     shared_embedding,
 )
 from deepfm_tf.schema import Schema
@@ -47,8 +47,8 @@ class NFM(CTRModel):
             every row. Defaults to `None`.
 
     Input shape:
-        `"ids"` (batch, slots), `"values"` (batch, numeric fields), `"weights"`
-        (batch, weighted slots); see `CTRModel`.
+        `"ids"` (batch, id columns), `"values"` (batch, numeric fields),
+        `"weights"` (batch, weighted id columns); see `CTRModel`.
 
     Output shape:
         `{"probability": (batch, 1)}`
@@ -87,7 +87,7 @@ class NFM(CTRModel):
             embeddings_initializer,
             embeddings_regularizer,
         )
-        self.linear_term = FirstOrderTerm(dtype="float32", name="linear_term")
+        self.linear_term = FirstOrderBias(dtype="float32", name="linear_term")
         self.bi_interaction = BiInteraction(
             dtype="float32", name="bi_interaction"
         )
@@ -121,7 +121,11 @@ class NFM(CTRModel):
         self.dropout = dropout
         self.batch_normalization = batch_normalization
 
-    def terms(self, columns: Any, kernel: Any) -> dict[str, Any]:
+    def deep_logits(self, embeddings: Any) -> Any:
+        """See `CTRModel.deep_logits`."""
+        return self.dense_pyramid(self.bi_interaction(embeddings))
+
+    def terms(self, columns: Any, fields: Sequence[int], kernel: Any) -> Any:
         """See `CTRModel.terms`."""
         sums, squares = self.bi_interaction.field_sums(columns)
         return {"sums": sums, "squares": squares}

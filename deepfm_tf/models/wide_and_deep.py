@@ -6,18 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
 from deepfm_tf.layers import (
     DensePyramid,
-    FirstOrderTerm,
+    FirstOrderBias,
 )
-from deepfm_tf.models.ctr_model import (
-    CTRModel,
+from deepfm_tf.models.ctr_model import CTRModel
+from deepfm_tf.models.packed_inputs import packed_inputs
+from deepfm_tf.models.shared_table import (
     embedding_config,
     field_kernel,
     flatten_fields,
-    packed_inputs,
     shared_embedding,
 )
 from deepfm_tf.schema import Schema
@@ -47,8 +46,8 @@ class WideAndDeep(CTRModel):
             every row. Defaults to `None`.
 
     Input shape:
-        `"ids"` (batch, slots), `"values"` (batch, numeric fields), `"weights"`
-        (batch, weighted slots); see `CTRModel`.
+        `"ids"` (batch, id columns), `"values"` (batch, numeric fields),
+        `"weights"` (batch, weighted id columns); see `CTRModel`.
 
     Output shape:
         `{"probability": (batch, 1)}`
@@ -87,7 +86,7 @@ class WideAndDeep(CTRModel):
             embeddings_initializer,
             embeddings_regularizer,
         )
-        self.linear_term = FirstOrderTerm(dtype="float32", name="linear_term")
+        self.linear_term = FirstOrderBias(dtype="float32", name="linear_term")
         self.dense_pyramid = DensePyramid(
             hidden_units=hidden_units,
             activation=activation,
@@ -115,25 +114,24 @@ class WideAndDeep(CTRModel):
         self.dropout = dropout
         self.batch_normalization = batch_normalization
 
+    def deep_logits(self, embeddings: Any) -> Any:
+        """See `CTRModel.deep_logits`."""
+        return self.dense_pyramid(flatten_fields(embeddings))
+
     def first_kernel(self, fields: Sequence[int]) -> Any:
         """See `CTRModel.first_kernel`."""
         return field_kernel(self.dense_pyramid, self.embedding_dim, fields)
 
-    def terms(self, columns: Any, kernel: Any) -> dict[str, Any]:
-        """See `CTRModel.terms`."""
-        linear = ops.sum(columns[:, :, self.embedding_dim :], axis=1)
+    def deep_terms(
+        self, columns: Any, fields: Sequence[int], kernel: Any
+    ) -> dict[str, Any]:
+        """See `CTRModel.deep_terms`."""
         flat = flatten_fields(columns)
-        return {
-            "linear": linear,
-            "projection": self.dense_pyramid.project(flat, kernel),
-        }
+        return {"projection": self.dense_pyramid.project(flat, kernel)}
 
-    def from_terms(self, terms: Mapping[str, Any]) -> Any:
-        """See `CTRModel.from_terms`."""
-        high_order = self.dense_pyramid.from_projection(terms["projection"])
-        return self.linear_term(terms["linear"]) + ops.cast(
-            high_order, "float32"
-        )
+    def deep_logits_of_terms(self, terms: Mapping[str, Any]) -> Any:
+        """See `CTRModel.deep_logits_of_terms`."""
+        return self.dense_pyramid.from_projection(terms["projection"])
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, JSON-ready."""

@@ -33,7 +33,7 @@ class CompositeOptimizer(LazyOptimizer):
         **kwargs: `clipnorm`, `global_clipnorm`, `clipvalue`, `use_ema`,
             `ema_momentum`, `ema_overwrite_frequency` and `name`. They act on
             all variables together, so the three must not have them.
-            `weight_decay` is for each of the three, `touched_l2` for the
+            `weight_decay` is for each of the three, `batch_l2` for the
             first two.
 
     Attributes:
@@ -84,7 +84,7 @@ class CompositeOptimizer(LazyOptimizer):
                 "`embeddings`, `first_order` and `dense` must be three "
                 "optimizers. Received one of them twice. Make one for each."
             )
-        for option in ("weight_decay", "touched_l2"):
+        for option in ("weight_decay", "batch_l2"):
             if kwargs.get(option):
                 raise UserError(
                     f"`{option}` must be given to the optimizers it is for. "
@@ -104,7 +104,7 @@ class CompositeOptimizer(LazyOptimizer):
         ]
 
     def build(self, variables: list[Any]) -> None:
-        """Make the slots of the tables and the variables of `dense`."""
+        """Make the state of the tables and the variables of `dense`."""
         if self.built:
             return
         self.dense.build([v for v in variables if not is_table(v)])
@@ -114,7 +114,7 @@ class CompositeOptimizer(LazyOptimizer):
             for variable in variables
         ]
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """Update all variables, and count the step for each of the three."""
         super().apply(grads, trainable_variables)
         for part in self._parts():
@@ -123,7 +123,7 @@ class CompositeOptimizer(LazyOptimizer):
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, JSON-ready."""
         config = super().get_config()
-        for name in ("weight_decay", "touched_l2", *_REFUSED):
+        for name in ("weight_decay", "batch_l2", *_REFUSED):
             config.pop(name)
         serialize = keras.saving.serialize_keras_object
         return config | {
@@ -135,7 +135,7 @@ class CompositeOptimizer(LazyOptimizer):
     @classmethod
     def from_config(
         cls, config: dict[str, Any], custom_objects: Any = None
-    ) -> CompositeOptimizer:
+    ) -> Any:
         """The optimizer that `get_config` describes."""
         config = dict(config)
         for part in ("embeddings", "first_order", "dense"):
@@ -149,10 +149,10 @@ class CompositeOptimizer(LazyOptimizer):
         return self.embeddings, self.first_order, self.dense
 
     def _rules(self, variable: Any, first_order_columns: int) -> list[Any]:
-        """(rule, its columns, their slots) for the columns of a table."""
+        """(rule, its columns, columns of their state) of a table."""
         latent = variable.shape[1] - first_order_columns
         return [
-            (rule, columns, rule._all_slot_columns(columns))
+            (rule, columns, rule._all_state_columns(columns))
             for rule, columns in (
                 (self.embeddings, latent),
                 (self.first_order, first_order_columns),
@@ -160,13 +160,15 @@ class CompositeOptimizer(LazyOptimizer):
             if columns
         ]
 
-    def _slot_columns_of(self, variable: Any) -> int:
+    def _state_columns_of(self, variable: Any) -> int:
         columns = getattr(variable, "first_order_columns", 0)
-        return sum(slots for _, _, slots in self._rules(variable, columns))
+        return sum(width for _, _, width in self._rules(variable, columns))
 
-    def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        tables: list[tuple] = []
-        others: list[tuple] = []
+    def _backend_update_step(
+        self, grads: Any, trainable_variables: Any, learning_rate: Any
+    ) -> None:
+        tables: list[tuple[Any, Any]] = []
+        others: list[tuple[Any, Any]] = []
         for gradient, variable in zip(grads, trainable_variables, strict=True):
             chosen = tables if is_table(variable) else others
             chosen.append((gradient, variable))
@@ -185,7 +187,7 @@ class CompositeOptimizer(LazyOptimizer):
         # Not `update_step`: some rules do more than that (Nadam).
         self.dense._backend_update_step(gradients, variables, rate)
 
-    def _apply_weight_decay(self, variables):
+    def _apply_weight_decay(self, variables: list[Any]) -> None:
         # As `dense` would, but by the product of both learning rates.
         decays = [
             (getattr(variable, "value", variable), decay)
@@ -197,7 +199,7 @@ class CompositeOptimizer(LazyOptimizer):
             return
         rate = self.learning_rate * tf.cast(self.dense.learning_rate, "float32")
 
-        def decay_all(strategy, rate):
+        def decay_all(strategy: Any, rate: Any) -> None:
             for variable, decay in decays:
                 strategy.extended.update(
                     variable,
@@ -212,7 +214,7 @@ class CompositeOptimizer(LazyOptimizer):
             decay_all, self._distribution_strategy, rate
         )
 
-    def _weight_decay_of(self, variable: Any) -> float | None:
+    def _weight_decay_of(self, variable: Any) -> Any:
         rule = self.dense
         if not rule._use_weight_decay(variable):
             return None
@@ -223,8 +225,13 @@ class CompositeOptimizer(LazyOptimizer):
         return rule.weight_decay
 
     def _decay_and_update(
-        self, variable, gradient, values, slots, learning_rate
-    ):
+        self,
+        variable: Any,
+        gradient: Any,
+        values: Any,
+        state: Any,
+        learning_rate: Any,
+    ) -> tuple[Any, Any]:
         index = self._get_variable_index(variable)
         rules = self._rules(variable, self._first_order_columns[index])
         columns = [columns for _, columns, _ in rules]
@@ -238,12 +245,12 @@ class CompositeOptimizer(LazyOptimizer):
                 rules,
                 tf.split(gradient, columns, axis=1),
                 tf.split(values, columns, axis=1),
-                tf.split(slots, [slots for _, _, slots in rules], axis=1),
+                tf.split(state, [width for _, _, width in rules], axis=1),
                 strict=True,
             )
         ]
-        new_values, new_slots = zip(*updated, strict=True)
-        return tf.concat(new_values, axis=1), tf.concat(new_slots, axis=1)
+        new_values, new_state = zip(*updated, strict=True)
+        return tf.concat(new_values, axis=1), tf.concat(new_state, axis=1)
 
 
 def _check_part(part: str, optimizer: Any) -> None:

@@ -36,7 +36,7 @@ class LazyAdam(LazyOptimizer, keras.optimizers.Adam):
         beta_1: float. Decay of the first moment `m`. Defaults to 0.9.
         beta_2: float. Decay of the second moment `v`. Defaults to 0.999.
         epsilon: float. Defaults to 1e-7, Keras's.
-        **kwargs: `touched_l2` (see `LazyOptimizer`), `weight_decay` (decoupled;
+        **kwargs: `batch_l2` (see `LazyOptimizer`), `weight_decay` (decoupled;
             of touched rows alone), `clipnorm`, `global_clipnorm`, `clipvalue`,
             `use_ema`, `ema_momentum`, `ema_overwrite_frequency` and `name`, as
             for every Keras optimizer.
@@ -86,14 +86,16 @@ class LazyAdam(LazyOptimizer, keras.optimizers.Adam):
             **kwargs,
         )
 
-    def slot_columns(self, num_columns: int) -> int:
+    def state_columns(self, num_columns: int) -> int:
         """The moments `m`, then `v`, of each weight."""
         return 2 * num_columns
 
-    def update_rows(self, gradient, values, slots, learning_rate):
+    def update_rows(
+        self, gradient: Any, values: Any, state: Any, learning_rate: Any
+    ) -> tuple[Any, Any]:
         """One step of Adam."""
         step = tf.cast(self.iterations + 1, values.dtype)
-        m, v = tf.split(slots, 2, axis=1)
+        m, v = tf.split(state, 2, axis=1)
         m += (1 - self.beta_1) * (gradient - m)
         v += (1 - self.beta_2) * (tf.square(gradient) - v)
         correction = tf.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)

@@ -47,7 +47,7 @@ class LazyFTRL(LazyOptimizer, keras.optimizers.Ftrl):
     Example:
 
     >>> from deepfm_tf.optimizers import LazyFTRL
-    >>> LazyFTRL(l1_regularization_strength=1.0).slot_columns(1)
+    >>> LazyFTRL(l1_regularization_strength=1.0).state_columns(1)
     2
 
     Reference:
@@ -84,13 +84,15 @@ class LazyFTRL(LazyOptimizer, keras.optimizers.Ftrl):
             **kwargs,
         )
 
-    def slot_columns(self, num_columns: int) -> int:
+    def state_columns(self, num_columns: int) -> int:
         """Of each weight, what `n` has gained since the start; then `z`."""
         return 2 * num_columns
 
-    def update_rows(self, gradient, values, slots, learning_rate):
+    def update_rows(
+        self, gradient: Any, values: Any, state: Any, learning_rate: Any
+    ) -> tuple[Any, Any]:
         """One step of FTRL-Proximal."""
-        gained, z = tf.split(slots, 2, axis=1)
+        gained, z = tf.split(state, 2, axis=1)
         power = -self.learning_rate_power
         old = (self.initial_accumulator_value + gained) ** power
         gained += tf.square(gradient)

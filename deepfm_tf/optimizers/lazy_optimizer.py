@@ -21,8 +21,8 @@ class LazyOptimizer(MergedGradients):
     - adds up the gradients of the replicas, then those of equal rows, and
       only then clips (see `MergedGradients`): `clipnorm`, `global_clipnorm`
       and `clipvalue` see the gradient that a dense one would be;
-    - gathers the touched rows and their slots, applies `update_rows`, and
-      writes them back. All other rows, their slots and their weight decay are
+    - gathers the touched rows and their state, applies `update_rows`, and
+      writes them back. All other rows, their state and their weight decay are
       left alone, bit for bit.
 
     A table is a variable of two axes named `embeddings`, as the layers of this
@@ -33,16 +33,16 @@ class LazyOptimizer(MergedGradients):
     around it with Adam: an L2 penalty goes through both moments, and what a
     row becomes while it rests has no closed form.
 
-    `touched_l2` is an L2 penalty for tables too large to be read in full, at
+    `batch_l2` is an L2 penalty for tables too large to be read in full, at
     no more cost than the update of the touched rows. With `t` the number of
     the step and `c` the number of steps so far that touched the row, both
     counted from 1, it adds to the gradient of a touched row
 
-        touched_l2 (t / c) w
+        batch_l2 (t / c) w
 
-    so that a row in every batch gets `touched_l2 w` each time, and one in
+    so that a row in every batch gets `batch_l2 w` each time, and one in
     every hundredth batch a hundred times that: over all steps about what the
-    penalty `touched_l2 / 2 ||W||^2` on the whole table adds up to, and as
+    penalty `batch_l2 / 2 ||W||^2` on the whole table adds up to, and as
     there the step follows from the gradient and the penalty together. It is
     not the same: a row rests between its batches, and a row that no batch
     touches stays as it is. It comes after clipping.
@@ -53,13 +53,11 @@ class LazyOptimizer(MergedGradients):
     `keras.optimizers.LossScaleOptimizer`).
     """
 
-    def __init__(
-        self, *, touched_l2: float | None = None, **kwargs: Any
-    ) -> None:
-        if touched_l2 is not None and not 0 < touched_l2 < float("inf"):
+    def __init__(self, *, batch_l2: float | None = None, **kwargs: Any) -> None:
+        if batch_l2 is not None and not 0 < batch_l2 < float("inf"):
             raise UserError(
-                "`touched_l2` must be a positive number, or None for no "
-                f"penalty. Received: touched_l2={touched_l2}."
+                "`batch_l2` must be a positive number, or None for no "
+                f"penalty. Received: batch_l2={batch_l2}."
             )
         for name, hint in (
             ("gradient_accumulation_steps", "Use a larger batch."),
@@ -77,9 +75,9 @@ class LazyOptimizer(MergedGradients):
                 )
         refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
-        self.touched_l2 = touched_l2
+        self.batch_l2 = batch_l2
 
-    def slot_columns(self, num_columns: int) -> int:
+    def state_columns(self, num_columns: int) -> int:
         """How many numbers are kept for a row of `num_columns` weights."""
         raise NotImplementedError
 
@@ -87,38 +85,49 @@ class LazyOptimizer(MergedGradients):
         self,
         gradient: tf.Tensor,
         values: tf.Tensor,
-        slots: tf.Tensor,
+        state: tf.Tensor,
         learning_rate: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The rule for touched rows.
 
         Args:
             gradient, values: (rows, columns).
-            slots: (rows, slot columns), zero for a row never touched.
+            state: (rows, state columns), zero for a row never touched.
             learning_rate: scalar.
 
         Returns:
-            The new `values` and `slots`.
+            The new `values` and `state`.
         """
         raise NotImplementedError
 
     def build(self, variables: list[Any]) -> None:
-        """Make the slots. Called by Keras."""
+        """Make the state of the tables. Called by Keras."""
         if self.built:
             return
         super().build(variables)
-        self._slots = [
-            self._add_slots(variable) if is_table(variable) else None
+        self._state = [
+            self._add_state(variable) if is_table(variable) else None
             for variable in variables
         ]
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, JSON-ready."""
-        return super().get_config() | {"touched_l2": self.touched_l2}
+        return {**super().get_config(), "batch_l2": self.batch_l2}
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> Any:
+        """The optimizer that `get_config` describes."""
+        config = dict(config)
+        # As versions before 0.5 wrote it.
+        if "touched_l2" in config:
+            config["batch_l2"] = config.pop("touched_l2")
+        return super().from_config(config, custom_objects)
 
     def add_optimizer_variables(
-        self, trainable_variables, name, initializer="zeros"
-    ):
+        self, trainable_variables: Any, name: Any, initializer: Any = "zeros"
+    ) -> Any:
         """The variables of the Keras rule: for all but the tables."""
         if name == "average":  # of `use_ema`, which is the same for tables
             return super().add_optimizer_variables(
@@ -130,71 +139,80 @@ class LazyOptimizer(MergedGradients):
             return _spread(added, trainable_variables)
         return tuple(_spread(part, trainable_variables) for part in added)
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self, gradient: Any, variable: Any, learning_rate: Any
+    ) -> None:
         """Update one variable. Called by Keras, on each replica."""
-        slots = self._slots[self._get_variable_index(variable)]
-        if slots is None:
+        state = self._state[self._get_variable_index(variable)]
+        if state is None:
             gradient = tf.convert_to_tensor(gradient)
             self._update_dense(gradient, variable, learning_rate)
             return
-        table, slots = local_value(variable), local_value(slots)
+        table, state = local_value(variable), local_value(state)
         learning_rate = tf.cast(learning_rate, table.dtype)
         if not isinstance(gradient, tf.IndexedSlices):
-            values, state = self._decay_and_update(
+            new_values, new_state = self._decay_and_update(
                 variable,
                 gradient,
                 tf.convert_to_tensor(table),
-                tf.convert_to_tensor(slots),
+                tf.convert_to_tensor(state),
                 learning_rate,
             )
-            table.assign(values)
-            slots.assign(state)
+            table.assign(new_values)
+            state.assign(new_state)
             return
         rows = gradient.indices
-        values, state = self._decay_and_update(
+        new_values, new_state = self._decay_and_update(
             variable,
             gradient.values,
             tf.gather(table, rows),
-            tf.gather(slots, rows),
+            tf.gather(state, rows),
             learning_rate,
         )
-        table.scatter_update(tf.IndexedSlices(values, rows))
-        slots.scatter_update(tf.IndexedSlices(state, rows))
+        table.scatter_update(tf.IndexedSlices(new_values, rows))
+        state.scatter_update(tf.IndexedSlices(new_state, rows))
 
-    def _update_dense(self, gradient, variable, learning_rate):
+    def _update_dense(
+        self, gradient: Any, variable: Any, learning_rate: Any
+    ) -> None:
         super().update_step(gradient, variable, learning_rate)
 
     def _decay_and_update(
-        self, variable, gradient, values, slots, learning_rate
-    ):
+        self,
+        variable: Any,
+        gradient: Any,
+        values: Any,
+        state: Any,
+        learning_rate: Any,
+    ) -> tuple[Any, Any]:
         if self.weight_decay is not None and self._use_weight_decay(variable):
             values = values * (1 - learning_rate * self.weight_decay)
-        if self.touched_l2 is None:
-            return self.update_rows(gradient, values, slots, learning_rate)
-        # The last slot counts the steps that touched the row.
-        slots, count = slots[:, :-1], slots[:, -1:] + 1
+        if self.batch_l2 is None:
+            return self.update_rows(gradient, values, state, learning_rate)
+        # The last column of the state counts the steps that touched the row.
+        state, count = state[:, :-1], state[:, -1:] + 1
         step = tf.cast(self.iterations + 1, values.dtype)
-        gradient += self.touched_l2 * (step / count) * values
-        values, slots = self.update_rows(gradient, values, slots, learning_rate)
-        return values, tf.concat([slots, count], axis=1)
+        gradient += self.batch_l2 * (step / count) * values
+        values, state = self.update_rows(gradient, values, state, learning_rate)
+        return values, tf.concat([state, count], axis=1)
 
-    def _all_slot_columns(self, num_columns: int) -> int:
-        counts = self.touched_l2 is not None
-        return self.slot_columns(num_columns) + counts
+    def _all_state_columns(self, num_columns: int) -> int:
+        counts = self.batch_l2 is not None
+        return self.state_columns(num_columns) + counts
 
-    def _slot_columns_of(self, variable: Any) -> int:
-        return self._all_slot_columns(variable.shape[1])
+    def _state_columns_of(self, variable: Any) -> int:
+        return self._all_state_columns(variable.shape[1])
 
-    def _add_slots(self, variable: Any) -> Any:
+    def _add_state(self, variable: Any) -> Any:
         strategy = self._distribution_strategy.extended
         with strategy.colocate_vars_with(getattr(variable, "value", variable)):
             return self.add_variable(
-                (variable.shape[0], self._slot_columns_of(variable)),
+                (variable.shape[0], self._state_columns_of(variable)),
                 dtype=variable.dtype,
                 name=f"{_path(variable).replace('/', '_')}_slots",
             )
 
-    def _apply_weight_decay(self, variables):
+    def _apply_weight_decay(self, variables: list[Any]) -> None:
         super()._apply_weight_decay([v for v in variables if not is_table(v)])
 
 
@@ -211,4 +229,4 @@ def _spread(added: list[Any], variables: list[Any]) -> list[Any]:
 
 
 def _path(variable: Any) -> str:
-    return getattr(variable, "path", variable.name)
+    return str(getattr(variable, "path", variable.name))

@@ -14,7 +14,7 @@ class MergedGradients(keras.optimizers.Optimizer):
     """Adds up all gradients of a row before anything is made of them.
 
     The gradient of an embedding table names a row once for each time that it
-    occurs, on each replica. Keras's optimizers square every one of these parts
+    occurs, on each replica. Keras's optimizers square every one of these terms
     by itself and clip those of one replica by themselves, so that their steps
     depend on the number of replicas. Mixed into one of them, this class adds
     up the gradients of the replicas, then those of equal rows, and only then
@@ -24,7 +24,7 @@ class MergedGradients(keras.optimizers.Optimizer):
     `compile` the argument `jit_compile=False`, or Keras tries it.
     """
 
-    def _clip_gradients(self, grads):
+    def _clip_gradients(self, grads: Any) -> list[Any]:
         # Keras adds up the replicas after clipping; clipping is not linear.
         replica = tf.distribute.get_replica_context()
         if replica is not None:
@@ -40,7 +40,9 @@ class MergedGradients(keras.optimizers.Optimizer):
             for gradient, values in zip(grads, clipped, strict=True)
         ]
 
-    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+    def _backend_update_step(
+        self, grads: Any, trainable_variables: Any, learning_rate: Any
+    ) -> None:
         # As in Keras, but for the sum over the replicas, which is taken.
         variables = [getattr(v, "value", v) for v in trainable_variables]
         tf.__internal__.distribute.interim.maybe_merge_call(

@@ -38,7 +38,7 @@ class RowwiseAdagrad(LazyOptimizer, keras.optimizers.Adagrad):
     Example:
 
     >>> from deepfm_tf.optimizers import RowwiseAdagrad
-    >>> RowwiseAdagrad(learning_rate=0.05).slot_columns(10)
+    >>> RowwiseAdagrad(learning_rate=0.05).state_columns(10)
     1
 
     Reference:
@@ -63,13 +63,15 @@ class RowwiseAdagrad(LazyOptimizer, keras.optimizers.Adagrad):
             **kwargs,
         )
 
-    def slot_columns(self, num_columns: int) -> int:
+    def state_columns(self, num_columns: int) -> int:
         """What the accumulator has gained since the start."""
         return 1
 
-    def update_rows(self, gradient, values, slots, learning_rate):
+    def update_rows(
+        self, gradient: Any, values: Any, state: Any, learning_rate: Any
+    ) -> tuple[Any, Any]:
         """One step of row-wise Adagrad."""
-        slots += tf.reduce_mean(tf.square(gradient), axis=1, keepdims=True)
-        accumulator = self.initial_accumulator_value + slots
+        state += tf.reduce_mean(tf.square(gradient), axis=1, keepdims=True)
+        accumulator = self.initial_accumulator_value + state
         values -= learning_rate * gradient / tf.sqrt(accumulator + self.epsilon)
-        return values, slots
+        return values, state

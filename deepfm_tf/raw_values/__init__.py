@@ -14,7 +14,7 @@ A value has one text, whatever column holds it (`to_text`):
 `to_texts` and `to_numbers` do the same for whole Arrow arrays of any type.
 """
 
-from deepfm_tf.raw_values.element import NoTextError, to_text
+from deepfm_tf.raw_values.element import NoTextError, shown, to_text
 from deepfm_tf.raw_values.lists import split_values
 from deepfm_tf.raw_values.numbers import (
     MISSING_NUMBERS,
@@ -34,7 +34,6 @@ from deepfm_tf.raw_values.texts import (
     is_text,
     missing_to_null,
     register_types,
-    shown,
     shown_elements,
     to_texts,
 )

@@ -128,7 +128,8 @@ def _timestamp(value: np.datetime64) -> datetime.datetime | None:
     year = value.astype("datetime64[Y]").astype(np.int64) + 1970
     if not 1 <= year <= 9999:
         raise NoTextError(f"{value} {FAR}")
-    return pd.Timestamp(value)
+    moment: datetime.datetime = pd.Timestamp(value)
+    return moment
 
 
 def _datetime_text(value: datetime.datetime) -> str:
@@ -146,7 +147,7 @@ def _datetime_text(value: datetime.datetime) -> str:
 
 
 def _check_has_text(value: Any) -> None:
-    kind = type(value)
+    kind: Any = type(value)
     if isinstance(value, (complex, np.complexfloating)):
         raise NoTextError(f"{value} is a complex number")
     if isinstance(value, (list, tuple, set, frozenset, dict, np.ndarray)):

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.fields import MultiValuedField
+from deepfm_tf.fields import Field
 from deepfm_tf.raw_values.numbers import parse_numbers
 
 
 def split_values(
-    field: MultiValuedField,
+    field: Field,
     column: pa.Array,
     missing_values: tuple[str, ...] = (),
 ) -> tuple[Array, pa.Array, Array]:

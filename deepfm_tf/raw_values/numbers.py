@@ -62,7 +62,7 @@ def to_doubles(
         or pa.types.is_decimal(kind)
     ):
         numbers = pc.cast(array, pa.float64(), safe=False)
-        return pc.fill_null(numbers, np.nan).to_numpy(zero_copy_only=False)
+        return _floats(numbers)
     wrong = {}
     if kind == ELEMENTS:
         # A number beyond 2^53 is no name, but it is a number.
@@ -117,7 +117,8 @@ def missing_numbers(missing_values: Sequence[str]) -> Array:
     if not missing_values:
         return np.empty(0, dtype=np.float32)
     numbers = parse_numbers(pa.array(missing_values, pa.string()))
-    return numbers[~np.isnan(numbers)]
+    known: Array = numbers[~np.isnan(numbers)]
+    return known
 
 
 def _parse_plain(texts: pa.Array) -> Array | None:
@@ -131,11 +132,17 @@ def _parse_plain(texts: pa.Array) -> Array | None:
     # Arrow takes `nan` and `inf` too.
     if not pc.all(pc.is_finite(numbers)).as_py():
         return None
-    return pc.fill_null(numbers, np.nan).to_numpy(zero_copy_only=False)
+    return _floats(numbers)
 
 
 def _parse(texts: pa.Array) -> Array:
     """Float64 of trimmed texts; NaN for what is not a number."""
     valid = pc.match_substring_regex(texts, NUMBER_PATTERN)
     numbers = pc.cast(pc.if_else(valid, texts, None), pa.float64())
-    return pc.fill_null(numbers, np.nan).to_numpy(zero_copy_only=False)
+    return _floats(numbers)
+
+
+def _floats(numbers: pa.Array) -> Array:
+    """As numpy; NaN for null."""
+    floats: Array = pc.fill_null(numbers, np.nan).to_numpy(zero_copy_only=False)
+    return floats

@@ -53,8 +53,9 @@ def from_elements(values: Iterable[Any]) -> pa.StructArray:
 
 def is_elements(kind: pa.DataType) -> bool:
     """Whether it is the type `ELEMENTS`, or lists of it."""
-    return kind == ELEMENTS or (
-        pa.types.is_list(kind) and kind.value_type == ELEMENTS
+    return bool(
+        kind == ELEMENTS
+        or (pa.types.is_list(kind) and kind.value_type == ELEMENTS)
     )
 
 
@@ -169,7 +170,8 @@ def _of_distinct(
 def codes_of(array: pa.Array, null: int) -> Array:
     """The codes of a dictionary array; `null` where it has none."""
     codes = pc.cast(array.indices, pa.int64())
-    return pc.fill_null(codes, null).to_numpy(zero_copy_only=False)
+    filled: Array = pc.fill_null(codes, null).to_numpy(zero_copy_only=False)
+    return filled
 
 
 def report_rows(wrong: Bad, codes: Array, bad: Bad) -> None:
@@ -344,7 +346,7 @@ def is_list(kind: pa.DataType) -> bool:
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether values of a type are text or bytes, of whatever layout."""
-    return (
+    return bool(
         pa.types.is_string(kind)
         or pa.types.is_large_string(kind)
         or pa.types.is_string_view(kind)
@@ -356,7 +358,9 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def _is_list_view(kind: pa.DataType) -> bool:
-    return pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind)
+    return bool(
+        pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind)
+    )
 
 
 def _refuse(array: pa.Array, name: str) -> NoReturn:

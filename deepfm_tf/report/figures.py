@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from deepfm_tf.explain import FieldStrengths, plot_field_strengths
+from deepfm_tf.metrics import METRIC_TITLES
+from deepfm_tf.report.content import Point, Report, Run
 from deepfm_tf.report.plots import plot_learning_curves, plot_reliability
 from deepfm_tf.report.structure import plot_factor
 
@@ -26,7 +28,7 @@ class ReportFigure(NamedTuple):
     caption: str
 
 
-def report_figures(report: Mapping[str, Any]) -> dict[str, ReportFigure]:
+def report_figures(report: Report) -> dict[str, ReportFigure]:
     """Learning curves, reliability and heat maps, where there are numbers.
 
     Args:
@@ -40,7 +42,7 @@ def report_figures(report: Mapping[str, Any]) -> dict[str, ReportFigure]:
     Raises:
         ImportError: matplotlib is not installed.
     """
-    runs: Sequence[Mapping[str, Any]] = report["models"]
+    runs = report["models"]
     first = list({run["model"]: run for run in reversed(runs)}.values())[::-1]
     several = len(runs) > len(first)
     weight = report.get("schema", {}).get("example_weight")
@@ -56,7 +58,7 @@ def report_figures(report: Mapping[str, Any]) -> dict[str, ReportFigure]:
             mark = None
             if "reach" in report and report["reach"]["metric"] == metric:
                 mark = report["reach"]["name"], report["reach"]["value"]
-            name = {"auc": "AUC", "log_loss": "log loss"}[metric]
+            name = METRIC_TITLES[metric]
             figures[f"learning_curve_{metric}"] = ReportFigure(
                 plot_learning_curves(runs, metric, mark),
                 f"Validation {name} against training steps, for {models}",
@@ -100,9 +102,10 @@ def report_figures(report: Mapping[str, Any]) -> dict[str, ReportFigure]:
                 f"by, on average over {strengths.num_rows:,} test rows"
                 f"{', beside its hidden layers' * has_pyramid}.{one}",
             )
-    structure = report.get("structure", {"factors": {}})
-    for factor, values in structure["factors"].items():
-        if len(values) > 1:
+    structure = report.get("structure")
+    factors = structure["factors"] if structure else {}
+    for factor, values in factors.items():
+        if structure and len(values) > 1:
             title = factor.replace("_", " ")
             figures[f"structure_{factor}"] = ReportFigure(
                 plot_factor(structure, factor),
@@ -112,5 +115,5 @@ def report_figures(report: Mapping[str, Any]) -> dict[str, ReportFigure]:
     return figures
 
 
-def _points(runs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _points(runs: Sequence[Run]) -> list[Point]:
     return [point for run in runs for point in run.get("curve", ())]

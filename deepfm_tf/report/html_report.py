@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deepfm_tf.metrics import METRIC_TITLES
+from deepfm_tf.report.content import Report
 from deepfm_tf.report.figures import ReportFigure, report_figures
 from deepfm_tf.report.page import (
     command,
@@ -22,15 +24,12 @@ from deepfm_tf.report.tables import changes, number, results_table
 _TOP_TERMS = 15
 # Columns that have a table of their own.
 _TRAINING = ("epochs", "best epoch", "seconds", "parameters")
-_SLICE_METRICS = (
-    ("auc", "AUC", 4),
-    ("log_loss", "log loss", 4),
-    ("calibration_ratio", "calibration", 3),
-)
+# Key, decimals.
+_SLICE_METRICS = (("auc", 4), ("log_loss", 4), ("calibration_ratio", 3))
 
 
 def html_report(
-    report: Mapping[str, Any],
+    report: Report,
     plots: Mapping[str, ReportFigure] | None = None,
 ) -> str:
     """A page with everything a report holds: no scripts, nothing to fetch.
@@ -39,24 +38,7 @@ def html_report(
     stands in `report` too; every text is escaped.
 
     Args:
-        report: plain data, as JSON holds it (None for undefined numbers):
-            `title`; `command`, to be typed, and optionally a `next_command`,
-            with what it does, its `next_step`;
-            `versions`, name -> text; `data`, part -> `rows`, `positives`,
-            `rejected` and perhaps `drift` (those of `Drift.to_dict`);
-            `schema`, with `summary`, `label`, `fields` (those of
-            `Schema.to_dict`) and perhaps `example_weight`; `models`, runs as
-            for `summarize_runs`, each with `seed`, and, where there are any,
-            `curve`, `reliability`, `strengths` (the parts of
-            `FieldStrengths`, and `has_pyramid`), `slices` (what
-            `slice_metrics` gives) and `calibration` (the parts of a
-            `Calibration`, the metrics `test` and the `reliability` that it
-            leads to, and a sentence `note` on them or None); and `summary`,
-            what `summarize_runs` made of them. Optional: `lead`, a sentence;
-            `comparisons`, mappings of `model`, `baseline`, `metric`,
-            `seeds`, `seeds_better` and `text`; `reach`, with the `metric`,
-            `name` and `value` that `steps_to_reach` is about;
-            `structure`, as for `structure_table`.
+        report: plain data, as JSON holds it.
         plots: what `report_figures` made of it, if it is made already.
 
     Returns:
@@ -81,7 +63,7 @@ def html_report(
     return page(report["title"], sections)
 
 
-def _results(report: Mapping[str, Any]) -> list[str]:
+def _results(report: Report) -> list[str]:
     summary = report["summary"]
     reach = report.get("reach", {}).get("name")
     seeds = max(row["seeds"] for row in summary)
@@ -106,7 +88,8 @@ def _results(report: Mapping[str, Any]) -> list[str]:
         ("test AUC", "auc", -1),
         ("test log loss", "log_loss", 1),
     ):
-        means = [row[key]["mean"] for row in summary]
+        spreads: list[Mapping[str, Any]] = list(summary)
+        means = [row[key]["mean"] for row in spreads]
         if len(rows) > 1 and None not in means:
             best[title] = min(range(len(means)), key=lambda i: sign * means[i])
     if best:
@@ -126,9 +109,7 @@ def _results(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _training(
-    report: Mapping[str, Any], rows: Sequence[Mapping[str, str]]
-) -> list[str]:
+def _training(report: Report, rows: Sequence[Mapping[str, str]]) -> list[str]:
     """What is not about the test data; one table would be too wide."""
     models = {run["model"] for run in report["models"]}
     trained = [
@@ -147,15 +128,13 @@ def _without(row: Mapping[str, str], titles: Sequence[str]) -> dict[str, str]:
     return {title: row[title] for title in row if title not in titles}
 
 
-def _weighted(report: Mapping[str, Any]) -> str:
+def _weighted(report: Report) -> str:
     """To be said after what the example weights count in."""
     weight = report["schema"].get("example_weight")
     return f", weighted by {weight}" if weight else ""
 
 
-def _structure(
-    report: Mapping[str, Any], shown: Mapping[str, ReportFigure]
-) -> list[str]:
+def _structure(report: Report, shown: Mapping[str, ReportFigure]) -> list[str]:
     if "structure" not in report:
         return []
     title = "What the structure changes"
@@ -173,14 +152,14 @@ def _structure(
     ]
 
 
-def _comparisons(report: Mapping[str, Any]) -> list[str]:
+def _comparisons(report: Report) -> list[str]:
     if not report.get("comparisons"):
         return []
     baseline = report["comparisons"][0]["baseline"]
     rows: dict[str, dict[str, str]] = {}
     for entry in report["comparisons"]:
         row = rows.setdefault(entry["model"], {"model": entry["model"]})
-        title = {"auc": "AUC", "log_loss": "log loss"}[entry["metric"]]
+        title = METRIC_TITLES[entry["metric"]]
         row[title] = entry["text"]
         row[f"seeds, {title}"] = f"{entry['seeds_better']} / {entry['seeds']}"
     return [
@@ -209,14 +188,16 @@ def _plots(
     return [heading(title), figures(parts)] if parts else []
 
 
-def _calibrations(report: Mapping[str, Any]) -> list[str]:
+def _calibrations(report: Report) -> list[str]:
     """Each metric of the test data before and after."""
-    rows, notes = [], []
+    rows: list[dict[str, str]] = []
+    notes: list[str] = []
     for run in report["models"]:
         if "calibration" in run:
             calibration = run["calibration"]
             row = {"model": run["model"], "method": calibration["method"]}
-            notes += [calibration["note"]] if calibration.get("note") else []
+            if note := calibration.get("note"):
+                notes.append(note)
             rows.append(row | changes(run["test"], calibration["test"]))
     if not rows:
         return []
@@ -229,11 +210,11 @@ def _calibrations(report: Mapping[str, Any]) -> list[str]:
             "chose the epoch.",
             "quiet",
         ),
-        *(paragraph(note) for note in notes),
+        *map(paragraph, notes),
     ]
 
 
-def _slices(report: Mapping[str, Any]) -> list[str]:
+def _slices(report: Report) -> list[str]:
     """One table a metric: a line for each slice, a column for each model."""
     sliced = [run for run in report["models"] if run.get("slices")]
     if not sliced:
@@ -251,8 +232,8 @@ def _slices(report: Mapping[str, Any]) -> list[str]:
     if len(sliced) > len(first):
         about += f" Of the runs with seed {first[0]['seed']}."
     sections = [heading("Slices of the test data"), paragraph(about, "quiet")]
-    for key, title, decimals in _SLICE_METRICS:
-        rows = []
+    for key, decimals in _SLICE_METRICS:
+        title, rows = METRIC_TITLES[key], []
         for number_, entry in enumerate(first[0]["slices"]):
             row = {
                 "value": f"{entry['field']} = {entry['value']}",
@@ -267,9 +248,7 @@ def _slices(report: Mapping[str, Any]) -> list[str]:
     return sections
 
 
-def _strengths(
-    report: Mapping[str, Any], shown: Mapping[str, ReportFigure]
-) -> list[str]:
+def _strengths(report: Report, shown: Mapping[str, ReportFigure]) -> list[str]:
     sections = _plots("Pairs of fields", shown, "field_strengths_")
     listed = set()
     for run in report["models"]:
@@ -295,7 +274,7 @@ def _strengths(
     return sections
 
 
-def _data(report: Mapping[str, Any]) -> list[str]:
+def _data(report: Report) -> list[str]:
     parts = [
         {
             "part": name,
@@ -329,7 +308,7 @@ def _data(report: Mapping[str, Any]) -> list[str]:
     return [*sections, table(fields, "Fields"), *_drift(report)]
 
 
-def _drift(report: Mapping[str, Any]) -> list[str]:
+def _drift(report: Report) -> list[str]:
     """Fields whose values are not what training leads one to expect."""
     rows = [
         {
@@ -352,7 +331,7 @@ def _drift(report: Mapping[str, Any]) -> list[str]:
     return [heading(title, 3), table(rows, title, wide=wide)]
 
 
-def _commands(report: Mapping[str, Any]) -> list[str]:
+def _commands(report: Report) -> list[str]:
     versions: Sequence[str] = [
         f"{name} {version}" for name, version in report["versions"].items()
     ]

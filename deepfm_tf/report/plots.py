@@ -9,6 +9,7 @@ import numpy as np
 
 from deepfm_tf.errors import UserError
 from deepfm_tf.explain.plots import new_figure
+from deepfm_tf.metrics import METRIC_TITLES
 
 # Okabe and Ito's colours, which the colour-blind tell apart, and line styles
 # for those who print in black and white.
@@ -18,7 +19,7 @@ _STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 1)))
 _SIZE = (5.2, 4.4)
 # How far, in ranges of the later ones, first evaluations may widen the axis.
 _FAR = 1.5
-_TITLES = {"auc": "AUC", "log_loss": "log loss"}
+_CURVES = ("auc", "log_loss")
 
 
 def plot_learning_curves(
@@ -42,9 +43,9 @@ def plot_learning_curves(
     Raises:
         ImportError: matplotlib is not installed.
     """
-    if metric not in _TITLES:
+    if metric not in _CURVES:
         raise UserError(
-            f"`metric` must be one of {', '.join(_TITLES)}. Received: "
+            f"`metric` must be one of {', '.join(_CURVES)}. Received: "
             f"metric={metric!r}."
         )
     figure = new_figure(_SIZE)
@@ -96,9 +97,9 @@ def plot_learning_curves(
     axes.set_xlim(left=0)
     axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("training steps")
-    axes.set_ylabel(f"validation {_TITLES[metric]}")
+    axes.set_ylabel(f"validation {METRIC_TITLES[metric]}")
     better = "higher" if metric == "auc" else "lower"
-    axes.set_title(f"Validation {_TITLES[metric]}, {better} is better")
+    axes.set_title(f"Validation {METRIC_TITLES[metric]}, {better} is better")
     _finish(axes)
     return figure
 

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from deepfm_tf.explain.plots import new_figure
+from deepfm_tf.metrics import METRIC_TITLES, Spread
+from deepfm_tf.report.content import Structure
 from deepfm_tf.report.tables import number, spread
 
-_TITLES = {"auc": "AUC", "log_loss": "log loss"}
 # Inches: as the other plots of a page.
 _SIZE = (5.2, 4.0)
 _CHANGED, _SEARCHED, _BASE = "#0072b2", "#8a8a8a", "#d55e00"
 
 
-def structure_table(structure: Mapping[str, Any]) -> list[dict[str, str]]:
+def structure_table(structure: Structure) -> list[dict[str, str]]:
     """The base, then its changes, then what a search found, as texts.
 
     Args:
-        structure: plain data: `metric` (`"log_loss"` or `"auc"`, of the
-            validation data); `base`, with `name`, `parameters`, `mean`,
-            `std` and `margin` (how far the seed alone takes a run from the
-            mean); optionally `best`, of the best that was tried, with `name`,
-            `parameters`, `mean`, `std` and `improvement`; `factors`, name ->
-            values, the base's first; `changes` and `searched`, mappings of
-            `name`, `parameters`, `value` (of the
-            metric), `improvement` (on the mean; above 0 is better),
-            `beyond_seeds` (whether it exceeds the margin), `pruned`, and
-            each factor's value; a change also has the `factor` changed.
+        structure: plain data.
 
     Returns:
         A dict for each row: title of the column -> text.
@@ -42,7 +34,7 @@ def structure_table(structure: Mapping[str, Any]) -> list[dict[str, str]]:
     ... )[0]["validation AUC"]
     '0.5000 ± 0.0100'
     """
-    title = f"validation {_TITLES[structure['metric']]}"
+    title = f"validation {METRIC_TITLES[structure['metric']]}"
     base = structure["base"]
     rows = [
         {
@@ -57,7 +49,9 @@ def structure_table(structure: Mapping[str, Any]) -> list[dict[str, str]]:
     best = [structure["best"]] if "best" in structure else []
     for entry in (*best, *structure["changes"], *structure["searched"]):
         if "std" in entry:  # over all seeds, as the base
-            what, value, beyond = "best, over the seeds", spread(entry), ""
+            of_seeds: Spread = {"mean": entry["mean"], "std": entry["std"]}
+            what, value = "best, over the seeds", spread(of_seeds)
+            beyond = ""
         else:
             what, value = "search", number(entry["value"])
             beyond = "yes" if entry["beyond_seeds"] else "no"
@@ -81,7 +75,7 @@ def structure_table(structure: Mapping[str, Any]) -> list[dict[str, str]]:
     return rows
 
 
-def plot_factor(structure: Mapping[str, Any], factor: str) -> Any:
+def plot_factor(structure: Structure, factor: str) -> Any:
     """A validation metric by the values of one factor.
 
     Args:
@@ -150,7 +144,7 @@ def plot_factor(structure: Mapping[str, Any], factor: str) -> Any:
         label="median of all",
     )
     title = factor.replace("_", " ")
-    name = _TITLES[structure["metric"]]
+    name = METRIC_TITLES[structure["metric"]]
     better = "higher" if structure["metric"] == "auc" else "lower"
     axes.set_xticks(range(len(values)), [str(value) for value in values])
     axes.set_xlim(-0.6, len(values) - 0.4)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from deepfm_tf.metrics import mean_and_std
+from deepfm_tf.report.content import Run, SummaryRow
 
 METRICS = (
     "auc",
@@ -15,24 +17,16 @@ METRICS = (
 )
 
 
-def summarize_runs(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def summarize_runs(runs: Sequence[Run]) -> list[SummaryRow]:
     """Mean and standard deviation over the seeds, model by model.
 
     Args:
-        runs: one mapping for each model and seed: `model`, `parameters`,
-            `seconds`, `epochs` and `test` (metrics, as `evaluate` gives
-            them); and perhaps `best_epoch`, whose weights were kept,
-            `steps_to_reach`, an int, or None if the run did not get there,
-            and `calibration`, with `method` and `test`.
+        runs: one for each model and seed, with `test`; and perhaps with
+            `best_epoch`, `steps_to_reach` and `calibration`.
 
     Returns:
-        A dict for each model, in order of appearance, after it one for the
-        model with its calibration (`fm, platt`): `model`, `parameters`,
-        `seeds` (their number), and `{"mean": float, "std": float}` for each
-        metric (`grouped_auc` only if the runs have it), `epochs`,
-        `best_epoch`, `seconds` and `steps_to_reach`, which holds `reached`
-        too, the number of runs that got there. The standard deviation is
-        that of a sample (n - 1); None of a single run.
+        A row for each model, in order of appearance, after it one for the
+        model with its calibration (`fm, platt`).
 
     Example:
 
@@ -49,11 +43,12 @@ def summarize_runs(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "parameters": own[0]["parameters"],
             "seeds": len(own),
         }
+        tests: list[Mapping[str, Any]] = [run["test"] for run in own]
         for name in METRICS:
-            row[name] = mean_and_std(run["test"].get(name) for run in own)
-        if "grouped_auc" in own[0]["test"]:
+            row[name] = mean_and_std(test.get(name) for test in tests)
+        if "grouped_auc" in tests[0]:
             row["grouped_auc"] = mean_and_std(
-                run["test"].get("grouped_auc") for run in own
+                test.get("grouped_auc") for test in tests
             )
         row["epochs"] = mean_and_std(run["epochs"] for run in own)
         if "best_epoch" in own[0]:
@@ -65,11 +60,11 @@ def summarize_runs(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             steps = [run["steps_to_reach"] for run in own]
             reached = sum(step is not None for step in steps)
             row["steps_to_reach"] = {**mean_and_std(steps), "reached": reached}
-        rows.append(row)
+        rows.append(cast(SummaryRow, row))
     return rows
 
 
-def calibrated(run: Mapping[str, Any]) -> dict[str, Any]:
+def calibrated(run: Run) -> Run:
     """A run as it is with its calibration.
 
     Args:
@@ -85,15 +80,16 @@ def calibrated(run: Mapping[str, Any]) -> dict[str, Any]:
     >>> calibrated({**run, "calibration": calibration})
     {'model': 'fm, platt', 'test': {'log_loss': 0.4}}
     """
-    own = {key: value for key, value in run.items() if key != "calibration"}
-    own["model"] = f"{run['model']}, {run['calibration']['method']}"
-    own["test"] = run["calibration"]["test"]
+    own = run.copy()
+    calibration = own.pop("calibration")
+    own["model"] = f"{run['model']}, {calibration['method']}"
+    own["test"] = calibration["test"]
     return own
 
 
 def _by_model(
-    runs: Sequence[Mapping[str, Any]],
-) -> list[list[Mapping[str, Any]]]:
+    runs: Sequence[Run],
+) -> list[list[Run]]:
     """The runs of each model, then those of them with a calibration."""
     groups = []
     for model in dict.fromkeys(run["model"] for run in runs):
@@ -102,13 +98,3 @@ def _by_model(
         if all("calibration" in run for run in own):
             groups.append([calibrated(run) for run in own])
     return groups
-
-
-def mean_and_std(values: Iterable[float | None]) -> dict[str, float | None]:
-    """Of those that are there and not NaN."""
-    # NaN is the one number that differs from itself.
-    numbers = [float(v) for v in values if v is not None and v == v]
-    return {
-        "mean": statistics.fmean(numbers) if numbers else None,
-        "std": statistics.stdev(numbers) if len(numbers) > 1 else None,
-    }

@@ -5,24 +5,37 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Title, key in the summary, decimals.
+from deepfm_tf.metrics import METRIC_TITLES, Spread
+from deepfm_tf.report.content import SummaryRow
+
+# Key in the summary, decimals.
 _SPREADS = (
-    ("test AUC", "auc", 4),
-    ("test log loss", "log_loss", 4),
-    ("test GAUC", "grouped_auc", 4),
-    ("steps to {reach}", "steps_to_reach", 0),
-    ("calibration", "calibration_ratio", 3),
-    ("calibration error", "expected_calibration_error", 4),
-    ("normalized entropy", "normalized_entropy", 4),
-    ("epochs", "epochs", 1),
-    ("best epoch", "best_epoch", 1),
-    ("seconds", "seconds", 1),
+    ("auc", 4),
+    ("log_loss", 4),
+    ("grouped_auc", 4),
+    ("steps_to_reach", 0),
+    ("calibration_ratio", 3),
+    ("expected_calibration_error", 4),
+    ("normalized_entropy", 4),
+    ("epochs", 1),
+    ("best_epoch", 1),
+    ("seconds", 1),
 )
+_TITLES = {
+    **METRIC_TITLES,
+    **{
+        n: f"test {METRIC_TITLES[n]}"
+        for n in ("auc", "log_loss", "grouped_auc")
+    },
+    "steps_to_reach": "steps to {reach}",
+    "best_epoch": "best epoch",
+}
+# Key, decimals.
 _CHANGES = (
-    ("log loss", "log_loss", 5),
-    ("calibration error", "expected_calibration_error", 5),
-    ("calibration", "calibration_ratio", 3),
-    ("AUC", "auc", 5),
+    ("log_loss", 5),
+    ("expected_calibration_error", 5),
+    ("calibration_ratio", 3),
+    ("auc", 5),
 )
 
 
@@ -41,7 +54,7 @@ def number(value: float | None, decimals: int = 4) -> str:
     return f"{value:,.{decimals}f}"
 
 
-def spread(statistic: Mapping[str, float | None], decimals: int = 4) -> str:
+def spread(statistic: Spread, decimals: int = 4) -> str:
     """Mean ± standard deviation; of one run, what it was.
 
     Counts and seconds, of one decimal, go without it where they are whole.
@@ -53,7 +66,9 @@ def spread(statistic: Mapping[str, float | None], decimals: int = 4) -> str:
     >>> spread({"mean": 3.0, "std": 0.0}, 1)
     '3 ± 0'
     """
-    if decimals == 1 and all(not (v or 0) % 1 for v in statistic.values()):
+    if decimals == 1 and all(
+        not (statistic[n] or 0) % 1 for n in ("mean", "std")
+    ):
         decimals = 0
     text = number(statistic["mean"], decimals)
     if statistic["std"] is None:
@@ -62,7 +77,7 @@ def spread(statistic: Mapping[str, float | None], decimals: int = 4) -> str:
 
 
 def changes(
-    before: Mapping[str, float | None], after: Mapping[str, float | None]
+    before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> dict[str, str]:
     """What a calibration does to the metrics, as texts.
 
@@ -79,8 +94,9 @@ def changes(
     AUC 0.75000, unchanged
     """
     texts = {}
-    for title, key, decimals in _CHANGES:
+    for key, decimals in _CHANGES:
         if key in before:
+            title = METRIC_TITLES[key]
             old, new = (number(m[key], decimals) for m in (before, after))
             same = f"{old}, unchanged"
             texts[title] = same if old == new else f"{old} → {new}"
@@ -88,9 +104,9 @@ def changes(
 
 
 def results_table(
-    summary: Sequence[Mapping[str, Any]], reach: str | None = None
+    summary: Sequence[SummaryRow], reach: str | None = None
 ) -> list[dict[str, str]]:
-    """What `summarize_runs` gave as texts, for `comparison_table` and others.
+    """What `summarize_runs` gave as texts, for `text_table` and others.
 
     Args:
         summary: what `summarize_runs` gave.
@@ -109,12 +125,15 @@ def results_table(
     table = []
     for row in summary:
         texts = {"model": row["model"]}
-        for title, key, decimals in _SPREADS:
+        spreads: Mapping[str, Any] = row
+        for key, decimals in _SPREADS:
             if key not in row:
                 continue
-            text = spread(row[key], decimals)
-            if row[key].get("reached", row["seeds"]) < row["seeds"]:
-                text += f" ({row[key]['reached']} of {row['seeds']} runs)"
+            own = spreads[key]
+            text = spread(own, decimals)
+            if own.get("reached", row["seeds"]) < row["seeds"]:
+                text += f" ({own['reached']} of {row['seeds']} runs)"
+            title = _TITLES.get(key, key)
             texts[title.format(reach=reach or "the mark")] = text
         texts["parameters"] = number(row["parameters"])
         table.append(texts)

@@ -1,4 +1,4 @@
-"""`python -m deepfm_tf.serving`: a model server from the command line."""
+"""`deepfm-tf serve`: a model server from the command line."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 USAGE = """\
 Serve SavedModels over TensorFlow Serving's gRPC and REST API.
 
-  python -m deepfm_tf.serving --model_name=NAME --model_base_path=DIRECTORY
-  python -m deepfm_tf.serving predict --help    ask a server for predictions
-  python -m deepfm_tf.serving config --help     files for the real server
+  {serve} --model_name=NAME --model_base_path=DIRECTORY
+  {predict} --help    ask a server for predictions
+  {config} --help     files for the real server
 
 The flags are tensorflow_model_server's. DIRECTORY holds a directory for each
 version, named by its number.
@@ -36,38 +36,41 @@ COMMANDS = {
     "predict": "deepfm_tf.serving.client.predict_command",
     "config": "deepfm_tf.serving.deploy.config_command",
 }
+_FILES = ("model_config_file", "monitoring_config_file", "ssl_config_file")
 # What the shell and supervisors see; the last one after Ctrl-C.
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
 def main(
     arguments: Sequence[str] | None = None,
-    command: str = "python -m deepfm_tf.serving",
+    command_words: tuple[str, ...] = ("deepfm-tf", "serve"),
 ) -> int:
     """Run the command.
 
     Args:
         arguments: sequence of str. Without the command's name; None takes
             `sys.argv`.
-        command: str. What the user typed before them.
+        command_words: tuple of str. What the user typed before them.
 
     Returns:
         Exit status: 0 after an orderly stop, 1 where the server could not
         start or serve, 2 for a wrong command line, 130 after Ctrl-C before
         the server was there.
     """
+    argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(list(sys.argv[1:] if arguments is None else arguments))
+        return _run(argv, command_words)
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return EXIT_INTERRUPTED
 
 
-def _run(argv: Sequence[str]) -> int:
+def _run(argv: Sequence[str], words: tuple[str, ...]) -> int:
     """The command that the line asks for; its exit status."""
     if argv[:1] and argv[0] in COMMANDS:
         command = importlib.import_module(COMMANDS[argv[0]])
-        return command.main(argv[1:]) or EXIT_OK
+        status: int | None = command.main(argv[1:], _beside(words, argv[0]))
+        return status or EXIT_OK
     if near := difflib.get_close_matches("".join(argv[:1]), COMMANDS, n=1):
         print(
             f"Unknown command: {argv[0]}. Did you mean {near[0]}? "
@@ -78,7 +81,9 @@ def _run(argv: Sequence[str]) -> int:
     from deepfm_tf.serving.server.flags import help_text, parse_flags
 
     if any(flag in argv for flag in ("--help", "-h", "-help")):
-        print(USAGE + help_text(), end="")
+        commands = {name: " ".join(_beside(words, name)) for name in COMMANDS}
+        usage = USAGE.format(serve=" ".join(words), **commands)
+        print(usage + help_text(), end="")
         return EXIT_OK
     if any(flag in argv for flag in ("--version", "-version")):
         print(f"deepfm-tf {__version__}")
@@ -91,10 +96,33 @@ def _run(argv: Sequence[str]) -> int:
     if missing("serving"):
         print(install_hint("The server needs", "serving"), file=sys.stderr)
         return EXIT_FAILED
-    return _serve(options)
+    for flag in _FILES:
+        path = getattr(options, flag)
+        if path and not os.path.exists(path):
+            print(
+                f"--{flag} must be a file. Received: {path}, which is not "
+                "there. Check the path.",
+                file=sys.stderr,
+            )
+            return EXIT_FAILED
+    base = options.model_base_path
+    if base and "://" not in base and not os.path.isdir(base):
+        print(
+            f"There is no directory {base} yet. The server waits for it; "
+            "Ctrl-C ends that.",
+            file=sys.stderr,
+        )
+    return _serve(options, words)
 
 
-def _serve(options: Options) -> int:
+def _beside(words: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """How a command is called by one who has called the server so."""
+    if words[:1] == ("deepfm-tf",):
+        return "deepfm-tf", name
+    return *words, name
+
+
+def _serve(options: Options, words: tuple[str, ...]) -> int:
     """Serve until a signal comes."""
     # TensorFlow takes seconds to import, a wrong command line none.
     with notices_kept_back():
@@ -127,7 +155,7 @@ def _serve(options: Options) -> int:
     # What lives now lives to the end: a collection that follows the unload
     # of a version need not look at it, which would hold requests up.
     gc.freeze()
-    print(_announcement(server), flush=True)
+    print(_announcement(server, words), flush=True)
     server.wait()
     print("Finishing the requests under way; press again to drop them.")
     server.stop()
@@ -147,9 +175,9 @@ def _stop_on_signals(server: Server) -> None:
         signal.signal(number, on_signal)
 
 
-def _announcement(server: Server) -> str:
+def _announcement(server: Server, words: tuple[str, ...]) -> str:
     """What is served, where, and what to type next."""
-    names = sorted(server.manager.names())
+    names = sorted(server.store.names())
     lines = [f"Serving {', '.join(names)}", f"  gRPC  localhost:{server.port}"]
     if server.options.grpc_socket_path:
         lines.append(f"  gRPC  unix:{server.options.grpc_socket_path}")
@@ -163,7 +191,7 @@ def _announcement(server: Server) -> str:
             f"{server.metrics_path}"
         )
     command = command_line(
-        *("python", "-m", "deepfm_tf.serving", "predict"),
+        *_beside(words, "predict"),
         *("--address", f"localhost:{server.port}"),
         *("--model_name", names[0], "--input", "rows.csv"),
     )
@@ -172,4 +200,4 @@ def _announcement(server: Server) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(command_words=("python", "-m", "deepfm_tf.serving")))

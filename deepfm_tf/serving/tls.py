@@ -74,13 +74,14 @@ def check_key(
         name: str. Of the key, for the message.
         certificate_name: str. Of the certificate.
     """
-    # The call takes files alone; this one is for our eyes only.
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(certificate + b"\n" + key)
-        file.flush()
+    # The call takes files alone; this one is in a folder of our own. Windows
+    # opens no file a second time.
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "pem")
+        file.write_bytes(certificate + b"\n" + key)
         try:
             # A password would be asked for on the terminal.
-            _context().load_cert_chain(file.name, password="")
+            _context().load_cert_chain(file, password="")
         except (ssl.SSLError, ValueError) as error:
             if getattr(error, "reason", None) in _OTHER_KEY:
                 raise UserError(

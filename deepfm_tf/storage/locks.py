@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import importlib
 import os
 import socket
 from collections.abc import Iterator
@@ -11,6 +11,17 @@ from pathlib import Path
 from typing import IO, Any
 
 from deepfm_tf.errors import UserError
+
+
+def _module(name: str) -> Any:
+    with contextlib.suppress(ModuleNotFoundError):
+        return importlib.import_module(name)
+    return None
+
+
+_FCNTL, _MSVCRT = _module("fcntl"), _module("msvcrt")  # POSIX, Windows
+# Windows locks bytes, which nobody may read meanwhile: not the first ones.
+_LOCKED_BYTE = 2**30
 
 
 def try_lock(file: IO[Any]) -> bool | None:
@@ -27,12 +38,28 @@ def try_lock(file: IO[Any]) -> bool | None:
         bool, or None where the file system has no locks.
     """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _FCNTL is not None:
+            _FCNTL.flock(file, _FCNTL.LOCK_EX | _FCNTL.LOCK_NB)
+            return True
+        if _MSVCRT is not None:
+            _lock_on_windows(file)
+            return True
     except BlockingIOError:
         return False
     except OSError:
-        return None
-    return True
+        pass
+    return None
+
+
+def _lock_on_windows(file: IO[Any]) -> None:
+    place = file.tell()
+    file.seek(_LOCKED_BYTE)
+    try:
+        _MSVCRT.locking(file.fileno(), _MSVCRT.LK_NBLCK, 1)
+    except PermissionError as error:
+        raise BlockingIOError from error
+    finally:
+        file.seek(place)
 
 
 @contextlib.contextmanager
@@ -57,7 +84,9 @@ def hold(path: Path, refusal: str) -> Iterator[None]:
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            # Windows removes no file that is open: it stays, and harms nobody.
+            with contextlib.suppress(PermissionError):
+                path.unlink(missing_ok=True)
             for folder in missing:
                 with contextlib.suppress(OSError):
                     folder.rmdir()

@@ -43,6 +43,8 @@ def unpublished(parent: Path, prefix: str, suffix: str = "") -> Iterator[Path]:
             yield temporary
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+    if temporary.exists():  # Windows removes no file that is open
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _locked_folder(

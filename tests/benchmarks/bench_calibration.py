@@ -65,17 +65,19 @@ def _run(options: Any, way: str, seed: int) -> list[dict[str, Any]]:
         raise RuntimeError("The training must succeed; see its message above.")
     model, data = outcomes[0].models["deepfm"], outcomes[0].data
     valid, test = (
-        deepfm_tf.predict_with_labels(model, data[name].dataset(2048))
+        deepfm_tf.evaluation.predict_with_labels(
+            model, data[name].dataset(2048)
+        )
         for name in ("valid", "test")
     )
     records = []
     for method in ("none", *deepfm_tf.calibration.METHODS):
         probability, text = test[1], ""
         if method != "none":
-            calibration = deepfm_tf.fit_calibration(*valid, method)
+            calibration = deepfm_tf.calibration.fit_calibration(*valid, method)
             probability = calibration(probability)
             text = calibration.describe()
-        found = deepfm_tf.binary_metrics(test[0], probability)
+        found = deepfm_tf.metrics.binary_metrics(test[0], probability)
         records.append(
             {"way": way, "seed": seed, "method": method, "function": text}
             | {name: round(found[name], 6) for name in METRICS}

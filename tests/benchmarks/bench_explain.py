@@ -54,7 +54,7 @@ def trained(
 
 def ranking(model: deepfm_tf.CTRModel, test: Any) -> list[str]:
     """The pairs of fields with their strengths, the strongest first."""
-    strengths = deepfm_tf.field_strengths(model, test)
+    strengths = deepfm_tf.explain.field_strengths(model, test)
     return [
         f"{term['term']} {term['strength']:.3f}"
         + " (planted)" * _is_planted(term["term"])
@@ -124,7 +124,7 @@ def main() -> None:
         result: dict[str, Any] = largest_error(
             model, test_rows, test, vocabulary
         )
-        if hasattr(model, "fm_interaction"):
+        if model.has_pairs:
             result["strongest_pairs"] = ranking(model, test)
         emit({"benchmark": "explain", "model": name, **result}, options.output)
 

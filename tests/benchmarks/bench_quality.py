@@ -30,7 +30,7 @@ VARIANTS = (
     "rowwise_adagrad:0.01,rowwise_adagrad:0.03,rowwise_adagrad:0.1,"
     "adam:0.0003,adam:0.001,adam:0.003"
 )
-deepfm_tf.OPTIMIZERS["decaying_adam"] = DecayingAdam
+deepfm_tf.training.OPTIMIZERS["decaying_adam"] = DecayingAdam
 BATCH_SIZE = 2048
 METRICS = ("auc", "log_loss")
 

@@ -224,7 +224,9 @@ def fit(
         stages = trees.staged_predict_proba(rows.features)
         probability = next(itertools.islice(stages, max(0, best - 1), None))
         probability = probability[:, 1]
-        metrics = deepfm_tf.binary_metrics(rows.label, probability, rows.weight)
+        metrics = deepfm_tf.metrics.binary_metrics(
+            rows.label, probability, rows.weight
+        )
         for name in METRICS:
             record[f"{part}_{name}"] = round(metrics[name], 6)
     return record, probability

@@ -15,14 +15,14 @@ class DecayingAdam(LazyAdam):
     moved for them, as dense Adam would.
     """
 
-    def slot_columns(self, num_columns):
+    def state_columns(self, num_columns):
         """The moments, and the step at which the row was last touched."""
-        return super().slot_columns(num_columns) + 1
+        return super().state_columns(num_columns) + 1
 
-    def update_rows(self, gradient, values, slots, learning_rate):
+    def update_rows(self, gradient, values, state, learning_rate):
         """Decay, then one step of Adam."""
         step = tf.cast(self.iterations + 1, values.dtype)
-        m, v, last = tf.split(slots, [*2 * [values.shape[1]], 1], axis=1)
+        m, v, last = tf.split(state, [*2 * [values.shape[1]], 1], axis=1)
         rested = tf.maximum(step - last - 1, 0)
         moments = tf.concat(
             [m * self.beta_1**rested, v * self.beta_2**rested], axis=1

@@ -21,7 +21,7 @@ EVERY_METHOD = pytest.mark.parametrize("method", CALIBRATIONS)
 
 
 def make(method):
-    return deepfm_tf.Calibration(method, CALIBRATIONS[method])
+    return deepfm_tf.calibration.Calibration(method, CALIBRATIONS[method])
 
 
 def by_the_equation(method, z):
@@ -86,7 +86,10 @@ def test_it_goes_through_json(method):
 
     text = json.dumps(calibration.to_dict())
 
-    assert deepfm_tf.Calibration.from_dict(json.loads(text)) == calibration
+    assert (
+        deepfm_tf.calibration.Calibration.from_dict(json.loads(text))
+        == calibration
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +135,7 @@ def test_no_rows_are_no_trouble():
 )
 def test_wrong_parameters_are_refused(method, parameters, message):
     with pytest.raises(ValueError, match=message):
-        deepfm_tf.Calibration(method, parameters)
+        deepfm_tf.calibration.Calibration(method, parameters)
 
 
 def test_logits_are_no_probabilities():

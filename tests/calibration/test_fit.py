@@ -60,7 +60,9 @@ def test_platt_is_an_unpenalized_logistic_regression(rows, weight):
     reference = sklearn.linear_model.LogisticRegression(C=np.inf, tol=1e-10)
 
     for each in (None, weight):
-        calibration = deepfm_tf.fit_calibration(label, p, "platt", each)
+        calibration = deepfm_tf.calibration.fit_calibration(
+            label, p, "platt", each
+        )
 
         expected = reference.fit(logit, label, each).predict_proba(logit)[:, 1]
         np.testing.assert_allclose(calibration(p), expected, atol=1e-6)
@@ -77,7 +79,7 @@ def test_temperature_is_scikit_learns(rows):
         frozen, method="temperature"
     ).fit(logit, label)
 
-    calibration = deepfm_tf.fit_calibration(label, p, "temperature")
+    calibration = deepfm_tf.calibration.fit_calibration(label, p, "temperature")
 
     expected = reference.predict_proba(logit)[:, 1]
     np.testing.assert_allclose(calibration(p), expected, atol=1e-6)
@@ -87,7 +89,9 @@ def test_temperature_has_the_least_weighted_log_loss(rows, weight):
     label, p = rows
     z = np.where(label, -1.0, 1.0) * logit_of(p)
 
-    found = deepfm_tf.fit_calibration(label, p, "temperature", weight)
+    found = deepfm_tf.calibration.fit_calibration(
+        label, p, "temperature", weight
+    )
 
     best = scipy.optimize.minimize_scalar(
         lambda t: weight @ np.logaddexp(0, z / t),
@@ -104,7 +108,9 @@ def test_isotonic_is_scikit_learns_but_at_its_ends(rows, weight):
     p = p.astype(np.float64)
 
     for each in (None, weight):
-        calibration = deepfm_tf.fit_calibration(label, p, "isotonic", each)
+        calibration = deepfm_tf.calibration.fit_calibration(
+            label, p, "isotonic", each
+        )
 
         kept = slice(None) if each is None else each > 0
         reference = sklearn.isotonic.IsotonicRegression(out_of_bounds="clip")
@@ -128,7 +134,7 @@ def test_ends_of_isotonic_say_what_their_rows_support():
     label = np.tile([1, 0], 80)
     label[:40], label[140:] = 0, 1
 
-    calibration = deepfm_tf.fit_calibration(label, p, "isotonic")
+    calibration = deepfm_tf.calibration.fit_calibration(label, p, "isotonic")
 
     # The first row of the mixed stretch is a click, the last is none.
     low, high = calibration(np.array([0.0, 1.0]))
@@ -143,7 +149,7 @@ def test_an_end_of_few_rows_goes_no_further_than_its_neighbour():
     label = np.zeros(400, int)
     label[[1, 101, 201, *range(301, 400, 2)]] = 1
 
-    calibration = deepfm_tf.fit_calibration(label, p, "isotonic")
+    calibration = deepfm_tf.calibration.fit_calibration(label, p, "isotonic")
 
     assert calibration.parameters["calibrated"][0] == pytest.approx(0.01)
 
@@ -155,10 +161,10 @@ def test_a_model_that_is_too_sure_is_mended(method):
     label, p, _ = make_rows(20_000, 3, intercept=intercept)
     fresh, q, truth = make_rows(20_000, 4, intercept=intercept)
 
-    calibration = deepfm_tf.fit_calibration(label, p, method)
+    calibration = deepfm_tf.calibration.fit_calibration(label, p, method)
 
     before, after, best = (
-        deepfm_tf.binary_metrics(fresh, each)
+        deepfm_tf.metrics.binary_metrics(fresh, each)
         for each in (q, calibration(q), 1 / (1 + np.exp(-truth)))
     )
     assert before["expected_calibration_error"] > 0.04
@@ -174,10 +180,10 @@ def test_a_model_that_is_too_sure_is_mended(method):
 def test_it_remembers_what_it_did_to_its_own_rows(rows):
     label, p = rows
 
-    calibration = deepfm_tf.fit_calibration(label, p, "platt")
+    calibration = deepfm_tf.calibration.fit_calibration(label, p, "platt")
 
     assert calibration.rows == 4000
-    assert calibration.before == deepfm_tf.binary_metrics(label, p)
+    assert calibration.before == deepfm_tf.metrics.binary_metrics(label, p)
     # The condition of the least log loss for the intercept.
     assert calibration.after["calibration_ratio"] == pytest.approx(1)
     assert calibration.after["log_loss"] < calibration.before["log_loss"]
@@ -200,7 +206,9 @@ def test_what_cannot_be_calibrated_is_said(method, change, message, rows):
     label, p = rows
 
     with pytest.raises(ValueError, match=message):
-        deepfm_tf.fit_calibration(*change(label.astype(int), p), method)
+        deepfm_tf.calibration.fit_calibration(
+            *change(label.astype(int), p), method
+        )
 
 
 @EVERY_METHOD
@@ -208,7 +216,7 @@ def test_equal_probabilities_tell_nothing(method):
     label = np.tile([0, 1], 50)
 
     with pytest.raises(ValueError, match="must differ.*0.3 in each of 100 ro"):
-        deepfm_tf.fit_calibration(label, np.full(100, 0.3), method)
+        deepfm_tf.calibration.fit_calibration(label, np.full(100, 0.3), method)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +230,7 @@ def test_isotonic_on_few_rows_is_warned_of(num_rows, positives, few):
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        deepfm_tf.fit_calibration(label, p, "isotonic")
+        deepfm_tf.calibration.fit_calibration(label, p, "isotonic")
 
     (message,) = [str(w.message) for w in caught] or [""]
     rarer = min(positives, num_rows - positives)
@@ -232,11 +240,11 @@ def test_isotonic_on_few_rows_is_warned_of(num_rows, positives, few):
 
 def test_an_unknown_method_is_refused(rows):
     with pytest.raises(ValueError, match="one of temperature, platt, isoton"):
-        deepfm_tf.fit_calibration(*rows, "sigmoid")
+        deepfm_tf.calibration.fit_calibration(*rows, "sigmoid")
 
 
 def test_without_scikit_learn_the_extra_is_named(rows, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
 
     with pytest.raises(ImportError, match="pip install scikit-lea"):
-        deepfm_tf.fit_calibration(*rows)
+        deepfm_tf.calibration.fit_calibration(*rows)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import deepfm_tf
-from deepfm_tf.callbacks import Checkpoints, read_state
+from deepfm_tf.callbacks.checkpoints import Checkpoints, read_state
 from tests.conftest import make_log
 
 

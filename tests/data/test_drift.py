@@ -13,6 +13,7 @@ from deepfm_tf import (
     NumericField,
     Schema,
     TimestampField,
+    infer_schema,
 )
 from tests.catalogue import build
 
@@ -129,7 +130,7 @@ def test_evaluate_compares_ids_too(trained):
         dataset = deepfm_tf.dataset_from_memory(make_frame("{}.0"), trained)
 
     with pytest.warns(UserWarning, match="100 % of the values are unseen"):
-        metrics = deepfm_tf.evaluate(model, dataset, values=trained)
+        metrics = deepfm_tf.evaluate(model, dataset, vocabulary=trained)
 
     (drift,) = metrics["drift"]
     assert (drift["field"], drift["share"]) == ("device", 1.0)
@@ -144,7 +145,7 @@ def test_no_false_alarm_on_criteo(real_data):
         real_data / "criteo_8k" / "train.tsv", sep="\t", names=names, dtype=str
     )
     is_train = np.random.default_rng(1).random(len(frame)) < 0.8
-    schema = Schema.infer(frame[is_train], "label")
+    schema = infer_schema(frame[is_train], "label")
     vocabulary = deepfm_tf.fit_vocabulary(frame[is_train], schema)
 
     assert deepfm_tf.compare_with_training(frame[~is_train], vocabulary) == []

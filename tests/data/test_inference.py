@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 import deepfm_tf
-from deepfm_tf import NumericField, Schema, TimestampField
+from deepfm_tf import NumericField, Schema, TimestampField, infer_schema
 from deepfm_tf.experiment.command_line import CommandLine, told
 
 ROWS = 400
@@ -37,7 +37,7 @@ def infer_csv(tmp_path, frame, label="click", **options):
     frame.to_csv(path, index=False)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        schema = Schema.infer(path, label, **options)
+        schema = infer_schema(path, label, **options)
     return schema, [str(warning.message) for warning in said], path
 
 
@@ -105,7 +105,7 @@ def test_where_no_row_can_be_read_the_first_says_why(tmp_path):
     path.write_text("site,clicked\na,1,\nb,0,\n")
 
     with pytest.raises(ValueError, match="line 2: 2 values expected, 3 found"):
-        Schema.infer(path, label="clicked")
+        infer_schema(path, label="clicked")
 
 
 def test_codes_of_which_most_are_digits_are_no_numbers(tmp_path):
@@ -146,7 +146,7 @@ def test_large_floats_of_a_frame_are_numbers():
     random = np.random.default_rng(1)
     huge = random.normal(size=ROWS) * 1e30
 
-    schema = Schema.infer(log(price=huge), "click")
+    schema = infer_schema(log(price=huge), "click")
 
     assert kinds(schema)["price"] == "numeric"
 
@@ -156,7 +156,7 @@ def test_ids_are_known_in_camel_case():
     names = ("userId", "movieId", "uid", "itemID", "adId", "paid", "grid")
     columns = {name: random.integers(1, 200, ROWS) for name in names}
 
-    found = kinds(Schema.infer(log(**columns), "click"))
+    found = kinds(infer_schema(log(**columns), "click"))
 
     categorical = {n for n, kind in found.items() if kind == "categorical"}
     assert categorical == {"site", *names[:5]}
@@ -188,7 +188,7 @@ SECONDS = [1_704_090_600 + 420 * n for n in range(ROWS)]
 def test_times_are_recognised_in_every_form(times):
     frame = log(seen_at=times)
 
-    schema = Schema.infer(frame, "click")
+    schema = infer_schema(frame, "click")
 
     assert schema.field("seen_at") == TimestampField("seen_at")
     (note,) = (note for note in schema.notes if "'seen_at'" in note)
@@ -201,7 +201,7 @@ def test_dates_have_no_hour():
     days = [time.date().isoformat() for time in TIMES]
     compact = [int(day.replace("-", "")) for day in days]
 
-    schema = Schema.infer(log(day=days, date=compact), "click")
+    schema = infer_schema(log(day=days, date=compact), "click")
 
     parts = ("weekday", "is_weekend")
     assert schema.field("day") == TimestampField("day", parts)
@@ -219,7 +219,7 @@ def test_dates_have_no_hour():
     ],
 )
 def test_other_whole_numbers_are_no_times(name, numbers):
-    schema = Schema.infer(log(**{name: numbers}), "click")
+    schema = infer_schema(log(**{name: numbers}), "click")
 
     assert not isinstance(schema.field(name), TimestampField)
 
@@ -246,7 +246,7 @@ def test_what_cannot_be_a_field_is_left_out(tmp_path):
     )
     pa.parquet.write_table(table, tmp_path / "x.parquet")
 
-    schema = Schema.infer(tmp_path / "x.parquet", "click")
+    schema = infer_schema(tmp_path / "x.parquet", "click")
 
     assert kinds(schema) == {"site": "categorical"}
     assert [n.partition(",")[0] for n in schema.notes if "left out" in n] == [
@@ -258,7 +258,7 @@ def test_what_cannot_be_a_field_is_left_out(tmp_path):
 def test_objects_of_a_frame_that_cannot_be_a_field_are_left_out():
     frame = log(place=[{"x": n % 7} for n in range(ROWS)])
 
-    schema = Schema.infer(frame, "click")
+    schema = infer_schema(frame, "click")
 
     assert kinds(schema) == {"site": "categorical"}
     (note,) = (note for note in schema.notes if "'place'" in note)
@@ -276,7 +276,7 @@ def test_the_label_is_no_column_to_decide_on(argument, name, what):
         deepfm_tf.UserError,
         match=f"`{argument}` must name.* '{name}', which is the {what} and nev",
     ) as caught:
-        Schema.infer(
+        infer_schema(
             frame, "click", example_weight="w", **{argument: ["site", name]}
         )
 
@@ -286,18 +286,18 @@ def test_the_label_is_no_column_to_decide_on(argument, name, what):
 def test_columns_can_be_ignored():
     frame = log(note=["x", "y"] * 200, row=[str(uuid.uuid4())] * ROWS)
 
-    schema = Schema.infer(frame, "click", ignore=["note"])
+    schema = infer_schema(frame, "click", ignore=["note"])
 
     assert kinds(schema) == {"site": "categorical"}
     assert "'note': left out, it is to be ignored." in schema.notes
     with pytest.raises(ValueError, match="no column 'nota'.*'note'"):
-        Schema.infer(frame, "click", ignore="nota")
+        infer_schema(frame, "click", ignore="nota")
 
 
 def test_each_column_has_a_line_with_its_reason():
     frame = log(same="s", price=prices())
 
-    lines = Schema.infer(frame, "click").summary().splitlines()
+    lines = infer_schema(frame, "click").summary().splitlines()
 
     assert [line.split()[0] for line in lines] == [
         *("column", "site", "same", "price")
@@ -309,7 +309,7 @@ def test_each_column_has_a_line_with_its_reason():
 
 
 def test_a_summary_follows_edits_of_the_fields():
-    schema = Schema.infer(log(price=prices()), "click")
+    schema = infer_schema(log(price=prices()), "click")
     config = schema.to_dict()
     config["fields"] = [{"type": "categorical", "name": "price"}]
 
@@ -370,7 +370,7 @@ def test_lists_of_any_layout_are_multi_valued_though_of_one_value(kind):
     tags = pa.array([[n % 5] for n in range(ROWS)], kind)
     columns = {"tags": tags, "click": np.arange(ROWS) % 2}
 
-    schema = Schema.infer(columns, "click")
+    schema = infer_schema(columns, "click")
 
     assert kinds(schema) == {"tags": "multi_valued"}
 
@@ -381,7 +381,7 @@ def test_lists_of_any_layout_are_multi_valued_though_of_one_value(kind):
     ids=["complex", "matrices"],
 )
 def test_a_column_in_memory_without_any_text_is_left_out(odd):
-    schema = Schema.infer({**log(), "odd": odd}, "click")
+    schema = infer_schema({**log(), "odd": odd}, "click")
 
     assert kinds(schema) == {"site": "categorical"}
     assert "'odd': left out, it cannot be a field" in schema.notes[-1]
@@ -395,7 +395,7 @@ def test_a_column_of_json_objects_leaves_the_others_alone(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
 
-    schema = Schema.infer(path, "click")
+    schema = infer_schema(path, "click")
 
     assert kinds(schema) == {"site": "categorical"}
     assert sum("it cannot be a field" in note for note in schema.notes) == 2
@@ -406,4 +406,4 @@ def test_where_no_row_can_be_read_the_first_one_is_told(tmp_path):
     path.write_text("site,click\na,0,1\nb,1,1\n")
 
     with pytest.raises(ValueError, match="none in .*line 2: 2 values expected"):
-        Schema.infer(path, "click")
+        infer_schema(path, "click")

@@ -151,7 +151,7 @@ def test_a_part_keeps_a_share_of_its_negatives(tmp_path):
             log,
             tmp_path / str(share),
             schema=make_schema(),
-            part=deepfm_tf.Part(0.0, 0.5, seed=2, negatives=share),
+            part=deepfm_tf.Part(0.0, 0.5, seed=2, negative_sampling=share),
         )
         for share in (1.0, 0.1)
     }
@@ -163,24 +163,26 @@ def test_a_part_keeps_a_share_of_its_negatives(tmp_path):
     # Binomial: five standard deviations.
     spread = np.sqrt(negatives[0] * 0.1 * 0.9)
     assert abs(negatives[1] - 0.1 * negatives[0]) < 5 * spread
-    with pytest.raises(ValueError, match="`negatives` must be the share"):
-        deepfm_tf.Part(0.0, 0.5, negatives=0.0)
+    with pytest.raises(
+        ValueError, match="`negative_sampling` must be the share"
+    ):
+        deepfm_tf.Part(0.0, 0.5, negative_sampling=0.0)
 
 
 @pytest.mark.parametrize("by_time", [False, True])
 def test_a_sample_without_negatives_is_refused(tmp_path, by_time):
     frame = pd.DataFrame({"a": range(50), "y": [1] * 10 + [0] * 40})
     schema = deepfm_tf.Schema((deepfm_tf.NumericField("a"),), "y")
-    part = deepfm_tf.Part(0.0, 1.0, negatives=1e-9)
+    part = deepfm_tf.Part(0.0, 1.0, negative_sampling=1e-9)
     if by_time:
         frame["at"] = range(10**9, 10**9 + 50)
-        part = deepfm_tf.TimePart("at", None, None, negatives=1e-9)
+        part = deepfm_tf.TimePart("at", None, None, negative_sampling=1e-9)
 
     with pytest.raises(
         deepfm_tf.UserError,
-        match="`negatives` must leave at least one row whose label is 0. "
-        "Received: negatives=1e-09, which keeps none of 40, beside 10 rows "
-        "whose label is 1. Pass a larger share: 0.25 keeps",
+        match="`negative_sampling` must leave at least one row whose label is "
+        "0. Received: negative_sampling=1e-09, which keeps none of 40, beside "
+        "10 rows whose label is 1. Pass a larger share: 0.25 keeps",
     ):
         deepfm_tf.prepare(frame, tmp_path / "p", schema=schema, part=part)
 
@@ -265,7 +267,7 @@ def test_a_damaged_shard_is_noticed(csv_file, tmp_path):
     shard = tmp_path / "p" / "shard-00000.bin"
     shard.write_bytes(shard.read_bytes()[:-1])
 
-    with pytest.raises(ValueError, match="prepared data is damaged"):
+    with pytest.raises(ValueError, match="The directory is damaged"):
         deepfm_tf.PreparedData.load(tmp_path / "p")
     with pytest.warns(UserWarning, match="It is prepared anew"):
         deepfm_tf.prepare(csv_file, tmp_path / "p", schema=make_schema())
@@ -428,7 +430,7 @@ def test_an_inferred_schema_leaves_the_example_weight_out():
     log = make_log(300)
     log["importance"] = np.linspace(0, 2, 300)
 
-    schema = deepfm_tf.Schema.infer(log, "clicked", example_weight="importance")
+    schema = deepfm_tf.infer_schema(log, "clicked", example_weight="importance")
 
     assert schema.example_weight == "importance"
     assert "importance" not in [field.name for field in schema.fields]

@@ -72,7 +72,9 @@ RECIPES = {
     },
     "part": {"part": deepfm_tf.Part(0.0, 0.5, seed=1)},
     "seed of the part": {"part": deepfm_tf.Part(0.0, 0.5, seed=2)},
-    "negatives": {"part": deepfm_tf.Part(0.0, 0.5, seed=1, negatives=0.5)},
+    "negative_sampling": {
+        "part": deepfm_tf.Part(0.0, 0.5, seed=1, negative_sampling=0.5)
+    },
     "text format": {
         "text_format": deepfm_tf.TextFormat(separator=",", quoting=False)
     },
@@ -229,7 +231,7 @@ def test_negatives_are_drawn_anew_in_each_block(tmp_path, monkeypatch):
         frame,
         tmp_path / "p",
         schema=SCHEMA,
-        part=deepfm_tf.Part(0.0, 1.0, seed=3, negatives=0.5),
+        part=deepfm_tf.Part(0.0, 1.0, seed=3, negative_sampling=0.5),
     )
 
     kept = np.array(prices(prepared))

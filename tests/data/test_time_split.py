@@ -172,8 +172,8 @@ def test_cuts_of_many_rows_come_from_a_sample(monkeypatch):
 def test_a_part_needs_an_interval():
     with pytest.raises(ValueError, match="start < stop"):
         deepfm_tf.TimePart("at", 5, 5)
-    with pytest.raises(ValueError, match="`negatives` must be"):
-        deepfm_tf.TimePart("at", 5, 6, negatives=0.0)
+    with pytest.raises(ValueError, match="`negative_sampling` must be"):
+        deepfm_tf.TimePart("at", 5, 6, negative_sampling=0.0)
 
 
 def test_other_times_in_memory_are_prepared_anew(tmp_path):

@@ -40,11 +40,13 @@ def test_it_is_fitted_on_validation_and_measured_on_test_rows(
     if not weighted:
         rows = {name: (*part[:2], None) for name, part in rows.items()}
     monkeypatch.setattr(
-        deepfm_tf, "predict_with_weights", lambda model, name: rows[name]
+        deepfm_tf.evaluation,
+        "predict_with_weights",
+        lambda model, name: rows[name],
     )
     settings = argparse.Namespace(calibration="platt", batch_size=10)
     label, probability, weight = rows["test"]
-    before = deepfm_tf.binary_metrics(label, probability, weight)
+    before = deepfm_tf.metrics.binary_metrics(label, probability, weight)
 
     calibration, result = calibrating.calibrate(
         *(
@@ -84,10 +86,15 @@ def test_what_a_calibration_does_not_mend_is_said(monkeypatch, capsys):
     fresh = (np.random.default_rng(4).random(4000) < truth).astype(float)
     rows["test"] = (fresh, truth, None)
     monkeypatch.setattr(
-        deepfm_tf, "predict_with_weights", lambda model, name: rows[name]
+        deepfm_tf.evaluation,
+        "predict_with_weights",
+        lambda model, name: rows[name],
     )
     settings = argparse.Namespace(calibration="platt", batch_size=10)
-    before = {"model": "fm", "test": deepfm_tf.binary_metrics(fresh, truth)}
+    before = {
+        "model": "fm",
+        "test": deepfm_tf.metrics.binary_metrics(fresh, truth),
+    }
 
     _, result = calibrating.calibrate(
         *(

@@ -307,7 +307,7 @@ def test_keras_is_imported_without_what_no_command_needs(tmp_path):
 
 
 def test_the_options_name_what_the_package_has():
-    assert OPTIMIZERS == tuple(deepfm_tf.OPTIMIZERS)
+    assert OPTIMIZERS == tuple(deepfm_tf.training.OPTIMIZERS)
     for name in MODELS.values():
         assert issubclass(getattr(deepfm_tf, name), deepfm_tf.CTRModel)
 

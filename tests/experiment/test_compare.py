@@ -136,7 +136,7 @@ def test_example_weights_count_wherever_rows_are_compared(finished, report):
     for run in report["models"]:
         path = results / f"{run['model']}-seed-{run['seed']}.npy"
         rows = label, np.load(path), weight
-        expected = deepfm_tf.binary_metrics(*rows)["log_loss"]
+        expected = deepfm_tf.metrics.binary_metrics(*rows)["log_loss"]
         assert run["test"]["log_loss"] == pytest.approx(expected)
         # A bin of the curve weighs what its rows do.
         assert sum(run["reliability"]["weight"]) == weight.sum()

@@ -1,15 +1,8 @@
 """What runs say when set side by side."""
 
-import numpy as np
 import pytest
 
-import deepfm_tf
-from deepfm_tf.experiment.comparison import (
-    add_steps_to_reach,
-    compare_with,
-    lead,
-    ranking,
-)
+from deepfm_tf.experiment.comparison import add_steps_to_reach, lead
 
 
 def make_run(model, seed, losses, aucs=None):
@@ -22,18 +15,6 @@ def make_run(model, seed, losses, aucs=None):
             for n, (loss, auc) in enumerate(points, 1)
         ],
     }
-
-
-def test_the_ranking_is_by_the_mean_of_the_best():
-    runs = [
-        make_run("a", 1, [0.5, 0.3], [0.6, 0.7]),
-        make_run("a", 2, [0.5, 0.5], [0.6, 0.9]),
-        make_run("b", 1, [0.41, 0.6], [0.75, 0.6]),
-        make_run("b", 2, [0.37, 0.6], [0.75, 0.6]),
-    ]
-
-    assert ranking(runs, "log_loss") == ["b", "a"]  # .39 and .40
-    assert ranking(runs, "auc") == ["a", "b"]  # .80 and .75
 
 
 def test_steps_to_reach_fm_are_counted_seed_by_seed():
@@ -70,92 +51,6 @@ def test_without_fm_there_is_no_mark():
 
     assert add_steps_to_reach(runs, "log_loss") is None
     assert "steps_to_reach" not in runs[0]
-
-
-@pytest.fixture(scope="module")
-def scored():
-    """Labels, and probabilities of a good and a bad model, two seeds."""
-    random = np.random.default_rng(0)
-    label = random.integers(0, 2, 400).astype(float)
-    noise = random.normal(0, 1, (4, 400))
-    logit = [
-        scale * (label - 0.5) + noise[n]
-        for n, scale in enumerate((4, 2, 1, 1.2))
-    ]
-    probability = 1 / (1 + np.exp(-np.array(logit)))
-    names = [("good", 1), ("good", 2), ("bad", 1), ("bad", 2)]
-    return label, dict(zip(names, probability, strict=True))
-
-
-def test_the_mean_difference_has_an_interval_of_rows_and_seeds(scored):
-    label, probabilities = scored
-    each = [
-        deepfm_tf.compare_models(
-            label, probabilities["good", seed], probabilities["bad", seed]
-        )["auc"]
-        for seed in (1, 2)
-    ]
-
-    area, loss = compare_with("bad", ["good"], [1, 2], label, probabilities)
-
-    differences = [part.improvement for part in each]
-    rows = np.sqrt(np.mean([part.margin**2 for part in each]))
-    # Student's t of one degree of freedom, on a mean of two.
-    seeds = 12.71 * np.std(differences, ddof=1) / np.sqrt(2)
-    assert (area["metric"], loss["metric"]) == ("auc", "log_loss")
-    assert area["improvement"] == pytest.approx(np.mean(differences))
-    assert area["high"] - area["improvement"] == pytest.approx(
-        np.hypot(rows, seeds)
-    )
-    assert area["std"] == pytest.approx(np.std(differences, ddof=1))
-    assert (area["seeds"], area["seeds_better"]) == (2, 2)
-    assert area["text"].startswith("better by 0.")
-
-
-def test_of_one_seed_the_interval_is_that_of_its_rows(scored):
-    label, probabilities = scored
-    expected = deepfm_tf.compare_models(
-        label, probabilities["good", 1], probabilities["bad", 1]
-    )
-
-    entries = compare_with("bad", ["good"], [1], label, probabilities)
-
-    for entry in entries:
-        part = expected[entry["metric"]]
-        assert entry["improvement"] == pytest.approx(part.improvement)
-        assert entry["high"] - entry["low"] == pytest.approx(2 * part.margin)
-        assert entry["std"] is None
-
-
-def test_test_rows_of_one_class_say_nothing(scored):
-    label, probabilities = scored
-    ones = {key: p[label == 1] for key, p in probabilities.items()}
-
-    area, loss = compare_with(
-        "bad", ["good"], [1, 2], np.ones(sum(label == 1)), ones
-    )
-
-    assert area["text"] == "undefined: the rows are all of one class"
-    assert loss["text"].startswith("not to be told from fewer than 10 rows")
-    assert loss["seeds_better"] == 2
-
-
-def test_example_weights_count(scored):
-    label, probabilities = scored
-    weight = np.arange(len(label)) % 2.0  # every other row does not
-
-    entries = compare_with("bad", ["good"], [1], label, probabilities, weight)
-
-    kept = weight > 0
-    expected = deepfm_tf.compare_models(
-        label[kept],
-        probabilities["good", 1][kept],
-        probabilities["bad", 1][kept],
-    )
-    for entry in entries:
-        for name in ("first", "second"):
-            part = getattr(expected[entry["metric"]], name)
-            assert entry[name] == pytest.approx(part)
 
 
 def make_report(reached):

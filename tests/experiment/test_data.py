@@ -193,10 +193,14 @@ def test_metrics_of_a_run_have_gauc(begin, monkeypatch):
     probability = np.linspace(0, 1, len(label))
     rows = (label, probability, None)
     monkeypatch.setattr(experiment, "fit", lambda *_: (None, {}))
-    monkeypatch.setattr(deepfm_tf, "predict_with_weights", lambda *_: rows)
+    monkeypatch.setattr(
+        deepfm_tf.evaluation, "predict_with_weights", lambda *_: rows
+    )
 
     _, result, _ = experiment.train(settings, "fm", data, None)
 
-    right = deepfm_tf.grouped_auc(label, probability, data["test"].groups)
+    right = deepfm_tf.metrics.grouped_auc(
+        label, probability, data["test"].groups
+    )
     assert result["test"]["grouped_auc"] == right.auc
     assert right.num_groups == 2

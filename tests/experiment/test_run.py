@@ -124,7 +124,7 @@ def test_the_options_of_an_export_reach_it(finished, finished_run, capsys):
         *("--table-dtype", "bfloat16", "--calibration", "isotonic"),
         *("--warm-up-rows", "1"),
     )
-    rows = deepfm_tf.predict_with_weights(
+    rows = deepfm_tf.evaluation.predict_with_weights(
         model, outcome.data["test"].dataset(1024)
     )
 
@@ -238,7 +238,9 @@ def test_an_interrupted_run_says_how_to_resume_and_does(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiment.deepfm_tf, "predict_with_weights", interrupt)
+        patch.setattr(
+            experiment.deepfm_tf.evaluation, "predict_with_weights", interrupt
+        )
         stopped = main(tabular.RECIPE, arguments)
     message = capsys.readouterr().err
     arguments[arguments.index("2")] = "3"
@@ -288,7 +290,7 @@ def test_the_benchmarks_options_reach_the_model(finished_run):
     for model in (logistic, deepfm):
         penalty = model.embedding_layer.embeddings_regularizer
         assert penalty.l2 == pytest.approx(0.025)
-        assert model.optimizer.touched_l2 is None
+        assert model.optimizer.batch_l2 is None
         assert model.optimizer.global_clipnorm == 9.0
     assert deepfm.batch_normalization
     assert deepfm.activation == "tanh"
@@ -302,7 +304,7 @@ def test_l2_of_a_batch_and_bfloat16_reach_the_model(clicks, finished_run):
 
     deepfm_tf.set_precision("float32")
     assert asked.embedding_layer.embeddings_regularizer is None
-    assert asked.optimizer.touched_l2 == 0.05
+    assert asked.optimizer.batch_l2 == 0.05
     # The pyramid alone is for bfloat16, and only if asked for.
     plain = finished_run[1].models["deepfm"]
     assert asked.dense_pyramid.compute_dtype == "bfloat16"
@@ -371,7 +373,7 @@ def test_evaluation_inside_an_epoch_keeps_the_best(weighted_run):
 
 
 def test_a_run_stopped_inside_an_epoch_sees_the_rest_of_it(clicks):
-    schema = deepfm_tf.Schema.infer("clicks.csv", "clicked")
+    schema = deepfm_tf.infer_schema("clicks.csv", "clicked")
     data = deepfm_tf.prepare("clicks.csv", "prepared", schema=schema)
 
     def batches(settings, first, count):

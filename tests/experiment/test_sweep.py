@@ -75,7 +75,7 @@ def finished(tmp_path_factory):
             models.append(model)
             rows.append(own)
         result = pretend(settings, curve)
-        result["test"] = deepfm_tf.binary_metrics(*rows[0])
+        result["test"] = deepfm_tf.metrics.binary_metrics(*rows[0])
         return models[0], result, rows[0]
 
     with pytest.MonkeyPatch.context() as patch:

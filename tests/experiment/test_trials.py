@@ -77,5 +77,5 @@ def test_the_best_is_tested_as_it_was_trained(tmp_path, monkeypatch, capsys):
         assert tested[key] == trial[key]
     assert tested["history"]["val_log_loss"] == trial["history"]["val_log_loss"]
     label = np.load(predictions.parent / "label.npy")
-    metrics = deepfm_tf.binary_metrics(label, np.load(predictions))
+    metrics = deepfm_tf.metrics.binary_metrics(label, np.load(predictions))
     np.testing.assert_allclose(metrics["log_loss"], tested["test"]["log_loss"])

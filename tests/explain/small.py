@@ -5,7 +5,7 @@ import numpy as np
 from tests import reference
 from tests.catalogue import build
 from tests.models.test_ctr_model import SCHEMA
-from tests.test_conformance import expected_slots, randomize
+from tests.test_conformance import expected_features, randomize
 
 FIELDS = ("a", "t", "u", "x", "z")
 
@@ -37,12 +37,9 @@ def small_rows(num_rows, seed=0):
 
 def pooled(model, packed):
     """(rows, fields, k) vectors and (rows, fields) first-order terms."""
-    if hasattr(model, "shared_embedding"):
-        table = np.array(model.shared_embedding.embeddings, "float64")
-    else:
-        table = np.array(model.linear_term.first_order.embeddings, "float64")
+    table = np.array(model.embedding_layer.embeddings, "float64")
     sums = []
-    for fields in expected_slots(model.schema, packed):
+    for fields in expected_features(model.schema, packed):
         sums.append([])
         for entries in fields:
             total = np.zeros(table.shape[1])

@@ -20,7 +20,7 @@ def exported(tmp_path_factory):
     directory = tmp_path_factory.mktemp("embeddings") / "new"
     model = small_model("DeepFM")
     data = tf.data.Dataset.from_tensor_slices(small_rows(30)).batch(8)
-    deepfm_tf.export_embeddings(
+    deepfm_tf.explain.export_embeddings(
         model, directory, NAMES, dataset=data, projector_rows=2
     )
     return model, directory
@@ -87,7 +87,7 @@ def test_tensorboard_finds_the_files(exported):
 def test_without_a_data_set_counts_are_unknown(tmp_path, vocabulary):
     model = deepfm_tf.FM(vocabulary.schema, embedding_dim=2)
 
-    deepfm_tf.export_embeddings(model, tmp_path, vocabulary)
+    deepfm_tf.explain.export_embeddings(model, tmp_path, vocabulary)
 
     table = pq.read_table(tmp_path / "embeddings.parquet")
     assert table["count"].null_count == len(table)
@@ -97,7 +97,7 @@ def test_without_a_data_set_counts_are_unknown(tmp_path, vocabulary):
 def test_a_logistic_regression_has_weights_alone(tmp_path):
     model = small_model("LogisticRegression")
 
-    deepfm_tf.export_embeddings(model, tmp_path)
+    deepfm_tf.explain.export_embeddings(model, tmp_path)
 
     table = pq.read_table(tmp_path / "embeddings.parquet")
     assert "vector" not in table.column_names
@@ -110,7 +110,7 @@ def test_large_tables_are_written_block_by_block(tmp_path, monkeypatch):
     monkeypatch.setattr("deepfm_tf.explain.embeddings._BLOCK_ROWS", 2)
     model = small_model("FM")
 
-    deepfm_tf.export_embeddings(model, tmp_path)
+    deepfm_tf.explain.export_embeddings(model, tmp_path)
 
     file = pq.ParquetFile(tmp_path / "embeddings.parquet")
     assert file.num_row_groups == 6  # 3, 4, 1 and 2 rows

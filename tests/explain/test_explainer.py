@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import deepfm_tf
-from deepfm_tf import Explainer
+from deepfm_tf.explain import Explainer
 from tests.catalogue import MODELS
 from tests.explain.small import (
     deep_part,
@@ -270,9 +270,9 @@ def test_prepared_data_is_no_data_set_yet(tmp_path):
     for function in (
         Explainer,
         deepfm_tf.evaluate,
-        deepfm_tf.permutation_importance,
-        deepfm_tf.field_strengths,
-        deepfm_tf.field_report,
+        deepfm_tf.explain.permutation_importance,
+        deepfm_tf.explain.field_strengths,
+        deepfm_tf.explain.field_report,
     ):
         with pytest.raises(TypeError, match=r"Give its `.dataset\(batch_size"):
             function(model, prepared)

@@ -9,7 +9,7 @@ import tensorflow as tf
 import deepfm_tf
 from tests.explain.small import FIELDS, small_model, small_rows
 from tests.models.test_ctr_model import SCHEMA
-from tests.test_conformance import expected_slots
+from tests.test_conformance import expected_features
 
 # Names of the ids, as `small` lays out the table.
 NAMES = {"a": ["a0", "a1", "a2"], "t": [f"t{i}" for i in range(4)]}
@@ -27,7 +27,7 @@ def label(field, row):
 def expected_pairs(model, packed):
     """Every pair of features: effect, rows, strength; by plain loops."""
     table = np.array(model.shared_embedding.embeddings, "float64")[:, :-1]
-    examples = expected_slots(SCHEMA, packed)
+    examples = expected_features(SCHEMA, packed)
     found = {}
     for fields in examples:
         for i, j in itertools.combinations(range(5), 2):
@@ -48,11 +48,11 @@ def data(num_rows=60):
 
 
 @pytest.mark.parametrize("name", ["FM", "DeepFM"])
-def test_pairs_are_those_of_loops_over_all_slots(name, monkeypatch):
+def test_pairs_are_those_of_loops_over_all_features(name, monkeypatch):
     monkeypatch.setattr("deepfm_tf.explain.feature_pairs._MERGE_AT", 40)
     model, (packed, dataset) = small_model(name), data()
 
-    pairs = deepfm_tf.top_feature_pairs(
+    pairs = deepfm_tf.explain.top_feature_pairs(
         model, dataset, NAMES, top=1000, min_rows=1
     )
 
@@ -70,7 +70,7 @@ def test_pairs_are_those_of_loops_over_all_slots(name, monkeypatch):
 def test_rare_pairs_and_other_fields_can_be_left_out():
     model, (packed, dataset) = small_model("FM"), data()
 
-    pairs = deepfm_tf.top_feature_pairs(
+    pairs = deepfm_tf.explain.top_feature_pairs(
         model,
         dataset,
         NAMES,
@@ -91,7 +91,7 @@ def test_rare_pairs_and_other_fields_can_be_left_out():
 def test_without_names_ids_stand_for_themselves():
     model, (_, dataset) = small_model("FM"), data()
 
-    pairs = deepfm_tf.top_feature_pairs(
+    pairs = deepfm_tf.explain.top_feature_pairs(
         model, dataset, field_pairs=[("a", "u")], min_rows=1
     )
 
@@ -102,7 +102,7 @@ def test_the_rarest_pairs_go_when_there_are_too_many(monkeypatch):
     monkeypatch.setattr("deepfm_tf.explain.feature_pairs._MOST_PAIRS", 4)
     model, (packed, dataset) = small_model("FM"), data()
 
-    pairs = deepfm_tf.top_feature_pairs(
+    pairs = deepfm_tf.explain.top_feature_pairs(
         model, dataset, NAMES, field_pairs=[("a", "z")], min_rows=1
     )
 
@@ -119,7 +119,7 @@ def test_the_rarest_pairs_go_when_there_are_too_many(monkeypatch):
 
 def test_a_model_without_pair_terms_is_refused():
     with pytest.raises(ValueError, match="must have pair terms.*NFM"):
-        deepfm_tf.top_feature_pairs(small_model("NFM"), data()[1])
+        deepfm_tf.explain.top_feature_pairs(small_model("NFM"), data()[1])
 
 
 @pytest.mark.parametrize(
@@ -131,6 +131,6 @@ def test_a_model_without_pair_terms_is_refused():
 )
 def test_pairs_of_fields_are_checked(pair, message):
     with pytest.raises(ValueError, match=message):
-        deepfm_tf.top_feature_pairs(
+        deepfm_tf.explain.top_feature_pairs(
             small_model("FM"), data()[1], field_pairs=[pair]
         )

@@ -41,7 +41,7 @@ def importance(rise, margin, auc_drop=0.0, auc_margin=0.1):
 
 
 def test_shares_of_oov_and_missing_are_counted_by_field():
-    report = deepfm_tf.field_report(small_model("FM"), THREE)
+    report = deepfm_tf.explain.field_report(small_model("FM"), THREE)
 
     assert report.fields == FIELDS
     # Of a: ids 0 and 1; of t: 0, 2 and 3; of u: 0, 0 and 1.
@@ -58,7 +58,7 @@ def test_where_missing_is_a_value_it_is_counted_as_missing():
     model = deepfm_tf.FM(deepfm_tf.Schema((field,), "y"), embedding_dim=2)
     ids = np.array([[1], [1], [0], [2]])
 
-    report = deepfm_tf.field_report(model, [{"ids": ids}])
+    report = deepfm_tf.explain.field_report(model, [{"ids": ids}])
 
     assert report.missing_share.tolist() == [0.5]
     assert report.oov_share.tolist() == [0.5]
@@ -69,7 +69,7 @@ def test_strengths_are_first_order_and_the_sum_of_a_fields_pairs():
     data = next(iter(THREE))
     arrays = {name: value.numpy() for name, value in data.items()}
 
-    report = deepfm_tf.field_report(model, THREE)
+    report = deepfm_tf.explain.field_report(model, THREE)
 
     vectors, first_order = pooled(model, arrays)
     np.testing.assert_allclose(
@@ -83,7 +83,9 @@ def test_strengths_are_first_order_and_the_sum_of_a_fields_pairs():
 
 
 def test_with_the_training_data_untrained_ids_are_those_it_lacks():
-    report = deepfm_tf.field_report(small_model("FM"), THREE, training=THREE)
+    report = deepfm_tf.explain.field_report(
+        small_model("FM"), THREE, training=THREE
+    )
 
     # Of a id 2; t and u share ids 0-3, all there; z is there and missing.
     assert report.num_ids.tolist() == [3, 4, 4, 1, 2]
@@ -98,7 +100,7 @@ def test_without_it_they_are_those_whose_weight_never_moved():
         tf.data.Dataset.zip((THREE, label)), epochs=2, verbose=0, shuffle=False
     )
 
-    report = deepfm_tf.field_report(model, THREE)
+    report = deepfm_tf.explain.field_report(model, THREE)
 
     assert report.untrained_ids.tolist() == [1, 0, 0, 0, 0]
 
@@ -109,7 +111,7 @@ def test_a_logistic_regression_has_untrained_ids_too():
     table[[0, 4, 9]] = 0.0
     model.linear_term.first_order.embeddings.assign(table)
 
-    report = deepfm_tf.field_report(model, THREE)
+    report = deepfm_tf.explain.field_report(model, THREE)
 
     assert report.untrained_ids.tolist() == [1, 1, 1, 0, 1]
 
@@ -120,7 +122,7 @@ def test_verdicts_follow_the_intervals():
     first[:3] = 1e-4  # the rows of field a
     model.shared_embedding.embeddings.assign(first)
 
-    report = deepfm_tf.field_report(
+    report = deepfm_tf.explain.field_report(
         model,
         THREE,
         importance=importance(
@@ -140,7 +142,7 @@ def test_verdicts_follow_the_intervals():
 
 
 def test_an_auc_that_drops_helps_where_the_log_loss_is_unsure():
-    report = deepfm_tf.field_report(
+    report = deepfm_tf.explain.field_report(
         small_model("FM"),
         THREE,
         importance=importance([0.0] * 5, [0.1] * 5, auc_drop=0.2),
@@ -150,7 +152,7 @@ def test_an_auc_that_drops_helps_where_the_log_loss_is_unsure():
 
 
 def test_of_one_class_the_log_loss_decides_alone():
-    report = deepfm_tf.field_report(
+    report = deepfm_tf.explain.field_report(
         small_model("FM"),
         THREE,
         importance=importance(
@@ -162,7 +164,7 @@ def test_of_one_class_the_log_loss_decides_alone():
 
 
 def test_without_an_importance_there_is_no_verdict():
-    report = deepfm_tf.field_report(small_model("FM"), THREE)
+    report = deepfm_tf.explain.field_report(small_model("FM"), THREE)
 
     assert report.verdicts == ("",) * 5
     assert np.isnan(report.auc_drop).all()
@@ -172,4 +174,6 @@ def test_an_importance_of_another_model_is_refused():
     other = dataclasses.replace(importance([0] * 5, [0] * 5), fields=("b",))
 
     with pytest.raises(ValueError, match="`importance` must be.*fields b"):
-        deepfm_tf.field_report(small_model("FM"), THREE, importance=other)
+        deepfm_tf.explain.field_report(
+            small_model("FM"), THREE, importance=other
+        )

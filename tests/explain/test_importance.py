@@ -6,9 +6,8 @@ import sklearn.metrics
 import tensorflow as tf
 
 import deepfm_tf
-from deepfm_tf.explain.importance import _Drops, field_columns
+from deepfm_tf.explain.importance import _Drops
 from tests.explain.small import FIELDS, logits, small_model, small_rows
-from tests.models.test_ctr_model import SCHEMA
 
 
 def data(model, num_rows=200, batch=64, weight=None):
@@ -41,7 +40,7 @@ def test_drops_are_those_of_rows_dealt_out_anew(weight):
     model = small_model("DeepFM")
     packed, label, dataset = data(model, weight=weight)
 
-    result = deepfm_tf.permutation_importance(
+    result = deepfm_tf.explain.permutation_importance(
         model, dataset, repeats=2, seed=5, batch_size=77
     )
 
@@ -73,15 +72,6 @@ def test_drops_are_those_of_rows_dealt_out_anew(weight):
         assert result.log_loss_rise[number] == pytest.approx(
             log_loss - base[1], abs=1e-5
         )
-
-
-def test_a_fields_slots_and_weights_are_its_columns():
-    found = [
-        {k: list(range(v.start, v.stop)) for k, v in columns.items()}
-        for columns in field_columns(SCHEMA)
-    ]
-
-    assert found == [COLUMNS[name] for name in FIELDS]
 
 
 def test_the_interval_is_as_wide_as_the_drops_scatter():
@@ -125,7 +115,7 @@ def test_the_margins_of_weighted_drops_are_as_wide_as_drops_scatter():
 def test_rows_of_weight_one_are_rows_without_weights():
     model = small_model("FM")
     plain, weighted = (
-        deepfm_tf.permutation_importance(
+        deepfm_tf.explain.permutation_importance(
             model, data(model, weight=weight)[2], repeats=2
         )
         for weight in (None, np.ones(200))
@@ -141,14 +131,16 @@ def test_weights_of_nothing_are_refused():
     model = small_model("FM")
 
     with pytest.raises(ValueError, match="`weight` must be above 0 for some"):
-        deepfm_tf.permutation_importance(
+        deepfm_tf.explain.permutation_importance(
             model, data(model, weight=np.zeros(200))[2]
         )
 
 
 def test_the_table_is_sorted_by_its_first_column():
     model = small_model("FM")
-    table = deepfm_tf.permutation_importance(model, data(model)[2]).table(3)
+    table = deepfm_tf.explain.permutation_importance(
+        model, data(model)[2]
+    ).table(3)
 
     header, _, *lines = table.splitlines()
     assert header.split("  ")[0] == "field"
@@ -174,7 +166,7 @@ def test_the_seed_decides_and_the_batch_size_does_not():
     _, _, dataset = data(model)
 
     def drops(**arguments):
-        result = deepfm_tf.permutation_importance(
+        result = deepfm_tf.explain.permutation_importance(
             model, dataset, repeats=1, **arguments
         )
         return result.log_loss_rise
@@ -191,7 +183,7 @@ def test_a_field_the_model_ignores_has_no_importance():
     model.linear_term.first_order.embeddings.assign(table)
     _, _, dataset = data(model)
 
-    result = deepfm_tf.permutation_importance(model, dataset)
+    result = deepfm_tf.explain.permutation_importance(model, dataset)
 
     assert (result.auc_drop[0], result.auc_margin[0]) == (0.0, 0.0)
     assert (result.log_loss_rise[0], result.log_loss_margin[0]) == (0.0, 0.0)
@@ -204,7 +196,7 @@ def test_of_one_class_only_the_log_loss_says_something():
     packed = small_rows(20)
     dataset = tf.data.Dataset.from_tensors((packed, np.ones((20, 1))))
 
-    result = deepfm_tf.permutation_importance(model, dataset)
+    result = deepfm_tf.explain.permutation_importance(model, dataset)
 
     assert np.isnan([result.auc, *result.auc_drop, *result.auc_margin]).all()
     assert np.isfinite(result.log_loss_rise).all()
@@ -215,11 +207,13 @@ def test_counts_must_be_positive(name):
     model = small_model("FM")
 
     with pytest.raises(ValueError, match=f"`{name}` must be.*{name}=0"):
-        deepfm_tf.permutation_importance(model, data(model)[2], **{name: 0})
+        deepfm_tf.explain.permutation_importance(
+            model, data(model)[2], **{name: 0}
+        )
 
 
 def test_no_rows_are_refused():
     model = small_model("FM")
 
     with pytest.raises(ValueError, match="to permute has no rows"):
-        deepfm_tf.permutation_importance(model, data(model)[2].take(0))
+        deepfm_tf.explain.permutation_importance(model, data(model)[2].take(0))

@@ -23,6 +23,7 @@ def test_a_vocabulary_names_what_encoding_made_of_raw_rows(vocabulary, names):
         tags=["a:0.5|c", ""],
         price=[3.5, np.nan],
         age=[40, 41],
+        count=[8, 0],
     )
     packed = deepfm_tf.encode(log, vocabulary)
 
@@ -45,7 +46,8 @@ def test_a_vocabulary_names_what_encoding_made_of_raw_rows(vocabulary, names):
     assert first["price"] == "price=3.5"
     assert second["price"] == "price=(missing)"
     assert first["user"].startswith("user=bucket ")
-    assert first["count"].startswith("count=bucket ")
+    # ln(8)^2 is 4.3: from e^2 to e^sqrt(5).
+    assert first["count"] == "count=7.39 to 9.36"
 
 
 def test_buckets_are_named_by_their_boundaries():
@@ -60,9 +62,9 @@ def test_buckets_are_named_by_their_boundaries():
     labels = names.examples(deepfm_tf.encode(data, vocabulary))
 
     assert labels == (
-        ("age=(-∞, 18)",),
-        ("age=[18, 40)",),
-        ("age=[40, ∞)",),
+        ("age=below 18",),
+        ("age=18 to 40",),
+        ("age=from 40",),
     )
 
 

@@ -57,7 +57,7 @@ def test_planted_pairs_and_only_they_rank_on_top(model, data):
     _, test, vocabulary = data
     dataset = deepfm_tf.dataset_from_memory(test, vocabulary)
 
-    ranking = deepfm_tf.field_strengths(model, dataset).ranking()
+    ranking = deepfm_tf.explain.field_strengths(model, dataset).ranking()
 
     pairs = [t for t in ranking if t["kind"] == "pair"]
     assert {t["term"] for t in pairs[:2]} == FIELD_PAIRS
@@ -68,7 +68,7 @@ def test_the_strongest_feature_pair_is_the_planted_one(model, data):
     _, test, vocabulary = data
     dataset = deepfm_tf.dataset_from_memory(test, vocabulary)
 
-    pairs = deepfm_tf.top_feature_pairs(
+    pairs = deepfm_tf.explain.top_feature_pairs(
         model, dataset, vocabulary, field_pairs=[("hour", "app")]
     )
 
@@ -80,8 +80,12 @@ def test_a_field_without_meaning_is_found(model, data):
     train, test, vocabulary = data
     dataset = deepfm_tf.dataset_from_memory(test, vocabulary)
 
-    importance = deepfm_tf.permutation_importance(model, dataset, repeats=3)
-    report = deepfm_tf.field_report(model, dataset, importance=importance)
+    importance = deepfm_tf.explain.permutation_importance(
+        model, dataset, repeats=3
+    )
+    report = deepfm_tf.explain.field_report(
+        model, dataset, importance=importance
+    )
 
     assert report.verdicts[:4] == ("helps",) * 4
     # Four standard errors: no more of a chance than one in ten thousand.

@@ -18,7 +18,7 @@ def strengths(num_fields=3):
 
 
 def test_the_heat_map_shows_pairs_and_first_order(tmp_path):
-    figure = deepfm_tf.plot_field_strengths(strengths())
+    figure = deepfm_tf.explain.plot_field_strengths(strengths())
 
     figure.savefig(tmp_path / "heat.png")
     axes = figure.axes[0]
@@ -32,13 +32,13 @@ def test_the_heat_map_shows_pairs_and_first_order(tmp_path):
 
 
 def test_a_heat_map_of_many_fields_leaves_the_numbers_out():
-    figure = deepfm_tf.plot_field_strengths(strengths(20))
+    figure = deepfm_tf.explain.plot_field_strengths(strengths(20))
 
     assert len(figure.axes[0].texts) == 0
 
 
 def test_the_waterfall_ends_at_the_logit(tmp_path):
-    figure = deepfm_tf.plot_waterfall(attributions(), top=3)
+    figure = deepfm_tf.explain.plot_waterfall(attributions(), top=3)
 
     figure.savefig(tmp_path / "waterfall.png")
     axes = figure.axes[0]
@@ -64,12 +64,12 @@ def test_the_waterfall_ends_at_the_logit(tmp_path):
 def test_long_names_are_cut():
     long = attributions(labels=(("hour=" + "9" * 200, "app=b", "user=c"),))
 
-    figure = deepfm_tf.plot_waterfall(long)
+    figure = deepfm_tf.explain.plot_waterfall(long)
 
     names = [t.get_text() for t in figure.axes[0].get_yticklabels()]
     assert max(map(len, names)) < 75
     heat = FieldStrengths(("f" * 99, "g"), np.ones(2), np.eye(2)[::-1], 9)
-    axes = deepfm_tf.plot_field_strengths(heat).axes[0]
+    axes = deepfm_tf.explain.plot_field_strengths(heat).axes[0]
     assert axes.get_xticklabels()[0].get_text() == "f" * 29 + "…"
     assert axes.get_yticklabels()[0].get_text() == "f" * 29 + "…"
 
@@ -77,7 +77,7 @@ def test_long_names_are_cut():
 def test_a_waterfall_by_field_has_a_step_for_each_field():
     result = attributions()
 
-    axes = deepfm_tf.plot_waterfall(result, by_field=True).axes[0]
+    axes = deepfm_tf.explain.plot_waterfall(result, by_field=True).axes[0]
 
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert sorted(labels[2:5]) == sorted(result.labels[0])
@@ -92,8 +92,8 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
 
     for plot, argument in (
-        (deepfm_tf.plot_field_strengths, strengths()),
-        (deepfm_tf.plot_waterfall, attributions()),
+        (deepfm_tf.explain.plot_field_strengths, strengths()),
+        (deepfm_tf.explain.plot_waterfall, attributions()),
     ):
         with pytest.raises(ImportError, match="pip install matplotlib"):
             plot(argument)

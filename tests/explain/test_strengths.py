@@ -20,11 +20,13 @@ from tests.explain.small import (
 def test_strengths_are_mean_absolute_terms_whatever_the_batch(
     name, monkeypatch
 ):
-    monkeypatch.setattr("deepfm_tf.explain.parts._PAIR_FLOATS", 10 * 2 * 6)
+    monkeypatch.setattr(
+        "deepfm_tf.explain.model_terms._PAIR_FLOATS", 10 * 2 * 6
+    )
     model, packed = small_model(name), small_rows(33)
     data = tf.data.Dataset.from_tensor_slices((packed, np.ones((33, 1))))
 
-    result = deepfm_tf.field_strengths(model, data.batch(10))
+    result = deepfm_tf.explain.field_strengths(model, data.batch(10))
 
     vectors, first_order = pooled(model, packed)
     assert result.fields == FIELDS

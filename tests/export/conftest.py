@@ -73,7 +73,7 @@ def calibrated(model, vocabulary, expected, tmp_path_factory):
     """An export with an isotonic calibration, and what it should say."""
     x = np.quantile(expected, [0.1, 0.3, 0.301, 0.8]).astype(np.float32)
     y = [0.001, 0.05, 0.2, 0.7]
-    calibration = deepfm_tf.Calibration(
+    calibration = deepfm_tf.calibration.Calibration(
         "isotonic", {"probability": x.tolist(), "calibrated": y}, rows=500
     )
     path = deepfm_tf.export_saved_model(

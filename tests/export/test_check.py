@@ -59,7 +59,7 @@ def test_every_signature_is_judged(
         checking.check(reference, [request], "here")
 
 
-STEEP = deepfm_tf.Calibration(
+STEEP = deepfm_tf.calibration.Calibration(
     "isotonic",
     {"probability": [0.0, 0.3, 0.300002, 1.0], "calibrated": [0, 0.1, 0.5, 1]},
 )

@@ -116,7 +116,7 @@ def test_a_calibration_changes_the_probability_not_the_logit(
 ):
     label = np.tile([0, 0, 0, 1, 1, 1, 0, 1], 25)
     p = np.tile(4 * [0.1] + 4 * [0.4], 25)
-    calibration = deepfm_tf.fit_calibration(label, p, "temperature")
+    calibration = deepfm_tf.calibration.fit_calibration(label, p, "temperature")
     signatures = [
         small_signature("FM", small_vocabulary, tmp_path, calibration=c)[1]
         for c in (None, calibration)

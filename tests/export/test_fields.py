@@ -12,7 +12,7 @@ import tensorflow as tf
 import deepfm_tf
 from deepfm_tf.export.fields import check_fields
 from deepfm_tf.serving.client.calls import ClientCore
-from deepfm_tf.serving.client.types import Choice
+from deepfm_tf.serving.client.signature import Target
 from deepfm_tf.serving.engine.servable import Servable
 from deepfm_tf.serving.rest.calls import RestCall, RestCalls
 from tests.export.conftest import definitions
@@ -163,14 +163,14 @@ def test_the_model_card_tells_the_same(served):
 
 def test_the_client_scores_the_users_own_frame(core, served, frame, expected):
     rows = frame[frame.columns[::-1]]
-    default = Choice("serving_default")
+    default = Target("serving_default")
 
     predicted = run(core.predict(rows, default, None), served[2])
     by_input = run(
         core.predict(rows.rename(columns=INPUTS), default, None), served[2]
     )
-    regressed = run(core.regress(rows, Choice("regress")), served[2])
-    classes = run(core.classify(rows, Choice("classify")), served[2])
+    regressed = run(core.regress(rows, Target("regress")), served[2])
+    classes = run(core.classify(rows, Target("classify")), served[2])
 
     for came in (predicted, by_input, regressed, classes.scores[:, 1]):
         np.testing.assert_allclose(came, expected(), atol=1e-6)
@@ -214,9 +214,9 @@ def test_lists_are_read_as_texts_are(core, served, frame, expected):
 
     rows = frame.assign(**{"marital-status": lists})
     predicted = run(
-        core.predict(rows, Choice("serving_default"), None), served[2]
+        core.predict(rows, Target("serving_default"), None), served[2]
     )
-    regressed = run(core.regress(rows, Choice("regress")), served[2])
+    regressed = run(core.regress(rows, Target("regress")), served[2])
 
     np.testing.assert_allclose(predicted, expected(), atol=1e-6)
     np.testing.assert_allclose(regressed, expected(), atol=1e-6)
@@ -227,7 +227,7 @@ def test_candidates_are_ranked(core, served, frame, expected):
     candidates = frame.drop(columns=list(CONTEXT))
 
     ranked = run(
-        core.rank(context, candidates, Choice("rank"), None), served[2]
+        core.rank(context, candidates, Target("rank"), None), served[2]
     )
 
     right = expected(frame.assign(**context))
@@ -237,7 +237,7 @@ def test_candidates_are_ranked(core, served, frame, expected):
             core.rank(
                 {**context, "a b": "v0"},
                 candidates.drop(columns="a b"),
-                Choice("rank"),
+                Target("rank"),
                 None,
             ),
             served[2],
@@ -250,8 +250,8 @@ def test_only_what_has_a_default_may_be_left_out(
 ):
     def ask(rows):
         if method == "regress":
-            return run(core.regress(rows, Choice("regress")), served[2])
-        choice = Choice("serving_default")
+            return run(core.regress(rows, Target("regress")), served[2])
+        choice = Target("serving_default")
         return run(core.predict(rows, choice, None), served[2])
 
     came = ask(frame.drop(columns=["a b", "probability"]))

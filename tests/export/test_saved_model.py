@@ -111,7 +111,9 @@ def test_the_card_has_the_calibration(calibrated):
         (calibrated[0] / "assets.extra" / "model_card.json").read_text()
     )
 
-    calibration = deepfm_tf.Calibration.from_dict(card["calibration"])
+    calibration = deepfm_tf.calibration.Calibration.from_dict(
+        card["calibration"]
+    )
     assert calibration.method == "isotonic" and calibration.rows == 500
     assert calibration.parameters["calibrated"] == [0.001, 0.05, 0.2, 0.7]
 

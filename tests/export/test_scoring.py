@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import deepfm_tf
-from deepfm_tf.export.scoring import has_terms, is_complete, make_score
-from deepfm_tf.layers import FirstOrderTerm
+from deepfm_tf.export.scoring import is_always_present, make_score
+from deepfm_tf.layers import FirstOrderBias
 from tests.calibration.test_calibration import CALIBRATIONS, by_the_equation
 from tests.catalogue import MODELS, build
 from tests.conftest import make_log
@@ -43,13 +43,15 @@ def test_calibration_follows_the_correction_for_sampled_negatives(
 ):
     model, packed, odds = sampled
     if name != "FM":
-        monkeypatch.setattr(type(model), "terms", deepfm_tf.CTRModel.terms)
-    calibration = deepfm_tf.Calibration(method, CALIBRATIONS[method])
+        monkeypatch.setattr(type(model), "has_pairs", False)
+    calibration = deepfm_tf.calibration.Calibration(
+        method, CALIBRATIONS[method]
+    )
 
     scores = make_score(model, calibration=calibration)(packed)
 
     expected = [by_the_equation(method, z) for z in np.log(odds)]
-    assert has_terms(model) == (name == "FM")
+    assert model.can_be_taken_apart == (name == "FM")
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-6)
 
 
@@ -66,7 +68,7 @@ def test_without_negative_ids_masks_make_no_difference():
         "values": np.array([[np.nan], [2.0]], np.float32),
     }
 
-    scores = make_score(model, complete=True)(packed)
+    scores = make_score(model, assume_all_present=True)(packed)
 
     expected = model(packed)["probability"][:, 0]
     np.testing.assert_allclose(scores, expected, atol=1e-6)
@@ -86,8 +88,8 @@ def test_without_negative_ids_masks_make_no_difference():
 def test_ids_are_complete_where_all_fields_always_have_one(field, complete):
     schema = deepfm_tf.Schema((deepfm_tf.CategoricalField("a"), field), "y")
 
-    assert is_complete(schema) == complete
-    assert is_complete(schema, ["a"])
+    assert is_always_present(schema) == complete
+    assert is_always_present(schema, ["a"])
 
 
 def test_a_model_of_ones_own_is_called_as_a_whole(vocabulary):
@@ -95,10 +97,10 @@ def test_a_model_of_ones_own_is_called_as_a_whole(vocabulary):
     whole = deepfm_tf.CTRModel(
         vocabulary.schema,
         {"values": model.input["values"]},
-        FirstOrderTerm()(model.input["values"]),
+        FirstOrderBias()(model.input["values"]),
     )
 
     scores = make_score(whole)({"values": np.zeros((2, 1), np.float32)})
 
-    assert has_terms(model) and not has_terms(whole)
+    assert model.can_be_taken_apart and not whole.can_be_taken_apart
     np.testing.assert_array_equal(scores, [0.5, 0.5])

@@ -16,7 +16,9 @@ FIELDS = ("a", "b", "c")
 DATA = {name: ["u", "v", "w", ""] * 4 for name in FIELDS} | {"y": [0, 1] * 8}
 
 
-HALVED = deepfm_tf.Calibration("platt", {"slope": 0.5, "intercept": -1.0})
+HALVED = deepfm_tf.calibration.Calibration(
+    "platt", {"slope": 0.5, "intercept": -1.0}
+)
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +170,9 @@ def test_example_weights_count_in_the_log_loss():
 
 
 def test_the_cost_is_that_of_what_is_served():
-    halve = deepfm_tf.Calibration("temperature", {"temperature": 0.5})
+    halve = deepfm_tf.calibration.Calibration(
+        "temperature", {"temperature": 0.5}
+    )
     batches = [(np.array([0.5]), np.array([[1]]))]
 
     cost = cost_of_rounding(lambda p: p, lambda p: p + 0.1, batches, halve)

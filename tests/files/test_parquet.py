@@ -12,8 +12,8 @@ import deepfm_tf
 from deepfm_tf import CategoricalField, Schema
 from deepfm_tf.files.frames import to_arrow
 from deepfm_tf.files.parquet import parquet_tables
+from deepfm_tf.files.readers import read_rows
 from deepfm_tf.raw_values import to_texts
-from deepfm_tf.serving.client.row_files import read_rows
 
 SCHEMA = Schema((CategoricalField("a", min_count=1),), "y")
 
@@ -113,7 +113,7 @@ def test_an_arrow_table_is_a_source():
     table = pa.Table.from_pandas(frame)
 
     vocabulary = deepfm_tf.fit_vocabulary(table, SCHEMA)
-    schema = deepfm_tf.Schema.infer(table, "y", categorical=["a"])
+    schema = deepfm_tf.infer_schema(table, "y", categorical=["a"])
     ids = deepfm_tf.encode(table.slice(1), vocabulary)["ids"]
 
     assert vocabulary.values["a"].tolist() == ["x", "y"]

@@ -2,14 +2,18 @@
 
 import csv
 import gzip
+import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 import deepfm_tf
 from deepfm_tf.files import text
-from deepfm_tf.files.readers import read_blocks
+from deepfm_tf.files.readers import num_rows, read_blocks, read_rows
+from deepfm_tf.files.text import TextFormat
 
 SCHEMA = deepfm_tf.Schema(
     (
@@ -238,8 +242,8 @@ def test_whole_numbers_may_be_measurements_or_names():
         }
     )
 
-    schema = deepfm_tf.Schema.infer(frame, "y")
-    told = deepfm_tf.Schema.infer(frame, "y", categorical=["slot", "same"])
+    schema = deepfm_tf.infer_schema(frame, "y")
+    told = deepfm_tf.infer_schema(frame, "y", categorical=["slot", "same"])
 
     kinds = {f.name: f.type_name for f in schema.fields}
     assert kinds == {
@@ -256,7 +260,7 @@ def test_whole_numbers_may_be_measurements_or_names():
     kinds |= {"slot": "categorical", "same": "categorical"}
     assert {f.name: f.type_name for f in told.fields} == kinds
     with pytest.raises(ValueError, match="no column 'slott'.*'slot'"):
-        deepfm_tf.Schema.infer(frame, "y", categorical="slott")
+        deepfm_tf.infer_schema(frame, "y", categorical="slott")
 
 
 def test_infer_chooses_sensible_fields():
@@ -276,7 +280,7 @@ def test_infer_chooses_sensible_fields():
         }
     )
 
-    schema = deepfm_tf.Schema.infer(frame, "y")
+    schema = deepfm_tf.infer_schema(frame, "y")
 
     kinds = {f.name: f.type_name for f in schema.fields}
     assert kinds == {
@@ -306,7 +310,117 @@ def test_infer_takes_rare_amounts_that_recur_as_names(share, num_amounts, kind):
     amounts[random.random(20_000) < share] = 0
     frame = pd.DataFrame({"gain": amounts, "y": random.integers(0, 2, 20_000)})
 
-    schema = deepfm_tf.Schema.infer(frame, "y")
+    schema = deepfm_tf.infer_schema(frame, "y")
 
     assert schema.field("gain").type_name == kind
     assert ("others that recur" in str(schema.notes)) == (kind != "numeric")
+
+
+def zipped(data):
+    """The same bytes at any time: they are in the names of tests."""
+    return gzip.compress(data, mtime=0)
+
+
+TEXT = 'id,price,note\n007,1.50,"a, ""b""\nc"\n2020-01-01,,\n'
+WRITTEN = [
+    {"id": "007", "price": "1.50", "note": 'a, "b"\nc'},
+    {"id": "2020-01-01", "price": "", "note": ""},
+]
+
+
+def rows_of(path):
+    return pa.concat_tables(read_rows(path)).to_pylist()
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.tsv", "r.csv.gz"])
+def test_text_stays_text(tmp_path, name):
+    path = tmp_path / name
+    text = TEXT.replace(",", "\t") if "tsv" in name else TEXT
+    rows = [
+        {k: v.replace(",", "\t") if "tsv" in name else v for k, v in r.items()}
+        for r in WRITTEN
+    ]
+    data = ("\ufeff" + text).encode()
+    path.write_bytes(zipped(data) if name.endswith(".gz") else data)
+
+    assert rows_of(path) == rows
+
+
+def test_typed_files_keep_their_types(tmp_path):
+    rows = [{"id": "007", "n": 7, "x": 0.5}, {"id": None, "n": None, "x": 1.0}]
+    pa.parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "r.parquet")
+    lines = [json.dumps(row) for row in rows]
+    (tmp_path / "r.jsonl").write_text("\n\n".join(lines))
+
+    assert rows_of(tmp_path / "r.parquet") == rows
+    assert rows_of(tmp_path / "r.jsonl") == rows
+    assert num_rows(tmp_path / "r.parquet") == 2
+    assert num_rows(tmp_path / "r.jsonl") is None
+
+
+def test_json_of_mixed_types_and_absent_keys(tmp_path):
+    (tmp_path / "r.jsonl").write_text('{"a": 7}\n{"a": "x", "b": 1}\n')
+
+    assert rows_of(tmp_path / "r.jsonl") == [
+        {"a": "7", "b": None},
+        {"a": "x", "b": 1},
+    ]
+
+
+def test_json_with_a_byte_order_mark_and_long_numbers(tmp_path):
+    text = '\ufeff{"id": 123456789012345678901234567890}\n'
+    (tmp_path / "r.jsonl").write_text(text, encoding="utf-8")
+
+    assert rows_of(tmp_path / "r.jsonl") == [
+        {"id": "123456789012345678901234567890"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("r.csv", "", "is empty. Write a line of column names"),
+        ("r.csv", "\n", "must begin with a line of column names"),
+        ("r.csv", "a,b\n1,2\n3\n", "line 3: 2 values expected, 1 found"),
+        ("r.csv", b"a\nx\n\xff\n", "line 3, column 'a': the text is not UTF"),
+        ("r.parquet", "no", "not a whole Parquet file"),
+        ("r.jsonl", '{"a": 1}\n{"a"', "line 2: .*must be a JSON object"),
+        ("r.jsonl", "[1]", r"line 1: each line must be .*Received: \[1\]"),
+        ("r.jsonl", b'{"a": "\xe9"}', "line 1: the text is not UTF-8"),
+        ("r.csv.gz", zipped(b"a\n1\n")[:-9], "cannot be unpacked to its end"),
+        ("r.jsonl.gz", "no", "r.jsonl.gz, line 1: each line must be"),
+        ("r.jsonl.gz", zipped(b'{"a": 1}')[:-9], "cannot be unpacked"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, name, text, message):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    with pytest.raises(ValueError, match=message):
+        list(read_rows(path))
+
+
+def test_text_is_read_in_the_layout_that_training_is_told(tmp_path):
+    layout = TextFormat("; ", column_names=("a", "b"), quoting=False)
+    (tmp_path / "rows").write_text('1; "x\n2;y\n')
+
+    (table,) = read_rows(tmp_path / "rows", layout)
+
+    assert table.to_pydict() == {"a": ["1", "2"], "b": ['"x', "y"]}
+
+
+def test_lists_and_objects_of_json_stay_what_they_are(tmp_path):
+    rows = [
+        {"tags": ["a", "b"], "more": {"x": 1}},
+        {"tags": None, "more": None},
+    ]
+    (tmp_path / "r.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+    assert rows_of(tmp_path / "r.jsonl") == rows
+
+
+def test_parquet_needs_no_suffix(tmp_path):
+    pa.parquet.write_table(pa.table({"n": [1]}), tmp_path / "part-0")
+
+    assert rows_of(tmp_path / "part-0") == [{"n": 1}]
+    assert num_rows(tmp_path / "part-0") == 1

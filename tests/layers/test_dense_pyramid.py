@@ -259,7 +259,7 @@ def test_config_round_trip_keeps_every_argument():
         output_units=2,
         kernel_initializer=keras.initializers.HeNormal(seed=4),
         kernel_regularizer=keras.regularizers.L2(0.2),
-        parts_of_vectors=[0, 1, 0],
+        factor_blocks=[0, 1, 0],
         name="deep",
     )
 
@@ -272,7 +272,7 @@ def test_config_round_trip_keeps_every_argument():
     assert config["dropout"] == 0.3
     assert config["batch_normalization"] is True
     assert config["output_units"] == 2
-    assert config["parts_of_vectors"] == (0, 1, 0)
+    assert config["factor_blocks"] == (0, 1, 0)
     assert config["kernel_initializer"]["config"]["seed"] == 4
 
 
@@ -407,7 +407,7 @@ def test_factors_and_vectors_stand_for_their_products(
     }
     inputs, vectors, whole = factored()
     plain = build(**arguments)
-    layer = DensePyramid(parts_of_vectors=PARTS, **arguments)
+    layer = DensePyramid(factor_blocks=PARTS, **arguments)
     layer.build(inputs.shape, vectors.shape)
     layer.set_weights(plain.get_weights())
     assert [w.path.split("/")[-2:] for w in layer.weights] == [
@@ -430,7 +430,7 @@ def test_factors_and_vectors_stand_for_their_products(
 def test_gradient_of_vectors_matches_central_difference():
     inputs, vectors, _ = (x.astype("float64") for x in factored(3))
     layer = DensePyramid(
-        (4,), "tanh", 0.0, parts_of_vectors=PARTS, dtype="float64"
+        (4,), "tanh", 0.0, factor_blocks=PARTS, dtype="float64"
     )
     layer.build(inputs.shape, vectors.shape)
     variable = tf.constant(vectors)
@@ -455,7 +455,7 @@ def test_gradient_of_vectors_matches_central_difference():
 
 
 def test_vectors_without_a_part_are_refused():
-    layer = DensePyramid(parts_of_vectors=(0, 1))
+    layer = DensePyramid(factor_blocks=(0, 1))
 
     with pytest.raises(ValueError, match="one row for each of.*\\(0, 1\\)"):
         layer.build((None, 5), (3, 2))

@@ -35,7 +35,7 @@ def table(initializer="glorot_uniform", **options):
 def test_blocks_are_distributed_as_if_drawn_at_once(name):
     keras.utils.set_random_seed(1)
     initializer = keras.initializers.get(INITIALIZERS[name])
-    assert large_table.fills(initializer, ROWS)
+    assert large_table.must_fill_in_blocks(initializer, ROWS)
 
     values = table(initializer)
 
@@ -80,7 +80,7 @@ def test_the_seed_decides(seed):
 )
 def test_others_draw_the_whole(initializer):
     initializer = keras.initializers.get(initializer)
-    assert not large_table.fills(initializer, ROWS)
+    assert not large_table.must_fill_in_blocks(initializer, ROWS)
 
     # A seed generator gives other numbers at each call.
     if isinstance(initializer, keras.initializers.RandomNormal):
@@ -106,7 +106,7 @@ def test_replicas_and_graphs_draw_the_whole():
     with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
         np.testing.assert_array_equal(table(initializer), expected)
     with tf.Graph().as_default():
-        assert not large_table.fills(initializer, ROWS)
+        assert not large_table.must_fill_in_blocks(initializer, ROWS)
 
 
 def test_a_table_that_keras_puts_off_is_drawn():

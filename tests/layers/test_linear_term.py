@@ -11,7 +11,7 @@ from tests import reference
 
 FIELDS = {
     "vocabulary_sizes": (5, 7),
-    "slots_per_field": (1, 1, 3),
+    "columns_per_field": (1, 1, 3),
     "field_tables": (0, 1, 0),
 }
 IDS = np.array(
@@ -39,7 +39,7 @@ def build(**kwargs):
 
 @pytest.mark.parametrize("batch", [0, 1, 5])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_output_matches_loop_over_slots(batch, weighted):
+def test_output_matches_loop_over_id_columns(batch, weighted):
     layer = build()
     ids = IDS[:batch]
     weights = WEIGHTS[:batch] if weighted else None
@@ -145,7 +145,7 @@ def test_config_round_trip_keeps_every_argument():
     clone = LinearTerm.from_config(config)
 
     assert clone.get_config() == config
-    assert config["slots_per_field"] == (1, 1, 3)
+    assert config["columns_per_field"] == (1, 1, 3)
     assert config["field_tables"] == (0, 1, 0)
     assert config["use_bias"] is False
     assert float(clone.weights_regularizer.l1) == pytest.approx(0.2)

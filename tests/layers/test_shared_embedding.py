@@ -13,24 +13,24 @@ from deepfm_tf.layers import SharedEmbedding
 from tests import reference
 
 DIM = 3
-ONE_SLOT_EACH = {"vocabulary_sizes": (5, 7, 3)}
-SEVERAL_SLOTS = {"vocabulary_sizes": (5, 7, 3), "slots_per_field": (1, 3, 2)}
+ONE_ID_EACH = {"vocabulary_sizes": (5, 7, 3)}
+SEVERAL_IDS = {"vocabulary_sizes": (5, 7, 3), "columns_per_field": (1, 3, 2)}
 COMMON_BLOCK = {
     "vocabulary_sizes": (5, 7),
-    "slots_per_field": (2, 1, 3),
+    "columns_per_field": (2, 1, 3),
     "field_tables": (0, 1, 0),
 }
 LAYOUTS = pytest.mark.parametrize(
     "fields",
-    [ONE_SLOT_EACH, SEVERAL_SLOTS, COMMON_BLOCK],
-    ids=["one_slot_each", "several_slots", "common_block"],
+    [ONE_ID_EACH, SEVERAL_IDS, COMMON_BLOCK],
+    ids=["one_id_each", "several_ids", "common_block"],
 )
 
 
 def build(fields, **kwargs):
     """Returns a built layer, its table drawn from a normal distribution."""
     layer = SharedEmbedding(embedding_dim=DIM, **fields, **kwargs)
-    layer.build((None, layer.num_slots))
+    layer.build((None, layer.num_ids))
     shape = (sum(fields["vocabulary_sizes"]), DIM)
     table = np.random.default_rng(1).normal(size=shape)
     layer.embeddings.assign(table)
@@ -42,10 +42,10 @@ def draw(fields, batch, dtype="float32"):
     generator = np.random.default_rng(2)
     sizes = fields["vocabulary_sizes"]
     tables = fields.get("field_tables", range(len(sizes)))
-    slots = fields.get("slots_per_field", [1] * len(tables))
-    rows_per_slot = np.repeat([sizes[table] for table in tables], slots)
-    shape = (batch, len(rows_per_slot))
-    ids = generator.integers(0, rows_per_slot, size=shape)
+    counts = fields.get("columns_per_field", [1] * len(tables))
+    rows_per_column = np.repeat([sizes[table] for table in tables], counts)
+    shape = (batch, len(rows_per_column))
+    ids = generator.integers(0, rows_per_column, size=shape)
     ids[generator.random(shape) < 0.25] = -1
     return ids, generator.normal(size=shape).astype(dtype)
 
@@ -64,7 +64,7 @@ def value_and_gradients(layer, ids, weights, training=False):
 
 def operations(layer):
     """Returns the operations in the layer's graph."""
-    ids = tf.TensorSpec((None, layer.num_slots), "int32")
+    ids = tf.TensorSpec((None, layer.num_ids), "int32")
     graph = tf.function(layer).get_concrete_function(ids).graph
     return graph.get_operations()
 
@@ -72,7 +72,7 @@ def operations(layer):
 @LAYOUTS
 @pytest.mark.parametrize("batch", [1, 5])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_output_matches_loop_over_slots(fields, batch, weighted):
+def test_output_matches_loop_over_id_columns(fields, batch, weighted):
     layer = build(fields)
     ids, weights = draw(fields, batch)
     weights = weights if weighted else None
@@ -306,9 +306,9 @@ def test_fields_without_a_column_are_refused():
 
 @pytest.mark.parametrize("masked", [-1, -9])
 def test_negative_id_contributes_nothing(masked):
-    layer = build(SEVERAL_SLOTS)
+    layer = build(SEVERAL_IDS)
     ids = np.array([[2, 1, masked, 6, masked, masked]])
-    # Not even where the weight of the masked slot is not a number.
+    # Not even where the weight of the masked id is not a number.
     weights = np.array([[2.0, 3.0, np.nan, -1.0, np.inf, 5.0]], "float32")
 
     outputs, table_gradient, weights_gradient = value_and_gradients(
@@ -336,10 +336,10 @@ def test_fields_with_one_block_share_its_rows():
     assert np.all(outputs[0, 0] != outputs[0, 1])
 
 
-def test_properties_count_fields_and_slots_before_build():
+def test_properties_count_fields_and_id_columns_before_build():
     layer = SharedEmbedding(embedding_dim=DIM, **COMMON_BLOCK)
 
-    assert (layer.num_fields, layer.num_slots) == (3, 6)
+    assert (layer.num_fields, layer.num_ids) == (3, 6)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "int64"])
@@ -353,8 +353,8 @@ def test_id_dtype_does_not_limit_the_number_of_rows(dtype):
     np.testing.assert_array_equal(outputs, [[table[100], table[402]]])
 
 
-def test_one_slot_per_field_costs_no_pooling():
-    layer = build(ONE_SLOT_EACH)
+def test_one_id_per_field_costs_no_pooling():
+    layer = build(ONE_ID_EACH)
 
     types = [operation.type for operation in operations(layer)]
     pooling = ("Sum", "Transpose", "MatMul", "Einsum")
@@ -367,7 +367,7 @@ def test_table_is_never_read_whole(distributed):
     if distributed:
         strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
-        layer = build(SEVERAL_SLOTS)
+        layer = build(SEVERAL_IDS)
 
     types = {op.type for op in strategy.run(operations, (layer,))}
 
@@ -414,7 +414,7 @@ def test_empty_batch_gives_empty_output(fields):
 
 
 def test_symbolic_batch_stays_unknown():
-    layer = SharedEmbedding(embedding_dim=DIM, **SEVERAL_SLOTS)
+    layer = SharedEmbedding(embedding_dim=DIM, **SEVERAL_IDS)
 
     outputs = layer(keras.Input((6,), dtype="int32"), keras.Input((6,)))
 
@@ -422,7 +422,7 @@ def test_symbolic_batch_stays_unknown():
 
 
 def test_half_precision_pools_in_float32():
-    layer = build(SEVERAL_SLOTS, dtype="mixed_float16")
+    layer = build(SEVERAL_IDS, dtype="mixed_float16")
     # In float16 1 + 2^-11 is 1, 2049 is 2048 and 2048 + 1 + 1 is 2048.
     table = np.ones((15, DIM))
     table[5] += 2**-11
@@ -449,9 +449,7 @@ def test_layers_with_one_initializer_start_different():
 
 
 def test_regularizer_penalises_whole_table():
-    layer = build(
-        ONE_SLOT_EACH, embeddings_regularizer=keras.regularizers.L2(3)
-    )
+    layer = build(ONE_ID_EACH, embeddings_regularizer=keras.regularizers.L2(3))
 
     table = layer.embeddings.numpy()
     np.testing.assert_allclose(layer.losses, [3 * np.sum(table**2)], rtol=1e-5)
@@ -475,7 +473,7 @@ def test_config_round_trip_keeps_every_argument():
     assert clone.get_config() == config
     assert config["field_tables"] == (0, 1, 0)
     assert config["first_order"] and config["factored"]
-    assert config["slots_per_field"] == (2, 1, 3)
+    assert config["columns_per_field"] == (2, 1, 3)
     assert config["embeddings_initializer"]["config"]["stddev"] == 0.1
 
 
@@ -522,7 +520,7 @@ def test_keras_layer_contract_holds(fields):
 def test_keras_layer_contract_holds_with_weights():
     TestCase().run_layer_test(
         SharedEmbedding,
-        init_kwargs={"embedding_dim": DIM, **SEVERAL_SLOTS},
+        init_kwargs={"embedding_dim": DIM, **SEVERAL_IDS},
         input_shape={"ids_shape": (2, 6), "weights_shape": (2, 6)},
         input_dtype={"ids_shape": "int32", "weights_shape": "float32"},
         expected_output_shape=(2, 3, DIM),
@@ -542,14 +540,17 @@ def test_keras_layer_contract_holds_with_weights():
         ({"field_tables": (0, 2)}, r"`field_tables` must .*\(0, 2\)\."),
         ({"field_tables": (-1, 0)}, r"`field_tables` must .*\(-1, 0\)\."),
         (
-            {"slots_per_field": ()},
-            r"`slots_per_field` must .* 2 fields.*\(\)\.",
+            {"columns_per_field": ()},
+            r"`columns_per_field` must .* 2 fields.*\(\)\.",
         ),
         (
-            {"slots_per_field": (1,)},
-            r"`slots_per_field` must .* 2 fields.*\(1,\)\.",
+            {"columns_per_field": (1,)},
+            r"`columns_per_field` must .* 2 fields.*\(1,\)\.",
         ),
-        ({"slots_per_field": (1, 0)}, r"`slots_per_field` must .*\(1, 0\)\."),
+        (
+            {"columns_per_field": (1, 0)},
+            r"`columns_per_field` must .*\(1, 0\)\.",
+        ),
     ],
 )
 def test_bad_argument_is_refused(arguments, message):
@@ -560,29 +561,30 @@ def test_bad_argument_is_refused(arguments, message):
 
 @pytest.mark.parametrize("shape", [(2, 5), (6,), (2, 6, 1)])
 def test_wrong_shape_is_refused(shape):
-    layer = SharedEmbedding(embedding_dim=DIM, **SEVERAL_SLOTS)
+    layer = SharedEmbedding(embedding_dim=DIM, **SEVERAL_IDS)
     with pytest.raises(ValueError, match=r"`ids` must have shape \(batch, 6\)"):
         layer(np.zeros(shape, "int32"))
 
 
 def test_wrong_shape_of_weights_is_refused():
-    layer = SharedEmbedding(embedding_dim=DIM, **SEVERAL_SLOTS)
+    layer = SharedEmbedding(embedding_dim=DIM, **SEVERAL_IDS)
     with pytest.raises(ValueError, match=r"`weights` must .*shape=\(2, 1\)"):
         layer(np.zeros((2, 6), "int32"), np.ones((2, 1)))
 
 
 def test_float_ids_are_refused():
-    layer = build(ONE_SLOT_EACH)
+    layer = build(ONE_ID_EACH)
     with pytest.raises(TypeError, match="`ids` must be integers.*float32"):
         layer(np.zeros((2, 3), "float32"))
 
 
-# Two fields share a block; the first has two slots, the last two are numeric.
+# Two fields share a block; the first has two id columns, the last two are
+# numeric.
 def of_all_kinds():
     layer = SharedEmbedding(
         (4, 3, 2, 1),
         embedding_dim=2,
-        slots_per_field=(2, 1, 1, 1, 1),
+        columns_per_field=(2, 1, 1, 1, 1),
         field_tables=(0, 1, 0, 2, 3),
         first_order=True,
     )
@@ -600,7 +602,7 @@ def of_all_kinds():
 def test_all_columns_are_embeddings_and_first_order_weights():
     layer, arguments = of_all_kinds()
 
-    columns = layer.columns(**arguments)
+    columns = layer.lookup(**arguments)
 
     embeddings, linear = layer(**arguments)
     np.testing.assert_allclose(columns[:, :, :2], embeddings, rtol=1e-6)
@@ -610,7 +612,7 @@ def test_all_columns_are_embeddings_and_first_order_weights():
 
 
 @pytest.mark.parametrize(
-    ("fields", "slots", "values"),
+    ("fields", "columns", "values"),
     [
         ((0,), [0, 1], []),
         ((1, 2, 4), [2, 3], [1]),
@@ -618,20 +620,20 @@ def test_all_columns_are_embeddings_and_first_order_weights():
         ((0, 1, 2, 3, 4), [0, 1, 2, 3], [0, 1]),
     ],
 )
-def test_some_fields_are_embedded_as_among_all(fields, slots, values):
+def test_some_fields_are_embedded_as_among_all(fields, columns, values):
     layer, arguments = of_all_kinds()
 
-    part = layer.of_fields(fields)
-    columns = part.columns(
-        ids=arguments["ids"][:, slots] if slots else None,
-        weights=arguments["weights"][:, slots] if slots else None,
+    part = layer.subset(fields)
+    columns = part.lookup(
+        ids=arguments["ids"][:, columns] if columns else None,
+        weights=arguments["weights"][:, columns] if columns else None,
         values=arguments["values"][:, values] if values else None,
     )
 
     assert part.embeddings is layer.embeddings
     np.testing.assert_allclose(
         columns,
-        np.asarray(layer.columns(**arguments))[:, list(fields)],
+        np.asarray(layer.lookup(**arguments))[:, list(fields)],
         rtol=1e-6,
     )
 
@@ -640,7 +642,7 @@ def test_another_table_may_be_read_in_another_type():
     layer, arguments = of_all_kinds()
     table = tf.Variable(tf.zeros(layer.embeddings.shape, tf.float16) + 0.5)
 
-    columns = layer.of_fields(range(5), table).columns(**arguments)
+    columns = layer.subset(range(5), table).lookup(**arguments)
 
     assert columns.dtype == tf.float32
     np.testing.assert_array_equal(columns[0, 1], [0.5, 0.5, 0.5])
@@ -651,6 +653,6 @@ def test_where_no_id_is_negative_masks_make_no_difference():
     ids = np.array([[1, 2], [0, 0]])
     expected = layer(ids)
 
-    columns = layer.of_fields([0, 1], complete=True).columns(ids)
+    columns = layer.subset([0, 1], assume_all_present=True).lookup(ids)
 
     np.testing.assert_array_equal(columns, expected)

@@ -64,7 +64,7 @@ def test_rows_without_a_group_are_in_none(groups):
     p = np.array([0.9, 0.1, 0.2, 0.8, 0.9, 0.1])
 
     result = grouped_auc(label, p, groups)
-    metrics = deepfm_tf.binary_metrics(label, p, groups=groups)
+    metrics = deepfm_tf.metrics.binary_metrics(label, p, groups=groups)
 
     # One group is ranked well, one badly; the last rows are not a third.
     assert result == (0.5, 2, pytest.approx(4 / 6))
@@ -78,4 +78,6 @@ def test_groups_must_be_one_a_row():
 
 def test_a_confidence_in_percent_is_refused():
     with pytest.raises(ValueError, match="such as 0.95. Received: .*95"):
-        deepfm_tf.compare_models([0, 1], [0.1, 0.2], [0.1, 0.2], confidence=95)
+        deepfm_tf.metrics.compare_models(
+            [0, 1], [0.1, 0.2], [0.1, 0.2], confidence=95
+        )

@@ -30,11 +30,11 @@ def foreign():
 
 TAKE_A_MODEL = [
     deepfm_tf.evaluate,
-    deepfm_tf.evaluate_stream,
-    deepfm_tf.predict_with_labels,
-    deepfm_tf.permutation_importance,
-    deepfm_tf.field_strengths,
-    deepfm_tf.top_feature_pairs,
+    deepfm_tf.evaluation.evaluate_stream,
+    deepfm_tf.evaluation.predict_with_labels,
+    deepfm_tf.explain.permutation_importance,
+    deepfm_tf.explain.field_strengths,
+    deepfm_tf.explain.top_feature_pairs,
 ]
 
 
@@ -85,7 +85,7 @@ def test_callbacks_refuse_it_before_the_first_epoch():
 
 def test_a_calibration_asks_for_numbers(model, dataset):
     with pytest.raises(TypeError, match="`label` must hold one number .* FM"):
-        deepfm_tf.fit_calibration(model, dataset)
+        deepfm_tf.calibration.fit_calibration(model, dataset)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import deepfm_tf
-from deepfm_tf.layers import FirstOrderTerm
+from deepfm_tf.layers import FirstOrderBias
 from deepfm_tf.models import FieldTerms
 from tests.catalogue import MODELS, build
 from tests.conftest import make_log
@@ -17,7 +17,7 @@ CONTEXT = ("ad2", "user", "tags", "price")
 
 def widths(field):
     """The columns that a field has in each of the packed inputs."""
-    length = getattr(field, "max_length", 1)
+    length = field.num_ids
     if isinstance(field, deepfm_tf.NumericField):
         return {"values": 1}
     if getattr(field, "weight_separator", None):
@@ -89,8 +89,8 @@ def test_a_model_without_terms_says_what_is_missing(vocabulary):
     whole = deepfm_tf.CTRModel(
         vocabulary.schema,
         model.input,
-        FirstOrderTerm()(model.input["values"]),
+        FirstOrderBias()(model.input["values"]),
     )
 
-    with pytest.raises(NotImplementedError, match="CTRModel must define `term"):
-        whole.terms(None, None)
+    with pytest.raises(NotImplementedError, match="CTRModel must declare how"):
+        whole.terms(None, [], None)

@@ -72,8 +72,8 @@ def test_the_table_of_a_linear_term_is_all_first_order(vocabulary):
 
     rule.build(model.trainable_variables)
 
-    slots = [v.shape for v in rule.variables if len(v.shape) == 2]
-    assert slots == [(sum(vocabulary.schema.vocabulary_sizes), 2)]
+    state = [v.shape for v in rule.variables if len(v.shape) == 2]
+    assert state == [(sum(vocabulary.schema.vocabulary_sizes), 2)]
 
 
 def test_the_learning_rate_multiplies_those_of_all_three(small_vocabulary):
@@ -309,7 +309,7 @@ def test_parts_that_act_on_all_variables_are_refused(
         CompositeOptimizer(**(parts | {part: optimizer}))
 
 
-@pytest.mark.parametrize("option", ["weight_decay", "touched_l2"])
+@pytest.mark.parametrize("option", ["weight_decay", "batch_l2"])
 def test_decay_for_all_is_refused(option):
     with pytest.raises(ValueError, match=f"`{option}` must be given to"):
         composite(**{option: 0.1})

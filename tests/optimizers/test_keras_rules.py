@@ -82,7 +82,9 @@ def trained(make, replicas):
 def test_a_clipped_step_is_the_one_of_the_dense_gradient(name, replicas):
     options = {"learning_rate": 0.1, "global_clipnorm": 0.5}
 
-    found = trained(lambda: deepfm_tf.OPTIMIZERS[name](**options), replicas)
+    found = trained(
+        lambda: deepfm_tf.training.OPTIMIZERS[name](**options), replicas
+    )
 
     for ours, keras_s in zip(
         found, expected(KERAS[name](**options)), strict=True
@@ -92,12 +94,13 @@ def test_a_clipped_step_is_the_one_of_the_dense_gradient(name, replicas):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in deepfm_tf.OPTIMIZERS if name not in KERAS]
+    "name",
+    [name for name in deepfm_tf.training.OPTIMIZERS if name not in KERAS],
 )
 def test_a_lazy_step_is_the_same_on_two_replicas(name):
     def make():
-        return deepfm_tf.OPTIMIZERS[name](
-            learning_rate=0.1, global_clipnorm=0.5, touched_l2=0.1
+        return deepfm_tf.training.OPTIMIZERS[name](
+            learning_rate=0.1, global_clipnorm=0.5, batch_l2=0.1
         )
 
     for one, two in zip(trained(make, 1), trained(make, 2), strict=True):

@@ -63,7 +63,7 @@ def test_steps_are_those_worked_out_row_by_row(optimizer, decay):
 
 
 @EVERY
-def test_untouched_rows_and_their_slots_stay_bit_for_bit(optimizer):
+def test_untouched_rows_and_their_state_stay_bit_for_bit(optimizer):
     table = new_table()
     before = table.numpy()
     rule = optimizer(learning_rate=0.1, weight_decay=0.5, clipnorm=0.1)
@@ -72,8 +72,8 @@ def test_untouched_rows_and_their_slots_stay_bit_for_bit(optimizer):
 
     changed = np.any(table.numpy() != before, axis=1)
     assert changed.tolist() == [False, True, True, False, True, True]
-    slots = rule.variables[-1].numpy()
-    assert np.any(slots != 0, axis=1).tolist() == changed.tolist()
+    state = rule.variables[-1].numpy()
+    assert np.any(state != 0, axis=1).tolist() == changed.tolist()
 
 
 @EVERY
@@ -87,7 +87,7 @@ def test_the_penalty_on_touched_rows_is_the_one_worked_out(optimizer):
     ):
         rule.step(expected, rules.merged(rows, gradient), t)
 
-    run(optimizer(learning_rate=0.1, touched_l2=0.5), table)
+    run(optimizer(learning_rate=0.1, batch_l2=0.5), table)
     run(optimizer(learning_rate=0.1), plain)
 
     np.testing.assert_allclose(table.numpy(), expected, rtol=1e-5, atol=1e-6)
@@ -101,7 +101,7 @@ def test_penalties_of_touched_rows_add_up_to_that_of_the_table():
     # accumulator, 1e6, divides them by 1e3.
     table = new_table(np.ones((3, 1)))
     rule = RowwiseAdagrad(
-        learning_rate=1.0, initial_accumulator_value=1e6, touched_l2=1.0
+        learning_rate=1.0, initial_accumulator_value=1e6, batch_l2=1.0
     )
     rule.build([table])
 
@@ -125,8 +125,8 @@ def test_penalties_of_touched_rows_add_up_to_that_of_the_table():
 @EVERY
 @pytest.mark.parametrize("value", [0.0, -1.0, float("inf")])
 def test_a_penalty_must_be_positive(optimizer, value):
-    with pytest.raises(ValueError, match="`touched_l2` must be a positive"):
-        optimizer(touched_l2=value)
+    with pytest.raises(ValueError, match="`batch_l2` must be a positive"):
+        optimizer(batch_l2=value)
 
 
 @EVERY
@@ -322,7 +322,7 @@ def test_training_goes_on_from_a_file_as_if_undisturbed(optimizer, tmp_path):
     keras.utils.set_random_seed(0)
     model = embedding_model()
     rule = optimizer(
-        learning_rate=0.1, weight_decay=0.01, clipnorm=1.0, touched_l2=0.1
+        learning_rate=0.1, weight_decay=0.01, clipnorm=1.0, batch_l2=0.1
     )
     model.compile(optimizer=rule, loss="mse", run_eagerly=True)
     fit(model)
@@ -338,7 +338,7 @@ def test_training_goes_on_from_a_file_as_if_undisturbed(optimizer, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_tensorflow_checkpoint_keeps_the_slots(tmp_path):
+def test_a_tensorflow_checkpoint_keeps_the_state(tmp_path):
     tables, rules_of = [], []
     for _ in range(2):
         tables.append(new_table())
@@ -383,8 +383,8 @@ def test_a_step_that_overflows_is_skipped(optimizer):
 
     np.testing.assert_array_equal(table.numpy(), before)
     assert float(rule.dynamic_scale) == 4
-    slots = rule.inner_optimizer.variables[-1].numpy()
-    np.testing.assert_array_equal(slots, np.zeros_like(slots))
+    state = rule.inner_optimizer.variables[-1].numpy()
+    np.testing.assert_array_equal(state, np.zeros_like(state))
 
 
 # Of two batches, the rows of a table that each of two replicas touches: row 4
@@ -410,7 +410,7 @@ def step_of(rule, variables):
     ("optimizer", "options"),
     [
         *((optimizer, {}) for optimizer in RULES),
-        *((optimizer, {"touched_l2": 0.1}) for optimizer in RULES),
+        *((optimizer, {"batch_l2": 0.1}) for optimizer in RULES),
         (LazyAdam, {"clipnorm": 0.3}),
         (LazyFTRL, {"global_clipnorm": 0.3}),
         (RowwiseAdagrad, {"clipvalue": 0.1}),
@@ -491,7 +491,7 @@ def test_fit_on_two_replicas_equals_one(small_vocabulary):
         np.testing.assert_allclose(one, two, atol=1e-6)
 
 
-def test_mixed_precision_keeps_table_and_slots_in_float32(small_vocabulary):
+def test_mixed_precision_keeps_table_and_state_in_float32(small_vocabulary):
     deepfm_tf.set_precision("mixed_bfloat16")
     try:
         model = deepfm_tf.DeepFM(small_vocabulary.schema, hidden_units=(8,))
@@ -515,3 +515,10 @@ def test_mixed_precision_keeps_table_and_slots_in_float32(small_vocabulary):
     assert model.dense_pyramid.compute_dtype == "bfloat16"
     others = (model.shared_embedding, model.fm_interaction, model.linear_term)
     assert {layer.compute_dtype for layer in others} == {"float32"}
+
+
+def test_a_config_of_a_version_before_05_is_read():
+    config = LazyAdam(batch_l2=0.25).get_config()
+    config["touched_l2"] = config.pop("batch_l2")
+
+    assert LazyAdam.from_config(config).batch_l2 == 0.25

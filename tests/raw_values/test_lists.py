@@ -10,6 +10,7 @@ from deepfm_tf.lookup import GraphLookup
 from deepfm_tf.raw_values import to_texts
 from deepfm_tf.serving.client.arrays import to_array
 from deepfm_tf.serving.client.signature import TensorInfo
+from deepfm_tf.serving.served_fields import ServedField
 
 
 def test_lists_drop_what_is_missing_and_follow_the_rule():
@@ -64,13 +65,15 @@ def test_an_element_that_holds_the_separator_is_refused(way):
             deepfm_tf.fit_vocabulary(
                 {"tags": rows, "y": [0, 1]}, deepfm_tf.Schema((field,), "y")
             )
-        to_array("tags", rows, TensorInfo("string", (None,)), separator="|")
+        served = ServedField("tags", "tags", separator="|")
+        to_array("tags", rows, TensorInfo("string", (None,)), served)
 
 
 def test_the_client_joins_lists_by_the_separator():
     info = TensorInfo("string", (None,))
+    field = ServedField("tags", "tags", separator=";")
 
-    sent = to_array("tags", [["a", None, 7.0], [], None], info, separator=";")
+    sent = to_array("tags", [["a", None, 7.0], [], None], info, field)
 
     assert sent.tolist() == [b"a;7", b"", b""]
 

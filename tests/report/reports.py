@@ -101,7 +101,7 @@ def make_report(num_seeds=2):
             ],
         },
         "models": runs,
-        "summary": deepfm_tf.summarize_runs(runs),
+        "summary": deepfm_tf.report.summarize_runs(runs),
         "reach": {"metric": "log_loss", "name": "fm's best", "value": 0.6},
         "comparisons": [
             {

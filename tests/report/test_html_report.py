@@ -56,7 +56,7 @@ def read(page):
 
 @pytest.fixture(scope="module")
 def page():
-    return deepfm_tf.html_report(make_report())
+    return deepfm_tf.report.html_report(make_report())
 
 
 @pytest.fixture(scope="module")
@@ -161,9 +161,9 @@ def test_gauc_has_a_column_and_says_of_what():
     report["group_by"] = NASTY
     for run in report["models"]:
         run["test"]["grouped_auc"] = 0.625
-    report["summary"] = deepfm_tf.summarize_runs(report["models"])
+    report["summary"] = deepfm_tf.report.summarize_runs(report["models"])
 
-    reader = read(deepfm_tf.html_report(report, plots={}))
+    reader = read(deepfm_tf.report.html_report(report, plots={}))
 
     header, *rows = reader.tables[0]
     assert [row[header.index("test GAUC")] for row in rows] == ["0.6250"] * 3
@@ -177,9 +177,9 @@ def test_a_single_run_has_a_page_without_what_it_cannot_have():
     report["models"] = report["models"][:1]
     for name in ("slices", "steps_to_reach"):
         del report["models"][0][name]
-    report["summary"] = deepfm_tf.summarize_runs(report["models"])
+    report["summary"] = deepfm_tf.report.summarize_runs(report["models"])
 
-    reader = read(deepfm_tf.html_report(report))
+    reader = read(deepfm_tf.report.html_report(report))
 
     text = "".join(reader.text)
     assert "±" not in text and "seed" not in text
@@ -196,9 +196,9 @@ def test_a_calibration_is_shown_before_and_after():
         "reliability": {"probability": [0.2], "label": [0.2], "weight": [9]},
         "note": f"It is no better. {NASTY}",
     }
-    report["summary"] = deepfm_tf.summarize_runs(report["models"])
+    report["summary"] = deepfm_tf.report.summarize_runs(report["models"])
 
-    reader = read(deepfm_tf.html_report(report))
+    reader = read(deepfm_tf.report.html_report(report))
 
     (rows,) = (t for t in reader.tables if "method" in t[0])
     assert rows[1:] == [
@@ -226,7 +226,7 @@ def test_weights_are_named_wherever_they_count(reader):
     plain = "".join(reader.text)
     report["schema"]["example_weight"] = NASTY
 
-    text = "".join(read(deepfm_tf.html_report(report)).text)
+    text = "".join(read(deepfm_tf.report.html_report(report)).text)
 
     assert "weighted" not in plain and "about as many rows" in plain
     for part in (
@@ -247,7 +247,7 @@ def test_buckets_and_hidden_layers_have_their_word(reader):
         if run["model"] == "deepfm":
             run["strengths"]["has_pyramid"] = True
 
-    text = "".join(read(deepfm_tf.html_report(report)).text)
+    text = "".join(read(deepfm_tf.report.html_report(report)).text)
 
     for part in ("The upper end of a bucket is not in it.", "hidden layers"):
         assert part in text and part not in plain
@@ -255,7 +255,7 @@ def test_buckets_and_hidden_layers_have_their_word(reader):
 
 
 def test_equal_reports_make_equal_pages(page):
-    assert deepfm_tf.html_report(make_report()) == page
+    assert deepfm_tf.report.html_report(make_report()) == page
 
 
 @pytest.mark.browser

@@ -5,7 +5,11 @@ import sys
 import numpy as np
 import pytest
 
-from deepfm_tf import plot_learning_curves, plot_reliability, report_figures
+from deepfm_tf.report import (
+    plot_learning_curves,
+    plot_reliability,
+    report_figures,
+)
 from tests.report.reports import make_report, make_runs
 
 

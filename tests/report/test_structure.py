@@ -38,7 +38,7 @@ STRUCTURE = {
 
 
 def test_the_table_has_the_base_the_changes_and_the_search():
-    table = deepfm_tf.structure_table(STRUCTURE)
+    table = deepfm_tf.report.structure_table(STRUCTURE)
 
     assert [tuple(row.values()) for row in table] == [
         ("base", "8-8-8", "2,000", "0.5100 ± 0.0141", "", ""),
@@ -98,6 +98,6 @@ def test_the_medians_are_of_all_with_the_value(axes):
 def test_a_report_has_a_plot_for_each_factor_with_values():
     few = STRUCTURE | {"factors": {"depth": [3, 1, 2], "shape": ["constant"]}}
 
-    figures = deepfm_tf.report_figures({"models": [], "structure": few})
+    figures = deepfm_tf.report.report_figures({"models": [], "structure": few})
 
     assert list(figures) == ["structure_depth"]

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from deepfm_tf import summarize_runs
+from deepfm_tf.report import summarize_runs
 from tests.report.reports import make_runs
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deepfm_tf import markdown_table, results_table, summarize_runs
+from deepfm_tf.report import markdown_table, results_table, summarize_runs
 from deepfm_tf.report.tables import number
 from tests.report.reports import make_runs
 

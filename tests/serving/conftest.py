@@ -7,6 +7,7 @@ import grpc
 import pytest
 
 from deepfm_tf.serving.client import predict_command
+from deepfm_tf.serving.engine.models import LoadedVersion
 from deepfm_tf.serving.engine.servable import Servable
 from deepfm_tf.serving.server.flags import Options
 from deepfm_tf.serving.server.server import Server
@@ -28,7 +29,7 @@ def toy_servable(toy_path: Path) -> Iterator[Servable]:
 
 
 @pytest.fixture(scope="session")
-def toy_models(toy_servable: Servable) -> ToyModels:
+def toy_models(toy_servable: Servable) -> LoadedVersion:
     """The handlers' first argument: the toy and nothing else."""
     return ToyModels(toy_servable)
 

@@ -51,7 +51,7 @@ class FakeLoader:
 
 
 class FakeModels:
-    """A manager over version directories below a folder of its own."""
+    """A store over version directories below a folder of its own."""
 
     def __init__(self, root: Path, **options) -> None:
         self.root = root
@@ -61,7 +61,7 @@ class FakeModels:
             "load_retry_interval_seconds": 0.01,
             **options,
         }
-        self.manager = ModelStore(self.loader, **options)
+        self.store = ModelStore(self.loader, **options)
 
     def add(self, version: int | str, name: str = "toy") -> Path:
         """Make a version's directory."""
@@ -86,12 +86,12 @@ class FakeModels:
 
     def start(self, extra: str = "", *names: str) -> ModelStore:
         """Serve that; back when it is available."""
-        self.manager.reload(self.config(extra, *names))
-        return self.manager
+        self.store.reload(self.config(extra, *names))
+        return self.store
 
     def states(self, name: str = "toy") -> dict[int, str]:
         """Version to the name of its state."""
-        statuses = self.manager.status(model_pb2.ModelSpec(name=name))
+        statuses = self.store.status(model_pb2.ModelSpec(name=name))
         return {s.version: state_name(s.state) for s in statuses}
 
     def wait_for_states(self, name: str = "toy", **states: str) -> None:
@@ -99,7 +99,7 @@ class FakeModels:
         wanted = {int(key[1:]): value for key, value in states.items()}
 
         def is_reached() -> bool:
-            versions = self.manager._models[name].versions
+            versions = self.store.loader.models[name].versions
             return all(
                 number in versions
                 and state_name(versions[number].state) == state
@@ -109,9 +109,9 @@ class FakeModels:
         self.wait_for(is_reached)
 
     def wait_for(self, predicate: Callable[[], bool]) -> None:
-        """Wait for it; called with the manager's lock held."""
-        with self.manager._changed:
-            assert self.manager._changed.wait_for(predicate, _SECONDS)
+        """Wait for it; called with the loader's lock held."""
+        with self.store.loader.changed:
+            assert self.store.loader.changed.wait_for(predicate, _SECONDS)
 
 
 def state_name(state: int) -> str:

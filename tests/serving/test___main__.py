@@ -33,6 +33,55 @@ def test_help_groups_the_flags(capsys):
     assert "\nWhere to listen:\n  --port=8500\n" in text
 
 
+@pytest.mark.parametrize(
+    ("words", "predict"),
+    [
+        (("deepfm-tf", "serve"), "deepfm-tf predict"),
+        (
+            ("python", "-m", "deepfm_tf.serving"),
+            "python -m deepfm_tf.serving predict",
+        ),
+    ],
+)
+def test_the_help_names_the_command_that_was_typed(words, predict, capsys):
+    command.main(["--help"], words)
+    text = capsys.readouterr().out
+    assert f"\n  {' '.join(words)} --model_name=NAME" in text
+    assert f"\n  {predict} --help " in text
+
+    with pytest.raises(SystemExit):
+        command.main(["predict", "--help"], words)
+    assert capsys.readouterr().out.startswith(f"usage: {predict} [")
+
+
+@pytest.mark.parametrize(
+    "flag", ["model_config_file", "monitoring_config_file", "ssl_config_file"]
+)
+def test_a_missing_file_is_told_before_anything_starts(
+    flag, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(command, "_serve", pytest.fail)
+
+    status = command.main(["--model_base_path=/m", f"--{flag}={tmp_path}/no"])
+
+    assert status == command.EXIT_FAILED
+    assert capsys.readouterr().err == (
+        f"--{flag} must be a file. Received: {tmp_path}/no, which is not "
+        "there. Check the path.\n"
+    )
+
+
+def test_a_missing_directory_of_versions_is_told_at_once(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(command, "_serve", lambda *_: command.EXIT_OK)
+
+    assert command.main([f"--model_base_path={tmp_path}"]) == 0
+    assert capsys.readouterr().err == ""
+    assert command.main([f"--model_base_path={tmp_path}/no"]) == 0
+    assert f"no directory {tmp_path}/no yet" in capsys.readouterr().err
+
+
 def test_the_version_is_told(capsys):
     assert command.main(["--version"]) == command.EXIT_OK
 
@@ -53,13 +102,13 @@ def test_a_mistyped_command_is_told_the_right_one(capsys):
     assert err.startswith("Unknown command: predct. Did you mean predict?")
 
 
-def test_ctrl_c_while_it_starts_is_one_line(monkeypatch, capsys):
-    def interrupted(options):
+def test_ctrl_c_while_it_starts_is_one_line(tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "_serve", interrupted)
 
-    assert command.main(["--model_base_path=/m"]) == 130
+    assert command.main([f"--model_base_path={tmp_path}"]) == 130
     assert capsys.readouterr().err == "\nStopped.\n"
 
 
@@ -87,6 +136,7 @@ def test_without_the_extra_its_packages_are_named(monkeypatch, capsys):
         (["predct"], 2),
         (["predict", "--help"], 0),
         (["predict", "--input=nope.csv"], 1),
+        (["--model_config_file=nope.config"], 1),
         (["config", "--help"], 0),
     ],
 )
@@ -142,12 +192,12 @@ def test_a_start_that_fails_says_why(capsys, monkeypatch):
 def test_subcommands_get_their_arguments(monkeypatch, word, status):
     seen = []
     module = types.SimpleNamespace(
-        main=lambda arguments: seen.append(arguments) or status
+        main=lambda *given: seen.append(given) or status
     )
     monkeypatch.setitem(sys.modules, command.COMMANDS[word], module)
 
     assert command.main([word, "--x", "1"]) == status
-    assert seen == [["--x", "1"]]
+    assert seen == [(["--x", "1"], ("deepfm-tf", word))]
 
 
 def test_the_second_signal_ends_at_once(monkeypatch):
@@ -167,21 +217,21 @@ def test_the_second_signal_ends_at_once(monkeypatch):
 
 def test_the_announcement_says_what_to_type_next():
     server = types.SimpleNamespace(
-        manager=types.SimpleNamespace(names=lambda: {"ctr"}),
+        store=types.SimpleNamespace(names=lambda: {"ctr"}),
         options=Options(grpc_socket_path="/tmp/s"),
         port=8500,
         rest_port=8501,
         metrics_path="/metrics",
     )
 
-    text = command._announcement(server)
+    text = command._announcement(server, ("deepfm-tf", "serve"))
 
     for part in (
         "gRPC  localhost:8500",
         "unix:/tmp/s",
         "http://localhost:8501/v1/models/ctr",
         "http://localhost:8501/metrics",
-        command_line("python", "-m", "deepfm_tf.serving", "predict")
+        command_line("deepfm-tf", "predict")
         + " --address localhost:8500 --model_name ctr --input rows.csv",
     ):
         assert part in text

@@ -100,10 +100,10 @@ def server(tmp_path, toy_versions):
 
 def wait_for(server, **states):
     """Wait until versions `v1`, `v2`, ... of the toy are in these states."""
-    versions = server.manager._models["toy"].versions
+    versions = server.store.loader.models["toy"].versions
     wanted = {int(key[1:]): value for key, value in states.items()}
-    with server.manager._changed:
-        assert server.manager._changed.wait_for(
+    with server.store.loader.changed:
+        assert server.store.loader.changed.wait_for(
             lambda: all(
                 number in versions
                 and state_name(versions[number].state) == state
@@ -136,7 +136,7 @@ def test_no_request_fails_over_ten_switches(server, tmp_path, toy_versions):
 
 
 def test_an_unloaded_version_leaves_no_memory(server, tmp_path, toy_versions):
-    with server.manager.acquire(spec()) as loaded:
+    with server.store.acquire(spec()) as loaded:
         servable = weakref.ref(loaded.servable)
     del loaded
 

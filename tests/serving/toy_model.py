@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
-from tensorflow_serving.apis import model_pb2, predict_pb2
+from tensorflow_serving.apis import predict_pb2
 
-from deepfm_tf.serving.engine.servable import Servable
+from deepfm_tf.serving.engine.models import LoadedVersion
 
 TEXTS = ("c0", "c1", "c2")
 NUMBERS = ("n0", "n1")
@@ -129,26 +128,8 @@ def expected_ctr(columns: dict[str, list], bias: float = 0.0) -> np.ndarray:
     return 1 / (1 + np.exp(-logits))
 
 
-@dataclass
-class LoadedToy:
-    """What a model manager hands out."""
-
-    name: str
-    version: int
-    servable: Servable
-
-
-class ToyModels:
-    """A model manager that has one version of one model."""
-
-    def __init__(self, servable: Servable, version: int = 1) -> None:
-        self.loaded = LoadedToy("toy", version, servable)
-
-    @contextlib.contextmanager
-    def acquire(self, model_spec: model_pb2.ModelSpec) -> Iterator[LoadedToy]:
-        """That version, whatever the request asks for."""
-        yield self.loaded
-
+# One version of one model, whatever a request asks for.
+ToyModels = functools.partial(LoadedVersion, "toy", 1)
 
 COLUMNS = {
     "c0": ["a", "b", "z"],

@@ -19,6 +19,44 @@ with hold(pathlib.Path(sys.argv[1]), "taken"):
     sys.stdin.read()
 """
 
+# As on Windows, where a lock is of bytes at the file's place.
+WINDOWS = """
+import asyncio, os, sys, types  # asyncio has its own ways on Windows
+held = set()
+def locking(descriptor, mode, count):
+    place = os.fstat(descriptor).st_ino, os.lseek(descriptor, 0, os.SEEK_CUR)
+    if (mode, count) != ("LK_NBLCK", 1) or place in held:
+        raise PermissionError
+    held.add(place)
+sys.modules["fcntl"] = None
+sys.modules["msvcrt"] = types.SimpleNamespace(
+    locking=locking, LK_NBLCK="LK_NBLCK")
+"""
+
+
+@pytest.mark.parametrize("windows", [True, False])
+def test_without_fcntl_locks_are_those_of_windows_or_none(tmp_path, windows):
+    program = WINDOWS if windows else "import sys; sys.modules['fcntl'] = None"
+    tried = """
+import deepfm_tf.storage
+with open(sys.argv[1], "a+") as one, open(sys.argv[1], "a+") as two:
+    one.write("mine")
+    one.flush()
+    locked = [deepfm_tf.storage.try_lock(file) for file in (one, two)]
+    two.seek(0)
+    print(*locked, two.read())
+"""
+
+    process = subprocess.run(
+        [sys.executable, "-c", program + tried, tmp_path / "x"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    expected = "True False mine" if windows else "None None mine"
+    assert process.stdout.strip() == expected, process.stderr
+
 
 def test_a_second_holder_is_refused_at_once_and_told_of_the_first(tmp_path):
     path = tmp_path / "run" / ".lock"

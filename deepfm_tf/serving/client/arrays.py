@@ -1,17 +1,19 @@
-"""A column of raw values to the array that a signature's input wants."""
+"""Columns of raw values to arrays, and these to tensors of messages."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
@@ -19,13 +21,22 @@ from deepfm_tf.files.frames import to_arrow
 from deepfm_tf.raw_values import (
     Bad,
     NoTextError,
+    cell_text,
     missing_to_null,
     shown,
     to_doubles,
     to_text,
     to_texts,
 )
+from deepfm_tf.serving.client.errors import PredictError
 from deepfm_tf.serving.client.signature import TensorInfo
+from deepfm_tf.serving.served_fields import ServedField
+
+# gRPC clients take 4 MiB (4,194,304 bytes) at most unless told otherwise,
+# and proxies are often set alike. The rest is for names and framing.
+MAX_MESSAGE_BYTES = 4_000_000
+# Tag and length before each string in a message.
+_STRING_OVERHEAD = 4
 
 # Up to here Python's own loop beats the overhead of Arrow's.
 _FEW_ROWS = 1000
@@ -37,10 +48,10 @@ def to_array(
     name: str,
     values: Any,
     info: TensorInfo,
-    missing_values: Sequence[str] = (),
-    separator: str | None = None,
+    field: ServedField | None = None,
+    is_finite: bool = False,
 ) -> Array:
-    """A column as the array that an input wants.
+    """A column as the array that an input wants, read as training reads it.
 
     Text becomes UTF-8 `bytes` (an object array); None and NaN become `b""`
     in text and NaN in floating-point numbers. Whatever is no text becomes the
@@ -53,9 +64,10 @@ def to_array(
         values: array, list, Series, or Arrow array; nested for an input of
             more than one dimension. One value suffices for a context input.
         info: the input's dtype and shape.
-        missing_values: further texts that mean "missing".
-        separator: what joins the elements of lists, for an input of text that
-            takes one value a row. None refuses lists.
+        field: what the model tells of the input's field, if it does: further
+            marks of missing values, and what joins the elements of lists.
+        is_finite: bool. Whether infinities, and what is too large for a
+            float32, are refused as in training. A field's always are.
 
     Raises:
         ValueError: a value or a shape that the input cannot take.
@@ -64,13 +76,25 @@ def to_array(
 
     >>> to_array("price", ["1.5", None], TensorInfo("float32", (None,)))
     array([1.5, nan], dtype=float32)
+    >>> field = ServedField("tags", "tags", separator="|")
+    >>> info = TensorInfo("string", (None,))
+    >>> to_array("tags", [["a", "b"], [], ["c"]], info, field).tolist()
+    [b'a|b', b'', b'c']
     """
-    flat, shape = _flatten(name, values, info)
+    missing = field.missing_values if field else ()
+    separator = field.separator if field else None
+    column = values
+    if separator is not None:
+        if info.is_context and _is_list(values) and len(values) != 1:
+            column = [list(values)]  # The several values of the one row.
+        elif getattr(values, "ndim", 1) > 1:
+            column = list(values)
+    flat, shape = _flatten(name, column, info)
     dtype = info.numpy_dtype
     # Values a row, to tell in which one a value stands.
     width = max(1, math.prod(shape[1:]))
     if info.dtype == "string":
-        array = _texts(name, flat, missing_values, separator, width)
+        array = _texts(name, flat, missing, separator, width)
     elif dtype.kind == "b":
         numbers = _integers(name, flat, np.dtype(np.uint8), width)
         if (numbers > 1).any():
@@ -83,8 +107,7 @@ def to_array(
         array = _integers(name, flat, dtype, width)
     elif dtype.kind == "f" or info.dtype == "bfloat16":
         with np.errstate(over="ignore"):
-            array = _floats(name, flat, missing_values, width)
-            array = array.astype(dtype)
+            array = _floats(name, flat, missing, width).astype(dtype)
     else:
         raise UserError(
             f"The input '{name}' must be of text, numbers or booleans. "
@@ -96,7 +119,89 @@ def to_array(
             f"Column '{name}' must have the shape {_shown_shape(info)}. "
             f"Received: {array.shape}."
         )
+    if array.dtype.kind == "f" and (is_finite or field is not None):
+        _check_finite(name, values, array)
     return array
+
+
+def to_proto(array: Array) -> tensor_pb2.TensorProto:
+    """A TensorProto; numbers go as raw bytes, the cheapest to write and read.
+
+    Args:
+        array: numbers, or an object array of `bytes`.
+    """
+    proto = tensor_pb2.TensorProto()
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    if array.dtype == object:
+        proto.dtype = tf.string.as_datatype_enum
+        proto.string_val.extend(array.ravel().tolist())
+    else:
+        proto.dtype = tf.as_dtype(array.dtype).as_datatype_enum
+        proto.tensor_content = array.tobytes()
+    return proto
+
+
+def cut(num_rows: int, row_bytes: Array | int, max_rows: int) -> list[slice]:
+    """Slices of consecutive rows, each within a message and `max_rows`.
+
+    Args:
+        num_rows: int. Rows there are.
+        row_bytes: bytes of each row in a request.
+        max_rows: int. Rows a slice may have at most.
+
+    Returns:
+        At least one slice; a row larger than a message has one of its own.
+
+    Example:
+
+    >>> cut(5, np.array([1, 1, 1, 1, 1]), 2)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    ends = np.cumsum(np.broadcast_to(row_bytes, num_rows))
+    slices, start = [], 0
+    while start < num_rows:
+        before = ends[start - 1] if start else 0
+        fit = int(np.searchsorted(ends, before + MAX_MESSAGE_BYTES, "right"))
+        stop = min(max(fit, start + 1), start + max_rows)
+        slices.append(slice(start, stop))
+        start = stop
+    return slices or [slice(0, 0)]
+
+
+def bytes_of_rows(arrays: Sequence[Array], num_rows: int) -> Array:
+    """What each row takes in a request, in bytes."""
+    total = np.zeros(num_rows, np.int64)
+    for array in arrays:
+        if array.dtype == object:
+            lengths = np.fromiter(map(len, array.flat), np.int64, array.size)
+            lengths += _STRING_OVERHEAD
+            if num_rows:
+                total += lengths.reshape(num_rows, -1).sum(axis=1)
+        else:
+            total += array.itemsize * math.prod(array.shape[1:])
+    return total
+
+
+def join(
+    answers: Sequence[Mapping[str, Any]], slices: Sequence[slice], address: str
+) -> dict[str, Array]:
+    """The outputs of all slices, each joined in the order of the rows."""
+    result = {}
+    for name in sorted(answers[0]):
+        parts = [tf.make_ndarray(answer[name]) for answer in answers]
+        if len(parts) == 1:
+            result[name] = parts[0]
+            continue
+        for part, rows in zip(parts, slices, strict=True):
+            if len(part) != rows.stop - rows.start:
+                raise PredictError(
+                    f"{address} must answer each row, but gave {len(part)} "
+                    f"values of '{name}' for {rows.stop - rows.start} rows.",
+                    target=address,
+                )
+        result[name] = np.concatenate(parts)
+    return result
 
 
 def _shown_shape(info: TensorInfo) -> str:
@@ -138,11 +243,9 @@ def _flatten(
 
 
 def _is_scalar(value: Any) -> bool:
-    return (
-        isinstance(value, (str, bytes))
-        or not hasattr(value, "__len__")
-        or getattr(value, "ndim", 1) == 0
-    )
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
+        return True
+    return bool(getattr(value, "ndim", 1) == 0)
 
 
 def _texts(
@@ -160,20 +263,21 @@ def _texts(
             encoded = _few_texts(few)
             if encoded is not None:
                 return encoded
-    array = to_arrow(values, name)
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if not _is_binary(array.type):
+    array = _decoded(values, name)
+    if not (
+        pa.types.is_binary(array.type)
+        or pa.types.is_large_binary(array.type)
+        or pa.types.is_fixed_size_binary(array.type)
+    ):
         bad: Bad = {}
         array = to_texts(array, name, bad, separator)
         _raise_first(bad, width)
         if missing_values:
             array = missing_to_null(array, missing_values)
-    array = pc.fill_null(pc.cast(array, pa.large_binary()), b"")
-    return array.to_numpy(zero_copy_only=False)
+    return _to_numpy(pc.fill_null(pc.cast(array, pa.large_binary()), b""))
 
 
-def _few_texts(values: list) -> Array | None:
+def _few_texts(values: list[Any]) -> Array | None:
     """The same for a few values; None where a message must be found."""
     result = np.empty(len(values), dtype=object)
     if set(map(type, values)) == {str}:
@@ -221,10 +325,10 @@ def _floats(
     return numbers
 
 
-def _integers(name: str, values: Any, dtype: np.dtype, width: int) -> Array:
-    array = to_arrow(values, name)
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+def _integers(
+    name: str, values: Any, dtype: np.dtype[Any], width: int
+) -> Array:
+    array = _decoded(values, name)
     wanted = pa.from_numpy_dtype(dtype)
     if pa.types.is_floating(array.type):
         array = pc.if_else(pc.is_nan(array), None, array)
@@ -236,14 +340,14 @@ def _integers(name: str, values: Any, dtype: np.dtype, width: int) -> Array:
         _raise_first(bad, width)
         array = missing_to_null(pc.utf8_trim_whitespace(texts), ())
     if array.null_count:
-        row = int(np.argmax(array.is_null().to_numpy(zero_copy_only=False)))
+        row = int(np.argmax(_to_numpy(array.is_null())))
         raise UserError(
             f"Column '{name}' must hold an integer in each row, as the model "
             "has no mark for a missing one. Received: nothing in row "
             f"{row // width} (counted from 0)."
         )
     try:
-        return pc.cast(array, wanted).to_numpy(zero_copy_only=False)
+        return _to_numpy(pc.cast(array, wanted))
     except pa.ArrowInvalid:
         pass
     for row, value in enumerate(array.to_pylist()):
@@ -259,12 +363,38 @@ def _integers(name: str, values: Any, dtype: np.dtype, width: int) -> Array:
                 f"Received: {shown(value)!r} in row {row // width} "
                 "(counted from 0)."
             ) from None
-    return array.to_numpy(zero_copy_only=False)
+    return _to_numpy(array)
 
 
-def _is_binary(kind: pa.DataType) -> bool:
-    return (
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_fixed_size_binary(kind)
+def _decoded(values: Any, name: str) -> pa.Array:
+    array = to_arrow(values, name)
+    is_category = pa.types.is_dictionary(array.type)
+    return array.dictionary_decode() if is_category else array
+
+
+def _to_numpy(array: pa.Array) -> Array:
+    result: Array = array.to_numpy(zero_copy_only=False)
+    return result
+
+
+def _check_finite(name: str, values: Any, array: Array) -> None:
+    """Training refuses infinities, and what is too large for a float32."""
+    is_infinite = np.isinf(array)
+    if not is_infinite.any():
+        return
+    place = int(np.argmax(is_infinite))
+    text, row = str(array.flat[place]), place
+    if array.ndim > 1:
+        row = place // (array.size // len(array))
+    else:
+        # As it was given: a context input may have one bare value.
+        value = values if np.ndim(values) == 0 else values[row : row + 1]
+        text = cell_text(to_arrow(np.atleast_1d(value), name)[0])
+    raise UserError(
+        f"Column '{name}' must hold finite numbers. Received: {text!r} in "
+        f"row {row} (counted from 0)."
     )
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple, np.ndarray))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 
 import grpc
+
+from deepfm_tf.errors import did_you_mean as did_you_mean
 
 _START_ONE = (
     "Start one: `python -m deepfm_tf.serving --port=8500 --model_name={model} "
@@ -117,23 +118,6 @@ def explanation(
         text += " " + _START_ONE.format(**words)
         said = f" gRPC says: {details}"
     return f"{text}{said} [{code.name}]"
-
-
-def did_you_mean(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
-    """A sentence that offers the nearest names, or nothing.
-
-    Example:
-
-    >>> did_you_mean("Site", ["site", "hour"])
-    " Did you mean 'site'?"
-    >>> did_you_mean("price", ["site", "hour"])
-    ''
-    """
-    by_lower = {other.lower(): other for other in names}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=2, cutoff=cutoff)
-    if not near:
-        return ""
-    return f" Did you mean {' or '.join(repr(by_lower[n]) for n in near)}?"
 
 
 def shown(names: Iterable[str], limit: int = 20) -> str:

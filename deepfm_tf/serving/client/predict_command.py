@@ -1,4 +1,4 @@
-"""`python -m deepfm_tf.serving predict`: score the rows of a file."""
+"""`deepfm-tf predict`: score the rows of a file."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from deepfm_tf.backend import notices_kept_back
 from deepfm_tf.errors import UserError
-from deepfm_tf.files.text_format import TextFormat
+from deepfm_tf.files.formats import FORMATS, check_file, format_of
+from deepfm_tf.files.layout import TextLayout
+from deepfm_tf.options import flags_of, options_of
 from deepfm_tf.serving.client.errors import PredictError, explanation
-from deepfm_tf.serving.client.row_formats import FORMATS, check_file, format_of
 
+_LAYOUT = options_of(TextLayout)
 # What the errors of the client call its arguments.
 _FLAGS = {
     "timeout": "--timeout",
@@ -26,18 +29,23 @@ _FLAGS = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(
+    argv: Sequence[str] | None = None,
+    command_words: tuple[str, ...] = ("deepfm-tf", "predict"),
+) -> int:
     """Score a file as the command line says.
 
     Args:
         argv: sequence of str. Without the command's name; None takes
             `sys.argv`.
+        command_words: tuple of str. What the user typed before them.
 
     Returns:
         Exit status: 0, or 1 with a message on standard error. A wrong
         command line exits with 2.
     """
     parser = _parser()
+    parser.prog = " ".join(command_words)
     options = parser.parse_args(argv)
     if bool(options.ssl_client_certificate) != bool(options.ssl_client_key):
         parser.error(
@@ -46,13 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.no_header != (options.columns is not None):
         parser.error("--no-header and --columns A,B,C must come together")
     try:
-        options.text_format = TextFormat(
-            separator=options.separator,
-            column_names=options.columns,
-            quoting=not options.no_quoting,
-        )
+        layout = {name: getattr(options, name) for name in _LAYOUT}
+        options.text_format = TextLayout(**layout).to_text_format()
     except UserError as error:
-        parser.error(error.with_options({"separator": "--separator"}))
+        parser.error(error.with_options(flags_of(_LAYOUT.values())))
     try:
         _predict(options)
     except PredictError as error:
@@ -74,7 +79,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m deepfm_tf.serving predict",
         description="Ask a server for the predictions of all rows of a file "
         "and print them, or write them, behind the rows' own columns.",
     )
@@ -121,13 +125,13 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--version_label", help="a version by its label")
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=_above_zero(float, "seconds, more than 0"),
         default=60.0,
         help="seconds for each request (default: %(default)s)",
     )
     parser.add_argument(
         "--max_rows",
-        type=_rows,
+        type=_above_zero(int, "a positive whole number"),
         default=65_536,
         help="rows of a request at most; fewer where a row takes long, as in "
         "the signature explain (default: %(default)s)",
@@ -147,33 +151,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_layout(parser: argparse.ArgumentParser) -> None:
-    """What the training recipes are told of text files, in their words."""
+    """The same options as of the commands that train."""
     layout = parser.add_argument_group("layout of a text file --input")
-    layout.add_argument(
-        "--separator",
-        type=lambda text: {"\\t": "\t", "tab": "\t"}.get(text, text),
-        metavar="CHAR",
-        help="what stands between columns: , or \\t or ', ' (a comma, then "
-        "blanks that are dropped); default: by the file's name",
-    )
-    layout.add_argument(
-        "--no-header",
-        "--no_header",
-        action="store_true",
-        help="the first line is data; name the columns with --columns",
-    )
-    layout.add_argument(
-        "--columns",
-        type=lambda text: tuple(text.split(",")),
-        metavar="A,B,C",
-        help="names of all columns of a file without a header",
-    )
-    layout.add_argument(
-        "--no-quoting",
-        "--no_quoting",
-        action="store_true",
-        help='a " is a character like any other',
-    )
+    for declared in _LAYOUT.values():
+        flag = declared.flag.lstrip("-").replace("-", "_")
+        also = [f"--{flag}"] if "_" in flag else []
+        declared.add_to(layout, declared.default, also=also)
     parser.add_argument(
         "--missing",
         action="extend",
@@ -185,22 +168,14 @@ def _add_layout(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(
-        f"must be seconds, more than 0. Received: {text!r}."
-    )
+def _above_zero(kind: type, what: str) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        with contextlib.suppress(ValueError):
+            if 0 < kind(text) < math.inf:
+                return kind(text)
+        raise argparse.ArgumentTypeError(f"must be {what}. Received: {text!r}.")
 
-
-def _rows(text: str) -> int:
-    with contextlib.suppress(ValueError):
-        if int(text) > 0:
-            return int(text)
-    raise argparse.ArgumentTypeError(
-        f"must be a positive whole number. Received: {text!r}."
-    )
+    return read
 
 
 def _predict(options: argparse.Namespace) -> None:

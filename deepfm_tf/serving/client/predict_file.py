@@ -18,22 +18,20 @@ import tqdm
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
+from deepfm_tf.files.formats import format_of
 from deepfm_tf.files.frames import to_arrow
+from deepfm_tf.files.readers import BLOCK_ROWS, num_rows, read_rows
+from deepfm_tf.files.writers import row_writer
 from deepfm_tf.raw_values import to_texts
 from deepfm_tf.serving.client.client import PredictClient
 from deepfm_tf.serving.client.errors import shown
-from deepfm_tf.serving.client.row_files import (
-    BLOCK_ROWS,
-    num_rows,
-    read_rows,
-    row_writer,
-)
-from deepfm_tf.serving.client.row_formats import format_of
 from deepfm_tf.serving.client.signature import ModelMetadata, Signature
 from deepfm_tf.serving.tls import client_credentials
 
 # Shorter runs need no progress bar.
 _QUIET_SECONDS = 2
+# Text that is read, and scored, at a time.
+BLOCK_BYTES = 8 * 2**20
 
 
 def predict_file(options: argparse.Namespace) -> None:
@@ -49,7 +47,7 @@ def predict_file(options: argparse.Namespace) -> None:
     """
     kind = format_of(options.output) if options.output else "csv"
     names = _column_names(options.model_card)
-    blocks = read_rows(options.input, options.text_format)
+    blocks = read_rows(options.input, options.text_format, BLOCK_BYTES)
     client = PredictClient(
         options.address,
         options.model_name,

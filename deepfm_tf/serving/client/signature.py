@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+import math
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
+import grpc
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import get_model_metadata_pb2
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    model_pb2,
+    predict_pb2,
+)
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
-from deepfm_tf.serving.client.errors import did_you_mean, shown
+from deepfm_tf.serving.client.errors import PredictError, did_you_mean, shown
 from deepfm_tf.serving.served_fields import (
     FIELDS,
     NO_FIELDS,
@@ -22,6 +30,59 @@ from deepfm_tf.serving.served_fields import (
 
 # Runs once when a model is loaded; nobody calls it.
 _INIT_OP = "__saved_model_init_op"
+# What a value takes in an answer whose size the signature does not tell.
+_UNKNOWN_BYTES = 64
+# How often a version may be gone by the time that it is asked.
+_ATTEMPTS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Requests:
+    """Requests of one kind to send; `count` of them, made when needed."""
+
+    method: str
+    messages: Iterator[Any]
+    count: int
+
+
+_Answer = TypeVar("_Answer")
+# A call: it yields requests, is sent their answers, and returns its own.
+Steps = Generator[Requests, list[Any], _Answer]
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """The signature and the version that a call asks for."""
+
+    signature: str
+    version: int | None = None
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.version is not None and self.label is not None:
+            raise UserError(
+                "Only one of `version` and `label` can be given. Received: "
+                f"version={self.version}, label='{self.label}'."
+            )
+
+
+class Classes(NamedTuple):
+    """What `classify` returns.
+
+    `labels`: object array (N, classes) of `str`; `scores`: float32 array
+    (N, classes).
+    """
+
+    labels: Array
+    scores: Array
+
+
+class VersionStatus(NamedTuple):
+    """A version of a model: its state (`"AVAILABLE"`, …) and any error."""
+
+    version: int
+    state: str
+    error: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +114,21 @@ class TensorInfo:
         return self.shape is not None and self.shape[:1] == (1,)
 
     @functools.cached_property
-    def numpy_dtype(self) -> np.dtype:
+    def numpy_dtype(self) -> np.dtype[Any]:
         """The dtype in numpy; `object` for text."""
-        return np.dtype(tf.as_dtype(self.dtype).as_numpy_dtype)
+        found: np.dtype[Any] = np.dtype(tf.as_dtype(self.dtype).as_numpy_dtype)
+        return found
+
+    @functools.cached_property
+    def answer_bytes(self) -> int:
+        """What a row of an output takes in an answer, as far as is known."""
+        inner = [None] if self.shape is None else self.shape[1:]
+        size = _UNKNOWN_BYTES
+        if self.dtype != "string" and None not in inner:
+            is_float = self.numpy_dtype.kind == "f"
+            # As typed values an integer takes up to ten bytes.
+            size = self.numpy_dtype.itemsize if is_float else 10
+        return size * math.prod(n or 1 for n in inner)
 
     def allows(self, shape: tuple[int, ...]) -> bool:
         """Whether an array may have this shape."""
@@ -87,6 +160,17 @@ class Signature:
     def context(self) -> list[str]:
         """Inputs of shape `(1, …)`: one value, whatever the rows."""
         return [n for n, s in self.inputs.items() if s.is_context]
+
+    def chosen(self, names: Sequence[str] | None) -> dict[str, TensorInfo]:
+        """The outputs of these names; None means all."""
+        for name in names or ():
+            if name not in self.outputs:
+                raise UserError(
+                    f"The model has no output '{name}'."
+                    f"{did_you_mean(name, self.outputs)} Its outputs are: "
+                    f"{shown(self.outputs)}."
+                )
+        return {n: self.outputs[n] for n in names or self.outputs}
 
     @property
     def can_be_split(self) -> bool:
@@ -160,7 +244,86 @@ class ModelMetadata:
         return self.signatures[name]
 
 
-def _specs(infos: Mapping) -> dict[str, TensorInfo]:
+class MetadataReader:
+    """The signatures and the fields of a model, by version and label.
+
+    Args:
+        model_name: str. The model.
+    """
+
+    def __init__(self, model_name: str) -> None:
+        self._model_name = model_name
+        # Races do no harm: the last reader wins.
+        self._known: dict[tuple[int | None, str | None], ModelMetadata] = {}
+
+    def read(self, target: Target, fresh: bool = False) -> Steps[ModelMetadata]:
+        """Ask the server, unless the answer is known and `fresh` is False."""
+        key = (target.version, target.label)
+        if fresh or key not in self._known:
+            self._known[key] = yield from self._ask(target)
+        return self._known[key]
+
+    def read_version(
+        self, version: int, target: Target
+    ) -> Steps[ModelMetadata]:
+        """What the version that answered takes; if it is gone, the next one.
+
+        It is remembered as that of the target.
+        """
+        pinned = Target(target.signature, version)
+        try:
+            metadata = yield from self.read(pinned, fresh=True)
+        except PredictError as error:
+            if error.code is not grpc.StatusCode.NOT_FOUND:
+                raise
+            return (yield from self.read(target, fresh=True))
+        self._known[target.version, target.label] = metadata
+        return metadata
+
+    def spec(
+        self, target: Target, with_signature: bool = True
+    ) -> model_pb2.ModelSpec:
+        """How a request names the model."""
+        spec = model_pb2.ModelSpec(name=self._model_name)
+        if with_signature:
+            spec.signature_name = target.signature
+        if target.version is not None:
+            spec.version.value = target.version
+        if target.label is not None:
+            spec.version_label = target.label
+        return spec
+
+    def _ask(self, target: Target) -> Steps[ModelMetadata]:
+        for attempt in range(1, _ATTEMPTS + 1):
+            request = get_model_metadata_pb2.GetModelMetadataRequest(
+                model_spec=self.spec(target, with_signature=False),
+                metadata_field=["signature_def"],
+            )
+            (answer,) = yield Requests("GetModelMetadata", iter([request]), 1)
+            metadata = ModelMetadata.from_response(answer)
+            if not metadata.can_tell_fields:
+                break
+            try:
+                fields = yield from self._ask_fields(metadata.version)
+            except PredictError as error:
+                is_gone = error.code is grpc.StatusCode.NOT_FOUND
+                if not is_gone or attempt == _ATTEMPTS:
+                    raise
+            else:
+                return dataclasses.replace(metadata, fields=fields)
+        return metadata
+
+    def _ask_fields(self, version: int) -> Steps[ServedFields]:
+        request = predict_pb2.PredictRequest(
+            model_spec=self.spec(Target(SIGNATURE, version or None)),
+            inputs={ROWS: tf.make_tensor_proto([b""])},
+        )
+        (answer,) = yield Requests("Predict", iter([request]), 1)
+        (text,) = tf.make_ndarray(answer.outputs[FIELDS]).flat
+        return ServedFields.from_json(text)
+
+
+def _specs(infos: Mapping[str, Any]) -> dict[str, TensorInfo]:
     result = {}
     for name, info in sorted(infos.items()):
         shape = info.tensor_shape

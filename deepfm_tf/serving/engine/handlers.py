@@ -1,13 +1,24 @@
-"""Answers to PredictionService's five requests, whatever carries them."""
+"""Answers to PredictionService's five requests, whatever carries them.
+
+Also to those that a version brings along, before it serves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import grpc
+import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
-from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    predict_pb2,
+    prediction_log_pb2,
+)
 
 from deepfm_tf.serving.engine.inference import (
     classify,
@@ -22,9 +33,17 @@ from deepfm_tf.serving.engine.models import (
     answered_spec,
     require_model_spec,
 )
-from deepfm_tf.serving.errors import ServingError, invalid_argument
+from deepfm_tf.serving.errors import (
+    ServingError,
+    from_tensorflow,
+    invalid_argument,
+)
+
+if TYPE_CHECKING:
+    from deepfm_tf.serving.engine.servable import Servable
 
 __all__ = [
+    "DEFAULT_SIGNATURE",
     "LoadedVersion",
     "Models",
     "classify",
@@ -32,8 +51,11 @@ __all__ = [
     "multi_inference",
     "predict",
     "regress",
+    "warm_up",
 ]
 
+WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
+MAX_WARM_UP_RECORDS = 1000
 _SIGNATURE_DEF = "signature_def"
 _METHODS = tuple(
     f"tensorflow/serving/{method}"
@@ -119,6 +141,48 @@ def get_model_metadata(
     return response
 
 
+def warm_up(servable: Servable, iterations: int = 1) -> int:
+    """Runs the version's warm-up records.
+
+    Args:
+        servable: Servable.
+        iterations: int. How often to run each record.
+
+    Returns:
+        int. The number of records; 0 without a file.
+
+    Raises:
+        ServingError: with the number of the first record that fails (from
+            0), or when there are more than 1000.
+    """
+    path = servable.path / WARM_UP_FILE
+    if not path.is_file():
+        return 0
+    version = LoadedVersion("warmup", 0, servable)
+    count = 0
+    try:
+        records = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+        for record in records:
+            if count == MAX_WARM_UP_RECORDS:
+                raise ServingError(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    "Number of warmup records exceeds the maximum "
+                    f"({MAX_WARM_UP_RECORDS}).",
+                )
+            try:
+                _replay(version, record, iterations)
+            except ServingError as error:
+                raise ServingError(
+                    error.code,
+                    f"Warm-up record {count} of {path}{_signature(record)}: "
+                    f"{error.message}",
+                ) from error
+            count += 1
+    except tf.errors.OpError as error:
+        raise from_tensorflow(error) from error
+    return count
+
+
 def _feeds(
     signature: meta_graph_pb2.SignatureDef,
     request: predict_pb2.PredictRequest,
@@ -173,3 +237,44 @@ def _outputs(
 
 def _braces(names: Iterable[str]) -> str:
     return "{" + ",".join(sorted(names)) + "}"
+
+
+def _signature(record: bytes) -> str:
+    """Which signature a record asks, where it can be read."""
+    with contextlib.suppress(DecodeError):
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        kind = log.WhichOneof("log_type")
+        request = getattr(log, kind).request if kind in _REPLAYED else None
+        spec = getattr(request, "model_spec", None)
+        if spec is not None:
+            name = spec.signature_name or DEFAULT_SIGNATURE
+            return f" (signature {name!r})"
+    return ""
+
+
+def _replay(version: LoadedVersion, record: bytes, iterations: int) -> None:
+    """Has the version answer a record, whatever model that names."""
+    try:
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+    except DecodeError as error:
+        raise ServingError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"Failed to parse warmup record: {error}",
+        ) from error
+    kind = log.WhichOneof("log_type")
+    if kind not in _REPLAYED:
+        raise ServingError(
+            grpc.StatusCode.UNIMPLEMENTED,
+            f"Unsupported log_type for warmup: {kind}",
+        )
+    for _ in range(iterations):
+        _REPLAYED[kind](version, getattr(log, kind).request)
+
+
+# What a record holds -> what answers it.
+_REPLAYED: dict[str, Callable[..., object]] = {
+    "predict_log": predict,
+    "classify_log": classify,
+    "regress_log": regress,
+    "multi_inference_log": multi_inference,
+}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import contextlib
+import dataclasses
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tensorflow_serving.apis import model_pb2
@@ -15,26 +17,43 @@ if TYPE_CHECKING:
 DEFAULT_SIGNATURE = "serving_default"
 
 
-class LoadedVersion(Protocol):
-    """A version that cannot be unloaded while it is held."""
-
-    name: str
-    version: int
-    servable: Servable
-
-
 class Models(Protocol):
     """Where the handlers get their versions from."""
 
     def acquire(
         self, model_spec: model_pb2.ModelSpec
-    ) -> AbstractContextManager[LoadedVersion]:
-        """The version that a request means; ServingError if there is none."""
+    ) -> contextlib.AbstractContextManager[LoadedVersion]:
+        """The version that a request means; ServingError if there is none.
+
+        It is not unloaded while it is held.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedVersion:
+    """A version in memory; by itself the `Models` of one who holds it.
+
+    Args:
+        name: str. The model's name.
+        version: int. The version number, never a label.
+        servable: `Servable`.
+    """
+
+    name: str
+    version: int
+    servable: Servable
+
+    @contextlib.contextmanager
+    def acquire(
+        self, model_spec: model_pb2.ModelSpec
+    ) -> Iterator[LoadedVersion]:
+        """This version, whatever a request asks for."""
+        yield self
 
 
 def acquire(
     models: Models, model_spec: model_pb2.ModelSpec
-) -> AbstractContextManager[LoadedVersion]:
+) -> contextlib.AbstractContextManager[LoadedVersion]:
     """`models.acquire`, once the request names a model at all."""
     if not model_spec.name:
         raise invalid_argument("ModelSpec has no name specified.")
@@ -45,7 +64,8 @@ def require_model_spec(request: Any) -> model_pb2.ModelSpec:
     """The request's `model_spec`, or the error when there is none."""
     if not request.HasField("model_spec"):
         raise invalid_argument("Missing ModelSpec")
-    return request.model_spec
+    spec: model_pb2.ModelSpec = request.model_spec
+    return spec
 
 
 def answered_spec(

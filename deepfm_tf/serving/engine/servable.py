@@ -12,37 +12,28 @@ such tf.function takes 0.5 / 1.7 / 4.5 ms.
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import grpc
 import tensorflow as tf
+from google.protobuf import message, text_format
 from tensorflow.core.framework.tensor_pb2 import TensorProto
-from tensorflow.core.protobuf import config_pb2
-from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
-from tensorflow.python.client import pywrap_tf_session
-from tensorflow.python.saved_model import loader_impl
+from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef, SignatureDef
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.serving.engine.batching import (
-    BatchingOptions,
-    batched_outputs,
-    fits_in_batch,
-    rows_are_batchable,
-)
 from deepfm_tf.serving.engine.parsing import (
+    MAX_REPEATED_BYTES,
+    PARSABLE,
     Parsers,
     find_dtype,
     find_tensor,
-    tensor_name,
-)
-from deepfm_tf.serving.engine.signature_faults import signature_faults
-from deepfm_tf.serving.engine.tensor_protos import (
-    MAX_REPEATED_BYTES,
-    PARSABLE,
     repeated_bytes,
+    signature_faults,
+    tensor_name,
     to_proto,
     type_name,
 )
@@ -56,6 +47,13 @@ _log = logging.getLogger(__name__)
 # A session keeps a graph for every set of outputs it was ever asked for, and
 # 30 outputs have a billion sets. Past so many, all outputs are computed.
 _MAX_FETCHED = 64
+# Without its decorator, which logs that TensorFlow 2 has another one.
+_load_saved_model = inspect.unwrap(tf.compat.v1.saved_model.loader.load)
+# Runs a session: what to feed, what to fetch, the options -> arrays.
+_Run = Callable[
+    [Mapping[tf.Tensor, Array], Sequence[tf.Tensor], tf.compat.v1.RunOptions],
+    list[Array],
+]
 
 
 class Servable:
@@ -63,8 +61,6 @@ class Servable:
 
     Args:
         path: str or Path. The version's directory.
-        batching: BatchingOptions or None. Run requests of one signature
-            together. Defaults to None.
         intra_op_threads: int. For the work of one operation; 0 leaves it to
             TensorFlow. The first session of a process decides for all.
         inter_op_threads: int. For operations that run side by side; as
@@ -84,7 +80,6 @@ class Servable:
     def __init__(
         self,
         path: str | Path,
-        batching: BatchingOptions | None = None,
         intra_op_threads: int = 0,
         inter_op_threads: int = 0,
         tags: Sequence[str] = ("serve",),
@@ -96,8 +91,6 @@ class Servable:
         # inputs. Reading them off 39 messages would take 50 microseconds.
         self._inputs: dict[int, list[tuple[str, str, int | None]]] = {}
         self._fetched: set[tuple[int, tuple[str, ...]]] = set()
-        # Of each set of fed tensors that is batched: the batched outputs.
-        self._batched: dict[frozenset[str], dict[str, tf.Tensor]] = {}
         # Where a device is written into the graph and not there, another.
         config = tf.compat.v1.ConfigProto(
             allow_soft_placement=True,
@@ -105,7 +98,7 @@ class Servable:
             inter_op_parallelism_threads=inter_op_threads,
         )
         try:
-            self._load(batching, config)
+            self._load(config)
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from error
         except (OSError, RuntimeError, TypeError, ValueError) as error:
@@ -113,13 +106,8 @@ class Servable:
                 f"{self.path} cannot be loaded: {error}"
             ) from error
 
-    def _load(
-        self,
-        batching: BatchingOptions | None,
-        config: tf.compat.v1.ConfigProto,
-    ) -> None:
-        loader = loader_impl.SavedModelLoader(str(self.path))
-        meta_graph = loader.get_meta_graph_def_from_tags(self._tags)
+    def _load(self, config: tf.compat.v1.ConfigProto) -> None:
+        meta_graph = _read_meta_graph(self.path, self._tags)
         for name, signature in meta_graph.signature_def.items():
             # A copy, or the whole graph's message would stay with it.
             self.signature_defs[name] = SignatureDef()
@@ -128,19 +116,22 @@ class Servable:
         self._parsers = Parsers(
             self._graph, meta_graph.graph_def, self.signature_defs
         )
-        saver, _ = loader.load_graph(
-            self._graph, self._tags, input_map=self._parsers.wired
-        )
-        self._parsers.add_computed()
-        self._read_signatures()
-        if batching is not None:
-            self._add_batching(meta_graph.graph_def, batching)
-        self._session: tf.compat.v1.Session | None = tf.compat.v1.Session(
-            graph=self._graph, config=config
-        )
+        session = tf.compat.v1.Session(graph=self._graph, config=config)
+        self._session: tf.compat.v1.Session | None = session
+        self._run_session: _Run | None = None
         try:
-            loader.restore_variables(self._session, saver)
-            loader.run_init_ops(self._session, self._tags)
+            _load_saved_model(
+                session,
+                self._tags,
+                str(self.path),
+                input_map=self._parsers.wired,
+            )
+            self._parsers.add_computed()
+            self._read_signatures()
+            with self._graph.as_default():
+                probe = tf.constant(0)
+            session.run(probe)  # Tells the session of the new nodes.
+            self._run_session = _runner(session, probe)
         except BaseException:
             self.close()
             raise
@@ -156,35 +147,6 @@ class Servable:
             ]
         for fault in signature_faults(self.signature_defs, dtype_in_graph):
             _log.warning("%s: %s", self.path, fault)
-
-    def _add_batching(
-        self, graph_def: tf.compat.v1.GraphDef, options: BatchingOptions
-    ) -> None:
-        """A batched copy of each signature that allows of it."""
-        wired = self._parsers.wired
-        for name, signature in sorted(self.signature_defs.items()):
-            infos = signature.inputs.values()
-            inputs = {tensor_name(info.name) for info in infos}
-            outputs: dict[str, tf.Tensor] = {}
-            if rows_are_batchable(signature) and inputs <= wired.keys():
-                outputs = batched_outputs(
-                    self._graph,
-                    graph_def,
-                    {tensor: wired[tensor] for tensor in sorted(inputs)},
-                    [info.name for info in signature.outputs.values()],
-                    options,
-                )
-            if outputs:
-                # Signatures may differ in their outputs alone.
-                self._batched.setdefault(frozenset(inputs), {}).update(outputs)
-            elif inputs:
-                _log.warning(
-                    "%s: signature %s cannot be batched and runs request by "
-                    "request: it has inputs of unknown or fixed shape, "
-                    "sparse or missing outputs, or variables of TensorFlow 1.",
-                    self.path,
-                    name,
-                )
 
     def run(
         self,
@@ -277,11 +239,7 @@ class Servable:
                     grpc.StatusCode.NOT_FOUND,
                     f"FeedInputs: unable to find feed output {name}",
                 )
-        batched = self._batched.get(frozenset(serialized), {})
-        is_batched = bool(fetches) and batched.keys() >= set(fetches)
         try:
-            if is_batched and fits_in_batch(*tasks[0]):
-                return self._run_batched(serialized, fetches, timeout, batched)
             return self._run(serialized, fetches, timeout)
         except (tf.errors.OpError, UnicodeDecodeError) as error:
             failed = self._parsers.failed(getattr(error, "message", ""))
@@ -308,28 +266,6 @@ class Servable:
         tensors = [self._fetch(name) for name in names]
         return dict(zip(names, self._call(feed, tensors, timeout), strict=True))
 
-    def _run_batched(
-        self,
-        serialized: Mapping[str, bytes],
-        fetches: Sequence[str],
-        timeout: float | None,
-        batched: Mapping[str, tf.Tensor],
-    ) -> dict[str, Array]:
-        """As `_run`, with whatever else is waiting.
-
-        The run itself has no timeout: it would cancel the whole batch.
-        """
-        start = time.monotonic()
-        feed = self._parsers.feed(serialized)
-        names = list(dict.fromkeys(fetches))
-        arrays = self._call(feed, [batched[name] for name in names], None)
-        if timeout is not None and time.monotonic() - start > timeout:
-            raise ServingError(
-                grpc.StatusCode.DEADLINE_EXCEEDED,
-                "Run() timeout exceeded while waiting in batching queue",
-            )
-        return dict(zip(names, arrays, strict=True))
-
     def _fetch(self, name: str) -> tf.Tensor:
         """A tensor of the model, or what is wired in its place."""
         if name in self._parsers.parsed and name not in self._parsers.computed:
@@ -347,28 +283,18 @@ class Servable:
         fetches: Sequence[tf.Tensor],
         timeout: float | None,
     ) -> list[Array]:
-        """`Session.run` without its checks, twice as quick for one row.
-
-        It also decorates the errors, whose texts are part of the contract.
-        """
         milliseconds = 0  # No limit.
         if timeout is not None:
             milliseconds = max(1, int(timeout * 1000))
-        options = config_pb2.RunOptions(timeout_in_ms=milliseconds)
-        buffer = pywrap_tf_session.TF_NewBufferFromString(
-            options.SerializeToString()
-        )
-        feeds = {key._as_tf_output(): value for key, value in feed.items()}
-        outputs = [tensor._as_tf_output() for tensor in fetches]
-        session = self._session
-        try:
-            if session is None:
-                raise ServingError(
-                    grpc.StatusCode.CANCELLED, "Session has been closed."
-                )
-            return session._call_tf_sessionrun(buffer, feeds, outputs, [], None)
-        finally:
-            pywrap_tf_session.TF_DeleteBuffer(buffer)
+        options = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds)
+        run = self._run_session
+        if run is None:
+            raise _closed()
+        if not fetches:
+            raise invalid_argument(
+                "Must specify at least one target to fetch or execute."
+            )
+        return run(feed, fetches, options)
 
     def close(self) -> None:
         """Frees variables and tables; a run that is on its way is cancelled.
@@ -376,10 +302,93 @@ class Servable:
         Runs that come later raise ServingError.
         """
         session, self._session = self._session, None
+        self._run_session = None
         if session is not None:
             session.close()
             # The last reference goes, and with it what the session owns: a
             # closed one still has its variables.
+
+
+def _read_meta_graph(path: Path, tags: Sequence[str]) -> MetaGraphDef:
+    """The graph of these tags, as it was saved.
+
+    Empty where there is none: the loader says it then, in TensorFlow's words.
+    """
+    saved = SavedModel()
+    try:
+        if (path / "saved_model.pb").is_file():
+            saved.ParseFromString((path / "saved_model.pb").read_bytes())
+        else:
+            text = (path / "saved_model.pbtxt").read_text("utf-8")
+            text_format.Parse(text, saved)
+    except (OSError, ValueError, message.Error, text_format.ParseError):
+        return MetaGraphDef()
+    for meta_graph in saved.meta_graphs:
+        if set(meta_graph.meta_info_def.tags) == set(tags):
+            return meta_graph
+    return MetaGraphDef()
+
+
+def _runner(session: tf.compat.v1.Session, tensor: tf.Tensor) -> _Run:
+    """`Session.run`, without its checks where TensorFlow lets us.
+
+    They take a fifth of a request of one row (0.90 ms in place of 0.71), an
+    eighth of one of 100 rows (1.97 and 1.75). The private names are those of
+    TensorFlow 2.20 and 2.21.
+    """
+    try:
+        from tensorflow.python.client import pywrap_tf_session as private
+
+        new_buffer = private.TF_NewBufferFromString
+        delete_buffer = private.TF_DeleteBuffer
+        call = session._call_tf_sessionrun
+        tensor._as_tf_output()
+    except (ImportError, AttributeError):
+        return functools.partial(_run_checked, session)
+
+    def run(
+        feed: Mapping[tf.Tensor, Array],
+        fetches: Sequence[tf.Tensor],
+        options: tf.compat.v1.RunOptions,
+    ) -> list[Array]:
+        feeds = {key._as_tf_output(): value for key, value in feed.items()}
+        outputs = [tensor._as_tf_output() for tensor in fetches]
+        buffer = new_buffer(options.SerializeToString())
+        try:
+            arrays: list[Array] = call(buffer, feeds, outputs, [], None)
+        finally:
+            delete_buffer(buffer)
+        return arrays
+
+    return run
+
+
+def _run_checked(
+    session: tf.compat.v1.Session,
+    feed: Mapping[tf.Tensor, Array],
+    fetches: Sequence[tf.Tensor],
+    options: tf.compat.v1.RunOptions,
+) -> list[Array]:
+    """`Session.run`, with the errors of the one without checks."""
+    try:
+        arrays: list[Array] = session.run(list(fetches), feed, options)
+    except tf.errors.OpError as error:
+        # It adds to the texts, which are part of the contract.
+        original = error.__context__
+        if isinstance(original, tf.errors.OpError):
+            raise original from None
+        raise
+    except UnicodeDecodeError:
+        raise
+    except ValueError as error:  # A shape that the graph rules out.
+        raise invalid_argument(str(error)) from error
+    except RuntimeError as error:
+        raise _closed() from error
+    return arrays
+
+
+def _closed() -> ServingError:
+    return ServingError(grpc.StatusCode.CANCELLED, "Session has been closed.")
 
 
 def _parsing_error(alias: str) -> ServingError:

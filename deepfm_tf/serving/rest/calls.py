@@ -1,14 +1,21 @@
 """What a REST path asks for, and its answer by way of the gRPC handlers."""
 
+from __future__ import annotations
+
 import contextlib
+import json
 import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 import grpc
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -19,20 +26,38 @@ from tensorflow_serving.apis import (
 )
 
 from deepfm_tf.serving.engine import handlers
-from deepfm_tf.serving.engine.handlers import LoadedVersion, Models
+from deepfm_tf.serving.engine.models import (
+    DEFAULT_SIGNATURE,
+    LoadedVersion,
+    Models,
+)
 from deepfm_tf.serving.errors import ServingError, invalid_argument
-from deepfm_tf.serving.rest import responses as rest_answers
-from deepfm_tf.serving.rest.body import Body, parse_body
-from deepfm_tf.serving.rest.examples import fill_examples
-from deepfm_tf.serving.rest.fields import with_field_names
 from deepfm_tf.serving.rest.requests import (
     Inputs,
+    fill_examples,
     is_row_format,
+    parse_body,
     signature_name,
     tensors_from_inputs,
     tensors_from_instances,
 )
+from deepfm_tf.serving.rest.tensors import (
+    columns_json,
+    document,
+    rows_json,
+    short_floats,
+)
+from deepfm_tf.serving.served_fields import (
+    FIELDS,
+    ROWS,
+    SIGNATURE,
+    ServedFields,
+)
 
+if TYPE_CHECKING:
+    from deepfm_tf.serving.engine.servable import Servable
+
+Body = bytes | bytearray
 ModelStatus = Callable[
     [str, int | None, str | None],
     get_model_status_pb2.GetModelStatusResponse,
@@ -48,6 +73,8 @@ _LOOK_UP = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 INFERENCE_METHODS = ("classify", "regress", "predict")
+# What is looked at, and said, of fields that stand for inputs.
+_MOST_ROWS, _MOST_NAMED, _SECONDS = 100, 5, 1.0
 
 
 @dataclass(frozen=True)
@@ -151,35 +178,43 @@ class RestCalls:
             ServingError: codes and texts are TensorFlow Serving's.
         """
         if call.method == "get_model_status":
-            return rest_answers.status_json(
-                self.model_status(call.name, call.version, call.label)
-            )
+            found = self.model_status(call.name, call.version, call.label)
+            return _indented(_as_dict(found))
         if call.method == "get_model_metadata":
-            request = get_model_metadata_pb2.GetModelMetadataRequest(
-                model_spec=call.model_spec(), metadata_field=["signature_def"]
-            )
-            return rest_answers.metadata_json(
-                handlers.get_model_metadata(self.models, request)
-            )
+            return self._metadata(call)
         if call.method == "predict":
             return self._predict(call, body, deadline)
         return self._infer_examples(call, body, deadline)
 
+    def _metadata(self, call: RestCall) -> bytes:
+        request = get_model_metadata_pb2.GetModelMetadataRequest(
+            model_spec=call.model_spec(), metadata_field=["signature_def"]
+        )
+        response = handlers.get_model_metadata(self.models, request)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        response.metadata["signature_def"].Unpack(signatures)
+        return _indented(
+            {
+                "model_spec": _as_dict(response.model_spec),
+                "metadata": {"signature_def": _as_dict(signatures)},
+            }
+        )
+
     def _predict(self, call: RestCall, body: Body, deadline: float) -> bytes:
-        document = parse_body(body)
+        given = parse_body(body)
         request = predict_pb2.PredictRequest(model_spec=call.model_spec())
-        request.model_spec.signature_name = signature_name(document)
+        request.model_spec.signature_name = signature_name(given)
         # One version gives the signature and the answer, also where a new
         # one becomes available in between.
         with self.models.acquire(request.model_spec) as loaded:
             inputs = _signature_inputs(loaded, request.model_spec)
-            in_rows = is_row_format(document)
-            values = document.pop("instances" if in_rows else "inputs")
+            in_rows = is_row_format(given)
+            values = given.pop("instances" if in_rows else "inputs")
             read = tensors_from_instances if in_rows else tensors_from_inputs
             try:
                 tensors = read(values, inputs)
             except ServingError as error:
-                raise with_field_names(
+                raise _with_field_names(
                     error, loaded.servable, values, inputs
                 ) from error
             for name, tensor in tensors.items():
@@ -191,37 +226,28 @@ class RestCalls:
                 signature_method_name_check=self.signature_method_name_check,
                 tensor_content=True,
             )
-        if in_rows:
-            return rest_answers.rows_json(response.outputs)
-        return rest_answers.columns_json(response.outputs)
+        return (rows_json if in_rows else columns_json)(response.outputs)
 
     def _infer_examples(
         self, call: RestCall, body: Body, deadline: float
     ) -> bytes:
-        document = parse_body(body)
-        request: (
-            classification_pb2.ClassificationRequest
-            | regression_pb2.RegressionRequest
-        )
-        if call.method == "classify":
-            request = classification_pb2.ClassificationRequest()
-        else:
-            request = regression_pb2.RegressionRequest()
-        request.model_spec.CopyFrom(call.model_spec())
-        request.model_spec.signature_name = signature_name(document)
-        fill_examples(document, request.input)
-        handle = (
-            handlers.classify if call.method == "classify" else handlers.regress
-        )
+        kind, handle, results = _METHODS_OF_EXAMPLES[call.method]
+        given = parse_body(body)
+        request = kind(model_spec=call.model_spec())
+        request.model_spec.signature_name = signature_name(given)
+        fill_examples(given, request.input)
         response = handle(
             self.models,
             request,
             _seconds_left(deadline),
             signature_method_name_check=self.signature_method_name_check,
         )
-        if call.method == "classify":
-            return rest_answers.classification_json(response.result)
-        return rest_answers.regression_json(response.result)
+        return document("results", results(response.result))
+
+
+def error_json(message: str) -> bytes:
+    """`{"error": message}`."""
+    return _indented({"error": message})
 
 
 class _Held:
@@ -240,7 +266,7 @@ class _Held:
 def _signature_inputs(
     loaded: LoadedVersion, spec: model_pb2.ModelSpec
 ) -> Inputs:
-    name = spec.signature_name or handlers.DEFAULT_SIGNATURE
+    name = spec.signature_name or DEFAULT_SIGNATURE
     signature = loaded.servable.signature_defs.get(name)
     if signature is None:
         raise invalid_argument(
@@ -251,7 +277,8 @@ def _signature_inputs(
             "Failed to get input map for signature: "
             f"{spec.signature_name or 'DEFAULT'}"
         )
-    return signature.inputs
+    inputs: Inputs = signature.inputs
+    return inputs
 
 
 def _seconds_left(deadline: float) -> float:
@@ -277,3 +304,93 @@ def _version(digits: str) -> int:
             f"Failed to convert version: {digits} to numeric."
         )
     return int(version)
+
+
+def _classifications(
+    result: classification_pb2.ClassificationResult,
+) -> list[Any]:
+    """For each example its pairs of label and score."""
+    rows = [row.classes for row in result.classifications]
+    scores = iter(short_floats([each.score for row in rows for each in row]))
+    return [[[each.label, next(scores)] for each in row] for row in rows]
+
+
+def _regressions(result: regression_pb2.RegressionResult) -> list[float]:
+    return short_floats([each.value for each in result.regressions])
+
+
+_METHODS_OF_EXAMPLES: dict[str, tuple[Any, Any, Any]] = {
+    "classify": (
+        classification_pb2.ClassificationRequest,
+        handlers.classify,
+        _classifications,
+    ),
+    "regress": (
+        regression_pb2.RegressionRequest,
+        handlers.regress,
+        _regressions,
+    ),
+}
+
+
+def _as_dict(message: Message) -> dict[str, Any]:
+    found: dict[str, Any] = json_format.MessageToDict(
+        message,
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=True,
+    )
+    return found
+
+
+def _indented(value: dict[str, Any]) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, indent=4)
+    return text.encode(errors="replace")
+
+
+def _with_field_names(
+    error: ServingError, servable: Servable, values: Any, inputs: Inputs
+) -> ServingError:
+    """The same error, and which inputs the fields have that were named.
+
+    TensorFlow Serving's text stands first, as it is. Nothing is added where
+    no name is a field's, or where the model does not tell its fields.
+    """
+    objects = values if isinstance(values, list) else [values]
+    names = {
+        name
+        for value in objects[:_MOST_ROWS]
+        if isinstance(value, dict)
+        for name in value
+    }
+    signature = servable.signature_defs.get(SIGNATURE)
+    if (
+        names <= set(inputs)
+        or signature is None
+        or set(signature.inputs) != {ROWS}
+        or set(signature.outputs) != {FIELDS}
+    ):
+        return error
+    request = tensor_pb2.TensorProto(
+        dtype=types_pb2.DT_STRING, string_val=[b""]
+    )
+    request.tensor_shape.dim.add(size=1)
+    try:
+        answer = servable.run(
+            signature, {ROWS: request}, [FIELDS], timeout=_SECONDS
+        )
+    except ServingError:
+        return error
+    fields = ServedFields.from_json(b"".join(answer[FIELDS].string_val))
+    meant = [
+        f"the field '{field.name}' has the input '{field.input}'"
+        for field in fields.fields
+        if field.name in names - set(inputs) and field.input in inputs
+    ]
+    if not meant:
+        return error
+    more = f" and {len(meant) - _MOST_NAMED} more" * (len(meant) > _MOST_NAMED)
+    return ServingError(
+        error.code,
+        f"{error.message} (In this model {', '.join(meant[:_MOST_NAMED])}"
+        f"{more}; the signature '{SIGNATURE}' lists them.)",
+    )

@@ -1,54 +1,115 @@
-"""REST's predict bodies, in rows or in columns, to a tensor an input."""
+"""REST's bodies: JSON to tensors by input name, or to tf.Examples."""
 
-import math
+from __future__ import annotations
+
+import json
+import re
 from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any
 
+from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import input_pb2
 
 from deepfm_tf.serving.errors import ServingError, invalid_argument
 from deepfm_tf.serving.rest.tensors import (
     MAX_RANK,
+    NamedFloat,
+    decode_base64,
     is_base64,
     json_shape,
+    json_type,
+    number,
+    number_too_big,
+    shown,
     tensor_from_json,
+    text_bytes,
 )
-from deepfm_tf.serving.rest.texts import preview, readable
 
 Tensors = dict[str, tensor_pb2.TensorProto]
 Inputs = Mapping[str, meta_graph_pb2.TensorInfo]
 
-# A batch that fails is tried again in blocks of this many rows, and only the
-# block that fails is gone through row by row: an error costs no more than
-# the rows before it would have cost.
-_BLOCK = 256
+# A list of two bytes takes a hundred when parsed. This many are a hundred
+# images of 200 x 200 pixels, or a body that means to fill the memory.
+MAX_CONTAINERS = 4_000_000
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+# Every escape of a text: a whole surrogate pair, half of one, or another.
+_ESCAPES = re.compile(
+    r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F])|.)", re.DOTALL
+)
+# Constants of the real server's parser that Python does not know, and what
+# ends or begins the strings in which they are text.
+_CONSTANTS = {"Inf": "Infinity", "-Inf": "-Infinity", "-NaN": "NaN"}
+_TOKENS = re.compile(r'\\.|"|-?Inf(?!i)|-NaN', re.DOTALL)
+
+
+def parse_body(body: bytes | bytearray) -> dict[str, Any]:
+    """The JSON object of a request, with what TensorFlow Serving lets pass.
+
+    Of a key that comes twice, the first value counts. What follows the
+    object is ignored. `Inf` is infinity. Bytes in strings that are not UTF-8
+    stay what they are: `text_bytes` gives them back.
+
+    Args:
+        body: bytes or bytearray. UTF-8, with or without a byte order mark.
+
+    Returns:
+        A dict; infinities and NaN that were spelled out are `NamedFloat`.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT where it is no JSON object.
+
+    Example:
+
+    >>> parse_body(b'{"instances": [1.5, NaN], "instances": []} end')
+    {'instances': [1.5, nan]}
+    """
+    if body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
+        raise invalid_argument(
+            f"The document has more than {MAX_CONTAINERS} lists and objects. "
+            "Send fewer rows in a request."
+        )
+    text = body.decode("utf-8-sig", "surrogateescape").lstrip(" \t\n\r")
+    if not text:
+        raise invalid_argument("JSON Parse error: The document is empty")
+    try:
+        document, text = _parse(text)
+    except json.JSONDecodeError as error:
+        raise invalid_argument(f"JSON Parse error: {error}") from None
+    except RecursionError:
+        raise invalid_argument(
+            "JSON Parse error: The document is nested too deeply."
+        ) from None
+    except ValueError:  # more digits than Python turns into an integer
+        raise number_too_big() from None
+    # Python takes half a surrogate pair, which no UTF-8 can hold.
+    if _SURROGATE.search(text) and any(
+        found[1] for found in _ESCAPES.finditer(text)
+    ):
+        raise invalid_argument(
+            "JSON Parse error: The surrogate pair in string is invalid."
+        )
+    if type(document) is not dict:
+        raise invalid_argument(f"JSON Value: {shown(document)} Is not object")
+    return document
 
 
 def signature_name(document: dict[str, Any]) -> str:
-    """The signature that a request names; empty where it names none.
-
-    Args:
-        document: dict. The body of a predict, classify or regress request.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT where the name is not a string.
-    """
+    """The signature that a request names; empty where it names none."""
     name = document.get("signature_name", "")
     if type(name) is not str:
         raise invalid_argument(
-            f"JSON Value: {preview(document)} not formatted correctly. "
+            f"JSON Value: {shown(document)} not formatted correctly. "
             "'signature_name' key must be a string value."
         )
-    return readable(name)
+    return _utf8(name)
 
 
 def is_row_format(document: dict[str, Any]) -> bool:
     """Whether a predict request comes as `instances`, not `inputs`.
-
-    Args:
-        document: dict. The body of a predict request.
 
     Raises:
         ServingError: INVALID_ARGUMENT where it has both or neither, or
@@ -69,7 +130,7 @@ def is_row_format(document: dict[str, Any]) -> bool:
         problem = "No values in 'instances' array"
     else:
         return True
-    raise invalid_argument(f"JSON Value: {preview(document)} {problem}")
+    raise invalid_argument(f"JSON Value: {shown(document)} {problem}")
 
 
 def tensors_from_instances(rows: list[Any], inputs: Inputs) -> Tensors:
@@ -83,20 +144,27 @@ def tensors_from_instances(rows: list[Any], inputs: Inputs) -> Tensors:
     Raises:
         ServingError: INVALID_ARGUMENT that names the first wrong element.
     """
-    if len(inputs) > 1 and type(rows[0]) is not dict:
+    if len(inputs) > 1 and not _is_object(rows[0]):
         raise invalid_argument(
             "instances is a plain list, but expecting list of objects as "
             "multiple input tensors required as per tensorinfo_map"
         )
-    as_objects = _is_object(rows[0])
-    tensors = _batch(rows, inputs, as_objects)
-    if tensors is None:
-        _explain(rows, inputs, as_objects)
-        raise invalid_argument(
-            f"An element of 'instances' may have {MAX_RANK - 1} dimensions "
-            "beside that of the batch. Send fewer."
-        )
-    return tensors
+    tensors = _batch(rows, inputs)
+    if tensors is not None:
+        return tensors
+    # The first element that does not go with the first of all.
+    at, end = 0, len(rows)
+    while end - at > 1:
+        middle = (at + end) // 2
+        if _batch([rows[0], *rows[at:middle]], inputs) is None:
+            end = middle
+        else:
+            at = middle
+    _explain(at, rows[at], rows[0], inputs)
+    raise invalid_argument(
+        f"An element of 'instances' may have {MAX_RANK - 1} dimensions "
+        "beside that of the batch. Send fewer."
+    )
 
 
 def tensors_from_inputs(value: Any, inputs: Inputs) -> Tensors:
@@ -119,19 +187,95 @@ def tensors_from_inputs(value: Any, inputs: Inputs) -> Tensors:
     >>> tensors["age"].tensor_shape.dim[0].size
     2
     """
-    if _is_object(value):
-        for name in sorted(inputs):
-            if name not in value:
-                raise invalid_argument(
-                    f"Missing named input: {name} in 'inputs' object."
-                )
-        return _tensors(value, inputs)
-    if len(inputs) > 1:
-        raise invalid_argument(
-            "inputs is a plain value/list, but expecting an object as "
-            "multiple input tensors required as per tensorinfo_map"
+    if not _is_object(value):
+        if len(inputs) > 1:
+            raise invalid_argument(
+                "inputs is a plain value/list, but expecting an object as "
+                "multiple input tensors required as per tensorinfo_map"
+            )
+        value = {min(inputs): value}
+    for name in sorted(inputs):
+        if name not in value:
+            raise invalid_argument(
+                f"Missing named input: {name} in 'inputs' object."
+            )
+    return _tensors(value, inputs)
+
+
+def fill_examples(document: dict[str, Any], target: input_pb2.Input) -> None:
+    """Puts a classify or regress request's `examples` into its `input`.
+
+    A value without a decimal point becomes an int64: what a float feature
+    wants is `1.0`.
+
+    Args:
+        document: dict. The request; `context`, where it has one, goes into
+            an example_list_with_context.
+        target: Input. Filled.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT that names the feature.
+    """
+    examples = target.example_list.examples
+    if "context" in document:
+        with_context = target.example_list_with_context
+        _fill_example(document["context"], with_context.context)
+        with_context.context.SetInParent()
+        examples = with_context.examples
+    rows = document.get("examples")
+    if "examples" not in document:
+        problem = (
+            "When method is classify, key 'examples' is expected and was "
+            "not found"
         )
-    return _tensors({min(inputs): value}, inputs)
+    elif type(rows) is not list:
+        problem = "Expecting 'examples' value to be an list/array"
+    elif not rows:
+        problem = "'examples' value is an empty array"
+    else:
+        for row in rows:
+            _fill_example(row, examples.add())
+        return
+    raise invalid_argument(f"JSON Value: {shown(document)} {problem}")
+
+
+def _parse(text: str) -> tuple[Any, str]:
+    """The first value of a text, and the text of it."""
+    decoder = json.JSONDecoder(
+        parse_constant=lambda name: NamedFloat(name.lower()),
+        object_pairs_hook=_first_of_each,
+    )
+    try:
+        document, end = decoder.raw_decode(text)
+        return document, text[:end]
+    except json.JSONDecodeError as error:
+        is_constant = text.startswith(tuple(_CONSTANTS), error.pos)
+        num_tokens = sum(map(text.count, ('"', "\\", "Inf", "NaN")))
+        if not is_constant or num_tokens > MAX_CONTAINERS:
+            raise
+    is_quoted = False
+
+    def known(token: re.Match[str]) -> str:
+        nonlocal is_quoted
+        is_quoted ^= token[0] == '"'
+        return token[0] if is_quoted else _CONSTANTS.get(token[0], token[0])
+
+    text = _TOKENS.sub(known, text)
+    document, end = decoder.raw_decode(text)
+    return document, text[:end]
+
+
+def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for name, value in reversed(pairs):
+            found[name] = value
+    return found
+
+
+def _utf8(text: str) -> str:
+    """A text with a question mark for each byte that is not UTF-8."""
+    return text.encode(errors="replace").decode()
 
 
 def _is_object(value: Any) -> bool:
@@ -142,113 +286,115 @@ def _tensors(values: Mapping[str, Any], inputs: Inputs) -> Tensors:
     return {
         name: tensor_from_json(values[name], inputs[name].dtype)
         for name in sorted(inputs)
-        if name in values
     }
 
 
-def _batch(rows: list[Any], inputs: Inputs, as_objects: bool) -> Tensors | None:
+def _batch(rows: list[Any], inputs: Inputs) -> Tensors | None:
     """All rows at once, or None where one of them is wrong."""
-    kinds = set(map(type, rows))
-    if dict in kinds and set(map(_is_object, rows)) != {as_objects}:
+    as_objects = _is_object(rows[0])
+    if set(map(_is_object, rows)) != {as_objects}:
         return None
-    columns: dict[str, list[Any]]
+    columns: dict[str, list[Any]] = {min(inputs): rows}
     if as_objects:
-        if kinds != {dict} or set(map(len, rows)) != {len(inputs)}:
+        if set(map(len, rows)) != {len(inputs)}:
             return None
         try:
             columns = {n: list(map(itemgetter(n), rows)) for n in inputs}
         except KeyError:
             return None
-    else:
-        columns = {min(inputs): rows}
     try:
         return _tensors(columns, inputs)
     except ServingError:
         return None
 
 
-def _explain(rows: list[Any], inputs: Inputs, as_objects: bool) -> None:
-    """Goes through the elements in order; raises at the first wrong one."""
-    shapes: dict[str, list[int]] = {}
-    for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK]
-        tensors = _batch(block, inputs, as_objects)
-        if tensors is not None:
-            found = {
-                name: [dim.size for dim in tensor.tensor_shape.dim][1:]
-                for name, tensor in tensors.items()
-            }
-            shapes = shapes or found
-            if found == shapes:
-                continue
-        for at, row in enumerate(block, start):
-            if as_objects:
-                _explain_object(at, row, inputs, shapes)
-            else:
-                _explain_value(at, row, inputs, shapes)
-
-
-def _explain_object(
-    at: int, row: Any, inputs: Inputs, shapes: dict[str, list[int]]
-) -> None:
-    if not _is_object(row):
-        raise invalid_argument(
-            f"Expecting object but got list at item {at} of input list"
-        )
-    for name, value in row.items():
+def _explain(at: int, row: Any, first: Any, inputs: Inputs) -> None:
+    """Raises what is wrong with an element, beside the first one."""
+    as_objects = _is_object(first)
+    if _is_object(row) != as_objects:
+        got = "value/list but got object"
+        if as_objects:
+            got = "object but got list"
+        raise invalid_argument(f"Expecting {got} at item {at} of input list")
+    values = row if as_objects else {min(inputs): row}
+    expected = first if as_objects else {min(inputs): first}
+    for name, value in values.items():
+        key = f" key: {name}" if as_objects else ""
         try:
-            _check(name, value, inputs, shapes)
+            _check(name, value, expected.get(name, value), inputs)
         except ServingError as error:
             raise invalid_argument(
-                f"Failed to process element: {at} key: {name} of "
-                f"'instances' list. Error: {error}"
+                f"Failed to process element: {at}{key} of 'instances' list. "
+                f"Error: {error}"
             ) from None
-    if set(row) != set(inputs):
+    if set(values) != set(inputs):
         raise invalid_argument(
             f"Failed to process element: {at} of 'instances' list. JSON "
-            f"object: {preview(row)} keys must be equal to: "
+            f"object: {shown(row)} keys must be equal to: "
             f"{','.join(sorted(inputs))}"
         )
 
 
-def _explain_value(
-    at: int, row: Any, inputs: Inputs, shapes: dict[str, list[int]]
-) -> None:
-    if _is_object(row):
-        raise invalid_argument(
-            f"Expecting value/list but got object at item {at} of input list"
-        )
-    try:
-        _check(min(inputs), row, inputs, shapes)
-    except ServingError as error:
-        raise invalid_argument(
-            f"Failed to process element: {at} of 'instances' list. "
-            f"Error: {error}"
-        ) from None
-
-
-def _check(
-    name: str, value: Any, inputs: Inputs, shapes: dict[str, list[int]]
-) -> None:
+def _check(name: str, value: Any, first: Any, inputs: Inputs) -> None:
     """Raises what is wrong with one input of one element."""
     if name not in inputs:
         raise invalid_argument(
             f"JSON object: does not have named input: {name}"
         )
     tensor_from_json(value, inputs[name].dtype)
-    shape = json_shape(value)
-    expected = shapes.setdefault(name, shape)
-    size = math.prod(expected)
-    if math.prod(shape) != size:
-        raise invalid_argument(
-            f"Expecting tensor size: {size} but got: {math.prod(shape)}"
-        )
+    expected, shape = (
+        f"[{','.join(map(str, json_shape(v)))}]" for v in (first, value)
+    )
     if expected != shape:
+        raise invalid_argument(f"Expecting shape {expected} but got: {shape}")
+
+
+def _fill_example(value: Any, example: example_pb2.Example) -> None:
+    if type(value) is not dict:
         raise invalid_argument(
-            f"Expecting shape {_shape_text(expected)} but got: "
-            f"{_shape_text(shape)}"
+            f"Example must be JSON object but got JSON {json_type(value)}"
         )
+    features = example.features.feature
+    for name, content in value.items():
+        items = content if type(content) is list else [content]
+        feature = feature_pb2.Feature()
+        _fill_feature(items, name, feature)
+        # A name that is not UTF-8 is in no message, and so in no model.
+        if name == _utf8(name):
+            features[name].CopyFrom(feature)
 
 
-def _shape_text(shape: list[int]) -> str:
-    return f"[{','.join(map(str, shape))}]"
+def _fill_feature(
+    items: list[Any], name: str, feature: feature_pb2.Feature
+) -> None:
+    kind = ""
+    for item in items:
+        wanted, value = _feature_value(item, name)
+        if kind and wanted != kind:
+            raise invalid_argument(
+                f"Unexpected element type in feature: {name} expecting type: "
+                f"{kind}"
+            )
+        kind = wanted
+        getattr(feature, f"{kind}_list").value.append(value)
+
+
+def _feature_value(item: Any, name: str) -> tuple[str, Any]:
+    """One value of a feature, and which of the three lists takes it."""
+    kind = type(item)
+    if kind is bool or (kind is int and -(2**63) <= item < 2**63):
+        return "int64", int(item)
+    if kind is int and 2**63 <= item < 2**64:
+        raise invalid_argument(
+            f"Feature: {name} has uint64_t element. Only int64_t is supported."
+        )
+    if kind in (int, float, NamedFloat):
+        return "float", number(item)
+    if kind is str:
+        return "bytes", text_bytes(item)
+    if is_base64(item):
+        return "bytes", decode_base64(item)
+    raise invalid_argument(
+        f"Feature: {name} has element with unexpected JSON type: "
+        f"{json_type(item)}"
+    )

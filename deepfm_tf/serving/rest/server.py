@@ -11,8 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from deepfm_tf.serving.drain import Drain
-from deepfm_tf.serving.ports import bind
+from deepfm_tf.serving.ports import Drain, bind
 
 # Connections open at once; the next one gets 503.
 _MAX_CONNECTIONS = 1024
@@ -142,7 +141,7 @@ class _DrainingServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-class _ImpatientProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+class _ImpatientProtocol(AutoHTTPProtocol):
     """uvicorn's protocol, for clients that soon say what they want."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

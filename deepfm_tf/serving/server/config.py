@@ -12,73 +12,48 @@ from google.protobuf import (
     message,
     message_factory,
     text_format,
-    wrappers_pb2,
 )
 from tensorflow_serving.config.model_server_config_pb2 import (
     ModelServerConfig,
 )
 
 from deepfm_tf.errors import UserError
-from deepfm_tf.serving.engine.batching import BatchingOptions
-from deepfm_tf.serving.server.flags import Options
 from deepfm_tf.serving.tls import check_certificates, check_key
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
 
 _Message = TypeVar("_Message", bound=message.Message)
-_Field = descriptor_pb2.FieldDescriptorProto
 _PACKAGE = "tensorflow.serving"
-_INT64_VALUE = ".google.protobuf.Int64Value"
-# The official package has no Python for these three files: message to field
-# to type. Text format knows fields by name, so that the numbers are ours.
-_MESSAGES: dict[str, dict[str, int | str]] = {
-    "BatchingParameters": {
-        "max_batch_size": _INT64_VALUE,
-        "batch_timeout_micros": _INT64_VALUE,
-        "max_enqueued_batches": _INT64_VALUE,
-        "num_batch_threads": _INT64_VALUE,
-        "thread_pool_name": ".google.protobuf.StringValue",
-        "allowed_batch_sizes": _Field.TYPE_INT64,  # repeated
-        "pad_variable_length_inputs": _Field.TYPE_BOOL,
-        "enable_large_batch_splitting": ".google.protobuf.BoolValue",
-        "max_execution_batch_size": _INT64_VALUE,
-    },
-    "PrometheusConfig": {
-        "enable": _Field.TYPE_BOOL,
-        "path": _Field.TYPE_STRING,
-    },
-    "MonitoringConfig": {
-        "prometheus_config": f".{_PACKAGE}.PrometheusConfig",
-    },
+# The official package has no Python for these files. Text format knows fields
+# by name, so that the numbers are ours.
+_MESSAGES = {
+    "PrometheusConfig": {"enable": "TYPE_BOOL", "path": "TYPE_STRING"},
+    "MonitoringConfig": {"prometheus_config": f".{_PACKAGE}.PrometheusConfig"},
     "SSLConfig": {
-        "server_key": _Field.TYPE_STRING,
-        "server_cert": _Field.TYPE_STRING,
-        "custom_ca": _Field.TYPE_STRING,
-        "client_verify": _Field.TYPE_BOOL,
+        "server_key": "TYPE_STRING",
+        "server_cert": "TYPE_STRING",
+        "custom_ca": "TYPE_STRING",
+        "client_verify": "TYPE_BOOL",
     },
 }
-_REPEATED = {"allowed_batch_sizes"}
 
 
-def message_type(name: str) -> type[message.Message]:
+def message_type(name: str) -> Any:
     """The class of one of TensorFlow Serving's own configuration messages.
 
     Args:
-        name: str. `"BatchingParameters"`, `"MonitoringConfig"`,
-            `"PrometheusConfig"` or `"SSLConfig"`.
+        name: str. `"MonitoringConfig"`, `"PrometheusConfig"` or
+            `"SSLConfig"`.
 
     Returns:
         A protobuf message class with the real one's field names.
 
     Example:
-        >>> parameters = message_type("BatchingParameters")()
-        >>> parameters.max_batch_size.value = 32
+        >>> monitoring = message_type("MonitoringConfig")()
+        >>> monitoring.prometheus_config.enable = True
     """
     pool = descriptor_pool.DescriptorPool()
-    wrappers = descriptor_pb2.FileDescriptorProto()
-    wrappers_pb2.DESCRIPTOR.CopyToProto(wrappers)
-    pool.Add(wrappers)
-    pool.Add(_file_descriptor(wrappers.name))
+    pool.Add(_file_descriptor())
     return message_factory.GetMessageClass(
         pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")
     )
@@ -100,7 +75,7 @@ def read_text_proto(path: str | os.PathLike[str], into: _Message) -> _Message:
     name = into.DESCRIPTOR.full_name
     try:
         with open(path, encoding="utf-8") as file:
-            return text_format.Parse(file.read(), into)
+            text_format.Parse(file.read(), into)
     except OSError as error:
         raise UserError(
             f"The {name} file must be readable. Received: {path} "
@@ -112,33 +87,7 @@ def read_text_proto(path: str | os.PathLike[str], into: _Message) -> _Message:
             f"Error parsing text-format {name}: {path}:{error}. "
             "The file must be such a message in protobuf's text format."
         ) from error
-
-
-def read_batching_options(options: Options) -> BatchingOptions | None:
-    """What --enable_batching and its file ask for; None for no batching.
-
-    Raises:
-        ValueError: the file is missing, wrong, or asks for what must not be.
-    """
-    if not options.enable_batching:
-        return None
-    path = options.batching_parameters_file
-    if not path:
-        return BatchingOptions()
-    parameters: Any = read_text_proto(
-        path, message_type("BatchingParameters")()
-    )
-    given = {
-        field.name: getattr(value, "value", value)
-        for field, value in parameters.ListFields()
-        if field.name != "thread_pool_name"  # a name for the log alone
-    }
-    if "allowed_batch_sizes" in given:
-        given["allowed_batch_sizes"] = tuple(given["allowed_batch_sizes"])
-    try:
-        return BatchingOptions(**given)
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from error
+    return into
 
 
 def read_server_credentials(path: str) -> grpc.ServerCredentials | None:
@@ -195,26 +144,18 @@ def single_model_config(name: str, base_path: str) -> ModelServerConfig:
     return config
 
 
-def _file_descriptor(wrappers: str) -> descriptor_pb2.FileDescriptorProto:
+def _file_descriptor() -> descriptor_pb2.FileDescriptorProto:
     """The messages of `_MESSAGES`, as the compiler would describe them."""
     file: Any = descriptor_pb2.FileDescriptorProto(
         name="deepfm_tf/serving/config.proto",
         package=_PACKAGE,
         syntax="proto3",
-        dependency=[wrappers],
     )
     for name, fields in _MESSAGES.items():
         described = file.message_type.add(name=name)
         for number, (field, kind) in enumerate(fields.items(), start=1):
-            added = described.field.add(
-                name=field,
-                number=number,
-                label=_Field.LABEL_REPEATED
-                if field in _REPEATED
-                else _Field.LABEL_OPTIONAL,
+            of_kind = {"type_name" if kind[0] == "." else "type": kind}
+            described.field.add(
+                name=field, number=number, label="LABEL_OPTIONAL", **of_kind
             )
-            if isinstance(kind, str):
-                added.type, added.type_name = _Field.TYPE_MESSAGE, kind
-            else:
-                added.type = kind
     return file

@@ -12,10 +12,25 @@ from typing import Any
 
 from deepfm_tf.cpus import num_cpus
 from deepfm_tf.errors import UserError
-from deepfm_tf.serving.server.unused_flags import UNUSED_FLAGS, unused_line
 
 _LOG = logging.getLogger(__name__)
 _INT32_MAX = 2**31 - 1
+
+
+def _flag(
+    default: bool | int | str,
+    meaning: str,
+    between: tuple[int, int] | None = None,
+    heading: str = "",
+) -> Any:
+    """A flag: what the help says of it, and which numbers it takes.
+
+    The first one of a group has the group's heading.
+    """
+    return dataclasses.field(
+        default=default,
+        metadata={"meaning": meaning, "between": between, "heading": heading},
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,140 +43,160 @@ class Options:
     a version that keeps failing blocks everything else, a rollback too. Here
     loads always have threads of their own, and 0 means one of them.
 
-    Args:
-        port: int. Of gRPC on all interfaces; 0 picks a free one.
-        grpc_socket_path: str. Also listen on this UNIX socket.
-        rest_api_port: int. Of REST and of metrics; 0 means none, -1 picks
-            a free one.
-        rest_api_num_threads: int. REST requests worked on at once.
-        rest_api_timeout_in_ms: int. After which REST answers 504.
-        model_name: str. Of the model below `model_base_path`.
-        model_base_path: str. The directory of the version directories.
-        model_config_file: str. Text ModelServerConfig; instead of the two.
-        model_config_file_poll_wait_seconds: int. 0 reads it once.
-        saved_model_tags: str. Which graph of a SavedModel to load: its
-            tags, with commas between them.
-        file_system_poll_wait_seconds: int. Between looks for new versions;
-            0 looks once, negative never.
-        num_load_threads: int. Versions loaded at once; 0 means 1.
-        max_num_load_retries: int. After the first failed try.
-        load_retry_interval_micros: int. Between two tries.
-        allow_version_labels_for_unavailable_models: bool. Or a label must
-            name a version that is available.
-        enable_model_warmup: bool. Replay a version's warm-up requests before
-            it serves.
-        num_request_iterations_for_warmup: int. Replays of each record.
-        enable_batching: bool. Merge concurrent requests.
-        batching_parameters_file: str. Text BatchingParameters.
-        monitoring_config_file: str. Text MonitoringConfig.
-        ssl_config_file: str. Text SSLConfig; gRPC is plain without.
-        grpc_channel_arguments: str. `key=value,key=value` for gRPC.
-        grpc_max_threads: int. Requests worked on at once.
-        enable_grpc_healthcheck_service: bool. Offer grpc.health.v1.
-        enable_signature_method_name_check: bool. Classify and Regress only
-            serve signatures whose method name says so.
-        enable_serialization_as_tensor_content: bool. Answer with
-            `tensor_content`, not typed lists.
-        tensorflow_session_parallelism: int. Both of the next two at once.
-        tensorflow_intra_op_parallelism: int. Threads for the work of one
-            operation; 0 leaves it to TensorFlow.
-        tensorflow_inter_op_parallelism: int. Threads for operations that
-            run side by side; 0 leaves it to TensorFlow.
-
     Example:
         >>> Options(model_base_path="/models/ctr").port
         8500
     """
 
-    port: int = 8500
-    grpc_socket_path: str = ""
-    rest_api_port: int = 0
-    rest_api_num_threads: int = 4 * num_cpus()
-    rest_api_timeout_in_ms: int = 30000
-    model_name: str = "default"
-    model_base_path: str = ""
-    model_config_file: str = ""
-    model_config_file_poll_wait_seconds: int = 0
-    saved_model_tags: str = "serve"
-    file_system_poll_wait_seconds: int = 1
-    num_load_threads: int = 0
-    max_num_load_retries: int = 5
-    load_retry_interval_micros: int = 60 * 1000 * 1000
-    allow_version_labels_for_unavailable_models: bool = False
-    enable_model_warmup: bool = True
-    num_request_iterations_for_warmup: int = 1
-    enable_batching: bool = False
-    batching_parameters_file: str = ""
-    monitoring_config_file: str = ""
-    ssl_config_file: str = ""
-    grpc_channel_arguments: str = ""
-    grpc_max_threads: int = 4 * num_cpus()
-    enable_grpc_healthcheck_service: bool = False
-    enable_signature_method_name_check: bool = False
-    enable_serialization_as_tensor_content: bool = False
-    tensorflow_session_parallelism: int = 0
-    tensorflow_intra_op_parallelism: int = 0
-    tensorflow_inter_op_parallelism: int = 0
+    model_base_path: str = _flag(
+        "",
+        "directory that holds the numbered versions",
+        heading="What to serve",
+    )
+    model_name: str = _flag("default", "name that requests use for that model")
+    model_config_file: str = _flag(
+        "",
+        "text ModelServerConfig, for several models, version policies and "
+        "labels; instead of the two above",
+    )
+    model_config_file_poll_wait_seconds: int = _flag(
+        0, "read it again this often; 0 never"
+    )
+    saved_model_tags: str = _flag(
+        "serve", "tags of the graph to load, with commas between"
+    )
+    port: int = _flag(
+        8500,
+        "gRPC, on all interfaces; 0 picks a free port",
+        (0, 65535),
+        heading="Where to listen",
+    )
+    grpc_socket_path: str = _flag("", "gRPC also on this UNIX socket")
+    rest_api_port: int = _flag(
+        0, "REST and metrics; 0 for none, -1 picks a free port", (-1, 65535)
+    )
+    rest_api_num_threads: int = _flag(
+        4 * num_cpus(), "REST requests worked on at once", (1, 65535)
+    )
+    rest_api_timeout_in_ms: int = _flag(
+        30000, "a REST request may take this long", (1, _INT32_MAX)
+    )
+    ssl_config_file: str = _flag("", "text SSLConfig: gRPC over TLS")
+    grpc_channel_arguments: str = _flag(
+        "", "key=value,key=value for the gRPC server"
+    )
+    grpc_max_threads: int = _flag(
+        4 * num_cpus(), "gRPC requests worked on at once", (1, 65535)
+    )
+    file_system_poll_wait_seconds: int = _flag(
+        1,
+        "look for versions this often; 0 once, negative never",
+        heading="How versions come and go",
+    )
+    num_load_threads: int = _flag(
+        0, "versions loaded at once; 0 means 1", (0, 1024)
+    )
+    max_num_load_retries: int = _flag(
+        5, "tries after a load has failed", (0, _INT32_MAX)
+    )
+    load_retry_interval_micros: int = _flag(
+        60 * 1000 * 1000, "between those tries", (0, 2**63 - 1)
+    )
+    allow_version_labels_for_unavailable_models: bool = _flag(
+        False, "accept labels for versions that are not there yet"
+    )
+    enable_model_warmup: bool = _flag(
+        True, "replay a version's warm-up requests before it serves"
+    )
+    num_request_iterations_for_warmup: int = _flag(
+        1, "replays of each warm-up record", (1, _INT32_MAX)
+    )
+    enable_signature_method_name_check: bool = _flag(
+        False,
+        "Classify and Regress check the signature's method name",
+        heading="How to answer",
+    )
+    enable_serialization_as_tensor_content: bool = _flag(
+        False, "answer with tensor_content: quicker to decode"
+    )
+    tensorflow_session_parallelism: int = _flag(
+        0, "threads of TensorFlow's: sets both of the next two", (0, _INT32_MAX)
+    )
+    tensorflow_intra_op_parallelism: int = _flag(
+        0,
+        "threads for the work of one operation; 0 leaves it to TensorFlow",
+        (0, _INT32_MAX),
+    )
+    tensorflow_inter_op_parallelism: int = _flag(
+        0,
+        "threads for operations that run side by side; 0 leaves it to "
+        "TensorFlow",
+        (0, _INT32_MAX),
+    )
+    monitoring_config_file: str = _flag(
+        "",
+        "text MonitoringConfig: Prometheus metrics on the REST port",
+        heading="What to watch",
+    )
+    enable_grpc_healthcheck_service: bool = _flag(False, "offer grpc.health.v1")
 
 
-GROUPS = {
-    "What to serve": {
-        "model_base_path": "directory that holds the numbered versions",
-        "model_name": "name that requests use for that model",
-        "model_config_file": "text ModelServerConfig, for several models, "
-        "version policies and labels; instead of the two above",
-        "model_config_file_poll_wait_seconds": "read it again this often; "
-        "0 never",
-        "saved_model_tags": "tags of the graph to load, with commas between",
-    },
-    "Where to listen": {
-        "port": "gRPC, on all interfaces; 0 picks a free port",
-        "grpc_socket_path": "gRPC also on this UNIX socket",
-        "rest_api_port": "REST and metrics; 0 for none, -1 picks a free port",
-        "rest_api_num_threads": "REST requests worked on at once",
-        "rest_api_timeout_in_ms": "a REST request may take this long",
-        "ssl_config_file": "text SSLConfig: gRPC over TLS",
-        "grpc_channel_arguments": "key=value,key=value for the gRPC server",
-        "grpc_max_threads": "gRPC requests worked on at once",
-    },
-    "How versions come and go": {
-        "file_system_poll_wait_seconds": "look for versions this often; "
-        "0 once, negative never",
-        "num_load_threads": "versions loaded at once; 0 means 1",
-        "max_num_load_retries": "tries after a load has failed",
-        "load_retry_interval_micros": "between those tries",
-        "allow_version_labels_for_unavailable_models": "accept labels for "
-        "versions that are not there yet",
-        "enable_model_warmup": "replay a version's warm-up requests before it "
-        "serves",
-        "num_request_iterations_for_warmup": "replays of each warm-up record",
-    },
-    "How to answer": {
-        "enable_batching": "merge concurrent requests",
-        "batching_parameters_file": "text BatchingParameters",
-        "enable_signature_method_name_check": "Classify and Regress check "
-        "the signature's method name",
-        "enable_serialization_as_tensor_content": "answer with "
-        "tensor_content: quicker to decode",
-        "tensorflow_session_parallelism": "threads of TensorFlow's: sets "
-        "both of the next two",
-        "tensorflow_intra_op_parallelism": "threads for the work of one "
-        "operation; 0 leaves it to TensorFlow",
-        "tensorflow_inter_op_parallelism": "threads for operations that run "
-        "side by side; 0 leaves it to TensorFlow",
-    },
-    "What to watch": {
-        "monitoring_config_file": "text MonitoringConfig: Prometheus "
-        "metrics on the REST port",
-        "enable_grpc_healthcheck_service": "offer grpc.health.v1",
-    },
+_BATCHING = "it runs each request by itself; TensorFlow Serving can batch them"
+_TFLITE = "models of TensorFlow Lite are not served; saved_model.pb is"
+_XLA = "a graph runs as it was saved"
+
+# Flags of tensorflow_model_server that have no meaning in this server. A
+# command line moves from one to the other, so they are read, checked for
+# their kind, and told of in a line: the real server's default, and what
+# happens here in place of it.
+UNUSED_FLAGS: dict[str, tuple[bool | int | float | str, str]] = {
+    "enable_batching": (False, _BATCHING),
+    "batching_parameters_file": ("", _BATCHING),
+    "enable_per_model_batching_parameters": (False, _BATCHING),
+    "rest_api_enable_cors_support": (
+        False,
+        "answers have no CORS headers; put a proxy that adds them in front",
+    ),
+    "num_unload_threads": (0, "one thread of its own unloads versions"),
+    "flush_filesystem_caches": (
+        True,
+        "the caches of the file system are left to the kernel",
+    ),
+    "tensorflow_session_config_file": (
+        "",
+        "sessions are set by the three flags --tensorflow_..._parallelism",
+    ),
+    "platform_config_file": ("", "the one platform is TensorFlow"),
+    "per_process_gpu_memory_fraction": (
+        0.0,
+        "TensorFlow takes the memory of the GPUs as it does by default",
+    ),
+    "remove_unused_fields_from_bundle_metagraph": (
+        True,
+        "of a graph's message only the signatures are kept, always",
+    ),
+    "prefer_tflite_model": (False, _TFLITE),
+    "num_tflite_pools": (0, _TFLITE),
+    "num_tflite_interpreters_per_pool": (0, _TFLITE),
+    "xla_cpu_compilation_enabled": (False, _XLA),
+    "xla_gpu_compilation_enabled": (False, _XLA),
+    "enable_profiler": (False, "there is no profiler service"),
+    "thread_pool_factory_config_file": (
+        "",
+        "runs share TensorFlow's own thread pools",
+    ),
+    "mixed_precision": ("", "a graph runs in the precision it was saved in"),
+    "skip_initialize_tpu": (False, "there are no TPUs"),
+    "use_alts_credentials": (
+        False,
+        "gRPC is plain, or over TLS with --ssl_config_file",
+    ),
+    "version": (False, "the server starts"),
 }
 
+_FIELDS = dataclasses.fields(Options)
 _DEFAULTS: dict[str, Any] = {
-    field.name: field.default for field in dataclasses.fields(Options)
-}
-_ALL_DEFAULTS: dict[str, Any] = {
-    **_DEFAULTS,
+    **{field.name: field.default for field in _FIELDS},
     **{name: default for name, (default, _) in UNUSED_FLAGS.items()},
 }
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
@@ -197,9 +232,9 @@ def parse_flags(arguments: Sequence[str]) -> Options:
                 f"Every argument must be a flag. Received: {argument!r}. "
                 "Write --flag=value; --help lists the flags."
             )
-        if name not in _ALL_DEFAULTS:
+        if name not in _DEFAULTS:
             raise UserError(_unknown(name))
-        is_boolean = isinstance(_ALL_DEFAULTS[name], bool)
+        is_boolean = isinstance(_DEFAULTS[name], bool)
         if not equals and is_boolean:
             text = rest.pop(0) if rest[:1] and rest[0] in _BOOLEANS else "true"
         elif not equals:
@@ -219,7 +254,11 @@ def parse_flags(arguments: Sequence[str]) -> Options:
     options = Options(**given)
     _check(options)
     for name in unused:
-        _LOG.warning("%s", unused_line(name))
+        _LOG.warning(
+            "--%s has no effect in this server: %s.",
+            name,
+            UNUSED_FLAGS[name][1],
+        )
     return options
 
 
@@ -252,24 +291,25 @@ def channel_arguments(text: str) -> dict[str, int | str]:
 def help_text() -> str:
     """All flags in groups, with what they mean and their defaults."""
     lines = []
-    for group, flags in GROUPS.items():
-        lines.append(f"\n{group}:")
-        for name, meaning in flags.items():
-            default = _DEFAULTS[name]
-            shown = str(default).lower() if default != "" else "none"
-            lines.append(f"  --{name}={shown}")
-            lines += textwrap.wrap(
-                meaning,
-                width=78,
-                initial_indent=" " * 6,
-                subsequent_indent=" " * 6,
-            )
+    for field in _FIELDS:
+        if heading := field.metadata["heading"]:
+            lines.append(f"\n{heading}:")
+        default = _DEFAULTS[field.name]
+        shown = str(default).lower() if default != "" else "none"
+        lines.append(f"  --{field.name}={shown}")
+        indent = " " * 6
+        lines += textwrap.wrap(
+            field.metadata["meaning"],
+            width=78,
+            initial_indent=indent,
+            subsequent_indent=indent,
+        )
     return "\n".join(lines) + "\n"
 
 
 def _convert(name: str, text: str) -> bool | int | float | str:
     """The value of a flag in its own type."""
-    default = _ALL_DEFAULTS[name]
+    default = _DEFAULTS[name]
     if isinstance(default, bool):
         if text.lower() not in _BOOLEANS:
             raise UserError(
@@ -290,7 +330,7 @@ def _convert(name: str, text: str) -> bool | int | float | str:
 
 def _unknown(name: str) -> str:
     """What to say of a flag that does not exist."""
-    near = difflib.get_close_matches(name, _ALL_DEFAULTS, n=1)
+    near = difflib.get_close_matches(name, _DEFAULTS, n=1)
     hint = f"Did you mean --{near[0]}? " if near else ""
     return f"Unknown flag: --{name}. {hint}--help lists the flags."
 
@@ -303,11 +343,6 @@ def _check(options: Options) -> None:
             "--model_base_path nor --model_config_file. Write "
             "--model_base_path=/absolute/path/to/saved_models/NAME "
             "--model_name=NAME."
-        )
-    if options.batching_parameters_file and not options.enable_batching:
-        raise UserError(
-            "--batching_parameters_file must come with --enable_batching. "
-            "Received: the file alone. Add --enable_batching."
         )
     if options.tensorflow_session_parallelism and (
         options.tensorflow_intra_op_parallelism
@@ -325,23 +360,11 @@ def _check(options: Options) -> None:
             "--rest_api_port and --port must differ. Received: "
             f"{options.port} for both. The customary pair is 8501 and 8500."
         )
-    for name, lowest, highest in (
-        ("port", 0, 65535),
-        ("rest_api_port", -1, 65535),
-        ("rest_api_num_threads", 1, 65535),
-        ("rest_api_timeout_in_ms", 1, _INT32_MAX),
-        ("num_load_threads", 0, 1024),
-        ("max_num_load_retries", 0, _INT32_MAX),
-        ("load_retry_interval_micros", 0, 2**63 - 1),
-        ("grpc_max_threads", 1, 65535),
-        ("num_request_iterations_for_warmup", 1, _INT32_MAX),
-        ("tensorflow_session_parallelism", 0, _INT32_MAX),
-        ("tensorflow_intra_op_parallelism", 0, _INT32_MAX),
-        ("tensorflow_inter_op_parallelism", 0, _INT32_MAX),
-    ):
-        value = getattr(options, name)
-        if not lowest <= value <= highest:
+    for field in _FIELDS:
+        lowest, highest = field.metadata["between"] or (None, None)
+        value = getattr(options, field.name)
+        if lowest is not None and not lowest <= value <= highest:
             raise UserError(
-                f"--{name} must be from {lowest} to {highest}. "
+                f"--{field.name} must be from {lowest} to {highest}. "
                 f"Received: {value}."
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,14 +23,10 @@ from tensorflow_serving.apis import (
 )
 
 from deepfm_tf.serving.engine import handlers
-from deepfm_tf.serving.errors import ServingError
+from deepfm_tf.serving.engine.models import LoadedVersion
+from deepfm_tf.serving.errors import ServingError, invalid_argument
 from deepfm_tf.serving.server.flags import Options
 from deepfm_tf.serving.server.metrics import Metrics
-from deepfm_tf.serving.server.model_service import (
-    get_model_status,
-    reload_config,
-)
-from deepfm_tf.serving.versions.states import LoadedVersion
 from deepfm_tf.serving.versions.store import ModelStore
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
@@ -59,93 +56,131 @@ class Method:
 
 
 def methods(
-    manager: ModelStore, options: Options, metrics: Metrics
+    store: ModelStore, options: Options, metrics: Metrics
 ) -> dict[str, list[Method]]:
     """Both services' methods.
 
     Args:
-        manager: `ModelStore`. Lends the models.
+        store: `ModelStore`. Lends the models.
         options: `Options`. How to answer.
         metrics: `Metrics`. Told how long models were at work.
 
     Returns:
         Full name of a service to its methods.
     """
-    check = {
-        "signature_method_name_check": (
-            options.enable_signature_method_name_check
-        )
-    }
+    check = options.enable_signature_method_name_check
     content = options.enable_serialization_as_tensor_content
 
     def inference(
-        name: str, request_type: Any, api: str, respond: Any, **keywords: bool
+        name: str, api: str, request_type: Any, answer: Any
     ) -> Method:
-        models = _MeasuredModels(manager, metrics, name)
+        models = _MeasuredModels(store, metrics, name)
         return Method(
             name,
             request_type,
-            lambda request, context: respond(
-                models, request, remaining(context), **keywords
+            lambda request, context: answer(
+                models,
+                request,
+                remaining(context),
+                signature_method_name_check=check,
             ),
             api,
             takes_turn=True,
         )
 
+    predict = functools.partial(handlers.predict, tensor_content=content)
     return {
         PREDICTION_SERVICE: [
             inference(
-                "Predict",
-                predict_pb2.PredictRequest,
-                "predict",
-                handlers.predict,
-                tensor_content=content,
-                **check,
+                "Predict", "predict", predict_pb2.PredictRequest, predict
             ),
             inference(
                 "Classify",
-                classification_pb2.ClassificationRequest,
                 "classify",
+                classification_pb2.ClassificationRequest,
                 handlers.classify,
-                **check,
             ),
             inference(
                 "Regress",
-                regression_pb2.RegressionRequest,
                 "regress",
+                regression_pb2.RegressionRequest,
                 handlers.regress,
-                **check,
             ),
             inference(
                 "MultiInference",
-                inference_pb2.MultiInferenceRequest,
                 "multi_inference",
+                inference_pb2.MultiInferenceRequest,
                 handlers.multi_inference,
-                **check,
             ),
             Method(
                 "GetModelMetadata",
                 get_model_metadata_pb2.GetModelMetadataRequest,
-                lambda request, _: handlers.get_model_metadata(
-                    manager, request
-                ),
+                lambda request, _: handlers.get_model_metadata(store, request),
             ),
         ],
         MODEL_SERVICE: [
             Method(
                 "GetModelStatus",
                 get_model_status_pb2.GetModelStatusRequest,
-                lambda request, _: get_model_status(manager, request),
+                lambda request, _: get_model_status(store, request),
             ),
             Method(
                 "HandleReloadConfigRequest",
                 model_management_pb2.ReloadConfigRequest,
                 lambda request, context: reload_config(
-                    manager, request, lambda: not context.is_active()
+                    store, request, lambda: not context.is_active()
                 ),
             ),
         ],
     }
+
+
+def get_model_status(
+    store: ModelStore, request: get_model_status_pb2.GetModelStatusRequest
+) -> get_model_status_pb2.GetModelStatusResponse:
+    """The states of a model's versions, the highest version first.
+
+    Args:
+        store: `ModelStore`.
+        request: `GetModelStatusRequest`. Its label is ignored, as
+            TensorFlow Serving does.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT without a model_spec, NOT_FOUND for a
+            model or version that was never seen.
+    """
+    if not request.HasField("model_spec"):
+        raise invalid_argument("Missing ModelSpec")
+    return get_model_status_pb2.GetModelStatusResponse(
+        model_version_status=store.status(request.model_spec)
+    )
+
+
+def reload_config(
+    store: ModelStore,
+    request: model_management_pb2.ReloadConfigRequest,
+    is_given_up: Callable[[], bool] = lambda: False,
+) -> model_management_pb2.ReloadConfigResponse:
+    """Serve the models of the request; answers once new ones are available.
+
+    Args:
+        store: `ModelStore`.
+        request: `ReloadConfigRequest`.
+        is_given_up: callable. Polled while waiting; True ends the wait.
+
+    Raises:
+        ServingError: see `ModelStore.reload`.
+    """
+    if request.config.WhichOneof("config") != "model_config_list":
+        raise invalid_argument(
+            "ServerModelConfig type not supported by "
+            "HandleReloadConfigRequest. Only ModelConfigList is currently "
+            "supported"
+        )
+    store.reload(request.config, is_given_up)
+    response = model_management_pb2.ReloadConfigResponse()
+    response.status.error_code = 0
+    return response
 
 
 def remaining(context: grpc.ServicerContext) -> float | None:
@@ -154,7 +189,7 @@ def remaining(context: grpc.ServicerContext) -> float | None:
     Raises:
         ServingError: DEADLINE_EXCEEDED where it has passed.
     """
-    seconds = context.time_remaining()
+    seconds: float | None = context.time_remaining()
     if seconds is None or seconds > _FOREVER_SECONDS:
         return None
     if seconds <= 0:
@@ -188,10 +223,10 @@ def num_examples(request: Any) -> int | None:
 
 
 class _MeasuredModels:
-    """The manager, for the handlers; tells the time that a model was held."""
+    """The store, for the handlers; tells the time that a model was held."""
 
-    def __init__(self, manager: ModelStore, metrics: Metrics, api: str) -> None:
-        self._manager = manager
+    def __init__(self, store: ModelStore, metrics: Metrics, api: str) -> None:
+        self._store = store
         self._metrics = metrics
         self._api = api
 
@@ -200,7 +235,7 @@ class _MeasuredModels:
         self, model_spec: model_pb2.ModelSpec
     ) -> Iterator[LoadedVersion]:
         """As `ModelStore.acquire`."""
-        with self._manager.acquire(model_spec) as loaded:
+        with self._store.acquire(model_spec) as loaded:
             begin = time.perf_counter()
             yield loaded
             seconds = time.perf_counter() - begin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -14,13 +15,12 @@ from google.protobuf import message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from deepfm_tf.errors import UserError
-from deepfm_tf.serving.drain import Drain
 from deepfm_tf.serving.errors import (
     ServingError,
     from_tensorflow,
     invalid_argument,
 )
-from deepfm_tf.serving.ports import bind
+from deepfm_tf.serving.ports import Drain, bind
 from deepfm_tf.serving.server.flags import Options, channel_arguments
 from deepfm_tf.serving.server.grpc_methods import (
     Method,
@@ -31,7 +31,6 @@ from deepfm_tf.serving.server.grpc_methods import (
     too_late,
 )
 from deepfm_tf.serving.server.metrics import Metrics
-from deepfm_tf.serving.server.receive_deadline import ReceiveDeadline
 from deepfm_tf.serving.versions.store import ModelStore
 
 _LOG = logging.getLogger(__name__)
@@ -41,6 +40,7 @@ _HEALTH_NAMES = ("", "ModelService", "PredictionService")
 _MAX_CONCURRENT_RPCS = 1024
 # A request of 100 MB needs a line of 14 Mbit/s for it.
 _RECEIVE_SECONDS = 60.0
+_LOOK_SECONDS = 1.0
 _STOPPING = "The server is stopping. Ask another one."
 
 
@@ -48,7 +48,7 @@ class GrpcServer:
     """The gRPC side of a server.
 
     Args:
-        manager: `ModelStore`. Lends the models.
+        store: `ModelStore`. Lends the models.
         options: `Options`. Ports, threads, channel arguments, health.
         metrics: `Metrics`. Counts every request.
         credentials: grpc.ServerCredentials or None. Of TLS; None is plain.
@@ -60,7 +60,7 @@ class GrpcServer:
 
     def __init__(
         self,
-        manager: ModelStore,
+        store: ModelStore,
         options: Options,
         metrics: Metrics,
         credentials: grpc.ServerCredentials | None,
@@ -88,7 +88,7 @@ class GrpcServer:
             ),
             maximum_concurrent_rpcs=_MAX_CONCURRENT_RPCS,
         )
-        for service, found in methods(manager, options, metrics).items():
+        for service, found in methods(store, options, metrics).items():
             made = {method.name: self._handler(method) for method in found}
             self._server.add_generic_rpc_handlers(
                 [grpc.method_handlers_generic_handler(service, made)]
@@ -125,7 +125,7 @@ class GrpcServer:
             self._drain.begin()
             while seconds := self._drain.seconds_left():
                 time.sleep(seconds)
-        ended = self._server.stop(grace)
+        ended: threading.Event = self._server.stop(grace)
         self._has_closed.set()
         return ended
 
@@ -136,7 +136,7 @@ class GrpcServer:
         addresses = [f"0.0.0.0:{options.port}"]
         if options.grpc_socket_path:
             addresses.append(f"unix:{options.grpc_socket_path}")
-        ports = []
+        ports: list[int] = []
         for address in addresses:
             try:
                 ports.append(
@@ -213,15 +213,14 @@ class GrpcServer:
         context: grpc.ServicerContext,
     ) -> bytes:
         """The serialized response, in turn."""
-        # A reload may wait for long, and a probe must not wait at all.
-        if not method.takes_turn:
-            return method.respond(request, context).SerializeToString()
-        if not self._turns.acquire(timeout=remaining(context)):
-            raise too_late()
-        try:
-            return method.respond(request, context).SerializeToString()
-        finally:
-            self._turns.release()
+        with contextlib.ExitStack() as stack:
+            # A reload may wait for long, and a probe must not wait at all.
+            if method.takes_turn:
+                if not self._turns.acquire(timeout=remaining(context)):
+                    raise too_late()
+                stack.callback(self._turns.release)
+            answer: bytes = method.respond(request, context).SerializeToString()
+        return answer
 
     def _note(
         self,
@@ -251,6 +250,59 @@ class GrpcServer:
                 status,
                 error.message if error else "",
             )
+
+
+class ReceiveDeadline:
+    """Cancels calls whose request does not arrive in time.
+
+    gRPC has deadlines of the client's, but none for a client that sends
+    half a message and then nothing: it would keep its place for ever.
+
+    Args:
+        seconds: float. What a whole request may take to arrive.
+
+    Example:
+        deadline = ReceiveDeadline(60.0)
+        with deadline.waiting(context):
+            data = next(request_iterator)
+        deadline.stop()
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        # In the order of their ends, as all wait equally long.
+        self._waiting: dict[grpc.ServicerContext, float] = {}
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name="receive-deadline", daemon=True
+        )
+        self._thread.start()
+
+    @contextlib.contextmanager
+    def waiting(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """Have this call cancelled if the block takes too long."""
+        with self._lock:
+            self._waiting[context] = time.monotonic() + self._seconds
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._waiting[context]
+
+    def stop(self) -> None:
+        """Cancel nothing more."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        """Look from time to time."""
+        while not self._stopped.wait(min(_LOOK_SECONDS, self._seconds)):
+            now = time.monotonic()
+            with self._lock:
+                late = [c for c, end in self._waiting.items() if end < now]
+            for context in late:
+                context.cancel()
 
 
 def _parse(request_type: type[message.Message], data: bytes) -> message.Message:

@@ -14,33 +14,27 @@ from tensorflow_serving.config.model_server_config_pb2 import (
     ModelServerConfig,
 )
 
+from deepfm_tf.serving.engine.handlers import warm_up
 from deepfm_tf.serving.engine.servable import Servable
-from deepfm_tf.serving.engine.warmup import warm_up
 from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.ports import bind
 from deepfm_tf.serving.rest.server import HttpServer
 from deepfm_tf.serving.server.config import (
     METRICS_PATH,
     message_type,
-    read_batching_options,
     read_server_credentials,
     read_text_proto,
     single_model_config,
 )
 from deepfm_tf.serving.server.flags import Options
+from deepfm_tf.serving.server.grpc_methods import get_model_status
 from deepfm_tf.serving.server.grpc_server import GrpcServer
 from deepfm_tf.serving.server.metrics import Metrics
-from deepfm_tf.serving.server.model_service import get_model_status
 from deepfm_tf.serving.versions.store import ModelStore
 
 # Kubernetes kills 30 seconds after it has asked.
 GRACE_SECONDS = 25
 _LOOK_SECONDS = 0.2
-_BATCHED_WARM_UP = (
-    "With --enable_batching the warm-up requests run through the batches: "
-    "export the version with a smaller `warm_up_rows` or with "
-    "`warm_up_rank=False`, or start with --enable_model_warmup=false."
-)
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,7 +49,7 @@ class Server:
         options: `Options`. What to serve, where and how.
 
     Attributes:
-        manager: `ModelStore`. The models.
+        store: `ModelStore`. The models.
         metrics: `Metrics`. What was counted.
         port: int. Of gRPC, once started; also where the option was 0.
         rest_port: int. Of REST, once started; 0 without.
@@ -79,7 +73,6 @@ class Server:
         self.rest_port = 0
         self.metrics = Metrics()
         self._config = self._read_config()
-        self._batching = read_batching_options(options)
         self._credentials = read_server_credentials(options.ssl_config_file)
         self.metrics_path = _metrics_path(options.monitoring_config_file)
         self.is_asked_to_stop = False
@@ -87,7 +80,7 @@ class Server:
         self._grpc: GrpcServer | None = None
         self._http: HttpServer | None = None
         self._config_poller: threading.Thread | None = None
-        self.manager = ModelStore(
+        self.store = ModelStore(
             self._load,
             poll_wait_seconds=options.file_system_poll_wait_seconds,
             num_load_threads=options.num_load_threads,
@@ -129,7 +122,7 @@ class Server:
             # A port that is taken is told now, not after a long load.
             bind(self.options.port, "--port").close()
             bind(max(self.options.rest_api_port, 0), "--rest_api_port").close()
-            self.manager.reload(
+            self.store.reload(
                 self._config,
                 lambda: (
                     self.is_asked_to_stop
@@ -138,7 +131,7 @@ class Server:
                 ),
             )
             self._grpc = GrpcServer(
-                self.manager, self.options, self.metrics, self._credentials
+                self.store, self.options, self.metrics, self._credentials
             )
             if self.options.rest_api_port:
                 self._http = HttpServer(
@@ -188,7 +181,7 @@ class Server:
             ended.wait()
         if self._config_poller:
             self._config_poller.join()
-        self.manager.stop(timeout=grace)
+        self.store.stop(timeout=grace)
 
     def _load(self, path: Path) -> Servable:
         """Load a version and warm it up, with the times taken."""
@@ -198,7 +191,6 @@ class Server:
             both = self.options.tensorflow_session_parallelism
             servable = Servable(
                 path,
-                self._batching,
                 both or self.options.tensorflow_intra_op_parallelism,
                 both or self.options.tensorflow_inter_op_parallelism,
                 self.options.saved_model_tags.split(","),
@@ -216,11 +208,7 @@ class Server:
         except ServingError as error:
             status = error.code.name
             servable.close()
-            if self._batching is None:
-                raise
-            raise ServingError(
-                error.code, f"{error.message}. {_BATCHED_WARM_UP}"
-            ) from error
+            raise
         finally:
             seconds = time.perf_counter() - begin
             self.metrics.add_warmup(str(path), status, seconds)
@@ -244,7 +232,7 @@ class Server:
             try:
                 config = self._read_config()
                 if config != self._config:
-                    self.manager.reload(config, self._stopping.is_set)
+                    self.store.reload(config, self._stopping.is_set)
                     self._config = config
                 complaint = ""
             except (ValueError, ServingError) as error:
@@ -257,7 +245,7 @@ class Server:
         from deepfm_tf.serving.rest.application import rest_application
 
         return rest_application(
-            self.manager,
+            self.store,
             model_status=self._model_status,
             timeout_seconds=self.options.rest_api_timeout_in_ms / 1e3,
             metrics_path=self.metrics_path,
@@ -281,7 +269,7 @@ class Server:
             request.model_spec.version.value = version
         elif label is not None:
             request.model_spec.version_label = label
-        return get_model_status(self.manager, request)
+        return get_model_status(self.store, request)
 
 
 def _metrics_path(monitoring_config_file: str) -> str | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent import futures
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,17 +15,13 @@ from typing import TYPE_CHECKING
 import grpc
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
 
+from deepfm_tf.serving.engine.models import LoadedVersion
 from deepfm_tf.serving.errors import ServingError, one_line
-from deepfm_tf.serving.versions.directories import (
-    choose_versions,
-    find_versions,
-)
-from deepfm_tf.serving.versions.memory import return_memory
-from deepfm_tf.serving.versions.states import (
-    LoadedVersion,
+from deepfm_tf.serving.versions.model import (
     Model,
     ModelVersion,
     State,
+    look_for_versions,
 )
 
 if TYPE_CHECKING:
@@ -160,28 +158,7 @@ class VersionLoader:
             generation = self._generation
             configs = {n: m.config for n, m in self.models.items() if m.config}
         for name, config in configs.items():
-            try:
-                found = find_versions(config.base_path)
-                wanted = choose_versions(config.model_version_policy, found)
-                complaint = _missing(name, config, found)
-                if not wanted:
-                    complaint = (
-                        f"No versions of servable {name} found under base "
-                        f"path {config.base_path}. The versions must be "
-                        "directories named by a number, such as 1/; found: "
-                        f"{sorted(found) or 'none'}."
-                    )
-                    if (Path(config.base_path) / "saved_model.pb").is_file():
-                        complaint += (
-                            " The path is a version itself: give the "
-                            "directory above it."
-                        )
-            except OSError as error:
-                wanted = None
-                complaint = (
-                    f"Could not find base path {config.base_path} for "
-                    f"servable {name}: {error.strerror}"
-                )
+            wanted, complaint = look_for_versions(name, config)
             with self.changed:
                 if generation != self._generation:
                     return  # and the new configuration is polled next
@@ -336,13 +313,15 @@ class VersionLoader:
             self._wake()
 
 
-def _missing(name: str, config: ModelConfig, found: Collection[int]) -> str:
-    """What to say of specific versions that are not there; or nothing."""
-    specific = config.model_version_policy.specific.versions
-    missing = sorted(set(specific) - set(found))
-    if not missing:
-        return ""
-    return (
-        f"Versions {missing} of servable {name}, which the version policy "
-        f"names, were not found under base path {config.base_path}."
-    )
+def return_memory() -> None:
+    """Free what only reference cycles hold, and hand free pages back.
+
+    A closed model leaves cycles in Python and, under glibc, free pages that
+    the allocator keeps: without this the process grows at every switch.
+    """
+    gc.collect()
+    try:
+        malloc_trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return  # not glibc: musl, macOS and Windows give back by themselves
+    malloc_trim(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING
 import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 from tensorflow_serving.config.model_server_config_pb2 import (
+    TENSORFLOW,
+    ModelConfig,
     ModelServerConfig,
 )
 
-from deepfm_tf.serving.errors import ServingError
+from deepfm_tf.serving.engine.models import LoadedVersion
+from deepfm_tf.serving.errors import ServingError, invalid_argument
 from deepfm_tf.serving.versions.loader import VersionLoader
-from deepfm_tf.serving.versions.model_config import check_config
-from deepfm_tf.serving.versions.states import LoadedVersion, Model
+from deepfm_tf.serving.versions.model import Model
 
 if TYPE_CHECKING:
     from deepfm_tf.serving.engine.servable import Servable
@@ -49,12 +52,15 @@ class ModelStore:
         allow_unavailable_labels: bool. Whether a new label may name a
             version that is not available. Defaults to False.
 
+    Attributes:
+        loader: `VersionLoader`. Keeps the models and their versions.
+
     Example:
-        manager = ModelStore(Servable)
-        manager.reload(single_model_config("ctr", "saved_models/ctr"))
-        with manager.acquire(ModelSpec(name="ctr")) as loaded:
+        store = ModelStore(Servable)
+        store.reload(single_model_config("ctr", "saved_models/ctr"))
+        with store.acquire(ModelSpec(name="ctr")) as loaded:
             loaded.servable.run(...)
-        manager.stop()
+        store.stop()
     """
 
     def __init__(
@@ -66,7 +72,7 @@ class ModelStore:
         load_retry_interval_seconds: float = 60.0,
         allow_unavailable_labels: bool = False,
     ) -> None:
-        self._keeper = VersionLoader(
+        self.loader = VersionLoader(
             load,
             poll_wait_seconds,
             num_load_threads,
@@ -74,9 +80,7 @@ class ModelStore:
             load_retry_interval_seconds,
         )
         self._allow_unavailable_labels = allow_unavailable_labels
-        # These two are the keeper's; its lock guards all that follows.
-        self._changed = self._keeper.changed
-        self._models = self._keeper.models
+        # The loader's lock guards all that follows.
         self._labels: dict[str, dict[str, int]] = {}
         self._is_stopping = False
 
@@ -121,13 +125,10 @@ class ModelStore:
         """
         name = model_spec.name
         if not name:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                "ModelSpec has no name specified.",
-            )
+            raise invalid_argument("ModelSpec has no name specified.")
         choice = model_spec.WhichOneof("version_choice")
-        with self._changed:
-            model = self._models.get(name)
+        with self.loader.changed:
+            model = self.loader.models.get(name)
             if choice is None:
                 held = model.newest if model else None
                 wanted = f"Latest({name})"
@@ -149,13 +150,13 @@ class ModelStore:
         try:
             yield loaded
         finally:
-            with self._changed:
-                self._keeper.release(held)
+            with self.loader.changed:
+                self.loader.release(held)
 
     def names(self) -> set[str]:
         """The models in the present configuration."""
-        with self._changed:
-            return {n for n, m in self._models.items() if m.config}
+        with self.loader.changed:
+            return {n for n, m in self.loader.models.items() if m.config}
 
     def status(
         self, model_spec: model_pb2.ModelSpec
@@ -173,8 +174,8 @@ class ModelStore:
             ServingError: NOT_FOUND where nothing of the kind was ever seen.
         """
         name = model_spec.name
-        with self._changed:
-            model = self._models.get(name)
+        with self.loader.changed:
+            model = self.loader.models.get(name)
             versions = model.versions if model else {}
             if model_spec.HasField("version"):
                 number = model_spec.version.value
@@ -198,26 +199,27 @@ class ModelStore:
             timeout: float. Seconds to wait for requests; None waits for
                 all. A load that is under way is waited for in any case.
         """
-        with self._changed:
+        with self.loader.changed:
             self._is_stopping = True
-            self._changed.notify_all()
-        self._keeper.stop(timeout)
+            self.loader.changed.notify_all()
+        self.loader.stop(timeout)
 
     def _configure(self, config: ModelServerConfig) -> set[str]:
         """Take a configuration over; the names of the models that are new."""
         check_config(config)
         configs = {m.name: m for m in config.model_config_list.config}
         labels = {n: dict(m.version_labels) for n, m in configs.items()}
-        with self._changed:
+        with self.loader.changed:
             for name, versions in labels.items():
                 self._check_labels(name, versions)
             new = {
                 name
                 for name in configs
-                if name not in self._models or self._models[name].config is None
+                if name not in self.loader.models
+                or self.loader.models[name].config is None
             }
             self._labels = labels
-            self._keeper.configure(configs)
+            self.loader.configure(configs)
         for name, model_config in configs.items():
             _LOG.info("Model %s: versions in %s", name, model_config.base_path)
         return new
@@ -227,14 +229,13 @@ class ModelStore:
         try:
             return self._labels[name][label]
         except KeyError:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                f"Unrecognized servable version label: {label}",
+            raise invalid_argument(
+                f"Unrecognized servable version label: {label}"
             ) from None
 
     def _check_labels(self, name: str, labels: dict[str, int]) -> None:
         """Refuse labels of versions that take no requests. Needs the lock."""
-        model = self._models.get(name, Model())
+        model = self.loader.models.get(name, Model())
         old = self._labels.get(name, {})
         for label, version in labels.items():
             if version in model.available:
@@ -243,7 +244,7 @@ class ModelStore:
             moved = old.get(label, version) != version
             if moved or not self._allow_unavailable_labels:
                 # Of the first configuration nothing is available yet.
-                hint = "" if self._models else _LABELS_AT_START
+                hint = "" if self.loader.models else _LABELS_AT_START
                 raise ServingError(
                     grpc.StatusCode.FAILED_PRECONDITION,
                     f"Request to assign label to version {version} of model "
@@ -255,9 +256,9 @@ class ModelStore:
         self, names: Collection[str], is_given_up: Callable[[], bool]
     ) -> None:
         """Wait for one version of each, or for a reason to stop."""
-        with self._changed:
+        with self.loader.changed:
             while True:
-                models = {name: self._models[name] for name in names}
+                models = {name: self.loader.models[name] for name in names}
                 waiting = [n for n, m in models.items() if not m.newest]
                 failed = [n for n in waiting if models[n].has_failed()]
                 if failed:
@@ -274,4 +275,58 @@ class ModelStore:
                         "No version of these models became available in "
                         f"time: {', '.join(sorted(waiting))}",
                     )
-                self._changed.wait(_WAKE_SECONDS)
+                self.loader.changed.wait(_WAKE_SECONDS)
+
+
+def check_config(config: ModelServerConfig) -> None:
+    """Refuse a configuration that cannot be served.
+
+    Args:
+        config: `ModelServerConfig`. With a `model_config_list`.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, with TensorFlow Serving's text where
+            it has one.
+    """
+    names: set[str] = set()
+    for model in config.model_config_list.config:
+        if model.name in names:
+            raise invalid_argument(
+                f"Illegal to list model {model.name} multiple times in "
+                "config list"
+            )
+        names.add(model.name)
+        if "://" in model.base_path:
+            raise invalid_argument(
+                f"Model {model.name}: base_path must be a local directory; "
+                f"got base_path()={model.base_path}. Copy or mount it, or "
+                "use TensorFlow Serving itself."
+            )
+        if not os.path.isabs(model.base_path):
+            raise invalid_argument(
+                f"Expected model {model.name} to have an absolute path or "
+                f"URI; got base_path()={model.base_path}"
+            )
+        _check_platform(model)
+
+
+def _check_platform(model: ModelConfig) -> None:
+    """Refuse any other platform than TensorFlow."""
+    platform = model.model_platform
+    if model.model_type == TENSORFLOW:
+        if platform:
+            raise invalid_argument(
+                "Illegal setting both ModelServerConfig::model_type "
+                "(deprecated) and ModelServerConfig::model_platform."
+            )
+        return
+    if not platform:
+        raise invalid_argument(
+            "Illegal setting neither ModelServerConfig::model_type "
+            "(deprecated) nor ModelServerConfig::model_platform, model name "
+            f"is {model.name}"
+        )
+    if platform != "tensorflow":
+        raise invalid_argument(
+            f"Model {model.name} requests unsupported platform {platform}"
+        )

@@ -4,9 +4,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 
+from deepfm_tf.serving.client import arrays as client_arrays
 from deepfm_tf.serving.client.arrays import to_array
+from deepfm_tf.serving.client.errors import PredictError
 from deepfm_tf.serving.client.signature import TensorInfo
+from deepfm_tf.serving.served_fields import ServedField
 
 TEXT = TensorInfo("string", (None,))
 FLOAT = TensorInfo("float32", (None,))
@@ -153,3 +157,225 @@ def test_one_value_is_enough_for_a_context_input():
     assert to_array("u", ["a"], TensorInfo("string", (1,))).tolist() == [b"a"]
     assert to_array("u", 2, TensorInfo("float32", (1, 1))).tolist() == [[2]]
     assert to_array("u", 2, TensorInfo("int64", ())).shape == ()
+
+
+TEXT, ONE = TensorInfo("string", (None,)), TensorInfo("string", (1,))
+NUMBER = TensorInfo("float32", (None,))
+TAGS = ServedField("tags", "tags", separator=";")
+PRICE = ServedField("price", "price", missing_values=("?", "-"))
+
+LISTS = [["a", "b"], [], None, ["c"]]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        LISTS,
+        tuple(LISTS),
+        pd.Series(LISTS),
+        pa.array(LISTS),
+        pa.chunked_array([LISTS[:1], LISTS[1:]]),
+        pd.Series(LISTS, dtype=pd.ArrowDtype(pa.list_(pa.string()))),
+        [np.array(x, object) if x is not None else None for x in LISTS],
+    ],
+    ids=lambda values: type(values).__name__,
+)
+def test_lists_are_joined_by_the_fields_separator(values):
+    array = to_array("tags", values, TEXT, TAGS)
+
+    assert array.tolist() == [b"a;b", b"", b"", b"c"]
+
+
+def test_a_missing_element_of_a_list_is_dropped():
+    values = [["a", None, "b"], [np.nan], ["c"]]
+
+    array = to_array("tags", values, TEXT, TAGS)
+
+    assert array.tolist() == [b"a;b", b"", b"c"]
+
+
+def test_numbers_in_lists_are_texts_like_all_numbers():
+    assert to_array("tags", [[1, 2], [3]], TEXT, TAGS).tolist() == [
+        b"1;2",
+        b"3",
+    ]
+    matrix = np.array([["a", "b"], ["c", "d"]])
+    assert to_array("tags", matrix, TEXT, TAGS).tolist() == [b"a;b", b"c;d"]
+
+
+def test_the_separator_within_an_element_is_refused():
+    with pytest.raises(ValueError, match="'tags', row 1.*'x;y'.*';'"):
+        to_array("tags", [["a"], ["x;y", "z"]], TEXT, TAGS)
+
+    assert to_array("tags", ["x;y"], TEXT, TAGS).tolist() == [b"x;y"]
+
+
+def test_the_values_of_one_context_are_one_row():
+    assert to_array("tags", ["a", "b"], ONE, TAGS).tolist() == [b"a;b"]
+    assert to_array("tags", [], ONE, TAGS).tolist() == [b""]
+    assert to_array("tags", [["a", "b"]], ONE, TAGS).tolist() == [b"a;b"]
+    assert to_array("tags", "a;b", ONE, TAGS).tolist() == [b"a;b"]
+
+
+def test_a_column_of_lists_is_refused_where_a_field_has_one_value():
+    field = ServedField("site", "site")
+
+    with pytest.raises(ValueError, match="'site' must hold one value a row"):
+        to_array("site", [["a"], ["b"]], TEXT, field)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["1.5", "?", " - ", None],
+        pd.Series(["1.5", "?", "- ", None]),
+        pd.Series(["1.5", "?", "-", None], dtype="category"),
+        pd.Series(["1.5", "?", "-", None], dtype="string"),
+        np.array(["1.5", "?", "-", ""]),
+        pa.array(["1.5", "?", "-", None]),
+        pa.array(["1.5", "?", "-", None]).dictionary_encode(),
+        [1.5, "?", b"-", float("nan")],
+    ],
+    ids=lambda values: str(getattr(values, "dtype", type(values).__name__)),
+)
+def test_marks_of_missing_are_missing_numbers(values):
+    array = to_array("price", values, NUMBER, PRICE)
+
+    np.testing.assert_array_equal(
+        array, np.array([1.5, np.nan, np.nan, np.nan], np.float32)
+    )
+
+
+def test_other_marks_are_no_numbers():
+    with pytest.raises(ValueError, match="'price' must hold numbers.*'free'"):
+        to_array("price", ["1.5", "?", "free"], NUMBER, PRICE)
+    with pytest.raises(ValueError, match="'price' must hold numbers.*'\\?'"):
+        to_array("price", ["1.5", "?"], NUMBER)
+
+
+def test_a_mark_in_a_context_is_missing():
+    one = TensorInfo("float32", (1,))
+
+    assert np.isnan(to_array("price", "?", one, PRICE)).tolist() == [True]
+    assert to_array("price", 2, one, PRICE).tolist() == [2.0]
+
+
+INFINITE = [
+    [1.0, float("inf")],
+    np.array([1, -np.inf], np.float32),
+    # Beyond float32, which is what the input takes.
+    np.array([1, 1e39]),
+    ["1", "1e39"],
+    [1, 10**39],
+    ["1", "inf"],
+    pd.Series([1.0, np.inf], index=[7, 8]),
+    pd.Series([1.0, np.inf], dtype="Float64"),
+    pd.Series([1.0, np.inf], dtype="category"),
+    # As the rows of files come.
+    pa.chunked_array([[1.0], [float("inf")]]),
+]
+
+
+@pytest.mark.parametrize("values", INFINITE)
+def test_infinities_are_refused_as_in_training(values):
+    message = r"Column 'cost' must hold (finite )?numbers.*(inf|39|0{39})' in"
+
+    with pytest.raises(ValueError, match=f"{message} row 1"):
+        to_array("cost", values, NUMBER, PRICE)
+
+
+def test_an_infinity_of_a_context_is_refused():
+    one = TensorInfo("float32", (1,))
+
+    with pytest.raises(ValueError, match="finite numbers.*'inf' in row 0"):
+        to_array("cost", float("inf"), one, PRICE)
+
+
+def test_an_infinity_in_a_matrix_of_fields_is_refused():
+    matrix = TensorInfo("float32", (None, 2))
+    rows = [[1, 2], [3, 4], [5, float("-inf")]]
+
+    for values in (rows, np.array(rows), np.array(rows).astype(str)):
+        with pytest.raises(ValueError, match="'numbers'.*'-inf' in row 2"):
+            to_array("numbers", values, matrix, is_finite=True)
+
+
+def test_a_model_that_tells_no_fields_may_take_infinities():
+    assert to_array("mask", [float("-inf")], NUMBER).tolist() == [-np.inf]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array([1.5, np.nan], np.float32),
+        np.array([[1, 2], [3, 4]], np.int64),
+        np.array([1, 2], np.float16),
+        np.array([1.5], tf.bfloat16.as_numpy_dtype),
+        np.array([True, False]),
+        np.array([b"a", b"\xff"], dtype=object),
+        np.array([[b"a", b"b"]], dtype=object),
+        np.empty(0, np.float32),
+        np.array(3, np.int32),
+    ],
+)
+def test_arrays_survive_both_ways(array):
+    proto = client_arrays.to_proto(array)
+
+    np.testing.assert_array_equal(tf.make_ndarray(proto), array)
+    assert tf.make_ndarray(proto).dtype == array.dtype
+    if array.dtype != object:
+        assert len(proto.tensor_content) == array.nbytes
+
+
+def test_typed_values_are_read_too():
+    proto = tf.make_tensor_proto([0.5, 0.25])
+    proto.ClearField("tensor_content")
+    proto.float_val.extend([0.5, 0.25])
+
+    assert tf.make_ndarray(proto).tolist() == [0.5, 0.25]
+
+
+def test_cuts_follow_bytes_and_rows(monkeypatch):
+    monkeypatch.setattr(client_arrays, "MAX_MESSAGE_BYTES", 10)
+    row_bytes = np.array([4, 4, 4, 25, 1, 1, 1, 1])
+
+    slices = client_arrays.cut(8, row_bytes, max_rows=3)
+
+    assert [(s.start, s.stop) for s in slices] == [
+        (0, 2),
+        (2, 3),
+        (3, 4),
+        (4, 7),
+        (7, 8),
+    ]
+    assert client_arrays.cut(0, row_bytes[:0], 3) == [slice(0, 0)]
+
+
+def test_bytes_of_rows_bound_the_request():
+    arrays = [
+        np.array([b"a" * 5, b"", b"a" * 300], dtype=object),
+        np.ones((3, 13), np.float32),
+    ]
+
+    counted = client_arrays.bytes_of_rows(arrays, 3)
+
+    real = [
+        sum(client_arrays.to_proto(a[[n] * 1000]).ByteSize() for a in arrays)
+        for n in range(3)
+    ]
+    assert (counted * 1000 >= np.array(real) - 64).all()
+    assert (counted * 1000 <= np.array(real) * 1.1 + 4000).all()
+
+
+def test_join_keeps_the_order_and_counts_the_rows():
+    answers = [
+        {"ctr": tf.make_tensor_proto([1.0, 2.0])},
+        {"ctr": tf.make_tensor_proto([3.0])},
+    ]
+    slices = [slice(0, 2), slice(2, 3)]
+
+    joined = client_arrays.join(answers, slices, "host:1")
+
+    assert joined["ctr"].tolist() == [1, 2, 3]
+    with pytest.raises(PredictError, match="gave 1 values of 'ctr' for 2"):
+        client_arrays.join(answers, [slice(0, 2), slice(2, 4)], "host:1")

@@ -1,18 +1,22 @@
 """What a client does beside sending, with the answers written by hand."""
 
+import json
+
 import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
+from tensorflow_serving.apis import predict_pb2
 
 from deepfm_tf.serving import AsyncPredictClient, PredictClient
-from deepfm_tf.serving.client.calls import ClientCore, check_timeout
+from deepfm_tf.serving.client.calls import ClientCore
+from deepfm_tf.serving.client.client import check_timeout
 from deepfm_tf.serving.client.errors import PredictError
-from deepfm_tf.serving.client.types import Choice
+from deepfm_tf.serving.client.signature import Target
+from tests.serving.in_process import drive, metadata_response
 from tests.serving.scripted_service import FLOAT, TEXT, signature_def
 
-DEFAULT = Choice("serving_default")
+DEFAULT = Target("serving_default")
 
 
 def ctr(*inputs, **options):
@@ -40,31 +44,12 @@ class Backend:
         return self.run(self.core.predict(data, choice, outputs))
 
     def run(self, call):
-        answers = None
-        try:
-            step = next(call)
-            while True:
-                requests = list(step.requests)
-                assert len(requests) == step.count
-                self.sent += [(step.method, request) for request in requests]
-                try:
-                    answers = [self.answer(step.method, r) for r in requests]
-                except PredictError as error:
-                    step = call.throw(error)
-                else:
-                    step = call.send(answers)
-        except StopIteration as end:
-            return end.value
+        return drive(call, self.answer)
 
     def answer(self, method, request):
+        self.sent.append((method, request))
         if method == "GetModelMetadata":
-            response = get_model_metadata_pb2.GetModelMetadataResponse()
-            response.model_spec.version.value = self.version
-            found = get_model_metadata_pb2.SignatureDefMap()
-            for name, definition in self.signatures.items():
-                found.signature_def[name].CopyFrom(definition)
-            response.metadata["signature_def"].Pack(found)
-            return response
+            return metadata_response(self.signatures, self.version)
         words = self.refuses(request)
         if words:
             raise PredictError(
@@ -90,8 +75,8 @@ def test_the_signature_is_read_once():
 
     for _ in range(3):
         assert backend.predict({"a": [1], "b": [2]}).tolist() == [3]
-    backend.predict({"a": [1], "b": [2]}, Choice("serving_default", 1))
-    backend.predict({"a": [1], "b": [2]}, Choice("serving_default", 1))
+    backend.predict({"a": [1], "b": [2]}, Target("serving_default", 1))
+    backend.predict({"a": [1], "b": [2]}, Target("serving_default", 1))
 
     assert backend.count("GetModelMetadata") == 2
     assert backend.count("Predict") == 5
@@ -201,14 +186,14 @@ def test_the_servers_refusal_is_passed_on():
 def test_a_pinned_version_and_a_label_go_into_the_request():
     backend = Backend(ctr("a"))
 
-    backend.predict({"a": [1]}, Choice("serving_default", version=3))
-    backend.predict({"a": [1]}, Choice("serving_default", label="canary"))
+    backend.predict({"a": [1]}, Target("serving_default", version=3))
+    backend.predict({"a": [1]}, Target("serving_default", label="canary"))
 
     pinned, labelled = [r for m, r in backend.sent if m == "Predict"]
     assert pinned.model_spec.version.value == 3
     assert labelled.model_spec.version_label == "canary"
     with pytest.raises(ValueError, match="Only one of `version` and `label`"):
-        Choice("serving_default", 3, "canary")
+        Target("serving_default", 3, "canary")
 
 
 def test_outputs_are_chosen_by_name():
@@ -239,7 +224,7 @@ def test_context_is_sent_with_every_part():
 
     result = backend.run(
         backend.core.rank(
-            {"user": 0.5}, {"ad": [1, 2, 3]}, Choice("rank"), None
+            {"user": 0.5}, {"ad": [1, 2, 3]}, Target("rank"), None
         )
     )
 
@@ -277,9 +262,9 @@ def test_text_is_measured_in_bytes(monkeypatch):
     backend = Backend({"serving_default": text})
     call = core.predict({"a": ["x" * 1000] * 10_000}, DEFAULT, None)
     step = call.send(None)
-    metadata = [backend.answer(step.method, r) for r in step.requests]
+    metadata = [backend.answer(step.method, r) for r in step.messages]
 
-    sizes = [r.ByteSize() for r in call.send(metadata).requests]
+    sizes = [r.ByteSize() for r in call.send(metadata).messages]
 
     assert len(sizes) == 3
     assert max(sizes) <= 4 * 2**20
@@ -289,3 +274,189 @@ def test_text_is_measured_in_bytes(monkeypatch):
 def test_both_clients_refuse_a_timeout_that_has_passed(kind):
     with pytest.raises(ValueError, match="`timeout` must be a positive"):
         kind("localhost:1", timeout=-1)
+
+
+def version(*inputs, told=None, default=100.0):
+    """What a version takes: its inputs; what it tells of its fields.
+
+    A left out input is `default`.
+    """
+    signatures = {
+        "serving_default": signature_def(
+            {n: (FLOAT, [None]) for n in inputs}, {"sum": (FLOAT, [None])}
+        )
+    }
+    if told is not None:
+        signatures["fields"] = signature_def(
+            {"rows": (TEXT, [None])}, {"fields": (TEXT, [None])}
+        )
+    return signatures, told, default
+
+
+class Server:
+    """Has versions, each of which answers with the sum of its inputs."""
+
+    def __init__(self, versions, max_rows=100):
+        self.core = ClientCore("toy", "host:1", max_rows)
+        self.versions = versions
+        self.sent = []
+
+    def predict(self, data, choice=DEFAULT):
+        call = self.core.predict(data, choice, None)
+        return drive(call, self.answer).tolist()
+
+    def answer(self, method, request):
+        spec = request.model_spec
+        number = max(self.versions)
+        if spec.HasField("version"):
+            number = spec.version.value
+        kind = spec.signature_name or method
+        self.sent.append((kind, spec.version.value))
+        if number not in self.versions:
+            raise PredictError(
+                "gone", grpc.StatusCode.NOT_FOUND, "gone", "host:1"
+            )
+        signatures, told, default = self.versions[number]
+        if method == "GetModelMetadata":
+            return metadata_response(signatures, number)
+        response = predict_pb2.PredictResponse()
+        if spec.signature_name == "fields":
+            answer = np.array([json.dumps({"fields": told})])
+            response.outputs["fields"].CopyFrom(tf.make_tensor_proto(answer))
+        else:
+            inputs = signatures["serving_default"].inputs
+            arrays = {
+                name: tf.make_ndarray(proto)
+                for name, proto in request.inputs.items()
+            }
+            if not arrays.keys() <= inputs.keys():
+                raise PredictError(
+                    "extra", grpc.StatusCode.INVALID_ARGUMENT, "", "host:1"
+                )
+            total = sum(arrays.get(name, default) for name in inputs)
+            response.outputs["sum"].CopyFrom(
+                tf.make_tensor_proto(np.float32(total))
+            )
+        response.model_spec.version.value = number
+        return response
+
+    def asked(self):
+        """The kinds of requests since the last time."""
+        kinds = [kind for kind, _ in self.sent]
+        self.sent.clear()
+        return kinds
+
+
+@pytest.fixture
+def server():
+    server = Server({1: version("old")})
+    assert server.predict({"old": [1], "new": [5]}) == [1]
+    server.asked()
+    return server
+
+
+def test_a_new_field_with_a_default_counts_where_there_is_its_column(server):
+    server.versions[2] = version("old", "new")
+
+    assert server.predict({"old": [1, 2], "new": [5, 6]}) == [6, 8]
+    assert server.asked() == [
+        "serving_default",
+        "GetModelMetadata",
+        "serving_default",
+    ]
+    assert server.predict({"old": [1], "new": [5]}) == [6]
+    assert server.asked() == ["serving_default"]
+
+
+def test_a_version_that_takes_the_same_is_asked_once(server):
+    server.versions[2] = version("old")
+
+    assert server.predict({"old": [1], "new": [5]}) == [1]
+    assert server.asked() == ["serving_default", "GetModelMetadata"]
+    assert server.predict({"old": [1]}) == [1]
+    assert server.asked() == ["serving_default"]
+
+
+def test_an_input_that_means_another_field_is_noticed():
+    told = [{"name": "home-town", "input": "town"}]
+    other = [{"name": "work-town", "input": "town"}]
+    server = Server({1: version("town", told=told)})
+    data = {"home-town": [1], "work-town": [20]}
+
+    assert server.predict(data) == [1]
+    assert server.asked() == ["GetModelMetadata", "fields", "serving_default"]
+    server.versions[2] = version("town", told=other)
+
+    assert server.predict(data) == [20]
+
+
+def test_the_fields_are_asked_of_the_version_whose_signatures_are_known():
+    told = [{"name": "a", "input": "a"}]
+    server = Server({7: version("a", told=told)})
+
+    server.predict({"a": [1]})
+
+    assert server.sent[:2] == [("GetModelMetadata", 0), ("fields", 7)]
+
+
+def test_fields_of_a_version_that_has_gone_are_read_of_the_next():
+    told = [{"name": "a b", "input": "a_b"}]
+    server = Server({1: version("x", told=told)})
+    answer = server.answer
+
+    def switching(step, request):
+        if request.model_spec.signature_name == "fields":
+            server.versions.pop(1, None)
+        response = answer(step, request)
+        server.versions[2] = version("a_b", told=told)
+        return response
+
+    server.answer = switching
+
+    assert server.predict({"a b": [3]}) == [3]
+    assert server.asked() == [
+        "GetModelMetadata",
+        "fields",
+        "GetModelMetadata",
+        "fields",
+        "serving_default",
+    ]
+
+
+def test_a_pinned_version_is_not_left(server):
+    server.versions[2] = version("old", "new")
+
+    data = {"old": [1], "new": [5]}
+    assert server.predict(data, Target("serving_default", 1)) == [1]
+    assert server.predict(data, Target("serving_default", 2)) == [6]
+
+
+def test_all_parts_are_of_one_version_though_it_has_other_inputs():
+    server = Server({1: version("a")}, max_rows=1)
+    answer, data = server.answer, {"a": [1, 2, 3], "b": [10, 20, 30]}
+
+    def switching(step, request):
+        if len(server.sent) == 2:  # the second of the three parts
+            server.versions[2] = version("a", "b")
+        return answer(step, request)
+
+    server.answer = switching
+
+    assert server.predict(data) == [11, 22, 33]
+
+
+def test_a_server_that_never_rests_is_given_up():
+    server = Server({1: version("a")})
+    answer = server.answer
+
+    def restless(step, request):
+        response = answer(step, request)
+        newest = max(server.versions)
+        server.versions.clear()
+        server.versions[newest + 1] = version("a", f"b{newest}")
+        return response
+
+    server.answer = restless
+
+    with pytest.raises(PredictError, match="host:1 must answer a call by one"):
+        server.predict({"a": [1], **{f"b{n}": [n] for n in range(20)}})

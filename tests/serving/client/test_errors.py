@@ -7,7 +7,6 @@ import pytest
 
 from deepfm_tf.serving.client.errors import (
     PredictError,
-    did_you_mean,
     predict_error,
     shown,
 )
@@ -59,12 +58,6 @@ def test_errors_cross_processes():
         "why",
         "host:1",
     )
-
-
-def test_near_names_are_offered():
-    assert did_you_mean("sit", ["site", "hour"]) == " Did you mean 'site'?"
-    assert did_you_mean("HOUR", ["site", "hour"]) == " Did you mean 'hour'?"
-    assert did_you_mean("price", ["site", "hour"]) == ""
 
 
 def test_long_lists_are_cut():

@@ -1,5 +1,8 @@
 """`python -m deepfm_tf.serving predict`: its command line."""
 
+import subprocess
+import sys
+
 import grpc
 import pytest
 from google.protobuf import text_format
@@ -136,3 +139,22 @@ def test_a_server_that_verifies_its_clients_is_shown_a_certificate(
     assert (
         "(and --ssl_client_certificate where it asks" in capsys.readouterr().err
     )
+
+
+@pytest.mark.slow_process
+@pytest.mark.parametrize("argument", ["--help", "--input=nope.csv"])
+def test_what_needs_no_data_is_said_without_numpy(argument):
+    code = f"""
+import contextlib, sys
+from deepfm_tf.serving.client import predict_command
+with contextlib.suppress(SystemExit):
+    predict_command.main([{argument!r}])
+heavy = {{"numpy", "pandas", "pyarrow", "tensorflow"}}
+sys.exit(sorted(heavy & set(sys.modules)) or 0)
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=60
+    )
+
+    assert done.returncode == 0, done.stderr

@@ -9,15 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from deepfm_tf.serving.client import predict_file, row_files
-from deepfm_tf.serving.client.row_formats import format_of
+from deepfm_tf.files.formats import format_of
+from deepfm_tf.files.writers import row_writer
+from deepfm_tf.serving.client import predict_file
 from tests.serving.toy_model import COLUMNS, expected_ctr
 
 MANY = {name: values * 100 for name, values in COLUMNS.items()}
 
 
 def write(path, columns):
-    with row_files.row_writer(path, format_of(path)) as writer:
+    with row_writer(path, format_of(path)) as writer:
         writer(pa.table(columns))
     return path
 
@@ -38,7 +39,7 @@ def test_scores_are_printed_behind_the_rows(run_predict, tmp_path, name):
 
 
 def test_a_file_is_scored_in_blocks(run_predict, tmp_path, monkeypatch):
-    monkeypatch.setattr(row_files, "BLOCK_BYTES", 500)
+    monkeypatch.setattr(predict_file, "BLOCK_BYTES", 500)
     path = write(tmp_path / "rows.csv", MANY)
     output = tmp_path / "scores.parquet"
 
@@ -93,7 +94,7 @@ def test_an_output_called_like_a_column_gets_a_free_name(run_predict, tmp_path):
 def test_a_later_key_called_like_the_output_is_told(
     run_predict, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(row_files, "BLOCK_BYTES", 50)
+    monkeypatch.setattr(predict_file, "BLOCK_BYTES", 50)
     rows = pa.table(COLUMNS).to_pylist()
     rows[2]["ctr"] = 1
     (tmp_path / "r.jsonl").write_text("\n".join(map(json.dumps, rows)))

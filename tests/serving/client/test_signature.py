@@ -80,3 +80,16 @@ def test_shapes_are_compared_as_tensorflow_does():
         for shape in ((), (2,), (2, 3), (3, 2)):
             expected = tf.TensorShape(dims).is_compatible_with(shape)
             assert info.allows(shape) == expected, (dims, shape)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "expected"),
+    [
+        ("float32", (None,), 4),
+        ("float32", (None, 1000), 4000),
+        ("int64", (None, 10), 100),
+        ("string", (None,), 64),
+    ],
+)
+def test_a_row_of_an_answer_takes_bytes(dtype, shape, expected):
+    assert TensorInfo(dtype, shape).answer_bytes == expected

@@ -3,12 +3,14 @@
 import json
 import re
 import shlex
+from importlib import resources
+from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from deepfm_tf.serving.deploy import config_command as operator_files
+from deepfm_tf.serving.deploy import config_command
 from deepfm_tf.serving.server.config import message_type
 from deepfm_tf.shell import command_line
 
@@ -41,8 +43,17 @@ def base(tmp_path):
 @pytest.fixture
 def written(base, tmp_path):
     """The command and the directory of files."""
-    command = operator_files.write_operator_files(base, tmp_path / "out")
+    command = config_command.write_operator_files(base, tmp_path / "out")
     return command, tmp_path / "out"
+
+
+def batching(directory):
+    """The numbers and switches of `batching.config`, as text."""
+    text = (directory / "batching.config").read_text()
+    lines = [x for x in text.splitlines() if not x.startswith("#")]
+    found = [re.fullmatch(r"(\w+) \{ value: (\w+) \}", x) for x in lines]
+    assert all(found), lines
+    return dict(match.groups() for match in found)
 
 
 def test_the_models_config_parses(written):
@@ -75,16 +86,20 @@ def test_the_lines_to_take_instead_parse_too(written):
 
 def test_the_other_configs_parse(written):
     monitoring = message_type("MonitoringConfig")()
-    batching = message_type("BatchingParameters")()
 
     text_format.Parse(
         (written[1] / "monitoring.config").read_text(), monitoring
     )
-    text_format.Parse((written[1] / "batching.config").read_text(), batching)
 
     assert monitoring.prometheus_config.enable
-    assert batching.max_batch_size.value == 512
-    assert batching.num_batch_threads.value == 2
+    assert batching(written[1]) == {
+        "max_batch_size": "512",
+        "batch_timeout_micros": "1000",
+        "max_enqueued_batches": "100",
+        "num_batch_threads": "2",
+        "enable_large_batch_splitting": "true",
+        "max_execution_batch_size": "512",
+    }
 
 
 @pytest.mark.parametrize(
@@ -107,14 +122,10 @@ def test_the_batching_config_agrees_with_the_warm_up(
         card = base / "10/assets.extra/model_card.json"
         card.write_text(json.dumps({"warm_up": warm_up}))
 
-    operator_files.write_operator_files(base, tmp_path / "out")
+    config_command.write_operator_files(base, tmp_path / "out")
 
-    written = (tmp_path / "out" / "batching.config").read_text()
-    batching = message_type("BatchingParameters")()
-    text_format.Parse(written, batching)
-    assert batching.max_batch_size.value == size
-    assert batching.max_execution_batch_size.value == 512
-    assert text in written
+    assert batching(tmp_path / "out")["max_batch_size"] == str(size)
+    assert text in (tmp_path / "out" / "batching.config").read_text()
 
 
 def test_the_command_is_one_that_the_real_server_takes(written, base):
@@ -126,7 +137,7 @@ def test_the_command_is_one_that_the_real_server_takes(written, base):
     assert words[:2] == ["docker", "run"]
     assert f"{base}:/models/Deep_FM:ro" in words
     assert f"{directory}:/config:ro" in words
-    predict = command_line("python", "-m", "deepfm_tf.serving", "predict")
+    predict = command_line("deepfm-tf", "predict")
     assert command.splitlines()[-1].startswith(f"# {predict} --address ")
     image = words.index("tensorflow/serving:2.20.0")
     flags = [
@@ -137,10 +148,38 @@ def test_the_command_is_one_that_the_real_server_takes(written, base):
         assert re.search(rf"(?m)^# --{flag}=\S+: \S+", command), flag
 
 
+def test_the_templates_are_in_the_package():
+    folder = resources.files("deepfm_tf.serving.deploy") / "templates"
+
+    assert {file.name for file in folder.iterdir()} >= {
+        *config_command.FILES,
+        "kubernetes.yaml",
+        "docker_run.sh",
+    }
+    # The wheel has what setup.py names.
+    setup = Path(config_command.__file__).parents[3] / "setup.py"
+    assert '"deepfm_tf.serving.deploy": ["templates/*"]' in setup.read_text()
+
+
+def test_the_words_are_those_that_were_typed(base, tmp_path, capsys):
+    words = ("python", "-m", "deepfm_tf.serving", "config")
+    with pytest.raises(SystemExit):
+        config_command.main(["--help"], words)
+    assert (
+        "usage: python -m deepfm_tf.serving config" in capsys.readouterr().out
+    )
+
+    arguments = [f"--model_base_path={base}", f"--output={tmp_path / 'x'}"]
+    assert config_command.main(arguments, words) == 0
+
+    predict = command_line("python", "-m", "deepfm_tf.serving", "predict")
+    assert f"\n# {predict} --address " in capsys.readouterr().out
+
+
 def test_a_missing_warm_up_is_mentioned(written, base, tmp_path):
     (base / "10/assets.extra/tf_serving_warmup_requests").unlink()
 
-    again = operator_files.write_operator_files(base, tmp_path / "out")
+    again = config_command.write_operator_files(base, tmp_path / "out")
 
     assert "no warm-up requests" in again
     assert "no warm-up requests" not in written[0]
@@ -178,7 +217,7 @@ def test_the_manifest_holds_what_the_files_hold(written):
 def test_the_command_line(base, tmp_path, capsys):
     arguments = ["--output", str(tmp_path / "x"), "--model_name", "m"]
 
-    status = operator_files.main(
+    status = config_command.main(
         [f"--model_base_path={base}", "--cores=8", *arguments]
     )
 
@@ -200,7 +239,7 @@ def test_the_command_line(base, tmp_path, capsys):
 def test_mistakes_are_told_in_words(base, tmp_path, capsys, arguments, message):
     arguments = [a.format(base=base) for a in arguments]
 
-    status = operator_files.main([*arguments, f"--output={tmp_path / 'x'}"])
+    status = config_command.main([*arguments, f"--output={tmp_path / 'x'}"])
 
     assert status == 1
     assert re.search(message, capsys.readouterr().err)

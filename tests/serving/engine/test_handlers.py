@@ -1,5 +1,8 @@
 """The answers of `handlers`, against the texts of TensorFlow Serving."""
 
+import os
+import shutil
+
 import grpc
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     predict_pb2,
+    prediction_log_pb2,
 )
 
 from deepfm_tf.serving.engine import handlers
@@ -19,64 +23,8 @@ from deepfm_tf.serving.errors import ServingError
 from tests.serving.toy_model import (
     COLUMNS,
     ToyModels,
-    expected_ctr,
     predict_request,
 )
-
-
-def test_predict_answers_the_formula_in_typed_values(toy_models):
-    response = handlers.predict(toy_models, predict_request())
-
-    assert response.model_spec.name == "toy"
-    assert response.model_spec.version.value == 1
-    assert response.model_spec.signature_name == "serving_default"
-    answer = response.outputs["ctr"]
-    assert answer.dtype == tf.float32.as_datatype_enum
-    assert not answer.tensor_content
-    # float32 arithmetic against float64.
-    np.testing.assert_allclose(
-        answer.float_val, expected_ctr(COLUMNS), rtol=1e-6
-    )
-
-
-def test_predict_packs_numbers_when_asked(toy_models):
-    response = handlers.predict(
-        toy_models, predict_request(), tensor_content=True
-    )
-
-    answer = response.outputs["ctr"]
-    values = np.frombuffer(answer.tensor_content, np.float32)
-    np.testing.assert_allclose(values, expected_ctr(COLUMNS), rtol=1e-6)
-
-
-def test_unknown_signature_is_a_failed_precondition(toy_models):
-    request = predict_request()
-    request.model_spec.signature_name = "nosig"
-
-    with pytest.raises(ServingError) as raised:
-        handlers.predict(toy_models, request)
-
-    assert raised.value.code is grpc.StatusCode.FAILED_PRECONDITION
-    assert raised.value.message == 'Serving signature key "nosig" not found.'
-
-
-def test_metadata_has_every_signature(toy_models):
-    request = get_model_metadata_pb2.GetModelMetadataRequest(
-        metadata_field=["signature_def"]
-    )
-    request.model_spec.name = "toy"
-
-    response = handlers.get_model_metadata(toy_models, request)
-
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    assert response.metadata["signature_def"].Unpack(signatures)
-    assert sorted(signatures.signature_def) == [
-        "__saved_model_init_op",
-        "classify",
-        "regress",
-        "serving_default",
-    ]
-    assert not response.model_spec.signature_name
 
 
 class Defaults(tf.Module):
@@ -189,13 +137,130 @@ def test_a_passed_deadline_is_told(toy_models, defaults):
     assert raised.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+@pytest.fixture
+def servable(tmp_path, toy_path):
+    """A copy of the toy to put records beside."""
+    path = tmp_path / "1"
+    shutil.copytree(toy_path, path)
+    servable = Servable(path)
+    yield servable
+    servable.close()
+
+
+def write(servable, *records):
+    """The records into the version's file."""
+    path = servable.path / handlers.WARM_UP_FILE
+    path.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            if not isinstance(record, bytes):
+                record = record.SerializeToString()
+            writer.write(record)
+
+
+def predict_log():
+    """A record that passes; it names another model."""
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.CopyFrom(predict_request())
+    log.predict_log.request.model_spec.name = "another"
+    return log
+
+
+def example_log(kind, signature_name):
+    """A record of Classify or Regress with one example."""
+    log = prediction_log_pb2.PredictionLog()
+    request = getattr(log, kind).request
+    request.model_spec.name = "another"
+    request.model_spec.signature_name = signature_name
+    request.input.example_list.examples.add()
+    return log
+
+
+def multi_inference_log():
+    """A record of two tasks."""
+    log = prediction_log_pb2.PredictionLog()
+    request = log.multi_inference_log.request
+    for name in ("classify", "regress"):
+        task = request.tasks.add(method_name=f"tensorflow/serving/{name}")
+        task.model_spec.name = "another"
+        task.model_spec.signature_name = name
+    request.input.example_list.examples.add()
+    return log
+
+
+def test_every_kind_of_record_is_replayed(servable):
+    write(
+        servable,
+        predict_log(),
+        example_log("classify_log", "classify"),
+        example_log("regress_log", "regress"),
+        multi_inference_log(),
+    )
+
+    assert handlers.warm_up(servable, iterations=2) == 4
+
+
+def test_no_file_is_no_error(servable):
+    assert handlers.warm_up(servable) == 0
+
+
+def test_a_record_that_fails_is_named(servable):
+    log = predict_log()
+    del log.predict_log.request.inputs["n1"]
+    write(servable, predict_log(), log)
+
+    with pytest.raises(ServingError) as raised:
+        handlers.warm_up(servable)
+
+    assert raised.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert raised.value.message.startswith(
+        f"Warm-up record 1 of {servable.path / handlers.WARM_UP_FILE} "
+        "(signature 'serving_default'): "
+    )
+    assert "Missing but required: {n1}." in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("record", "code"),
+    [
+        (b"\xff\xff", grpc.StatusCode.INVALID_ARGUMENT),
+        (b"", grpc.StatusCode.UNIMPLEMENTED),
+    ],
+)
+def test_what_is_no_request_is_named(servable, record, code):
+    write(servable, record)
+
+    with pytest.raises(ServingError, match="Warm-up record 0") as raised:
+        handlers.warm_up(servable)
+
+    assert raised.value.code is code
+
+
+def test_a_file_of_another_format_is_data_loss(servable):
+    write(servable)
+    (servable.path / handlers.WARM_UP_FILE).write_bytes(b"no records here" * 9)
+
+    with pytest.raises(ServingError) as raised:
+        handlers.warm_up(servable)
+
+    assert raised.value.code is grpc.StatusCode.DATA_LOSS
+
+
+def test_a_thousand_records_are_the_limit(servable, monkeypatch):
+    monkeypatch.setattr(handlers, "MAX_WARM_UP_RECORDS", 2)
+    write(servable, *[predict_log()] * 3)
+
+    with pytest.raises(ServingError, match="exceeds the maximum"):
+        handlers.warm_up(servable)
+
+
 CLIENT_CODES = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.NOT_FOUND,
 }
 FUZZ = settings(
-    max_examples=100,
+    max_examples=20 * int(os.environ.get("DEEPFM_TF_EXAMPLES", "1")),
     deadline=None,
     derandomize=True,
     database=None,

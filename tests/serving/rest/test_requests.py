@@ -1,4 +1,5 @@
 import json
+import math
 import re
 
 import numpy as np
@@ -6,15 +7,19 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import input_pb2
 
 from deepfm_tf.serving.errors import ServingError
-from deepfm_tf.serving.rest.body import parse_body
 from deepfm_tf.serving.rest.requests import (
+    MAX_CONTAINERS,
+    fill_examples,
     is_row_format,
+    parse_body,
     signature_name,
     tensors_from_inputs,
     tensors_from_instances,
 )
+from deepfm_tf.serving.rest.tensors import NamedFloat, text_bytes
 
 
 def inputs(**dtypes):
@@ -87,13 +92,15 @@ def test_base64_elements_are_values_of_a_single_input():
         ([1], TWO,
          "instances is a plain list, but expecting list of objects as "
          "multiple input tensors required as per tensorinfo_map"),
+        ([{"b64": "YQ=="}], TWO,
+         "instances is a plain list, but expecting list of objects"),
         ([{"c": "a", "n": "1"}], TWO,
          "Failed to process element: 0 key: n of 'instances' list. Error: "
          'INVALID_ARGUMENT: JSON Value: "1" Type: String is not of expected '
          "type: float"),
         ([{"c": "a", "n": 1}, {"c": "a"}], TWO,
-         "Failed to process element: 1 of 'instances' list. JSON object: {\n"
-         '    "c": "a"\n} keys must be equal to: c,n'),
+         "Failed to process element: 1 of 'instances' list. JSON object: "
+         '{"c": "a"} keys must be equal to: c,n'),
         ([{"c": "a", "n": 1, "x": 1}], TWO,
          "Failed to process element: 0 key: x of 'instances' list. Error: "
          "INVALID_ARGUMENT: JSON object: does not have named input: x"),
@@ -112,7 +119,7 @@ def test_base64_elements_are_values_of_a_single_input():
          "type: string"),
         ([[1], [1, 2]], NUMBER,
          "Failed to process element: 1 of 'instances' list. Error: "
-         "INVALID_ARGUMENT: Expecting tensor size: 1 but got: 2"),
+         "INVALID_ARGUMENT: Expecting shape [1] but got: [2]"),
         ([[1, 2], [[1, 2]]], NUMBER,
          "INVALID_ARGUMENT: Expecting shape [2] but got: [1,2]"),
         ([[[1], [1, 2]]], NUMBER,
@@ -203,3 +210,237 @@ def test_a_signature_name_is_a_string():
     assert signature_name({"signature_name": "regress"}) == "regress"
     with pytest.raises(ServingError, match="key must be a string value"):
         signature_name({"signature_name": 1})
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "The document is empty"),
+        (b" \n", "The document is empty"),
+        (b"instances = [1, 2]", ""),
+        (b'{"a":}', ""),
+        (b'{"a" 1}', ""),
+        (b'{"a": [1], "b": 1 2}', ""),
+        (b"{a:1}", ""),
+        (b'{"a": "b', ""),
+        (b'{"a": "\\x"}', ""),
+        (b'{"a": "\\u12"}', ""),
+        (b'{"a": "\x01"}', ""),
+        (b'{"\xff": x}', ""),
+        (b'{"a": Infi}', ""),
+        (b'{"a": Infty}', ""),
+        (b'{"a": [-Inf, NaN, +Inf]}', ""),
+        (b'{"a": "\\ud800"}', "The surrogate pair in string is invalid."),
+        (b'{"\\uDC00": 1}', "The surrogate pair in string is invalid."),
+        (b'{"a":' * 100_000, "The document is nested too deeply."),
+        (b"[" * 100_000, "The document is nested too deeply."),
+        (b'{"a": ' + b"9" * 5000 + b"}",
+         "Number too big to be stored in double."),
+        ('{"a": 1}'.encode("utf-16"), ""),
+    ],
+)  # fmt: skip
+def test_what_is_no_json_is_refused_in_the_real_servers_first_words(
+    body, message
+):
+    with pytest.raises(ServingError) as caught:
+        parse_body(body)
+
+    assert caught.value.message.startswith("JSON Parse error: " + message)
+    assert caught.value.code.name == "INVALID_ARGUMENT"
+
+
+@pytest.mark.parametrize("body", [b"[1, 2]", b"1", b"null", b'"a"'])
+def test_only_objects_are_requests(body):
+    with pytest.raises(
+        ServingError, match=r"JSON Value: (.|\n)*Is not object$"
+    ):
+        parse_body(body)
+
+
+def test_named_floats_are_read():
+    document = parse_body(b'{"a": [NaN, Infinity, -Infinity]}')
+
+    assert math.isnan(document["a"][0])
+    assert document["a"][1:] == [math.inf, -math.inf]
+
+
+def test_a_whole_surrogate_pair_is_one_character():
+    assert parse_body(b'{"a": "\\ud83d\\ude00"}') == {"a": "\U0001f600"}
+
+
+def test_a_byte_order_mark_is_skipped():
+    assert parse_body(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"a": 1, "a": 2}', {"a": 1}),
+        (b'{"a": 1, "b": 3, "a": 2, "a": 4}', {"a": 1, "b": 3}),
+        (b'{"a": [{"b": 1, "b": [2]}]}', {"a": [{"b": 1}]}),
+        (b'{"\\u0061": 1, "a": 2}', {"a": 1}),
+    ],
+)
+def test_the_first_of_equal_keys_counts(body, expected):
+    assert parse_body(bytearray(body)) == expected
+
+
+@pytest.mark.parametrize("trailing", [b" 1", b"}", b"\n{}", b"x\xff\x00", b'"'])
+def test_text_behind_the_object_is_ignored(trailing):
+    assert parse_body(b' {"a": 1}' + trailing) == {"a": 1}
+
+
+@pytest.mark.parametrize("value", [b"1", b"Inf"])
+def test_half_a_surrogate_pair_behind_the_object_is_ignored(value):
+    document = parse_body(b'{"a": ' + value + b'} "\\ud800"')
+
+    assert list(document) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"K\xf6ln", b"K\xf6ln"),
+        (b"\xff\\u00ff", b"\xff\xc3\xbf"),
+        ("K\u00f6ln".encode(), b"K\xc3\xb6ln"),
+        (b"\xed\xa0\x80\\ud83d\\ude00", b"\xed\xa0\x80\xf0\x9f\x98\x80"),
+        (b"\\\\ud800", b"\\ud800"),
+    ],
+)
+def test_bytes_that_are_no_utf8_stay_as_they_are(text, expected):
+    document = parse_body(b'{"a": "' + text + b'"}')
+
+    assert text_bytes(document["a"]) == expected
+
+
+def test_half_a_surrogate_pair_is_refused_beside_latin1():
+    with pytest.raises(ServingError, match="The surrogate pair in string"):
+        parse_body(b'{"a": "\xff", "b": "\\\\\\udcff"}')
+
+
+def test_inf_is_infinity_and_nan_has_a_sign():
+    body = b'{"Inf": [NaN, Inf, -Inf, "\\"Inf", -NaN, -Infinity, Infinity]} Inf'
+
+    (values,) = parse_body(body).values()
+
+    assert [values[0] != values[0], values[4] != values[4]] == [True, True]
+    assert values[1:4] == [math.inf, -math.inf, '"Inf']
+    assert values[5:] == [-math.inf, math.inf]
+
+
+def test_lists_and_objects_are_counted_before_they_are_made():
+    half = MAX_CONTAINERS // 2
+    body = b'{"a": [' + b"[],{}," * half + b"0]}"
+
+    with pytest.raises(ServingError, match="more than 4000000 lists"):
+        parse_body(body)
+
+
+def filled(**document):
+    target = input_pb2.Input()
+    fill_examples(document, target)
+    return target
+
+
+def features(example):
+    return dict(example.features.feature)
+
+
+def test_each_json_type_has_its_feature():
+    row = {
+        "text": "é",
+        "bytes": [{"b64": "AP8="}, "a"],
+        "int": [1, -(2**63)],
+        "bool": [True, 2],
+        "float": [1.5, NamedFloat("inf"), 1e20, 10**20],
+        "none": [],
+    }
+
+    (example,) = filled(examples=[row]).example_list.examples
+
+    found = features(example)
+    assert list(found["text"].bytes_list.value) == ["é".encode()]
+    assert list(found["bytes"].bytes_list.value) == [b"\x00\xff", b"a"]
+    assert list(found["int"].int64_list.value) == [1, -(2**63)]
+    assert list(found["bool"].int64_list.value) == [1, 2]
+    assert list(found["float"].float_list.value)[:2] == [1.5, float("inf")]
+    assert len(found["float"].float_list.value) == 4
+    assert found["none"].WhichOneof("kind") is None
+
+
+def test_a_whole_number_is_an_int64():
+    target = filled(examples=[{"n0": 1}, {"n0": 1.0}])
+
+    kinds = [
+        features(example)["n0"].WhichOneof("kind")
+        for example in target.example_list.examples
+    ]
+
+    assert kinds == ["int64_list", "float_list"]
+
+
+def test_a_float_beyond_the_range_is_infinite():
+    (example,) = filled(examples=[{"n": [1e39, -1e39]}]).example_list.examples
+
+    values = features(example)["n"].float_list.value
+    assert list(values) == [float("inf"), float("-inf")]
+
+
+def test_bytes_of_another_encoding_are_kept_in_values_and_in_no_name():
+    row = {"city": "K\udcf6ln", "stra\udcdfe": "a", "stra\u00dfe": "b"}
+
+    (example,) = filled(examples=[row]).example_list.examples
+
+    found = features(example)
+    assert list(found["city"].bytes_list.value) == [b"K\xf6ln"]
+    assert list(found["stra\u00dfe"].bytes_list.value) == [b"b"]
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize("context", [{}, {"c0": "a"}])
+def test_a_context_goes_beside_the_examples(context):
+    target = filled(context=context, examples=[{"n0": 1.0}])
+
+    assert target.WhichOneof("kind") == "example_list_with_context"
+    assert len(target.example_list_with_context.examples) == 1
+    found = features(target.example_list_with_context.context)
+    assert sorted(found) == sorted(context)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({}, "When method is classify, key 'examples' is expected and was "
+             "not found"),
+        ({"examples": 1}, "Expecting 'examples' value to be an list/array"),
+        ({"examples": []}, "'examples' value is an empty array"),
+        ({"examples": [1]},
+         "Example must be JSON object but got JSON Number"),
+        ({"examples": [{}], "context": []},
+         "Example must be JSON object but got JSON Array"),
+        ({"examples": [{"a": None}]},
+         "Feature: a has element with unexpected JSON type: Null"),
+        ({"examples": [{"a": [[1]]}]},
+         "Feature: a has element with unexpected JSON type: Array"),
+        ({"examples": [{"a": {"b": 1}}]},
+         "Feature: a has element with unexpected JSON type: Object"),
+        ({"examples": [{"a": [1, "x"]}]},
+         "Unexpected element type in feature: a expecting type: int64"),
+        ({"examples": [{"a": [1.5, 1]}]},
+         "Unexpected element type in feature: a expecting type: float"),
+        ({"examples": [{"a": ["x", 1]}]},
+         "Unexpected element type in feature: a expecting type: bytes"),
+        ({"examples": [{"a": 2**63}]},
+         "Feature: a has uint64_t element. Only int64_t is supported."),
+        ({"examples": [{"a": float("inf")}]},
+         "Number too big to be stored in double."),
+        ({"examples": [{"a": 10**400}]},
+         "Number too big to be stored in double."),
+        ({"examples": [{"a": {"b64": "*"}}]}, "Unable to base64 decode"),
+    ],
+)  # fmt: skip
+def test_wrong_examples_are_refused(document, message):
+    with pytest.raises(ServingError, match=re.escape(message)) as caught:
+        filled(**document)
+
+    assert caught.value.code.name == "INVALID_ARGUMENT"

@@ -1,14 +1,23 @@
+import json
 import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings, strategies as st
-from tensorflow.core.framework import types_pb2
+from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from deepfm_tf.serving.errors import ServingError
-from deepfm_tf.serving.rest import tensors as rest_tensors
-from deepfm_tf.serving.rest.tensors import NamedFloat, tensor_from_json
+from deepfm_tf.serving.rest.tensors import (
+    MAX_RANK,
+    MAX_SHOWN,
+    NamedFloat,
+    columns_json,
+    rows_json,
+    short_floats,
+    shown,
+    tensor_from_json,
+)
 
 FLOAT, DOUBLE = types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE
 INT32, INT64 = types_pb2.DT_INT32, types_pb2.DT_INT64
@@ -130,7 +139,7 @@ def test_types_that_json_cannot_carry_are_unimplemented():
 
 def test_too_many_dimensions_are_refused():
     value = 1
-    for _ in range(rest_tensors.MAX_RANK + 1):
+    for _ in range(MAX_RANK + 1):
         value = [value]
 
     with pytest.raises(ServingError, match="nested 254 deep"):
@@ -139,10 +148,18 @@ def test_too_many_dimensions_are_refused():
 
 def test_254_dimensions_are_taken():
     value = 1
-    for _ in range(rest_tensors.MAX_RANK):
+    for _ in range(MAX_RANK):
         value = [value]
 
     assert len(tensor_from_json(value, FLOAT).tensor_shape.dim) == 254
+
+
+@pytest.mark.parametrize("place", [0, 1, 6, 9])
+def test_the_first_wrong_value_is_shown(place):
+    values = [1] * place + ["a"] + ["b"] * (9 - place)
+
+    with pytest.raises(ServingError, match='JSON Value: "a" Type: String'):
+        tensor_from_json(values, INT64)
 
 
 SCALARS = st.one_of(
@@ -157,21 +174,192 @@ SCALARS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+def is_taken(value, dtype):
+    try:
+        tensor_from_json(value, dtype)
+    except ServingError:
+        return False
+    return True
+
+
+@settings(max_examples=100, deadline=None)
 @given(
-    st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3)),
+    st.lists(SCALARS, min_size=1, max_size=4),
     st.sampled_from([FLOAT, DOUBLE, INT32, INT64, STRING, BOOL]),
 )
-def test_all_at_once_and_one_by_one_agree(value, dtype):
-    """The quick way takes nothing that the other refuses."""
+def test_a_list_is_taken_if_all_of_its_values_are(values, dtype):
+    assert is_taken(values, dtype) == all(is_taken(v, dtype) for v in values)
 
-    def result():
+
+@pytest.mark.parametrize("dtype", [FLOAT, DOUBLE, INT64, STRING])
+@given(st.recursive(st.none(), lambda inner: st.lists(inner, max_size=3)))
+@settings(max_examples=30, deadline=None)
+def test_lists_of_unequal_lengths_are_refused(dtype, nested):
+    def filled(value):
+        if value is None:
+            return "a" if dtype == STRING else 1
+        return list(map(filled, value))
+
+    def is_regular(value):
         try:
-            return tensor_from_json(value, dtype).SerializeToString()
-        except ServingError as error:
-            return error.message
+            np.array(value)
+        except ValueError:
+            return False
+        return True
 
-    quick = result()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rest_tensors, "_convert_all", lambda *_: None)
-        assert result() == quick
+    value = filled(nested)
+
+    assert is_taken(value, dtype) == is_regular(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("1", '"1"'),
+        (1.5, "1.5"),
+        (None, "null"),
+        ({"a": [1]}, '{"a": [1]}'),
+        ("\N{SNOWMAN}", '"\N{SNOWMAN}"'),
+    ],
+)
+def test_a_value_is_shown_as_json(value, text):
+    assert shown(value) == text
+
+
+def test_a_long_or_deep_value_is_cut():
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+
+    assert len(shown(list(range(10**6)))) == MAX_SHOWN + len("...")
+    assert shown(deep) == "[" * MAX_SHOWN + "..."
+
+
+def test_every_float32_reads_back_as_itself():
+    bits = np.random.default_rng(1).integers(0, 2**32, 20_000, np.uint32)
+    values = bits.view(np.float32)
+    values = values[np.isfinite(values)]
+
+    texts = list(map(json.dumps, short_floats(values.tolist())))
+
+    back = np.array(list(map(json.loads, texts))).astype(np.float32)
+    np.testing.assert_array_equal(back, values)
+    # Nine digits, a point and zeros beside it, a sign and an exponent.
+    assert max(len(re.sub("e.*|^-?[0.]*|[0.]*$", "", t)) for t in texts) <= 10
+
+
+def outputs(**values):
+    return {name: tf.make_tensor_proto(value) for name, value in values.items()}
+
+
+def typed(values):
+    """A float tensor as TensorFlow Serving sends it: in `float_val`."""
+    array = np.array(values, np.float32)
+    proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT)
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    proto.float_val.extend(array.ravel().tolist())
+    return proto
+
+
+def test_a_single_output_goes_without_its_name():
+    values = outputs(ctr=[0.25, 0.5])
+
+    assert json.loads(rows_json(values)) == {"predictions": [0.25, 0.5]}
+    assert json.loads(columns_json(values)) == {"outputs": [0.25, 0.5]}
+
+
+@pytest.mark.parametrize("name", ["性別", 'say "x"', "%s", "\N{SNOWMAN}\n", ""])
+def test_an_output_may_have_any_name(name):
+    values = {name: typed([1, float("nan")]), "n": typed([-0.0, 2])}
+
+    (first, second) = json.loads(rows_json(values))["predictions"]
+    columns = json.loads(columns_json(values))["outputs"]
+
+    assert (first[name], second["n"]) == (1.0, 2.0)
+    assert second[name] != second[name]
+    assert str(first["n"]) == "-0.0"
+    assert columns[name][0] == 1.0
+
+
+def test_several_outputs_are_objects():
+    values = {"a": typed([[1, 2], [3, 4]]), "50%": typed([5, 6])}
+
+    assert json.loads(rows_json(values)) == {
+        "predictions": [
+            {"a": [1.0, 2.0], "50%": 5.0},
+            {"a": [3.0, 4.0], "50%": 6.0},
+        ]
+    }
+    assert json.loads(columns_json(values)) == {
+        "outputs": {"a": [[1.0, 2.0], [3.0, 4.0]], "50%": [5.0, 6.0]}
+    }
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0), (2, 0, 3), (2, 1, 3)])
+def test_any_shape_is_nested_right(shape):
+    array = np.arange(np.prod(shape), dtype=np.int64).reshape(shape)
+
+    found = json.loads(rows_json(outputs(x=array)))
+
+    assert found == {"predictions": array.tolist()}
+
+
+def test_a_scalar_is_an_output_but_no_row():
+    values = outputs(x=np.float32(0.5))
+
+    assert json.loads(columns_json(values)) == {"outputs": 0.5}
+    with pytest.raises(
+        ServingError, match="Tensor name: x has no shape information "
+    ):
+        rows_json(values)
+
+
+def test_more_dimensions_than_numpy_has_are_written():
+    proto = typed([0.5])
+    del proto.tensor_shape.dim[:]
+    for _ in range(100):
+        proto.tensor_shape.dim.add(size=1)
+
+    text = rows_json({"x": proto}).decode()
+
+    assert "[" * 100 + "0.5" + "]" * 100 in text
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.array([2**64 - 1], np.uint64), [2**64 - 1]),
+        (np.array([-1], np.int8), [-1]),
+        (np.array([True, False]), [True, False]),
+        (np.array([1 / 3]), [1 / 3]),
+        (["é", 'a"\n'], ["é", 'a"\n']),
+    ],
+)
+def test_types_keep_their_values(value, expected):
+    assert json.loads(rows_json(outputs(x=value))) == {"predictions": expected}
+
+
+def test_named_bytes_are_base64():
+    found = json.loads(rows_json(outputs(image_bytes=[b"\x00\xff"])))
+
+    assert found == {"predictions": [{"b64": "AP8="}]}
+
+
+def test_other_strings_leave_as_they_are():
+    assert b'["a\xff"]' in rows_json(outputs(text=[b"a\xff"]))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "Cannot convert empty tensor map to JSON"),
+        (outputs(a=[1.0], b=[1.0, 2.0]),
+         "Tensor name: b has inconsistent batch size: 2 expecting: 1"),
+        (outputs(a=np.array([1], np.float16)),
+         "Failed to write JSON value for tensor type: half"),
+    ],
+)  # fmt: skip
+def test_what_has_no_rows_is_refused(values, message):
+    with pytest.raises(ServingError, match=re.escape(message)):
+        rows_json(values)

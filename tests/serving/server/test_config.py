@@ -20,20 +20,6 @@ from tests.serving.localhost_tls import CERTIFICATE, KEY, OTHER_KEY
     ("name", "text", "expected"),
     [
         (
-            "BatchingParameters",
-            "max_batch_size { value: 128 } batch_timeout_micros { value: 0 } "
-            "allowed_batch_sizes: 8 allowed_batch_sizes: 128 "
-            "pad_variable_length_inputs: true "
-            "enable_large_batch_splitting { value: true } "
-            'thread_pool_name { value: "x" }',
-            lambda m: (
-                m.max_batch_size.value == 128
-                and m.HasField("batch_timeout_micros")
-                and not m.HasField("num_batch_threads")
-                and list(m.allowed_batch_sizes) == [8, 128]
-            ),
-        ),
-        (
             "MonitoringConfig",
             'prometheus_config { enable: true path: "/metrics" }',
             lambda m: m.prometheus_config.path == "/metrics",

@@ -4,25 +4,25 @@ import grpc
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import (
-    classification_pb2,
-    get_model_metadata_pb2,
-    inference_pb2,
     input_pb2,
     model_management_pb2,
     prediction_service_pb2_grpc,
     regression_pb2,
 )
 
+from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.server.flags import Options
 from deepfm_tf.serving.server.grpc_methods import (
     MODEL_SERVICE,
     PREDICTION_SERVICE,
     methods,
     num_examples,
+    reload_config,
 )
 from deepfm_tf.serving.server.metrics import Metrics
 from deepfm_tf.serving.server.server import Server
-from tests.serving.toy_model import COLUMNS, expected_ctr, predict_request
+from tests.serving.fake_versions import FakeModels
+from tests.serving.toy_model import COLUMNS, predict_request
 
 SECONDS = 20.0
 
@@ -75,47 +75,6 @@ def test_the_methods_are_those_of_the_services():
     }
 
 
-def test_regress_classify_and_both_agree(stub):
-    expected = pytest.approx(list(expected_ctr(COLUMNS)[[0, 2]]), rel=1e-5)
-    regression = regression_pb2.RegressionRequest(input=examples(0, 2))
-    regression.model_spec.name = "toy"
-    regression.model_spec.signature_name = "regress"
-    classification = classification_pb2.ClassificationRequest(
-        input=examples(0, 2)
-    )
-    classification.model_spec.name = "toy"
-    classification.model_spec.signature_name = "classify"
-    both = inference_pb2.MultiInferenceRequest(input=examples(0, 2))
-    task = both.tasks.add(method_name="tensorflow/serving/regress")
-    task.model_spec.CopyFrom(regression.model_spec)
-
-    regressed = stub.Regress(regression, timeout=SECONDS)
-    classified = stub.Classify(classification, timeout=SECONDS)
-    inferred = stub.MultiInference(both, timeout=SECONDS)
-
-    assert [r.value for r in regressed.result.regressions] == expected
-    assert [
-        c.classes[1].score for c in classified.result.classifications
-    ] == expected
-    [result] = inferred.results
-    assert [r.value for r in result.regression_result.regressions] == expected
-
-
-def test_metadata_lists_the_signatures(stub):
-    request = get_model_metadata_pb2.GetModelMetadataRequest(
-        metadata_field=["signature_def"]
-    )
-    request.model_spec.name = "toy"
-
-    response = stub.GetModelMetadata(request, timeout=SECONDS)
-
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    response.metadata["signature_def"].Unpack(signatures)
-    assert {"serving_default", "classify", "regress"} <= set(
-        signatures.signature_def
-    )
-
-
 def test_runs_and_examples_are_counted(toy_server, stub):
     stub.Predict(predict_request(), timeout=SECONDS)
     request = regression_pb2.RegressionRequest(input=examples(0, 1, 2))
@@ -166,3 +125,20 @@ def test_typed_values_unless_the_flag_asks_for_bytes(toy_path, stub):
     assert len(typed.float_val) == 3 and not typed.tensor_content
     assert len(packed.tensor_content) == 12 and not packed.float_val
     assert list(tf.make_ndarray(packed)) == list(tf.make_ndarray(typed))
+
+
+@pytest.fixture
+def models(tmp_path):
+    made = FakeModels(tmp_path)
+    yield made
+    made.store.stop()
+
+
+@pytest.mark.parametrize("field", ["custom_model_config", None])
+def test_only_a_list_of_models_can_be_reloaded(models, field):
+    request = model_management_pb2.ReloadConfigRequest()
+    if field:
+        getattr(request.config, field).type_url = "x"
+
+    with pytest.raises(ServingError, match="Only ModelConfigList"):
+        reload_config(models.store, request)

@@ -15,12 +15,12 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from deepfm_tf.serving import drain as drain_module
+from deepfm_tf.serving import ports
 from deepfm_tf.serving.engine import handlers
 from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.server import grpc_server
 from deepfm_tf.serving.server.flags import Options
-from deepfm_tf.serving.server.grpc_server import GrpcServer
+from deepfm_tf.serving.server.grpc_server import GrpcServer, ReceiveDeadline
 from deepfm_tf.serving.server.metrics import Metrics
 from tests.serving.localhost_tls import CERTIFICATE, KEY
 
@@ -29,7 +29,7 @@ SECONDS = 20.0
 
 
 @dataclasses.dataclass
-class FakeManager:
+class FakeStore:
     """Has no models; `entered` and `gate` let a test hold requests up."""
 
     error: Exception
@@ -54,25 +54,25 @@ class FakeManager:
 
 
 @pytest.fixture
-def manager():
-    return FakeManager(ServingError(grpc.StatusCode.NOT_FOUND, "none"))
+def store():
+    return FakeStore(ServingError(grpc.StatusCode.NOT_FOUND, "none"))
 
 
 @pytest.fixture
-def start(manager):
+def start(store):
     """`start(**options)` gives a channel to a server with these options."""
     with contextlib.ExitStack() as stack:
 
         def run(credentials=None, **options) -> grpc.Channel:
             server = GrpcServer(
-                manager,
+                store,
                 Options(port=0, model_base_path="/m", **options),
                 Metrics(),
                 credentials,
             )
             server.start()
             stack.callback(lambda: server.stop(0).wait(SECONDS))
-            stack.callback(manager.gate.set)
+            stack.callback(store.gate.set)
             run.server = server
             return stack.enter_context(
                 grpc.insecure_channel(f"localhost:{server.port}")
@@ -99,18 +99,18 @@ def code(future):
     return future.exception().code().name
 
 
-def test_calls_beyond_the_bound_are_refused(start, manager, monkeypatch):
+def test_calls_beyond_the_bound_are_refused(start, store, monkeypatch):
     monkeypatch.setattr(grpc_server, "_MAX_CONCURRENT_RPCS", 2)
     channel = start(grpc_max_threads=1)
     first, second = predict(channel), predict(channel)
-    assert manager.entered.acquire(timeout=SECONDS)
+    assert store.entered.acquire(timeout=SECONDS)
 
     # Of the three, one is worked on and one waits for the thread.
     third = predict(channel)
     refused = [f for f in (second, third) if code_if_done(f)]
 
     assert {code(f) for f in refused} == {"RESOURCE_EXHAUSTED"}
-    manager.gate.set()
+    store.gate.set()
     assert code(first) == "NOT_FOUND"
 
 
@@ -121,18 +121,18 @@ def code_if_done(future):
     return None
 
 
-def test_a_request_whose_time_is_over_is_not_worked_on(start, manager):
+def test_a_request_whose_time_is_over_is_not_worked_on(start, store):
     channel = start(grpc_max_threads=1)
     first = predict(channel)
-    assert manager.entered.acquire(timeout=SECONDS)
+    assert store.entered.acquire(timeout=SECONDS)
 
     second = predict(channel, timeout=0.1)
 
     assert code(second) == "DEADLINE_EXCEEDED"
-    manager.gate.set()
+    store.gate.set()
     assert code(first) == "NOT_FOUND"
     assert code(predict(channel)) == "NOT_FOUND"
-    assert manager.num_requests == 2
+    assert store.num_requests == 2
 
 
 @pytest.mark.parametrize(("timeout", "is_bounded"), [(9, True), (None, False)])
@@ -151,8 +151,8 @@ def test_the_time_left_bounds_the_run(start, monkeypatch, timeout, is_bounded):
     assert not is_bounded or 5 < seen[0] <= 9
 
 
-def test_bytes_that_are_no_request_cost_an_error(start, manager):
-    manager.gate.set()
+def test_bytes_that_are_no_request_cost_an_error(start, store):
+    store.gate.set()
     channel = start()
     raw = channel.unary_unary(PREDICT)
 
@@ -164,9 +164,9 @@ def test_bytes_that_are_no_request_cost_an_error(start, manager):
     assert code(predict(channel)) == "NOT_FOUND"
 
 
-def test_an_unforeseen_failure_is_internal_and_logged(start, manager, caplog):
-    manager.error = KeyError("secret")
-    manager.gate.set()
+def test_an_unforeseen_failure_is_internal_and_logged(start, store, caplog):
+    store.error = KeyError("secret")
+    store.gate.set()
 
     future = predict(start())
 
@@ -175,9 +175,9 @@ def test_an_unforeseen_failure_is_internal_and_logged(start, manager, caplog):
     assert "Traceback" in caplog.text
 
 
-def test_requests_and_errors_are_logged(start, manager, caplog):
+def test_requests_and_errors_are_logged(start, store, caplog):
     caplog.set_level(logging.DEBUG, "deepfm_tf")
-    manager.gate.set()
+    store.gate.set()
     channel = start()
     code(predict(channel))
     status = channel.unary_unary(
@@ -199,8 +199,8 @@ def test_requests_and_errors_are_logged(start, manager, caplog):
     )
 
 
-def test_big_messages_pass(start, manager):
-    manager.gate.set()
+def test_big_messages_pass(start, store):
+    store.gate.set()
     channel = start()
     request = toy_request()
     request.inputs["x"].tensor_content = bytes(5 * 2**20)  # above 4 MB
@@ -212,8 +212,8 @@ def test_big_messages_pass(start, manager):
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
 
 
-def test_channel_arguments_reach_grpc(start, manager):
-    manager.gate.set()
+def test_channel_arguments_reach_grpc(start, store):
+    store.gate.set()
     channel = start(
         grpc_channel_arguments="grpc.max_receive_message_length=1000,a=b"
     )
@@ -227,19 +227,19 @@ def test_channel_arguments_reach_grpc(start, manager):
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-def test_a_unix_socket_is_served_too(start, manager, tmp_path):
-    manager.gate.set()
+def test_a_unix_socket_is_served_too(start, store, tmp_path):
+    store.gate.set()
     start(grpc_socket_path=str(tmp_path / "s"))
 
     with grpc.insecure_channel(f"unix:{tmp_path}/s") as channel:
         assert code(predict(channel)) == "NOT_FOUND"
 
 
-def test_a_taken_port_is_explained(start, manager, capfd):
+def test_a_taken_port_is_explained(start, store, capfd):
     start()
 
     with pytest.raises(ValueError, match="choose another with --port"):
-        GrpcServer(manager, Options(port=start.server.port), Metrics(), None)
+        GrpcServer(store, Options(port=start.server.port), Metrics(), None)
 
 
 def test_health_is_served_under_the_flag(start):
@@ -261,7 +261,7 @@ def test_health_is_not_served_without_the_flag(start):
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_stopping_drains(start, manager):
+def test_stopping_drains(start, store):
     channel = start(enable_grpc_healthcheck_service=True)
     watch = health_pb2_grpc.HealthStub(channel).Watch(
         health_pb2.HealthCheckRequest(), timeout=SECONDS
@@ -269,7 +269,7 @@ def test_stopping_drains(start, manager):
     serving = health_pb2.HealthCheckResponse
     assert next(watch).status == serving.SERVING
     under_way = predict(channel)
-    assert manager.entered.acquire(timeout=SECONDS)
+    assert store.entered.acquire(timeout=SECONDS)
 
     ended = start.server.stop(grace=SECONDS)
 
@@ -278,16 +278,16 @@ def test_stopping_drains(start, manager):
     # gRPC itself cancels a call whose client has not yet read its goodbye.
     assert code(predict(channel)) in ("UNAVAILABLE", "CANCELLED")
     watch.cancel()
-    manager.gate.set()
+    store.gate.set()
     assert code(under_way) == "NOT_FOUND"
     assert ended.wait(SECONDS)
 
 
 def test_a_stop_answers_what_arrives_before_the_port_closes(
-    start, manager, monkeypatch
+    start, store, monkeypatch
 ):
     """Each of these was cancelled by gRPC about once in a stop."""
-    manager.gate.set()
+    store.gate.set()
     channel = start()
     is_stopped = threading.Event()
     codes = []
@@ -300,7 +300,7 @@ def test_a_stop_answers_what_arrives_before_the_port_closes(
     for thread in clients:
         thread.start()
     for _ in range(20):
-        assert manager.entered.acquire(timeout=SECONDS)
+        assert store.entered.acquire(timeout=SECONDS)
 
     ended = start.server.stop(grace=SECONDS)
 
@@ -312,8 +312,8 @@ def test_a_stop_answers_what_arrives_before_the_port_closes(
     assert set(codes) <= {"NOT_FOUND", "UNAVAILABLE"}
 
 
-def test_a_call_that_a_stopping_server_refuses_is_not_worked_on(start, manager):
-    manager.gate.set()
+def test_a_call_that_a_stopping_server_refuses_is_not_worked_on(start, store):
+    store.gate.set()
     channel = start()
     start.server._drain.note_call = lambda: False
 
@@ -321,12 +321,12 @@ def test_a_call_that_a_stopping_server_refuses_is_not_worked_on(start, manager):
 
     assert code(future) == "UNAVAILABLE"
     assert future.exception().details().startswith("The server is stopping.")
-    assert manager.num_requests == 0
+    assert store.num_requests == 0
 
 
-def test_answers_wait_while_a_stop_waits_for_calls(start, manager, monkeypatch):
-    monkeypatch.setattr(drain_module, "_ANSWER_SECONDS", SECONDS)
-    manager.gate.set()
+def test_answers_wait_while_a_stop_waits_for_calls(start, store, monkeypatch):
+    monkeypatch.setattr(ports, "_ANSWER_SECONDS", SECONDS)
+    store.gate.set()
     channel = start()
     drain, is_late = start.server._drain, threading.Event()
     drain.seconds_left = lambda: 0.0 if is_late.is_set() else 0.01
@@ -340,7 +340,7 @@ def test_answers_wait_while_a_stop_waits_for_calls(start, manager, monkeypatch):
     assert code(predict(channel, timeout=1.0)) == "NOT_FOUND"
     held = predict(channel)
     for _ in range(3):
-        assert manager.entered.acquire(timeout=SECONDS)
+        assert store.entered.acquire(timeout=SECONDS)
     with pytest.raises(grpc.FutureTimeoutError):
         held.exception(timeout=0.05)
     is_late.set()
@@ -350,8 +350,8 @@ def test_answers_wait_while_a_stop_waits_for_calls(start, manager, monkeypatch):
 
 
 @pytest.mark.parametrize("verify", [False, True])
-def test_tls_is_served(start, manager, verify):
-    manager.gate.set()
+def test_tls_is_served(start, store, verify):
+    store.gate.set()
     root, key = CERTIFICATE.encode(), KEY.encode()
     start(grpc.ssl_server_credentials([(key, root)], root, verify))
     address = f"localhost:{start.server.port}"
@@ -372,8 +372,8 @@ def test_credentials_that_grpc_refuses_are_not_a_taken_port(start):
         start(grpc.ssl_server_credentials([(b"k", b"c")]))
 
 
-def test_slow_senders_keep_nobody_out(start, manager, monkeypatch):
-    manager.gate.set()
+def test_slow_senders_keep_nobody_out(start, store, monkeypatch):
+    store.gate.set()
     monkeypatch.setattr(grpc_server, "_RECEIVE_SECONDS", 1.0)
     channel = start(grpc_max_threads=1)
     go_on = threading.Event()
@@ -388,3 +388,31 @@ def test_slow_senders_keep_nobody_out(start, manager, monkeypatch):
     assert code(predict(channel)) == "NOT_FOUND"
     assert {code(future) for future in slow} == {"CANCELLED"}
     go_on.set()
+
+
+class FakeContext:
+    def __init__(self):
+        self.cancelled = threading.Event()
+        self.cancel = self.cancelled.set
+
+
+def test_a_call_that_waits_too_long_is_cancelled():
+    deadline, context = ReceiveDeadline(0.01), FakeContext()
+
+    with deadline.waiting(context):
+        was_cancelled = context.cancelled.wait(10)
+
+    deadline.stop()
+    assert was_cancelled
+
+
+def test_a_call_that_has_arrived_is_left_alone():
+    deadline, early, late = ReceiveDeadline(0.01), FakeContext(), FakeContext()
+
+    with deadline.waiting(early):
+        pass
+    with deadline.waiting(late):
+        assert late.cancelled.wait(10)
+
+    deadline.stop()
+    assert not early.cancelled.is_set()

@@ -4,7 +4,6 @@ import threading
 import time
 
 import grpc
-import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import (
@@ -12,13 +11,13 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from deepfm_tf.serving.engine.warmup import FILE
+from deepfm_tf.serving.engine.handlers import WARM_UP_FILE
 from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.ports import bind
 from deepfm_tf.serving.server.flags import Options
 from deepfm_tf.serving.server.server import Server
 from tests.serving.fake_versions import spec
-from tests.serving.toy_model import COLUMNS, expected_ctr, predict_request
+from tests.serving.toy_model import predict_request
 
 SECONDS = 20.0
 
@@ -47,26 +46,15 @@ def config_text(root, *names, extra=""):
 
 
 def wait_for(server, predicate):
-    """Wait for it; called with the manager's lock held."""
-    with server.manager._changed:
-        assert server.manager._changed.wait_for(predicate, SECONDS)
+    """Wait for it; called with the loader's lock held."""
+    with server.store.loader.changed:
+        assert server.store.loader.changed.wait_for(predicate, SECONDS)
 
 
 def predict(channel):
     """The official stub's answer to the toy's request."""
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
     return stub.Predict(predict_request(), timeout=SECONDS)
-
-
-def test_predict_answers_over_the_official_stub(toy_channel):
-    response = predict(toy_channel)
-
-    np.testing.assert_allclose(
-        tf.make_ndarray(response.outputs["ctr"]),
-        expected_ctr(COLUMNS),
-        rtol=1e-6,
-    )
-    assert response.model_spec.version.value == 1
 
 
 def test_a_configuration_file_is_followed(tmp_path, toy_versions, caplog):
@@ -80,16 +68,16 @@ def test_a_configuration_file_is_followed(tmp_path, toy_versions, caplog):
             model_config_file_poll_wait_seconds=0.02,
         )
     ) as server:
-        assert server.manager.names() == {"toy"}
+        assert server.store.names() == {"toy"}
 
         file.write_text("model_config_list {")
         wait_for_log(caplog, "The old configuration stays: Error parsing")
-        assert server.manager.names() == {"toy"}
+        assert server.store.names() == {"toy"}
         file.write_text(config_text(tmp_path, "other"))
 
-        models = server.manager._models
+        models = server.store.loader.models
         wait_for(server, lambda: "other" in models and models["other"].newest)
-        assert server.manager.names() == {"other"}
+        assert server.store.names() == {"other"}
 
 
 def wait_for_log(caplog, text):
@@ -130,7 +118,7 @@ def test_labels_in_the_first_configuration_need_the_flag(
     given["allow_version_labels_for_unavailable_models"] = True
     with (
         Server(options(**given)) as server,
-        server.manager.acquire(spec(label="stable")) as loaded,
+        server.store.acquire(spec(label="stable")) as loaded,
     ):
         assert loaded.version == 1
 
@@ -144,7 +132,7 @@ def test_a_taken_port_is_told_before_anything_is_loaded(tmp_path):
         with pytest.raises(ValueError, match=f"{port} .another server"):
             server.start()
 
-    assert server.manager.names() == set()
+    assert server.store.names() == set()
 
 
 def test_a_start_without_versions_can_be_given_up(tmp_path):
@@ -182,7 +170,7 @@ def test_a_remote_base_path_is_refused():
 
 def test_a_bad_warm_up_record_fails_the_load(tmp_path, toy_versions):
     toy_versions(tmp_path, 1)
-    path = tmp_path / "1" / FILE
+    path = tmp_path / "1" / WARM_UP_FILE
     path.parent.mkdir(exist_ok=True)
     log = prediction_log_pb2.PredictionLog()
     log.predict_log.request.CopyFrom(predict_request())
@@ -203,31 +191,7 @@ def test_a_bad_warm_up_record_fails_the_load(tmp_path, toy_versions):
 
     unwarmed = options(model_base_path=str(tmp_path), enable_model_warmup=False)
     with Server(unwarmed) as server:
-        assert server.manager.names() == {"toy"}
-
-
-def test_a_warm_up_that_does_not_fit_batches_is_explained(
-    tmp_path, toy_versions
-):
-    """As those to `rank` do not: one row of an input, three of the others."""
-    toy_versions(tmp_path, 1)
-    path = tmp_path / "1" / FILE
-    path.parent.mkdir(exist_ok=True)
-    log = prediction_log_pb2.PredictionLog()
-    log.predict_log.request.CopyFrom(predict_request())
-    log.predict_log.request.inputs["n1"].CopyFrom(tf.make_tensor_proto([1.0]))
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        writer.write(log.SerializeToString())
-    server = Server(
-        options(model_base_path=str(tmp_path), enable_batching=True)
-    )
-
-    with pytest.raises(
-        ServingError,
-        match=r"signature 'serving_default'.*equal 0th-dimension size.*"
-        r"`warm_up_rank=False`, or start with --enable_model_warmup=false",
-    ):
-        server.start()
+        assert server.store.names() == {"toy"}
 
 
 def test_the_graph_of_other_tags_is_looked_for(toy_path):
@@ -236,29 +200,6 @@ def test_the_graph_of_other_tags_is_looked_for(toy_path):
 
     with pytest.raises(ServingError, match="'gpu'.* could not be found"):
         server._load(toy_path)
-
-
-def test_batching_as_the_file_says_answers_the_same(tmp_path, toy_path):
-    file = tmp_path / "batching"
-    file.write_text(
-        "max_batch_size { value: 8 } allowed_batch_sizes: 4 "
-        'allowed_batch_sizes: 8 thread_pool_name { value: "x" }'
-    )
-    given = options(
-        model_base_path=str(toy_path.parent),
-        enable_batching=True,
-        batching_parameters_file=str(file),
-    )
-
-    with (
-        Server(given) as server,
-        grpc.insecure_channel(f"localhost:{server.port}") as channel,
-    ):
-        np.testing.assert_allclose(
-            tf.make_ndarray(predict(channel).outputs["ctr"]),
-            expected_ctr(COLUMNS),
-            rtol=1e-6,
-        )
 
 
 @pytest.mark.parametrize(
@@ -296,20 +237,6 @@ def test_the_number_of_rest_threads_reaches_the_application(tmp_path):
 
     assert route.app.threads._max_workers == 3
     server.stop()
-
-
-def test_a_batching_file_that_cannot_be_is_refused(tmp_path):
-    file = tmp_path / "batching"
-    file.write_text("max_batch_size { value: 0 }")
-
-    with pytest.raises(ValueError, match=f"{file}: `max_batch_size`"):
-        Server(
-            options(
-                model_base_path="/m",
-                enable_batching=True,
-                batching_parameters_file=str(file),
-            )
-        )
 
 
 def test_a_tls_file_that_cannot_be_is_refused(tmp_path):
@@ -357,5 +284,5 @@ def test_stopping_unloads_and_closes_the_port(tmp_path, toy_versions):
         with pytest.raises(grpc.RpcError) as caught:
             predict(channel)
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
-    [status] = server.manager.status(spec())
+    [status] = server.store.status(spec())
     assert status.state == status.END

@@ -1,28 +1,34 @@
 """Models come, change version and go; loads are made up."""
 
 import contextlib
+import re
 import threading
 import time
 
 import grpc
 import pytest
+from google.protobuf import text_format
+from tensorflow_serving.config.model_server_config_pb2 import (
+    ModelServerConfig,
+)
 
 from deepfm_tf.serving.errors import ServingError
-from deepfm_tf.serving.versions import loader as version_keeper
+from deepfm_tf.serving.versions import loader as version_loader
+from deepfm_tf.serving.versions.store import check_config
 from tests.serving.fake_versions import FakeModels, spec
 
 
 @pytest.fixture(autouse=True)
 def no_collection(monkeypatch):
     """Half a second a test, and nothing here takes memory."""
-    monkeypatch.setattr(version_keeper, "return_memory", lambda: None)
+    monkeypatch.setattr(version_loader, "return_memory", lambda: None)
 
 
 @pytest.fixture
 def models(tmp_path):
     made = FakeModels(tmp_path)
     yield made
-    made.manager.stop(timeout=0)
+    made.store.stop(timeout=0)
 
 
 @contextlib.contextmanager
@@ -35,7 +41,7 @@ def refused(code, message):
 
 def served(models, *arguments, **keywords):
     """The version that answers a request."""
-    with models.manager.acquire(spec(*arguments, **keywords)) as loaded:
+    with models.store.acquire(spec(*arguments, **keywords)) as loaded:
         return loaded.version
 
 
@@ -48,14 +54,14 @@ def test_the_highest_version_answers(models):
 
     assert served(models) == 12
     assert models.states() == {12: "AVAILABLE"}
-    assert models.manager.names() == {"toy"}
+    assert models.store.names() == {"toy"}
 
 
 def test_a_held_version_is_closed_after_its_last_request(models):
     models.add(1)
-    manager = models.start()
+    store = models.start()
 
-    with manager.acquire(spec()) as first, manager.acquire(spec()) as second:
+    with store.acquire(spec()) as first, store.acquire(spec()) as second:
         models.add(2)
         models.wait_for_states(v2="AVAILABLE", v1="UNLOADING")
         newer = served(models)
@@ -77,13 +83,13 @@ def test_a_version_that_fails_leaves_the_old_one_serving(tmp_path):
 
     models.wait_for(
         lambda: (
-            2 in models.manager._models["toy"].versions
-            and models.manager._models["toy"].versions[2].num_tries == 1
+            2 in models.store.loader.models["toy"].versions
+            and models.store.loader.models["toy"].versions[2].num_tries == 1
         )
     )
     assert models.states() == {2: "LOADING", 1: "AVAILABLE"}
     assert served(models) == 1
-    models.manager.stop()
+    models.store.stop()
 
 
 def test_a_version_that_keeps_failing_ends_with_its_error(models, caplog):
@@ -95,7 +101,7 @@ def test_a_version_that_keeps_failing_ends_with_its_error(models, caplog):
 
     models.wait_for_states(v2="END", v1="AVAILABLE")
     assert models.loader.tries.count("2") == 6
-    [status] = models.manager.status(spec(version=2))
+    [status] = models.store.status(spec(version=2))
     assert status.status.error_code == grpc.StatusCode.UNKNOWN.value[0]
     assert status.status.error_message == "OSError: bad 2"
     assert "version 2 could not be loaded (try 6 of 6)" in caplog.text
@@ -109,7 +115,7 @@ def test_a_version_that_was_put_back_is_tried_again(models):
     models.wait_for_states(v2="END")
     models.delete(2)
     models.wait_for(
-        lambda: not models.manager._models["toy"].versions[2].failed
+        lambda: not models.store.loader.models["toy"].versions[2].failed
     )
     models.loader.failures.clear()
 
@@ -132,7 +138,7 @@ def test_deleting_a_bad_version_rolls_back_between_its_tries(tmp_path):
 
     models.wait_for_states(v5="END", v4="END", v3="AVAILABLE")
     assert served(models) == 3
-    models.manager.stop()
+    models.store.stop()
 
 
 def test_a_load_that_hangs_holds_up_no_other(tmp_path):
@@ -152,7 +158,7 @@ def test_a_load_that_hangs_holds_up_no_other(tmp_path):
     models.wait_for_states(v2="END")
     assert models.loader.loaded[-1].is_closed.is_set()
     assert served(models) == 3
-    models.manager.stop()
+    models.store.stop()
 
 
 def test_policies_keep_several_versions(models):
@@ -172,7 +178,7 @@ def test_an_emptied_base_path_unloads_all_a_missing_one_nothing(models, caplog):
     models.add(1)
     models.start()
     (models.root / "toy").rename(models.root / "away")
-    models.wait_for(lambda: bool(models.manager._models["toy"].complaint))
+    models.wait_for(lambda: bool(models.store.loader.models["toy"].complaint))
     assert served(models) == 1
 
     (models.root / "away").rename(models.root / "toy")
@@ -190,10 +196,10 @@ def test_a_complaint_is_logged_once(models, caplog):
     models.add(1)
     models.start()
     (models.root / "toy").rename(models.root / "away")
-    models.wait_for(lambda: bool(models.manager._models["toy"].complaint))
-    polls = models.manager._keeper.num_polls
+    models.wait_for(lambda: bool(models.store.loader.models["toy"].complaint))
+    polls = models.store.loader.num_polls
 
-    models.wait_for(lambda: models.manager._keeper.num_polls > polls + 3)
+    models.wait_for(lambda: models.store.loader.num_polls > polls + 3)
 
     assert caplog.text.count("Could not find base path") == 1
 
@@ -206,45 +212,9 @@ def test_a_specific_version_that_is_missing_is_logged(models, caplog):
     )
 
     assert served(models) == 1
-    polls = models.manager._keeper.num_polls
-    models.wait_for(lambda: models.manager._keeper.num_polls > polls)
+    polls = models.store.loader.num_polls
+    models.wait_for(lambda: models.store.loader.num_polls > polls)
     assert "Versions [4] of servable toy" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        ({"name": ""}, "INVALID_ARGUMENT", "ModelSpec has no name specified."),
-        (
-            {"name": "nope"},
-            "NOT_FOUND",
-            "Servable not found for request: Latest(nope)",
-        ),
-        (
-            {"version": 99},
-            "NOT_FOUND",
-            "Servable not found for request: Specific(toy, 99)",
-        ),
-        (
-            {"version": -1},
-            "NOT_FOUND",
-            "Servable not found for request: Specific(toy, -1)",
-        ),
-        (
-            {"label": "canary"},
-            "INVALID_ARGUMENT",
-            "Unrecognized servable version label: canary",
-        ),
-    ],
-)
-def test_requests_for_what_is_not_there_are_refused(
-    models, arguments, code, message
-):
-    models.add(1)
-    models.start()
-
-    with refused(grpc.StatusCode[code], message):
-        served(models, **arguments)
 
 
 def test_labels_are_for_available_versions(models):
@@ -277,7 +247,7 @@ def test_the_flag_allows_new_labels_but_no_moves_to_nowhere(tmp_path):
         served(models, label="next")
     with pytest.raises(ServingError, match="label to version 8"):
         models.start('version_labels { key: "next" value: 8 }')
-    models.manager.stop()
+    models.store.stop()
 
 
 def test_a_reload_adds_and_removes_models(models):
@@ -289,7 +259,7 @@ def test_a_reload_adds_and_removes_models(models):
 
     assert served(models, "other") == 5
     models.wait_for_states(v1="END")
-    assert models.manager.names() == {"other"}
+    assert models.store.names() == {"other"}
     models.start()
     assert served(models) == 1
 
@@ -303,9 +273,9 @@ def test_a_refused_configuration_changes_nothing(models):
         grpc.StatusCode.INVALID_ARGUMENT,
         "Illegal to list model other multiple times in config list",
     ):
-        models.manager.reload(config)
+        models.store.reload(config)
 
-    assert models.manager.names() == {"toy"}
+    assert models.store.names() == {"toy"}
 
 
 def test_a_reload_tells_why_a_new_model_did_not_load(tmp_path):
@@ -319,14 +289,14 @@ def test_a_reload_tells_why_a_new_model_did_not_load(tmp_path):
         "error: UNKNOWN: OSError: bad 1} ",
     ):
         models.start()
-    models.manager.stop()
+    models.store.stop()
 
 
 def test_a_wait_that_is_given_up_ends(models):
     begin = time.monotonic()
 
     with pytest.raises(ServingError, match="in time: toy") as caught:
-        models.manager.reload(models.config(), lambda: True)
+        models.store.reload(models.config(), lambda: True)
 
     assert caught.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
     assert time.monotonic() - begin < 10
@@ -334,11 +304,11 @@ def test_a_wait_that_is_given_up_ends(models):
 
 def test_a_model_may_come_after_the_configuration(models):
     with pytest.raises(ServingError):
-        models.manager.reload(models.config(), lambda: True)
+        models.store.reload(models.config(), lambda: True)
 
     models.add(1)
 
-    models.wait_for(lambda: 1 in models.manager._models["toy"].versions)
+    models.wait_for(lambda: 1 in models.store.loader.models["toy"].versions)
     models.wait_for_states(v1="AVAILABLE")
 
 
@@ -346,32 +316,15 @@ def test_a_poll_wait_of_zero_looks_once(tmp_path):
     models = FakeModels(tmp_path, poll_wait_seconds=0)
     models.add(1)
     models.start()
-    polls = models.manager._keeper.num_polls
+    polls = models.store.loader.num_polls
 
     models.add(2)
 
     assert served(models) == 1
-    assert models.manager._keeper.num_polls == polls == 1
+    assert models.store.loader.num_polls == polls == 1
     models.start()
     models.wait_for_states(v2="AVAILABLE")
-    models.manager.stop()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"version": 7}, "Could not find version 7 of model toy"),
-        ({"name": "nope"}, "Could not find any versions of model nope"),
-    ],
-)
-def test_the_status_of_what_was_never_seen_is_refused(
-    models, arguments, message
-):
-    models.add(1)
-    models.start()
-
-    with refused(grpc.StatusCode.NOT_FOUND, message):
-        models.manager.status(spec(**arguments))
+    models.store.stop()
 
 
 def test_stopping_closes_every_version(models):
@@ -380,7 +333,7 @@ def test_stopping_closes_every_version(models):
     models.start("model_version_policy { all {} }")
     models.wait_for_states(v1="AVAILABLE", v2="AVAILABLE")
 
-    models.manager.stop()
+    models.store.stop()
 
     assert all(s.is_closed.is_set() for s in models.loader.loaded)
     assert models.states() == {2: "END", 1: "END"}
@@ -388,12 +341,48 @@ def test_stopping_closes_every_version(models):
 
 def test_stopping_does_not_wait_for_ever(models):
     models.add(1)
-    manager = models.start()
+    store = models.start()
 
-    with manager.acquire(spec()) as loaded:
-        manager.stop(timeout=0.01)
+    with store.acquire(spec()) as loaded:
+        store.stop(timeout=0.01)
         still_open = not loaded.servable.is_closed.is_set()
 
     assert still_open
     models.wait_for_states(v1="END")
     assert loaded.servable.is_closed.is_set()
+
+
+@pytest.mark.parametrize(
+    ("models", "error"),
+    [
+        (
+            'config { name: "toy" base_path: "/a" model_type: TENSORFLOW } '
+            'config { name: "toy" base_path: "/b" model_type: TENSORFLOW }',
+            "^Illegal to list model toy multiple times in config list$",
+        ),
+        (
+            'config { name: "toy" base_path: "s3://bucket/toy" '
+            'model_platform: "tensorflow" }',
+            "must be a local directory.*s3://bucket/toy",
+        ),
+        (
+            'config { name: "toy" base_path: "/a" model_type: TENSORFLOW '
+            'model_platform: "tensorflow" }',
+            "^Illegal setting both",
+        ),
+        (
+            'config { name: "toy" base_path: "/a" model_platform: "caffe" }',
+            "^Model toy requests unsupported platform caffe$",
+        ),
+    ],
+)
+def test_a_configuration_that_cannot_be_served_is_refused(models, error):
+    config = text_format.Parse(
+        f"model_config_list {{ {models} }}", ModelServerConfig()
+    )
+
+    with pytest.raises(ServingError) as caught:
+        check_config(config)
+
+    assert caught.value.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert re.search(error, caught.value.message)

@@ -1,0 +1,89 @@
+"""The callbacks of a training: validation, early stopping, checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from deepfm_tf.callbacks.checkpoints import TENSORBOARD, Checkpoints
+from deepfm_tf.callbacks.validation_metrics import ValidationMetrics
+from deepfm_tf.errors import Argument, MissingPackageError, UserError
+from deepfm_tf.extras import install_hint, missing
+from deepfm_tf.models.batches import check_dataset
+
+MONITORS = {"log_loss": "min", "auc": "max"}
+
+
+def training_callbacks(
+    validation: Any,
+    directory: str | Path | None = None,
+    *,
+    patience: int = 2,
+    monitor: str = "log_loss",
+    reduce_lr: bool = False,
+    tensorboard: bool = False,
+) -> list[keras.callbacks.Callback]:
+    """Early stopping with the best weights restored, checkpoints, logs.
+
+    Args:
+        validation: `tf.data.Dataset` to monitor.
+        directory: where checkpoints, `log.csv` and TensorBoard's files go.
+            Those of an earlier run there are removed, unless the model comes
+            from `load_checkpoint`. `None` keeps nothing on disk.
+        patience: int. Epochs without improvement before training stops.
+        monitor: `"log_loss"` or `"auc"`, of the validation data.
+        reduce_lr: bool. Multiply the learning rate by 0.1 after each epoch
+            without improvement (Keras's `ReduceLROnPlateau`).
+        tensorboard: bool. Write TensorBoard's files (needs
+            the package tensorboard).
+
+    Returns:
+        Callbacks for `model.fit(..., callbacks=...)`.
+    """
+    check_dataset(validation, "validation")
+    if not isinstance(patience, int) or patience < 0:
+        raise UserError(
+            Argument("patience"),
+            " must be a number of epochs, at least 0. Received: ",
+            Argument("patience", patience),
+            ".",
+        )
+    if monitor not in MONITORS:
+        raise UserError(
+            f"`monitor` must be one of {', '.join(MONITORS)}. Received: "
+            f"monitor={monitor!r}."
+        )
+    stopping = keras.callbacks.EarlyStopping(
+        monitor=f"val_{monitor}",
+        mode=MONITORS[monitor],
+        patience=patience,
+        restore_best_weights=True,
+    )
+    callbacks = [ValidationMetrics(validation, monitor), stopping]
+    plateau = None
+    if reduce_lr:
+        plateau = keras.callbacks.ReduceLROnPlateau(
+            monitor=f"val_{monitor}",
+            mode=MONITORS[monitor],
+            factor=0.1,
+            patience=1,
+            # What counts as better is the same as for `stopping`.
+            min_delta=0.0,
+        )
+        callbacks.append(plateau)
+    if directory is None:
+        return callbacks
+    callbacks.append(Checkpoints(directory, stopping, plateau))
+    if tensorboard:
+        if missing("tensorboard"):
+            raise MissingPackageError(
+                install_hint("`tensorboard=True` needs", "tensorboard")
+            )
+        callbacks.append(
+            keras.callbacks.TensorBoard(
+                Path(directory) / TENSORBOARD, write_graph=False
+            )
+        )
+    return callbacks

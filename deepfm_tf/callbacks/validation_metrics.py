@@ -1,0 +1,73 @@
+"""Exact metrics of the validation data after each epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import keras
+
+from deepfm_tf.errors import Argument, UserError
+from deepfm_tf.evaluation import evaluate
+from deepfm_tf.metrics import NotANumberError
+
+
+class ValidationMetrics(keras.callbacks.Callback):
+    """Adds exact `val_auc` and `val_log_loss` to the logs of each epoch.
+
+    Also `train_seconds`: what the epoch took before this evaluation.
+
+    Keras's own AUC is an approximation by 200 thresholds. Give this callback
+    before those that read the logs, and no `validation_data` to `fit`: one
+    pass over the data serves both metrics.
+
+    Args:
+        dataset: `tf.data.Dataset` of `(inputs, label)`, or of `(inputs,
+            label, weight)`.
+        monitor: `"log_loss"` or `"auc"`, the one that must not be undefined.
+
+    Raises:
+        NotANumberError: at the end of an epoch that left the model with
+            weights that are no numbers.
+        ValueError: `monitor` is `"auc"`, and there is one class only.
+    """
+
+    def __init__(self, dataset: Any, monitor: str = "log_loss") -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.monitor = monitor
+        self._begin = 0.0
+
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, float] | None = None
+    ) -> None:
+        """Start the clock."""
+        self._begin = time.perf_counter()
+
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, float] | None = None
+    ) -> None:
+        """Evaluate, and put the metrics into `logs`."""
+        seconds = time.perf_counter() - self._begin
+        try:
+            metrics = evaluate(self.model, self.dataset)
+        except NotANumberError as error:
+            raise NotANumberError(
+                f"The validation loss after epoch {epoch + 1} is not a number: "
+                "training has diverged. Lower the learning rate (",
+                Argument("learning_rate"),
+                "), or clip the gradients (",
+                Argument("clip_norm"),
+                ").",
+            ) from error
+        if self.monitor == "auc" and math.isnan(metrics["auc"]):
+            raise UserError(
+                "The validation data must hold both classes to monitor the "
+                f"AUC. Received: {metrics['rows']} rows of one class. Monitor "
+                "the log loss, or validate on more rows."
+            )
+        if logs is not None:
+            logs["train_seconds"] = seconds
+            logs["val_auc"] = metrics["auc"]
+            logs["val_log_loss"] = metrics["log_loss"]

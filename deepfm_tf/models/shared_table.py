@@ -1,0 +1,95 @@
+"""The one table of a model, as its schema says, and the pyramid over it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras import ops
+
+from deepfm_tf.layers import DensePyramid, SharedEmbedding
+from deepfm_tf.models.packed_inputs import check_schema
+from deepfm_tf.schema import Schema
+
+
+def table_arguments(schema: Schema) -> dict[str, Any]:
+    """How the schema's fields lie in a shared table (for the layers)."""
+    check_schema(schema)
+    return {
+        "vocabulary_sizes": schema.vocabulary_sizes,
+        "columns_per_field": schema.columns_per_field,
+        "field_tables": schema.field_tables,
+    }
+
+
+def shared_embedding(
+    schema: Schema,
+    embedding_dim: int,
+    embeddings_initializer: Any = "glorot_uniform",
+    embeddings_regularizer: Any = None,
+    factored: bool = False,
+) -> SharedEmbedding:
+    """The one table that all terms of a model read, first order included.
+
+    Its last column is the first-order weight: one read of a row costs less
+    than one of each of two tables (see tests/benchmarks/README.md).
+
+    Args:
+        schema: Schema of a fitted vocabulary.
+        embedding_dim: int. Length k of the latent vectors.
+        embeddings_initializer, embeddings_regularizer, factored: see
+            `SharedEmbedding`.
+    """
+    return SharedEmbedding(
+        embedding_dim=embedding_dim,
+        embeddings_initializer=embeddings_initializer,
+        embeddings_regularizer=embeddings_regularizer,
+        first_order=True,
+        factored=factored,
+        dtype="float32",
+        name="shared_embedding",
+        **table_arguments(schema),
+    )
+
+
+def embedding_config(layer: SharedEmbedding) -> dict[str, Any]:
+    """What a model's config says of how its table starts and is kept small."""
+    config = layer.get_config()
+    return {
+        name: config[name]
+        for name in ("embeddings_initializer", "embeddings_regularizer")
+    }
+
+
+def flatten_fields(columns: Any) -> Any:
+    """(batch, fields, columns) to (batch, fields * columns)."""
+    return ops.reshape(columns, (-1, columns.shape[1] * columns.shape[2]))
+
+
+def field_kernel(
+    pyramid: DensePyramid, embedding_dim: int, fields: Sequence[int]
+) -> Any:
+    """`DensePyramid.first_kernel` for the columns of a `shared_embedding`.
+
+    Args:
+        pyramid: its input is the embeddings of all fields, flattened.
+        embedding_dim: int.
+        fields: positions of the fields.
+    """
+    features: list[int] = []
+    for field in fields:
+        start = field * embedding_dim
+        # The pyramid does not see the first-order weight.
+        features += [*range(start, start + embedding_dim), -1]
+    return pyramid.first_kernel(features)
+
+
+def factor_blocks(schema: Schema) -> list[int]:
+    """`factor_blocks` of a pyramid over a factored `SharedEmbedding`."""
+    check_schema(schema)
+    missing = [
+        number
+        for number, field in enumerate(schema.numeric_fields)
+        if (schema.owner(field).vocabulary_size or 0) > 1
+    ]
+    return [*range(len(schema.numeric_fields)), *missing]

@@ -1,0 +1,126 @@
+"""Validation metrics between epochs."""
+
+import keras
+import numpy as np
+import pytest
+
+import deepfm_tf
+from deepfm_tf.callbacks import LearningCurve, ValidationMetrics
+
+
+def make_data(batch_size, seed=0):
+    random = np.random.default_rng(seed)
+    ids = random.integers(0, 6, (70, 2), dtype=np.int32)
+    label = (ids.sum(axis=1) > random.integers(0, 10, 70)).astype(np.float32)
+    return deepfm_tf.dataset_from_ids(
+        {"ids": ids}, label, make_schema(), batch_size
+    )
+
+
+def make_schema():
+    fields = tuple(
+        deepfm_tf.CategoricalField(name, vocabulary_size=6) for name in "ab"
+    )
+    return deepfm_tf.Schema(fields, label="y")
+
+
+def fit(callbacks, epochs=2, model=None, initial_epoch=0):
+    if model is None:
+        keras.utils.set_random_seed(3)
+        model = deepfm_tf.DeepFM(make_schema(), hidden_units=(4,), dropout=0.5)
+        deepfm_tf.compile_model(model)
+    model.fit(
+        make_data(10),  # 7 steps
+        epochs=epochs,
+        initial_epoch=initial_epoch,
+        callbacks=callbacks,
+        shuffle=False,
+        verbose=0,
+    )
+    return model
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A curve with the file that it wrote, and the model."""
+    path = tmp_path_factory.mktemp("curve") / "curve.json"
+    valid = make_data(32, seed=1)
+    curve = LearningCurve(valid, every=3, path=path)
+    history = {}
+    callbacks = [ValidationMetrics(valid), curve]
+    callbacks.append(
+        keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: history.update({epoch: {**logs}})
+        )
+    )
+    return curve, fit(callbacks), history
+
+
+def test_points_lie_at_every_third_step_and_at_the_ends_of_epochs(fitted):
+    curve, _, history = fitted
+
+    assert [(p["step"], p["epoch"]) for p in curve.points] == [
+        *((3, 1), (6, 1), (7, 1)),
+        *((9, 2), (12, 2), (14, 2)),
+    ]
+    assert [curve.points[n]["auc"] for n in (2, 5)] == [
+        history[epoch]["val_auc"] for epoch in (0, 1)
+    ]
+
+
+def test_each_point_is_what_evaluate_says_of_the_model_then(fitted):
+    curve, model, _ = fitted
+
+    found = deepfm_tf.evaluate(model, make_data(32, seed=1))
+
+    assert curve.points[-1]["auc"] == found["auc"]
+    assert curve.points[-1]["log_loss"] == found["log_loss"]
+    assert len({p["log_loss"] for p in curve.points}) == 6
+
+
+def test_example_weights_count_between_epochs_too():
+    valid = make_data(32, seed=1).map(lambda x, y: (x, y, 1.0 + 4.0 * y))
+    curve = LearningCurve(valid, every=7)
+
+    model = fit([curve], epochs=2)
+
+    found = deepfm_tf.evaluate(model, valid)
+    assert curve.points[-1]["auc"] == found["auc"]
+    assert curve.points[-1]["log_loss"] == found["log_loss"]
+
+
+def test_it_does_not_change_the_training(fitted):
+    _, model, _ = fitted
+
+    undisturbed = fit([])
+
+    for one, other in zip(
+        model.get_weights(), undisturbed.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_resumed_run_goes_on_with_the_points_of_whole_epochs(fitted):
+    first, model, _ = fitted
+    curve = LearningCurve(make_data(32, seed=1), 3, first.path)
+
+    # As if it was stopped after the first epoch's checkpoint was written.
+    fit([curve], epochs=2, model=model, initial_epoch=1)
+
+    assert curve.points[:3] == first.points[:3]
+    assert [p["step"] for p in curve.points] == [3, 6, 7, 9, 12, 14]
+
+
+def test_an_auc_that_is_undefined_is_none():
+    rows = {"ids": np.zeros((4, 2), np.int32)}
+    data = deepfm_tf.dataset_from_ids(rows, np.ones(4), make_schema(), 4)
+    curve = LearningCurve(data, every=7)
+
+    fit([curve], epochs=1)
+
+    assert [p["auc"] for p in curve.points] == [None]
+
+
+def test_every_must_be_positive():
+    with pytest.raises(ValueError, match="`every` must be a positive integer"):
+        LearningCurve(make_data(10), every=0)
