@@ -14,7 +14,6 @@ from typing import Any
 import deepfm_tf
 from deepfm_tf.backend import import_tensorflow
 from deepfm_tf.experiment import training as learning
-from deepfm_tf.experiment.calibration import calibrate, check_classes
 from deepfm_tf.experiment.checks import check, check_fields
 from deepfm_tf.experiment.config import write_config
 from deepfm_tf.experiment.data import prepare, read_schema
@@ -26,7 +25,7 @@ from deepfm_tf.experiment.inputs import (
     check_targets,
 )
 from deepfm_tf.experiment.report import results_text, write_report
-from deepfm_tf.experiment.results import insight
+from deepfm_tf.experiment.results import calibrate, check_classes, insight
 from deepfm_tf.experiment.settings import Settings
 from deepfm_tf.experiment.training import UserError, user_errors
 from deepfm_tf.storage import write_text

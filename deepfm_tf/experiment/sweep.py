@@ -12,7 +12,6 @@ import deepfm_tf
 from deepfm_tf import seeds
 from deepfm_tf.experiment.commands import SweepSettings
 from deepfm_tf.experiment.config import write_config
-from deepfm_tf.experiment.effects import effects, lead
 from deepfm_tf.experiment.kept_runs import (
     claim_folder,
     next_command,
@@ -23,7 +22,12 @@ from deepfm_tf.experiment.report import (
     without_nan,
 )
 from deepfm_tf.experiment.run import begin
-from deepfm_tf.experiment.structures import Space, Structure
+from deepfm_tf.experiment.structures import (
+    Space,
+    Structure,
+    effects,
+    lead,
+)
 
 if TYPE_CHECKING:
     from deepfm_tf.experiment.trials import Trials

@@ -27,7 +27,7 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 import deepfm_tf
-from deepfm_tf.experiment.comparison import compare_with
+from deepfm_tf.metrics import compare_over_seeds
 from tests.benchmarks import arguments
 from tests.benchmarks.machine import emit
 
@@ -121,7 +121,7 @@ def measure(
     seeds = [seed for seed in seeds if seed <= num_seeds]
     models = sorted({model for model, _ in ours})
     for name in ("defaults", "tuned"):
-        for entry in compare_with(
+        for entry in compare_over_seeds(
             name, models, seeds, label, ours | theirs, data.test.weight
         ):
             yield {"benchmark": "reference comparison"} | about | entry
@@ -135,6 +135,8 @@ def read(run: Path, directory: Path) -> Data:
             (run / "prepared" / name / "prepared.json").read_text()
         )
         recipe, part = manifest["recipe"], manifest["recipe"]["part"]
+        if part and "negatives" in part:  # the file's name for it
+            part["negative_sampling"] = part.pop("negatives")
         fitted = parts["train"].vocabulary if parts else None
         schema = for_trees(deepfm_tf.Schema.from_dict(recipe["schema"]))
         parts[name] = deepfm_tf.prepare(
