@@ -39,7 +39,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["deepfm_tf", "deepfm_tf.*"]),
     package_data={
-        "deepfm_tf": ["*.pyi"],
+        "deepfm_tf": ["*.pyi", "py.typed"],
         "deepfm_tf.serving.deploy": ["templates/*"],
     },
     entry_points={
@@ -61,7 +61,7 @@ setup(
         "lazy_loader>=0.4,<1",
         # What Python 3.11 has as tomllib.
         "tomli>=2,<3; python_version < '3.11'",
-        "tqdm>=4.66,<5",
+        "tqdm>=4.66.3,<5",
         # As TensorFlow has it.
         "wrapt>=1.14,<3",
         "xxhash>=3.5,<5",

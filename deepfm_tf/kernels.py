@@ -9,7 +9,13 @@ from typing import Any
 import tensorflow as tf
 
 
-def local_value(variable: Any) -> tf.Variable:
+def tf_variable(variable: Any) -> tf.Variable:
+    """The TensorFlow variable behind a Keras one; any other is itself."""
+    value = variable.value
+    return variable if callable(value) else value  # tf.Variable's is a method
+
+
+def local_value(variable: Any, device: str | None = None) -> tf.Variable:
     """The `tf.Variable` of the current replica behind a variable.
 
     A gather off it reads the rows it names. Off a distributed variable, or
@@ -18,13 +24,19 @@ def local_value(variable: Any) -> tf.Variable:
 
     Args:
         variable: Keras, distributed or plain TensorFlow variable.
+        device: str. That of the replica. Defaults to `None`: of the replica
+            that is running; the first one outside of all.
     """
-    value = variable.value
-    if callable(value):  # `tf.Variable.value` is a method
-        value = variable
-    if isinstance(value, tf.distribute.DistributedValues):
-        return value._get()
-    return value
+    value = tf_variable(variable)
+    if not isinstance(value, tf.distribute.DistributedValues):
+        return value
+    parts = value.distribute_strategy.experimental_local_results(value)
+    replica = tf.distribute.get_replica_context()
+    if device is None and tf.distribute.has_strategy() and replica is not None:
+        (device,) = tf.nest.flatten(replica.devices)
+    if device is None:
+        return parts[0]
+    return next(part for part in parts if part.device == device)
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -80,10 +80,15 @@ DOORS = {
     ),
     # What `layers` and `optimizers` both need of TensorFlow itself.
     "kernels": ((), ("tensorflow",)),
+    # The private names of both.
+    "keras_internals": (("kernels",), ("keras", "tensorflow")),
     "layers": (("kernels", "layers"), ("keras", "tensorflow", "numpy")),
-    "optimizers": (("kernels", "optimizers"), ("keras", "tensorflow")),
+    "optimizers": (
+        ("keras_internals", "kernels", "optimizers"),
+        ("keras", "tensorflow"),
+    ),
     "models": (
-        ("layers", "models", "packed_layout", "schema"),
+        ("keras_internals", "layers", "models", "packed_layout", "schema"),
         ("keras", "numpy"),
     ),
     "files": (
@@ -134,7 +139,8 @@ DOORS = {
         ("numpy", "matplotlib"),
     ),
     "callbacks": (
-        ("callbacks", "evaluation", "extras", "metrics", "models", "storage"),
+        ("callbacks", "evaluation", "extras", "keras_internals", "metrics")
+        + ("models", "storage"),
         ("keras",),
     ),
     "losses": ((), ("keras", "tensorflow")),
@@ -172,7 +178,7 @@ DOORS = {
     "serving.client": (
         ("serving.client", "serving", "backend", "files", "options")
         + ("raw_values",),
-        ("tensorflow", "tensorflow_serving", "google", "grpc", "numpy")
+        ("tensorflow", "tensorflow_serving", "grpc", "numpy")
         + ("pandas", "pyarrow", "tqdm"),
     ),
     "serving.deploy": (("serving.deploy", "shell"), ()),
@@ -300,6 +306,38 @@ def test_what_windows_lacks_is_not_imported(path):
     posix = {"fcntl", "grp", "pty", "pwd", "readline", "resource", "termios"}
 
     assert not posix & imports(path)
+
+
+def private_names(path):
+    """Private attributes that a file uses, and the names that it defines."""
+    used, defined = set(), set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            defined.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            defined.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            is_own = ast.unparse(node.value) in ("self", "cls")
+            if is_own and isinstance(node.ctx, ast.Store):
+                defined.add(node.attr)
+            elif re.fullmatch(r"_[a-z]\w*|__internal__", node.attr):
+                used.add(node.attr)
+    return used, defined
+
+
+def test_private_names_of_keras_and_tensorflow_are_in_one_file():
+    names = {path: private_names(path) for path in SOURCES}
+    # Of os, named tuples and argparse; and what we note on a model.
+    known = {"_exit", "_asdict", "_fields", "_actions"}
+    known |= {"_option_string_actions", "_deepfm_tf_resumed"}
+    known.update(*(defined for _, defined in names.values()))
+
+    for path, (used, _) in names.items():
+        # The engine of serving has public ways beside its private names.
+        if parts_of(path)[0] not in ("keras_internals", "serving"):
+            assert not used - known, f"{path} uses {used - known}"
+            assert not [n for n in imports(path) if ".src" in n], path
+            assert not [n for n in imports(path) if ".python" in n], path
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.name)

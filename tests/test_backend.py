@@ -4,13 +4,18 @@ import os
 import shutil
 import subprocess
 import sys
+import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
+import deepfm_tf
+
 pytestmark = pytest.mark.slow_process
 ROOT = Path(__file__).parents[1]
+# Of `make lint`, which pins it.
+MYPY = ROOT / ".venv" / "lint" / "bin" / "mypy"
 
 
 def run(*arguments, **environment):
@@ -25,18 +30,22 @@ def run(*arguments, **environment):
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "sentence"),
-    [
-        ("KERAS_BACKEND", "jax", "set KERAS_BACKEND=tensorflow."),
-        ("TF_USE_LEGACY_KERAS", "1", "Unset TF_USE_LEGACY_KERAS."),
-    ],
-)
-def test_another_keras_is_refused_with_a_sentence(name, value, sentence):
-    process = run("-c", "import deepfm_tf; deepfm_tf.DeepFM", **{name: value})
+def test_another_backend_is_refused_with_a_sentence():
+    process = run(
+        "-c", "import deepfm_tf; deepfm_tf.DeepFM", KERAS_BACKEND="jax"
+    )
 
     assert process.returncode == 1
-    assert process.stderr.strip().endswith(sentence)
+    assert process.stderr.strip().endswith("set KERAS_BACKEND=tensorflow.")
+
+
+def test_another_keras_is_refused_with_a_sentence(monkeypatch):
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
+    # As in a process that has not asked for it yet.
+    monkeypatch.delitem(vars(deepfm_tf), "DeepFM", raising=False)
+
+    with pytest.raises(ImportError, match=r"Unset TF_USE_LEGACY_KERAS\.$"):
+        deepfm_tf.DeepFM  # noqa: B018
 
 
 def test_importing_the_package_imports_neither_tensorflow_nor_arrays():
@@ -87,23 +96,54 @@ def test_a_command_writes_nothing_but_its_answer():
     assert process.stderr.count("\n") == 1
 
 
-def test_the_wheel_holds_the_package_alone(tmp_path):
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
     # A copy: pip builds in place, from what an older build left there too.
     source = shutil.copytree(
         ROOT,
-        tmp_path / "source",
+        folder / "source",
         ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "runs"),
     )
-
     process = run(
         *("-m", "pip", "wheel", source, "--no-deps", "--quiet"),
-        *("--no-build-isolation", "--wheel-dir", tmp_path),
+        *("--no-build-isolation", "--wheel-dir", folder),
     )
-
     assert process.returncode == 0, process.stderr
-    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
-        names = wheel.namelist()
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_the_package_alone(wheel):
+    with zipfile.ZipFile(wheel) as file:
+        names = file.namelist()
+
     tops = {name.split("/")[0] for name in names}
     assert {t for t in tops if not t.endswith(".dist-info")} == {"deepfm_tf"}
     assert "deepfm_tf/layers/shared_embedding.py" in names
     assert "deepfm_tf/data/prepare.py" in names
+
+
+@pytest.mark.skipif(not MYPY.exists(), reason="needs mypy: make lint")
+def test_a_users_script_is_checked_by_the_types_of_the_wheel(wheel, tmp_path):
+    # An environment with the wheel and numpy, as far as mypy looks at it.
+    venv.create(tmp_path / "venv", with_pip=False)
+    (installed,) = (tmp_path / "venv").rglob("site-packages")
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(installed)
+    (with_numpy,) = (MYPY.parents[1] / "lib").glob("*/site-packages")
+    (installed / "numpy.pth").write_text(str(with_numpy))
+    shutil.copy(ROOT / "tests" / "downstream.py", tmp_path)
+
+    process = subprocess.run(
+        [
+            *(MYPY, "--strict", "--config-file=", "--cache-dir=cache"),
+            *("--python-executable", tmp_path / "venv/bin/python"),
+            "downstream.py",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+    assert process.stdout.startswith("Success"), process.stdout

@@ -1,5 +1,6 @@
 """The TensorFlow below Keras."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -35,3 +36,22 @@ def test_a_plain_variable_is_its_own_local_value():
     variable = tf.Variable(np.ones(3))
 
     assert kernels.local_value(variable) is variable
+
+
+def test_the_local_value_is_that_of_the_replica_that_runs():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        variable = keras.Variable(np.ones(3))
+    parts = strategy.experimental_local_results(variable.value)
+    seen = []
+
+    strategy.run(lambda: seen.append(kernels.local_value(variable)))
+
+    assert len({part.device for part in parts}) == 2
+    assert [value is part for value, part in zip(seen, parts, strict=True)] == [
+        True,
+        True,
+    ]
+    # Outside of all replicas: the first, or that of a device.
+    assert kernels.local_value(variable) is parts[0]
+    assert kernels.local_value(variable, parts[1].device) is parts[1]

@@ -88,9 +88,8 @@ def test_the_three_commands_serve(tmp_path, monkeypatch):
     data = make_log(300)
     schema = deepfm_tf.Schema(make_schema().fields[-3:], "clicked")
     vocabulary = deepfm_tf.fit_vocabulary(data, schema)
-    deepfm_tf.export_saved_model(
-        deepfm_tf.DeepFM(vocabulary.schema), vocabulary, "saved_models/deepfm"
-    )
+    model = deepfm_tf.LogisticRegression(vocabulary.schema)
+    deepfm_tf.export_saved_model(model, vocabulary, "saved_models/deepfm")
     os.makedirs("runs/synthetic/data")
     data.to_csv("runs/synthetic/data/test.tsv", index=False, sep="\t")
 

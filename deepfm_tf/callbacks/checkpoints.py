@@ -6,13 +6,13 @@ import csv
 import itertools
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from deepfm_tf.errors import MissingFileError
+from deepfm_tf.keras_internals import skip_epochs, skip_no_epochs
 from deepfm_tf.storage import replacing, write_text
 
 # TensorBoard's files, in the directory of the checkpoints.
@@ -78,8 +78,7 @@ class Checkpoints(keras.callbacks.Callback):
         )
         stopping.best_weights = best.get_weights()
         if state["ended"]:
-            # No epoch is left to do; what Keras's own BackupAndRestore sets.
-            self.model._initial_epoch = sys.maxsize
+            skip_epochs(self.model)
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
@@ -118,7 +117,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Leave the model as any other."""
-        self.model._initial_epoch = None
+        skip_no_epochs(self.model)
 
     def _write_log(self, path: Path) -> None:
         rows = itertools.zip_longest(*self.history.values(), fillvalue="")

@@ -10,9 +10,9 @@ from typing import Any
 
 import keras
 from keras import ops
-from keras.src.backend.common import global_state
 
 from deepfm_tf.errors import UserError, arguments_of, refuse_unknown
+from deepfm_tf.keras_internals import is_saving_hdf5
 from deepfm_tf.layers import SamplingOffset
 from deepfm_tf.layers.pair_products import field_sums, products_of_sums
 from deepfm_tf.schema import Schema
@@ -141,8 +141,8 @@ class CTRModel(keras.Model):
     def deep_logits(self, embeddings: Any) -> Any:
         """What neither single features nor pairs add to the logits.
 
-        A model that has such terms defines this; layers that drop units or
-        normalize by the batch must be called as in inference by default.
+        A model that has such terms defines this. Do not pass `training` to
+        the layers: Keras tells them whether they are training.
 
         Args:
             embeddings: (batch, fields, embedding_dim), all fields.
@@ -162,9 +162,8 @@ class CTRModel(keras.Model):
     @property
     def can_be_taken_apart(self) -> bool:
         """Whether the model declares the terms that its logits consist of."""
-        return self.shared_embedding is not None and (
-            self.has_pairs or self.has_deep
-        )
+        has_both = None not in (self.shared_embedding, self.linear_term)
+        return has_both and (self.has_pairs or self.has_deep)
 
     def first_kernel(self, fields: Sequence[int]) -> Any:
         """What `deep_terms` needs of some fields, collected once.
@@ -260,7 +259,7 @@ class CTRModel(keras.Model):
         """The arguments of the constructor, and the precision, JSON-ready."""
         # Set by Keras while it writes HDF5: `keras.saving.save_model` comes by
         # no method of the model but this one.
-        if global_state.get_global_attribute("use_legacy_config", False):
+        if is_saving_hdf5():
             _refuse_hdf5("an HDF5 file")
         return {
             "name": self.name,

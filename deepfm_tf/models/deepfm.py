@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -12,15 +12,9 @@ from deepfm_tf.layers import (
     FirstOrderBias,
     FMInteraction,
 )
-from deepfm_tf.models.ctr_model import CTRModel
 from deepfm_tf.models.packed_inputs import packed_inputs
-from deepfm_tf.models.shared_table import (
-    embedding_config,
-    factor_blocks,
-    field_kernel,
-    flatten_fields,
-    shared_embedding,
-)
+from deepfm_tf.models.pyramid_model import PyramidModel
+from deepfm_tf.models.shared_table import factor_blocks, shared_embedding
 from deepfm_tf.schema import Schema
 
 # From this width of the first hidden layer on, the products that numeric
@@ -29,7 +23,7 @@ FACTORED_UNITS = 100
 
 
 @keras.saving.register_keras_serializable("deepfm_tf")
-class DeepFM(CTRModel):
+class DeepFM(PyramidModel):
     """DeepFM, for when both simple and complex interactions matter.
 
     `p = sigmoid(w_0 + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j
@@ -133,37 +127,6 @@ class DeepFM(CTRModel):
         self.activation = activation
         self.dropout = dropout
         self.batch_normalization = batch_normalization
-
-    def deep_logits(self, embeddings: Any) -> Any:
-        """See `CTRModel.deep_logits`."""
-        return self.dense_pyramid(flatten_fields(embeddings))
-
-    def first_kernel(self, fields: Sequence[int]) -> Any:
-        """See `CTRModel.first_kernel`."""
-        return field_kernel(self.dense_pyramid, self.embedding_dim, fields)
-
-    def deep_terms(
-        self, columns: Any, fields: Sequence[int], kernel: Any
-    ) -> dict[str, Any]:
-        """See `CTRModel.deep_terms`."""
-        flat = flatten_fields(columns)
-        return {"projection": self.dense_pyramid.project(flat, kernel)}
-
-    def deep_logits_of_terms(self, terms: Mapping[str, Any]) -> Any:
-        """See `CTRModel.deep_logits_of_terms`."""
-        return self.dense_pyramid.from_projection(terms["projection"])
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor, JSON-ready."""
-        return {
-            **super().get_config(),
-            "embedding_dim": self.embedding_dim,
-            "hidden_units": list(self.hidden_units),
-            "activation": self.activation,
-            "dropout": self.dropout,
-            "batch_normalization": self.batch_normalization,
-            **embedding_config(self.shared_embedding),
-        }
 
 
 def _saves_products(schema: Schema, pyramid: DensePyramid) -> bool:

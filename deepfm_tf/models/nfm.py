@@ -13,17 +13,14 @@ from deepfm_tf.layers import (
     DensePyramid,
     FirstOrderBias,
 )
-from deepfm_tf.models.ctr_model import CTRModel
 from deepfm_tf.models.packed_inputs import packed_inputs
-from deepfm_tf.models.shared_table import (
-    embedding_config,
-    shared_embedding,
-)
+from deepfm_tf.models.pyramid_model import PyramidModel
+from deepfm_tf.models.shared_table import shared_embedding
 from deepfm_tf.schema import Schema
 
 
 @keras.saving.register_keras_serializable("deepfm_tf")
-class NFM(CTRModel):
+class NFM(PyramidModel):
     """Neural factorization machine: nonlinear layers over the pairs.
 
     `p = sigmoid(w_0 + sum_i w_i x_i + MLP(sum_{i<j} x_i v_i * x_j v_j))`
@@ -125,6 +122,10 @@ class NFM(CTRModel):
         """See `CTRModel.deep_logits`."""
         return self.dense_pyramid(self.bi_interaction(embeddings))
 
+    def first_kernel(self, fields: Sequence[int]) -> Any:
+        """None: all fields are pooled before the pyramid."""
+        return None
+
     def terms(self, columns: Any, fields: Sequence[int], kernel: Any) -> Any:
         """See `CTRModel.terms`."""
         sums, squares = self.bi_interaction.field_sums(columns)
@@ -137,15 +138,3 @@ class NFM(CTRModel):
         pooled = self.bi_interaction.from_sums(sums[:, :dim], squares[:, :dim])
         high_order = self.dense_pyramid(pooled)
         return self.linear_term(sums[:, dim:]) + ops.cast(high_order, "float32")
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor, JSON-ready."""
-        return {
-            **super().get_config(),
-            "embedding_dim": self.embedding_dim,
-            "hidden_units": list(self.hidden_units),
-            "activation": self.activation,
-            "dropout": self.dropout,
-            "batch_normalization": self.batch_normalization,
-            **embedding_config(self.shared_embedding),
-        }

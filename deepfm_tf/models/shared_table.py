@@ -1,13 +1,12 @@
-"""The one table of a model, as its schema says, and the pyramid over it."""
+"""The one table of a model, as its schema says, and what reads it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
 
-from deepfm_tf.layers import DensePyramid, SharedEmbedding
+from deepfm_tf.layers import SharedEmbedding
 from deepfm_tf.models.packed_inputs import check_schema
 from deepfm_tf.schema import Schema
 
@@ -64,24 +63,6 @@ def embedding_config(layer: SharedEmbedding) -> dict[str, Any]:
 def flatten_fields(columns: Any) -> Any:
     """(batch, fields, columns) to (batch, fields * columns)."""
     return ops.reshape(columns, (-1, columns.shape[1] * columns.shape[2]))
-
-
-def field_kernel(
-    pyramid: DensePyramid, embedding_dim: int, fields: Sequence[int]
-) -> Any:
-    """`DensePyramid.first_kernel` for the columns of a `shared_embedding`.
-
-    Args:
-        pyramid: its input is the embeddings of all fields, flattened.
-        embedding_dim: int.
-        fields: positions of the fields.
-    """
-    features: list[int] = []
-    for field in fields:
-        start = field * embedding_dim
-        # The pyramid does not see the first-order weight.
-        features += [*range(start, start + embedding_dim), -1]
-    return pyramid.first_kernel(features)
 
 
 def factor_blocks(schema: Schema) -> list[int]:

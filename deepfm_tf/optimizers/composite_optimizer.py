@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from deepfm_tf.errors import UserError, UserTypeError
+from deepfm_tf.keras_internals import merged, update_with, weight_decay_of
+from deepfm_tf.kernels import tf_variable
 from deepfm_tf.optimizers.lazy_optimizer import LazyOptimizer, is_table
 from deepfm_tf.optimizers.merged_gradients import MergedGradients
 
@@ -109,16 +112,12 @@ class CompositeOptimizer(LazyOptimizer):
             return
         self.dense.build([v for v in variables if not is_table(v)])
         super().build(variables)
-        self._first_order_columns = [
-            getattr(variable, "first_order_columns", 0)
-            for variable in variables
-        ]
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """Update all variables, and count the step for each of the three."""
         super().apply(grads, trainable_variables)
         for part in self._parts():
-            part._iterations.assign_add(1)
+            part.iterations.assign_add(1)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, JSON-ready."""
@@ -148,8 +147,9 @@ class CompositeOptimizer(LazyOptimizer):
     def _parts(self) -> tuple[keras.optimizers.Optimizer, ...]:
         return self.embeddings, self.first_order, self.dense
 
-    def _rules(self, variable: Any, first_order_columns: int) -> list[Any]:
+    def _rules(self, variable: Any) -> list[Any]:
         """(rule, its columns, columns of their state) of a table."""
+        first_order_columns = getattr(variable, "first_order_columns", 0)
         latent = variable.shape[1] - first_order_columns
         return [
             (rule, columns, rule._all_state_columns(columns))
@@ -161,39 +161,38 @@ class CompositeOptimizer(LazyOptimizer):
         ]
 
     def _state_columns_of(self, variable: Any) -> int:
-        columns = getattr(variable, "first_order_columns", 0)
-        return sum(width for _, _, width in self._rules(variable, columns))
+        return sum(width for _, _, width in self._rules(variable))
 
-    def _backend_update_step(
-        self, grads: Any, trainable_variables: Any, learning_rate: Any
+    def update(
+        self, grads: Sequence[Any], variables: Sequence[Any], rate: Any
     ) -> None:
+        """Update the tables by two of the rules, all else by `dense`."""
         tables: list[tuple[Any, Any]] = []
         others: list[tuple[Any, Any]] = []
-        for gradient, variable in zip(grads, trainable_variables, strict=True):
+        for gradient, variable in zip(grads, variables, strict=True):
             chosen = tables if is_table(variable) else others
             chosen.append((gradient, variable))
         if tables:
             gradients, variables = map(list, zip(*tables, strict=True))
-            super()._backend_update_step(gradients, variables, learning_rate)
+            super().update(gradients, variables, rate)
         if not others:
             return
         gradients, variables = map(list, zip(*others, strict=True))
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         if not isinstance(self.dense, MergedGradients):
             # It adds up the replicas, which is done: each gives its share.
-            num_replicas = self._distribution_strategy.num_replicas_in_sync
+            num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
             gradients = [gradient / num_replicas for gradient in gradients]
-        rate = learning_rate * tf.cast(self.dense.learning_rate, "float32")
-        # Not `update_step`: some rules do more than that (Nadam).
-        self.dense._backend_update_step(gradients, variables, rate)
+        rate = rate * tf.cast(self.dense.learning_rate, "float32")
+        update_with(self.dense, gradients, variables, rate)
 
-    def _apply_weight_decay(self, variables: list[Any]) -> None:
-        # As `dense` would, but by the product of both learning rates.
+    def decay(self, variables: Sequence[Any]) -> None:
+        """As `dense` would, but by the product of both learning rates."""
         decays = [
-            (getattr(variable, "value", variable), decay)
+            (tf_variable(variable), decay)
             for variable in variables
             if not is_table(variable)
-            and (decay := self._weight_decay_of(variable))
+            and (decay := weight_decay_of(self.dense, variable))
         ]
         if not decays:
             return
@@ -210,19 +209,7 @@ class CompositeOptimizer(LazyOptimizer):
                     group=False,
                 )
 
-        tf.__internal__.distribute.interim.maybe_merge_call(
-            decay_all, self._distribution_strategy, rate
-        )
-
-    def _weight_decay_of(self, variable: Any) -> Any:
-        rule = self.dense
-        if not rule._use_weight_decay(variable):
-            return None
-        # Muon has a second one, for what it gives to Adam.
-        uses_adam = getattr(rule, "_should_use_adamw", None)
-        if uses_adam is not None and uses_adam(variable):
-            return rule.adam_weight_decay
-        return rule.weight_decay
+        merged(decay_all, rate)
 
     def _decay_and_update(
         self,
@@ -232,8 +219,7 @@ class CompositeOptimizer(LazyOptimizer):
         state: Any,
         learning_rate: Any,
     ) -> tuple[Any, Any]:
-        index = self._get_variable_index(variable)
-        rules = self._rules(variable, self._first_order_columns[index])
+        rules = self._rules(variable)
         columns = [columns for _, columns, _ in rules]
         updated = [
             rule._decay_and_update(

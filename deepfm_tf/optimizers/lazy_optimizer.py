@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from deepfm_tf.errors import UserError, refuse_unknown
-from deepfm_tf.kernels import local_value
+from deepfm_tf.keras_internals import weight_decay_of
+from deepfm_tf.kernels import local_value, tf_variable
 from deepfm_tf.optimizers.merged_gradients import MergedGradients
 
 
@@ -105,10 +108,10 @@ class LazyOptimizer(MergedGradients):
         if self.built:
             return
         super().build(variables)
-        self._state = [
-            self._add_state(variable) if is_table(variable) else None
-            for variable in variables
-        ]
+        tables = [v for v in variables if is_table(v)]
+        self._state = [self._add_state(table) for table in tables]
+        # Not the tables: Keras would take them for variables of the optimizer.
+        self._table_ids = [id(table) for table in tables]
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, JSON-ready."""
@@ -139,16 +142,24 @@ class LazyOptimizer(MergedGradients):
             return _spread(added, trainable_variables)
         return tuple(_spread(part, trainable_variables) for part in added)
 
-    def update_step(
-        self, gradient: Any, variable: Any, learning_rate: Any
+    def _step_of(self, variable: Any) -> Callable[[Any, Any, Any], None]:
+        if not is_table(variable):
+            return lambda part, gradient, rate: self.update_step(
+                tf.convert_to_tensor(gradient), part, rate
+            )
+        state = self._state[self._table_ids.index(id(variable))]
+        return functools.partial(self._update_table, variable, state)
+
+    def _update_table(
+        self,
+        variable: Any,
+        state: Any,
+        table: tf.Variable,
+        gradient: Any,
+        learning_rate: Any,
     ) -> None:
-        """Update one variable. Called by Keras, on each replica."""
-        state = self._state[self._get_variable_index(variable)]
-        if state is None:
-            gradient = tf.convert_to_tensor(gradient)
-            self._update_dense(gradient, variable, learning_rate)
-            return
-        table, state = local_value(variable), local_value(state)
+        """Update a table on one replica, whose part of it is `table`."""
+        state = local_value(state, table.device)
         learning_rate = tf.cast(learning_rate, table.dtype)
         if not isinstance(gradient, tf.IndexedSlices):
             new_values, new_state = self._decay_and_update(
@@ -172,11 +183,6 @@ class LazyOptimizer(MergedGradients):
         table.scatter_update(tf.IndexedSlices(new_values, rows))
         state.scatter_update(tf.IndexedSlices(new_state, rows))
 
-    def _update_dense(
-        self, gradient: Any, variable: Any, learning_rate: Any
-    ) -> None:
-        super().update_step(gradient, variable, learning_rate)
-
     def _decay_and_update(
         self,
         variable: Any,
@@ -185,8 +191,8 @@ class LazyOptimizer(MergedGradients):
         state: Any,
         learning_rate: Any,
     ) -> tuple[Any, Any]:
-        if self.weight_decay is not None and self._use_weight_decay(variable):
-            values = values * (1 - learning_rate * self.weight_decay)
+        if decay := weight_decay_of(self, variable):
+            values = values * (1 - learning_rate * decay)
         if self.batch_l2 is None:
             return self.update_rows(gradient, values, state, learning_rate)
         # The last column of the state counts the steps that touched the row.
@@ -204,16 +210,20 @@ class LazyOptimizer(MergedGradients):
         return self._all_state_columns(variable.shape[1])
 
     def _add_state(self, variable: Any) -> Any:
-        strategy = self._distribution_strategy.extended
-        with strategy.colocate_vars_with(getattr(variable, "value", variable)):
+        table = tf_variable(variable)
+        strategy = tf.distribute.get_strategy()
+        if isinstance(table, tf.distribute.DistributedValues):
+            strategy = table.distribute_strategy
+        with strategy.extended.colocate_vars_with(table):
             return self.add_variable(
                 (variable.shape[0], self._state_columns_of(variable)),
                 dtype=variable.dtype,
                 name=f"{_path(variable).replace('/', '_')}_slots",
             )
 
-    def _apply_weight_decay(self, variables: list[Any]) -> None:
-        super()._apply_weight_decay([v for v in variables if not is_table(v)])
+    def decay(self, variables: Sequence[Any]) -> None:
+        """Apply weight decay to all but the tables."""
+        super().decay([v for v in variables if not is_table(v)])
 
 
 def is_table(variable: Any) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 
-from deepfm_tf.kernels import compiled
+from deepfm_tf.keras_internals import StepHooks, merged
+from deepfm_tf.kernels import compiled, tf_variable
 
 
-class MergedGradients(keras.optimizers.Optimizer):
+class MergedGradients(StepHooks):
     """Adds up all gradients of a row before anything is made of them.
 
     The gradient of an embedding table names a row once for each time that it
@@ -24,13 +25,14 @@ class MergedGradients(keras.optimizers.Optimizer):
     `compile` the argument `jit_compile=False`, or Keras tries it.
     """
 
-    def _clip_gradients(self, grads: Any) -> list[Any]:
+    def clip(self, grads: Sequence[Any]) -> list[Any]:
+        """Add up the replicas and equal rows, and clip the sums."""
         # Keras adds up the replicas after clipping; clipping is not linear.
         replica = tf.distribute.get_replica_context()
         if replica is not None:
             grads = replica.all_reduce(tf.distribute.ReduceOp.SUM, list(grads))
         grads = [merge_duplicates(gradient) for gradient in grads]
-        clipped = super()._clip_gradients(
+        clipped = super().clip(
             [getattr(gradient, "values", gradient) for gradient in grads]
         )
         return [
@@ -40,16 +42,26 @@ class MergedGradients(keras.optimizers.Optimizer):
             for gradient, values in zip(grads, clipped, strict=True)
         ]
 
-    def _backend_update_step(
-        self, grads: Any, trainable_variables: Any, learning_rate: Any
+    def update(
+        self, grads: Sequence[Any], variables: Sequence[Any], rate: Any
     ) -> None:
-        # As in Keras, but for the sum over the replicas, which is taken.
-        variables = [getattr(v, "value", v) for v in trainable_variables]
-        tf.__internal__.distribute.interim.maybe_merge_call(
-            self._distributed_tf_update_step,
-            self._distribution_strategy,
-            list(zip(grads, variables, strict=True)),
-            learning_rate,
+        """As in Keras, but for the sum over the replicas, which is taken."""
+
+        def update_all(strategy: Any, grads: Sequence[Any], rate: Any) -> None:
+            for gradient, variable in zip(grads, variables, strict=True):
+                strategy.extended.update(
+                    tf_variable(variable),
+                    self._step_of(variable),
+                    args=(gradient, rate),
+                    group=False,
+                )
+
+        merged(update_all, list(grads), rate)
+
+    def _step_of(self, variable: Any) -> Callable[[Any, Any, Any], None]:
+        """What updates a variable's part on one replica by its gradient."""
+        return lambda part, gradient, rate: self.update_step(
+            gradient, part, rate
         )
 
 

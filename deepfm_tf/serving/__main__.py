@@ -43,14 +43,14 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 def main(
     arguments: Sequence[str] | None = None,
-    command_words: tuple[str, ...] = ("deepfm-tf", "serve"),
+    command: str = "deepfm-tf serve",
 ) -> int:
     """Run the command.
 
     Args:
         arguments: sequence of str. Without the command's name; None takes
             `sys.argv`.
-        command_words: tuple of str. What the user typed before them.
+        command: str. What the user typed before them.
 
     Returns:
         Exit status: 0 after an orderly stop, 1 where the server could not
@@ -59,17 +59,17 @@ def main(
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(argv, command_words)
+        return _run(argv, command)
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return EXIT_INTERRUPTED
 
 
-def _run(argv: Sequence[str], words: tuple[str, ...]) -> int:
+def _run(argv: Sequence[str], command: str) -> int:
     """The command that the line asks for; its exit status."""
     if argv[:1] and argv[0] in COMMANDS:
-        command = importlib.import_module(COMMANDS[argv[0]])
-        status: int | None = command.main(argv[1:], _beside(words, argv[0]))
+        module = importlib.import_module(COMMANDS[argv[0]])
+        status: int | None = module.main(argv[1:], _beside(command, argv[0]))
         return status or EXIT_OK
     if near := difflib.get_close_matches("".join(argv[:1]), COMMANDS, n=1):
         print(
@@ -81,8 +81,8 @@ def _run(argv: Sequence[str], words: tuple[str, ...]) -> int:
     from deepfm_tf.serving.server.flags import help_text, parse_flags
 
     if any(flag in argv for flag in ("--help", "-h", "-help")):
-        commands = {name: " ".join(_beside(words, name)) for name in COMMANDS}
-        usage = USAGE.format(serve=" ".join(words), **commands)
+        commands = {name: _beside(command, name) for name in COMMANDS}
+        usage = USAGE.format(serve=command, **commands)
         print(usage + help_text(), end="")
         return EXIT_OK
     if any(flag in argv for flag in ("--version", "-version")):
@@ -112,17 +112,15 @@ def _run(argv: Sequence[str], words: tuple[str, ...]) -> int:
             "Ctrl-C ends that.",
             file=sys.stderr,
         )
-    return _serve(options, words)
+    return _serve(options, command)
 
 
-def _beside(words: tuple[str, ...], name: str) -> tuple[str, ...]:
+def _beside(command: str, name: str) -> str:
     """How a command is called by one who has called the server so."""
-    if words[:1] == ("deepfm-tf",):
-        return "deepfm-tf", name
-    return *words, name
+    return f"{command.removesuffix(' serve')} {name}"
 
 
-def _serve(options: Options, words: tuple[str, ...]) -> int:
+def _serve(options: Options, command: str) -> int:
     """Serve until a signal comes."""
     # TensorFlow takes seconds to import, a wrong command line none.
     with notices_kept_back():
@@ -155,7 +153,7 @@ def _serve(options: Options, words: tuple[str, ...]) -> int:
     # What lives now lives to the end: a collection that follows the unload
     # of a version need not look at it, which would hold requests up.
     gc.freeze()
-    print(_announcement(server, words), flush=True)
+    print(_announcement(server, command), flush=True)
     server.wait()
     print("Finishing the requests under way; press again to drop them.")
     server.stop()
@@ -175,7 +173,7 @@ def _stop_on_signals(server: Server) -> None:
         signal.signal(number, on_signal)
 
 
-def _announcement(server: Server, words: tuple[str, ...]) -> str:
+def _announcement(server: Server, command: str) -> str:
     """What is served, where, and what to type next."""
     names = sorted(server.store.names())
     lines = [f"Serving {', '.join(names)}", f"  gRPC  localhost:{server.port}"]
@@ -190,14 +188,14 @@ def _announcement(server: Server, words: tuple[str, ...]) -> str:
             f"  Metrics  http://localhost:{server.rest_port}"
             f"{server.metrics_path}"
         )
-    command = command_line(
-        *_beside(words, "predict"),
+    predict = command_line(
+        *_beside(command, "predict").split(),
         *("--address", f"localhost:{server.port}"),
         *("--model_name", names[0], "--input", "rows.csv"),
     )
-    lines.append(f"Next, in another terminal: {command}")
+    lines.append(f"Next, in another terminal: {predict}")
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    sys.exit(main(command_words=("python", "-m", "deepfm_tf.serving")))
+    sys.exit(main(command="python -m deepfm_tf.serving"))

@@ -27,7 +27,6 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 import deepfm_tf
-from deepfm_tf.metrics import compare_over_seeds
 from tests.benchmarks import arguments
 from tests.benchmarks.machine import emit
 
@@ -121,7 +120,7 @@ def measure(
     seeds = [seed for seed in seeds if seed <= num_seeds]
     models = sorted({model for model, _ in ours})
     for name in ("defaults", "tuned"):
-        for entry in compare_over_seeds(
+        for entry in deepfm_tf.metrics.compare_over_seeds(
             name, models, seeds, label, ours | theirs, data.test.weight
         ):
             yield {"benchmark": "reference comparison"} | about | entry

@@ -176,6 +176,7 @@ def test_a_run_killed_within_an_epoch_resumes_after_the_last_whole_one(
         fit(new_model(), data, 9, [*callbacks, Kill()])
 
     model, first = deepfm_tf.load_checkpoint(killed)
+    model.run_eagerly = True  # an epoch of five steps
     callbacks = deepfm_tf.training_callbacks(data[1], killed)
     fit(model, data, 3, callbacks, first)
 
@@ -268,6 +269,7 @@ def test_a_checkpoint_of_another_directory_does_not_count(
         fit(new_model(), data, 1, callbacks)
 
     model, _ = deepfm_tf.load_checkpoint(tmp_path / "a")
+    model.run_eagerly = True  # an epoch of five steps
     callbacks = deepfm_tf.training_callbacks(data[1], tmp_path / "b")
     fit(model, data, 1, callbacks)
 

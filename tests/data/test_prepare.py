@@ -43,6 +43,13 @@ def csv_file(tmp_path):
     return path
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """What `csv_file` holds, to be read only."""
+    log, target = make_log(1000), tmp_path_factory.mktemp("prepared") / "p"
+    return deepfm_tf.prepare(log, target, schema=make_schema())
+
+
 def test_shards_and_memory_hold_the_same_rows(csv_file, tmp_path):
     prepared = deepfm_tf.prepare(csv_file, tmp_path / "p", schema=make_schema())
     memory = deepfm_tf.dataset_from_memory(csv_file, prepared.vocabulary, 300)
@@ -61,8 +68,7 @@ def test_shards_and_memory_hold_the_same_rows(csv_file, tmp_path):
     assert prepared.num_positives == label.sum()
 
 
-def test_shuffling_is_new_each_epoch_and_repeatable(csv_file, tmp_path):
-    prepared = deepfm_tf.prepare(csv_file, tmp_path / "p", schema=make_schema())
+def test_shuffling_is_new_each_epoch_and_repeatable(prepared):
     first = prepared.dataset(64, shuffle=True, seed=1)
     again = prepared.dataset(64, shuffle=True, seed=1)
     other = prepared.dataset(64, shuffle=True, seed=2)
@@ -81,9 +87,7 @@ def test_shuffling_is_new_each_epoch_and_repeatable(csv_file, tmp_path):
     assert (epochs[0] != rows_of(other)).any()
 
 
-def test_the_last_partial_batch_is_dropped_by_choice(csv_file, tmp_path):
-    prepared = deepfm_tf.prepare(csv_file, tmp_path / "p", schema=make_schema())
-
+def test_the_last_partial_batch_is_dropped_by_choice(prepared):
     dataset = prepared.dataset(300, drop_remainder=True)
 
     assert [len(y) for _, y in dataset] == [300] * 3
@@ -311,8 +315,7 @@ def test_ids_of_your_own_are_checked(ids, label, message):
         )
 
 
-def test_two_input_pipelines_share_the_rows(csv_file, tmp_path):
-    prepared = deepfm_tf.prepare(csv_file, tmp_path / "p", schema=make_schema())
+def test_two_input_pipelines_share_the_rows(prepared):
     dataset = prepared.dataset(100)
 
     halves = [rows_of(dataset.shard(2, i)) for i in range(2)]
@@ -410,7 +413,7 @@ def test_example_weights_count_in_training_and_evaluation():
     vocabulary = deepfm_tf.fit_vocabulary(WEIGHTED, weighted_schema())
     dataset = deepfm_tf.dataset_from_memory(WEIGHTED, vocabulary, 4)
     model = deepfm_tf.LogisticRegression(vocabulary.schema)
-    model.compile("sgd", "binary_crossentropy", jit_compile=False)
+    model.compile("sgd", "binary_crossentropy", run_eagerly=True)
     model.optimizer.learning_rate = 0.1
 
     before = deepfm_tf.evaluate(model, dataset)

@@ -7,7 +7,16 @@ import tensorflow as tf
 
 import deepfm_tf
 from deepfm_tf.data import text_dataset
-from tests.conftest import make_log
+from tests.conftest import make_log, make_schema
+
+TEXT_AND_NUMBER = ("site", "price")
+
+
+@pytest.fixture(scope="module")
+def two_fields(log):
+    """A text and a number, where the kinds of fields are no matter."""
+    fields = tuple(f for f in make_schema().fields if f.name in TEXT_AND_NUMBER)
+    return deepfm_tf.fit_vocabulary(log, deepfm_tf.Schema(fields, "clicked"))
 
 
 def rows_of(dataset):
@@ -65,7 +74,7 @@ def test_all_kinds_of_fields_are_read_in_the_graph(
 
 
 def test_quotes_blanks_and_odd_numbers_are_left_to_python(
-    tmp_path, small_vocabulary, monkeypatch
+    tmp_path, two_fields, monkeypatch
 ):
     calls = in_python(monkeypatch)
     log = make_log(500, seed=4)
@@ -75,15 +84,15 @@ def test_quotes_blanks_and_odd_numbers_are_left_to_python(
     blanks.write_text(text.replace(",", ",  "))
     log.assign(price=" +3.0e1 ").to_csv(odd, index=False)
 
-    check_equal(quoted, small_vocabulary)
-    check_equal(blanks, small_vocabulary, deepfm_tf.TextFormat(", "))
-    check_equal(odd, small_vocabulary)
+    check_equal(quoted, two_fields)
+    check_equal(blanks, two_fields, deepfm_tf.TextFormat(", "))
+    check_equal(odd, two_fields)
 
     assert len(calls) == 3
 
 
 def test_files_may_be_many_gzipped_and_of_other_column_orders(
-    tmp_path, small_vocabulary
+    tmp_path, two_fields
 ):
     log = make_log(600, seed=5)
     log.to_csv(tmp_path / "1.csv", index=False)
@@ -91,7 +100,7 @@ def test_files_may_be_many_gzipped_and_of_other_column_orders(
         tmp_path / "2.csv.gz", index=False
     )
 
-    check_equal(str(tmp_path / "*"), small_vocabulary)
+    check_equal(str(tmp_path / "*"), two_fields)
 
 
 def test_a_file_without_header_and_missing_values_are_read(tmp_path):
@@ -122,13 +131,13 @@ def test_a_file_without_header_and_missing_values_are_read(tmp_path):
     np.testing.assert_array_equal(np.concatenate(found), expected)
 
 
-def test_shuffling_is_new_each_epoch_and_repeatable(tmp_path, small_vocabulary):
+def test_shuffling_is_new_each_epoch_and_repeatable(tmp_path, two_fields):
     path = tmp_path / "log.csv"
     make_log(1000, seed=4).to_csv(path, index=False)
     make = deepfm_tf.dataset_from_text
-    first = make(path, small_vocabulary, 64, shuffle=True, seed=1)
-    again = make(path, small_vocabulary, 64, shuffle=True, seed=1)
-    plain = rows_of(make(path, small_vocabulary, 64))
+    first = make(path, two_fields, 64, shuffle=True, seed=1)
+    again = make(path, two_fields, 64, shuffle=True, seed=1)
+    plain = rows_of(make(path, two_fields, 64))
 
     epochs = [rows_of(first), rows_of(first)]
 
@@ -203,13 +212,11 @@ def test_what_is_not_text_is_refused(tmp_path, vocabulary):
         make(tmp_path / "less.csv", vocabulary, 0)
 
 
-def test_fit_learns_from_text(tmp_path, small_vocabulary):
+def test_fit_learns_from_text(tmp_path, two_fields):
     path = tmp_path / "log.csv"
     make_log(2000).to_csv(path, index=False)
-    dataset = deepfm_tf.dataset_from_text(
-        path, small_vocabulary, 100, shuffle=True
-    )
-    model = deepfm_tf.LogisticRegression(small_vocabulary.schema)
+    dataset = deepfm_tf.dataset_from_text(path, two_fields, 100, shuffle=True)
+    model = deepfm_tf.LogisticRegression(two_fields.schema)
     deepfm_tf.compile_model(model)
 
     # Keras cannot know beforehand how many batches there are.

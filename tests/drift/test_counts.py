@@ -19,7 +19,7 @@ from deepfm_tf.drift.counts import DataCounts
 pytestmark = pytest.mark.filterwarnings("error::UserWarning")
 
 ROWS = 20_000
-SAMPLED = Part(0.0, 0.8, seed=1, negatives=0.1)
+SAMPLED = Part(0.0, 0.8, seed=1, negative_sampling=0.1)
 OTHERS = Part(0.8, 1.0, seed=1)
 SCHEMA = Schema(
     (
@@ -106,7 +106,10 @@ def test_each_negative_counts_for_those_that_were_left_out(tmp_path):
     data = {"site": ["a", "a", "b", None, "a", None, "b"], "click": label}
     schema = Schema((CategoricalField("site", min_count=1),), "click")
     prepared = deepfm_tf.prepare(
-        data, tmp_path / "a", schema=schema, part=Part(0, 1, 2, negatives=0.5)
+        data,
+        tmp_path / "a",
+        schema=schema,
+        part=Part(0, 1, 2, negative_sampling=0.5),
     )
     vocabulary = prepared.vocabulary
     entry = vocabulary.statistics["site"]

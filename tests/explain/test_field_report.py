@@ -95,6 +95,7 @@ def test_with_the_training_data_untrained_ids_are_those_it_lacks():
 def test_without_it_they_are_those_whose_weight_never_moved():
     model = deepfm_tf.FM(SCHEMA, embedding_dim=2)
     deepfm_tf.compile_model(model)
+    model.run_eagerly = True  # two steps
     label = tf.data.Dataset.from_tensors(np.array([[1.0], [0.0], [1.0]]))
     model.fit(
         tf.data.Dataset.zip((THREE, label)), epochs=2, verbose=0, shuffle=False

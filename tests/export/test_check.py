@@ -16,7 +16,9 @@ from tests.export.conftest import definitions
 from tests.test_conformance import randomize
 
 
-def test_a_wrong_look_up_is_caught(model, vocabulary, tmp_path, monkeypatch):
+def test_a_wrong_look_up_is_caught(small_vocabulary, tmp_path, monkeypatch):
+    model = build("LogisticRegression", small_vocabulary.schema)
+    randomize(model)
     right = GraphLookup.encode
 
     def wrong(self, *arguments):
@@ -26,7 +28,7 @@ def test_a_wrong_look_up_is_caught(model, vocabulary, tmp_path, monkeypatch):
     monkeypatch.setattr(GraphLookup, "encode", wrong)
 
     with pytest.raises(RuntimeError, match="nothing was published"):
-        deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
+        deepfm_tf.export_saved_model(model, small_vocabulary, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

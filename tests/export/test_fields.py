@@ -90,7 +90,7 @@ def served(frame, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loaded(served):
-    return tf.saved_model.load(served[2].loaded.servable.path)
+    return tf.saved_model.load(served[2].servable.path)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def expected(served, frame):
 
 def test_the_signature_tells_the_input_of_each_field(served, loaded):
     *_, models = served
-    signature = definitions(models.loaded.servable.path)["fields"]
+    signature = definitions(models.servable.path)["fields"]
 
     answer = loaded.signatures["fields"](rows=tf.constant(["", "x"]))["fields"]
 
@@ -147,11 +147,11 @@ def test_the_signature_tells_the_input_of_each_field(served, loaded):
 
 
 def test_an_older_release_knows_the_operations(served):
-    assert new_among(operations(served[2].loaded.servable.path)) == {}
+    assert new_among(operations(served[2].servable.path)) == {}
 
 
 def test_the_model_card_tells_the_same(served):
-    path = served[2].loaded.servable.path
+    path = served[2].servable.path
 
     card = json.loads((path / "assets.extra" / "model_card.json").read_text())
 

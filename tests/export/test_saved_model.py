@@ -140,24 +140,39 @@ def test_other_objects_are_refused(model, vocabulary, tmp_path):
         deepfm_tf.export_saved_model(model, model.schema, tmp_path)
 
 
-def test_a_reloaded_model_is_exported_as_the_next_version(
-    small_vocabulary, tmp_path
-):
-    model = build("LogisticRegression", small_vocabulary.schema)
-    model.save(tmp_path / "m.keras")
-    reloaded = keras.saving.load_model(tmp_path / "m.keras")
-    (tmp_path / "sm" / "7").mkdir(parents=True)
+SHARE = 0.05  # of the negatives
 
-    path = deepfm_tf.export_saved_model(
-        reloaded, small_vocabulary, tmp_path / "sm"
+
+@pytest.fixture(scope="module")
+def reloaded(small_vocabulary, tmp_path_factory):
+    """A model, and the export of what its file holds, beside a version 7."""
+    folder = tmp_path_factory.mktemp("reloaded")
+    model = build(
+        "LogisticRegression", small_vocabulary.schema, negative_sampling=SHARE
+    )
+    randomize(model)
+    model.save(folder / "m.keras")
+    (folder / "sm" / "7").mkdir(parents=True)
+    return model, deepfm_tf.export_saved_model(
+        keras.saving.load_model(folder / "m.keras"),
+        small_vocabulary,
+        folder / "sm",
     )
 
-    assert path.name == "8"
+
+def test_a_reloaded_model_is_exported_as_the_next_version(reloaded):
+    assert reloaded[1].name == "8"
+
+
+@pytest.fixture(scope="module")
+def linear(small_vocabulary):
+    """A model where it is no matter what is exported."""
+    return build("LogisticRegression", small_vocabulary.schema)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_failure_at_any_stage_publishes_nothing(
-    stage, model, vocabulary, tmp_path, monkeypatch
+    stage, linear, small_vocabulary, tmp_path, monkeypatch
 ):
     def fail(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -167,14 +182,14 @@ def test_a_failure_at_any_stage_publishes_nothing(
     monkeypatch.setattr(saved_model, stage, fail)
 
     with pytest.raises(OSError, match="No space left"):
-        deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
+        deepfm_tf.export_saved_model(linear, small_vocabulary, tmp_path)
 
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("keep", [None, 1, 2])
 def test_as_many_versions_as_asked_for_are_kept(
-    keep, model, vocabulary, tmp_path, monkeypatch
+    keep, linear, small_vocabulary, tmp_path, monkeypatch
 ):
     def write(_, __, path):
         path.mkdir()
@@ -187,7 +202,7 @@ def test_as_many_versions_as_asked_for_are_kept(
         write(None, None, tmp_path / number)
 
     path = deepfm_tf.export_saved_model(
-        model, vocabulary, tmp_path, keep_versions=keep
+        linear, small_vocabulary, tmp_path, keep_versions=keep
     )
 
     left = sorted(p.name for p in tmp_path.iterdir())
@@ -196,7 +211,7 @@ def test_as_many_versions_as_asked_for_are_kept(
 
 
 def test_what_a_server_replays_was_checked(
-    model, vocabulary, tmp_path, monkeypatch
+    linear, small_vocabulary, tmp_path, monkeypatch
 ):
     """All is written for the check, then what was asked for."""
     written, checked = [], []
@@ -211,8 +226,8 @@ def test_what_a_server_replays_was_checked(
     )
 
     deepfm_tf.export_saved_model(
-        model,
-        vocabulary,
+        linear,
+        small_vocabulary,
         tmp_path,
         context_fields=["site"],
         warm_up_rows=[1, 64],
@@ -290,22 +305,18 @@ def test_the_files_are_those_of_a_servable(exported):
 
 
 def test_sampled_negatives_are_corrected_for_in_what_is_served(
-    small_vocabulary, odd_log, tmp_path
+    reloaded, small_vocabulary, odd_log
 ):
-    share = 0.05
-    schema = small_vocabulary.schema
-    model = build("FM", schema, negative_sampling=share)
-    randomize(model)
+    model, path = reloaded
     packed = deepfm_tf.encode(odd_log, small_vocabulary)
     p = model(packed, training=True)["probability"].numpy()[:, 0]
 
-    path = deepfm_tf.export_saved_model(model, small_vocabulary, tmp_path)
-
     raw = raw_of(odd_log)
     served = tf.saved_model.load(path).signatures["serving_default"](
-        **{field.name: tf.constant(raw[field.name]) for field in schema.fields}
+        **{f.name: tf.constant(raw[f.name]) for f in model.schema.fields}
     )
-    expected = p / (p + (1 - p) / share)
+
+    expected = p / (p + (1 - p) / SHARE)
     np.testing.assert_allclose(
         served["probability"], expected, rtol=1e-4, atol=1e-6
     )

@@ -161,22 +161,6 @@ def test_gradients_match_central_differences():
         )
 
 
-def test_only_needed_inputs_exist():
-    numeric = deepfm_tf.Schema((deepfm_tf.NumericField("x"),), "y")
-    categorical = deepfm_tf.Schema(
-        (deepfm_tf.CategoricalField("a", vocabulary_size=3),), "y"
-    )
-
-    inputs = [deepfm_tf.FM(s).input for s in (numeric, categorical, SCHEMA)]
-
-    assert [sorted(entry) for entry in inputs] == [
-        ["values"],
-        ["ids"],
-        ["ids", "values", "weights"],
-    ]
-    assert inputs[2]["ids"].dtype == "int32"
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_the_probability_is_float32_under_mixed_precision(name):
     keras.config.set_dtype_policy("mixed_bfloat16")

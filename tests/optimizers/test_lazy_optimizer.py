@@ -274,7 +274,7 @@ TARGETS = np.random.default_rng(6).normal(size=(64, 1))
 
 @pytest.mark.parametrize(
     ("optimizer", "steps_per_execution"),
-    [(LazyAdam, 1), *((optimizer, 2) for optimizer in RULES)],
+    [(LazyAdam, 1), (RowwiseAdagrad, 2), (LazyFTRL, 1)],
 )
 def test_any_keras_model_trains(optimizer, steps_per_execution):
     keras.utils.set_random_seed(0)
@@ -395,7 +395,6 @@ BATCHES = [([1, 4, 4], [4, 2, 5]), ([0, 0, 5], [4, 4, 4])]
 def step_of(rule, variables):
     """A step on the gradients of a table and of one more variable."""
 
-    @tf.function
     def step(rows, values, sums):
         # On the replica's device, as those that a tape makes are.
         values, sums = tf.identity(values), tf.identity(sums)
@@ -433,6 +432,8 @@ def test_two_replicas_step_as_one_on_the_sum(optimizer, options):
             rule = optimizer(learning_rate=0.1, **options)
             rule.build([table, bias])
         step = step_of(rule, [table, bias])
+        if not options:  # a graph is slower to make than these two steps
+            step = tf.function(step)
 
         for rows, values, sums in zip(BATCHES, tables, biases, strict=True):
             if replicas == 1:
@@ -470,9 +471,9 @@ def test_two_replicas_step_as_one_on_the_sum(optimizer, options):
         np.testing.assert_allclose(one, two, atol=1e-6)
 
 
-# A step of each is above, and `fit` with LazyAdam in `test_conformance`.
+# Steps of each in a graph are above, `fit` in one is in `test_conformance`.
 def test_fit_on_two_replicas_equals_one(small_vocabulary):
-    dataset = deepfm_tf.dataset_from_memory(make_log(128), small_vocabulary, 32)
+    dataset = deepfm_tf.dataset_from_memory(make_log(64), small_vocabulary, 32)
     weights = []
 
     for replicas in (1, 2):
@@ -482,7 +483,7 @@ def test_fit_on_two_replicas_equals_one(small_vocabulary):
             model.compile(
                 optimizer=LazyFTRL(learning_rate=0.01, global_clipnorm=0.01),
                 loss="binary_crossentropy",
-                jit_compile=False,
+                run_eagerly=True,
             )
         model.fit(dataset, verbose=0, shuffle=False)
         weights.append(model.get_weights())

@@ -10,7 +10,12 @@ import grpc
 import grpc.aio
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.serving.client.client import MAX_IN_FLIGHT, ModelClient, T
+from deepfm_tf.serving.client.client import (
+    MAX_IN_FLIGHT,
+    ModelClient,
+    T,
+    check_timeout,
+)
 from deepfm_tf.serving.client.signature import (
     Classes,
     ModelMetadata,
@@ -64,7 +69,7 @@ class AsyncPredictClient(
         await self.close()
 
     async def _run(self, call: Steps[T], timeout: float | None) -> T:
-        timeout = self._seconds(timeout)
+        timeout = check_timeout(timeout, self._timeout)
         try:
             requests = next(call)
             while True:

@@ -125,11 +125,7 @@ def to_array(
 
 
 def to_proto(array: Array) -> tensor_pb2.TensorProto:
-    """A TensorProto; numbers go as raw bytes, the cheapest to write and read.
-
-    Args:
-        array: numbers, or an object array of `bytes`.
-    """
+    """A TensorProto of `bytes` objects, or of numbers as raw bytes."""
     proto = tensor_pb2.TensorProto()
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)

@@ -110,14 +110,14 @@ class ClientCore:
             model_spec=self._calls.metadata.spec(target, with_signature=False)
         )
         (answer,) = yield Requests("GetModelStatus", iter([request]), 1)
-        names = get_model_status_pb2.ModelVersionStatus.State
-        found = [
-            VersionStatus(
-                v.version, names.Name(v.state), v.status.error_message
-            )
-            for v in answer.model_version_status
-        ]
-        return sorted(found, reverse=True)
+        name = get_model_status_pb2.ModelVersionStatus.State.Name
+        return sorted(
+            [
+                VersionStatus(v.version, name(v.state), v.status.error_message)
+                for v in answer.model_version_status
+            ],
+            reverse=True,
+        )
 
     def predict(
         self, data: Data, target: Target, outputs: Sequence[str] | None
@@ -362,10 +362,7 @@ class _VersionedCalls:
         )
 
     def _read_after(
-        self,
-        error: PredictError | ValueError,
-        target: Target,
-        asked: Target,
+        self, error: PredictError | ValueError, target: Target, asked: Target
     ) -> Steps[ModelMetadata]:
         """The metadata as it is now, if that may be why a call failed."""
         may_be = target.version is None

@@ -34,11 +34,9 @@ from deepfm_tf.serving.tls import check_certificates
 
 # Whether, and how, a channel is encrypted.
 Ssl = Union[bool, str, Path, bytes, grpc.ChannelCredentials]  # noqa: UP007
-
 # Requests in flight of one call: enough to keep a server busy while the next
 # is packed, few enough to bound memory.
 MAX_IN_FLIGHT = 4
-
 # Only UNAVAILABLE is safe to send again: the server did not take it on. gRPC
 # counts the attempts and waits between them, about a second in all.
 _RETRY_POLICY = {
@@ -219,10 +217,6 @@ class ModelClient(
     ) -> PredictError:
         return predict_error(error, self.address, self.model_name, timeout)
 
-    def _seconds(self, timeout: float | None) -> float | None:
-        """How long a request may take."""
-        return self._timeout if timeout is None else check_timeout(timeout)
-
 
 class PredictClient(
     ModelClient[Any, Classes, Array, list[VersionStatus], ModelMetadata]
@@ -284,7 +278,7 @@ class PredictClient(
         self.close()
 
     def _run(self, call: Steps[T], timeout: float | None) -> T:
-        timeout = self._seconds(timeout)
+        timeout = check_timeout(timeout, self._timeout)
         try:
             requests = next(call)
             while True:
@@ -317,8 +311,11 @@ class PredictClient(
         return answers
 
 
-def check_timeout(timeout: float | None) -> float | None:
+def check_timeout(
+    timeout: float | None, default: float | None = None
+) -> float | None:
     """The seconds that a request may take; refused unless above 0."""
+    timeout = default if timeout is None else timeout
     if timeout is not None and not timeout > 0:
         raise UserError(
             "`timeout` must be a positive number of seconds, or None to wait "
@@ -338,17 +335,12 @@ def channel_options(address: str) -> list[tuple[str, Any]]:
             "The address must be host:port, such as 'localhost:8500' (gRPC's "
             f"port, not REST's). Received: '{address}'."
         )
-    config: dict[str, Any] = {
-        "methodConfig": [
-            {
-                "name": [
-                    {"service": f"tensorflow.serving.{name}Service"}
-                    for name in ("Prediction", "Model")
-                ],
-                "retryPolicy": _RETRY_POLICY,
-            }
-        ]
-    }
+    services = [
+        {"service": f"tensorflow.serving.{name}Service"}
+        for name in ("Prediction", "Model")
+    ]
+    policy = {"name": services, "retryPolicy": _RETRY_POLICY}
+    config: dict[str, Any] = {"methodConfig": [policy]}
     if address.startswith("dns:"):
         config["loadBalancingConfig"] = [{"round_robin": {}}]
     return [

@@ -13,9 +13,9 @@ import pyarrow as pa
 import tensorflow as tf
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.errors import UserError, UserTypeError
+from deepfm_tf.errors import UserError, UserTypeError, did_you_mean
 from deepfm_tf.serving.client.arrays import to_array
-from deepfm_tf.serving.client.errors import did_you_mean, shown
+from deepfm_tf.serving.client.errors import shown
 from deepfm_tf.serving.client.signature import Signature, TensorInfo
 from deepfm_tf.serving.served_fields import NO_FIELDS, ServedFields
 

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 
 import grpc
 
-from deepfm_tf.errors import did_you_mean as did_you_mean
-
 _START_ONE = (
     "Start one: `python -m deepfm_tf.serving --port=8500 --model_name={model} "
     "--model_base_path=/absolute/path/to/saved_models/{model}`, or check the "

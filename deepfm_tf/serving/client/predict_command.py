@@ -31,21 +31,21 @@ _FLAGS = {
 
 def main(
     argv: Sequence[str] | None = None,
-    command_words: tuple[str, ...] = ("deepfm-tf", "predict"),
+    command: str = "deepfm-tf predict",
 ) -> int:
     """Score a file as the command line says.
 
     Args:
         argv: sequence of str. Without the command's name; None takes
             `sys.argv`.
-        command_words: tuple of str. What the user typed before them.
+        command: str. What the user typed before them.
 
     Returns:
         Exit status: 0, or 1 with a message on standard error. A wrong
         command line exits with 2.
     """
     parser = _parser()
-    parser.prog = " ".join(command_words)
+    parser.prog = command
     options = parser.parse_args(argv)
     if bool(options.ssl_client_certificate) != bool(options.ssl_client_key):
         parser.error(

@@ -13,7 +13,6 @@ from typing import Any
 import grpc
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import tqdm
 
 from deepfm_tf.arrays import Array
@@ -22,10 +21,18 @@ from deepfm_tf.files.formats import format_of
 from deepfm_tf.files.frames import to_arrow
 from deepfm_tf.files.readers import BLOCK_ROWS, num_rows, read_rows
 from deepfm_tf.files.writers import row_writer
-from deepfm_tf.raw_values import to_texts
+from deepfm_tf.raw_values import (
+    Bad,
+    is_list,
+    missing_to_null,
+    to_numbers,
+    to_texts,
+)
 from deepfm_tf.serving.client.client import PredictClient
+from deepfm_tf.serving.client.columns import match_columns
 from deepfm_tf.serving.client.errors import shown
 from deepfm_tf.serving.client.signature import ModelMetadata, Signature
+from deepfm_tf.serving.served_fields import ServedFields
 from deepfm_tf.serving.tls import client_credentials
 
 # Shorter runs need no progress bar.
@@ -71,7 +78,9 @@ def predict_file(options: argparse.Namespace) -> None:
             _check_columns(metadata, options.signature, block.column_names)
             try:
                 result = client.predict(
-                    _without_marks(block, options.missing),
+                    without_marks(
+                        block, options.missing, signature, metadata.fields
+                    ),
                     signature=options.signature,
                     outputs=options.outputs,
                     **which,
@@ -165,26 +174,55 @@ def _newest_card(directory: Path) -> Path:
     return newest / "assets.extra" / "model_card.json"
 
 
-def _without_marks(block: pa.Table, marks: Sequence[str]) -> pa.Table:
-    """The rows, with the texts that stand for a missing value missing."""
+def without_marks(
+    block: pa.Table,
+    marks: Sequence[str],
+    signature: Signature,
+    fields: ServedFields,
+) -> pa.Table:
+    """The rows, with what `marks` stand for missing, as training reads them.
+
+    That depends on what a column is for: around a number blanks do not count,
+    and -1.0 is -1; text is as it stands, also the elements of a list.
+    """
     if not marks:
         return block
-    missing = pa.array(list(marks), pa.string())
-    for number, field in enumerate(block.schema):
-        kind = field.type
-        if pa.types.is_dictionary(kind):
-            kind = kind.value_type
-        if (
-            pa.types.is_string(kind)
-            or pa.types.is_large_string(kind)
-            or pa.types.is_string_view(kind)
-        ):
-            column = to_arrow(block.column(number), field.name)
-            texts = to_texts(column, field.name, {})
-            is_missing = pc.is_in(pc.utf8_trim_whitespace(texts), missing)
-            texts = pc.if_else(is_missing, None, texts)
-            block = block.set_column(number, field.name, texts)
+    matches = match_columns(block.column_names, signature.inputs, fields)
+    for name, column in matches.items():
+        info, place = signature.inputs[name], block.column_names.index(column)
+        field = fields.field(name, info.shape)
+        separator = field.separator if field else None
+        values = to_arrow(block.column(place), column)
+        if is_list(values.type) and separator is None:
+            continue  # of a matrix, or refused by the client
+        if pa.types.is_dictionary(values.type):
+            values = values.dictionary_decode()
+        wrong: Bad = {}  # left for the client to refuse
+        if info.numpy_dtype.kind == "f":
+            is_missing = np.isnan(to_numbers(values, column, wrong, marks))
+        else:
+            texts = to_texts(values, column, wrong, separator)
+            if separator is not None and not wrong:
+                texts = values = _without_elements(texts, marks, separator)
+            texts = missing_to_null(texts, marks)
+            is_missing = texts.is_null().to_numpy(zero_copy_only=False)
+        is_missing[list(wrong)] = False
+        kept = pa.array(np.arange(len(values)), mask=is_missing)
+        block = block.set_column(place, column, values.take(kept))
     return block
+
+
+def _without_elements(
+    texts: pa.Array, marks: Sequence[str], separator: str
+) -> pa.Array:
+    kept = [
+        text
+        and separator.join(
+            each for each in text.split(separator) if each not in marks
+        )
+        for text in texts.to_pylist()
+    ]
+    return pa.array(kept, pa.string())
 
 
 def _free_names(taken: Sequence[str], names: Sequence[str]) -> list[str]:

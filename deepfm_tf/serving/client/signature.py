@@ -18,8 +18,8 @@ from tensorflow_serving.apis import (
 )
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.errors import UserError
-from deepfm_tf.serving.client.errors import PredictError, did_you_mean, shown
+from deepfm_tf.errors import UserError, did_you_mean
+from deepfm_tf.serving.client.errors import PredictError, shown
 from deepfm_tf.serving.served_fields import (
     FIELDS,
     NO_FIELDS,

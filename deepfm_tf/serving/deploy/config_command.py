@@ -20,23 +20,22 @@ FILES = "models.config monitoring.config batching.config Dockerfile".split()
 
 def main(
     arguments: Sequence[str] | None = None,
-    command_words: tuple[str, ...] = ("deepfm-tf", "config"),
+    command: str = "deepfm-tf config",
 ) -> int:
     """Write the files that the command line asks for; the exit status."""
     parser = argparse.ArgumentParser(
-        prog=" ".join(command_words), description=_filled("about.txt", {})
+        prog=command, description=_filled("about.txt", {})
     )
+    add = parser.add_argument
     about = "the directory that holds the numbered versions"
-    parser.add_argument("--model_base_path", required=True, help=about)
-    about = "the directory to write to"
-    parser.add_argument("--output", required=True, help=about)
-    about = "default: the name of the model's directory"
-    parser.add_argument("--model_name", help=about)
+    add("--model_base_path", required=True, help=about)
+    add("--output", required=True, help="the directory to write to")
+    add("--model_name", help="default: the name of the model's directory")
     about = "CPUs that a server has (default: %(default)s)"
-    parser.add_argument("--cores", type=int, default=2, help=about)
+    add("--cores", type=int, default=2, help=about)
     options = vars(parser.parse_args(arguments))
     try:
-        print(write_operator_files(**options, command_words=command_words))
+        print(write_operator_files(**options, command=command))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -48,7 +47,7 @@ def write_operator_files(
     output: str | Path,
     model_name: str | None = None,
     cores: int = 2,
-    command_words: tuple[str, ...] = ("deepfm-tf", "config"),
+    command: str = "deepfm-tf config",
 ) -> str:
     """Write `FILES` and a manifest; the command that runs it in Docker."""
     base, directory = Path(model_base_path), Path(output)
@@ -67,15 +66,13 @@ def write_operator_files(
             f"Received: '{model}'."
         )
     if cores < 1:
-        told = f"Received: cores={cores}."
-        raise UserError(f"`cores` must be a positive integer. {told}")
+        raise UserError(f"`cores` must be positive. Received: cores={cores}.")
     version = max(versions, key=lambda path: int(path.name))
     sizes = [f.stat().st_size for f in version.rglob("*") if f.is_file()]
-    # Measured with 78 MB and jemalloc: 650 MB with one version loaded, 828 at
-    # the peak of a switch. So 512, and twice the files of each of two.
+    # Of 78 MB: 650 MB with one version loaded, 828 at the peak of a switch.
     memory = ceil(512 + 4 * sum(sizes) / 2**20)
-    predict = f"predict --address localhost:8500 --model_name {model}"
-    words = [*command_words[:-1], *predict.split(), "--input", "rows.csv"]
+    predict = f"{command.removesuffix('config')}predict --model_name {model}"
+    words = f"{predict} --address localhost:8500 --input rows.csv".split()
     is_warm = (version / "assets.extra/tf_serving_warmup_requests").is_file()
     values: dict[str, object] = {
         "model": model,
@@ -105,16 +102,15 @@ def write_operator_files(
 
 def _batching_values(version: Path) -> dict[str, object]:
     """What the warm-up requests mean for batching, and their most rows."""
-    told = f"Those of version {version.name} fit."
-    rows = 0
     try:
         card = (version / "assets.extra/model_card.json").read_text("utf-8")
         warm_up = json.loads(card)["warm_up"]
         rows = max(map(int, warm_up["rows"]), default=0)
-        if names := {"rank", "packed_rank"} & {*warm_up["signatures"]}:
-            told = told.replace("fit.", f"ask {' and '.join(sorted(names))}")
-            told += _filled("rank_warm_up.txt", {})
+        names = sorted({"rank", "packed_rank"} & {*warm_up["signatures"]})
+        asked = f"ask {' and '.join(names)}" + _filled("rank_warm_up.txt", {})
+        told = f"Those of version {version.name} {asked if names else 'fit.'}"
     except (OSError, ValueError, KeyError, TypeError):
+        rows = 0
         told = "See that they fit: this version does not say how large."
     told = textwrap.fill(f"# {told}", 78, subsequent_indent="# ")
     return {"warm_up": told, "max_batch_size": max(rows, 512)}

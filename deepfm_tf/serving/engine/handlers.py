@@ -29,7 +29,6 @@ from deepfm_tf.serving.engine.models import (
     DEFAULT_SIGNATURE,
     LoadedVersion,
     Models,
-    acquire,
     answered_spec,
     require_model_spec,
 )
@@ -43,9 +42,6 @@ if TYPE_CHECKING:
     from deepfm_tf.serving.engine.servable import Servable
 
 __all__ = [
-    "DEFAULT_SIGNATURE",
-    "LoadedVersion",
-    "Models",
     "classify",
     "get_model_metadata",
     "multi_inference",
@@ -84,7 +80,7 @@ def predict(
         ServingError: code and text are TensorFlow Serving's.
     """
     spec = require_model_spec(request)
-    with acquire(models, spec) as loaded:
+    with models.acquire(spec) as loaded:
         servable = loaded.servable
         name = spec.signature_name or DEFAULT_SIGNATURE
         signature = servable.signature_defs.get(name)
@@ -129,7 +125,7 @@ def get_model_metadata(
     for field in request.metadata_field:
         if field != _SIGNATURE_DEF:
             raise invalid_argument(f"Metadata field {field} is not supported")
-    with acquire(models, spec) as loaded:
+    with models.acquire(spec) as loaded:
         signatures = get_model_metadata_pb2.SignatureDefMap()
         for name, signature in loaded.servable.signature_defs.items():
             signatures.signature_def[name].CopyFrom(signature)

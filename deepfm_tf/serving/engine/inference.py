@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,6 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.serving.engine.models import (
     DEFAULT_SIGNATURE,
     Models,
-    acquire,
     answered_spec,
     require_model_spec,
 )
@@ -52,7 +51,7 @@ def classify(
         ServingError: code and text are TensorFlow Serving's.
     """
     spec, result = _run_examples(
-        models, request, CLASSIFY, timeout, signature_method_name_check
+        models, request, METHODS[CLASSIFY], timeout, signature_method_name_check
     )
     return classification_pb2.ClassificationResponse(
         model_spec=spec, result=result
@@ -72,7 +71,7 @@ def regress(
         ServingError: code and text are TensorFlow Serving's.
     """
     spec, result = _run_examples(
-        models, request, REGRESS, timeout, signature_method_name_check
+        models, request, METHODS[REGRESS], timeout, signature_method_name_check
     )
     return regression_pb2.RegressionResponse(model_spec=spec, result=result)
 
@@ -94,35 +93,43 @@ def multi_inference(
     spec = model_pb2.ModelSpec()
     if request.tasks:
         spec = request.tasks[0].model_spec
-    with acquire(models, spec) as loaded:
-        servable = loaded.servable
-        signatures: dict[str, meta_graph_pb2.SignatureDef] = {}
-        outputs: dict[str, list[str]] = {}
+    with models.acquire(spec) as loaded:
+        signatures = loaded.servable.signature_defs
+        asked: dict[str, _Asked] = {}
         for task in request.tasks:
             name = task.model_spec.signature_name or DEFAULT_SIGNATURE
-            _check_task(task, spec, signatures)
-            if name not in servable.signature_defs:
+            if not task.model_spec.name:
+                raise invalid_argument(
+                    "Found ModelSpec with an empty model name."
+                )
+            if task.model_spec.name != spec.name:
+                raise invalid_argument(
+                    "All ModelSpecs in a MultiInferenceRequest must access "
+                    "the same model name."
+                )
+            if name in asked:
+                raise invalid_argument(
+                    f"Duplicate evaluation of signature: {name}"
+                )
+            if name not in signatures:
                 raise invalid_argument(
                     f"Requested signature not found in model graph: {name}"
                 )
-            if task.method_name not in METHODS:
+            method = METHODS.get(task.method_name)
+            if method is None:
                 raise ServingError(
                     grpc.StatusCode.UNIMPLEMENTED,
                     f"Unsupported signature method_name: {task.method_name}",
                 )
-            signatures[name] = servable.signature_defs[name]
-            outputs[name] = METHODS[task.method_name].outputs(
-                signatures[name], signature_method_name_check
-            )
-        arrays, num_examples = _run_on_examples(
-            servable, request.input, signatures, outputs, timeout
-        )
+            check = signature_method_name_check
+            asked[name] = method, method.outputs(signatures[name], check)
         response = inference_pb2.MultiInferenceResponse()
-        for task, name in zip(request.tasks, signatures, strict=True):
-            method = METHODS[task.method_name]
-            answer = {method.field: method.result(arrays[name], num_examples)}
+        results = _results(loaded.servable, request.input, asked, timeout)
+        for (name, (method, _)), result in zip(
+            asked.items(), results, strict=True
+        ):
             response.results.add(
-                model_spec=answered_spec(loaded, name), **answer
+                model_spec=answered_spec(loaded, name), **{method.field: result}
             )
     return response
 
@@ -130,72 +137,49 @@ def multi_inference(
 def _run_examples(
     models: Models,
     request: Any,
-    method_name: str,
+    method: Method,
     timeout: float | None,
     method_name_check: bool,
 ) -> tuple[model_pb2.ModelSpec, Any]:
     """`model_spec` and `result` of an answer to Classify or Regress."""
-    method = METHODS[method_name]
     spec = require_model_spec(request)
-    with acquire(models, spec) as loaded:
+    with models.acquire(spec) as loaded:
         name = spec.signature_name or DEFAULT_SIGNATURE
         signature = loaded.servable.signature_defs.get(name)
         if signature is None:
             raise invalid_argument(
                 f"No signature was found with the name: {name}"
             )
-        outputs = method.outputs(signature, method_name_check)
-        arrays, num_examples = _run_on_examples(
-            loaded.servable,
-            request.input,
-            {name: signature},
-            {name: outputs},
-            timeout,
-        )
-        result = method.result(arrays[name], num_examples)
+        asked = {name: (method, method.outputs(signature, method_name_check))}
+        (result,) = _results(loaded.servable, request.input, asked, timeout)
         return answered_spec(loaded, name), result
 
 
-def _run_on_examples(
+def _results(
     servable: Servable,
     inputs: input_pb2.Input,
-    signatures: Mapping[str, meta_graph_pb2.SignatureDef],
-    outputs: Mapping[str, Sequence[str]],
+    asked: Mapping[str, _Asked],
     timeout: float | None,
-) -> tuple[dict[str, dict[str, Array]], int]:
-    """The outputs of each signature, and the number of examples."""
+) -> list[object]:
+    """What each signature answers for the same examples, in one run."""
     examples = examples_tensor(inputs)
-    feeds = {INPUTS: examples}
-    names = {
-        name: {alias: signature.outputs[alias].name for alias in outputs[name]}
-        for name, signature in signatures.items()
+    signatures = {name: servable.signature_defs[name] for name in asked}
+    tensors = {
+        name: {alias: signatures[name].outputs[alias].name for alias in aliases}
+        for name, (_, aliases) in asked.items()
     }
-    fetches = [tensor for found in names.values() for tensor in found.values()]
-    tasks = [(signature, feeds) for signature in signatures.values()]
-    arrays = servable.run_union(tasks, fetches, timeout)
-    answers = {
-        name: {alias: arrays[tensor] for alias, tensor in found.items()}
-        for name, found in names.items()
-    }
-    return answers, len(examples.string_val)
-
-
-def _check_task(
-    task: inference_pb2.InferenceTask,
-    first: model_pb2.ModelSpec,
-    seen: Container[str],
-) -> None:
-    """One model for all tasks, and each signature once."""
-    name = task.model_spec.signature_name or DEFAULT_SIGNATURE
-    if not task.model_spec.name:
-        raise invalid_argument("Found ModelSpec with an empty model name.")
-    if task.model_spec.name != first.name:
-        raise invalid_argument(
-            "All ModelSpecs in a MultiInferenceRequest must access the same "
-            "model name."
+    arrays = servable.run_union(
+        [(signature, {INPUTS: examples}) for signature in signatures.values()],
+        [tensor for found in tensors.values() for tensor in found.values()],
+        timeout,
+    )
+    return [
+        method.result(
+            {alias: arrays[tensor] for alias, tensor in tensors[name].items()},
+            len(examples.string_val),
         )
-    if name in seen:
-        raise invalid_argument(f"Duplicate evaluation of signature: {name}")
+        for name, (method, _) in asked.items()
+    ]
 
 
 def examples_tensor(inputs: input_pb2.Input) -> tensor_pb2.TensorProto:
@@ -354,6 +338,8 @@ class Method:
     field: str  # Of an InferenceResult.
 
 
+# A method, and those of a signature's outputs that it takes.
+_Asked = tuple[Method, list[str]]
 METHODS = {
     CLASSIFY: Method(
         classification_outputs, classification_result, "classification_result"

@@ -51,15 +51,6 @@ class LoadedVersion:
         yield self
 
 
-def acquire(
-    models: Models, model_spec: model_pb2.ModelSpec
-) -> contextlib.AbstractContextManager[LoadedVersion]:
-    """`models.acquire`, once the request names a model at all."""
-    if not model_spec.name:
-        raise invalid_argument("ModelSpec has no name specified.")
-    return models.acquire(model_spec)
-
-
 def require_model_spec(request: Any) -> model_pb2.ModelSpec:
     """The request's `model_spec`, or the error when there is none."""
     if not request.HasField("model_spec"):

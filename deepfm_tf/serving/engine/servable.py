@@ -116,6 +116,7 @@ class Servable:
         self._parsers = Parsers(
             self._graph, meta_graph.graph_def, self.signature_defs
         )
+        del meta_graph  # The loader reads its own.
         session = tf.compat.v1.Session(graph=self._graph, config=config)
         self._session: tf.compat.v1.Session | None = session
         self._run_session: _Run | None = None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
@@ -220,7 +218,7 @@ class RestCalls:
             for name, tensor in tensors.items():
                 request.inputs[name].CopyFrom(tensor)
             response = handlers.predict(
-                _Held(loaded),
+                loaded,
                 request,
                 _seconds_left(deadline),
                 signature_method_name_check=self.signature_method_name_check,
@@ -248,19 +246,6 @@ class RestCalls:
 def error_json(message: str) -> bytes:
     """`{"error": message}`."""
     return _indented({"error": message})
-
-
-class _Held:
-    """The one version that the caller holds already, as `Models`."""
-
-    def __init__(self, loaded: LoadedVersion) -> None:
-        self.loaded = loaded
-
-    def acquire(
-        self, model_spec: model_pb2.ModelSpec
-    ) -> AbstractContextManager[LoadedVersion]:
-        """That version."""
-        return contextlib.nullcontext(self.loaded)
 
 
 def _signature_inputs(

@@ -109,11 +109,10 @@ def signature_name(document: dict[str, Any]) -> str:
 
 
 def is_row_format(document: dict[str, Any]) -> bool:
-    """Whether a predict request comes as `instances`, not `inputs`.
+    """Whether a predict request comes as `instances`; else, as `inputs`.
 
     Raises:
-        ServingError: INVALID_ARGUMENT where it has both or neither, or
-            `instances` is no list or an empty one.
+        ServingError: INVALID_ARGUMENT unless it has one of them, with rows.
     """
     if "instances" not in document:
         if "inputs" not in document:

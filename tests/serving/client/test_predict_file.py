@@ -12,6 +12,8 @@ import pytest
 from deepfm_tf.files.formats import format_of
 from deepfm_tf.files.writers import row_writer
 from deepfm_tf.serving.client import predict_file
+from deepfm_tf.serving.client.signature import Signature, TensorInfo
+from deepfm_tf.serving.served_fields import ServedField, ServedFields
 from tests.serving.toy_model import COLUMNS, expected_ctr
 
 MANY = {name: values * 100 for name, values in COLUMNS.items()}
@@ -129,26 +131,65 @@ def test_the_layout_and_marks_of_missing_values_are_those_of_training(
     assert out.splitlines()[1].startswith("?;".replace(";", ","))
 
 
-@pytest.mark.parametrize("kind", ["plain", "large", "category"])
-def test_marks_of_missing_values_are_found_however_text_is_stored(
-    kind, run_predict, tmp_path
+TAKES = Signature(
+    "",
+    {
+        "site": TensorInfo("string", (None,)),
+        "price": TensorInfo("float32", (None,)),
+        "tags": TensorInfo("string", (None,)),
+    },
+    {},
+)
+TOLD = ServedFields(
+    (
+        ServedField("site", "site"),
+        ServedField("price €", "price"),
+        ServedField("tags", "tags", separator="|"),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "marks", "expected"),
+    [
+        # Blanks are part of a text, and not of a number.
+        ("site", ["?", " ?", "a", None], ["?"], [None, " ?", "a", None]),
+        ("price €", ["?", " ? ", "1.5", "cheap"], ["?"],
+         [None, None, "1.5", "cheap"]),
+        # A mark is a text or a number, as the column is for.
+        ("site", [-1, 7, None], ["-1"], [None, 7, None]),
+        ("site", [-1, 7], ["-1.0"], [-1, 7]),
+        ("price €", [-1.0, 7.5], ["-1.0"], [None, 7.5]),
+        ("price €", ["-1.0", "7"], ["-1"], [None, "7"]),
+        ("tags", ["a|?|b", "?", "", None], ["?"], ["a|b", None, None, None]),
+        ("tags", [["a", "?"], ["b"], []], ["?"], ["a", "b", None]),
+        ("other", ["?"], ["?"], ["?"]),
+    ],
+)  # fmt: skip
+def test_marks_of_missing_values_are_those_of_training(
+    column, values, marks, expected
 ):
-    texts = pa.array(COLUMNS["c0"])
+    block = pa.table({column: values})
+
+    found = predict_file.without_marks(block, marks, TAKES, TOLD)
+
+    assert found.column(column).to_pylist() == expected
+    assert block.column(column).to_pylist() == values
+
+
+@pytest.mark.parametrize("kind", ["plain", "large", "category"])
+def test_marks_of_missing_values_are_found_however_text_is_stored(kind):
+    texts = pa.array(["a", "?", "b"])
     column = {
         "plain": texts,
         "large": texts.cast(pa.large_string()),
         "category": texts.dictionary_encode(),
     }[kind]
-    path = tmp_path / "rows.parquet"
-    pa.parquet.write_table(pa.table({**COLUMNS, "c0": column}), path)
+    block = pa.table({"site": column})
 
-    _, out, _ = run_predict("--input", path, "--missing", "b")
+    found = predict_file.without_marks(block, ["?"], TAKES, TOLD)
 
-    absent = {**COLUMNS}
-    for name in ("c0", "c1", "c2"):
-        absent[name] = ["" if c == "b" else c for c in COLUMNS[name]]
-    scores = [float(row["ctr"]) for row in csv.DictReader(out.splitlines())]
-    assert scores == pytest.approx(expected_ctr(absent), rel=1e-6)
+    assert found.column("site").to_pylist() == ["a", None, "b"]
 
 
 def test_a_header_alone_gives_a_header(run_predict, tmp_path):

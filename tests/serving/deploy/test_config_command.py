@@ -138,7 +138,7 @@ def test_the_command_is_one_that_the_real_server_takes(written, base):
     assert f"{base}:/models/Deep_FM:ro" in words
     assert f"{directory}:/config:ro" in words
     predict = command_line("deepfm-tf", "predict")
-    assert command.splitlines()[-1].startswith(f"# {predict} --address ")
+    assert command.splitlines()[-1].startswith(f"# {predict} --model_name ")
     image = words.index("tensorflow/serving:2.20.0")
     flags = [
         word.removeprefix("--").split("=")[0] for word in words[image + 1 :]
@@ -162,18 +162,18 @@ def test_the_templates_are_in_the_package():
 
 
 def test_the_words_are_those_that_were_typed(base, tmp_path, capsys):
-    words = ("python", "-m", "deepfm_tf.serving", "config")
+    typed = "python -m deepfm_tf.serving config"
     with pytest.raises(SystemExit):
-        config_command.main(["--help"], words)
+        config_command.main(["--help"], typed)
     assert (
         "usage: python -m deepfm_tf.serving config" in capsys.readouterr().out
     )
 
     arguments = [f"--model_base_path={base}", f"--output={tmp_path / 'x'}"]
-    assert config_command.main(arguments, words) == 0
+    assert config_command.main(arguments, typed) == 0
 
     predict = command_line("python", "-m", "deepfm_tf.serving", "predict")
-    assert f"\n# {predict} --address " in capsys.readouterr().out
+    assert f"\n# {predict} --model_name " in capsys.readouterr().out
 
 
 def test_a_missing_warm_up_is_mentioned(written, base, tmp_path):

@@ -2,14 +2,11 @@
 
 from tensorflow_serving.apis import model_pb2
 
-from deepfm_tf.serving.engine.models import (
-    acquire,
-    answered_spec,
-)
+from deepfm_tf.serving.engine.models import answered_spec
 
 
 def test_the_answer_names_version_and_signature(toy_models):
-    with acquire(toy_models, model_pb2.ModelSpec(name="toy")) as loaded:
+    with toy_models.acquire(model_pb2.ModelSpec(name="toy")) as loaded:
         default = answered_spec(loaded, "")
         named = answered_spec(loaded, "regress")
         none = answered_spec(loaded, None)

@@ -195,11 +195,11 @@ def test_a_bad_warm_up_record_fails_the_load(tmp_path, toy_versions):
 
 
 def test_the_graph_of_other_tags_is_looked_for(toy_path):
-    given = options(model_base_path="/m", saved_model_tags="serve,gpu")
-    server = Server(given)
+    base = str(toy_path.parent)
+    server = Server(options(model_base_path=base, saved_model_tags="serve,gpu"))
 
     with pytest.raises(ServingError, match="'gpu'.* could not be found"):
-        server._load(toy_path)
+        server.start()
 
 
 @pytest.mark.parametrize(
@@ -216,18 +216,25 @@ def test_the_graph_of_other_tags_is_looked_for(toy_path):
         ),
     ],
 )
-def test_the_flags_of_parallelism_reach_the_session(toy_path, given, expected):
-    server = Server(options(model_base_path=str(toy_path.parent), **given))
+def test_the_flags_of_parallelism_reach_the_session(
+    toy_path, monkeypatch, given, expected
+):
+    session, seen = tf.compat.v1.Session, []
 
-    servable = server._load(toy_path)
+    def recorded(graph, config):
+        seen.append(config)
+        return session(graph=graph, config=config)
 
-    config = servable._session._config
+    monkeypatch.setattr(tf.compat.v1, "Session", recorded)
+
+    with Server(options(model_base_path=str(toy_path.parent), **given)):
+        pass
+
+    (config,) = seen
     assert expected == (
         config.intra_op_parallelism_threads,
         config.inter_op_parallelism_threads,
     )
-    servable.close()
-    server.stop()
 
 
 def test_the_number_of_rest_threads_reaches_the_application(tmp_path):

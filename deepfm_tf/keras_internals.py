@@ -1,0 +1,119 @@
+"""The private names of TensorFlow and Keras that we need, in one place.
+
+All of them ran on TensorFlow 2.20 and 2.21 and on Keras 3.12 to 3.15. The test
+of each fails by its name if a release takes it away or means something else.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.src.backend.common import global_state
+
+from deepfm_tf.kernels import tf_variable
+
+
+class StepHooks(keras.optimizers.Optimizer):
+    """The parts of a step of a Keras optimizer, to be overridden.
+
+    Keras calls `_clip_gradients`, `_apply_weight_decay` and
+    `_backend_update_step`, in this order, from `apply`; nothing public is
+    between the gradients and the variables.
+    """
+
+    def clip(self, grads: Sequence[Any]) -> list[Any]:
+        """What is made of the gradients of one replica first."""
+        clipped: list[Any] = super()._clip_gradients(grads)
+        return clipped
+
+    def decay(self, variables: Sequence[Any]) -> None:
+        """Apply weight decay to the variables that have any."""
+        super()._apply_weight_decay(variables)
+
+    def update(
+        self, grads: Sequence[Any], variables: Sequence[Any], rate: Any
+    ) -> None:
+        """Update the variables; without it, Keras adds up the replicas too."""
+        super()._backend_update_step(grads, variables, rate)
+
+    def _clip_gradients(self, grads: Sequence[Any]) -> list[Any]:
+        return self.clip(grads)
+
+    def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
+        self.decay(variables)
+
+    def _backend_update_step(
+        self, grads: Sequence[Any], trainable_variables: Any, learning_rate: Any
+    ) -> None:
+        self.update(grads, trainable_variables, learning_rate)
+
+
+def update_with(
+    optimizer: keras.optimizers.Optimizer,
+    grads: Sequence[Any],
+    variables: Sequence[Any],
+    rate: Any,
+) -> None:
+    """Let any Keras optimizer update variables, at a rate that we choose.
+
+    `_backend_update_step`. Not the public `update_step`: some rules do more
+    than that for each variable (Nadam).
+    """
+    optimizer._backend_update_step(grads, variables, rate)
+
+
+def weight_decay_of(
+    optimizer: keras.optimizers.Optimizer, variable: Any
+) -> float | None:
+    """The weight decay of a variable; None if it has none.
+
+    `_use_weight_decay` alone knows what `exclude_from_weight_decay` was told;
+    Muon has a second decay for what it gives to Adam (`_should_use_adamw`).
+    """
+    decay: float | None = optimizer.weight_decay
+    uses_adam = getattr(optimizer, "_should_use_adamw", None)
+    if uses_adam is not None and uses_adam(variable):
+        decay = optimizer.adam_weight_decay
+    # By the variable that Keras asks with: names are matched against its name.
+    used = decay is not None and optimizer._use_weight_decay(
+        tf_variable(variable)
+    )
+    return decay if used else None
+
+
+def merged(function: Callable[..., None], *arguments: Any) -> None:
+    """Call a function once for all replicas, with the strategy first.
+
+    `tf.__internal__.distribute.interim.maybe_merge_call`: unlike the public
+    `merge_call`, it does without a merge where the strategy needs none, so
+    that XLA can compile the step.
+    """
+    tf.__internal__.distribute.interim.maybe_merge_call(
+        function, tf.distribute.get_strategy(), *arguments
+    )
+
+
+def skip_epochs(model: keras.Model) -> None:
+    """Let the `fit` that has just begun do no epoch.
+
+    `_initial_epoch`, as Keras's own BackupAndRestore: `stop_training` would
+    do a step first.
+    """
+    model._initial_epoch = sys.maxsize
+
+
+def skip_no_epochs(model: keras.Model) -> None:
+    """Undo `skip_epochs`."""
+    model._initial_epoch = None
+
+
+def is_saving_hdf5() -> bool:
+    """Whether `get_config` is called to write the old HDF5 format.
+
+    `use_legacy_config`, which Keras's writer of that format sets meanwhile.
+    """
+    return bool(global_state.get_global_attribute("use_legacy_config", False))
