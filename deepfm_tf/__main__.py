@@ -20,11 +20,12 @@ Click-through rates with DeepFM and its baselines.
   deepfm-tf predict --help    ask a server for predictions for a file
   deepfm-tf config --help     files for the real TensorFlow Serving
 """
+EXPERIMENT = "deepfm_tf.experiment.command_line"
 COMMANDS = {
-    "train": "deepfm_tf.experiment.command_line",
-    "compare": "deepfm_tf.experiment.command_line",
-    "sweep": "deepfm_tf.experiment.command_line",
-    "prepare": "deepfm_tf.experiment.command_line",
+    "train": EXPERIMENT,
+    "compare": EXPERIMENT,
+    "sweep": EXPERIMENT,
+    "prepare": EXPERIMENT,
     "serve": "deepfm_tf.serving.__main__",
     "predict": "deepfm_tf.serving.client.predict_command",
     "config": "deepfm_tf.serving.deploy.config_command",
@@ -55,9 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
     try:
         module = importlib.import_module(COMMANDS[argv[0]])
-        if module.__name__ == "deepfm_tf.experiment.command_line":
+        if COMMANDS[argv[0]] == EXPERIMENT:
             return int(module.main(arguments=argv[1:], command=argv[0]))
-        return module.main(argv[1:], ("deepfm-tf", argv[0])) or EXIT_OK
+        return module.main(argv[1:], f"deepfm-tf {argv[0]}") or EXIT_OK
     except KeyboardInterrupt:  # before there was anything to save
         print("\nInterrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
