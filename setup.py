@@ -59,6 +59,8 @@ setup(
         "pyarrow>=18; python_version >= '3.13'",
         "tensorflow-serving-api>=2.19,<2.22",
         "lazy_loader>=0.4,<1",
+        # What Python 3.11 has as tomllib.
+        "tomli>=2,<3; python_version < '3.11'",
         "tqdm>=4.66.3,<5",
         # As TensorFlow has it.
         "wrapt>=1.14,<3",

@@ -15,14 +15,17 @@ Click-through rates with DeepFM and its baselines.
   deepfm-tf train --help      train models on your own file, export the best
   deepfm-tf compare --help    several models and seeds side by side
   deepfm-tf sweep --help      what the structure of the hidden layers changes
+  deepfm-tf prepare --help    read and encode the data once, for many trainings
   deepfm-tf serve --help      serve exported models as TensorFlow Serving does
   deepfm-tf predict --help    ask a server for predictions for a file
   deepfm-tf config --help     files for the real TensorFlow Serving
 """
+EXPERIMENT = "deepfm_tf.experiment.command_line"
 COMMANDS = {
-    "train": "deepfm_tf.experiment.train",
-    "compare": "deepfm_tf.experiment.compare",
-    "sweep": "deepfm_tf.experiment.sweep",
+    "train": EXPERIMENT,
+    "compare": EXPERIMENT,
+    "sweep": EXPERIMENT,
+    "prepare": EXPERIMENT,
     "serve": "deepfm_tf.serving.__main__",
     "predict": "deepfm_tf.serving.client.predict_command",
     "config": "deepfm_tf.serving.deploy.config_command",
@@ -52,8 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return EXIT_USAGE
     try:
-        command = importlib.import_module(COMMANDS[argv[0]])
-        return command.main(argv[1:]) or EXIT_OK
+        module = importlib.import_module(COMMANDS[argv[0]])
+        if COMMANDS[argv[0]] == EXPERIMENT:
+            return int(module.main(arguments=argv[1:], command=argv[0]))
+        return module.main(argv[1:], f"deepfm-tf {argv[0]}") or EXIT_OK
     except KeyboardInterrupt:  # before there was anything to save
         print("\nInterrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from deepfm_tf.errors import MissingPackageError
 
@@ -71,8 +71,29 @@ def notices_kept_back() -> Iterator[None]:
             os.close(stderr)
 
 
+# What Keras imports for its wrappers and plots, where it is installed: more
+# than a fourth of the time that importing TensorFlow and Keras takes.
+_NOT_NEEDED = ("matplotlib", "sklearn")
+
+
+@contextlib.contextmanager
+def _passed_over(packages: Iterable[str]) -> Iterator[None]:
+    """An import of these fails in this block, as if they were not installed."""
+    hidden = [name for name in packages if name not in sys.modules]
+    try:
+        # Python's own way to say so, see `sys.modules` in its reference.
+        sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
 def import_tensorflow() -> None:
     """Import TensorFlow and Keras, for a command that has said nothing yet.
+
+    Keras's wrappers for scikit-learn and its plots of images say then that
+    these packages are not installed; whoever imports them later has them.
 
     It takes seconds. Ctrl-C ends the process meanwhile, in one line: there is
     nothing to save, and a KeyboardInterrupt in there would end in a
@@ -92,7 +113,7 @@ def import_tensorflow() -> None:
     try:
         if is_ours:
             signal.signal(signal.SIGINT, end_at_once)
-        with notices_kept_back():
+        with notices_kept_back(), _passed_over(_NOT_NEEDED):
             require_tensorflow_keras()
     finally:
         if is_ours:

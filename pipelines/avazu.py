@@ -1,9 +1,14 @@
 """Avazu click-through rates: the hour becomes hour, weekday and weekend."""
 
-import pandas as pd
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import deepfm_tf
 from deepfm_tf.experiment import Recipe, main
+
+if TYPE_CHECKING:  # it takes longer to import than --help to be said
+    import pandas as pd
 
 TIME = ("hour_of_day", "weekday", "is_weekend")
 CATEGORICAL = (
@@ -35,6 +40,8 @@ def schema(min_count: int) -> deepfm_tf.Schema:
 
 def derive(rows: pd.DataFrame) -> pd.DataFrame:
     """Hour of day, weekday and weekend from `hour` (YYMMDDHH)."""
+    import pandas as pd
+
     time = pd.to_datetime(rows["hour"], format="%y%m%d%H", errors="coerce")
     if time.isna().any():
         raise deepfm_tf.data.UnreadableRows(

@@ -18,9 +18,8 @@ import numpy.typing as npt
 import pandas as pd
 
 import deepfm_tf
-from deepfm_tf.experiment import Recipe, main
+from deepfm_tf.experiment import Recipe, Settings, main
 from deepfm_tf.experiment.run import Outcome, run
-from deepfm_tf.experiment.settings import Settings
 
 ROWS = {"train": 240_000, "valid": 30_000, "test": 60_000}
 MODELS = ("logistic_regression", "fm", "deepfm")

@@ -42,6 +42,18 @@ def test_each_command_has_its_help(command, capsys):
     assert "usage: " in out or "Serve SavedModels" in out
 
 
+def test_serve_is_told_what_was_typed(monkeypatch):
+    told = []
+
+    def serve(arguments, command):
+        told.append((arguments, command))
+
+    monkeypatch.setattr("deepfm_tf.serving.__main__.main", serve)
+
+    assert main(["serve", "--port=1"]) == 0
+    assert told == [(["--port=1"], "deepfm-tf serve")]
+
+
 def test_ctrl_c_ends_a_command_in_one_line(monkeypatch, capsys):
     def interrupt(name):
         raise KeyboardInterrupt

@@ -20,6 +20,7 @@ DOORS = {
     "arrays": ((), ("numpy",)),
     "errors": ((), ()),
     "shell": ((), ()),
+    "options": ((), ()),
     "seeds": ((), ()),
     "timestamps": ((), ("numpy", "pyarrow")),
     "extras": (("shell",), ()),
@@ -91,7 +92,7 @@ DOORS = {
         ("keras", "numpy"),
     ),
     "files": (
-        ("files", "raw_values", "storage"),
+        ("files", "options", "raw_values", "storage"),
         ("numpy", "pandas", "pyarrow"),
     ),
     "data": (
@@ -175,7 +176,8 @@ DOORS = {
         (),
     ),
     "serving.client": (
-        ("serving.client", "serving", "backend", "files", "raw_values"),
+        ("serving.client", "serving", "backend", "files", "options")
+        + ("raw_values",),
         ("tensorflow", "tensorflow_serving", "grpc", "numpy")
         + ("pandas", "pyarrow", "tqdm"),
     ),
@@ -202,9 +204,10 @@ DOORS = {
     # One experiment after the other; it knows the package by its public face,
     # and what a command needs before TensorFlow is imported.
     "experiment": (
-        ("", "experiment", "backend", "extras", "files", "labels", "seeds")
-        + ("shell", "storage"),
-        ("numpy", "pandas", "optuna"),
+        ("", "experiment", "backend", "extras", "files", "labels", "options")
+        + ("seeds", "shell", "storage"),
+        # tomli: `tomllib` of Python 3.10.
+        ("numpy", "pandas", "optuna", "tomli"),
     ),
     "__main__": ((), ()),
 }

@@ -11,8 +11,7 @@ import pytest
 
 import deepfm_tf
 from deepfm_tf.__main__ import main
-from deepfm_tf.experiment.command_line import build_parser
-from deepfm_tf.experiment.recipe import OWN_FILES
+from deepfm_tf.experiment.command_line import CommandLine
 from deepfm_tf.serving.client import predict_command
 from deepfm_tf.serving.deploy import config_command as operator_files
 from deepfm_tf.serving.server.flags import parse_flags
@@ -123,15 +122,15 @@ def test_the_command_is_understood():
     command = next(b for b in blocks("bash") if "deepfm-tf train" in b)
     words = command.replace("\\\n", " ").split()
 
-    options = build_parser(OWN_FILES).parse_args(words[2:])
+    options = CommandLine().parser().parse_args(words[2:])
 
     assert words[:2] == [".venv/bin/deepfm-tf", "train"]
     assert options.label == "clicked"
     assert options.model == ("logistic_regression", "fm", "deepfm")
 
 
-@pytest.mark.parametrize("name", ["compare", "sweep"])
-def test_the_commands_that_train_many_models_are_understood(
+@pytest.mark.parametrize("name", ["compare", "sweep", "prepare"])
+def test_the_other_commands_that_read_data_are_understood(
     name, tmp_path, monkeypatch, capsys
 ):
     text = next(b for b in blocks("bash") if f"deepfm-tf {name} " in b)

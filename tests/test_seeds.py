@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import deepfm_tf
-from deepfm_tf.experiment import compare, sweep
+from deepfm_tf.experiment import main
 from deepfm_tf.experiment.arguments import seed as seed_of_text
 from deepfm_tf.seeds import check_seed
 
@@ -60,14 +60,14 @@ def test_the_command_line_has_the_same_bound():
             seed_of_text(text)
 
 
-@pytest.mark.parametrize("module", [compare, sweep])
-def test_seeds_of_many_runs_are_checked_before_any(module, tmp_path, capsys):
-    status = module.main(
-        [
-            *("--train", "none.csv", "--label", "click", "--seeds", "3"),
-            *("--seed", "4294967295", "--run", str(tmp_path / "run")),
-        ]
-    )
+@pytest.mark.parametrize("command", ["compare", "sweep"])
+def test_seeds_of_many_runs_are_checked_before_any(command, tmp_path, capsys):
+    words = [
+        *("--train", "none.csv", "--label", "click", "--seeds", "3"),
+        *("--seed", "4294967295", "--run", str(tmp_path / "run")),
+    ]
+
+    status = main(arguments=words, command=command)
 
     assert status == 2
     assert (

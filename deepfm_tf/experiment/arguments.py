@@ -92,11 +92,6 @@ def row_counts(text: str) -> tuple[int, ...]:
         ) from None
 
 
-def separator(text: str) -> str:
-    """A character, perhaps in the words of a shell."""
-    return {"\\t": "\t", "tab": "\t"}.get(text, text)
-
-
 def share_kept(text: str) -> float:
     """A number above 0 and up to 1."""
     try:
@@ -133,23 +128,24 @@ def values_of(
     return parse_all
 
 
-class Collect(argparse.Action):
-    """An option that may be given several times, each with some values.
+def names_among(
+    allowed: Sequence[str], what: str
+) -> Callable[[str], tuple[str, ...]]:
+    """What turns names between commas into a tuple, each of them once.
 
-    argparse's own actions either keep the last values alone, or add to the
-    default.
+    Args:
+        allowed: the names.
+        what: what they are names of.
     """
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        """Add the values to those that were given before."""
-        # Before Python 3.13 argparse drops the value of `--missing=--`.
-        values = values or ["--"]
-        before = getattr(namespace, self.dest)
-        is_first = before is parser.get_default(self.dest)
-        setattr(namespace, self.dest, [*([] if is_first else before), *values])
+    def parse(text: str) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(text.split(",")))
+        for name in names:
+            if name not in allowed:
+                raise argparse.ArgumentTypeError(
+                    f"{name!r} is not a {what}. Allowed, one or several "
+                    f"between commas: {', '.join(allowed)}"
+                )
+        return names
+
+    return parse

@@ -6,13 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import deepfm_tf
+from deepfm_tf import seeds
 from deepfm_tf.experiment import export as exporting, training as learning
+from deepfm_tf.experiment.commands import SWEPT
 from deepfm_tf.experiment.files import check_file, check_folder
-from deepfm_tf.experiment.report import check_extra, check_report
+from deepfm_tf.experiment.report import check_extra, check_plots, check_report
+from deepfm_tf.experiment.settings import WITH_PYRAMID
+from deepfm_tf.experiment.structures import Space
 from deepfm_tf.experiment.training import UserError, user_errors
-from deepfm_tf.files.readers import list_files
+from deepfm_tf.files.paths import expanded
 
 if TYPE_CHECKING:
+    from deepfm_tf.experiment.commands import CompareSettings, SweepSettings
+    from deepfm_tf.experiment.data_settings import DataSettings
     from deepfm_tf.experiment.settings import Settings
 
 
@@ -28,12 +34,77 @@ def check(settings: Settings) -> None:
         check_report(settings)
         if settings.tensorboard:
             check_extra("--tensorboard writes its files", "tensorboard")
+    check_data(settings)
+    if settings.export is not None:
+        check_folder("--export", settings.export)
+    report = settings.report
+    if report is None:
+        return
+    if settings.report_is_folder:
+        check_folder("--report", report)
+        return
+    check_file("--report", report, (".html", ".json"))
+    if report.suffix == ".html":  # its numbers stand beside it
+        check_file("--report", report.with_suffix(".json"), (".json",))
+
+
+def check_comparison(settings: CompareSettings) -> None:
+    """The same, of a comparison.
+
+    Args:
+        settings: the options.
+    """
+    _refuse_export(settings, "a comparison")
+    _check_seeds(settings)
+    check_plots("A comparison")
+    check(settings)
+
+
+def check_sweep(settings: SweepSettings) -> None:
+    """The same, of a sweep.
+
+    Args:
+        settings: the options.
+    """
+    for name in SWEPT:
+        if getattr(settings, name) is not None:
+            option = settings.options[name].flag
+            lists = f"{option}s"
+            if name == "hidden_units":
+                lists = "--depths, --widths and --shapes"
+            raise UserError(
+                f"{option} does not go with a sweep, which changes it. Give "
+                f"the values to try with {lists}."
+            )
+    _refuse_export(settings, "a sweep")
+    _check_seeds(settings)
+    if len(settings.model) > 1 or settings.model[0] not in WITH_PYRAMID:
+        raise UserError(
+            "A sweep changes the hidden layers of one model. Received: "
+            f"--model {','.join(settings.model)}. Give one that has some, "
+            "such as deepfm."
+        )
+    if settings.trials:
+        check_extra("A sweep searches", "tune")
+    check_plots("A sweep")
+    Space.of(settings)
+    check(settings)
+
+
+def check_data(settings: DataSettings) -> None:
+    """The same, of the options about the data alone.
+
+    Args:
+        settings: the options.
+    """
     if settings.split_by_time and settings.valid and settings.test:
         raise UserError(
             "--split-by-time sets aside rows of --train, for which both "
             "--valid and --test are given. Leave out one of the three."
         )
-    _check_outputs(settings)
+    check_folder("--run", settings.run)
+    if settings.prepared is not None:
+        check_folder("--prepared", settings.prepared)
     _check_inputs(settings)
 
 
@@ -49,33 +120,35 @@ def check_fields(settings: Settings, schema: deepfm_tf.Schema) -> None:
     exporting.check_context(settings, schema)
 
 
-def _check_outputs(settings: Settings) -> None:
-    folders = {
-        "--run": settings.run,
-        "--prepared": settings.prepared,
-        "--export": settings.export,
-    }
-    report = settings.report
-    if settings.report_is_folder:
-        folders["--report"] = report
-    for option, folder in folders.items():
-        if folder is not None:
-            check_folder(option, folder)
-    if report is None or settings.report_is_folder:
-        return
-    check_file("--report", report, (".html", ".json"))
-    if report.suffix == ".html":  # its numbers stand beside it
-        check_file("--report", report.with_suffix(".json"), (".json",))
+def _refuse_export(settings: Settings, what: str) -> None:
+    given = exporting.given_options(settings)
+    if given:
+        raise UserError(
+            f"{', '.join(given)} does not go with {what}, which keeps no "
+            "models. The command that it ends with trains the best one and "
+            "exports it: say there what you want of the export."
+        )
 
 
-def _check_inputs(settings: Settings) -> None:
+def _check_seeds(settings: CompareSettings | SweepSettings) -> None:
+    """Each of the runs has a seed of its own."""
+    last = settings.seed + settings.seeds - 1
+    if last > seeds.MAX_SEED:
+        raise UserError(
+            f"--seed {settings.seed} with --seeds {settings.seeds} takes "
+            f"seeds up to {last}, but the largest is {seeds.MAX_SEED}. Give a "
+            "smaller --seed."
+        )
+
+
+def _check_inputs(settings: DataSettings) -> None:
     """Preparing the first of them may take an hour."""
     for name in ("train", "valid", "test"):
         source = getattr(settings, name)
         if source is None:
             continue
         try:
-            for file in list_files(source) or ():
+            for file in expanded(source):
                 open(file, "rb").close()
         except OSError as error:
             raise UserError(f"--{name}: {error}") from error

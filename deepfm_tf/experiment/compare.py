@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,92 +12,37 @@ import numpy as np
 
 import deepfm_tf
 from deepfm_tf.arrays import Array
-from deepfm_tf.experiment.arguments import positive_int
-from deepfm_tf.experiment.comparison import (
-    FOCUS,
-    add_steps_to_reach,
-    lead,
-)
+from deepfm_tf.experiment.commands import CompareSettings
+from deepfm_tf.experiment.config import write_config
 from deepfm_tf.experiment.kept_runs import (
-    add_shared_options,
-    check_seeds,
     claim_folder,
     load_result,
     next_command,
-    refuse_export,
-    run_command,
     time_left,
     train_and_test,
     write_pages,
 )
-from deepfm_tf.experiment.report import check_plots, report_content, without_nan
+from deepfm_tf.experiment.report import report_content, without_nan
 from deepfm_tf.experiment.run import begin
-from deepfm_tf.experiment.settings import Settings
-from deepfm_tf.experiment.training import UserError, num_steps
+from deepfm_tf.experiment.training import num_steps
 
-# Simple ones first: the order of tables and plots.
-ORDER = ("logistic_regression", "fm", "nfm", "wide_and_deep", "deepfm")
+# Whose lead is told, and whose best value is a mark for it.
+FOCUS = "deepfm"
+MARK = "fm"
 # Points of the learning curve in an epoch, unless told; and at least so many
 # steps between them, since an evaluation costs as much as many small steps.
 _POINTS, _LEAST_STEPS = 5, 10
 # Columns that a terminal has no room for.
 _PAGE_ONLY = ("normalized entropy", "calibration error", "best epoch")
-_DESCRIPTION = """\
-Train models with several seeds on the same data, and compare them: a table of
-means and standard deviations, learning curves, differences with intervals.
-
-    {command} --train clicks.csv --label clicked --seeds 5
-
-Finished runs are kept: the same command goes on after Ctrl-C, and with more
---seeds or other models trains only what is not there yet.
-"""
 
 
-@dataclasses.dataclass
-class CompareSettings(Settings):
-    """What the command line said; see there."""
-
-    report_is_folder = True
-    recipe: str
-    seeds: int
-    curve_every: int | None
-
-
-def main(
-    arguments: Sequence[str] | None = None,
-    command_words: tuple[str, ...] = ("deepfm-tf", "compare"),
-    recipes: Mapping[str, str] | None = None,
-) -> int:
-    """Run the comparison from the command line; returns the exit status.
-
-    Args:
-        arguments: of the command line; None for those of the process.
-        command_words: what the user typed before them.
-        recipes: see `run_command`.
-    """
-    own = {
-        "name": "compare",
-        "command_words": command_words,
-        "description": _DESCRIPTION,
-        "settings": CompareSettings,
-        "add_options": _add_options,
-    }
-    return run_command(arguments, compare, own, {"model": ORDER}, recipes)
-
-
-def compare(settings: Settings) -> dict[str, Any]:
+def compare(settings: CompareSettings) -> dict[str, Any]:
     """Run what is not kept yet, and report on everything."""
-    if not isinstance(settings, CompareSettings):
-        raise UserError(
-            "`settings` must be CompareSettings. Received: "
-            f"{type(settings).__name__}."
-        )
-    _check(settings)
-    settings.report = settings.report or settings.run / "report"
     strategy, data = begin(settings)
     directory = settings.run / "results"
-    fingerprint = f"{settings.results_fingerprint(data)} {settings.curve_every}"
+    fingerprint = settings.results_fingerprint(data)
     claim_folder(directory, settings.run, fingerprint)
+    write_config(settings)
     seeds = range(settings.seed, settings.seed + settings.seeds)
     wanted = [(name, seed) for seed in seeds for name in settings.model]
     runs: list[dict[str, Any]] = []
@@ -124,30 +69,81 @@ def compare(settings: Settings) -> dict[str, Any]:
     return report
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    group = add_shared_options(parser, "comparison")
-    group.add_argument(
-        "--seeds",
-        type=positive_int,
-        default=5,
-        metavar="N",
-        help="runs of each model, with the seeds --seed, --seed + 1, ...; the "
-        "data are split by --seed alone (default: 5)",
-    )
-    group.add_argument(
-        "--curve-every",
-        type=positive_int,
-        metavar="STEPS",
-        help="training steps between two points of the learning curves "
-        f"besides the ends of epochs (default: {_POINTS} points an epoch, "
-        f"but at least {_LEAST_STEPS} steps)",
-    )
+def add_steps_to_reach(
+    runs: Sequence[dict[str, Any]], metric: str
+) -> dict[str, Any] | None:
+    """Add `steps_to_reach`: when a run is as good as FM's best, same seed.
+
+    None where a run never is. Both are seen at the points of the curves only.
+
+    Args:
+        runs: with `model`, `seed` and `curve`.
+        metric: `"log_loss"` or `"auc"`, of the validation data.
+
+    Returns:
+        The `reach` of a report; None, and nothing is added, without FM.
+    """
+    marks = {
+        r["seed"]: deepfm_tf.metrics.best_value(r["curve"], metric)
+        for r in runs
+        if r["model"] == MARK
+    }
+    if not marks:
+        return None
+    sign = -1 if metric == "auc" else 1
+    for run in runs:
+        mark = marks[run["seed"]]
+        run["steps_to_reach"] = next(
+            (
+                point["step"]
+                for point in run["curve"]
+                if point[metric] is not None
+                and sign * point[metric] <= sign * mark
+            ),
+            None,
+        )
+    return {
+        "metric": metric,
+        "name": f"{MARK}'s best",
+        "value": statistics.fmean(marks.values()),
+    }
 
 
-def _check(settings: CompareSettings) -> None:
-    refuse_export(settings, "a comparison")
-    check_seeds(settings)
-    check_plots("A comparison")
+def lead(
+    report: Mapping[str, Any], focus: str, baseline: str | None
+) -> str | None:
+    """What came out, in one or two sentences."""
+    if baseline is None:
+        return None
+    texts = {
+        entry["metric"]: entry["text"]
+        for entry in report["comparisons"]
+        if entry["model"] == focus
+    }
+    text = (
+        f"{focus} against {baseline}, the best other model on the validation "
+        f"data: AUC {texts['auc']}; log loss {texts['log_loss']}."
+    )
+    summary = {row["model"]: row for row in report["summary"]}
+    if "reach" in report and focus != MARK:
+        steps = {m: summary[m]["steps_to_reach"] for m in (focus, MARK)}
+        metric = deepfm_tf.metrics.METRIC_TITLES
+        what = f"{MARK}'s best validation {metric[report['reach']['metric']]}"
+        own = steps[MARK]["mean"]
+        if steps[focus]["reached"]:
+            text += (
+                f" {what} takes {focus} {steps[focus]['mean']:,.0f} training "
+                f"steps, {MARK} {own:,.0f}"
+            )
+            if steps[focus]["reached"] < summary[focus]["seeds"]:
+                text += (
+                    f" (reached in {steps[focus]['reached']} of "
+                    f"{summary[focus]['seeds']} runs)"
+                )
+            text += "."
+        else:
+            text += f" {focus} does not reach {what}."
+    return text
 
 
 def _run(
@@ -203,9 +199,7 @@ def _report(
         f"train {ranked[0]} again, the best on the validation data, and export "
         "it"
     )
-    report["next_command"] = next_command(
-        settings, ranked[0], ["--curve-every"], []
-    )
+    report["next_command"] = next_command(settings, ranked[0])
     if len(ranked) > 1:
         focus = FOCUS if FOCUS in ranked else ranked[0]
         baseline = next(name for name in ranked if name != focus)

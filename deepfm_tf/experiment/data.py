@@ -9,16 +9,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import deepfm_tf
-from deepfm_tf.experiment.derived import derived_files
+from deepfm_tf.backend import import_tensorflow
+from deepfm_tf.experiment.command_line import words_of
+from deepfm_tf.experiment.config import write_config
 from deepfm_tf.experiment.files import writing
-from deepfm_tf.experiment.inputs import load_schema, say_shared_rows
+from deepfm_tf.experiment.inputs import (
+    check_columns,
+    check_headers,
+    check_targets,
+    derived_files,
+    load_schema,
+    say_shared_rows,
+)
 from deepfm_tf.experiment.report import summary
+from deepfm_tf.experiment.training import user_errors
 
 if TYPE_CHECKING:
-    from deepfm_tf.experiment.settings import Settings
+    from deepfm_tf.experiment.data_settings import DataSettings
 
 
-def read_schema(settings: Settings) -> deepfm_tf.Schema:
+def read_schema(settings: DataSettings) -> deepfm_tf.Schema:
     """The recipe's schema, that of `--schema`, or the inferred one.
 
     Args:
@@ -64,7 +74,7 @@ def read_schema(settings: Settings) -> deepfm_tf.Schema:
 
 
 def _check_inference_options(
-    settings: Settings, schema: deepfm_tf.Schema
+    settings: DataSettings, schema: deepfm_tf.Schema
 ) -> None:
     """Raise UserError for options that a schema file would overrule."""
     for option, given, written in (
@@ -81,6 +91,33 @@ def _check_inference_options(
             )
 
 
+def prepare_and_say(settings: DataSettings) -> dict[str, Any]:
+    """Prepare the data for trainings to come, and say what to type next.
+
+    Args:
+        settings: the options.
+    """
+    with user_errors():
+        check_headers(settings)
+        import_tensorflow()
+        check_targets(settings)
+        schema = read_schema(settings)
+        check_columns(settings, schema)
+        write_config(settings)
+        data = prepare(settings, schema)
+    folder = settings.prepared_folder
+    words = words_of(settings, prepared=folder, run=None)
+    command = deepfm_tf.shell.command_line(
+        *settings.recipe.command_words, *words
+    )
+    print(
+        f"Prepared in {folder}: from Python, "
+        f"deepfm_tf.PreparedData.load({str(folder / 'train')!r}).\n"
+        f"Next, train on it:\n    {command}"
+    )
+    return data
+
+
 def notes(prepared: deepfm_tf.PreparedData, name: str) -> list[str]:
     """What to say of a part's unseen values, beside what is warned of."""
     if name == "train":
@@ -89,7 +126,7 @@ def notes(prepared: deepfm_tf.PreparedData, name: str) -> list[str]:
 
 
 def prepare(
-    settings: Settings, schema: deepfm_tf.Schema
+    settings: DataSettings, schema: deepfm_tf.Schema
 ) -> dict[str, deepfm_tf.PreparedData]:
     """The data by part, prepared unless they are already; and said so.
 
@@ -108,7 +145,7 @@ def prepare(
         train_source = derived_files(settings, settings.derive, settings.train)
     parts = _parts(settings, drawn, train_source, schema)
     _say_parts(settings, drawn, parts, schema)
-    directory = settings.prepared or settings.run / "prepared"
+    directory = settings.prepared_folder
     data: dict[str, deepfm_tf.PreparedData] = {}
     groups = None
     if settings.group_by is not None:  # first, as it may be mistyped
@@ -164,7 +201,7 @@ def prepare(
 
 
 def _parts(
-    settings: Settings,
+    settings: DataSettings,
     drawn: list[str],
     source: Any,
     schema: deepfm_tf.Schema,
@@ -201,7 +238,7 @@ def _parts(
 
 
 def _say_parts(
-    settings: Settings,
+    settings: DataSettings,
     drawn: list[str],
     parts: dict[str, Any],
     schema: deepfm_tf.Schema,

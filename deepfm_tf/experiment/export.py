@@ -1,103 +1,30 @@
-"""The export at the end of an experiment: its options, and what it says."""
+"""The export at the end of an experiment, and what it says."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import deepfm_tf
-from deepfm_tf.experiment.arguments import positive_int, row_counts
 from deepfm_tf.experiment.report import check_extra
+from deepfm_tf.experiment.settings import ExportSettings
+from deepfm_tf.options import options_of
 
 if TYPE_CHECKING:
     from deepfm_tf.experiment.settings import Settings
 
 # Validation rows, about, that make the mean that `explain` starts from.
 _BACKGROUND_ROWS = 100_000
-OPTIONS = (
-    *("--export", "--context-fields", "--keep-versions", "--table-dtype"),
-    *("--explain", "--calibration", "--warm-up-rows", "--no-rank-warm-up"),
-)
-
-
-def add_options(results: Any, hidden: bool = False) -> None:
-    """Add `OPTIONS` to a group of an argument parser.
-
-    Args:
-        results: the group.
-        hidden: bool. Whether `--help` is to keep silent about them.
-    """
-
-    def add(name: str, text: str, **arguments: Any) -> None:
-        results.add_argument(
-            name, help=argparse.SUPPRESS if hidden else text, **arguments
-        )
-
-    add(
-        "--export",
-        "write the model (of several, the best on the validation data) as the "
-        "next version of this servable, such as saved_models/clicks",
-        type=Path,
-        metavar="DIR",
-    )
-    add(
-        "--context-fields",
-        "fields that describe the request, not the candidate: adds the "
-        "signature rank, which takes them once for many candidates",
-        type=lambda text: tuple(text.split(",")),
-        default=(),
-        metavar="A,B,C",
-    )
-    add(
-        "--keep-versions",
-        "after exporting, remove all but the newest N (default: none)",
-        type=positive_int,
-        metavar="N",
-    )
-    add(
-        "--table-dtype",
-        "export the table in 16 bits: half the size; says what it costs",
-        choices=("bfloat16", "float16"),
-    )
-    add(
-        "--explain",
-        "export the signature explain too: what each field of a row added to "
-        "its logit, against the mean of the validation data",
-        action="store_true",
-    )
-    add(
-        "--calibration",
-        "correct the probabilities by a function fitted on the validation "
-        "data; export it with the model, and report the test metrics before "
-        "and after. temperature and platt keep the order of rows; isotonic "
-        "needs 1,000 validation rows, 100 of each class (default: none)",
-        choices=("temperature", "platt", "isotonic"),
-    )
-    add(
-        "--warm-up-rows",
-        "rows of the requests that a server replays before it serves the "
-        "version; with TensorFlow Serving's --enable_batching none may exceed "
-        "its max_batch_size (default: 1,10,100)",
-        type=row_counts,
-        metavar="N,N,N",
-    )
-    add(
-        "--no-rank-warm-up",
-        "replay no requests to rank: a server with --enable_batching would "
-        "not load the version",
-        action="store_true",
-    )
 
 
 def given_options(settings: Settings) -> list[str]:
-    """Those of `OPTIONS` that were given."""
+    """Those of an export that were given."""
     return [
-        option
-        for option in OPTIONS
-        if getattr(settings, option[2:].replace("-", "_"))
+        declared.flag
+        for name, declared in options_of(ExportSettings).items()
+        if getattr(settings, name)
     ]
 
 

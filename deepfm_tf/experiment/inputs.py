@@ -1,20 +1,28 @@
-"""What is known of the input files before any is read to its end."""
+"""The input files: what is known of them early, and columns made of theirs."""
 
 from __future__ import annotations
 
 import hashlib
+import inspect
+import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 import deepfm_tf
 from deepfm_tf import labels, shell
-from deepfm_tf.experiment.derived import check_derived
-from deepfm_tf.files.readers import list_files
+from deepfm_tf.files import readers
+from deepfm_tf.files.paths import expanded
 
 if TYPE_CHECKING:
-    from deepfm_tf.experiment.settings import Settings
+    from deepfm_tf.experiment.data_settings import DataSettings
 
+Derive = Callable[[pd.DataFrame], pd.DataFrame]
+# Of the files that are made: those of another are made anew.
+_FORMAT_VERSION = 2
 # Far more rows in common than by chance.
 _MANY_SHARED = 0.05
 _LEAST_SHARED = 10
@@ -34,10 +42,8 @@ def load_schema(path: str) -> deepfm_tf.Schema:
         raise deepfm_tf.UserError(f"--schema {error}") from error
 
 
-def check_targets(settings: Settings) -> None:
-    """Raise UserError unless each file has the label, and it can be read.
-
-    Also warns where one file is given twice.
+def check_headers(settings: DataSettings) -> None:
+    """Raise UserError unless each file has the columns that are named.
 
     Args:
         settings: the options.
@@ -45,13 +51,23 @@ def check_targets(settings: Settings) -> None:
     columns = [settings.label]
     if settings.example_weight is not None:
         columns.append(settings.example_weight)
-    sources = _sources(settings)
-    for name, files in sources.items():
+    for name, files in _sources(settings).items():
         wanted = list(columns)
         is_raw = settings.derive is None
         if name == "train" and settings.split_by_time and is_raw:
             wanted.append(settings.split_by_time)
-        deepfm_tf.data.check_headers(files, wanted, settings.text_format)
+        readers.check_headers(files, wanted, settings.text_format)
+
+
+def check_targets(settings: DataSettings) -> None:
+    """Raise UserError unless the labels can be read.
+
+    Also warns where one file is given twice.
+
+    Args:
+        settings: the options.
+    """
+    sources = _sources(settings)
     for name in ("valid", "test"):
         if name in sources:
             _say_same_files(sources["train"], sources[name], f"--{name}")
@@ -59,7 +75,7 @@ def check_targets(settings: Settings) -> None:
         _check_labels(settings, sources)
 
 
-def check_columns(settings: Settings, schema: deepfm_tf.Schema) -> None:
+def check_columns(settings: DataSettings, schema: deepfm_tf.Schema) -> None:
     """Raise UserError unless each file has the columns of the fields.
 
     Args:
@@ -69,7 +85,7 @@ def check_columns(settings: Settings, schema: deepfm_tf.Schema) -> None:
     columns = [field.name for field in schema.fields]
     for files in _sources(settings).values():
         if settings.derive is None:
-            deepfm_tf.data.check_headers(files, columns, settings.text_format)
+            readers.check_headers(files, columns, settings.text_format)
         else:
             check_derived(settings, settings.derive, files, columns)
 
@@ -99,7 +115,7 @@ def say_shared_rows(
         )
 
 
-def _sources(settings: Settings) -> dict[str, list[str]]:
+def _sources(settings: DataSettings) -> dict[str, list[str]]:
     parts = {
         "train": settings.train,
         "valid": settings.valid,
@@ -108,7 +124,9 @@ def _sources(settings: Settings) -> dict[str, list[str]]:
     return {name: files for name, files in parts.items() if files}
 
 
-def _check_labels(settings: Settings, sources: dict[str, list[str]]) -> None:
+def _check_labels(
+    settings: DataSettings, sources: dict[str, list[str]]
+) -> None:
     positive, negative = labels.explicit_labels(
         tuple(settings.positive_label or labels.POSITIVE_LABELS),
         tuple(settings.negative_label or labels.NEGATIVE_LABELS),
@@ -146,8 +164,8 @@ def _check_labels(settings: Settings, sources: dict[str, list[str]]) -> None:
 
 
 def _say_same_files(train: list[str], other: list[str], option: str) -> None:
-    for ours in list_files(train) or ():
-        for theirs in list_files(other) or ():
+    for ours in expanded(train):
+        for theirs in expanded(other):
             first, second = Path(ours), Path(theirs)
             if first.samefile(second):
                 how = f"both name {theirs}"
@@ -175,3 +193,94 @@ def _digest(path: Path) -> bytes:
         while data := file.read(_CHUNK):
             digest.update(data)
     return digest.digest()
+
+
+def check_derived(
+    settings: DataSettings, derive: Derive, files: list[str], columns: list[str]
+) -> None:
+    """Raise UserError unless each file will have certain columns.
+
+    Args:
+        settings: the options.
+        derive: what makes the columns, of a chunk of rows.
+        files: of any format.
+        columns: names.
+    """
+    for file in expanded(files):
+        _check_file(settings, derive, file, columns)
+
+
+def _check_file(
+    settings: DataSettings, derive: Derive, file: str, columns: list[str]
+) -> None:
+    names = deepfm_tf.data.column_names([file], settings.text_format)
+    try:
+        made = derive(pd.DataFrame(columns=names, dtype=str)).columns
+        absent = [repr(name) for name in columns if name not in made]
+    except KeyError as error:  # one that others are made of
+        absent = [str(error)]
+    if absent:
+        raise deepfm_tf.UserError(
+            f"{file} has no column {absent[0]}. Its columns are: "
+            f"{', '.join(names)}."
+        )
+
+
+def derived_files(
+    settings: DataSettings, derive: Derive, files: list[str]
+) -> list[str]:
+    """The files with the recipe's own columns, as Parquet in the run.
+
+    Rows that cannot be read or derived are refused or, with `--on-error
+    skip`, left out and written to a file.
+
+    Args:
+        settings: the options.
+        derive: what makes the columns, of a chunk of rows.
+        files: of any format. Those that are derived already are not read
+            again.
+    """
+    parts: list[str] = []
+    for file in expanded(files):
+        directory = (
+            settings.run / "derived" / _derived_digest(settings, derive, file)
+        )
+        if not directory.is_dir():
+            temporary = directory.with_suffix(".tmp")
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            deepfm_tf.data.write_derived(
+                file,
+                temporary,
+                derive,
+                text_format=settings.text_format,
+                on_error=settings.on_error,
+            )
+            temporary.rename(directory)
+        rejected = directory / "rejected.csv"
+        if rejected.is_file():
+            count = len(pd.read_csv(rejected, usecols=["line"]))
+            print(f"{file}: {count:,} rows rejected ({rejected})")
+        parts += sorted(str(path) for path in directory.glob("*.parquet"))
+    return parts
+
+
+def _derived_digest(settings: DataSettings, derive: Derive, file: str) -> str:
+    """Of all that decides what is made of a file."""
+    stat = Path(file).stat()
+    # `cp -p` sets the time of the last write, but not that of the change.
+    looks = (stat.st_dev, stat.st_ino, stat.st_size)
+    times = (stat.st_mtime_ns, stat.st_ctime_ns)
+    key = repr(
+        (
+            str(Path(file).resolve()),
+            looks,
+            times,
+            _FORMAT_VERSION,
+            settings.text_format,
+            settings.on_error,
+        )
+    )
+    # The whole module: what `derive` calls stands there too.
+    code = Path(inspect.getfile(derive)).read_bytes()
+    return hashlib.blake2b(key.encode() + code, digest_size=8).hexdigest()

@@ -2,137 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import importlib
 import json
-import logging
 import re
 import statistics
-import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import deepfm_tf
-from deepfm_tf import seeds
-from deepfm_tf.experiment import command_line, export as exporting
+from deepfm_tf.experiment.command_line import words_of
 from deepfm_tf.experiment.files import writing
-from deepfm_tf.experiment.recipe import OWN_FILES
 from deepfm_tf.experiment.report import write_json
 from deepfm_tf.experiment.results import insight
 from deepfm_tf.experiment.run import train
 from deepfm_tf.experiment.settings import Settings
 from deepfm_tf.experiment.training import UserError
-from deepfm_tf.experiment.usage import Parser
 from deepfm_tf.storage import write_text
 
 # What to do where a disk is full.
 RESUME_HINT = "The same command goes on with what is not finished."
 # Options that do not go with training one model to export it.
-_NOT_ALONE = (
-    *("--recipe", "--seeds", "--model", "--report", "--run", "--prepared"),
-    *("--slice-by", "--resume"),
-)
-
-
-def run_command(
-    arguments: Sequence[str] | None,
-    run_with: Callable[[Settings], object],
-    own: dict[str, Any],
-    defaults: dict[str, object],
-    recipes: Mapping[str, str] | None,
-) -> int:
-    """Run a command that reads data as a recipe does; the exit status.
-
-    Args:
-        arguments: of the command line; None for those of the process.
-        run_with: what is to be done with the settings.
-        own: what is the command's own of a `Recipe`, by attribute.
-        defaults: of options, over those of the recipe.
-        recipes: what `--recipe` may name -> the module with its `RECIPE`.
-            `None` leaves the option out: the user's own files are read.
-    """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    # Many models in one process are traced again and again, as they must be.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    recipe = OWN_FILES
-    if recipes is not None:
-        # The recipe decides which other options there are.
-        first = Parser(
-            prog=" ".join(own["command_words"]),
-            add_help=False,
-            allow_abbrev=False,
-        )
-        _add_recipe(first, recipes)
-        options, _ = first.parse_known_args(arguments)
-        recipe = importlib.import_module(recipes[options.recipe]).RECIPE
-
-    def add_options(parser: argparse.ArgumentParser) -> None:
-        own["add_options"](parser)
-        if recipes is None:
-            parser.set_defaults(recipe="tabular")
-        else:
-            _add_recipe(parser, recipes)
-
-    recipe = dataclasses.replace(
-        recipe,
-        **{**own, "add_options": add_options},
-        training_words=recipe.command_words,
-        exports=False,
-        defaults=recipe.defaults | {"resume": True, "export": None} | defaults,
-    )
-    return command_line.main(recipe, arguments, run_with=run_with)
-
-
-def add_shared_options(parser: argparse.ArgumentParser, title: str) -> Any:
-    """Add `--report`; returns the group for the others."""
-    parser.conflict_handler = "resolve"  # the options below win
-    group = parser.add_argument_group(title)
-    group.add_argument(
-        "--report",
-        type=Path,
-        metavar="DIR",
-        help="folder for the page, table, JSON and plots (default: RUN/report)",
-    )
-    # What these commands always do.
-    group.add_argument("--resume", action="store_true", help=argparse.SUPPRESS)
-    return group
-
-
-def _add_recipe(parser: Any, recipes: Mapping[str, str]) -> None:
-    parser.add_argument(
-        "--recipe",
-        choices=tuple(recipes),
-        default="tabular",
-        help="read the data as this recipe does, with its options and "
-        "defaults (default: tabular)",
-    )
-
-
-def refuse_export(settings: Settings, what: str) -> None:
-    """Raise UserError if an option of an export was given."""
-    given = exporting.given_options(settings)
-    if given:
-        raise UserError(
-            f"{', '.join(given)} does not go with {what}, which keeps no "
-            "models. The command that it ends with trains the best one and "
-            "exports it: say there what you want of the export."
-        )
-
-
-def check_seeds(settings: Any) -> None:
-    """Raise UserError unless each of the runs can have a seed of its own."""
-    last = settings.seed + settings.seeds - 1
-    if last > seeds.MAX_SEED:
-        raise UserError(
-            f"--seed {settings.seed} with --seeds {settings.seeds} takes "
-            f"seeds up to {last}, but the largest is {seeds.MAX_SEED}. Give a "
-            "smaller --seed."
-        )
+_NOT_ALONE = ("report", "run", "slice_by")
 
 
 def claim_folder(directory: Path, run: Path, fingerprint: str) -> None:
@@ -211,7 +104,8 @@ def drop_checkpoints(directory: Path) -> None:
 
 def load_result(path: Path) -> dict[str, Any]:
     """A result that was kept."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return result
 
 
 def time_left(runs: Sequence[dict[str, Any]], wanted: Sequence[str]) -> str:
@@ -235,38 +129,33 @@ def time_left(runs: Sequence[dict[str, Any]], wanted: Sequence[str]) -> str:
     return f", about {left / 3600:.1f} h left"
 
 
-def next_command(
-    settings: Any, model: str, dropped: Collection[str], added: Sequence[str]
-) -> str:
+def next_command(settings: Settings, model: str, **changed: Any) -> str:
     """What trains the best model again, with the first seed, to export it.
 
     Args:
-        settings: the options, with `recipe`.
+        settings: the options.
         model: str.
-        dropped: options of the command's own.
-        added: words that it needs besides.
+        **changed: options that it needs other values of.
     """
-    words: list[str] = []
-    skipped = False
-    for word in settings.arguments:
-        if word.startswith("--"):
-            skipped = word.split("=")[0] in (*_NOT_ALONE, *dropped)
-        if not skipped:
-            words.append(word)
-    words += ["--model", model, *added]
-    words += ["--prepared", str(settings.prepared or settings.run / "prepared")]
-    words += ["--export", f"saved_models/{_data_name(settings)}"]
-    return deepfm_tf.shell.command_line(*settings.training_words, *words)
+    words = words_of(
+        settings,
+        **dict.fromkeys(_NOT_ALONE),
+        **changed,
+        model=(model,),
+        prepared=settings.prepared_folder,
+        export=f"saved_models/{_data_name(settings)}",
+    )
+    return deepfm_tf.shell.command_line(*settings.recipe.command_words, *words)
 
 
-def _data_name(settings: Any) -> str:
+def _data_name(settings: Settings) -> str:
     """What a servable is called after: the data, not the kind of model.
 
     Versions of one servable take the same columns, and models of other data
     do not.
     """
-    if settings.recipe != "tabular":
-        return str(settings.recipe)
+    if settings.recipe.label is not None:
+        return settings.recipe.name
     stem = Path(settings.train[0].removesuffix(".gz")).stem
     # What `deepfm_tf.serving config` allows in a name.
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", stem).strip("_.-") or "model"

@@ -14,14 +14,18 @@ from typing import Any
 import deepfm_tf
 from deepfm_tf.backend import import_tensorflow
 from deepfm_tf.experiment import training as learning
-from deepfm_tf.experiment.calibration import calibrate, check_classes
 from deepfm_tf.experiment.checks import check, check_fields
+from deepfm_tf.experiment.config import write_config
 from deepfm_tf.experiment.data import prepare, read_schema
 from deepfm_tf.experiment.export import export
 from deepfm_tf.experiment.files import writing
-from deepfm_tf.experiment.inputs import check_columns, check_targets
+from deepfm_tf.experiment.inputs import (
+    check_columns,
+    check_headers,
+    check_targets,
+)
 from deepfm_tf.experiment.report import results_text, write_report
-from deepfm_tf.experiment.results import insight
+from deepfm_tf.experiment.results import calibrate, check_classes, insight
 from deepfm_tf.experiment.settings import Settings
 from deepfm_tf.experiment.training import UserError, user_errors
 from deepfm_tf.storage import write_text
@@ -52,7 +56,9 @@ def run(
         reference: a further row for the table, such as the Bayes optimum.
     """
     strategy, data = begin(settings)
-    settings.run.mkdir(parents=True, exist_ok=True)
+    for name in settings.model:
+        _check_resumed(settings, name, settings.fingerprint(data))
+    write_config(settings)
     results, models = [], {}
     calibrations: dict[str, deepfm_tf.calibration.Calibration] = {}
     for name in settings.model:
@@ -84,11 +90,12 @@ def begin(
 ) -> tuple[Any, dict[str, deepfm_tf.PreparedData]]:
     """The strategy, and the prepared data by part."""
     check(settings)
-    import_tensorflow()
-    deepfm_tf.set_precision(
-        "mixed_bfloat16" if settings.mixed_bfloat16 else "float32"
-    )
     with user_errors():
+        check_headers(settings)
+        import_tensorflow()
+        deepfm_tf.set_precision(
+            "mixed_bfloat16" if settings.mixed_bfloat16 else "float32"
+        )
         strategy = deepfm_tf.create_strategy(settings.replicas)
         check_targets(settings)
         schema = read_schema(settings)
@@ -143,15 +150,8 @@ def fit(
             is said of them then but in a terminal. Optional.
     """
     directory = settings.run / name
-    settings_file = directory / "settings.txt"
     fingerprint = settings.fingerprint(data)
-    resumes = settings.resume and settings_file.is_file()
-    if resumes and settings_file.read_text("utf-8") != fingerprint:
-        raise UserError(
-            f"{directory} was trained on other data or with other options "
-            "than now. Resume with the very command that was stopped, or "
-            "leave out --resume to start afresh."
-        )
+    resumes = _check_resumed(settings, name, fingerprint)
     deepfm_tf.set_seed(settings.seed)
     first_epoch = 0
     with strategy.scope():
@@ -162,7 +162,7 @@ def fit(
             shutil.rmtree(directory, ignore_errors=True)
             model = learning.build(settings, name, data["train"])
     directory.mkdir(parents=True, exist_ok=True)
-    write_text(settings_file, fingerprint)
+    write_text(directory / "settings.txt", fingerprint)
     dataset, stretch = learning.training_data(
         settings, data["train"], first_epoch
     )
@@ -206,6 +206,19 @@ def fit(
         "best_epoch": round(share * (state["best_epoch"] + 1), 2),
         "history": history,
     }
+
+
+def _check_resumed(settings: Settings, name: str, fingerprint: str) -> bool:
+    """Whether a model is gone on with; raises UserError if it cannot be."""
+    path = settings.run / name / "settings.txt"
+    resumes = settings.resume and path.is_file()
+    if resumes and path.read_text("utf-8") != fingerprint:
+        raise UserError(
+            f"{path.parent} was trained on other data or with other options "
+            "than now. Resume with the very command that was stopped, or "
+            "leave out --resume to start afresh."
+        )
+    return resumes
 
 
 def _again(option: str, settings: Settings) -> str:

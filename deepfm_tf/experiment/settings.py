@@ -1,134 +1,284 @@
-"""The options of an experiment."""
+"""The options of an experiment: each is declared here, and nowhere else."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from deepfm_tf import shell
+from deepfm_tf.experiment.arguments import (
+    hidden_units,
+    names_among,
+    positive_float,
+    positive_int,
+    row_counts,
+    share,
+)
+from deepfm_tf.experiment.data_settings import DataSettings
+from deepfm_tf.files.layout import names_of_text
+from deepfm_tf.options import option, switch
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from deepfm_tf import PreparedData
 
-    from deepfm_tf import PreparedData, Schema, TextFormat
-
-# What decides the course of the training.
-_DECISIVE = (
-    "embedding_dim",
-    "hidden_units",
-    "dropout",
-    "batch_norm",
-    "optimizer",
-    "mixed_bfloat16",
-    "learning_rate",
-    "batch_size",
-    "patience",
-    "monitor",
-    "seed",
-    "activation",
-    "embedding_init",
-    "embedding_l2",
-    "l2_mode",
-    "clip_norm",
-    "reduce_lr",
-    "negative_sampling",
-    "evaluate_every",
+# The name of each in `deepfm_tf`, which imports TensorFlow for it.
+MODELS = {
+    "deepfm": "DeepFM",
+    "fm": "FM",
+    "wide_and_deep": "WideAndDeep",
+    "nfm": "NFM",
+    "logistic_regression": "LogisticRegression",
+}
+WITH_EMBEDDINGS = tuple(n for n in MODELS if n != "logistic_regression")
+WITH_PYRAMID = tuple(n for n in WITH_EMBEDDINGS if n != "fm")
+# Those of `deepfm_tf.OPTIMIZERS`.
+OPTIMIZERS = (
+    *("lazy_adam", "rowwise_adagrad", "lazy_ftrl"),
+    *("adam", "adagrad", "ftrl", "rmsprop", "sgd"),
 )
+ACTIVATIONS = ("relu", "tanh", "sigmoid", "gelu")
+# As Keras knows them.
+INITIALIZERS: dict[str, Any] = {
+    "xavier": "glorot_uniform",
+    "normal": {"class_name": "RandomNormal", "config": {"stddev": 1e-4}},
+}
 
 
-@dataclasses.dataclass
-class Settings:
-    """An experiment's options: those of the command line, where they are told.
+_pyramid = functools.partial(
+    option, group="model", decides="training", models=WITH_PYRAMID
+)
+_embedding = functools.partial(_pyramid, models=WITH_EMBEDDINGS)
+_training = functools.partial(option, group="training", decides="training")
+_results = functools.partial(option, group="results")
 
-    Args:
-        name: str. What the experiment is called.
-        command_words: what the user typed before the options.
-        training_words: what trains one model on the same data.
-        arguments: the options as they were typed.
-        text_format, fixed_schema, derive: of the data set.
-    """
 
-    # Whether `--report` names a folder.
-    report_is_folder: ClassVar[bool] = False
-    name: str
-    command_words: tuple[str, ...]
-    training_words: tuple[str, ...]
-    arguments: tuple[str, ...]
-    text_format: TextFormat
-    fixed_schema: Schema | None
-    derive: Callable[[pd.DataFrame], pd.DataFrame] | None
-    train: list[str]
-    valid: list[str] | None
-    test: list[str] | None
-    label: str
-    positive_label: list[str] | None
-    negative_label: list[str] | None
-    missing: list[str]
-    example_weight: str | None
-    categorical: tuple[str, ...]
-    ignore: tuple[str, ...]
-    schema_file: str | None
-    split_by_time: str | None
-    on_error: str
-    model: tuple[str, ...]
-    embedding_dim: int
-    hidden_units: tuple[int, ...]
-    dropout: float
-    batch_norm: bool
-    activation: str
-    embedding_init: str
-    optimizer: str
-    mixed_bfloat16: bool
-    learning_rate: float
-    batch_size: int
-    epochs: int
-    patience: int
-    monitor: str
-    embedding_l2: float | None
-    l2_mode: str | None
-    clip_norm: float | None
-    reduce_lr: bool
-    negative_sampling: float
-    evaluate_every: int | None
-    seed: int
-    replicas: int | None
-    run: Path
-    prepared: Path | None
-    resume: bool
-    tensorboard: bool
-    export: Path | None
-    context_fields: tuple[str, ...]
-    keep_versions: int | None
-    table_dtype: str | None
-    explain: bool
-    calibration: str | None
-    warm_up_rows: tuple[int, ...] | None
-    no_rank_warm_up: bool
-    slice_by: tuple[str, ...]
-    group_by: str | None
-    report: Path | None
+@dataclasses.dataclass(kw_only=True)
+class ExportSettings:
+    """What becomes of the model that is exported."""
 
-    def command(self, resume: bool = False) -> str:
-        """The command that was typed, or the one that goes on with it."""
-        words = [*self.command_words, *self.arguments]
-        if resume and not self.resume:
-            words.append("--resume")
-        return shell.command_line(*words)
+    export: Path | None = _results(
+        None,
+        "write the model (of several, the best on the validation data) as the "
+        "next version of this servable, such as saved_models/clicks",
+        Path,
+        "DIR",
+    )
+    context_fields: tuple[str, ...] = _results(
+        (),
+        "fields that describe the request, not the candidate: adds the "
+        "signature rank, which takes them once for many candidates",
+        names_of_text,
+        "A,B,C",
+    )
+    keep_versions: int | None = _results(
+        None,
+        "after exporting, remove all but the newest N",
+        positive_int,
+        "N",
+        default_text="none",
+    )
+    table_dtype: str | None = _results(
+        None,
+        "export the table in 16 bits: half the size; says what it costs",
+        choices=("bfloat16", "float16"),
+    )
+    explain: bool = switch(
+        "export the signature explain too: what each field of a row added to "
+        "its logit, against the mean of the validation data",
+        group="results",
+    )
+    calibration: str | None = _results(
+        None,
+        "correct the probabilities by a function fitted on the validation "
+        "data; export it with the model, and report the test metrics before "
+        "and after. temperature and platt keep the order of rows; isotonic "
+        "needs 1,000 validation rows, 100 of each class",
+        choices=("temperature", "platt", "isotonic"),
+        default_text="none",
+    )
+    warm_up_rows: tuple[int, ...] | None = _results(
+        None,
+        "rows of the requests that a server replays before it serves the "
+        "version; with TensorFlow Serving's --enable_batching none may exceed "
+        "its max_batch_size",
+        row_counts,
+        "N,N,N",
+        default_text="1,10,100",
+    )
+    no_rank_warm_up: bool = switch(
+        "replay no requests to rank: a server with --enable_batching would "
+        "not load the version",
+        group="results",
+    )
+
+
+@dataclasses.dataclass(kw_only=True)
+class Settings(ExportSettings, DataSettings):
+    """The options of an experiment."""
+
+    model: tuple[str, ...] = option(
+        ("deepfm",),
+        f"one or more of {', '.join(MODELS)}",
+        names_among(tuple(MODELS), "model"),
+        "NAME[,NAME]",
+        group="model",
+    )
+    embedding_dim: int = _embedding(
+        10, "length of the latent vectors", positive_int, "K"
+    )
+    hidden_units: tuple[int, ...] = _pyramid(
+        (30, 20, 10), "widths of the hidden layers", hidden_units, "N,N,N"
+    )
+    dropout: float = _pyramid(
+        0.1, "drop probability after each hidden layer", share, "P"
+    )
+    batch_norm: bool = switch(
+        "batch normalization after each hidden layer",
+        group="model",
+        decides="training",
+        models=WITH_PYRAMID,
+        builds="batch_normalization",
+    )
+    activation: str = _pyramid(
+        "relu", "of the hidden layers", choices=ACTIVATIONS
+    )
+    embedding_init: str = _embedding(
+        "xavier",
+        "latent vectors start from Xavier's distribution, or from a normal "
+        "one of standard deviation 1e-4",
+        choices=tuple(INITIALIZERS),
+        builds="embeddings_initializer",
+    )
+    optimizer: str = _training(
+        "lazy_adam",
+        "the lazy ones update only the rows of the table that a batch touches",
+        choices=OPTIMIZERS,
+    )
+    mixed_bfloat16: bool = switch(
+        "matrix products in bfloat16: faster with wide hidden layers, where "
+        "the hardware has it",
+        group="training",
+        decides="training",
+    )
+    learning_rate: float = _training(
+        0.01,
+        "of the optimizer",
+        positive_float,
+        "RATE",
+        argument="learning_rate",
+    )
+    batch_size: int = _training(
+        2048, "examples in a step, over all replicas", positive_int, "N"
+    )
+    epochs: int = _training(
+        30,
+        "passes through the training data at most",
+        positive_int,
+        "N",
+        decides="results",
+    )
+    patience: int = _training(
+        2,
+        "stop after this many epochs without improvement on the validation "
+        "data, and go back to the best",
+        positive_int,
+        "N",
+    )
+    monitor: str = _training(
+        "log_loss", "what must improve", choices=("log_loss", "auc")
+    )
+    embedding_l2: float | None = _training(
+        None,
+        "L2 penalty on embeddings and first-order weights (see --l2-mode)",
+        positive_float,
+        "L",
+    )
+    l2_mode: str | None = _training(
+        None,
+        "table: L/2 times the squared norm of the whole table, whose every "
+        "row each step then reads and writes. batch: only on the rows of a "
+        "batch, weighed by how rare they are, at no further cost",
+        choices=("table", "batch"),
+        default_text="table",
+    )
+    clip_norm: float | None = _training(
+        None,
+        "scale all gradients down to this common norm where it is larger",
+        positive_float,
+        "N",
+        argument="clip_norm",
+    )
+    reduce_lr: bool = switch(
+        "a tenth of the learning rate after each evaluation that brings no "
+        "improvement",
+        group="training",
+        decides="training",
+    )
+    evaluate_every: int | None = _training(
+        None,
+        "evaluate after each so many steps, in the place of each epoch: "
+        "--patience, --reduce-lr and checkpoints go by it",
+        positive_int,
+        "STEPS",
+    )
+    replicas: int | None = _training(
+        None,
+        "more than one on a CPU makes logical devices, to try it out",
+        positive_int,
+        "N",
+        decides="",
+        default_text="every GPU, or one replica on a CPU",
+        argument="num_replicas",
+    )
+    resume: bool = switch(
+        "go on where a stopped run in the same --run left off",
+        group="results",
+        is_kept=False,
+    )
+    tensorboard: bool = switch("write TensorBoard's files", group="results")
+    slice_by: tuple[str, ...] = _results(
+        (),
+        "report the metrics for each value of these fields too",
+        names_of_text,
+        "A,B,C",
+    )
+    group_by: str | None = _results(
+        None,
+        "add GAUC, the AUC within each group of test rows, such as those of a "
+        "user: a column of the data, which need not be a field",
+        metavar="COLUMN",
+        decides="results",
+    )
+    report: Path | None = _results(
+        None,
+        "write the results as JSON or, where the name ends in .html, as a page "
+        "with plots, and the JSON beside it",
+        Path,
+        "FILE",
+    )
+
+    @property
+    def kept(self) -> str:
+        """What a stopped run leaves behind, in words."""
+        return f"Every whole epoch is kept in {self.run}"
 
     def fingerprint(self, data: dict[str, PreparedData]) -> str:
         """A digest of all that decides the course of the training."""
-        values = [str(getattr(self, name)) for name in _DECISIVE]
-        values += [part.fingerprint for part in data.values()]
+        lines = self._deciding("training")
+        lines += [part.fingerprint for part in data.values()]
         return hashlib.blake2b(
-            "\n".join(values).encode(), digest_size=16
+            "\n".join(lines).encode(), digest_size=16
         ).hexdigest()
 
     def results_fingerprint(self, data: dict[str, PreparedData]) -> str:
-        """The same, of all that decides the results of a training."""
-        values = [self.fingerprint(data), str(self.epochs)]
-        if self.group_by is not None:  # whose GAUC is among them
-            values.append(repr(self.group_by))
-        return " ".join(values)
+        """The same, and all that decides the results of a training."""
+        return " ".join([self.fingerprint(data), *self._deciding("results")])
+
+    def _deciding(self, what: str) -> list[str]:
+        return sorted(
+            f"{each.name}={getattr(self, each.name)!r}"
+            for each in self.options.values()
+            if each.decides == what
+        )

@@ -1,4 +1,4 @@
-"""How a model learns: the options, and what is made of them."""
+"""How a model learns, as the options say."""
 
 from __future__ import annotations
 
@@ -10,33 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import deepfm_tf
-from deepfm_tf.experiment.arguments import (
-    positive_float,
-    positive_int,
-    seed,
-    share_kept,
+from deepfm_tf.experiment.settings import (
+    INITIALIZERS,
+    MODELS,
+    WITH_EMBEDDINGS,
+    Settings,
 )
 
-# The name of each in `deepfm_tf`, which imports TensorFlow for it.
-MODELS = {
-    "deepfm": "DeepFM",
-    "fm": "FM",
-    "wide_and_deep": "WideAndDeep",
-    "nfm": "NFM",
-    "logistic_regression": "LogisticRegression",
-}
-# Those of `deepfm_tf.training.OPTIMIZERS`.
-OPTIMIZERS = (
-    *("lazy_adam", "rowwise_adagrad", "lazy_ftrl"),
-    *("adam", "adagrad", "ftrl", "rmsprop", "sgd"),
-)
-WITHOUT_PYRAMID = ("fm", "logistic_regression")
-ACTIVATIONS = ("relu", "tanh", "sigmoid", "gelu")
-# As Keras knows them.
-INITIALIZERS: dict[str, Any] = {
-    "xavier": "glorot_uniform",
-    "normal": {"class_name": "RandomNormal", "config": {"stddev": 1e-4}},
-}
 # What the system says of a file that the user named: no room, no permission,
 # not there, of another kind.
 _ABOUT_FILES = (
@@ -62,7 +42,7 @@ def say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 def user_errors() -> Iterator[None]:
     """Warnings, and what the system says of files, become a sentence each."""
     with warnings.catch_warnings():
-        warnings.showwarning = say_warning  # type: ignore[assignment]
+        warnings.showwarning = say_warning
         try:
             yield
         except UserError:
@@ -74,66 +54,7 @@ def user_errors() -> Iterator[None]:
             raise UserError(f"{named}{error.strerror}.") from error
 
 
-def add_options(model: Any, training: Any) -> None:
-    """Add this module's options to two groups of an argument parser."""
-    model.add_argument(
-        "--activation",
-        choices=ACTIVATIONS,
-        default="relu",
-        help="of the hidden layers (default: relu)",
-    )
-    model.add_argument(
-        "--embedding-init",
-        choices=tuple(INITIALIZERS),
-        default="xavier",
-        help="latent vectors start from Xavier's distribution, or from a "
-        "normal one of standard deviation 1e-4 (default: xavier)",
-    )
-    training.add_argument(
-        "--embedding-l2",
-        type=positive_float,
-        metavar="L",
-        help="L2 penalty on embeddings and first-order weights (see --l2-mode)",
-    )
-    training.add_argument(
-        "--l2-mode",
-        choices=("table", "batch"),
-        help="table: L/2 times the squared norm of the whole table, whose "
-        "every row each step then reads and writes. batch: only on the rows "
-        "of a batch, weighed by how rare they are, at no further cost "
-        "(default: table)",
-    )
-    training.add_argument(
-        "--clip-norm",
-        type=positive_float,
-        metavar="N",
-        help="scale all gradients down to this common norm where it is larger",
-    )
-    training.add_argument(
-        "--reduce-lr",
-        action="store_true",
-        help="a tenth of the learning rate after each evaluation that brings "
-        "no improvement",
-    )
-    training.add_argument(
-        "--negative-sampling",
-        type=share_kept,
-        default=1.0,
-        metavar="W",
-        help="train on this share of the negatives, drawn by --seed; "
-        "probabilities are corrected for it (default: 1, all of them)",
-    )
-    training.add_argument(
-        "--evaluate-every",
-        type=positive_int,
-        metavar="STEPS",
-        help="evaluate after each so many steps, in the place of each epoch: "
-        "--patience, --reduce-lr and checkpoints go by it",
-    )
-    training.add_argument("--seed", type=seed, default=1, metavar="N")
-
-
-def check(settings: Any) -> None:
+def check(settings: Settings) -> None:
     """Raise UserError now for what no data could mend.
 
     Args:
@@ -147,26 +68,21 @@ def check(settings: Any) -> None:
 
 
 def build(
-    settings: Any, name: str, train: deepfm_tf.PreparedData
+    settings: Settings, name: str, train: deepfm_tf.PreparedData
 ) -> deepfm_tf.CTRModel:
     """The model called `name`, compiled."""
     schema = train.schema
     arguments: dict[str, Any] = {"negative_sampling": train.negative_sampling}
+    for each in settings.options.values():
+        if name in each.models:
+            arguments[each.builds] = getattr(settings, each.name)
     columns, penalized = 1, "weights_regularizer"
-    if name != "logistic_regression":
+    if name in WITH_EMBEDDINGS:
         columns = settings.embedding_dim + 1
         penalized = "embeddings_regularizer"
-        arguments |= {
-            "embedding_dim": settings.embedding_dim,
-            "embeddings_initializer": INITIALIZERS[settings.embedding_init],
-        }
-    if name not in WITHOUT_PYRAMID:
-        arguments |= {
-            "hidden_units": settings.hidden_units,
-            "activation": settings.activation,
-            "dropout": settings.dropout,
-            "batch_normalization": settings.batch_norm,
-        }
+        arguments["embeddings_initializer"] = INITIALIZERS[
+            settings.embedding_init
+        ]
     l2, mode = settings.embedding_l2, settings.l2_mode
     num_weights = sum(schema.vocabulary_sizes) * columns
     if l2 is not None and mode is None and num_weights > _LARGE_TABLE:
@@ -179,7 +95,9 @@ def build(
     if l2 is not None and mode != "batch":
         # Keras's L2 has no half.
         arguments[penalized] = {"class_name": "L2", "config": {"l2": l2 / 2}}
-    model = getattr(deepfm_tf, MODELS[name])(schema, **arguments)
+    model: deepfm_tf.CTRModel = getattr(deepfm_tf, MODELS[name])(
+        schema, **arguments
+    )
     deepfm_tf.compile_model(
         model,
         settings.optimizer,
@@ -191,7 +109,7 @@ def build(
 
 
 def training_data(
-    settings: Any, train: deepfm_tf.PreparedData, first_epoch: int
+    settings: Settings, train: deepfm_tf.PreparedData, first_epoch: int
 ) -> tuple[Any, dict[str, int]]:
     """The batches to learn from, and the arguments of `fit` beside them.
 
@@ -238,6 +156,6 @@ def training_data(
     }
 
 
-def num_steps(settings: Any, train: deepfm_tf.PreparedData) -> int:
+def num_steps(settings: Settings, train: deepfm_tf.PreparedData) -> int:
     """Steps in a pass through the data."""
     return -(-train.num_rows // min(settings.batch_size, train.num_rows))

@@ -18,7 +18,8 @@ from deepfm_tf.experiment.kept_runs import (
     time_left,
     train_and_test,
 )
-from deepfm_tf.experiment.run import Settings, fit
+from deepfm_tf.experiment.run import fit
+from deepfm_tf.experiment.settings import Settings
 from deepfm_tf.experiment.structures import Structure
 from deepfm_tf.experiment.training import num_steps
 
@@ -52,7 +53,9 @@ class WatchedCurve(deepfm_tf.callbacks.LearningCurve):
         self.stopped = False
         self._told = 0
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Add the end of the epoch, and tell it."""
         super().on_epoch_end(epoch, logs)
         if self.is_hopeless is None:
@@ -97,6 +100,8 @@ class Trials:
         self.every = settings.evaluate_every or num_steps(
             settings, data["train"]
         )
+        # One for all runs: to make it takes as long as to read it.
+        self._valid = data["valid"].dataset(settings.batch_size)
         self._number = 0
         self._trained: list[dict[str, Any]] = []
 
@@ -198,7 +203,7 @@ class Trials:
             own.run, own.resume = self._folder(structure, seed, False), True
             seconds = load_result(self.path(structure, seed, False))["seconds"]
         curve = WatchedCurve(
-            self.data["valid"].dataset(own.batch_size),
+            self._valid,
             self.every,
             own.run / name / "curve.json",
             own.monitor,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
@@ -23,6 +22,7 @@ from deepfm_tf.files.frames import (
 )
 from deepfm_tf.files.json_lines import JsonBlock, json_blocks, json_keys
 from deepfm_tf.files.parquet import open_parquet, parquet_tables
+from deepfm_tf.files.paths import expanded
 from deepfm_tf.files.text import TextBlock, header_of, text_blocks
 from deepfm_tf.files.text_format import TextFormat
 
@@ -72,7 +72,6 @@ def list_files(source: Source) -> list[str] | None:
             f"{type(source)}. Give its `.to_pandas()`."
         )
     items = [source] if isinstance(source, (str, Path)) else list(source)
-    files: list[str] = []
     for item in items:
         if not isinstance(item, (str, Path)):
             raise UserTypeError(
@@ -80,19 +79,12 @@ def list_files(source: Source) -> list[str] | None:
                 "DataFrame, an Arrow table or a dict of arrays. Received: "
                 f"{type(item)}."
             )
-        path = str(item)
-        matches = [path] if Path(path).is_file() else sorted(glob.glob(path))
-        matches = [m for m in matches if Path(m).is_file()]
-        if not matches:
-            advice = f"Name its files, e.g. '{path}/*.csv'."
-            matches = [str(check_file(path, advice))]
-        files.extend(matches)
-    if not files:
+    if not items:
         raise UserError(
             "A data source must name at least one file. Received: an empty "
             "list."
         )
-    return files
+    return expanded(items)
 
 
 def list_text_files(source: Source) -> list[str]:

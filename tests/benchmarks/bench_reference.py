@@ -134,6 +134,8 @@ def read(run: Path, directory: Path) -> Data:
             (run / "prepared" / name / "prepared.json").read_text()
         )
         recipe, part = manifest["recipe"], manifest["recipe"]["part"]
+        if part and "negatives" in part:  # the file's name for it
+            part["negative_sampling"] = part.pop("negatives")
         fitted = parts["train"].vocabulary if parts else None
         schema = for_trees(deepfm_tf.Schema.from_dict(recipe["schema"]))
         parts[name] = deepfm_tf.prepare(

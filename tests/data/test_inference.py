@@ -12,9 +12,7 @@ import pytest
 
 import deepfm_tf
 from deepfm_tf import NumericField, Schema, TimestampField, infer_schema
-from deepfm_tf.experiment.command_line import build_parser
-from deepfm_tf.experiment.usage import told
-from pipelines import tabular
+from deepfm_tf.experiment.command_line import CommandLine, told
 
 ROWS = 400
 
@@ -90,8 +88,10 @@ def test_an_odd_text_among_numbers_is_named(odd, advice, tmp_path):
     assert advice in message
     # What it says works, from the command line and in Python.
     flag = message[message.index("--missing") :].split(")")[0]
-    options = build_parser(tabular.RECIPE).parse_args(
-        ["--train", "a", "--label", "b", *shlex.split(flag)]
+    options = (
+        CommandLine()
+        .parser()
+        .parse_args(["--train", "a", "--label", "b", *shlex.split(flag)])
     )
     assert options.missing == [odd]
     schema, said, _ = infer_csv(tmp_path, frame, missing_values=[odd])

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,12 +10,10 @@ from sklearn.metrics import log_loss, roc_auc_score
 from threadpoolctl import threadpool_limits
 
 import deepfm_tf
-from deepfm_tf.experiment import (
-    compare,
-    export as exporting,
-    kept_runs as many_runs,
-    run as experiment,
-)
+from deepfm_tf.experiment import kept_runs as many_runs, main, run as experiment
+from deepfm_tf.experiment.commands import ORDER
+from deepfm_tf.experiment.settings import ExportSettings
+from deepfm_tf.options import options_of
 from deepfm_tf.shell import command_line
 from pipelines.recipes import RECIPES
 from tests.benchmarks import bench_reference
@@ -29,30 +28,38 @@ ARGUMENTS = [
 ]
 
 
+def run_compare(words):
+    return main(arguments=words, command="compare")
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A comparison of two seeds, interrupted in its second run.
 
-    Returns its folder, what the two calls said, and how many runs the second
-    one trained.
+    Models with the second seed are not trained: they are those of the first.
+    Returns its folder, and what was to be trained.
     """
     directory = tmp_path_factory.mktemp("compare")
     columns = ["site", "ad", "price", "clicked"]
     log = make_log(800)[columns].assign(importance=[1, 3] * 400)
     log.to_csv(directory / "clicks.csv", index=False)
-    trained = []
+    trained, kept = [], {}
 
-    def train(settings, name, *others):
+    def train(settings, name, data, strategy, curve):
         trained.append((name, settings.seed))
         if len(trained) == 2:
             raise KeyboardInterrupt
-        return experiment.train(settings, name, *others)
+        if settings.seed == 1:
+            own = experiment.train(settings, name, data, strategy, curve)
+            kept[name] = own, curve.points
+        (model, result, rows), curve.points = kept[name]
+        return model, dict(result), rows
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
         patch.setattr(many_runs, "train", train)
-        stopped = compare.main([*ARGUMENTS, "--seeds", "2"])
-        status = compare.main([*ARGUMENTS, "--seeds", "2"])
+        stopped = run_compare([*ARGUMENTS, "--seeds", "2"])
+        status = run_compare([*ARGUMENTS, "--seeds", "2"])
     assert (stopped, status) == (130, 0)
     return directory, trained
 
@@ -82,23 +89,24 @@ def test_more_can_be_asked_for_and_nothing_is_trained_twice(
 ):
     monkeypatch.setattr(many_runs, "train", None)
 
-    status = compare.main([*ARGUMENTS, "--seeds", "1", "--report", "one"])
+    status = run_compare([*ARGUMENTS, "--seeds", "1", "--report", "one"])
 
     out = capsys.readouterr().out
     assert status == 0
     assert out.count(": kept") == 2
-    assert (
-        "±"
-        not in (compare.Path("one") / "table.md").read_text().split("\n\n")[0]
-    )
+    assert "±" not in (Path("one") / "table.md").read_text().split("\n\n")[0]
 
 
 @pytest.mark.parametrize("option", ["--learning-rate=0.1", "--group-by=ad"])
 def test_other_options_need_another_folder(option, capsys):
-    status = compare.main([*ARGUMENTS, option])
+    kept = Path("runs/compare/run.toml").read_text(encoding="utf-8")
+
+    status = run_compare([*ARGUMENTS, option])
 
     assert status == 2
     assert "holds runs on other data or with other" in capsys.readouterr().err
+    assert Path("runs/compare/run.toml").read_text(encoding="utf-8") == kept
+    assert "\nhidden_units = [4]\n" in kept
 
 
 def test_the_report_has_everything(report):
@@ -166,10 +174,11 @@ def test_the_next_command_trains_the_best_model_alone(report):
     command = report["next_command"]
 
     assert command.startswith(command_line("deepfm-tf", "train", "--train"))
-    assert f"--model {report['best']} --prepared" in command
+    assert f" --model {report['best']} --hidden-units 4 " in command
+    assert " --prepared runs/compare/prepared " in command
     assert "--seeds" not in command and "--slice-by" not in command
     # A folder of the data's own, not one that others have versions in.
-    assert command.endswith("--export saved_models/clicks")
+    assert " --export saved_models/clicks " in command
     assert report["next_step"] == (
         f"train {report['best']} again, the best on the validation data, and "
         "export it"
@@ -192,7 +201,7 @@ def test_what_does_not_fit_is_said_before_training(
 ):
     monkeypatch.setattr(many_runs, "train", None)
 
-    status = compare.main([*ARGUMENTS, "--run", "other", *arguments])
+    status = run_compare([*ARGUMENTS, "--run", "other", *arguments])
 
     assert status == 2
     assert message in capsys.readouterr().err
@@ -205,7 +214,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch, capsys):
         lambda name, *args: None,
     )
 
-    status = compare.main(ARGUMENTS)
+    status = run_compare(ARGUMENTS)
 
     assert status == 2
     assert "-m pip install matplotlib" in capsys.readouterr().err
@@ -213,19 +222,23 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch, capsys):
 
 def test_a_recipe_brings_its_own_options_and_defaults(capsys):
     with pytest.raises(SystemExit):
-        compare.main(["--recipe", "census", "--help"], recipes=RECIPES)
+        main(
+            arguments=["--recipe", "census", "--help"],
+            command="compare",
+            recipes=RECIPES,
+        )
 
     text = capsys.readouterr().out
     assert "--min-count" in text and "--positive-label" not in text
     assert "--curve-every" in text and "--slice-by" in text
     told = " ".join(text.split())
-    assert f"(default: {', '.join(compare.ORDER)})" in told
-    for refused in exporting.OPTIONS:
+    assert f"(default: {','.join(ORDER)})" in told
+    for refused in (o.flag for o in options_of(ExportSettings).values()):
         assert refused not in text
 
 
 def test_the_reference_benchmark_learns_from_the_same_rows(tmp_path):
-    run = compare.Path("runs") / "compare"
+    run = Path("runs") / "compare"
     data = bench_reference.read(run, tmp_path / "compare")
     # Few trees: what they learn is no concern of this test.
     grid = [{"max_iter": 2}, {"max_iter": 4, "max_leaf_nodes": 4}]

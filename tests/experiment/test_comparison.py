@@ -2,7 +2,7 @@
 
 import pytest
 
-from deepfm_tf.experiment.comparison import add_steps_to_reach, lead
+from deepfm_tf.experiment.compare import add_steps_to_reach, lead
 
 
 def make_run(model, seed, losses, aucs=None):

@@ -1,5 +1,8 @@
 """Raw files to prepared data, and what is said of them."""
 
+import shlex
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -68,6 +71,58 @@ def test_values_unlike_training_are_told_and_reported(begin, capsys):
     assert report["data"]["valid"]["drift"] == []
     shares = {s["field"]: s for s in report["data"]["test"]["shares"]}
     assert shares["device"]["unseen"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.filterwarnings("default:The values of test are not")
+def test_data_prepared_once_are_used_by_the_training(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    write("train.csv", ["a", "b"], range(600))
+    write("test.csv", ["a", "b", "c", "d"], range(600))
+    words = ["--train", "train.csv", "--label", "click", "--seed", "3"]
+    words += ["--test", "test.csv"]
+    words += ["--negative-sampling", "0.5", "--prepared", "my data"]
+
+    assert main(arguments=words, command="prepare") == 0
+
+    out, err = capsys.readouterr()
+    assert "\ntest: 1,200 rows, 33.3% positive\n" in out
+    assert "Field 'device': 50 % of the values are unseen" in err
+    assert "2 categorical fields, " in out
+    assert "deepfm_tf.PreparedData.load('my data/train')" in out
+    files = {p: p.stat().st_mtime_ns for p in Path("my data").rglob("*.bin")}
+    prepared = deepfm_tf.PreparedData.load("my data/train")
+    command = shlex.split(out.splitlines()[-1])
+    assert command[1:3] == ["train", "--train"]
+    begun = []
+    assert (
+        main(
+            arguments=command[2:],
+            run_with=lambda settings: begun.append(
+                experiment.begin(settings)[1]
+            ),
+        )
+        == 0
+    )
+    assert begun[0]["train"].fingerprint == prepared.fingerprint
+    assert {p: p.stat().st_mtime_ns for p in files} == files
+
+
+def test_a_stopped_preparation_says_what_is_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    words = ["--train", "train.csv", "--label", "click", "--run", "here"]
+    assert main(arguments=words, command="prepare", run_with=interrupt) == 130
+
+    first, *_, last = capsys.readouterr().err.strip().splitlines()
+    assert first == (
+        "Stopped. Each part that is whole is kept in here/prepared. Go on with:"
+    )
+    assert last.endswith(f"prepare {' '.join(words)}")
 
 
 @pytest.mark.filterwarnings("error:The values of")

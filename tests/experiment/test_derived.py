@@ -11,7 +11,7 @@ import pytest
 
 import deepfm_tf
 from deepfm_tf.experiment.command_line import main
-from deepfm_tf.experiment.derived import derived_files
+from deepfm_tf.experiment.inputs import derived_files
 from deepfm_tf.experiment.run import begin
 from pipelines import avazu
 

@@ -1,14 +1,15 @@
 """What the commands that train many models share."""
 
 import shlex
-import types
-from pathlib import Path
 
 import pytest
 
+from deepfm_tf.experiment.command_line import CommandLine
+from deepfm_tf.experiment.commands import COMMANDS, OWN_FILES
 from deepfm_tf.experiment.kept_runs import claim_folder, next_command, time_left
 from deepfm_tf.experiment.training import UserError
 from deepfm_tf.shell import command_line
+from pipelines import census
 
 
 def test_the_time_left_is_told_by_the_model():
@@ -32,24 +33,25 @@ def test_a_folder_belongs_to_one_command(tmp_path):
         claim_folder(tmp_path / "results", tmp_path, "other")
 
 
+def settings_of(words, recipe=OWN_FILES):
+    line = CommandLine(recipe, COMMANDS["compare"])
+    return line.settings(words.split())
+
+
 def test_the_next_command_keeps_what_one_model_needs():
-    settings = types.SimpleNamespace(
-        recipe="census",
-        training_words=("python", "-m", "pipelines.census"),
-        arguments=(
-            *("--recipe", "census", "--train", "a.csv", "b.csv"),
-            *("--depths=1,2", "--epochs", "2", "--run", "here"),
-        ),
-        prepared=None,
-        run=Path("here"),
+    settings = settings_of(
+        "--train a.csv b.csv --curve-every 3 --epochs 2 --run here "
+        "--learning-rate 0.001 --min-count 2 --slice-by sex --seeds 2",
+        census.RECIPE,
     )
 
-    command = next_command(settings, "fm", ["--depths"], ["--dropout", "0"])
+    command = next_command(settings, "fm", dropout=0.5)
 
+    # 0.001 is what the recipe has anyway, and 0.1 what it has not.
     assert command == (
         f"{command_line('python')} -m pipelines.census --train a.csv b.csv "
-        "--epochs 2 --model fm --dropout 0 --prepared here/prepared "
-        "--export saved_models/census"
+        "--prepared here/prepared --export saved_models/census --model fm "
+        "--dropout 0.5 --epochs 2"
     )
 
 
@@ -58,22 +60,23 @@ def test_the_next_command_keeps_what_one_model_needs():
     [
         ("logs/clicks.csv", "clicks"),
         ("clicks.tsv.gz", "clicks"),
-        ("my clicks.parquet", "my_clicks"),
+        ("my_clicks.parquet", "my_clicks"),
         ("logs/day-*.csv", "day"),
         ("*.csv", "model"),
     ],
 )
 def test_an_export_is_named_after_its_data(file, name):
-    settings = types.SimpleNamespace(
-        recipe="tabular",
-        training_words=("deepfm-tf", "train"),
-        arguments=("--train", file),
-        train=[file],
-        prepared=Path("my data"),
-    )
+    settings = settings_of(f"--train {file} --label y")
 
-    words = shlex.split(next_command(settings, "fm", [], []))
+    words = shlex.split(next_command(settings, "fm"))
 
-    assert words[-4:] == [
-        *("--prepared", "my data", "--export", f"saved_models/{name}"),
-    ]
+    assert words[words.index("--export") + 1] == f"saved_models/{name}"
+
+
+def test_words_that_begin_like_an_option_are_typed_so_that_they_are_none():
+    settings = settings_of("--train a.csv --label=-y --missing=- --missing ?")
+
+    words = shlex.split(next_command(settings, "fm"))[2:]
+
+    again = CommandLine().settings(words)
+    assert (again.label, again.missing) == ("-y", ["-", "?"])

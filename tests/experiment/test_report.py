@@ -1,13 +1,17 @@
 """Reports of the recipes: JSON, and the page on request."""
 
 import importlib.util
+import io
 import json
 import math
+import sys
+import warnings
 
 import pytest
 
 from deepfm_tf.experiment import report
 from deepfm_tf.experiment.command_line import main
+from deepfm_tf.experiment.run import begin
 from pipelines import tabular
 from tests.conftest import make_log
 from tests.report.test_html_report import read
@@ -19,10 +23,35 @@ ARGUMENTS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Where a page was written, and what was said."""
+    directory = tmp_path_factory.mktemp("report")
+    write_clicks(directory)
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.filterwarnings("default", "An isotonic calibration needs")
+        patch.chdir(directory)
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        status = main(
+            tabular.RECIPE,
+            [*ARGUMENTS, "--report", "out/page.html", "--slice-by", "site"]
+            + ["--calibration", "isotonic"],
+        )
+    assert status == 0
+    return directory, out.getvalue(), err.getvalue()
+
+
+def write_clicks(directory):
+    path = directory / "clicks.csv"
+    make_log(800)[["site", "ad", "clicked"]].to_csv(path, index=False)
+
+
 @pytest.fixture(autouse=True)
 def clicks(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    make_log(800)[["site", "ad", "clicked"]].to_csv("clicks.csv", index=False)
+    write_clicks(tmp_path)
     return tmp_path
 
 
@@ -37,17 +66,10 @@ def no_extras(monkeypatch):
     )
 
 
-@pytest.mark.filterwarnings("default:An isotonic calibration needs")
-def test_a_page_has_its_json_beside_it(clicks, capsys):
-    status = main(
-        tabular.RECIPE,
-        [*ARGUMENTS, "--report", "out/page.html", "--slice-by", "site"]
-        + ["--calibration", "isotonic"],
-    )
-
-    content = json.loads((clicks / "out" / "page.json").read_text())
-    reader = read((clicks / "out" / "page.html").read_text(encoding="utf-8"))
-    assert status == 0
+def test_a_page_has_its_json_beside_it(finished):
+    folder, out, err = finished
+    content = json.loads((folder / "out" / "page.json").read_text())
+    reader = read((folder / "out" / "page.html").read_text(encoding="utf-8"))
     (run,) = content["models"]
     assert [point["step"] for point in run["curve"]] == [3]
     assert run["curve"][0]["auc"] == run["history"]["val_auc"][0]
@@ -74,7 +96,6 @@ def test_a_page_has_its_json_beside_it(clicks, capsys):
     assert slices[0][1][0] == f"site = {run['slices'][0]['value']}"
     assert slices[0][1][1] == str(run["slices"][0]["rows"])
     assert content["command"] in "".join(reader.text)
-    out, err = capsys.readouterr()
     assert "Page: out/page.html" in out
     (line,) = (
         x
@@ -89,10 +110,14 @@ def test_a_page_has_its_json_beside_it(clicks, capsys):
     assert "warnings.warn" not in err
 
 
-def test_json_needs_no_matplotlib(clicks, no_extras):
-    arguments = [*ARGUMENTS, "--report", "r.json"]
+def test_json_needs_no_matplotlib(clicks, finished, no_extras):
+    results = json.loads((finished[0] / "out" / "page.json").read_text())
 
-    assert main(tabular.RECIPE, arguments) == 0
+    def write(settings):
+        data = begin(settings)[1]
+        report.write_report(settings, data, results["models"])
+
+    assert main(tabular.RECIPE, [*ARGUMENTS, "--report", "r.json"], write) == 0
     assert [path.name for path in clicks.glob("r.*")] == ["r.json"]
 
 

@@ -12,6 +12,7 @@ import pytest
 import deepfm_tf
 from deepfm_tf.experiment import (
     kept_runs as many_runs,
+    main,
     run as experiment,
     sweep,
     trials,
@@ -36,6 +37,10 @@ LOSSES = {
     ((6, 6), 1): 0.40,
     ((6, 6), 2): 0.43,
 }
+
+
+def run_sweep(words):
+    return main(arguments=words, command="sweep")
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +82,8 @@ def finished(tmp_path_factory):
         patch.chdir(directory)
         patch.setattr(trials, "fit", fit)
         patch.setattr(many_runs, "train", train)
-        stopped = sweep.main([*ARGUMENTS, "--trials", "1"])
-        status = sweep.main([*ARGUMENTS, "--trials", "1"])
+        stopped = run_sweep([*ARGUMENTS, "--trials", "1"])
+        status = run_sweep([*ARGUMENTS, "--trials", "1"])
     assert (stopped, status) == (130, 0)
     assert models[0].activation == "tanh"
     assert models[0].hidden_units == (5, 3)
@@ -185,17 +190,18 @@ def test_the_next_command_trains_what_the_test_data_speak_for(report):
     assert report["next_command"] == (
         f"{command_line('deepfm-tf')} train "
         "--train clicks.csv --label clicked "
-        "--epochs 1 --batch-size 256 --model deepfm --hidden-units 5,3 "
-        "--activation tanh --dropout 0 --embedding-dim 2 "
-        "--prepared runs/sweep/prepared --export saved_models/clicks"
+        "--prepared runs/sweep/prepared --export saved_models/clicks "
+        "--model deepfm --embedding-dim 2 --hidden-units 5,3 --dropout 0 "
+        "--activation tanh --batch-size 256 --epochs 1"
     )
 
 
 def test_what_is_finished_is_not_trained_again(monkeypatch, capsys):
     monkeypatch.setattr(trials, "fit", None)
     monkeypatch.setattr(many_runs, "train", None)
+    monkeypatch.setattr(sweep, "write_pages", lambda *_: "page")
 
-    status = sweep.main([*ARGUMENTS, "--trials", "1", "--report", "again"])
+    status = run_sweep([*ARGUMENTS, "--trials", "1", "--report", "again"])
 
     out = capsys.readouterr().out
     assert status == 0
@@ -203,7 +209,7 @@ def test_what_is_finished_is_not_trained_again(monkeypatch, capsys):
 
 
 def test_other_values_need_another_folder(capsys):
-    status = sweep.main([*ARGUMENTS, "--widths", "4,8"])
+    status = run_sweep([*ARGUMENTS, "--widths", "4,8"])
 
     assert status == 2
     assert "holds runs on other data or with other" in capsys.readouterr().err
@@ -228,7 +234,7 @@ def test_what_does_not_fit_is_said_before_training(
 ):
     monkeypatch.setattr(sweep, "begin", None)
 
-    status = sweep.main([*ARGUMENTS, "--run", "other", *arguments])
+    status = run_sweep([*ARGUMENTS, "--run", "other", *arguments])
 
     assert status == 2
     text = capsys.readouterr().err
@@ -248,7 +254,7 @@ def test_what_does_not_fit_is_said_before_training(
 )
 def test_a_typo_is_explained(capsys, arguments, message):
     with pytest.raises(SystemExit):
-        sweep.main([*ARGUMENTS, *arguments])
+        run_sweep([*ARGUMENTS, *arguments])
 
     assert message in capsys.readouterr().err
 
@@ -256,7 +262,7 @@ def test_a_typo_is_explained(capsys, arguments, message):
 def test_without_optuna_the_extra_is_named(monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *args: None)
 
-    status = sweep.main(ARGUMENTS)
+    status = run_sweep(ARGUMENTS)
 
     assert status == 2
     assert "-m pip install matplotlib optuna" in capsys.readouterr().err
@@ -273,11 +279,11 @@ def test_without_a_search_there_is_no_need_of_optuna(monkeypatch, capsys):
 
     def begin(settings):
         assert sweep._search(settings, None, None) == []
-        raise sweep.UserError("begun")
+        raise deepfm_tf.UserError("begun")
 
     monkeypatch.setattr(sweep, "begin", begin)
 
-    assert sweep.main([*ARGUMENTS, "--trials", "0"]) == 2
+    assert run_sweep([*ARGUMENTS, "--trials", "0"]) == 2
     assert capsys.readouterr().err == "error: begun\n"
 
 

@@ -13,9 +13,11 @@ from typing import Any
 from deepfm_tf.backend import notices_kept_back
 from deepfm_tf.errors import UserError
 from deepfm_tf.files.formats import FORMATS, check_file, format_of
-from deepfm_tf.files.text_format import TextFormat
+from deepfm_tf.files.layout import TextLayout
+from deepfm_tf.options import flags_of, options_of
 from deepfm_tf.serving.client.errors import PredictError, explanation
 
+_LAYOUT = options_of(TextLayout)
 # What the errors of the client call its arguments.
 _FLAGS = {
     "timeout": "--timeout",
@@ -52,13 +54,10 @@ def main(
     if options.no_header != (options.columns is not None):
         parser.error("--no-header and --columns A,B,C must come together")
     try:
-        options.text_format = TextFormat(
-            separator=options.separator,
-            column_names=options.columns,
-            quoting=not options.no_quoting,
-        )
+        layout = {name: getattr(options, name) for name in _LAYOUT}
+        options.text_format = TextLayout(**layout).to_text_format()
     except UserError as error:
-        parser.error(error.with_options({"separator": "--separator"}))
+        parser.error(error.with_options(flags_of(_LAYOUT.values())))
     try:
         _predict(options)
     except PredictError as error:
@@ -152,33 +151,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_layout(parser: argparse.ArgumentParser) -> None:
-    """What the training recipes are told of text files, in their words."""
+    """The same options as of the commands that train."""
     layout = parser.add_argument_group("layout of a text file --input")
-    layout.add_argument(
-        "--separator",
-        type=lambda text: {"\\t": "\t", "tab": "\t"}.get(text, text),
-        metavar="CHAR",
-        help="what stands between columns: , or \\t or ', ' (a comma, then "
-        "blanks that are dropped); default: by the file's name",
-    )
-    layout.add_argument(
-        "--no-header",
-        "--no_header",
-        action="store_true",
-        help="the first line is data; name the columns with --columns",
-    )
-    layout.add_argument(
-        "--columns",
-        type=lambda text: tuple(text.split(",")),
-        metavar="A,B,C",
-        help="names of all columns of a file without a header",
-    )
-    layout.add_argument(
-        "--no-quoting",
-        "--no_quoting",
-        action="store_true",
-        help='a " is a character like any other',
-    )
+    for declared in _LAYOUT.values():
+        flag = declared.flag.lstrip("-").replace("-", "_")
+        also = [f"--{flag}"] if "_" in flag else []
+        declared.add_to(layout, declared.default, also=also)
     parser.add_argument(
         "--missing",
         action="extend",

@@ -1,6 +1,5 @@
-"""What the recipes say to a mistyped or impossible command line."""
+"""What the commands say to a mistyped or impossible command line."""
 
-import argparse
 import errno
 import json
 import os
@@ -15,15 +14,10 @@ import pytest
 import deepfm_tf
 from deepfm_tf.backend import import_tensorflow
 from deepfm_tf.errors import Argument
-from deepfm_tf.experiment import command_line, compare, sweep
-from deepfm_tf.experiment.recipe import OWN_FILES
-from deepfm_tf.experiment.training import (
-    MODELS,
-    OPTIMIZERS,
-    UserError,
-    user_errors,
-)
-from deepfm_tf.experiment.usage import Parser, told
+from deepfm_tf.experiment import command_line
+from deepfm_tf.experiment.command_line import told
+from deepfm_tf.experiment.settings import MODELS, OPTIMIZERS
+from deepfm_tf.experiment.training import UserError, user_errors
 from deepfm_tf.metrics import NotANumberError
 from pipelines import tabular
 from pipelines.recipes import RECIPES
@@ -32,30 +26,28 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    ("main", "words", "error"),
+    ("command", "words", "error"),
     [
-        (sweep.main, "--shape constant", "no option --shape. Did you mean --s"),
-        (compare.main, "--sedes=3", "no option --sedes. Did you mean --seeds?"),
-        (tabular.main, "--batch_size 8", "Did you mean --batch-size?"),
+        ("sweep", "--shape constant", "no option --shape. Did you mean --s"),
+        ("compare", "--sedes=3", "no option --sedes. Did you mean --seeds?"),
+        ("train", "--batch_size 8", "Did you mean --batch-size?"),
         # Told before what seems to be absent.
-        (tabular.main, "--trian a.csv", "no option --trian. Did you mean --tr"),
-        (tabular.main, "--zzz", "There is no option --zzz.\n"),
-        (tabular.main, "--train a.csv", "are required: --label\n"),
-        (tabular.main, "--train a.csv --label b c", "unrecognized argum"),
-        (compare.main, "--recipe cencus", "invalid choice: 'cencus'"),
+        ("train", "--trian a.csv", "no option --trian. Did you mean --tr"),
+        ("train", "--zzz", "There is no option --zzz.\n"),
+        ("train", "--train a.csv", "are required: --label\n"),
+        ("train", "--train a.csv --label b c", "unrecognized argum"),
+        ("compare", "--recipe cencus", "invalid choice: 'cencus'"),
     ],
 )
 def test_a_wrong_command_line_is_answered_in_two_lines(
-    main, words, error, capsys
+    command, words, error, capsys
 ):
-    arguments = words.split()
-    if main is tabular.main:
-        arguments = [tabular.RECIPE, arguments]
-    else:
-        arguments = [arguments, ("python",), RECIPES]
-
     with pytest.raises(SystemExit) as end:
-        main(*arguments)
+        command_line.main(
+            arguments=words.split(),
+            command=command,
+            recipes=None if command == "train" else RECIPES,
+        )
 
     lines = capsys.readouterr().err
     assert end.value.code == 2
@@ -63,16 +55,6 @@ def test_a_wrong_command_line_is_answered_in_two_lines(
     assert error in lines
     assert len(lines.splitlines()) == 2
     assert lines.endswith(" --help\n")
-
-
-def test_words_that_are_no_names_of_options_pass():
-    parser = Parser(prog="x")
-    parser.add_argument("--value", type=int)
-    parser.add_argument("rest", nargs="*")
-
-    options = parser.parse_args(["--value=-1", "--", "--other"])
-
-    assert options == argparse.Namespace(value=-1, rest=["--other"])
 
 
 @pytest.mark.parametrize(
@@ -259,16 +241,23 @@ def test_a_thread_may_import_tensorflow_too():
     "words",
     [
         "deepfm_tf train --help",
-        "deepfm_tf compare --help",
         "deepfm_tf sweep --trails 3",
+        "deepfm_tf predict --help",
+        "deepfm_tf serve --help",
+        "deepfm_tf config --help",
         "deepfm_tf train --train nothing.csv --label y",
+        "deepfm_tf compare --train nothing.csv --label y",
+        "deepfm_tf sweep --train nothing.csv --label y",
+        "deepfm_tf prepare --train nothing.csv --label y",
+        "deepfm_tf train --config nothing.toml",
         "pipelines.avazu --help",
         "pipelines.sweep --recipe census --help",
     ],
 )
-def test_what_needs_no_tensorflow_does_not_import_it(tmp_path, words):
-    # In the place of TensorFlow.
-    (tmp_path / "tensorflow.py").write_text("raise SystemExit('imported')\n")
+def test_what_is_said_at_once_imports_nothing_large(tmp_path, words):
+    # In their place.
+    for name in ("tensorflow", "keras", "pandas", "pyarrow", "numpy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')\n")
 
     process = subprocess.run(
         [sys.executable, "-m", *words.split()],
@@ -283,6 +272,40 @@ def test_what_needs_no_tensorflow_does_not_import_it(tmp_path, words):
     assert "imported" not in process.stderr
 
 
+@pytest.mark.slow_process
+def test_keras_is_imported_without_what_no_command_needs(tmp_path):
+    # In their place. Keras takes each where it finds it.
+    (tmp_path / "sklearn.py").write_text("print('sklearn', end=' ')\n")
+    (tmp_path / "matplotlib.py").write_text("print('matplotlib', end=' ')\n")
+    (tmp_path / "keras.py").write_text(
+        "for name in ('sklearn', 'matplotlib'):\n"
+        "    try:\n"
+        "        __import__(name)\n"
+        "    except ImportError:\n"
+        "        print('no', name, end=' ')\n"
+        "__version__ = '3.12'\n"
+        "class config:\n"
+        "    backend = staticmethod(lambda: 'none')\n"
+    )
+    # It is refused then, once it is imported.
+    code = (
+        "from deepfm_tf.backend import import_tensorflow\n"
+        "try:\n    import_tensorflow()\nexcept ImportError:\n"
+        "    import sklearn, matplotlib\n"
+    )
+
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+    assert process.stdout == "no sklearn no matplotlib sklearn matplotlib "
+
+
 def test_the_options_name_what_the_package_has():
     assert OPTIMIZERS == tuple(deepfm_tf.training.OPTIMIZERS)
     for name in MODELS.values():
@@ -291,7 +314,7 @@ def test_the_options_name_what_the_package_has():
 
 def test_the_help_of_a_calibration_is_true(capsys):
     with pytest.raises(SystemExit):
-        command_line.main(OWN_FILES, ["--help"])
+        command_line.main(arguments=["--help"])
 
     text = " ".join(capsys.readouterr().out.split())
     assert f"{{{','.join(deepfm_tf.calibration.METHODS)}}}" in text

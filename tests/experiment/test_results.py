@@ -7,7 +7,7 @@ import pytest
 import sklearn.metrics
 
 import deepfm_tf
-from deepfm_tf.experiment import calibration as calibrating
+from deepfm_tf.experiment import results as calibrating
 
 
 class Part:

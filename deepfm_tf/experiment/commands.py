@@ -1,0 +1,306 @@
+"""The commands that read data, and the data sets: what each takes and says."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from deepfm_tf.experiment.arguments import (
+    names_among,
+    positive_int,
+    share,
+    values_of,
+    whole_number,
+)
+from deepfm_tf.experiment.data_settings import GROUPS, DataSettings
+from deepfm_tf.experiment.settings import (
+    ACTIVATIONS,
+    MODELS,
+    ExportSettings,
+    Settings,
+)
+from deepfm_tf.experiment.structures import SHAPES
+from deepfm_tf.options import Option, option, options_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from deepfm_tf import Schema, TextFormat
+
+# Simple ones first: the order of tables and plots.
+ORDER = ("logistic_regression", "fm", "nfm", "wide_and_deep", "deepfm")
+# What the lists say in a sweep.
+SWEPT = ("hidden_units", "activation", "dropout", "embedding_dim")
+# Which data set, where there are several: it decides what else there is.
+RECIPE = Option(
+    "read the data as this recipe does, with its options and defaults",
+    "data",
+    name="recipe",
+    flag="--recipe",
+    default="tabular",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What a data set adds to the command line.
+
+    Args:
+        name: str. Names the folder of its runs.
+        command_words: what trains on it: all that is typed before options.
+        description: str. Said by `--help`; `{command}` becomes the command as
+            one would type it.
+        label: str or None. The label column, where the data set fixes it.
+        schema: the Schema, or a function of `--min-count`, or None to infer.
+        text_format: layout of the text files, where the data set fixes it.
+        derive: turns a chunk of raw rows (all text) into the rows to learn
+            from, where columns must be made first.
+        defaults: other defaults for options.
+    """
+
+    name: str
+    command_words: tuple[str, ...]
+    description: str
+    label: str | None = None
+    schema: Callable[[int], Schema] | None = None
+    text_format: TextFormat | None = None
+    derive: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+    defaults: dict[str, object] = dataclasses.field(default_factory=dict)
+
+    def offers(self, declared: Option) -> bool:
+        """Whether an option means anything for this data set."""
+        if declared.fixed_by and getattr(self, declared.fixed_by) is not None:
+            return False
+        return not declared.needs or getattr(self, declared.needs) is not None
+
+
+# Any file of the user's own.
+OWN_FILES = Recipe(
+    name="train",
+    command_words=("deepfm-tf", "train"),
+    description="""\
+Train click models on your own file, and compare them.
+
+    {command} --train clicks.csv --label clicked \\
+        --model logistic_regression,fm,deepfm --export saved_models/clicks
+""",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command that reads data.
+
+    Args:
+        name: str.
+        settings: what holds its options.
+        check, run: `"module:function"`, called with the settings. What is
+            known before numpy is imported is checked first.
+        description: str or None. As of a Recipe, whose own is the default.
+        defaults: of options, over those of the recipe.
+        hidden: options that `--help` keeps silent about.
+    """
+
+    name: str
+    settings: type[DataSettings]
+    check: str
+    run: str
+    description: str | None = None
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
+
+    def check_and_run(self, settings: DataSettings) -> None:
+        """Do what the command does."""
+        for function in (self.check, self.run):
+            module, _, name = function.partition(":")
+            found = importlib.import_module(f"deepfm_tf.experiment.{module}")
+            getattr(found, name)(settings)
+
+    def rank(self, declared: Option) -> int:
+        """Where an option's heading stands."""
+        return GROUPS.index(declared.group)
+
+
+def options_for(command: Command, recipe: Recipe) -> dict[str, Option]:
+    """The options of a command, for a data set."""
+    return {
+        name: declared
+        for name, declared in options_of(command.settings).items()
+        if recipe.offers(declared)
+    }
+
+
+def _several(text: str) -> int:
+    try:
+        return whole_number(2)(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(
+            f"{error}: one run does not tell what the seed changes"
+        ) from None
+
+
+def _factor(default: str, parse: Callable[[str], Any], text: str) -> Any:
+    """The values of a factor, the base's first."""
+    return option(
+        parse(default),
+        f"{text}, the base's first",
+        parse,
+        "A,B",
+        group="sweep",
+        decides="results",
+    )
+
+
+@dataclasses.dataclass(kw_only=True)
+class ManySettings(Settings):
+    """The options of a command that trains many models."""
+
+    report_is_folder: ClassVar[bool] = True
+    report: Path | None = option(
+        None,
+        "folder for the page, table, JSON and plots",
+        Path,
+        "DIR",
+        group="results",
+        default_text="RUN/report",
+    )
+
+    def __post_init__(self) -> None:
+        self.report = self.report or self.run / "report"
+
+
+@dataclasses.dataclass(kw_only=True)
+class CompareSettings(ManySettings):
+    """The options of a comparison."""
+
+    seeds: int = option(
+        5,
+        "runs of each model, with the seeds --seed, --seed + 1, ...; the data "
+        "are split by --seed alone",
+        positive_int,
+        "N",
+        group="comparison",
+    )
+    curve_every: int | None = option(
+        None,
+        "training steps between two points of the learning curves besides the "
+        "ends of epochs",
+        positive_int,
+        "STEPS",
+        group="comparison",
+        default_text="5 points an epoch, but at least 10 steps",
+        decides="results",
+    )
+
+
+@dataclasses.dataclass(kw_only=True)
+class SweepSettings(ManySettings):
+    """The options of a sweep."""
+
+    model: tuple[str, ...] = option(
+        ("deepfm",),
+        f"one of {', '.join(MODELS)}",
+        names_among(tuple(MODELS), "model"),
+        "NAME",
+        group="model",
+        decides="results",
+    )
+    trials: int = option(
+        20,
+        "structures that the search tries after the single changes; 0 for none",
+        whole_number(0),
+        "N",
+        group="sweep",
+    )
+    seeds: int = option(
+        5,
+        "runs of the base, and of the best at the end, with the seeds --seed, "
+        "--seed + 1, ...: what the seed alone changes",
+        _several,
+        "N",
+        group="sweep",
+    )
+    depths: tuple[int, ...] = _factor(
+        "3,1,2,4", values_of(positive_int), "hidden layers"
+    )
+    widths: tuple[int, ...] = _factor(
+        "128,32,400", values_of(positive_int), "their mean width"
+    )
+    shapes: tuple[str, ...] = _factor(
+        ",".join(SHAPES), values_of(str, SHAPES), f"of {', '.join(SHAPES)}"
+    )
+    activations: tuple[str, ...] = _factor(
+        "relu,tanh", values_of(str, ACTIVATIONS), f"of {', '.join(ACTIVATIONS)}"
+    )
+    dropouts: tuple[float, ...] = _factor(
+        "0.1,0,0.3,0.5", values_of(share), "drop probabilities"
+    )
+    embedding_dims: tuple[int, ...] = _factor(
+        "10,4,20", values_of(positive_int), "embedding dimensions"
+    )
+
+
+# What training many models always does, and never.
+_MANY = {"resume": True, "export": None}
+_NOT_FOR_MANY = ("resume", *options_of(ExportSettings))
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command("train", Settings, "checks:check", "run:run"),
+        Command(
+            "compare",
+            CompareSettings,
+            "checks:check_comparison",
+            "compare:compare",
+            """\
+Train models with several seeds on the same data, and compare them: a table of
+means and standard deviations, learning curves, differences with intervals.
+
+    {command} --train clicks.csv --label clicked --seeds 5
+
+Finished runs are kept: the same command goes on after Ctrl-C, and with more
+--seeds or other models trains only what is not there yet.
+""",
+            _MANY | {"model": ORDER},
+            _NOT_FOR_MANY,
+        ),
+        Command(
+            "sweep",
+            SweepSettings,
+            "checks:check_sweep",
+            "sweep:sweep",
+            """\
+Change the structure of the hidden layers, and see what it changes: first each
+factor alone (depth, width, shape, activation, dropout, embedding dimension),
+beside what the seed alone changes; then a search over all of them (Optuna).
+
+    {command} --train clicks.csv --label clicked --trials 20
+
+Of each list of values the first is the base. All shapes have as many units:
+with 3 layers of mean width 200, constant is 200-200-200, pyramid 300-200-100,
+inverted 100-200-300 and diamond 150-300-150 (Guo et al., 2017, section 3.3).
+The validation data decide; the test data see only the base and the best.
+Finished trials are kept: the same command goes on after Ctrl-C.
+""",
+            # Known, so that they can be refused with what to say instead.
+            _MANY | {"model": ("deepfm",)} | dict.fromkeys(SWEPT),
+            (*_NOT_FOR_MANY, *SWEPT),
+        ),
+        Command(
+            "prepare",
+            DataSettings,
+            "checks:check_data",
+            "data:prepare_and_say",
+            """\
+Read the data, count their values and turn them into ids, once: the training
+then begins at once, and so does each further one.
+
+    {command} --train clicks.csv --label clicked --prepared data/clicks
+""",
+        ),
+    )
+}

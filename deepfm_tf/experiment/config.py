@@ -1,0 +1,204 @@
+"""The file of `--config`: options by their names, as TOML or JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from deepfm_tf.errors import UserError, did_you_mean
+from deepfm_tf.experiment.commands import COMMANDS, RECIPE, options_for
+from deepfm_tf.experiment.data_settings import DataSettings
+from deepfm_tf.files.layout import names_of_text
+from deepfm_tf.options import Option
+from deepfm_tf.storage import write_text
+from deepfm_tf.version import __version__
+
+FILE = "run.toml"
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """What a file says, by the names of its keys.
+
+    Args:
+        path: the file. Its name ends in .toml or .json.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    if path.suffix not in (".toml", ".json"):
+        raise UserError(
+            f"--config {path}: the name must end in .toml or .json."
+        )
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        content = (
+            json.loads(text, object_pairs_hook=_each_once)
+            if path.suffix == ".json"
+            else _toml(text)
+        )
+        if not isinstance(content, dict):
+            raise UserError(
+                'there must be an object of options, such as {"dropout": 0.1}'
+            )
+        return _each_once(
+            (key.replace("-", "_"), value) for key, value in content.items()
+        )
+    except OSError as error:
+        raise UserError(f"--config {path}: {error.strerror}.") from error
+    except ValueError as error:  # of the syntax, or of UTF-8
+        raise UserError(f"--config {path}: {error}.") from error
+
+
+def values_of_config(
+    content: Mapping[str, Any], path: Path | None, options: Mapping[str, Option]
+) -> dict[str, Any]:
+    """The values of options, as the command line would have made them.
+
+    Args:
+        content: of `read_config`.
+        path: the file.
+        options: those that the command takes.
+
+    Raises:
+        UserError: there is no such option, or it cannot have the value.
+    """
+    by_key = {_key(o): o for o in options.values() if o.is_kept}
+    values = {}
+    for key, value in content.items():
+        if key not in by_key:
+            hint = did_you_mean(key, by_key, str)
+            raise UserError(f"--config {path}: there is no option {key}.{hint}")
+        if value is not None:  # as JSON says that there is none
+            try:
+                values[by_key[key].name] = _value(by_key[key], value)
+            except argparse.ArgumentTypeError as error:
+                raise UserError(f"--config {path}: {key} {error}.") from error
+    return values
+
+
+def write_config(settings: DataSettings) -> None:
+    """Write `run.toml`, which asks for the same, into the run's folder.
+
+    Args:
+        settings: the options.
+    """
+    words = " ".join(settings.command_words)
+    lines = [
+        f"# {words} --config {settings.run / FILE}",
+        f"# does the same; what is typed besides wins. By deepfm_tf "
+        f"{__version__}.",
+    ]
+    command = COMMANDS[settings.command_name]
+    options = options_for(command, settings.recipe)
+    if settings.recipe_name is not None:
+        lines += ["", f"{RECIPE.name} = {toml(settings.recipe_name)}"]
+    group = ""
+    for each in sorted(options.values(), key=lambda o: command.rank(o)):
+        if not each.is_kept or each.name in command.hidden:
+            continue
+        if each.group != group:
+            group = each.group
+            lines += ["", f"# --- {group}"]
+        default = command.defaults.get(each.name, each.default)
+        lines += ["", *_comment(each.help(default))]
+        lines.append(_line(_key(each), getattr(settings, each.name)))
+    write_text(settings.run / FILE, "\n".join(lines) + "\n")
+
+
+def toml(value: Any) -> str:
+    """A value as TOML writes it.
+
+    Args:
+        value: bool, int, float, str, path, or a list or tuple of them.
+
+    Example:
+
+    >>> toml((0.5, "a\\tb", True))
+    '[0.5, "a\\\\tb", true]'
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, (str, Path)):
+        # JSON's escapes are TOML's, but for one character.
+        text = json.dumps(str(value), ensure_ascii=False)
+        return text.replace("\x7f", "\\u007f")
+    return f"[{', '.join(map(toml, value))}]"
+
+
+def _line(key: str, value: Any) -> str:
+    """A line that sets an option, or that shows its place only."""
+    text = "" if value is None else toml(value)
+    if not text:
+        return f"# {key} ="
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a name of a file that is no UTF-8
+        return f"# {key} cannot stand here: it is no UTF-8"
+    return f"{key} = {text}"
+
+
+def _each_once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content:
+            raise UserError(f"{key} comes twice")
+        content[key] = value
+    return content
+
+
+def _toml(text: str) -> Any:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads(text)
+
+
+def _key(declared: Option) -> str:
+    """The name without dashes in front; `schema`, of a field `schema_file`."""
+    return declared.flag.removeprefix("--").replace("-", "_")
+
+
+def _value(declared: Option, value: Any) -> Any:
+    """The value, or an ArgumentTypeError with what must hold."""
+    if declared.is_switch:
+        _require(isinstance(value, bool), "true or false", value)
+        return value
+    is_number = "int" in declared.kind or "float" in declared.kind
+    kinds: tuple[type, ...] = (int, float) if is_number else (str,)
+    what = "a number" if is_number else "a text in quotes"
+    if "list" in declared.kind or "Sequence" in declared.kind:
+        kinds, what = (str, int, float), "a text in quotes, or a number"
+    is_list = declared.takes_many or "tuple" in declared.kind
+    values = value if is_list and isinstance(value, list) else [value]
+    what = f"a list, of {what} each" if is_list else what
+    for each in values:
+        is_right = isinstance(each, kinds) and not isinstance(each, bool)
+        _require(is_right, what, value)
+    if not values and declared.default == ():
+        return ()
+    if declared.takes_many:
+        _require(bool(values), "a list of at least one value", value)
+        return [str(each) for each in values]
+    if declared.choices:
+        allowed = f"one of {', '.join(declared.choices)}"
+        _require(value in declared.choices, allowed, value)
+    if declared.parse is names_of_text and isinstance(value, list):
+        return tuple(values)  # a name may have a comma in it
+    return declared.parse(",".join(map(str, values)))
+
+
+def _require(holds: bool, what: str, value: Any) -> None:
+    if not holds:
+        raise argparse.ArgumentTypeError(f"must be {what}. Received: {value!r}")
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, 78, initial_indent="# ", subsequent_indent="# ")

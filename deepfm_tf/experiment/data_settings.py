@@ -1,0 +1,220 @@
+"""The options that say what is read, prepared and kept: declared here."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from deepfm_tf import shell
+from deepfm_tf.experiment.arguments import (
+    positive_int,
+    seed as seed_of_text,
+    share_kept,
+)
+from deepfm_tf.files.layout import TextLayout, names_of_text
+from deepfm_tf.options import Option, option, options_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from deepfm_tf import Schema, TextFormat
+    from deepfm_tf.experiment.commands import Recipe
+
+# The headings of `--help`, in their order.
+GROUPS = ("data", "model", "training", "results", "comparison", "sweep")
+REQUIRED = dataclasses.MISSING
+_SET_ASIDE = "; without them a tenth of --train, drawn by --seed, is set aside"
+
+
+_data = functools.partial(option, group="data")
+_files = functools.partial(_data, metavar="FILE", takes_many=True)
+# Of data that no recipe describes.
+_own = functools.partial(_data, fixed_by="label")
+_values = functools.partial(_own, metavar="VALUE", takes_many=True)
+_results = functools.partial(option, group="results")
+
+
+@dataclasses.dataclass(kw_only=True)
+class Columns:
+    """Which files and columns are read."""
+
+    train: list[str] = _files(
+        REQUIRED,
+        "CSV, TSV or JSON lines (compressed or not) or Parquet files to learn "
+        "from",
+    )
+    valid: list[str] | None = _files(
+        None, f"files that decide when to stop{_SET_ASIDE}"
+    )
+    test: list[str] | None = _files(
+        None, f"files that decide the final table{_SET_ASIDE}"
+    )
+    label: str = _own(
+        REQUIRED,
+        "the column that says whether there was a click",
+        str,
+        "COLUMN",
+    )
+    positive_label: list[str] | None = _values(
+        None,
+        "label values that mean 1",
+        default_text="1, true, t, yes, y",
+        argument="positive_labels",
+    )
+    negative_label: list[str] | None = _values(
+        None,
+        "label values that mean 0",
+        default_text="0, false, f, no, n",
+        argument="negative_labels",
+    )
+    example_weight: str | None = _own(
+        None,
+        "how much each row counts in the loss and the metrics",
+        metavar="COLUMN",
+        argument="example_weight",
+    )
+    missing: Sequence[str] = _values(
+        (),
+        "values that mean missing, besides the empty one (such as ?)",
+        argument="missing_values",
+    )
+    categorical: tuple[str, ...] = _own(
+        (),
+        "columns that are categories whatever they look like, such as numbers "
+        "that name things",
+        names_of_text,
+        "A,B,C",
+        argument="categorical",
+    )
+    ignore: tuple[str, ...] = _own(
+        (), "columns to leave out", names_of_text, "A,B,C", argument="ignore"
+    )
+    schema_file: str | None = _own(
+        None,
+        "the fields, as JSON; without it they are inferred and written to "
+        "RUN/schema.json, to be edited and given back here",
+        metavar="FILE",
+        flag="--schema",
+    )
+    min_count: int = _data(
+        2,
+        "values seen less often than this share one id",
+        positive_int,
+        "N",
+        needs="schema",
+    )
+
+
+@dataclasses.dataclass(kw_only=True)
+class DataSettings(TextLayout, Columns):
+    """What decides the prepared data, and where they are.
+
+    Args:
+        recipe: the data set, and how it is read.
+        command_name: the command, in `COMMANDS`.
+        command_words: what the user typed before the options.
+        recipe_name: what `--recipe` named, where there is that option.
+        arguments: the options as they were typed.
+    """
+
+    # Whether `--report` names a folder.
+    report_is_folder: ClassVar[bool] = False
+    recipe: Recipe
+    command_words: tuple[str, ...] = ()
+    command_name: str = "train"
+    recipe_name: str | None = None
+    arguments: tuple[str, ...] = ()
+    # What groups the test rows: for metrics alone.
+    group_by: str | None = None
+    split_by_time: str | None = _data(
+        None,
+        "without --valid or --test, set aside the latest tenths of --train by "
+        "this column, not random ones",
+        metavar="COLUMN",
+    )
+    on_error: str = _data(
+        "raise",
+        "skip leaves out rows that cannot be read, and writes them to "
+        "rejected.csv",
+        choices=("raise", "skip"),
+        argument="on_error",
+    )
+    negative_sampling: float = option(
+        1.0,
+        "train on this share of the negatives, drawn by --seed; probabilities "
+        "are corrected for it",
+        share_kept,
+        "W",
+        group="training",
+        default_text="1, all of them",
+        decides="training",
+        argument="negative_sampling",
+    )
+    seed: int = option(
+        1,
+        "of all that is drawn: rows set aside, first weights, the order of "
+        "examples",
+        seed_of_text,
+        "N",
+        group="training",
+        decides="training",
+    )
+    run: Path = _results(
+        REQUIRED, "checkpoints, logs and prepared data", Path, "DIR"
+    )
+    prepared: Path | None = _results(
+        None,
+        "where prepared data is kept for the next run",
+        Path,
+        "DIR",
+        default_text="RUN/prepared",
+    )
+    config: Path | None = _results(
+        None,
+        "options by their names, from a .toml or .json file such as the "
+        "RUN/run.toml that every run writes; what is typed wins",
+        Path,
+        "FILE",
+        is_kept=False,
+    )
+
+    @property
+    def options(self) -> dict[str, Option]:
+        """The options that there are."""
+        return options_of(type(self))
+
+    @property
+    def text_format(self) -> TextFormat:
+        """How text files are laid out."""
+        return self.recipe.text_format or self.to_text_format()
+
+    @property
+    def fixed_schema(self) -> Schema | None:
+        """The Schema, where the data set has one."""
+        make = self.recipe.schema
+        return None if make is None else make(self.min_count)
+
+    @property
+    def derive(self) -> Callable[[pd.DataFrame], pd.DataFrame] | None:
+        """What makes the columns of the data set, where it has own ones."""
+        return self.recipe.derive
+
+    @property
+    def prepared_folder(self) -> Path:
+        """Where the prepared data are."""
+        return self.prepared or self.run / "prepared"
+
+    @property
+    def kept(self) -> str:
+        """What a stopped run leaves behind, in words."""
+        return f"Each part that is whole is kept in {self.prepared_folder}"
+
+    def command(self, resume: bool = False) -> str:
+        """The command that was typed, or the one that goes on with it."""
+        words = [*self.command_words, *self.arguments]
+        if resume and not getattr(self, "resume", True):
+            words.append("--resume")
+        return shell.command_line(*words)
