@@ -34,7 +34,7 @@ def test_intervals_hold_the_true_value_as_often_as_they_say():
 
     for trial in range(200):
         intervals = bootstrap_intervals(
-            *draw(300, trial + 1), num_replicates=200, confidence=0.9
+            *draw(300, trial + 1), num_replicates=100, confidence=0.9
         )
         for name, value in truth.items():
             held[name] += intervals[name][0] <= value <= intervals[name][1]
