@@ -165,7 +165,7 @@ def demonstrate(settings: Settings) -> None:
         score(outcome)
     if outcome.exported is not None:
         serve = deepfm_tf.shell.command_line(
-            *("python", "-m", "deepfm_tf.serving", "--model_name=deepfm"),
+            *("deepfm-tf", "serve", "--model_name=deepfm"),
             f"--model_base_path={outcome.exported.parent}",
         )
         print(f"\nNext, serve it:\n    {serve}")

@@ -48,7 +48,7 @@ def test_the_python_examples_run(tmp_path, monkeypatch, capsys):
                 "--model_name=clicks",
                 "--model_base_path=saved_models/clicks",
             ]
-            assert f"-m deepfm_tf.serving {' '.join(flags)}" in block
+            assert f"deepfm-tf serve {' '.join(flags)}" in block
             with running_server("local", flags) as port:
                 serves = serves.replace("localhost:8500", f"localhost:{port}")
                 exec("with PredictClient" + serves, names)
@@ -56,7 +56,7 @@ def test_the_python_examples_run(tmp_path, monkeypatch, capsys):
                     next(b for b in blocks("bash") if "explain " in b)
                 )
                 address = ["--address", f"localhost:{port}"]
-                assert predict_command.main([*explain[4:], *address]) == 0
+                assert predict_command.main([*explain[2:], *address]) == 0
 
     out = capsys.readouterr().out
     assert "'log_loss'" in out
@@ -93,19 +93,16 @@ def test_the_three_commands_serve(tmp_path, monkeypatch):
     os.makedirs("runs/synthetic/data")
     data.to_csv("runs/synthetic/data/test.tsv", index=False, sep="\t")
 
-    assert (
-        serve[:3]
-        == predict[:3]
-        == [".venv/bin/python", "-m", "deepfm_tf.serving"]
-    )
-    assert parse_flags(serve[3:]).rest_api_port == 8501
-    with running_server("local", serve[4:]) as port:
+    assert serve[:2] == [".venv/bin/deepfm-tf", "serve"]
+    assert predict[:2] == [".venv/bin/deepfm-tf", "predict"]
+    assert parse_flags(serve[2:]).rest_api_port == 8501
+    with running_server("local", serve[3:]) as port:
         address = ["--address", f"localhost:{port}"]
-        assert predict_command.main([*predict[4:], *address]) == 0
+        assert predict_command.main([*predict[2:], *address]) == 0
 
     assert len(pd.read_csv("runs/scores.csv")["probability"]) == 300
     (config,) = commands(next(b for b in blocks("bash") if " config " in b))
-    assert operator_files.main(config[4:]) == 0
+    assert operator_files.main(config[2:]) == 0
     assert (tmp_path / "runs/serving/models.config").is_file()
 
 

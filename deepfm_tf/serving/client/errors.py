@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import grpc
 
 _START_ONE = (
-    "Start one: `python -m deepfm_tf.serving --port=8500 --model_name={model} "
+    "Start one: `deepfm-tf serve --port=8500 --model_name={model} "
     "--model_base_path=/absolute/path/to/saved_models/{model}`, or check the "
     "address (gRPC listens on 8500 by default, REST on 8501) and, if the "
     "server speaks TLS, {ssl}."

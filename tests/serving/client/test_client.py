@@ -196,7 +196,7 @@ def test_no_server_is_said_so():
             client.predict([])
 
     assert error.value.target == "localhost:1"
-    assert "python -m deepfm_tf.serving" in str(error.value)
+    assert "deepfm-tf serve" in str(error.value)
 
 
 def test_a_server_that_comes_back_is_found_again(service):
