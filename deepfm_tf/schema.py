@@ -47,6 +47,7 @@ class Schema:
 
     Example:
 
+    >>> from deepfm_tf.fields import CategoricalField, NumericField
     >>> schema = Schema(
     ...     fields=(CategoricalField("site"), NumericField("price")),
     ...     label="clicked",

@@ -65,6 +65,16 @@ def check(settings: Settings) -> None:
             f"--l2-mode {settings.l2_mode} needs a penalty. Give "
             "--embedding-l2 too."
         )
+    for each in settings.options.values():
+        default = settings.recipe.defaults.get(each.name, each.default)
+        if not each.models or getattr(settings, each.name) == default:
+            continue
+        if not set(each.models) & set(settings.model):
+            raise UserError(
+                f"{each.flag} is an option of {', '.join(each.models)} alone. "
+                f"Received: --model {','.join(settings.model)}. Leave out "
+                f"{each.flag}, or name one of them."
+            )
 
 
 def build(

@@ -449,6 +449,11 @@ def test_resuming_with_other_options_is_refused(capsys):
         (["--label", "clicked", "--report", "clicks.csv"], "end in .html or"),
         (["--label", "clicked", "--l2-mode", "batch"], "Give --embedding-l2"),
         (
+            ["--label", "clicked", "--dropout", "0.3", "--model", "fm"],
+            "--dropout is an option of deepfm, wide_and_deep, nfm alone. "
+            "Received: --model fm.",
+        ),
+        (
             ["--label", "clicked", "--export", "m", "--context-fields", "sit"],
             "no field 'sit'",
         ),
