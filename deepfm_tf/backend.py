@@ -42,7 +42,7 @@ def require_tensorflow_keras() -> None:
     if not keras.__version__.startswith("3."):
         raise MissingPackageError(
             f"deepfm_tf needs Keras 3, but Keras {keras.__version__} is "
-            "installed. Run: pip install 'keras>=3.10'"
+            "installed. Run: pip install 'keras>=3.12'"
         )
     if keras.config.backend() != "tensorflow":
         raise MissingPackageError(f"{hint} Received: {keras.config.backend()}.")
