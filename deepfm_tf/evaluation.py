@@ -31,7 +31,7 @@ from deepfm_tf.slicing import groups_of_field, slices_of_field
 
 # Rows that a stream keeps in memory at a time: `predict` takes a tenth of a
 # second to begin. And rows in one step of it.
-_STREAM_ROWS = 2**17
+STREAM_ROWS = 2**17
 _PREDICT_ROWS = 2**12
 
 
@@ -303,7 +303,7 @@ def _chunks(
     for batch in labelled_batches(dataset):
         batches.append(batch)
         num_rows += len(batch[1])
-        if num_rows >= _STREAM_ROWS:
+        if num_rows >= STREAM_ROWS:
             yield _joined(batches)
             batches, num_rows = [], 0
     if batches:

@@ -49,7 +49,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*tensors: Any) -> Any:
-        return (function if _has_gpu() else fused)(*tensors)
+        return (function if has_gpu() else fused)(*tensors)
 
     return call
 
@@ -73,8 +73,9 @@ def row_dtype(num_rows: int) -> str:
 
     int32 is faster on a CPU; on a GPU TensorFlow computes int32 on the host.
     """
-    return "int64" if _has_gpu() or num_rows > 2**31 - 1 else "int32"
+    return "int64" if has_gpu() or num_rows > 2**31 - 1 else "int32"
 
 
-def _has_gpu() -> bool:
+def has_gpu() -> bool:
+    """Whether TensorFlow has a GPU in this process."""
     return bool(tf.config.list_logical_devices("GPU"))

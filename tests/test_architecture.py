@@ -239,6 +239,8 @@ StreamingMetrics structure_table summarize_runs TextFormat TimePart
 TimestampField top_feature_pairs training_callbacks UserError Vocabulary
 WideAndDeep
 """
+# What gets at an attribute by its name.
+PATCHES = {"setattr", "getattr", "hasattr", "delattr", "object"}
 FACE = re.compile(r"deepfm_tf(\.\w+)+")
 
 
@@ -338,6 +340,54 @@ def test_private_names_of_keras_and_tensorflow_are_in_one_file():
             assert not used - known, f"{path} uses {used - known}"
             assert not [n for n in imports(path) if ".src" in n], path
             assert not [n for n in imports(path) if ".python" in n], path
+
+
+def patched_names(node):
+    """The last names in the texts that `setattr` and the like are given."""
+    if not isinstance(node, ast.Call):
+        return set()
+    if ast.unparse(node.func).split(".")[-1] not in PATCHES:
+        return set()
+    texts = [a.value for a in node.args if isinstance(a, ast.Constant)]
+    return {t.split(".")[-1] for t in texts if isinstance(t, str)}
+
+
+def names_of_others(path):
+    """What a file takes from, or patches in, something other than itself."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names |= patched_names(node)
+        if isinstance(node, ast.ImportFrom):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute):
+            if ast.unparse(node.value) not in ("self", "cls", "super()"):
+                names.add(node.attr)
+    return names
+
+
+def test_a_private_name_is_seen_however_it_is_used(tmp_path):
+    path = tmp_path / "test_x.py"
+    path.write_text(
+        "from deepfm_tf.x import _a\n"
+        "x._b.c()\n"
+        "patch.setattr('deepfm_tf.x._d', 1)\n"
+        "getattr(x, '_e')\n"
+        "self._f\n"
+        "'_g'\n"
+    )
+
+    private = {n for n in names_of_others(path) if n.startswith("_")}
+
+    assert private == {"_a", "_b", "_d", "_e"}
+
+
+def test_no_test_uses_a_private_name_of_ours():
+    ours = set().union(*(private_names(path)[1] for path in SOURCES))
+    ours = {name for name in ours if re.match("_[^_]", name)}
+
+    used = {str(path): ours & names_of_others(path) for path in TESTS}
+
+    assert not {path: names for path, names in used.items() if names}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.name)

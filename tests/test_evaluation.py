@@ -320,7 +320,7 @@ def test_example_weights_of_the_data_set_count(mild, vocabulary):
 def test_a_stream_has_the_metrics_of_all_rows_in_any_order(
     mild, vocabulary, monkeypatch
 ):
-    monkeypatch.setattr("deepfm_tf.evaluation._STREAM_ROWS", 100)
+    monkeypatch.setattr("deepfm_tf.evaluation.STREAM_ROWS", 100)
     log = make_log(300, 6)
     dataset = deepfm_tf.dataset_from_memory(
         log, vocabulary, 64, shuffle=True, seed=1

@@ -17,7 +17,7 @@ def test_only_on_a_cpu_functions_are_compiled(monkeypatch):
     double = kernels.compiled(lambda x: 2 * x)
     assert uses_xla(double)
 
-    monkeypatch.setattr(kernels, "_has_gpu", lambda: True)
+    monkeypatch.setattr(kernels, "has_gpu", lambda: True)
 
     assert not uses_xla(double)
     assert float(double(tf.constant(3.0))) == 6.0
@@ -27,7 +27,7 @@ def test_rows_are_int32_where_that_is_fast_and_enough(monkeypatch):
     assert kernels.row_dtype(2**31 - 1) == "int32"
     assert kernels.row_dtype(2**31) == "int64"
 
-    monkeypatch.setattr(kernels, "_has_gpu", lambda: True)
+    monkeypatch.setattr(kernels, "has_gpu", lambda: True)
 
     assert kernels.row_dtype(5) == "int64"
 

@@ -12,7 +12,7 @@ from deepfm_tf.vocabulary import OOV_ID
 
 # Rows are compared by 64 random bits, and about this many of each data set:
 # a row is in the sample if its bits are, in both sets alike.
-_SAMPLE = 500_000
+SAMPLE_ROWS = 500_000
 _MAX_ROWS = 20_000_000
 _BATCH = 65_536
 
@@ -47,7 +47,7 @@ def shared_rows(train: PreparedData, other: PreparedData) -> Overlap:
         train: the training data.
         other: data prepared with its vocabulary.
     """
-    modulus = max(1, train.num_rows // _SAMPLE)
+    modulus = max(1, train.num_rows // SAMPLE_ROWS)
     known = np.sort(_hashes(train, modulus)[0])
     rows, is_known = _hashes(other, modulus)
     place = np.searchsorted(known, rows)

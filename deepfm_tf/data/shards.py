@@ -14,8 +14,8 @@ from deepfm_tf.data.shard_files import ShardFiles
 # Shuffling reads chunks of this many adjoining rows from all over the files,
 # and permutes the rows of a group of chunks.
 CHUNK_ROWS = 1024
-_GROUP_ROWS = 128 * CHUNK_ROWS
-_LEAST_GROUP_ROWS = 16 * CHUNK_ROWS
+GROUP_ROWS = 128 * CHUNK_ROWS
+LEAST_GROUP_ROWS = 16 * CHUNK_ROWS
 _GROUP_BYTES = 32 * 2**20
 
 # TensorFlow takes over an array without a copy if it begins at a multiple.
@@ -41,8 +41,8 @@ class ShardRows:
         self._width = layout.width
         self._first_row = start
         self.group_rows = max(
-            _LEAST_GROUP_ROWS,
-            min(_GROUP_ROWS, _GROUP_BYTES // self._row_bytes),
+            LEAST_GROUP_ROWS,
+            min(GROUP_ROWS, _GROUP_BYTES // self._row_bytes),
         )
 
     def order(self, key: tf.Tensor) -> tf.Tensor:

@@ -13,7 +13,7 @@ _LOCAL = frozenset(
     ("btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs")
 )
 # Two changes within a tick of the clock have one time.
-_SETTLED_NANOSECONDS = 2 * 10**9
+SETTLED_NANOSECONDS = 2 * 10**9
 
 
 class Stamp(NamedTuple):
@@ -53,7 +53,7 @@ class Stamp(NamedTuple):
         It need not if the last one was a moment ago.
         """
         last = max(self.write_time, self.change_time)
-        return time.time_ns() - last > _SETTLED_NANOSECONDS
+        return time.time_ns() - last > SETTLED_NANOSECONDS
 
     def is_local(self, mounts: str | Path = "/proc/self/mountinfo") -> bool:
         """Whether the times are those of this machine's own kernel.

@@ -34,9 +34,9 @@ from deepfm_tf.timestamps import PLAIN
 from deepfm_tf.vocabulary import Vocabulary
 
 # Lines that are parsed together come to about this many bytes.
-_BLOCK_BYTES = 4 * 2**20
+BLOCK_BYTES = 4 * 2**20
 # Rows that are shuffled among themselves.
-_GROUP_ROWS = 65_536
+GROUP_ROWS = 65_536
 
 # The numbers that the graph reads. Rarer spellings are left to Python.
 _NUMBER = r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?"
@@ -110,7 +110,7 @@ def _batches(
         blocks, output_signature=_Blocks.SIGNATURE
     ).map(parser, num_parallel_calls=2, deterministic=True)
     if seed is not None:
-        rows = shuffle_groups(rows.rebatch(_GROUP_ROWS), seed)
+        rows = shuffle_groups(rows.rebatch(GROUP_ROWS), seed)
     layout = parser.layout
     batches = rows.rebatch(batch_size).map(
         lambda words: split_rows(words, layout),
@@ -153,7 +153,7 @@ class _Blocks:
         for path in paths:
             # What cannot be read is told of when it is read.
             with contextlib.suppress(UserError):
-                blocks = text_blocks(path, self.text_format, _BLOCK_BYTES)
+                blocks = text_blocks(path, self.text_format, BLOCK_BYTES)
                 for first in itertools.islice(blocks, 1):
                     checked = self.reading.check(0, first, self.names)
                     packed = vocabulary.encode(checked.columns)
@@ -165,7 +165,7 @@ class _Blocks:
             separator, trims = self.text_format.separator_of(path)
             columns = self._column_names[number]
             places = [columns.index(name) for name in self.names]
-            for block in text_blocks(path, self.text_format, _BLOCK_BYTES):
+            for block in text_blocks(path, self.text_format, BLOCK_BYTES):
                 data = block.data
                 plain = not trims and not (
                     self.text_format.quoting and b'"' in data

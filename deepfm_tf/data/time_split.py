@@ -29,7 +29,7 @@ from deepfm_tf.timestamps import NO_MOMENT, NOT_A_TIME, moments
 
 # Cuts are exact up to this many rows; beyond, they come from a uniform sample
 # of this size (rank error about 1/sqrt(size), 0.2 %).
-_SAMPLE = 262_144
+SAMPLE_ROWS = 262_144
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,7 +217,7 @@ class _Sample:
         priorities = np.random.default_rng(block).random(len(numbers))
         self.numbers = np.concatenate([self.numbers, numbers])
         self._priorities = np.concatenate([self._priorities, priorities])
-        if len(self.numbers) > _SAMPLE:
-            kept = np.argpartition(self._priorities, _SAMPLE)[:_SAMPLE]
+        if len(self.numbers) > SAMPLE_ROWS:
+            kept = np.argpartition(self._priorities, SAMPLE_ROWS)[:SAMPLE_ROWS]
             self.numbers = self.numbers[kept]
             self._priorities = self._priorities[kept]

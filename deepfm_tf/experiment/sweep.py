@@ -64,7 +64,7 @@ def sweep(settings: SweepSettings) -> dict[str, Any]:
         value = getattr(changed, factor)
         what = f"{factor.replace('_', ' ')} {value}"
         trials.run(what, changed, settings.seed)
-    searched = _search(settings, space, trials)
+    searched = search(settings, space, trials)
     best = Structure(**trials.finished[trials.best]["structure"])
     tested = {"base": base}
     if best.name != space.base.name:
@@ -78,7 +78,7 @@ def sweep(settings: SweepSettings) -> dict[str, Any]:
     return report
 
 
-def _search(
+def search(
     settings: SweepSettings, space: Space, trials: Trials
 ) -> list[dict[str, Any]]:
     """Let Optuna propose structures, given what is finished.

@@ -26,7 +26,7 @@ _ABOUT_FILES = (
 )
 # Weights in a table of which L2 is not put on the whole unasked: a step
 # then takes about half a second on two cores.
-_LARGE_TABLE = 50_000_000
+LARGE_TABLE = 50_000_000
 
 
 # Something about the data or the options that the user can fix.
@@ -95,7 +95,7 @@ def build(
         ]
     l2, mode = settings.embedding_l2, settings.l2_mode
     num_weights = sum(schema.vocabulary_sizes) * columns
-    if l2 is not None and mode is None and num_weights > _LARGE_TABLE:
+    if l2 is not None and mode is None and num_weights > LARGE_TABLE:
         raise UserError(
             f"L2 on the whole table would read and write {num_weights:,} "
             "weights, and twice as many numbers of the optimizer's, at every "

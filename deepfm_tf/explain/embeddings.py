@@ -18,7 +18,7 @@ from deepfm_tf.fields import Field
 from deepfm_tf.models import CTRModel
 
 # Rows of the table that are in memory at a time.
-_BLOCK_ROWS = 65_536
+BLOCK_ROWS = 65_536
 _CONFIG = """\
 embeddings {
   tensor_name: "features"
@@ -96,8 +96,8 @@ def _blocks(
         )
         if limit is not None:
             stop = min(stop, first + limit)
-        for start in range(first, stop, _BLOCK_ROWS):
-            rows = np.arange(start, min(start + _BLOCK_ROWS, stop))
+        for start in range(first, stop, BLOCK_ROWS):
+            rows = np.arange(start, min(start + BLOCK_ROWS, stop))
             yield (
                 field,
                 rows - first,

@@ -16,10 +16,10 @@ from deepfm_tf.explain.names import FeatureNames
 from deepfm_tf.models import CTRModel
 
 # Rows that `explain` takes at a time.
-_ROWS = 256
+BATCH_ROWS = 256
 # Pieces of the line that are computed at a time, so that one row alone is a
 # batch; and points, so that many rows still fit into memory.
-_PIECES, _POINTS = 16, 2**14
+_PIECES, MAX_POINTS = 16, 2**14
 # The steps of a row may double five times.
 _MOST_STEPS = 32
 
@@ -158,9 +158,9 @@ class Explainer:
         if not num_rows:
             raise UserError("`packed` must hold at least one row to explain.")
         blocks = []
-        for start in range(0, num_rows, _ROWS):
+        for start in range(0, num_rows, BATCH_ROWS):
             terms = self._function(
-                {k: v[start : start + _ROWS] for k, v in packed.items()}
+                {k: v[start : start + BATCH_ROWS] for k, v in packed.items()}
             )
             blocks.append(
                 {name: np.array(term) for name, term in terms.items()}
@@ -281,7 +281,7 @@ class Explainer:
         # (batch, fields, k)
         way = vectors - self.mean_vectors
         rows = tf.maximum(tf.shape(vectors)[0], 1)
-        pieces = tf.clip_by_value(_POINTS // rows, 1, _PIECES)
+        pieces = tf.clip_by_value(MAX_POINTS // rows, 1, _PIECES)
 
         def add_pieces(start: Any, total: Any) -> tuple[Any, Any]:
             ends = tf.minimum(start + tf.range(pieces + 1), steps)

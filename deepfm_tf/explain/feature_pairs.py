@@ -17,9 +17,9 @@ from deepfm_tf.models import CTRModel
 # Pairs of fields that are looked into unless the caller names some.
 _FIELD_PAIRS = 10
 # Feature pairs of one field pair that are counted; beyond, the rarest go.
-_MOST_PAIRS = 2_000_000
+MAX_PAIRS = 2_000_000
 # Pairs that wait before adding them up is worth its time.
-_MERGE_AT = 500_000
+MERGE_AT = 500_000
 
 
 def top_feature_pairs(
@@ -157,7 +157,7 @@ class _PairTotals:
         counts = np.stack([np.ones(len(x)), x], axis=1)
         self._waiting.append((np.stack([left, right], axis=1), counts))
         self._num_waiting += len(x)
-        if self._num_waiting > _MERGE_AT:
+        if self._num_waiting > MERGE_AT:
             self.merge()
 
     def merge(self) -> None:
@@ -175,9 +175,9 @@ class _PairTotals:
         starts = np.flatnonzero(new)
         self.pairs = pairs[starts]
         self.counts = np.add.reduceat(counts, starts) if len(starts) else counts
-        if len(starts) > _MOST_PAIRS:
+        if len(starts) > MAX_PAIRS:
             keep = np.argsort(-self.counts[:, 0], kind="stable")
-            keep = keep[: _MOST_PAIRS // 2]
+            keep = keep[: MAX_PAIRS // 2]
             self.pairs, self.counts = self.pairs[keep], self.counts[keep]
 
 
@@ -193,8 +193,8 @@ def _strongest(
     often = total.counts[:, 0] >= min_rows
     pairs, counts = total.pairs[often], total.counts[often]
     effects = np.empty(len(pairs))
-    for start in range(0, len(pairs), _MERGE_AT):
-        part = slice(start, start + _MERGE_AT)
+    for start in range(0, len(pairs), MERGE_AT):
+        part = slice(start, start + MERGE_AT)
         left, right = (
             model_terms.table_rows(pairs[part, side])[:, :-1].numpy()
             for side in (0, 1)

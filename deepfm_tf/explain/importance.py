@@ -162,9 +162,9 @@ def permutation_importance(
 
     def measure(number: int) -> list[float]:
         random = np.random.default_rng([seed, number])
-        auc_drop = _Drops(label, weight)
+        auc_drop = Drops(label, weight)
         # Each row is a group of its own, whatever its class.
-        loss_rise = _Drops(label, weight, np.arange(len(label)))
+        loss_rise = Drops(label, weight, np.arange(len(label)))
         for _ in range(repeats):
             order = random.permutation(len(label))
             logits = predict(rows, moving[number], order)
@@ -197,7 +197,7 @@ def permutation_importance(
     )
 
 
-class _Drops:
+class Drops:
     """Mean and margin of what a metric loses over some permutations.
 
     Args:

@@ -17,7 +17,7 @@ from deepfm_tf.models.batches import check_dataset
 from deepfm_tf.packed_layout import PackedLayout
 
 # Floats that a step over all pairs of fields may take, 64 MB.
-_PAIR_FLOATS = 2**24
+MAX_PAIR_FLOATS = 2**24
 
 
 class ModelTerms:
@@ -182,7 +182,7 @@ class ModelTerms:
     def batches(self, dataset: Any) -> Iterator[dict[str, tf.Tensor]]:
         """Packed inputs of a data set, few enough rows to pair all fields."""
         size = len(self.pair_fields) * max(self.embedding_dim, 1)
-        limit = max(1, _PAIR_FLOATS // max(size, 1))
+        limit = max(1, MAX_PAIR_FLOATS // max(size, 1))
         found = False
         check_dataset(dataset)
         for element in dataset:

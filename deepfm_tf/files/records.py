@@ -10,9 +10,9 @@ from deepfm_tf.arrays import Array
 
 _QUOTE, _BLANK, _NEWLINE, _RETURN = b'" \n\r'
 # What is searched first for the state at a place: enough for most records.
-_WINDOW = 2**16
+WINDOW_BYTES = 2**16
 # Line breaks inside quotes that are tried one by one; then all at once.
-_TRIES = 8
+TRIES = 8
 # Blanks before a quote that are passed for all quotes at once.
 _BLANKS_AT_ONCE = 64
 
@@ -66,7 +66,7 @@ class RecordScanner:
         for line_break in (b"\n", b"\r"):
             # Behind a "\r" at the end, a "\n" may follow.
             stop = len(data) - (line_break == b"\r")
-            for _ in range(_TRIES):
+            for _ in range(TRIES):
                 place = data.rfind(line_break, 0, stop)
                 if place < 0:
                     break
@@ -83,7 +83,7 @@ class RecordScanner:
 
     def first_end(self, data: bytes) -> int:
         """Behind the first whole record and its line break; 0 if none ends."""
-        size = _WINDOW
+        size = WINDOW_BYTES
         while True:
             breaks = self._line_breaks(data[:size])
             if len(breaks):
@@ -103,7 +103,7 @@ class RecordScanner:
         if not self.quoting:
             return -1
         stop = data.rfind(b'"', 0, stop) + 1
-        size = _WINDOW
+        size = WINDOW_BYTES
         while stop:
             start = max(0, stop - size)
             begins, is_odd, can_open = self._quotes(data, start, stop)

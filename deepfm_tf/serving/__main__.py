@@ -111,7 +111,7 @@ def _run(argv: Sequence[str], command: str) -> int:
             "Ctrl-C ends that.",
             file=sys.stderr,
         )
-    return _serve(options, command)
+    return serve(options, command)
 
 
 def _beside(command: str, name: str) -> str:
@@ -119,7 +119,7 @@ def _beside(command: str, name: str) -> str:
     return f"{command.removesuffix(' serve')} {name}"
 
 
-def _serve(options: Options, command: str) -> int:
+def serve(options: Options, command: str) -> int:
     """Serve until a signal comes."""
     # TensorFlow takes seconds to import, a wrong command line none.
     with notices_kept_back():
@@ -138,7 +138,7 @@ def _serve(options: Options, command: str) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
-    _stop_on_signals(server)
+    stop_on_signals(server)
     try:
         server.start()
     except (ServingError, ValueError) as error:
@@ -152,7 +152,7 @@ def _serve(options: Options, command: str) -> int:
     # What lives now lives to the end: a collection that follows the unload
     # of a version need not look at it, which would hold requests up.
     gc.freeze()
-    print(_announcement(server, command), flush=True)
+    print(announcement(server, command), flush=True)
     server.wait()
     print("Finishing the requests under way; press again to drop them.")
     server.stop()
@@ -160,7 +160,7 @@ def _serve(options: Options, command: str) -> int:
     return EXIT_OK
 
 
-def _stop_on_signals(server: Server) -> None:
+def stop_on_signals(server: Server) -> None:
     """The first signal drains, the second one ends at once."""
 
     def on_signal(number: int, frame: FrameType | None) -> None:
@@ -172,7 +172,7 @@ def _stop_on_signals(server: Server) -> None:
         signal.signal(number, on_signal)
 
 
-def _announcement(server: Server, command: str) -> str:
+def announcement(server: Server, command: str) -> str:
     """What is served, where, and what to type next."""
     names = sorted(server.store.names())
     lines = [f"Serving {', '.join(names)}", f"  gRPC  localhost:{server.port}"]

@@ -13,7 +13,7 @@ from deepfm_tf.errors import UserError
 QUIET_SECONDS = 0.25
 # One that does not wait never pauses: from here on it is to be refused, and
 # after that the port closes all the same.
-_ANSWER_SECONDS, _ANSWER_CALLS = 0.5, 512
+ANSWER_SECONDS, ANSWER_CALLS = 0.5, 512
 MOST_SECONDS = 2.0
 
 
@@ -64,8 +64,8 @@ class Drain:
         now = self._last_traffic = time.monotonic()
         if not self.has_begun:
             return True
-        is_soon = now < self._begin + _ANSWER_SECONDS
-        return next(self._calls) <= _ANSWER_CALLS and is_soon
+        is_soon = now < self._begin + ANSWER_SECONDS
+        return next(self._calls) <= ANSWER_CALLS and is_soon
 
     def note_answer(self) -> None:
         """An answer goes out, and may bring the next call."""

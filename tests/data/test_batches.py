@@ -93,7 +93,7 @@ def test_rows_are_mixed_across_the_whole_data(numbers):
 
 def test_each_group_of_rows_has_an_order_of_its_own(tmp_path, monkeypatch):
     # Groups of one chunk each, so that places in a group can be compared.
-    for name in ("_GROUP_ROWS", "_LEAST_GROUP_ROWS"):
+    for name in ("GROUP_ROWS", "LEAST_GROUP_ROWS"):
         monkeypatch.setattr(f"deepfm_tf.data.shards.{name}", 1024)
     prepared = numbered(tmp_path / "p", 4096)
 

@@ -34,7 +34,7 @@ def prepared(tmp_path, train, other):
 
 @pytest.mark.parametrize("sample", [10**6, 2000])
 def test_rows_that_were_trained_on_are_counted(sample, tmp_path, monkeypatch):
-    monkeypatch.setattr(overlap, "_SAMPLE", sample)
+    monkeypatch.setattr(overlap, "SAMPLE_ROWS", sample)
     train, new = make(8000, 1), make(1000, 2)
     new["price"] += 0.5 + np.arange(1000)
     copies = train.sample(3000, random_state=3)

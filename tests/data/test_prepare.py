@@ -113,7 +113,7 @@ def test_preparing_again_does_nothing(csv_file, tmp_path, monkeypatch):
     target = tmp_path / "p"
     deepfm_tf.prepare(csv_file, target, schema=make_schema())
     os.utime(csv_file)
-    monkeypatch.setattr(module, "_write_rows", None)
+    monkeypatch.setattr(module, "ShardWriter", None)
 
     prepared = deepfm_tf.prepare(csv_file, target, schema=make_schema())
 
@@ -220,7 +220,7 @@ def test_skipped_rows_are_counted_and_written(csv_file, tmp_path, monkeypatch):
     assert ",701,clicked,maybe," in rejected[2]
 
 
-@pytest.mark.parametrize("stage", ["count_values", "_write_rows", "_replace"])
+@pytest.mark.parametrize("stage", ["count_values", "ShardWriter", "sync_tree"])
 def test_a_full_disk_leaves_nothing(csv_file, tmp_path, monkeypatch, stage):
     def fail(*_):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -80,7 +80,7 @@ def test_rows_of_another_order_are_told(path):
 
 
 def test_damage_is_told_of_rows_that_were_right_before(path, monkeypatch):
-    monkeypatch.setattr("deepfm_tf.data.stamps._SETTLED_NANOSECONDS", -1)
+    monkeypatch.setattr("deepfm_tf.data.stamps.SETTLED_NANOSECONDS", -1)
     files, status = open_shard(path), path.stat()
     read(files, 0, NUM_ROWS)
     wait_for_a_tick(path)
@@ -93,7 +93,7 @@ def test_damage_is_told_of_rows_that_were_right_before(path, monkeypatch):
 
 
 def test_what_was_right_is_not_checked_again(path, monkeypatch):
-    monkeypatch.setattr("deepfm_tf.data.stamps._SETTLED_NANOSECONDS", -1)
+    monkeypatch.setattr("deepfm_tf.data.stamps.SETTLED_NANOSECONDS", -1)
     files, calls = open_shard(path), []
     monkeypatch.setattr(
         "deepfm_tf.data.shard_files.block_checksums",

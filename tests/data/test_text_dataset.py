@@ -45,11 +45,11 @@ def check_equal(source, vocabulary, text_format=None):
 def in_python(monkeypatch):
     """Counts the blocks that are left to Python."""
     calls = []
-    read = text_dataset._Parser._read
+    block = text_dataset.TextBlock
     monkeypatch.setattr(
-        text_dataset._Parser,
-        "_read",
-        lambda *arguments: (calls.append(1), read(*arguments))[1],
+        text_dataset,
+        "TextBlock",
+        lambda *arguments: (calls.append(1), block(*arguments))[1],
     )
     return calls
 
@@ -61,7 +61,7 @@ def in_python(monkeypatch):
 def test_all_kinds_of_fields_are_read_in_the_graph(
     tmp_path, vocabulary, monkeypatch, separator, newline, block_bytes
 ):
-    monkeypatch.setattr(text_dataset, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(text_dataset, "BLOCK_BYTES", block_bytes)
     calls = in_python(monkeypatch)
     path = tmp_path / "log.txt"
     make_log(1000, seed=4).to_csv(

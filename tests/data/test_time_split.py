@@ -159,7 +159,7 @@ def test_what_is_done_with_rows_without_a_time_is_checked():
 
 
 def test_cuts_of_many_rows_come_from_a_sample(monkeypatch):
-    monkeypatch.setattr(time_split, "_SAMPLE", 2000)
+    monkeypatch.setattr(time_split, "SAMPLE_ROWS", 2000)
     seconds = np.random.default_rng(1).permutation(150_000) + 10**9
 
     train, test = deepfm_tf.split_by_time({"at": seconds}, "at", (0.8,))

@@ -407,7 +407,7 @@ def test_a_run_stopped_inside_an_epoch_sees_the_rest_of_it(clicks):
 def test_options_that_do_not_fit_are_one_sentence(
     clicks, capsys, monkeypatch, options, message
 ):
-    monkeypatch.setattr(learning, "_LARGE_TABLE", 10)
+    monkeypatch.setattr(learning, "LARGE_TABLE", 10)
 
     assert main(tabular.RECIPE, [*OWN, *options]) == 2
     assert message in capsys.readouterr().err

@@ -278,7 +278,7 @@ def test_without_a_search_there_is_no_need_of_optuna(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "optuna", None)
 
     def begin(settings):
-        assert sweep._search(settings, None, None) == []
+        assert sweep.search(settings, None, None) == []
         raise deepfm_tf.UserError("begun")
 
     monkeypatch.setattr(sweep, "begin", begin)
@@ -328,7 +328,7 @@ def searched(losses, num_trials, values=VALUES):
     made.run("base", space.base, 1)
     for _, changed in space.changes():
         made.run("change", changed, 1)
-    return sweep._search(settings, space, made)
+    return sweep.search(settings, space, made)
 
 
 def test_the_search_prunes_what_is_worse_than_most():

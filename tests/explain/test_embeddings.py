@@ -107,7 +107,7 @@ def test_a_logistic_regression_has_weights_alone(tmp_path):
 
 
 def test_large_tables_are_written_block_by_block(tmp_path, monkeypatch):
-    monkeypatch.setattr("deepfm_tf.explain.embeddings._BLOCK_ROWS", 2)
+    monkeypatch.setattr("deepfm_tf.explain.embeddings.BLOCK_ROWS", 2)
     model = small_model("FM")
 
     deepfm_tf.explain.export_embeddings(model, tmp_path)

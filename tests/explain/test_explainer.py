@@ -162,7 +162,7 @@ def test_contributions_halve_the_pairs():
 
 
 def test_rows_are_explained_alike_alone_and_together(monkeypatch):
-    monkeypatch.setattr("deepfm_tf.explain.explainer._ROWS", 13)
+    monkeypatch.setattr("deepfm_tf.explain.explainer.BATCH_ROWS", 13)
     _, packed, explainer, _ = explained("DeepFM")
 
     together = explainer.explain(packed)
@@ -175,7 +175,7 @@ def test_rows_are_explained_alike_alone_and_together(monkeypatch):
 
 def test_many_rows_take_fewer_pieces_at_a_time_and_say_the_same(monkeypatch):
     model, packed, _, expected = explained("DeepFM")
-    monkeypatch.setattr("deepfm_tf.explain.explainer._POINTS", 90)  # 3 a row
+    monkeypatch.setattr("deepfm_tf.explain.explainer.MAX_POINTS", 90)  # 3 a row
 
     result = Explainer(model, background()).explain(packed)
 

@@ -49,7 +49,7 @@ def data(num_rows=60):
 
 @pytest.mark.parametrize("name", ["FM", "DeepFM"])
 def test_pairs_are_those_of_loops_over_all_features(name, monkeypatch):
-    monkeypatch.setattr("deepfm_tf.explain.feature_pairs._MERGE_AT", 40)
+    monkeypatch.setattr("deepfm_tf.explain.feature_pairs.MERGE_AT", 40)
     model, (packed, dataset) = small_model(name), data()
 
     pairs = deepfm_tf.explain.top_feature_pairs(
@@ -99,7 +99,7 @@ def test_without_names_ids_stand_for_themselves():
 
 
 def test_the_rarest_pairs_go_when_there_are_too_many(monkeypatch):
-    monkeypatch.setattr("deepfm_tf.explain.feature_pairs._MOST_PAIRS", 4)
+    monkeypatch.setattr("deepfm_tf.explain.feature_pairs.MAX_PAIRS", 4)
     model, (packed, dataset) = small_model("FM"), data()
 
     pairs = deepfm_tf.explain.top_feature_pairs(

@@ -6,7 +6,7 @@ import sklearn.metrics
 import tensorflow as tf
 
 import deepfm_tf
-from deepfm_tf.explain.importance import _Drops
+from deepfm_tf.explain.importance import Drops
 from tests.explain.small import FIELDS, logits, small_model, small_rows
 
 
@@ -79,7 +79,7 @@ def test_the_interval_is_as_wide_as_the_drops_scatter():
     random = np.random.default_rng(0)
     means, margins = [], []
     for _ in range(300):
-        drops = _Drops(np.arange(60) < 20)
+        drops = Drops(np.arange(60) < 20)
         wins = random.normal(0.1, 1.0, 60)
         parts = np.concatenate(
             [(w - w.mean()) / len(w) for w in np.split(wins, [20])]
@@ -104,7 +104,7 @@ def test_the_margins_of_weighted_drops_are_as_wide_as_drops_scatter():
         rises = random.normal(0.1, 1.0, 60) + 0.3 * weight
         mean = sum(w * r for w, r in zip(weight, rises, strict=True))
         mean /= sum(weight)
-        drops = _Drops(np.ones(60), weight, np.arange(60))
+        drops = Drops(np.ones(60), weight, np.arange(60))
         drops.add(mean, weight / weight.sum() * (rises - mean))
         means.append(drops.result()[0])
         margins.append(drops.result()[1])
@@ -151,7 +151,7 @@ def test_the_table_is_sorted_by_its_first_column():
 
 
 def test_permutations_that_differ_widen_the_interval():
-    same, apart = _Drops(np.ones(4)), _Drops(np.ones(4))
+    same, apart = Drops(np.ones(4)), Drops(np.ones(4))
     for shift in (-1.0, 1.0):
         same.add(0.0, np.zeros(4))
         apart.add(shift, np.zeros(4))

@@ -60,7 +60,7 @@ def test_fields_come_in_the_order_of_the_packed_inputs():
 
 def test_a_batch_that_pairs_too_many_floats_is_cut(monkeypatch):
     monkeypatch.setattr(
-        "deepfm_tf.explain.model_terms._PAIR_FLOATS", 10 * 2 * 4
+        "deepfm_tf.explain.model_terms.MAX_PAIR_FLOATS", 10 * 2 * 4
     )
     parts = ModelTerms(small_model("FM"))  # 10 pairs, k = 2
 

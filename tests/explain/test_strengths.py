@@ -21,7 +21,7 @@ def test_strengths_are_mean_absolute_terms_whatever_the_batch(
     name, monkeypatch
 ):
     monkeypatch.setattr(
-        "deepfm_tf.explain.model_terms._PAIR_FLOATS", 10 * 2 * 6
+        "deepfm_tf.explain.model_terms.MAX_PAIR_FLOATS", 10 * 2 * 6
     )
     model, packed = small_model(name), small_rows(33)
     data = tf.data.Dataset.from_tensor_slices((packed, np.ones((33, 1))))

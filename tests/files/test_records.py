@@ -45,8 +45,8 @@ def by_hand(data):
 
 @pytest.mark.parametrize("window", [3, 2**16])
 def test_records_are_those_of_a_state_machine(monkeypatch, window):
-    monkeypatch.setattr(records, "_WINDOW", window)
-    monkeypatch.setattr(records, "_TRIES", 2)
+    monkeypatch.setattr(records, "WINDOW_BYTES", window)
+    monkeypatch.setattr(records, "TRIES", 2)
     draw = random.Random(window)
     scanner = RecordScanner(",", trims=False, quoting=True)
     for _ in range(ROUNDS):

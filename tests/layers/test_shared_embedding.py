@@ -374,7 +374,7 @@ def test_table_is_never_read_whole(distributed):
 
 @LAYOUTS
 def test_no_step_lacks_a_gpu_kernel(fields, monkeypatch):
-    monkeypatch.setattr(kernels, "_has_gpu", lambda: True)
+    monkeypatch.setattr(kernels, "has_gpu", lambda: True)
     layer = build(fields)
 
     # TensorFlow computes with int32 on the host; its BiasAdd takes no int64.

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import deepfm_tf
+from deepfm_tf.layers.row_pooling import shared_pooling
 from deepfm_tf.layers.table_rows import TableRows, shared_rows
 
 # Blocks of 4, 3, 2 and 1 rows; two id columns read the first, the last two are
@@ -58,15 +59,15 @@ def test_a_second_model_of_the_same_fields_compiles_nothing_again():
     dataset = deepfm_tf.dataset_from_ids(
         {"ids": np.array([[0], [2]])}, [0, 1], schema
     )
-    layers = []
+    for shared in (shared_rows, shared_pooling):
+        shared.cache_clear()
 
     for _ in range(2):
         model = deepfm_tf.FM(schema, embedding_dim=2)
         deepfm_tf.compile_model(model)
         model.fit(dataset, verbose=0, shuffle=False)
-        layers.append(model.shared_embedding)
 
-    first, second = layers
-    assert first._rows is second._rows
-    assert first._pooling is second._pooling
-    assert first._pooling.fused_pool.experimental_get_tracing_count() == 1
+    pooling = shared_pooling((0,), (), 2, False)
+    assert shared_rows.cache_info().misses == 1
+    assert shared_pooling.cache_info().misses == 1
+    assert pooling.fused_pool.experimental_get_tracing_count() == 1

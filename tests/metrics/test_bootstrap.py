@@ -6,7 +6,8 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from deepfm_tf.metrics import bootstrap, bootstrap_intervals, grouped_auc
+from deepfm_tf.metrics import bootstrap_intervals, grouped_auc
+from deepfm_tf.metrics.bootstrap import resample
 from tests.metrics.rows import make_rows
 
 # Of a model whose logit of a row is normal, one apart between the classes,
@@ -118,8 +119,10 @@ def test_one_class_has_intervals_of_what_is_defined():
 
 
 def test_counts_are_poisson_numbers():
-    counts = bootstrap._draw(1_000_000, np.random.default_rng(0))
+    # The replicates of a single row that counts 1.
+    totals = resample(np.ones((1, 1)), 1_000_000, np.random.default_rng(0))
 
+    counts = totals[:, 0].astype(int)
     shares = np.bincount(counts, minlength=6)[:6] / 1e6
     expected = [math.exp(-1) / math.factorial(k) for k in range(6)]
     np.testing.assert_allclose(shares, expected, atol=0.002)

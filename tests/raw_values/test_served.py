@@ -167,7 +167,7 @@ def test_a_frame_has_its_ids_by_the_client(kind, served, monkeypatch):
         }
 
         for num_rows in (0, 1000):  # as many rows would be, as a few are
-            monkeypatch.setattr(client_arrays, "_FEW_ROWS", num_rows)
+            monkeypatch.setattr(client_arrays, "FEW_ROWS", num_rows)
             found = served.client.predict(pd.DataFrame(columns))
             assert_same(found, served.expected(right), rows)
 

@@ -57,7 +57,7 @@ def test_the_help_names_the_command_that_was_typed(typed, predict, capsys):
 def test_a_missing_file_is_told_before_anything_starts(
     flag, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(command, "_serve", pytest.fail)
+    monkeypatch.setattr(command, "serve", pytest.fail)
 
     status = command.main(["--model_base_path=/m", f"--{flag}={tmp_path}/no"])
 
@@ -71,7 +71,7 @@ def test_a_missing_file_is_told_before_anything_starts(
 def test_a_missing_directory_of_versions_is_told_at_once(
     tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(command, "_serve", lambda *_: command.EXIT_OK)
+    monkeypatch.setattr(command, "serve", lambda *_: command.EXIT_OK)
 
     assert command.main([f"--model_base_path={tmp_path}"]) == 0
     assert capsys.readouterr().err == ""
@@ -103,7 +103,7 @@ def test_ctrl_c_while_it_starts_is_one_line(tmp_path, monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "_serve", interrupted)
+    monkeypatch.setattr(command, "serve", interrupted)
 
     assert command.main([f"--model_base_path={tmp_path}"]) == 130
     assert capsys.readouterr().err == "\nStopped.\n"
@@ -204,7 +204,7 @@ def test_the_second_signal_ends_at_once(monkeypatch):
     server = types.SimpleNamespace(is_asked_to_stop=False)
     server.ask_to_stop = lambda: setattr(server, "is_asked_to_stop", True)
 
-    command._stop_on_signals(server)
+    command.stop_on_signals(server)
 
     handlers[signal.SIGTERM](signal.SIGTERM, None)
     assert (server.is_asked_to_stop, statuses) == (True, [])
@@ -221,7 +221,7 @@ def test_the_announcement_says_what_to_type_next():
         metrics_path="/metrics",
     )
 
-    text = command._announcement(server, "deepfm-tf serve")
+    text = command.announcement(server, "deepfm-tf serve")
 
     for part in (
         "gRPC  localhost:8500",

@@ -80,7 +80,7 @@ def test_an_answer_is_traffic_as_well(clock):
 
 
 def test_clients_that_do_not_pause_are_refused(clock, monkeypatch):
-    monkeypatch.setattr(ports, "_ANSWER_CALLS", 2)
+    monkeypatch.setattr(ports, "ANSWER_CALLS", 2)
     drain = Drain()
     assert all(drain.note_call() for _ in range(3))
     drain.begin()

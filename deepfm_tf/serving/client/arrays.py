@@ -39,7 +39,7 @@ MAX_MESSAGE_BYTES = 4_000_000
 _STRING_OVERHEAD = 4
 
 # Up to here Python's own loop beats the overhead of Arrow's.
-_FEW_ROWS = 1000
+FEW_ROWS = 1000
 # Their values become Python's own without loss.
 _PYTHON_DTYPES = (object, "str", "string", "int64", "float64", "bool")
 
@@ -251,7 +251,7 @@ def _texts(
     separator: str | None,
     width: int,
 ) -> Array:
-    if len(values) < _FEW_ROWS:
+    if len(values) < FEW_ROWS:
         few = values
         if isinstance(values, pd.Series) and values.dtype in _PYTHON_DTYPES:
             few = values.tolist()

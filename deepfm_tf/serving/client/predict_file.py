@@ -53,7 +53,7 @@ def predict_file(options: argparse.Namespace) -> None:
         PredictError: the server could not be reached, or refused.
     """
     kind = format_of(options.output) if options.output else "csv"
-    names = _column_names(options.model_card)
+    names = names_of_card(options.model_card)
     blocks = read_rows(options.input, options.text_format, BLOCK_BYTES)
     client = PredictClient(
         options.address,
@@ -92,10 +92,10 @@ def predict_file(options: argparse.Namespace) -> None:
                 ) from error
             if not isinstance(result, Mapping):
                 result = {outputs[0]: result}
-            columns = _columns(result, names)
+            columns = output_columns(result, names)
             if first == 1:
                 called = _free_names(block.column_names, list(columns))
-            write(_append(block, columns, called))
+            write(append_columns(block, columns, called))
             first += block.num_rows
             progress.update(block.num_rows)
         version = client.metadata(**which).version
@@ -141,8 +141,16 @@ def _takes_examples(signature: Signature) -> bool:
     return kinds == {"inputs": "string"}
 
 
-def _column_names(model_card: str | Path | None) -> dict[str, list[str]]:
-    """Output -> what its columns are called, as the card has it."""
+def names_of_card(model_card: str | Path | None) -> dict[str, list[str]]:
+    """Output -> what its columns are called, as the card has it.
+
+    Args:
+        model_card: a card, or the directory of a model's versions, for that
+            of the newest. None has no names.
+
+    Raises:
+        ValueError: there is no card, or it does not name the columns.
+    """
     if model_card is None:
         return {}
     path = Path(model_card)
@@ -241,9 +249,14 @@ def _free_names(taken: Sequence[str], names: Sequence[str]) -> list[str]:
     return called
 
 
-def _append(
+def append_columns(
     block: pa.Table, columns: Mapping[str, Any], called: Sequence[str]
 ) -> pa.Table:
+    """The rows of a block with the outputs behind them, called so.
+
+    Raises:
+        ValueError: a later block has a column of such a name.
+    """
     for name, values in zip(called, columns.values(), strict=True):
         if name in block.column_names:  # of JSON lines, a later key
             raise UserError(
@@ -255,10 +268,19 @@ def _append(
     return block
 
 
-def _columns(
+def output_columns(
     outputs: Mapping[str, Array], names: Mapping[str, Sequence[str]]
 ) -> dict[str, Array]:
-    """A column for each output, or for each of its values in a row."""
+    """A column for each output, or for each of its values in a row.
+
+    Args:
+        outputs: name -> (rows, ...). What the server answered.
+        names: output -> what its columns are called, see `names_of_card`;
+            those of other outputs are numbered.
+
+    Raises:
+        ValueError: an output has not as many values as it has names.
+    """
     columns = {}
     for name, array in outputs.items():
         flat = array.reshape(len(array), math.prod(array.shape[1:]))

@@ -46,7 +46,7 @@ from deepfm_tf.serving.errors import (
 _log = logging.getLogger(__name__)
 # A session keeps a graph for every set of outputs it was ever asked for, and
 # 30 outputs have a billion sets. Past so many, all outputs are computed.
-_MAX_FETCHED = 64
+MAX_FETCHED = 64
 # Without its decorator, which logs that TensorFlow 2 has another one.
 _load_saved_model = inspect.unwrap(tf.compat.v1.saved_model.loader.load)
 # Runs a session: what to feed, what to fetch, the options -> arrays.
@@ -174,7 +174,7 @@ class Servable:
         names = {alias: signature.outputs[alias].name for alias in outputs}
         fetches = tuple(sorted(set(names.values())))
         if (id(signature), fetches) not in self._fetched:
-            if len(self._fetched) < _MAX_FETCHED:
+            if len(self._fetched) < MAX_FETCHED:
                 self._fetched.add((id(signature), fetches))
             else:
                 found = (info.name for info in signature.outputs.values())

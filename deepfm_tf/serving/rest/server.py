@@ -18,7 +18,7 @@ _MAX_CONNECTIONS = 1024
 _KEEP_ALIVE_SECONDS = 75
 # Then a connection without a request is closed, or idle ones would use up
 # the number above; uvicorn waits for a first request for ever.
-_FIRST_REQUEST_SECONDS = 20.0
+FIRST_REQUEST_SECONDS = 20.0
 _START_SECONDS = 30.0
 _CLOSE = (b"connection", b"close")
 
@@ -33,6 +33,7 @@ class HttpServer:
 
     Attributes:
         port: int. The one it listens on.
+        drain: `Drain`. What a stop waits for.
 
     Raises:
         ValueError: the port is taken or not allowed.
@@ -44,6 +45,7 @@ class HttpServer:
         self._socket = bind(port, "--rest_api_port")
         self.port: int = self._socket.getsockname()[1]
         held_back = _HeldBack(application)
+        self.drain = held_back.drain
         self._server = _DrainingServer(
             held_back,
             uvicorn.Config(
@@ -147,7 +149,7 @@ class _ImpatientProtocol(AutoHTTPProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
         super().connection_made(transport)
-        self.loop.call_later(_FIRST_REQUEST_SECONDS, self._close_if_silent)
+        self.loop.call_later(FIRST_REQUEST_SECONDS, self._close_if_silent)
 
     def _close_if_silent(self) -> None:
         """Close what has not sent the whole head of a request."""

@@ -37,9 +37,9 @@ _LOG = logging.getLogger(__name__)
 _HEALTH_NAMES = ("", "ModelService", "PredictionService")
 # Calls accepted at once, those that wait for their turn or are still being
 # received included. The next one gets RESOURCE_EXHAUSTED.
-_MAX_CONCURRENT_RPCS = 1024
+MAX_CONCURRENT_RPCS = 1024
 # A request of 100 MB needs a line of 14 Mbit/s for it.
-_RECEIVE_SECONDS = 60.0
+RECEIVE_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
 _STOPPING = "The server is stopping. Ask another one."
 
@@ -52,6 +52,10 @@ class GrpcServer:
         options: `Options`. Ports, threads, channel arguments, health.
         metrics: `Metrics`. Counts every request.
         credentials: grpc.ServerCredentials or None. Of TLS; None is plain.
+
+    Attributes:
+        port: int. The one it listens on.
+        drain: `Drain`. What a stop waits for.
 
     Raises:
         ValueError: the credentials or the channel arguments are not usable,
@@ -69,11 +73,11 @@ class GrpcServer:
         # A thread for every call, or slow senders would keep out the others;
         # of those that have arrived, a few are worked on at once.
         self._threads = futures.ThreadPoolExecutor(
-            _MAX_CONCURRENT_RPCS, thread_name_prefix="grpc"
+            MAX_CONCURRENT_RPCS, thread_name_prefix="grpc"
         )
         self._turns = threading.Semaphore(options.grpc_max_threads)
-        self._receive_deadline = ReceiveDeadline(_RECEIVE_SECONDS)
-        self._drain = Drain()
+        self._receive_deadline = ReceiveDeadline(RECEIVE_SECONDS)
+        self.drain = Drain()
         self._has_closed = threading.Event()
         self._server = grpc.server(
             self._threads,
@@ -86,7 +90,7 @@ class GrpcServer:
                     **channel_arguments(options.grpc_channel_arguments),
                 }.items()
             ),
-            maximum_concurrent_rpcs=_MAX_CONCURRENT_RPCS,
+            maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS,
         )
         for service, found in methods(store, options, metrics).items():
             made = {method.name: self._handler(method) for method in found}
@@ -122,8 +126,8 @@ class GrpcServer:
             self._health.enter_graceful_shutdown()
         self._receive_deadline.stop()
         if grace and not self._has_closed.is_set():
-            self._drain.begin()
-            while seconds := self._drain.seconds_left():
+            self.drain.begin()
+            while seconds := self.drain.seconds_left():
                 time.sleep(seconds)
         ended: threading.Event = self._server.stop(grace)
         self._has_closed.set()
@@ -168,7 +172,7 @@ class GrpcServer:
         def behaviour(
             requests: Iterator[bytes], context: grpc.ServicerContext
         ) -> bytes:
-            if not self._drain.note_call():
+            if not self.drain.note_call():
                 context.abort(grpc.StatusCode.UNAVAILABLE, _STOPPING)
             try:
                 with self._receive_deadline.waiting(context):
@@ -201,10 +205,10 @@ class GrpcServer:
 
     def _hold_back(self, context: grpc.ServicerContext) -> None:
         """Let no answer go while the server waits for the last calls."""
-        if self._drain.has_begun:
-            seconds = self._drain.longest_hold(context.time_remaining())
+        if self.drain.has_begun:
+            seconds = self.drain.longest_hold(context.time_remaining())
             self._has_closed.wait(seconds)
-        self._drain.note_answer()
+        self.drain.note_answer()
 
     def _answer(
         self,

@@ -7,7 +7,7 @@ import grpc
 import pytest
 from google.protobuf import text_format
 
-from deepfm_tf.serving.client import predict_command
+from deepfm_tf.serving.client import predict_command, predict_file
 from deepfm_tf.serving.client.errors import PredictError
 from deepfm_tf.serving.server.config import message_type
 from deepfm_tf.serving.server.flags import Options
@@ -86,15 +86,17 @@ def test_a_wrong_command_line_is_told(capsys, arguments, message):
 
 
 def test_errors_name_flags_where_the_client_names_arguments(
-    monkeypatch, capsys
+    tmp_path, monkeypatch, capsys
 ):
     def late(options):
         code = grpc.StatusCode.DEADLINE_EXCEEDED
         raise PredictError("`timeout`", code, "late", "host:1")
 
-    monkeypatch.setattr(predict_command, "_predict", late)
+    path = tmp_path / "x.csv"
+    path.write_text("a\n1\n")
+    monkeypatch.setattr(predict_file, "predict_file", late)
 
-    assert predict_command.main(["--input=x.csv", "--timeout=3"]) == 1
+    assert predict_command.main([f"--input={path}", "--timeout=3"]) == 1
 
     assert capsys.readouterr().err == (
         "error: host:1 did not answer within 3.0 seconds. Set a longer "

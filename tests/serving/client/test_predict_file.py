@@ -243,14 +243,14 @@ def test_the_card_of_a_model_is_that_of_its_newest_version(tmp_path):
         fields = {"fields": [f"of {number}"], "pairs": []}
         card.write_text(json.dumps({"explain": fields}))
 
-    names = predict_file._column_names(str(tmp_path))
+    names = predict_file.names_of_card(str(tmp_path))
 
     assert names["contributions"] == ["of 10"]
 
 
 def test_a_directory_without_versions_has_no_card(tmp_path):
     with pytest.raises(ValueError, match="--model_card must be.*none is"):
-        predict_file._column_names(str(tmp_path))
+        predict_file.names_of_card(str(tmp_path))
 
 
 @pytest.mark.parametrize("with_card", [False, True])
@@ -258,7 +258,7 @@ def test_the_columns_of_explain_are_called_as_the_card_says(
     tmp_path, with_card
 ):
     (tmp_path / "card.json").write_text(json.dumps(CARD))
-    names = predict_file._column_names(
+    names = predict_file.names_of_card(
         tmp_path / "card.json" if with_card else None
     )
     outputs = {
@@ -267,8 +267,8 @@ def test_the_columns_of_explain_are_called_as_the_card_says(
         "pairs": np.array([[7.0], [8.0]]),
     }
 
-    columns = predict_file._columns(outputs, names)
-    table = predict_file._append(
+    columns = predict_file.output_columns(outputs, names)
+    table = predict_file.append_columns(
         pa.table({"id": [1, 2]}), columns, list(columns)
     ).to_pydict()
 
@@ -284,10 +284,10 @@ def test_the_columns_of_explain_are_called_as_the_card_says(
 
 def test_a_card_of_another_version_is_told(tmp_path):
     (tmp_path / "card.json").write_text(json.dumps(CARD))
-    names = predict_file._column_names(tmp_path / "card.json")
+    names = predict_file.names_of_card(tmp_path / "card.json")
 
     with pytest.raises(ValueError, match="names 2 columns.*which has 3"):
-        predict_file._columns({"deep": np.zeros((1, 3))}, names)
+        predict_file.output_columns({"deep": np.zeros((1, 3))}, names)
 
 
 def test_the_outputs_asked_for_are_written(run_predict, tmp_path):

@@ -179,7 +179,7 @@ def test_sets_of_outputs_are_not_kept_without_end(tmp_path, monkeypatch):
     save_v1(tmp_path / "1", build)
     loaded = Servable(tmp_path / "1")
     signature = loaded.signature_defs["serving_default"]
-    monkeypatch.setattr(servable_module, "_MAX_FETCHED", 2)
+    monkeypatch.setattr(servable_module, "MAX_FETCHED", 2)
 
     def answers(*names, x=4.0):
         found = loaded.run(signature, protos(x=x), names)

@@ -71,7 +71,7 @@ def test_a_stop_answers_the_next_request_of_a_connection():
     with contextlib.closing(connection):
         connection.request("GET", "/")
         assert connection.getresponse().read() == b"yes"
-        drain, is_late = server._server._held_back.drain, threading.Event()
+        drain, is_late = server.drain, threading.Event()
         drain.seconds_left = lambda: 0.0 if is_late.is_set() else 0.01
 
         stopping = threading.Thread(target=server.stop)
@@ -90,7 +90,7 @@ def test_a_stop_answers_the_next_request_of_a_connection():
 
 
 def test_connections_without_a_request_are_closed(monkeypatch):
-    monkeypatch.setattr(http_server, "_FIRST_REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr(http_server, "FIRST_REQUEST_SECONDS", 0.1)
     server = HttpServer(Application(), 0, grace_seconds=1)
     server.start()
 

@@ -100,7 +100,7 @@ def code(future):
 
 
 def test_calls_beyond_the_bound_are_refused(start, store, monkeypatch):
-    monkeypatch.setattr(grpc_server, "_MAX_CONCURRENT_RPCS", 2)
+    monkeypatch.setattr(grpc_server, "MAX_CONCURRENT_RPCS", 2)
     channel = start(grpc_max_threads=1)
     first, second = predict(channel), predict(channel)
     assert store.entered.acquire(timeout=SECONDS)
@@ -315,7 +315,7 @@ def test_a_stop_answers_what_arrives_before_the_port_closes(
 def test_a_call_that_a_stopping_server_refuses_is_not_worked_on(start, store):
     store.gate.set()
     channel = start()
-    start.server._drain.note_call = lambda: False
+    start.server.drain.note_call = lambda: False
 
     future = predict(channel)
 
@@ -325,10 +325,10 @@ def test_a_call_that_a_stopping_server_refuses_is_not_worked_on(start, store):
 
 
 def test_answers_wait_while_a_stop_waits_for_calls(start, store, monkeypatch):
-    monkeypatch.setattr(ports, "_ANSWER_SECONDS", SECONDS)
+    monkeypatch.setattr(ports, "ANSWER_SECONDS", SECONDS)
     store.gate.set()
     channel = start()
-    drain, is_late = start.server._drain, threading.Event()
+    drain, is_late = start.server.drain, threading.Event()
     drain.seconds_left = lambda: 0.0 if is_late.is_set() else 0.01
     assert code(predict(channel)) == "NOT_FOUND"
 
@@ -374,7 +374,7 @@ def test_credentials_that_grpc_refuses_are_not_a_taken_port(start):
 
 def test_slow_senders_keep_nobody_out(start, store, monkeypatch):
     store.gate.set()
-    monkeypatch.setattr(grpc_server, "_RECEIVE_SECONDS", 1.0)
+    monkeypatch.setattr(grpc_server, "RECEIVE_SECONDS", 1.0)
     channel = start(grpc_max_threads=1)
     go_on = threading.Event()
 

@@ -14,6 +14,7 @@ from tensorflow_serving.apis import (
 from deepfm_tf.serving.engine.handlers import WARM_UP_FILE
 from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.ports import bind
+from deepfm_tf.serving.rest import application
 from deepfm_tf.serving.server.flags import Options
 from deepfm_tf.serving.server.server import Server
 from tests.serving.fake_versions import spec
@@ -237,13 +238,22 @@ def test_the_flags_of_parallelism_reach_the_session(
     )
 
 
-def test_the_number_of_rest_threads_reaches_the_application(tmp_path):
-    server = Server(options(model_base_path="/m", rest_api_num_threads=3))
+def test_the_number_of_rest_threads_reaches_the_application(
+    toy_path, monkeypatch
+):
+    rest_application, seen = application.rest_application, []
 
-    (route,) = server._rest_application().routes
+    def recorded(*arguments, num_threads, **keywords):
+        seen.append(num_threads)
+        return rest_application(*arguments, **keywords)
 
-    assert route.app.threads._max_workers == 3
-    server.stop()
+    monkeypatch.setattr(application, "rest_application", recorded)
+    given = {"rest_api_port": -1, "rest_api_num_threads": 3}
+
+    with Server(options(model_base_path=str(toy_path.parent), **given)):
+        pass
+
+    assert seen == [3]
 
 
 def test_a_tls_file_that_cannot_be_is_refused(tmp_path):
