@@ -359,7 +359,8 @@ def _weights(texts: tf.Tensor) -> tf.Tensor:
     is_number = tf.strings.regex_full_match(texts, NUMBER_PATTERN)
     numbers = tf.strings.to_number(tf.where(is_number, texts, "0"))
     is_number = tf.logical_and(is_number, tf.math.is_finite(numbers))
-    # Nothing that a release of TensorFlow Serving may lack: see test_ops.
+    # Nothing that a release of TensorFlow Serving may lack: see
+    # tests/export/operations.py.
     wrong = tf.strings.join([texts, " is not a finite number"])
     return tf.strings.to_number(tf.where(is_number, texts, wrong))
 

@@ -221,6 +221,10 @@ TESTS = [
 RECIPES = sorted((ROOT / "pipelines").glob("*.py"))
 # What runs experiments, as recipes do.
 USERS = sorted((ROOT / "deepfm_tf" / "experiment").rglob("*.py"))
+# Tests of no one file: of the whole package, of a served model as a whole.
+CROSSING = {"architecture", "conformance", "readme", "planted_pairs"}
+CROSSING |= {"contract_grpc", "contract_rest", "contract_values"}
+CROSSING |= {"contract_versions", "hot_swap"}
 # The names that 0.4.2 had at its top; `comparison_table` is gone.
 RELEASED = """
 binary_metrics bootstrap_intervals BucketizedField Calibration
@@ -498,6 +502,18 @@ def test_every_name_of_the_last_release_is_there_or_told():
         room, moved = str(caught.value).split("deepfm_tf.")[-1].split(".")
         assert moved == name
         assert name in public_names(getattr(deepfm_tf, room))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda p: p.stem)
+def test_a_test_stands_where_its_source_does(path):
+    kind, _, name = path.stem.partition("_")
+    if kind != "test" or name in CROSSING:
+        return
+    folder = path.parent.relative_to(ROOT / "tests")
+    if folder.parts[:1] != ("pipelines",):
+        folder = "deepfm_tf" / folder
+
+    assert (ROOT / folder / f"{name}.py").is_file()
 
 
 # Calls that wait; without an argument, or a keyword, for ever.

@@ -1,12 +1,19 @@
-"""What recipes say of their input files before any work."""
+"""What recipes say of their input files, and derive of them."""
 
+import importlib
+import os
 import shlex
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import deepfm_tf
 from deepfm_tf.experiment.command_line import main
+from deepfm_tf.experiment.inputs import derived_files
 from deepfm_tf.experiment.run import begin
 from pipelines import tabular
 
@@ -178,3 +185,53 @@ def test_rows_without_a_time_are_rejected_by_a_recipe(capsys):
     assert "test from 2024-01-23T13" in captured.out
     for part, rows in (("train", 475), ("valid", 60), ("test", 59)):
         assert f"\n{part}: {rows} rows" in captured.out
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return SimpleNamespace(
+        run=Path(tmp_path, "run"),
+        text_format=deepfm_tf.TextFormat(),
+        on_error="raise",
+    )
+
+
+def write_file(path, text):
+    """Write with the time of the last write set, as `cp -p` does."""
+    temporary = path.with_suffix(".new")
+    temporary.write_text(text)
+    os.utime(temporary, (10**9, 10**9))
+    temporary.replace(path)
+
+
+def test_a_file_of_equal_size_and_time_is_derived_anew(tmp_path, settings):
+    log = tmp_path / "log.csv"
+    write_file(log, "site\na\n")
+    derived_files(settings, lambda frame: frame, [str(log)])
+    write_file(log, "site\nb\n")
+
+    (part,) = derived_files(settings, lambda frame: frame, [str(log)])
+
+    assert pd.read_parquet(part)["site"].tolist() == ["b"]
+
+
+def test_a_changed_recipe_derives_anew(tmp_path, settings, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    log = tmp_path / "log.csv"
+    write_file(log, "site\na\n")
+    found = []
+
+    for word in ("x", "x", "y"):
+        # What the function itself says is the same.
+        (tmp_path / "own_recipe.py").write_text(
+            f"WORD = {word!r}\n"
+            "def derive(rows):\n"
+            "    return rows.assign(word=WORD)\n"
+        )
+        module = importlib.reload(importlib.import_module("own_recipe"))
+        (part,) = derived_files(settings, module.derive, [str(log)])
+        found.append((part, pd.read_parquet(part)["word"].tolist()))
+
+    assert found[0] == found[1]
+    assert [words for _, words in found] == [["x"], ["x"], ["y"]]

@@ -1,7 +1,6 @@
 """The sweep from the command line, on a small file."""
 
 import importlib.util
-import json
 import re
 import sys
 import types
@@ -19,6 +18,7 @@ from deepfm_tf.experiment import (
 )
 from deepfm_tf.shell import command_line
 from tests.conftest import make_log
+from tests.experiment.conftest import stop_and_resume
 from tests.report.test_html_report import read
 
 ARGUMENTS = [
@@ -37,6 +37,7 @@ LOSSES = {
     ((6, 6), 1): 0.40,
     ((6, 6), 2): 0.43,
 }
+pytestmark = pytest.mark.usefixtures("there")
 
 
 def run_sweep(words):
@@ -78,27 +79,16 @@ def finished(tmp_path_factory):
         result["test"] = deepfm_tf.metrics.binary_metrics(*rows[0])
         return models[0], result, rows[0]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(directory)
-        patch.setattr(trials, "fit", fit)
-        patch.setattr(many_runs, "train", train)
-        stopped = run_sweep([*ARGUMENTS, "--trials", "1"])
-        status = run_sweep([*ARGUMENTS, "--trials", "1"])
-    assert (stopped, status) == (130, 0)
+    words = [*ARGUMENTS, "--trials", "1"]
+    stop_and_resume(
+        lambda: run_sweep(words),
+        directory,
+        (trials, fit),
+        (many_runs, train),
+    )
     assert models[0].activation == "tanh"
     assert models[0].hidden_units == (5, 3)
     return directory, trained
-
-
-@pytest.fixture(autouse=True)
-def there(finished, monkeypatch):
-    monkeypatch.chdir(finished[0])
-
-
-@pytest.fixture(scope="module")
-def report(finished):
-    path = finished[0] / "runs" / "sweep" / "report" / "report.json"
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def test_a_stopped_sweep_goes_on_where_it_was(finished):

@@ -16,7 +16,7 @@ from deepfm_tf.serving.client.signature import Target
 from deepfm_tf.serving.engine.servable import Servable
 from deepfm_tf.serving.rest.calls import RestCall, RestCalls
 from tests.export.conftest import definitions
-from tests.export.test_ops import new_among, operations
+from tests.export.operations import new_among, operations
 from tests.serving.in_process import run
 from tests.serving.toy_model import ToyModels
 from tests.test_conformance import randomize

@@ -17,6 +17,7 @@ from tests.export.conftest import (
     matrices_of,
     raw_of,
 )
+from tests.export.operations import new_among, operations
 from tests.test_conformance import randomize
 
 PLAIN = ("serving_default", "packed", "ids", "classify", "regress")
@@ -248,3 +249,14 @@ def test_without_a_context_or_an_explainer_there_is_less(with_defaults):
         "fields",
         "__saved_model_init_op",
     }
+
+
+@pytest.mark.parametrize("which", ["plain", "calibrated"])
+def test_only_operations_known_to_the_older_release_are_used(
+    which, exported, calibrated
+):
+    found = operations(exported if which == "plain" else calibrated[0])
+
+    assert new_among(found) == {}
+    # The list is looked at: the look-up and the parser are in it.
+    assert {"LookupTableFindV2", "ParseExampleV2"} <= found.keys()

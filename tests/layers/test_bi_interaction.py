@@ -1,10 +1,8 @@
 """Tests of the bi-interaction pooling."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras.src.testing import TestCase
 
 from deepfm_tf.layers import BiInteraction
 from tests import reference
@@ -34,16 +32,6 @@ def test_output_is_three_pairs_by_hand():
 
     by_hand = [[1 * 3 + 1 * 0.5 + 3 * 0.5, 2 * -1 + 2 * 4 + -1 * 4]]
     np.testing.assert_array_equal(outputs, by_hand)
-
-
-def test_one_field_has_no_interaction():
-    outputs = BiInteraction()(draw(5, num_fields=1))
-
-    np.testing.assert_array_equal(outputs, np.zeros((5, 3)))
-
-
-def test_empty_batch_gives_empty_output():
-    assert BiInteraction()(draw(0)).shape == (0, 3)
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -95,44 +83,3 @@ def test_compiled_output_equals_eager_output():
 
     # XLA may sum in another order.
     np.testing.assert_allclose(compiled, layer(embeddings), rtol=1e-5)
-
-
-def test_keras_layer_contract_holds():
-    TestCase().run_layer_test(
-        BiInteraction,
-        init_kwargs={},
-        input_shape=(2, 4, 3),
-        expected_output_shape=(2, 3),
-        expected_num_trainable_weights=0,
-        expected_num_non_trainable_weights=0,
-        run_training_check=False,  # no weights to train
-    )
-
-
-def test_symbolic_batch_stays_unknown():
-    outputs = BiInteraction()(keras.Input((4, 3)))
-
-    assert outputs.shape == (None, 3)
-
-
-def test_two_axes_are_refused():
-    with pytest.raises(ValueError, match=r"`embeddings` must have shape .*\(2"):
-        BiInteraction()(np.ones((2, 3)))
-
-
-def test_sums_of_two_groups_of_fields_add_up():
-    embeddings = np.random.default_rng(5).normal(size=(3, 5, 4))
-    layer = BiInteraction()
-
-    one = layer.field_sums(embeddings[:1, :2])
-    many = layer.field_sums(embeddings[:, 2:])
-    products = layer.from_sums(one[0] + many[0], one[1] + many[1])
-
-    repeated = embeddings.copy()
-    repeated[:, :2] = embeddings[:1, :2]
-    np.testing.assert_allclose(
-        products,
-        reference.bi_interaction(repeated),
-        rtol=1e-5,
-        atol=1e-6,
-    )

@@ -1,10 +1,8 @@
 """Tests of the second-order FM term."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras.src.testing import TestCase
 
 from deepfm_tf.layers import FMInteraction
 from tests import reference
@@ -39,16 +37,6 @@ def test_fields_are_not_flattened_before_the_square():
     flattened = 0.5 * (np.sum(v) ** 2 - np.sum(v**2))
     assert flattened == 29.5
     assert logits.numpy().item() != flattened
-
-
-def test_one_field_has_no_interaction():
-    logits = FMInteraction()(draw(5, num_fields=1))
-
-    np.testing.assert_array_equal(logits, np.zeros((5, 1)))
-
-
-def test_empty_batch_gives_empty_output():
-    assert FMInteraction()(draw(0)).shape == (0, 1)
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -108,44 +96,3 @@ def test_compiled_value_and_gradient_equal_eager_ones():
     eager = value_and_gradient(embeddings)
     np.testing.assert_allclose(compiled[0], eager[0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(compiled[1], eager[1], rtol=1e-5, atol=1e-6)
-
-
-def test_keras_layer_contract_holds():
-    TestCase().run_layer_test(
-        FMInteraction,
-        init_kwargs={},
-        input_shape=(2, 4, 3),
-        expected_output_shape=(2, 1),
-        expected_num_trainable_weights=0,
-        expected_num_non_trainable_weights=0,
-        run_training_check=False,  # no weights to train
-    )
-
-
-def test_symbolic_batch_stays_unknown():
-    logits = FMInteraction()(keras.Input((4, 3)))
-
-    assert logits.shape == (None, 1)
-
-
-def test_two_axes_are_refused():
-    with pytest.raises(ValueError, match=r"`embeddings` must have shape .*\(2"):
-        FMInteraction()(np.ones((2, 3)))
-
-
-def test_sums_of_two_groups_of_fields_add_up():
-    embeddings = np.random.default_rng(5).normal(size=(3, 5, 4))
-    layer = FMInteraction()
-
-    one = layer.field_sums(embeddings[:1, :2])
-    many = layer.field_sums(embeddings[:, 2:])
-    products = layer.from_sums(one[0] + many[0], one[1] + many[1])
-
-    repeated = embeddings.copy()
-    repeated[:, :2] = embeddings[:1, :2]
-    np.testing.assert_allclose(
-        products,
-        reference.fm_interaction(repeated),
-        rtol=1e-5,
-        atol=1e-6,
-    )

@@ -1,6 +1,7 @@
 """The recipes from the command line, on small files."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -68,6 +69,56 @@ def test_avazus_hour_becomes_three_fields(capsys):
         avazu.derive(pd.DataFrame({"hour": ["2014"]}))
     assert main(avazu.RECIPE, ["--train", "train.csv"], begin) == 0
     assert "24 categorical fields" in capsys.readouterr().out
+
+
+def write_avazu(path, hours):
+    names = ("id", "click", "hour", *avazu.CATEGORICAL)
+    rows = [
+        [str(n), str(n % 2), hour, *[f"v{n % 3}"] * len(avazu.CATEGORICAL)]
+        for n, hour in enumerate(hours)
+    ]
+    lines = [",".join(row) for row in (names, *rows)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_rows_of_avazu_that_cannot_be_derived_are_told(capsys):
+    write_avazu(
+        Path("train.csv"), ["14102100", "14102523"] * 150 + ["2014"] * 2
+    )
+    with open("train.csv", "a") as file:
+        file.write("900,1,14102100,cut off\n")
+
+    assert main(avazu.RECIPE, ["--train", "train.csv"], begin) == 2
+    assert (
+        "train.csv, line 302, column 'hour': it must be YYMMDDHH, but is "
+        "'2014'. Fix the row, or pass --on-error skip"
+    ) in capsys.readouterr().err
+    for _ in range(2):  # derived already, they are told again
+        options = ["--train", "train.csv", "--on-error", "skip"]
+        assert main(avazu.RECIPE, options, begin) == 0
+        captured = capsys.readouterr()
+        assert "train.csv: 3 rows rejected (" in captured.out
+        parts = [
+            line.split(":")[1] for line in captured.out.splitlines()[-4:-1]
+        ]
+        assert sum(int(part.split()[0]) for part in parts) == 300
+
+
+@pytest.mark.parametrize("column", ["hour", "C14"])
+def test_a_column_that_avazu_lacks_is_named(capsys, column):
+    write_avazu(Path("train.csv"), ["14102100"] * 3)
+    write_avazu(Path("test.csv"), ["14102100"] * 3)
+    frame = pd.read_csv("test.csv", dtype=str).drop(columns=column)
+    frame.to_csv("test.csv", index=False)
+    options = ["--train", "train.csv", "--test", "test.csv"]
+
+    assert main(avazu.RECIPE, options, begin) == 2
+
+    captured = capsys.readouterr()
+    assert f"test.csv has no column '{column}'" in captured.err
+    assert not Path("runs").exists() or not list(
+        Path("runs").rglob("*.parquet")
+    )
 
 
 def test_the_planted_probabilities_are_those_of_the_labels():

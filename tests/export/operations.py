@@ -9,7 +9,6 @@ fields; add one only after doing that again.
 import collections
 from pathlib import Path
 
-import pytest
 from tensorflow.core.protobuf import saved_model_pb2
 
 # Operation, and those of its attributes that are not at their defaults.
@@ -141,14 +140,3 @@ def new_among(found):
         for operation, attributes in found.items()
         if operation not in known or attributes - known[operation]
     }
-
-
-@pytest.mark.parametrize("which", ["plain", "calibrated"])
-def test_only_operations_known_to_the_older_release_are_used(
-    which, exported, calibrated
-):
-    found = operations(exported if which == "plain" else calibrated[0])
-
-    assert new_among(found) == {}
-    # The list is looked at: the look-up and the parser are in it.
-    assert {"LookupTableFindV2", "ParseExampleV2"} <= found.keys()
