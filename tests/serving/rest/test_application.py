@@ -74,12 +74,13 @@ class BrokenModels:
     """Raises what a test gives it; waits first where it is told to."""
 
     def __init__(self):
-        self.error = None
+        self.error, self.num_asked = None, 0
         self.let_go = threading.Event()
         self.let_go.set()
 
     @contextlib.contextmanager
     def acquire(self, model_spec):
+        self.num_asked += 1
         self.let_go.wait(10)
         raise self.error
         yield
@@ -191,14 +192,17 @@ def test_a_refusal_is_one_line_of_the_log(broken_port, broken_models, caplog):
 def test_a_late_answer_is_a_timeout(broken_port, broken_models):
     broken_models.error = RuntimeError("too late to matter")
     broken_models.let_go.clear()
+    broken_models.num_asked = 0
 
     status, answer = call(broken_port, PREDICT, {"instances": [1]})
     waiting, _ = call(broken_port, PREDICT, {"instances": [1]})
+    num_asked = broken_models.num_asked
     broken_models.let_go.set()
 
     assert status == 504
     assert "longer than the server's REST timeout" in answer["error"]
-    assert waiting == 504  # the one thread was still busy
+    # The one thread was still busy with the first.
+    assert (waiting, num_asked) == (504, 1)
 
 
 def test_a_slow_body_is_a_timeout(broken_port):
