@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+_NUMBER = re.compile(r"–|-?[\d,]+(\.\d+)?( ± [\d,]+(\.\d+)?)?")
 
 
 def text_table(
@@ -19,8 +22,8 @@ def text_table(
         header: the keys, in order; they are the column titles too. None, the
             default, takes those of the first row.
         decimals: int. Of every float. None, the default, gives the numbers of
-            a column as many as the one that needs most, but no more than
-            four, from 10 on two, and from 1,000 on one.
+            a column four, from 10 on two, and from 1,000 on one; but none
+            where all of them are whole and one is above 1.
 
     Example:
 
@@ -36,6 +39,7 @@ def text_table(
     texts = [_texts(column, decimals) for column in columns]
     numeric = [
         any(isinstance(value, (int, float)) for value in column)
+        or all(map(_is_number, column))
         for column in columns
     ]
     rules = [
@@ -73,12 +77,14 @@ def _needed_decimals(values: Sequence[Any]) -> int:
     numbers = [v for v in values if isinstance(v, float) and not math.isnan(v)]
     largest = max(map(abs, numbers), default=0.0)
     most = 4 if largest < 10 else 2 if largest < 1000 else 1
-    # 12 s are no 12.00, and 1.82 epochs no 1.8200.
-    return next(
-        n
-        for n in range(most + 1)
-        if n == most or all(round(v, n) == round(v, most) for v in numbers)
-    )
+    # 12 s are no 12.00; but an AUC of 1 is one of 1.0000.
+    are_counts = largest > 1 and all(v == round(v) for v in numbers)
+    return 0 if are_counts else most
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a text is a number, perhaps ± another, or the dash of none."""
+    return isinstance(value, str) and bool(_NUMBER.fullmatch(value))
 
 
 def _text(value: Any, decimals: int) -> str:

@@ -155,11 +155,7 @@ def demonstrate(settings: Settings) -> None:
     outcome = run(
         settings,
         export_model="deepfm" if "deepfm" in settings.model else None,
-        reference={
-            "model": "Bayes optimum",
-            "test AUC": bayes["auc"],
-            "test log loss": bayes["log_loss"],
-        },
+        reference=deepfm_tf.report.reference_row("Bayes optimum", bayes),
     )
     if outcome.exported is not None:
         score(outcome)

@@ -13,6 +13,7 @@ import numpy as np
 import deepfm_tf
 from deepfm_tf.arrays import Array
 from deepfm_tf.experiment.commands import CompareSettings
+from deepfm_tf.experiment.conclusions import Predicted, conclude
 from deepfm_tf.experiment.config import write_config
 from deepfm_tf.experiment.kept_runs import (
     claim_folder,
@@ -33,7 +34,7 @@ MARK = "fm"
 # steps between them, since an evaluation costs as much as many small steps.
 _POINTS, _LEAST_STEPS = 5, 10
 # Columns that a terminal has no room for.
-_PAGE_ONLY = ("normalized entropy", "calibration error", "best epoch")
+_PAGE_ONLY = ("calibration error", "best epoch", "parameters")
 
 
 def compare(settings: CompareSettings) -> dict[str, Any]:
@@ -200,6 +201,7 @@ def _report(
         "it"
     )
     report["next_command"] = next_command(settings, ranked[0])
+    comparisons: list[deepfm_tf.metrics.SeedComparison] = []
     if len(ranked) > 1:
         focus = FOCUS if FOCUS in ranked else ranked[0]
         baseline = next(name for name in ranked if name != focus)
@@ -212,7 +214,12 @@ def _report(
             weight,
         )
         report["lead"] = lead(report, focus, baseline)
-    return report
+        comparisons = [e for e in report["comparisons"] if e["model"] == focus]
+    return report | conclude(
+        *(settings, data, runs, ranked[0]),
+        Predicted(label, predictions, weight),
+        comparisons,
+    )
 
 
 def _write(settings: CompareSettings, report: dict[str, Any]) -> None:
@@ -222,8 +229,10 @@ def _write(settings: CompareSettings, report: dict[str, Any]) -> None:
     rows = deepfm_tf.report.results_table(report["summary"], reach)
     page = write_pages(Path(str(settings.report)), report, rows)
     # A terminal is narrow: what is not about the test is in the page.
-    shown = [t for t in rows[0] if t not in ("parameters", *_PAGE_ONLY)]
+    shown = [title for title in rows[0] if title not in _PAGE_ONLY]
     print(f"\n{deepfm_tf.report.text_table(rows, shown)}\n")
+    for text in report["findings"]:
+        print(text)
     if "lead" in report:
         print(f"{report['lead']}\n")
     print(

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import math
 import platform
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,10 @@ from deepfm_tf.storage import write_text
 
 if TYPE_CHECKING:
     from deepfm_tf.experiment.settings import Settings
+    from deepfm_tf.report import SummaryRow
+
+# Columns that a terminal has no room for.
+_PAGE_ONLY = ("calibration", "calibration error")
 
 
 def check_report(settings: Settings) -> None:
@@ -51,6 +56,7 @@ def write_report(
     settings: Settings,
     data: dict[str, deepfm_tf.PreparedData],
     results: list[dict[str, Any]],
+    conclusions: Mapping[str, Any],
 ) -> None:
     """Write what was done, on which data, and what came out.
 
@@ -58,10 +64,11 @@ def write_report(
         settings: the options; `report` is given.
         data: by part.
         results: of each model, with `insight`.
+        conclusions: of `conclude`.
     """
     path = Path(str(settings.report))
     results = [with_curve(settings, data, result) for result in results]
-    report = report_content(settings, data, results)
+    report = report_content(settings, data, results) | conclusions
     page = path if path.suffix == ".html" else None
     path = path if page is None else page.with_suffix(".json")
     write_json(path, report)
@@ -72,41 +79,18 @@ def write_report(
         print(f"Page: {page}")
 
 
-def results_text(
-    results: list[Any], reference: dict[str, Any] | None = None
-) -> str:
-    """A table of all models, for the terminal.
+def results_text(summary: Sequence[SummaryRow], findings: Sequence[str]) -> str:
+    """A table of all models for the terminal, and what to know of it.
 
     Args:
-        results: a `deepfm_tf.report.Run` each; with a calibration, two rows.
-        reference: a further row.
+        summary: of the models, and of what to compare them with.
+        findings: sentences.
     """
-    rows = []
-    for result in results:
-        row = {
-            "model": result["model"],
-            "parameters": result["parameters"],
-            "seconds": round(result["seconds"], 1),
-            "epochs": result["epochs"],
-            "best epoch": result["best_epoch"],
-            "test AUC": result["test"]["auc"],
-            "test log loss": result["test"]["log_loss"],
-        }
-        if "grouped_auc" in result["test"]:
-            row["test GAUC"] = result["test"]["grouped_auc"]
-        header = list(row)
-        rows.append(row)
-        if "calibration" in result:
-            after = deepfm_tf.report.calibrated(result)
-            rows.append(
-                {
-                    "model": after["model"],
-                    "test AUC": after["test"]["auc"],
-                    "test log loss": after["test"]["log_loss"],
-                }
-            )
-    rows += [] if reference is None else [reference]
-    return deepfm_tf.report.text_table(rows, header)
+    rows = deepfm_tf.report.results_table(summary)
+    # A terminal is narrow: what is not about the test is in the page.
+    shown = [title for title in rows[0] if title not in _PAGE_ONLY]
+    table = deepfm_tf.report.text_table(rows, shown)
+    return "\n".join([table, *[""] * bool(findings), *findings])
 
 
 def report_content(

@@ -9,12 +9,14 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import deepfm_tf
+from deepfm_tf.arrays import Array
 from deepfm_tf.backend import import_tensorflow
 from deepfm_tf.experiment import training as learning
 from deepfm_tf.experiment.checks import check, check_fields
+from deepfm_tf.experiment.conclusions import Predicted, conclude
 from deepfm_tf.experiment.config import write_config
 from deepfm_tf.experiment.data import prepare, read_schema
 from deepfm_tf.experiment.export import export
@@ -29,6 +31,9 @@ from deepfm_tf.experiment.results import calibrate, check_classes, insight
 from deepfm_tf.experiment.settings import Settings
 from deepfm_tf.experiment.training import UserError, user_errors
 from deepfm_tf.storage import write_text
+
+if TYPE_CHECKING:
+    from deepfm_tf.report import SummaryRow
 
 
 @dataclasses.dataclass
@@ -45,7 +50,7 @@ class Outcome:
 def run(
     settings: Settings,
     export_model: str | None = None,
-    reference: dict[str, Any] | None = None,
+    reference: SummaryRow | None = None,
 ) -> Outcome:
     """Run the whole experiment, and say what happens.
 
@@ -61,6 +66,7 @@ def run(
     write_config(settings)
     results, models = [], {}
     calibrations: dict[str, deepfm_tf.calibration.Calibration] = {}
+    predictions: dict[tuple[str, int], Array] = {}
     for name in settings.model:
         print(f"\n{name}, {strategy.num_replicas_in_sync} replica(s)")
         models[name], result, rows = train(settings, name, data, strategy)
@@ -72,8 +78,14 @@ def run(
                     settings, models[name], data, result, rows
                 )
         results.append(result)
-    print(f"\n{results_text(results, reference)}\n")
+        label, predictions[name, settings.seed], weight = rows
     exported, best = None, export_model or _best(settings, results)
+    conclusions = conclude(
+        *(settings, data, results, best),
+        Predicted(label, predictions, weight),
+    )
+    table = [*conclusions["summary"], *([reference] if reference else [])]
+    print(f"\n{results_text(table, conclusions['findings'])}\n")
     if settings.export is not None:
         (result,) = (r for r in results if r["model"] == best)
         calibration = calibrations.get(best)
@@ -81,7 +93,7 @@ def run(
             exported = export(settings, models[best], data, result, calibration)
     if settings.report is not None:
         with writing(settings.report, _again("--report", settings)):
-            write_report(settings, data, results)
+            write_report(settings, data, results, conclusions)
     return Outcome(data, results, models, exported, best if exported else None)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import deepfm_tf
 from deepfm_tf import seeds
 from deepfm_tf.experiment.commands import SweepSettings
+from deepfm_tf.experiment.conclusions import Predicted, conclude
 from deepfm_tf.experiment.config import write_config
 from deepfm_tf.experiment.kept_runs import (
     claim_folder,
@@ -19,6 +20,7 @@ from deepfm_tf.experiment.kept_runs import (
 )
 from deepfm_tf.experiment.report import (
     report_content,
+    results_text,
     without_nan,
 )
 from deepfm_tf.experiment.run import begin
@@ -176,26 +178,13 @@ def _report(
         (best.name, values["best"]) if "best" in values else None,
     )
     report["best"], recommended = best.name, "base"
+    rows = _predicted(settings, data["test"], trials, tested)
     if "best" in tested:
-        predictions = {
-            (model, run["seed"]): np.load(
-                trials.path(
-                    Structure(**run["structure"]), run["seed"], True
-                ).with_suffix(".npy")
-            )
-            for model, own in tested.items()
-            for run in own
-        }
-        results, weight = settings.run / "results", None
-        if data["test"].schema.example_weight is not None:
-            weight = np.load(results / "weight.npy")
         report["comparisons"] = deepfm_tf.metrics.compare_over_seeds(
             "base",
             ["best"],
             [run["seed"] for run in tested["base"]],
-            np.load(results / "label.npy"),
-            predictions,
-            weight,
+            *rows,
         )
         if deepfm_tf.metrics.is_better(
             report["comparisons"], "best", settings.monitor
@@ -208,7 +197,32 @@ def _report(
     report["next_command"] = next_command(
         settings, settings.model[0], **structure.settings()
     )
-    return report
+    return report | conclude(
+        *(settings, data, runs, recommended, rows),
+        report.get("comparisons", ()),
+    )
+
+
+def _predicted(
+    settings: SweepSettings,
+    test: deepfm_tf.PreparedData,
+    trials: Trials,
+    tested: dict[str, list[dict[str, Any]]],
+) -> Predicted:
+    """What the tested runs keep of the test data."""
+    results, weight = settings.run / "results", None
+    if test.schema.example_weight is not None:
+        weight = np.load(results / "weight.npy")
+    predictions = {
+        (model, run["seed"]): np.load(
+            trials.path(
+                Structure(**run["structure"]), run["seed"], True
+            ).with_suffix(".npy")
+        )
+        for model, own in tested.items()
+        for run in own
+    }
+    return Predicted(np.load(results / "label.npy"), predictions, weight)
 
 
 def _write(settings: SweepSettings, report: dict[str, Any]) -> None:
@@ -217,6 +231,7 @@ def _write(settings: SweepSettings, report: dict[str, Any]) -> None:
     rows = deepfm_tf.report.structure_table(report["structure"])
     page = write_pages(Path(str(settings.report)), report, rows)
     print(f"\n{deepfm_tf.report.text_table(rows)}\n")
+    print(f"{results_text(report['summary'], report['findings'])}\n")
     print(f"{report['lead']}\n")
     print(
         f"Page: {page} (table, JSON and plots beside it)\n"

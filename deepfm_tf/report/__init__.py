@@ -5,7 +5,11 @@ from deepfm_tf.report.figures import report_figures
 from deepfm_tf.report.html_report import html_report
 from deepfm_tf.report.plots import plot_learning_curves, plot_reliability
 from deepfm_tf.report.structure import structure_table
-from deepfm_tf.report.summary import calibrated, summarize_runs
+from deepfm_tf.report.summary import (
+    calibrated,
+    reference_row,
+    summarize_runs,
+)
 from deepfm_tf.report.tables import changes, markdown_table, results_table
 from deepfm_tf.text_table import text_table
 
@@ -20,6 +24,7 @@ __all__ = [
     "markdown_table",
     "plot_learning_curves",
     "plot_reliability",
+    "reference_row",
     "report_figures",
     "results_table",
     "structure_table",

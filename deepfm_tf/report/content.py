@@ -82,7 +82,7 @@ class Reached(Spread):
 
 class _Summarized(TypedDict):
     model: str
-    parameters: int
+    parameters: int | None  # None of what was not trained
     seeds: int  # their number
     auc: Spread
     log_loss: Spread
@@ -166,7 +166,8 @@ class _Report(TypedDict):
     schema: SchemaEntry
     data: dict[str, DataEntry]
     models: list[Run]
-    summary: list[SummaryRow]  # what `summarize_runs` made of `models`
+    # What `summarize_runs` made of `models`, and rows to compare them with.
+    summary: list[SummaryRow]
 
 
 class Report(_Report, total=False):
@@ -174,6 +175,8 @@ class Report(_Report, total=False):
 
     seed: int
     group_by: str | None
+    verdict: str  # which model is best, and whether to trust it
+    findings: list[str]  # what the reader should know, a sentence each
     lead: str  # what came out, in a sentence
     comparisons: list[SeedComparison]
     reach: Reach

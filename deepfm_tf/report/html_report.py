@@ -75,6 +75,12 @@ def _results(report: Report) -> list[str]:
         "error the mean distance of the reliability curve from the diagonal."
     )
     calibrated = [run for run in report["models"] if "calibration" in run]
+    if any(row["parameters"] is None for row in summary):
+        about += (
+            " The constant predicts the average rate of the training data for "
+            "each row; normalized entropy is the log loss divided by that of "
+            "the best constant, so that a model must be below 1."
+        )
     if calibrated:
         run = calibrated[0]
         about += (
@@ -83,6 +89,7 @@ def _results(report: Report) -> list[str]:
             "curves, slices and pairs of fields are of the model before it."
         )
     rows = results_table(summary, reach)
+    num_trained = sum(row["parameters"] is not None for row in summary)
     best = {}
     for title, key, sign in (
         ("test AUC", "auc", -1),
@@ -90,7 +97,7 @@ def _results(report: Report) -> list[str]:
     ):
         spreads: list[Mapping[str, Any]] = list(summary)
         means = [row[key]["mean"] for row in spreads]
-        if len(rows) > 1 and None not in means:
+        if num_trained > 1 and None not in means:
             best[title] = min(range(len(means)), key=lambda i: sign * means[i])
     if best:
         about += " In bold the best mean, which may be ahead by chance."
@@ -99,12 +106,13 @@ def _results(report: Report) -> list[str]:
             f" GAUC is the mean AUC of the groups of {report['group_by']}, "
             "weighted by their rows."
         )
-    parts = [paragraph(report["lead"], "lead")] if "lead" in report else []
+    opening = [report.get("verdict"), report.get("lead")]
     return [
-        *parts,
+        *(paragraph(text, "lead") for text in opening if text),
         heading("Results"),
         table([_without(row, _TRAINING) for row in rows], "Results", best=best),
         paragraph(about, "quiet"),
+        *map(paragraph, report.get("findings", ())),
         *_training(report, rows),
     ]
 

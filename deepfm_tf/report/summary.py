@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from deepfm_tf.metrics import mean_and_std
+from deepfm_tf.metrics import Metrics, mean_and_std
 from deepfm_tf.report.content import Run, SummaryRow
 
 METRICS = (
@@ -62,6 +62,34 @@ def summarize_runs(runs: Sequence[Run]) -> list[SummaryRow]:
             row["steps_to_reach"] = {**mean_and_std(steps), "reached": reached}
         rows.append(cast(SummaryRow, row))
     return rows
+
+
+def reference_row(name: str, metrics: Metrics) -> SummaryRow:
+    """A row to compare models with, of what was not trained.
+
+    Args:
+        name: str. Stands in the column of the models.
+        metrics: of the test data.
+
+    Example:
+
+    >>> metrics = {"auc": 0.5, "log_loss": 0.6}
+    >>> row = reference_row("constant", metrics)
+    >>> row["auc"]["mean"], row["parameters"]
+    (0.5, None)
+    """
+    values: Mapping[str, Any] = metrics
+    nothing = mean_and_std(())
+    names = [*METRICS, *(n for n in ("grouped_auc",) if n in values)]
+    row: dict[str, Any] = {
+        "model": name,
+        "parameters": None,
+        "seeds": 1,
+        **{n: mean_and_std([values.get(n)]) for n in names},
+        "epochs": nothing,
+        "seconds": nothing,
+    }
+    return cast(SummaryRow, row)
 
 
 def calibrated(run: Run) -> Run:

@@ -30,6 +30,7 @@ _TITLES = {
     "steps_to_reach": "steps to {reach}",
     "best_epoch": "best epoch",
 }
+_NOTHING: Spread = {"mean": None, "std": None}
 # Key, decimals.
 _CHANGES = (
     ("log_loss", 5),
@@ -113,7 +114,8 @@ def results_table(
         reach: str or None. What `steps_to_reach` leads to, for the title.
 
     Returns:
-        A dict for each model: title of the column -> text.
+        A dict for each row: title of the column -> text, which is a dash
+        where only other rows have the number.
 
     Example:
 
@@ -123,13 +125,14 @@ def results_table(
     [{'model': 'fm', 'test AUC': '0.7600 ± 0.0140', 'parameters': '1,200'}]
     """
     table = []
+    known = {key for row in summary for key in row}
     for row in summary:
         texts = {"model": row["model"]}
         spreads: Mapping[str, Any] = row
         for key, decimals in _SPREADS:
-            if key not in row:
+            if key not in known:
                 continue
-            own = spreads[key]
+            own = spreads.get(key, _NOTHING)
             text = spread(own, decimals)
             if own.get("reached", row["seeds"]) < row["seeds"]:
                 text += f" ({own['reached']} of {row['seeds']} runs)"

@@ -1,0 +1,234 @@
+"""From the numbers of an experiment to its findings and its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+
+import numpy as np
+
+import deepfm_tf
+from deepfm_tf.arrays import Array
+from deepfm_tf.experiment import findings
+from deepfm_tf.experiment.constant import CONSTANT, base_rate, constant_metrics
+from deepfm_tf.experiment.training import num_steps
+
+if TYPE_CHECKING:
+    from deepfm_tf.experiment.settings import Settings
+    from deepfm_tf.metrics import SeedComparison
+    from deepfm_tf.report import SummaryRow
+
+# Those that a model is compared with, the first that was trained.
+_SIMPLER = ("fm", "logistic_regression")
+# Names of the lazy optimizers, which take `--l2-mode batch`.
+_LAZY = ("lazy_adam", "rowwise_adagrad", "lazy_ftrl")
+
+
+class Predicted(NamedTuple):
+    """The test data, and what the models predict for them.
+
+    Attributes:
+        label: (rows,).
+        predictions: model and seed -> (rows,).
+        weight: (rows,) or None.
+    """
+
+    label: Array
+    predictions: Mapping[tuple[str, int], Array]
+    weight: Array | None = None
+
+
+class Conclusions(TypedDict):
+    """What a Report holds of them."""
+
+    summary: list[SummaryRow]  # the constant at its end
+    findings: list[str]
+    verdict: str
+
+
+def conclude(
+    settings: Settings,
+    data: Mapping[str, deepfm_tf.PreparedData],
+    runs: Sequence[Any],
+    best: str,
+    rows: Predicted,
+    comparisons: Sequence[SeedComparison] | None = None,
+) -> Conclusions:
+    """All that is to be said of the runs, and the table to say it under.
+
+    Args:
+        settings: the options.
+        data: by part.
+        runs: a `deepfm_tf.report.Run` each.
+        best: str. The model that the validation data choose.
+        rows: of the test data, and the predictions of every run.
+        comparisons: of models worth a word. Defaults to each model against
+            FM, or else against logistic regression.
+    """
+    test = data["test"]
+    rate = base_rate(data["train"])
+    constant = constant_metrics(
+        rate, runs[0]["test"]["mean_label"], len(rows.label)
+    )
+    if "grouped_auc" in runs[0]["test"]:
+        constant["grouped_auc"] = constant["auc"]
+    summary = deepfm_tf.report.summarize_runs(runs)
+    if comparisons is None:
+        comparisons = _with_simpler(rows)
+    flags = findings.gentler_flags(
+        settings.learning_rate,
+        settings.embedding_l2,
+        settings.optimizer in _LAZY,
+    )
+    said = [
+        findings.not_below_constant(
+            row["model"],
+            float(row["log_loss"]["mean"] or 0),
+            constant["log_loss"],
+            flags,
+        )
+        for row in summary
+    ]
+    negatives = test.num_rows - test.num_positives
+    rarer = min(test.num_positives, negatives)
+    if rarer < findings.ENOUGH:
+        said.append(_few(settings, test, best, rows))
+    steps = num_steps(settings, data["train"])
+    for model in dict.fromkeys(run["model"] for run in runs):
+        own = [run["history"] for run in runs if run["model"] == model]
+        said += _of_training(settings, model, own, steps, flags)
+    equal = None
+    for entry in comparisons:
+        if entry["metric"] != "log_loss":
+            continue
+        found = findings.not_better(
+            entry["model"],
+            entry["baseline"],
+            entry["metric"],
+            entry["first"],
+            entry["second"],
+            entry["p_value"],
+        )
+        said.append(found)
+        if found is not None and entry["model"] == best:
+            equal = entry["baseline"]
+    gain = _against_constant(best, rows, rate)
+    verdict = findings.verdict(
+        best,
+        len({model for model, _ in rows.predictions}),
+        *(
+            gain[key] / gain["second"]  # type: ignore[literal-required]
+            for key in ("improvement", "low", "high")
+        ),
+        rows=test.num_rows,
+        rarer=rarer,
+        equal=equal,
+    )
+    reference = deepfm_tf.report.reference_row(CONSTANT, constant)
+    return {
+        "summary": [*summary, reference],
+        "findings": [text for text in said if text is not None],
+        "verdict": verdict,
+    }
+
+
+def _with_simpler(rows: Predicted) -> list[SeedComparison]:
+    """Each model against the best known of the simpler ones."""
+    seeds = sorted({seed for _, seed in rows.predictions})
+    models = list(dict.fromkeys(model for model, _ in rows.predictions))
+    found: list[SeedComparison] = []
+    for model in models:
+        # FM itself is compared with logistic regression.
+        place = _SIMPLER.index(model) + 1 if model in _SIMPLER else 0
+        simpler = [name for name in _SIMPLER[place:] if name in models]
+        if simpler:
+            found += deepfm_tf.metrics.compare_over_seeds(
+                *(simpler[0], [model], seeds, rows.label),
+                *(rows.predictions, rows.weight),
+            )
+    return found
+
+
+def _against_constant(
+    best: str, rows: Predicted, rate: float
+) -> SeedComparison:
+    """By how much a model's log loss is below that of the average rate."""
+    seeds = sorted({seed for _, seed in rows.predictions})
+    constant = np.full(len(rows.label), rate)
+    _, log_loss = deepfm_tf.metrics.compare_over_seeds(
+        CONSTANT,
+        [best],
+        seeds,
+        rows.label,
+        {**rows.predictions, **{(CONSTANT, seed): constant for seed in seeds}},
+        rows.weight,
+    )
+    return log_loss
+
+
+def _few(
+    settings: Settings,
+    test: deepfm_tf.PreparedData,
+    best: str,
+    rows: Predicted,
+) -> str | None:
+    """How far chance moves the best model's metrics."""
+    seed = min(seed for model, seed in rows.predictions if model == best)
+    prediction = rows.predictions[best, seed]
+    metrics: Mapping[str, Any] = deepfm_tf.metrics.binary_metrics(
+        rows.label, prediction, rows.weight
+    )
+    intervals = deepfm_tf.metrics.bootstrap_intervals(
+        rows.label, prediction, rows.weight, groups=test.groups
+    )
+    option = "--test with a larger file"
+    if not settings.test:
+        option = "--test with a file of its own, or more rows in --train"
+    return findings.few_of_a_class(
+        test.num_positives,
+        test.num_rows - test.num_positives,
+        best,
+        [
+            (name, metrics[name], *intervals[name])
+            for name in ("auc", "log_loss")
+        ],
+        option,
+    )
+
+
+def _of_training(
+    settings: Settings,
+    model: str,
+    histories: Sequence[Mapping[str, Any]],
+    steps: int,
+    flags: str,
+) -> list[str | None]:
+    """What the course of the training says, in most of a model's runs."""
+    metric, every = settings.monitor, settings.evaluate_every or steps
+    found: dict[str, list[str]] = {"overfits": [], "still": []}
+    for history in histories:
+        values = history[f"val_{metric}"]
+        if any(v is None or v != v for v in values):  # of one class
+            continue
+        for name, text in (
+            (
+                "overfits",
+                findings.overfits(
+                    model, values, metric, max(1, steps // every), flags
+                ),
+            ),
+            (
+                "still",
+                findings.still_improving(
+                    model,
+                    values,
+                    metric,
+                    settings.epochs * steps // every,
+                    settings.epochs,
+                ),
+            ),
+        ):
+            found[name] += [] if text is None else [text]
+    return [
+        texts[0] for texts in found.values() if 2 * len(texts) > len(histories)
+    ]

@@ -1,0 +1,262 @@
+"""What a user should know of a run: each finding from numbers to a sentence.
+
+Each function returns None where there is nothing to say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from deepfm_tf.metrics import METRIC_TITLES
+
+# Fewer positives or negatives than this, and chance decides the metrics.
+ENOUGH = 100
+# How much worse the last evaluation must be than the best: of the log loss
+# as a share, of the AUC as it is.
+_CLEARLY = {"log_loss": 0.005, "auc": 0.002}
+_NOISE = 0.05
+# Passes that --patience may cut short, so that many do no harm.
+_EPOCHS = 10
+
+
+def not_below_constant(
+    model: str, log_loss: float, constant: float, flags: str
+) -> str | None:
+    """The model is no better than one number for every row.
+
+    Args:
+        model: str.
+        log_loss: float. Its test log loss.
+        constant: float. That of always predicting the average rate.
+        flags: of `gentler_flags`.
+    """
+    if log_loss < constant:
+        return None
+    return (
+        f"{model} is not better than a constant: its test log loss of "
+        f"{log_loss:.4f} is not below the {constant:.4f} of always predicting "
+        f"the average rate of the training data. Do not use it; try {flags}, "
+        "more rows, or other columns."
+    )
+
+
+def few_of_a_class(
+    positives: int,
+    negatives: int,
+    model: str,
+    intervals: Sequence[tuple[str, float, float, float]],
+    option: str,
+) -> str | None:
+    """Chance alone moves the metrics of the test data far.
+
+    Args:
+        positives, negatives: int. Of the test data.
+        model: str. Whose intervals they are.
+        intervals: metric, value, and the ends of its 95 % interval; NaN where
+            it is undefined.
+        option: str. What to type for more test rows.
+    """
+    number, kind = min((positives, "positive"), (negatives, "negative"))
+    if number >= ENOUGH:
+        return None
+    texts = [
+        f"{METRIC_TITLES[metric]} of {value:.4f} may be anything from "
+        f"{low:.4f} to {high:.4f} (95 %)"
+        if low <= high
+        else f"{METRIC_TITLES[metric]} is undefined"
+        for metric, value, low, high in intervals
+    ]
+    return (
+        f"The test data have only {number} {kind}{'s' * (number != 1)} among "
+        f"{positives + negatives:,} rows: {model}'s "
+        f"{', and its '.join(texts)}. Give more test rows: {option}."
+    )
+
+
+def overfits(
+    model: str,
+    values: Sequence[float],
+    metric: str,
+    evaluations: int,
+    flags: str,
+) -> str | None:
+    """The first epoch is the best, and the later ones are clearly worse.
+
+    Args:
+        model: str.
+        values: the validation metric, evaluation by evaluation.
+        metric: `"log_loss"` or `"auc"`.
+        evaluations: int. In an epoch.
+        flags: of `gentler_flags`.
+    """
+    best = best_evaluation(values, metric)
+    if best >= evaluations:
+        return None
+    loss = values[-1] - values[best]
+    if metric == "log_loss":
+        loss /= values[best]
+    if abs(loss) < _CLEARLY[metric]:
+        return None
+    when = "after" if best + 1 == evaluations else "within"
+    return (
+        f"{model} overfits {when} its first epoch (validation "
+        f"{METRIC_TITLES[metric]} {values[best]:.4f}, at the end "
+        f"{values[-1]:.4f}): try {flags}."
+    )
+
+
+def still_improving(
+    model: str,
+    values: Sequence[float],
+    metric: str,
+    allowed: int,
+    epochs: int,
+) -> str | None:
+    """The last evaluation that was allowed is the best one.
+
+    Args:
+        model: str.
+        values: the validation metric, evaluation by evaluation.
+        metric: `"log_loss"` or `"auc"`.
+        allowed: int. Evaluations that the options allow.
+        epochs: int. Epochs that they allow.
+    """
+    if len(values) < allowed or best_evaluation(values, metric) + 1 < allowed:
+        return None
+    more = f"give --epochs {max(_EPOCHS, 2 * epochs)}"
+    if allowed == 1:
+        return (
+            f"{model} was evaluated once, which does not tell whether it is "
+            f"still improving: {more}."
+        )
+    return (
+        f"{model} is still improving at the last epoch allowed, {epochs} "
+        f"(validation {METRIC_TITLES[metric]} {values[-1]:.4f}): {more}."
+    )
+
+
+def not_better(
+    model: str,
+    baseline: str,
+    metric: str,
+    first: float,
+    second: float,
+    p_value: float,
+) -> str | None:
+    """A model is not better than another one by more than chance.
+
+    Args:
+        model, baseline: str.
+        metric: `"log_loss"` or `"auc"`, of the test data.
+        first, second: float. What they reach.
+        p_value: float. Of the paired test; NaN where there are too few rows.
+    """
+    if math.isnan(p_value):
+        return None
+    is_ahead = first < second if metric == "log_loss" else first > second
+    told = f"test {METRIC_TITLES[metric]} {first:.4f} against {second:.4f}"
+    if p_value < _NOISE:
+        if is_ahead:
+            return None
+        return (
+            f"{model} is worse than {baseline} beyond noise ({told}, "
+            f"{probability(p_value)}): use {baseline}."
+        )
+    return (
+        f"{model} is not better than {baseline} beyond noise ({told}, "
+        f"{probability(p_value)}): use the cheaper one, or compare them on "
+        "more test rows."
+    )
+
+
+def verdict(
+    best: str,
+    num_models: int,
+    gain: float,
+    low: float,
+    high: float,
+    rows: int,
+    rarer: int,
+    equal: str | None = None,
+) -> str:
+    """Two sentences: which model is best by how much, and whether to trust it.
+
+    Args:
+        best: str. The model.
+        num_models: int. Of how many.
+        gain: float. By what share its test log loss is below that of always
+            predicting the average rate.
+        low, high: float. The 95 % interval of that.
+        rows: int. Of the test data.
+        rarer: int. Rows of the rarer class among them.
+        equal: str or None. A model that it is not better than beyond noise.
+    """
+    which = best
+    if num_models > 1:
+        which = f"{best}, the best of {num_models} models on validation data,"
+    if gain > 0:
+        result = (
+            f"{which} predicts better than guessing the average rate for "
+            f"everyone: its error (log loss) on the test data is {gain:.1%} "
+            "lower."
+        )
+    else:
+        result = (
+            f"{which} predicts no better than guessing the average rate for "
+            f"everyone: its error (log loss) on the test data is {-gain:.1%} "
+            "higher."
+        )
+    if rarer < ENOUGH:
+        return (
+            f"{result} Do not rely on this figure: the test data have only "
+            f"{rarer} rows of the rarer outcome, and chance decides it."
+        )
+    if gain <= 0:
+        return f"{result} Do not use it as it is: see what to try below."
+    if not low > 0:
+        return (
+            f"{result} This may be chance, so do not rely on it before it is "
+            "measured on more rows."
+        )
+    trust = (
+        f"{result} This can be trusted: on {rows:,} rows that took no part in "
+        f"the training the gain is {low:.1%} to {high:.1%}, with 95 % "
+        "confidence"
+    )
+    if equal is not None:
+        return f"{trust}, though {equal} may be just as good."
+    return f"{trust}."
+
+
+def gentler_flags(
+    learning_rate: float, embedding_l2: float | None, is_lazy: bool
+) -> str:
+    """The options against overfitting that are not given yet.
+
+    Args:
+        learning_rate, embedding_l2: of the run.
+        is_lazy: bool. Whether its optimizer takes `--l2-mode batch`.
+    """
+    flags = ["--learning-rate 0.001"] if learning_rate > 0.001 else []
+    if embedding_l2 is None:
+        flags += [] if is_lazy else ["--optimizer lazy_adam"]
+        flags += ["--embedding-l2 1e-3", "--l2-mode batch"]
+    elif not flags:
+        flags.append(f"--embedding-l2 {10 * embedding_l2:g}")
+    return " ".join(flags)
+
+
+def best_evaluation(values: Sequence[float], metric: str) -> int:
+    """The place of the best value, the first of equal ones."""
+    best = max(values) if metric == "auc" else min(values)
+    return list(values).index(best)
+
+
+def probability(p_value: float) -> str:
+    """A p-value as text.
+
+    >>> probability(0.4312), probability(0.00001)
+    ('p = 0.431', 'p < 0.001')
+    """
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
