@@ -116,13 +116,12 @@ def conclude(
     verdict = findings.verdict(
         best,
         len({model for model, _ in rows.predictions}),
-        *(
-            gain[key] / gain["second"]  # type: ignore[literal-required]
-            for key in ("improvement", "low", "high")
-        ),
-        rows=test.num_rows,
-        rarer=rarer,
-        equal=equal,
+        gain["improvement"] / gain["second"],
+        gain["low"] / gain["second"],
+        gain["high"] / gain["second"],
+        test.num_rows,
+        rarer,
+        equal,
     )
     reference = deepfm_tf.report.reference_row(CONSTANT, constant)
     return {

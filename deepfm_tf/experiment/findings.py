@@ -204,7 +204,7 @@ def verdict(
     else:
         result = (
             f"{which} predicts no better than guessing the average rate for "
-            f"everyone: its error (log loss) on the test data is {-gain:.1%} "
+            f"everyone: its error (log loss) on the test data is {abs(gain):.1%} "
             "higher."
         )
     if rarer < ENOUGH:

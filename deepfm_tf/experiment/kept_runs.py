@@ -182,7 +182,6 @@ def write_pages(
         for name, plot in figures.items():
             plot.figure.savefig(directory / f"{name}.png")
         write_text(page, text)
-        write_text(
-            directory / "table.md", f"{table}\n\n{report.get('lead', '')}\n"
-        )
+        texts = [table, *report["findings"], report.get("lead", "")]
+        write_text(directory / "table.md", "\n\n".join(texts) + "\n")
     return page

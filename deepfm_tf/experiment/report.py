@@ -68,7 +68,7 @@ def write_report(
     """
     path = Path(str(settings.report))
     results = [with_curve(settings, data, result) for result in results]
-    report = report_content(settings, data, results) | conclusions
+    report = report_content(settings, data, results) | dict(conclusions)
     page = path if path.suffix == ".html" else None
     path = path if page is None else page.with_suffix(".json")
     write_json(path, report)
