@@ -30,20 +30,32 @@ def test_the_table_leaves_blanks_and_names_the_undefined():
     assert table.splitlines() == [
         "model   parameters        AUC  seconds",
         "------  ----------  ---------  -------",
-        "deepfm      12,345       0.75      1.2",
+        "deepfm      12,345     0.7500      1.2",
         "bayes               undefined  1,234.5",
     ]
 
 
-def test_a_column_has_the_decimals_that_it_needs():
+def test_numbers_keep_their_zeros_and_counts_have_none():
     rows = [
-        {"epochs": 1.82, "best": 3.0, "seconds": 0.2, "loss": 0.69314},
-        {"epochs": 6.0, "best": 12.0, "seconds": 7.0, "loss": 1.5},
+        {"AUC": 0.67, "best": 3.0, "seconds": 10.2, "loss": 1.5, "sure": 1.0},
+        {"AUC": 0.7, "best": 12.0, "seconds": 7.0, "loss": 0.5, "sure": 1.0},
     ]
 
     table = text_table(rows)
 
     assert [line.split() for line in table.splitlines()[2:]] == [
-        ["1.82", "3", "0.2", "0.6931"],
-        ["6.00", "12", "7.0", "1.5000"],
+        ["0.6700", "3", "10.20", "1.5000", "1.0000"],
+        ["0.7000", "12", "7.00", "0.5000", "1.0000"],
+    ]
+
+
+def test_texts_of_numbers_alone_stand_to_the_right():
+    rows = [
+        {"model": "a", "AUC": "0.6700 ± 0.0010", "n": "1,234", "kind": "4"},
+        {"model": "bc", "AUC": "0.5", "n": "–", "kind": "4 to 9"},
+    ]
+
+    assert text_table(rows).splitlines()[2:] == [
+        "a      0.6700 ± 0.0010  1,234  4",
+        "bc                 0.5      –  4 to 9",
     ]

@@ -15,13 +15,13 @@ from deepfm_tf.experiment.training import num_steps
 
 if TYPE_CHECKING:
     from deepfm_tf.experiment.settings import Settings
-    from deepfm_tf.metrics import SeedComparison
-    from deepfm_tf.report import SummaryRow
 
 # Those that a model is compared with, the first that was trained.
 _SIMPLER = ("fm", "logistic_regression")
 # Names of the lazy optimizers, which take `--l2-mode batch`.
 _LAZY = ("lazy_adam", "rowwise_adagrad", "lazy_ftrl")
+# Rows times replicates of a bootstrap, if there are enough replicates.
+_DRAWS = 50_000_000
 
 
 class Predicted(NamedTuple):
@@ -41,7 +41,7 @@ class Predicted(NamedTuple):
 class Conclusions(TypedDict):
     """What a Report holds of them."""
 
-    summary: list[SummaryRow]  # the constant at its end
+    summary: list[deepfm_tf.report.SummaryRow]  # the constant at its end
     findings: list[str]
     verdict: str
 
@@ -52,7 +52,7 @@ def conclude(
     runs: Sequence[Any],
     best: str,
     rows: Predicted,
-    comparisons: Sequence[SeedComparison] | None = None,
+    comparisons: Sequence[deepfm_tf.metrics.SeedComparison] | None = None,
 ) -> Conclusions:
     """All that is to be said of the runs, and the table to say it under.
 
@@ -131,11 +131,11 @@ def conclude(
     }
 
 
-def _with_simpler(rows: Predicted) -> list[SeedComparison]:
+def _with_simpler(rows: Predicted) -> list[deepfm_tf.metrics.SeedComparison]:
     """Each model against the best known of the simpler ones."""
     seeds = sorted({seed for _, seed in rows.predictions})
     models = list(dict.fromkeys(model for model, _ in rows.predictions))
-    found: list[SeedComparison] = []
+    found: list[deepfm_tf.metrics.SeedComparison] = []
     for model in models:
         # FM itself is compared with logistic regression.
         place = _SIMPLER.index(model) + 1 if model in _SIMPLER else 0
@@ -144,13 +144,14 @@ def _with_simpler(rows: Predicted) -> list[SeedComparison]:
             found += deepfm_tf.metrics.compare_over_seeds(
                 *(simpler[0], [model], seeds, rows.label),
                 *(rows.predictions, rows.weight),
+                num_replicates=_num_replicates(rows),
             )
     return found
 
 
 def _against_constant(
     best: str, rows: Predicted, rate: float
-) -> SeedComparison:
+) -> deepfm_tf.metrics.SeedComparison:
     """By how much a model's log loss is below that of the average rate."""
     seeds = sorted({seed for _, seed in rows.predictions})
     constant = np.full(len(rows.label), rate)
@@ -161,8 +162,14 @@ def _against_constant(
         rows.label,
         {**rows.predictions, **{(CONSTANT, seed): constant for seed in seeds}},
         rows.weight,
+        num_replicates=_num_replicates(rows),
     )
     return log_loss
+
+
+def _num_replicates(rows: Predicted) -> int:
+    """As many as take some seconds: a large test needs no more."""
+    return max(200, min(1000, _DRAWS // len(rows.label)))
 
 
 def _few(
@@ -178,7 +185,11 @@ def _few(
         rows.label, prediction, rows.weight
     )
     intervals = deepfm_tf.metrics.bootstrap_intervals(
-        rows.label, prediction, rows.weight, groups=test.groups
+        rows.label,
+        prediction,
+        rows.weight,
+        groups=test.groups,
+        num_replicates=_num_replicates(rows),
     )
     option = "--test with a larger file"
     if not settings.test:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 import deepfm_tf
-
-if TYPE_CHECKING:
-    from deepfm_tf.metrics import Metrics
 
 CONSTANT = "constant"
 # Rows read at a time.
@@ -37,7 +32,9 @@ def base_rate(train: deepfm_tf.PreparedData) -> float:
     return positives / (positives + negatives)
 
 
-def constant_metrics(rate: float, mean_label: float, rows: int) -> Metrics:
+def constant_metrics(
+    rate: float, mean_label: float, rows: int
+) -> deepfm_tf.metrics.Metrics:
     """The metrics of one probability for every row.
 
     Args:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from deepfm_tf.metrics import METRIC_TITLES
+import deepfm_tf
 
 # Fewer positives or negatives than this, and chance decides the metrics.
 ENOUGH = 100
@@ -61,10 +61,10 @@ def few_of_a_class(
     if number >= ENOUGH:
         return None
     texts = [
-        f"{METRIC_TITLES[metric]} of {value:.4f} may be anything from "
+        f"{_title(metric)} of {value:.4f} may be anything from "
         f"{low:.4f} to {high:.4f} (95 %)"
         if low <= high
-        else f"{METRIC_TITLES[metric]} is undefined"
+        else f"{_title(metric)} is undefined"
         for metric, value, low, high in intervals
     ]
     return (
@@ -101,7 +101,7 @@ def overfits(
     when = "after" if best + 1 == evaluations else "within"
     return (
         f"{model} overfits {when} its first epoch (validation "
-        f"{METRIC_TITLES[metric]} {values[best]:.4f}, at the end "
+        f"{_title(metric)} {values[best]:.4f}, at the end "
         f"{values[-1]:.4f}): try {flags}."
     )
 
@@ -132,7 +132,7 @@ def still_improving(
         )
     return (
         f"{model} is still improving at the last epoch allowed, {epochs} "
-        f"(validation {METRIC_TITLES[metric]} {values[-1]:.4f}): {more}."
+        f"(validation {_title(metric)} {values[-1]:.4f}): {more}."
     )
 
 
@@ -155,7 +155,7 @@ def not_better(
     if math.isnan(p_value):
         return None
     is_ahead = first < second if metric == "log_loss" else first > second
-    told = f"test {METRIC_TITLES[metric]} {first:.4f} against {second:.4f}"
+    told = f"test {_title(metric)} {first:.4f} against {second:.4f}"
     if p_value < _NOISE:
         if is_ahead:
             return None
@@ -204,8 +204,8 @@ def verdict(
     else:
         result = (
             f"{which} predicts no better than guessing the average rate for "
-            f"everyone: its error (log loss) on the test data is {abs(gain):.1%} "
-            "higher."
+            "everyone: its error (log loss) on the test data is "
+            f"{abs(gain):.1%} higher."
         )
     if rarer < ENOUGH:
         return (
@@ -260,3 +260,7 @@ def probability(p_value: float) -> str:
     ('p = 0.431', 'p < 0.001')
     """
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+
+
+def _title(metric: str) -> str:
+    return deepfm_tf.metrics.METRIC_TITLES[metric]

@@ -17,7 +17,6 @@ from deepfm_tf.storage import write_text
 
 if TYPE_CHECKING:
     from deepfm_tf.experiment.settings import Settings
-    from deepfm_tf.report import SummaryRow
 
 # Columns that a terminal has no room for.
 _PAGE_ONLY = ("calibration", "calibration error")
@@ -79,7 +78,9 @@ def write_report(
         print(f"Page: {page}")
 
 
-def results_text(summary: Sequence[SummaryRow], findings: Sequence[str]) -> str:
+def results_text(
+    summary: Sequence[deepfm_tf.report.SummaryRow], findings: Sequence[str]
+) -> str:
     """A table of all models for the terminal, and what to know of it.
 
     Args:

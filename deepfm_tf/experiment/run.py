@@ -9,7 +9,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import deepfm_tf
 from deepfm_tf.arrays import Array
@@ -32,9 +32,6 @@ from deepfm_tf.experiment.settings import Settings
 from deepfm_tf.experiment.training import UserError, user_errors
 from deepfm_tf.storage import write_text
 
-if TYPE_CHECKING:
-    from deepfm_tf.report import SummaryRow
-
 
 @dataclasses.dataclass
 class Outcome:
@@ -50,7 +47,7 @@ class Outcome:
 def run(
     settings: Settings,
     export_model: str | None = None,
-    reference: SummaryRow | None = None,
+    reference: deepfm_tf.report.SummaryRow | None = None,
 ) -> Outcome:
     """Run the whole experiment, and say what happens.
 

@@ -73,6 +73,8 @@ def compare_over_seeds(
     label: Array,
     probabilities: Mapping[tuple[str, int], Array],
     weight: Array | None = None,
+    *,
+    num_replicates: int = 1000,
 ) -> list[SeedComparison]:
     """How much better each model is than one of them, on the same rows.
 
@@ -88,6 +90,7 @@ def compare_over_seeds(
         label: (rows,).
         probabilities: model and seed -> (rows,).
         weight: (rows,), example weights. Optional.
+        num_replicates: int. As of `compare_models`. Defaults to 1000.
 
     Returns:
         Of each model, one for the AUC and one for the log loss.
@@ -100,6 +103,7 @@ def compare_over_seeds(
                 probabilities[model, seed],
                 probabilities[baseline, seed],
                 weight,
+                num_replicates=num_replicates,
             )
             for seed in seeds
         ]

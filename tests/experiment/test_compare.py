@@ -107,7 +107,9 @@ def test_the_report_has_everything(report):
         assert ("strengths" in run) == (run["seed"] == 1)
         last = run["history"]["val_log_loss"][-1]
         assert run["curve"][-1]["log_loss"] == last
-    assert [row["seeds"] for row in report["summary"]] == [2, 2]
+    assert [(row["model"], row["seeds"]) for row in report["summary"]] == [
+        *(("fm", 2), ("deepfm", 2), ("constant", 1)),
+    ]
     assert [(c["model"], c["metric"]) for c in report["comparisons"]] == [
         ("deepfm", "auc"),
         ("deepfm", "log_loss"),
@@ -141,10 +143,15 @@ def test_the_page_says_what_the_report_says(finished, report):
     results = reader.tables[0]
     for row, entry in zip(results[1:], report["summary"], strict=True):
         assert row[0] == entry["model"]
-        assert row[1].startswith(f"{entry['auc']['mean']:.4f} ± ")
+        assert row[1].startswith(f"{entry['auc']['mean']:.4f}")
+        assert ("±" in row[1]) == (entry["model"] != "constant")
     text = "".join(reader.text)
-    for sentence in ("lead", "command", "next_command"):
+    for sentence in ("verdict", "lead", "command", "next_command"):
         assert report[sentence] in text
+    assert report["findings"]
+    table = (folder / "table.md").read_text(encoding="utf-8")
+    for finding in report["findings"]:
+        assert finding in text and finding in table
     assert report["comparisons"][0]["text"] in text
     assert {path.name for path in folder.iterdir()} == {
         *("report.html", "report.json", "table.md", "reliability.png"),

@@ -102,12 +102,39 @@ def test_a_page_has_its_json_beside_it(finished):
         for x in out.splitlines()
         if x.startswith("logistic_regression, isotonic")
     )
-    assert line.split() == [
+    assert line.split()[:5] == [
         *("logistic_regression,", "isotonic"),
-        *(f"{run['calibration']['test'][m]:.4f}" for m in ("auc", "log_loss")),
+        *(
+            f"{run['calibration']['test'][m]:.4f}"
+            for m in ("auc", "log_loss", "normalized_entropy")
+        ),
     ]
     assert "\nwarning: An isotonic calibration needs 1,000 rows" in f"\n{err}"
     assert "warnings.warn" not in err
+
+
+def test_the_constant_and_what_to_know_are_told(finished):
+    folder, out, _ = finished
+    content = json.loads((folder / "out" / "page.json").read_text())
+    reader = read((folder / "out" / "page.html").read_text(encoding="utf-8"))
+    train, test = (content["data"][n] for n in ("train", "test"))
+    rate = train["positives"] / train["rows"]
+    share = test["positives"] / test["rows"]
+    log_loss = -share * math.log(rate) - (1 - share) * math.log(1 - rate)
+
+    *_, row = reader.tables[0]
+    *_, line = (x for x in out.splitlines() if x.startswith("constant "))
+
+    assert row[:3] == ["constant", "0.5000", f"{log_loss:.4f}"]
+    assert line.split()[:3] == row[:3]
+    assert float(line.split()[3]) == pytest.approx(1, abs=0.05)
+    # Of 80 test rows, some are positive; one epoch is the last allowed.
+    assert f"among {test['rows']} rows: logistic_regression's AUC" in out
+    assert "was evaluated once" in out
+    text = "".join(reader.text)
+    for finding in content["findings"]:
+        assert f"\n{finding}\n" in out and finding in text
+    assert content["verdict"] in text.split("Results")[0]
 
 
 def test_json_needs_no_matplotlib(clicks, finished, no_extras):
@@ -115,7 +142,7 @@ def test_json_needs_no_matplotlib(clicks, finished, no_extras):
 
     def write(settings):
         data = begin(settings)[1]
-        report.write_report(settings, data, results["models"])
+        report.write_report(settings, data, results["models"], {})
 
     assert main(tabular.RECIPE, [*ARGUMENTS, "--report", "r.json"], write) == 0
     assert [path.name for path in clicks.glob("r.*")] == ["r.json"]
