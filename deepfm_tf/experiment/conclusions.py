@@ -74,7 +74,7 @@ def conclude(
         constant["grouped_auc"] = constant["auc"]
     summary = deepfm_tf.report.summarize_runs(runs)
     if comparisons is None:
-        comparisons = _with_simpler(rows)
+        comparisons = _with_simpler(rows, test.groups)
     flags = findings.gentler_flags(
         settings.learning_rate,
         settings.embedding_l2,
@@ -112,7 +112,7 @@ def conclude(
         said.append(found)
         if found is not None and entry["model"] == best:
             equal = entry["baseline"]
-    gain = _against_constant(best, rows, rate)
+    gain = _against_constant(best, rows, rate, test.groups)
     verdict = findings.verdict(
         best,
         len({model for model, _ in rows.predictions}),
@@ -131,7 +131,9 @@ def conclude(
     }
 
 
-def _with_simpler(rows: Predicted) -> list[deepfm_tf.metrics.SeedComparison]:
+def _with_simpler(
+    rows: Predicted, groups: Array | None
+) -> list[deepfm_tf.metrics.SeedComparison]:
     """Each model against the best known of the simpler ones."""
     seeds = sorted({seed for _, seed in rows.predictions})
     models = list(dict.fromkeys(model for model, _ in rows.predictions))
@@ -144,13 +146,14 @@ def _with_simpler(rows: Predicted) -> list[deepfm_tf.metrics.SeedComparison]:
             found += deepfm_tf.metrics.compare_over_seeds(
                 *(simpler[0], [model], seeds, rows.label),
                 *(rows.predictions, rows.weight),
+                groups=groups,
                 num_replicates=_num_replicates(rows),
             )
     return found
 
 
 def _against_constant(
-    best: str, rows: Predicted, rate: float
+    best: str, rows: Predicted, rate: float, groups: Array | None
 ) -> deepfm_tf.metrics.SeedComparison:
     """By how much a model's log loss is below that of the average rate."""
     seeds = sorted({seed for _, seed in rows.predictions})
@@ -162,6 +165,7 @@ def _against_constant(
         rows.label,
         {**rows.predictions, **{(CONSTANT, seed): constant for seed in seeds}},
         rows.weight,
+        groups=groups,
         num_replicates=_num_replicates(rows),
     )
     return log_loss

@@ -74,6 +74,7 @@ def compare_over_seeds(
     probabilities: Mapping[tuple[str, int], Array],
     weight: Array | None = None,
     *,
+    groups: Array | None = None,
     num_replicates: int = 1000,
 ) -> list[SeedComparison]:
     """How much better each model is than one of them, on the same rows.
@@ -90,7 +91,7 @@ def compare_over_seeds(
         label: (rows,).
         probabilities: model and seed -> (rows,).
         weight: (rows,), example weights. Optional.
-        num_replicates: int. As of `compare_models`. Defaults to 1000.
+        groups, num_replicates: as of `compare_models`.
 
     Returns:
         Of each model, one for the AUC and one for the log loss.
@@ -103,6 +104,7 @@ def compare_over_seeds(
                 probabilities[model, seed],
                 probabilities[baseline, seed],
                 weight,
+                groups=groups,
                 num_replicates=num_replicates,
             )
             for seed in seeds

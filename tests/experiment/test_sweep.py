@@ -63,7 +63,8 @@ def finished(tmp_path_factory):
         loss = LOSSES[trained[-1]]
         curve.points = [{"step": 3, "epoch": 1, "auc": 0.7, "log_loss": loss}]
         numbers = {"parameters": 100, "seconds": 1.0, "epochs": 1.0}
-        return {"model": "deepfm", "history": {}, **numbers}
+        history = {"val_log_loss": [loss]}
+        return {"model": "deepfm", "history": history, **numbers}
 
     def fit(settings, name, data, strategy, curve):
         return models[0], pretend(settings, curve)

@@ -152,3 +152,31 @@ def test_example_weights_count(scored):
         for name in ("first", "second"):
             part = getattr(expected[entry["metric"]], name)
             assert entry[name] == pytest.approx(part)
+
+
+def test_rows_of_a_group_are_taken_as_a_whole(scored):
+    label, probabilities = scored
+    twice = {key: np.tile(p, 2) for key, p in probabilities.items()}
+    groups = np.tile(np.arange(len(label)), 2)
+
+    once = compare_over_seeds("bad", ["good"], [1], label, probabilities)
+    grouped = compare_over_seeds(
+        "bad", ["good"], [1], np.tile(label, 2), twice, groups=groups
+    )
+    alone = compare_over_seeds("bad", ["good"], [1], np.tile(label, 2), twice)
+
+    for expected, entry, narrow in zip(once, grouped, alone, strict=True):
+        width = expected["high"] - expected["low"]
+        # Bootstrap and small samples: the widths are within a tenth.
+        assert entry["high"] - entry["low"] == pytest.approx(width, rel=0.1)
+        assert narrow["high"] - narrow["low"] < 0.8 * width
+
+
+def test_one_replicate_is_no_interval(scored):
+    label, probabilities = scored
+
+    _, loss = compare_over_seeds(
+        "bad", ["good"], [1], label, probabilities, num_replicates=1
+    )
+
+    assert loss["high"] == loss["low"]

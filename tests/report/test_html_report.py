@@ -130,6 +130,48 @@ def test_the_numbers_are_those_of_the_report(reader):
     assert [row[3] for row in rows] == ["– (0 of 2 runs)", "6 ± 3", "6 ± 3"]
 
 
+def test_it_opens_with_the_verdict_and_tells_findings_below_the_table():
+    report = make_report() | {
+        "verdict": f"fm is best. {NASTY}",
+        "findings": [f"fm overfits. {NASTY}", "deepfm is worse."],
+    }
+    constant = {"auc": 0.5, "log_loss": 0.6}
+    row = deepfm_tf.report.reference_row("constant", constant)
+    report["summary"] = [*report["summary"], row]
+
+    page = deepfm_tf.report.html_report(report)
+
+    reader = read(page)
+    places = [
+        page.index(text)
+        for text in (
+            *("</h1>", "fm is best.", "deepfm wins.", "Results</h2>"),
+            *("<table>", "fm overfits.", "deepfm is worse.", "Training</h3>"),
+        )
+    ]
+    assert places == sorted(places)
+    assert "<script" not in page
+    # Metrics alone; its steps, epochs and seconds are dashes.
+    assert reader.tables[0][-1][:4] == ["constant", "0.5000", "0.6000", "–"]
+    assert [row[0] for row in reader.tables[1][1:]] == list(MODELS)
+
+
+def test_one_model_beside_the_constant_is_not_called_the_best():
+    report = make_report(num_seeds=1)
+    report["models"] = report["models"][:1]
+    row = deepfm_tf.report.reference_row(
+        "constant", {"auc": 0.5, "log_loss": 0.6}
+    )
+    report["summary"] = [
+        *deepfm_tf.report.summarize_runs(report["models"]),
+        row,
+    ]
+
+    page = deepfm_tf.report.html_report(report)
+
+    assert "number best" not in page and "In bold" not in page
+
+
 def test_the_best_of_a_column_stands_out(page):
     best = re.findall(r'<td class="number best">([^<]*)<', page)
 
