@@ -164,7 +164,7 @@ def test_the_page_and_the_table_say_it_too(finished, report):
     table = (folder / "table.md").read_text(encoding="utf-8")
 
     text = "".join(reader.text)
-    for sentence in ("lead", "command", "next_command"):
+    for sentence in ("verdict", "lead", "command", "next_command"):
         assert report[sentence] in text
     for entry in report["structure"]["changes"]:
         line = next(x for x in table.splitlines() if entry["name"] in x)
@@ -197,6 +197,10 @@ def test_what_is_finished_is_not_trained_again(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert status == 0
     assert out.count(": kept") == 7
+    # The final table, of the test data.
+    (line,) = (x for x in out.splitlines() if x.startswith("constant "))
+    assert line.split()[1] == "0.5000"
+    assert "\nbase was evaluated once" in out
 
 
 def test_other_values_need_another_folder(capsys):
