@@ -140,7 +140,7 @@ def evaluate(
     >>> print(deepfm_tf.report.text_table(metrics["slices"], header))
     field  value  rows        auc  log_loss
     -----  -----  ----  ---------  --------
-    site   b         2        0.5    0.6931
+    site   b         2     0.5000    0.6931
     site   a         1  undefined    0.6931
     """
     if isinstance(slice_by, str):

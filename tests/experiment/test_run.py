@@ -207,8 +207,9 @@ def test_a_full_disk_is_told_with_what_to_do(clicks, capsys, monkeypatch):
         "best_epoch": 1,
         "history": {"val_log_loss": [1]},
     }
-    result |= {"test": {"auc": 0.5, "log_loss": 0.7}}
-    trained = (None, result, ())
+    result |= {"test": {"auc": 0.5, "log_loss": 0.7, "mean_label": 0.5}}
+    rows = (np.array([0.0, 1.0]), np.array([0.5, 0.5]), None)
+    trained = (None, result, rows)
     monkeypatch.setattr("deepfm_tf.experiment.run.train", lambda *_: trained)
     monkeypatch.setattr("deepfm_tf.experiment.run.export", export)
 
