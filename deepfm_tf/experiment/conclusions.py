@@ -11,6 +11,7 @@ import deepfm_tf
 from deepfm_tf.arrays import Array
 from deepfm_tf.experiment import findings
 from deepfm_tf.experiment.constant import CONSTANT, base_rate, constant_metrics
+from deepfm_tf.experiment.settings import LAZY_OPTIMIZERS
 from deepfm_tf.experiment.training import num_steps
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 # Those that a model is compared with, the first that was trained.
 _SIMPLER = ("fm", "logistic_regression")
-# Names of the lazy optimizers, which take `--l2-mode batch`.
-_LAZY = ("lazy_adam", "rowwise_adagrad", "lazy_ftrl")
 # Rows times replicates of a bootstrap, if there are enough replicates.
 _DRAWS = 50_000_000
 
@@ -78,7 +77,7 @@ def conclude(
     flags = findings.gentler_flags(
         settings.learning_rate,
         settings.embedding_l2,
-        settings.optimizer in _LAZY,
+        settings.optimizer in LAZY_OPTIMIZERS,
     )
     said = [
         findings.not_below_constant(
@@ -97,7 +96,7 @@ def conclude(
     for model in dict.fromkeys(run["model"] for run in runs):
         own = [run["history"] for run in runs if run["model"] == model]
         said += _of_training(settings, model, own, steps, flags)
-    equal = None
+    equal: str | None = None
     for entry in comparisons:
         if entry["metric"] != "log_loss":
             continue
@@ -115,7 +114,7 @@ def conclude(
     gain = _against_constant(best, rows, rate, test.groups)
     verdict = findings.verdict(
         best,
-        len({model for model, _ in rows.predictions}),
+        len(settings.model),
         gain["improvement"] / gain["second"],
         gain["low"] / gain["second"],
         gain["high"] / gain["second"],

@@ -190,7 +190,7 @@ def verdict(
         low, high: float. The 95 % interval of that.
         rows: int. Of the test data.
         rarer: int. Rows of the rarer class among them.
-        equal: str or None. A model that it is not better than beyond noise.
+        equal: str or None. One that it is not better than beyond noise.
     """
     which = best
     if num_models > 1:
@@ -225,7 +225,7 @@ def verdict(
         "confidence"
     )
     if equal is not None:
-        return f"{trust}, though {equal} may be just as good."
+        return f"{trust}, though {equal} may be at least as good."
     return f"{trust}."
 
 

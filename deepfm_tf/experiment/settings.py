@@ -33,9 +33,10 @@ MODELS = {
 }
 WITH_EMBEDDINGS = tuple(n for n in MODELS if n != "logistic_regression")
 WITH_PYRAMID = tuple(n for n in WITH_EMBEDDINGS if n != "fm")
-# Those of `deepfm_tf.OPTIMIZERS`.
+# Those of `deepfm_tf.OPTIMIZERS`; the lazy ones take `--l2-mode batch`.
+LAZY_OPTIMIZERS = ("lazy_adam", "rowwise_adagrad", "lazy_ftrl")
 OPTIMIZERS = (
-    *("lazy_adam", "rowwise_adagrad", "lazy_ftrl"),
+    *LAZY_OPTIMIZERS,
     *("adam", "adagrad", "ftrl", "rmsprop", "sgd"),
 )
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "gelu")

@@ -198,7 +198,7 @@ def _report(
         settings, settings.model[0], **structure.settings()
     )
     return report | conclude(
-        *(settings, data, runs, recommended, rows),
+        *(settings, data, runs, list(tested)[-1], rows),
         report.get("comparisons", ()),
     )
 

@@ -50,8 +50,9 @@ def conclusions(runs, predictions, label, **settings):
         "test": Part(len(label), int(label.sum())),
     }
     rows = {(model, 1): p for model, p in predictions.items()}
+    settings = SETTINGS | {"model": tuple(predictions)} | settings
     return conclude(
-        argparse.Namespace(**SETTINGS | settings),
+        argparse.Namespace(**settings),
         *(data, runs, runs[-1]["model"], Predicted(label, rows)),
     )
 

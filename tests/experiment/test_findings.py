@@ -152,7 +152,11 @@ def verdict(gain=0.12, low=0.1, high=0.14, rarer=100, models=3, equal=None):
         ({"low": math.nan}, "is 12.0% lower.", "This may be chance"),
         ({"gain": 0.0, "low": -0.1}, "is 0.0% higher.", "Do not use it"),
         ({"gain": -0.025, "low": -0.1}, "is 2.5% higher.", "Do not use it"),
-        ({"equal": "fm"}, "is 12.0% lower.", "though fm may be just as good."),
+        (
+            {"equal": "fm"},
+            "is 12.0% lower.",
+            "though fm may be at least as good.",
+        ),
     ],
 )
 def test_the_verdict_is_two_sentences(case, result, trust):
