@@ -6,6 +6,7 @@ used: the package itself imports neither TensorFlow nor Keras.
 
 import importlib
 import sys
+import warnings
 from typing import Any
 
 import lazy_loader
@@ -17,10 +18,11 @@ from deepfm_tf.version import __version__ as __version__
 # Where the classes are that Keras finds by name in a model's file.
 _REGISTERED = ("layers", "models", "optimizers", "losses")
 # What else begins with importing Keras.
-_OTHERS = ("callbacks", "evaluation", "explain", "export")
-_KERAS_ROOMS = (*_REGISTERED, *_OTHERS, "training")
+_OTHERS = ("callbacks", "evaluation", "explain", "export", "training")
+_BELOW = ("kernels", "keras_internals")
+_KERAS_ROOMS = (*_REGISTERED, *_OTHERS, *_BELOW)
 
-# Room -> what stood here until 0.4.
+# Room -> what stood here until 0.4, and goes with 0.6.
 _MOVED = {
     "calibration": "Calibration fit_calibration",
     "callbacks": "LearningCurve",
@@ -41,12 +43,25 @@ _public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    room = _room_of(name)
+    if room is None and name not in __all__:
         raise AttributeError(
-            _no_such(name), name=name, obj=sys.modules[__name__]
+            f"deepfm_tf has no public name {name}",
+            name=name,
+            obj=sys.modules[__name__],
         )
     try:
-        value = _public(name)
+        if room is None:
+            value = _public(name)
+        else:
+            place = f"deepfm_tf.{room}"
+            warnings.warn(
+                f"deepfm_tf.{name} is now {place}.{name}. The old name goes "
+                "with 0.6.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            value = getattr(importlib.import_module(place), name)
     except ImportError:
         require_tensorflow_keras()  # says so, if that is what is wrong
         raise
@@ -56,11 +71,12 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-def _no_such(name: str) -> str:
+def _room_of(name: str) -> str | None:
+    """Where a name is that stood here until 0.4."""
     for room, names in _MOVED.items():
         if name in names.split():
-            return f"deepfm_tf.{name} is now deepfm_tf.{room}.{name}"
-    return f"deepfm_tf has no public name {name}"
+            return room
+    return None
 
 
 def _register() -> None:
@@ -75,3 +91,8 @@ def _register_with(keras: Any) -> None:
     is_ours = any(f"deepfm_tf.{r}" in sys.modules for r in _KERAS_ROOMS)
     if not is_ours and keras.config.backend() == "tensorflow":
         _register()
+
+
+for _room in _REGISTERED:
+    # One of our rooms is ready: let the others follow.
+    wrapt.register_post_import_hook(lambda _: _register(), f"deepfm_tf.{_room}")

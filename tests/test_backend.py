@@ -67,7 +67,11 @@ def test_importing_all_names_prints_nothing_and_runs_no_operation(tmp_path):
         "import socket\n"
         "def refuse(*_): raise RuntimeError('network')\n"
         "socket.socket.connect = refuse\n"
-        "import deepfm_tf, tensorflow as tf\n"
+        "import deepfm_tf.callbacks, keras, tensorflow as tf\n"
+        # What a model's file names is found, whatever room came first.
+        "for name in ('DeepFM', 'LazyAdam', 'LinearTerm'):\n"
+        "    name = f'deepfm_tf>{name}'\n"
+        "    assert keras.saving.get_registered_object(name), name\n"
         "[getattr(deepfm_tf, name) for name in deepfm_tf.__all__]\n"
         "tf.config.set_logical_device_configuration(\n"
         "    tf.config.list_physical_devices('CPU')[0],\n"

@@ -119,8 +119,7 @@ class CommandLine:
     @property
     def defaults(self) -> dict[str, Any]:
         """What differs from the defaults that are declared."""
-        named = self.command.name if self.command.description else None
-        run = Path("runs") / (named or self.recipe.name)
+        run = self.command.folder(self.recipe)
         return {"run": run, **self.recipe.defaults, **self.command.defaults}
 
     def parser(self, known: Mapping[str, Any] | None = None) -> Parser:

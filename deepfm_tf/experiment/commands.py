@@ -120,6 +120,10 @@ class Command:
             found = importlib.import_module(f"deepfm_tf.experiment.{module}")
             getattr(found, name)(settings)
 
+    def folder(self, recipe: Recipe) -> Path:
+        """Where a run is kept, unless `--run` names another place."""
+        return Path("runs") / (self.name if self.description else recipe.name)
+
     def rank(self, declared: Option) -> int:
         """Where an option's heading stands."""
         return GROUPS.index(declared.group)

@@ -95,6 +95,8 @@ def write_config(settings: DataSettings) -> None:
     ]
     command = COMMANDS[settings.command_name]
     options = options_for(command, settings.recipe)
+    # Another command that reads the file has a folder of its own.
+    folder = command.folder(settings.recipe)
     if settings.recipe_name is not None:
         lines += ["", f"{RECIPE.name} = {toml(settings.recipe_name)}"]
     group = ""
@@ -106,7 +108,10 @@ def write_config(settings: DataSettings) -> None:
             lines += ["", f"# --- {group}"]
         default = command.defaults.get(each.name, each.default)
         lines += ["", *_comment(each.help(default))]
-        lines.append(_line(_key(each), getattr(settings, each.name)))
+        line = _line(_key(each), getattr(settings, each.name))
+        if each.name == "run" and settings.run == folder:
+            line = f"# {line}"
+        lines.append(line)
     write_text(settings.run / FILE, "\n".join(lines) + "\n")
 
 

@@ -189,6 +189,8 @@ def test_the_file_of_a_run_explains_each_option():
     )
     # What is not given has its place.
     assert "\n# clip_norm =\n" in text
+    # Another command that reads the file keeps out of this one's folder.
+    assert '\n# run = "runs/train"\n' in text
     # No command of its own, and what cannot be asked for of own files.
     assert "resume" not in tomllib.loads(text) and "min_count" not in text
 
