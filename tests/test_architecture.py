@@ -211,7 +211,8 @@ DOORS = {
     ),
     "__main__": ((), ()),
 }
-STDLIB = __import__("sys").stdlib_module_names
+# tomllib came with Python 3.11; 3.10 has tomli.
+STDLIB = __import__("sys").stdlib_module_names | {"tomllib"}
 SOURCES = sorted((ROOT / "deepfm_tf").rglob("*.py"))
 TESTS = [
     path

@@ -26,7 +26,7 @@ class Failed(grpc.RpcError):
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("UNAVAILABLE", "No server answers at host:1.*deepfm_tf.serving --po"),
+        ("UNAVAILABLE", "No server answers at host:1.*deepfm-tf serve --po"),
         ("DEADLINE_EXCEEDED", "host:1 did not answer within 3 seconds"),
         ("NOT_FOUND", "host:1 does not have the model 'toy'"),
         ("INVALID_ARGUMENT", "host:1 refused the request"),
