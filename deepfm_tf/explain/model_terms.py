@@ -18,6 +18,11 @@ from deepfm_tf.packed_layout import PackedLayout
 
 # Floats that a step over all pairs of fields may take, 64 MB.
 MAX_PAIR_FLOATS = 2**24
+# What the declared terms may miss the logits by, of 1 + the size of all terms;
+# and where the model computes in 16 bits.
+_TOLERANCE, _HALF_TOLERANCE = 1e-3, 5e-2
+# Rows that are made up to compare the two.
+_CHECK_ROWS = 16
 
 
 class ModelTerms:
@@ -47,7 +52,7 @@ class ModelTerms:
                 "`model` must be a LogisticRegression, FM, DeepFM, WideAndDeep "
                 "or NFM of deepfm_tf, or a CTRModel that declares how its "
                 "logits are taken apart (see CTRModel). Received: "
-                f"{type(model).__name__}."
+                f"{type(model).__name__}{missing_declarations(model)}."
             )
         self.model = model
         self.schema = schema = model.schema
@@ -75,6 +80,7 @@ class ModelTerms:
             {name: keras.layers.Identity()(x) for name, x in arguments.items()},
         )
         self._logits = keras.Model(model.input, model.logits)
+        self._check_declaration()
 
     def traced(
         self, function: Callable[[Mapping[str, Any]], Any]
@@ -204,3 +210,67 @@ class ModelTerms:
                 }
         if not found:
             raise UserError("The data set to explain a model on has no rows.")
+
+    def _check_declaration(self) -> None:
+        """Raise a UserError if the terms do not add up to the logits."""
+        packed = self._made_up_rows()
+        logits = tf.cast(self.logits(packed), tf.float32).numpy()
+        vectors, first_order = self.pooled(packed)
+        terms = [first_order, tf.fill((_CHECK_ROWS, 1), self.bias)]
+        if self.has_pairs and self.pair_fields:
+            terms.append(self.pairs(vectors))
+        if self.has_deep:
+            terms.append(self.deep(vectors)[:, None])
+        columns = tf.concat(terms, axis=1).numpy()
+        total = columns.sum(axis=1)
+        # NaN, of a training that diverged, is no sign of a wrong declaration.
+        difference = np.nan_to_num(np.abs(logits - total), posinf=0.0)
+        is_half = self.is_half or tf.as_dtype(self.model.logits.dtype).size < 4
+        tolerance = _HALF_TOLERANCE if is_half else _TOLERANCE
+        size = np.nan_to_num(1 + np.abs(columns).sum(axis=1))
+        worst = np.argmax(difference / size)
+        if difference[worst] <= tolerance * size[worst]:
+            return
+        declared = f"`linear_term`, `has_pairs`={self.has_pairs}"
+        declared += ", `deep_logits`" * self.has_deep
+        raise UserError(
+            f"{type(self.model).__name__}'s logits are not those of the terms "
+            f"that it declares ({declared}): the model gives "
+            f"{logits[worst]:.4g} where they give {total[worst]:.4g}. Declare "
+            "all terms of the logits, and no others: see CTRModel.",
+            argument="model",
+        )
+
+    def _made_up_rows(self) -> dict[str, Array]:
+        """Packed inputs: half of the rows have a field's first ids."""
+        generator = np.random.default_rng(0)
+        shapes = {
+            name: (_CHECK_ROWS, tensor.shape[1])
+            for name, tensor in self.model.input.items()
+        }
+        packed = {
+            name: generator.uniform(0.5, 1.0, shape).astype(np.float32)
+            for name, shape in shapes.items()
+        }
+        if "ids" in shapes:
+            columns = self.column_fields[: shapes["ids"][1]]
+            tables = np.asarray(self.schema.field_tables)[columns]
+            sizes = np.asarray(self.schema.vocabulary_sizes)[tables]
+            limits = np.tile(sizes, (_CHECK_ROWS, 1))
+            limits[::2] = np.minimum(limits[::2], 8)
+            packed["ids"] = generator.integers(limits).astype(np.int32)
+        return packed
+
+
+def missing_declarations(model: Any) -> str:
+    """Which of the declarations a CTRModel lacks, for a message."""
+    if not isinstance(model, CTRModel):
+        return ""
+    missing = [
+        f"`{name}`"
+        for name in ("shared_embedding", "linear_term")
+        if getattr(model, name) is None
+    ]
+    if not (model.has_pairs or model.has_deep):
+        missing.append("`has_pairs = True` or `deep_logits`")
+    return f", which lacks {' and '.join(missing)}"

@@ -14,6 +14,7 @@ import tensorflow as tf
 from deepfm_tf.calibration import Calibration
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.explain import Explainer
+from deepfm_tf.explain.model_terms import ModelTerms, missing_declarations
 from deepfm_tf.export.check import (
     Reference,
     check,
@@ -203,8 +204,11 @@ def export_saved_model(
         raise UserError(
             "`table_dtype` and `context_fields` need a model that declares "
             "how its logits are taken apart (see CTRModel). Received: "
-            f"{type(model).__name__}."
+            f"{type(model).__name__}{missing_declarations(model)}."
         )
+    if model.can_be_taken_apart:
+        # Refuses one whose declared terms are not those of its logits.
+        ModelTerms(model)
     directory = Path(directory)
     schema = vocabulary.schema
     table = None if table_dtype is None else rounded_table(model, table_dtype)

@@ -394,3 +394,82 @@ def test_a_model_that_declares_nothing_is_not_explained(vocabulary):
 
     with pytest.raises(TypeError, match="a CTRModel that declares how its"):
         deepfm_tf.Explainer(whole)
+
+
+class Misdeclared(CTRModel):
+    """A sum of all terms; each test declares something else."""
+
+    def __init__(self, schema, **kwargs):
+        self.shared_embedding = shared_embedding(schema, embedding_dim=2)
+        self.linear_term = FirstOrderBias(name="linear_term")
+        inputs, features = packed_inputs(schema)
+        embeddings, linear = self.shared_embedding(**features)
+        logits = self.logits_of(self.linear_term(linear), embeddings)
+        super().__init__(schema, inputs, logits, **kwargs)
+
+
+class HiddenPairs(Misdeclared):
+    def logits_of(self, linear, embeddings):
+        pairs = FMInteraction()(embeddings)
+        return linear + pairs + self.deep_logits(embeddings)
+
+    def deep_logits(self, embeddings):
+        return keras.ops.max(embeddings, axis=(1, 2))[:, None]
+
+
+class Doubled(Misdeclared):
+    has_pairs = True
+
+    def logits_of(self, linear, embeddings):
+        return 2 * (linear + FMInteraction()(embeddings))
+
+
+class UnusedDeep(Misdeclared):
+    has_pairs = True
+
+    def logits_of(self, linear, embeddings):
+        return linear + FMInteraction()(embeddings)
+
+    def deep_logits(self, embeddings):
+        return keras.ops.max(embeddings, axis=(1, 2))[:, None]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "declared"),
+    [
+        (HiddenPairs, "`linear_term`, `has_pairs`=False, `deep_logits`"),
+        (Doubled, "`linear_term`, `has_pairs`=True"),
+        (UnusedDeep, "`linear_term`, `has_pairs`=True, `deep_logits`"),
+    ],
+)
+def test_terms_that_are_not_those_of_the_logits_are_refused(
+    wrong, declared, vocabulary, encoded
+):
+    model = wrong(vocabulary.schema)
+    randomize(model)
+
+    with pytest.raises(ValueError) as refused:
+        deepfm_tf.Explainer(model, background=[encoded])
+
+    assert f"{wrong.__name__}'s logits are not those" in str(refused.value)
+    assert f"({declared})" in str(refused.value)
+
+
+def test_a_wrong_declaration_is_refused_before_an_export(vocabulary, tmp_path):
+    model = Doubled(vocabulary.schema)
+    randomize(model)
+
+    with pytest.raises(ValueError, match="Doubled's logits are not those"):
+        deepfm_tf.export_saved_model(
+            model, vocabulary, tmp_path / "own", table_dtype="float16"
+        )
+
+
+def test_the_declaration_that_lacks_is_named(vocabulary):
+    model = UnusedDeep(vocabulary.schema)
+    model.linear_term = None
+
+    with pytest.raises(
+        TypeError, match="UnusedDeep, which lacks `linear_term`"
+    ):
+        deepfm_tf.Explainer(model)
