@@ -77,7 +77,10 @@ class ModelTerms:
         # Keras before 3.13 takes no input as an output.
         self._arguments = keras.Model(
             inputs,
-            {name: keras.layers.Identity()(x) for name, x in arguments.items()},
+            {
+                name: keras.layers.Identity(dtype="float32")(x)
+                for name, x in arguments.items()
+            },
         )
         self._logits = keras.Model(model.input, model.logits)
         self._check_declaration()

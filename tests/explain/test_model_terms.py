@@ -79,3 +79,25 @@ def test_a_data_set_without_rows_is_refused():
 
     with pytest.raises(ValueError, match="has no rows"):
         list(parts.batches([small_rows(0)]))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_of_16_bits_declares_its_own_terms(name):
+    with_numbers, packed = small_model(name), small_rows(5)
+    config = {
+        **with_numbers.get_config(),
+        "dtype": "mixed_bfloat16",
+        "negative_sampling": 0.1,
+    }
+    policy = keras.config.dtype_policy()
+    # As `set_precision` leaves it: for all layers that are made from now on.
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = type(with_numbers).from_config(config)
+        model.set_weights(with_numbers.get_weights())
+        vectors, _ = ModelTerms(model).pooled(packed)
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+    expected, _ = pooled(with_numbers, packed)
+    np.testing.assert_allclose(vectors, expected, atol=1e-6)
