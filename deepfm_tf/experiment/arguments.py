@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from deepfm_tf import seeds
+
+
+def path(text: str) -> Path:
+    """A file or folder that is named; no name would be the current folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(
+            f"must name a file or folder, not {text!r}"
+        )
+    return Path(text)
 
 
 def whole_number(least: int) -> Callable[[str], int]:

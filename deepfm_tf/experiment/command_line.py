@@ -13,6 +13,7 @@ from typing import Any
 
 from deepfm_tf import shell
 from deepfm_tf.errors import UserError, wrapped_user_error
+from deepfm_tf.experiment.arguments import path
 from deepfm_tf.experiment.commands import (
     COMMANDS,
     OWN_FILES,
@@ -152,7 +153,7 @@ class CommandLine:
             add_help=False,
             allow_abbrev=False,
         )
-        first.add_argument("--config", type=Path, metavar="FILE")
+        first.add_argument("--config", type=path, metavar="FILE")
         if self.recipes is not None:
             self._add_recipe(first)
         told_first, _ = first.parse_known_args(arguments)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from deepfm_tf.experiment.arguments import (
     names_among,
+    path,
     positive_int,
     share,
     values_of,
@@ -167,7 +168,7 @@ class ManySettings(Settings):
     report: Path | None = option(
         None,
         "folder for the page, table, JSON and plots",
-        Path,
+        path,
         "DIR",
         group="results",
         default_text="RUN/report",

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from deepfm_tf import shell
 from deepfm_tf.errors import UserError, did_you_mean
 from deepfm_tf.experiment.commands import COMMANDS, RECIPE, options_for
 from deepfm_tf.experiment.data_settings import DataSettings
@@ -87,9 +88,12 @@ def write_config(settings: DataSettings) -> None:
     Args:
         settings: the options.
     """
-    words = " ".join(settings.command_words)
+    path = str(settings.run / FILE)
+    again = shell.command_line(*settings.command_words, "--config", path)
+    if not again.isprintable():  # a line break would end the comment
+        again = "This file, given with --config,"
     lines = [
-        f"# {words} --config {settings.run / FILE}",
+        f"# {again}",
         f"# does the same; what is typed besides wins. By deepfm_tf "
         f"{__version__}.",
     ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from deepfm_tf import shell
 from deepfm_tf.experiment.arguments import (
+    path,
     positive_int,
     seed as seed_of_text,
     share_kept,
@@ -163,12 +164,12 @@ class DataSettings(TextLayout, Columns):
         decides="training",
     )
     run: Path = _results(
-        REQUIRED, "checkpoints, logs and prepared data", Path, "DIR"
+        REQUIRED, "checkpoints, logs and prepared data", path, "DIR"
     )
     prepared: Path | None = _results(
         None,
         "where prepared data is kept for the next run",
-        Path,
+        path,
         "DIR",
         default_text="RUN/prepared",
     )
@@ -176,7 +177,7 @@ class DataSettings(TextLayout, Columns):
         None,
         "options by their names, from a .toml or .json file such as the "
         "RUN/run.toml that every run writes; what is typed wins",
-        Path,
+        path,
         "FILE",
         is_kept=False,
     )

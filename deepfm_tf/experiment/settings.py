@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from deepfm_tf.experiment.arguments import (
     hidden_units,
     names_among,
+    path,
     positive_float,
     positive_int,
     row_counts,
@@ -63,7 +64,7 @@ class ExportSettings:
         None,
         "write the model (of several, the best on the validation data) as the "
         "next version of this servable, such as saved_models/clicks",
-        Path,
+        path,
         "DIR",
     )
     context_fields: tuple[str, ...] = _results(
@@ -256,7 +257,7 @@ class Settings(ExportSettings, DataSettings):
         None,
         "write the results as JSON or, where the name ends in .html, as a page "
         "with plots, and the JSON beside it",
-        Path,
+        path,
         "FILE",
     )
 

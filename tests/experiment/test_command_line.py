@@ -33,6 +33,9 @@ ROOT = Path(__file__).parents[2]
         ("train", "--batch_size 8", "Did you mean --batch-size?"),
         # Told before what seems to be absent.
         ("train", "--trian a.csv", "no option --trian. Did you mean --tr"),
+        ("train", "--run=", "argument --run: must name a file or folder"),
+        ("train", "--export=", "argument --export: must name a file or f"),
+        ("train", "--config=", "argument --config: must name a file or f"),
         ("train", "--zzz", "There is no option --zzz.\n"),
         ("train", "--train a.csv", "are required: --label\n"),
         ("train", "--train a.csv --label b c", "unrecognized argum"),
