@@ -24,7 +24,7 @@ from deepfm_tf.experiment.commands import (
 )
 from deepfm_tf.experiment.config import read_config, values_of_config
 from deepfm_tf.experiment.data_settings import GROUPS, DataSettings
-from deepfm_tf.experiment.files import run_folder
+from deepfm_tf.experiment.files import check_begun, is_begun, run_folder
 from deepfm_tf.options import Option, Parser, flags_of, options_of
 from deepfm_tf.version import __version__
 
@@ -67,6 +67,8 @@ def main(
         # Many models in one process are traced again and again, as they must.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
+        if command == "train" and settings.resume:
+            check_begun(settings.run)
         with run_folder(settings.run):
             (run_with or COMMANDS[command].check_and_run)(settings)
     except UserError as error:
@@ -75,7 +77,7 @@ def main(
     except KeyboardInterrupt:
         print(
             f"\nStopped. {settings.kept}. Go on with:\n"
-            f"    {settings.command(resume=True)}",
+            f"    {settings.command(resume=is_begun(settings.run))}",
             file=sys.stderr,
         )
         return 130

@@ -95,6 +95,27 @@ def _try_out(folder: Path) -> None:
             path.rmdir()
 
 
+def is_begun(path: Path) -> bool:
+    """Whether a run left anything in a folder, be it no whole epoch."""
+    return path.exists() and (not path.is_dir() or any(path.iterdir()))
+
+
+def check_begun(path: Path) -> None:
+    """See that there is something to resume.
+
+    Args:
+        path: the folder of the run.
+
+    Raises:
+        UserError: there is nothing.
+    """
+    if not is_begun(path):
+        raise UserError(
+            f"There is nothing to resume in {path}. Look at the name, or "
+            "leave out --resume."
+        )
+
+
 @contextlib.contextmanager
 def run_folder(path: Path) -> Iterator[None]:
     """Hold a run's folder during a block: two runs there would mix.

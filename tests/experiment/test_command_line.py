@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -58,6 +59,42 @@ def test_a_wrong_command_line_is_answered_in_two_lines(
     assert error in lines
     assert len(lines.splitlines()) == 2
     assert lines.endswith(" --help\n")
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+def test_there_must_be_something_to_resume(
+    is_made, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    if is_made:
+        Path("runs/x").mkdir(parents=True)
+    words = "--train a.csv --label y --run runs/x --resume".split()
+    calls = []
+
+    assert command_line.main(arguments=words, run_with=calls.append) == 2
+
+    assert capsys.readouterr().err == (
+        "error: There is nothing to resume in runs/x. Look at the name, or "
+        "leave out --resume.\n"
+    )
+    assert not calls
+
+
+@pytest.mark.parametrize("leaves_something", [False, True])
+def test_what_a_stopped_run_says_to_type_goes_on(
+    leaves_something, tmp_path, capsys
+):
+    words = f"--train a.csv --label y --run {tmp_path / 'x'}".split()
+
+    def stop(settings):
+        if leaves_something:
+            (settings.run / "run.toml").touch()
+        raise KeyboardInterrupt
+
+    assert command_line.main(arguments=words, run_with=stop) == 130
+    again = shlex.split(capsys.readouterr().err.splitlines()[-1])[2:]
+    assert again == [*words, *["--resume"] * leaves_something]
+    assert command_line.main(arguments=again, run_with=lambda _: None) == 0
 
 
 @pytest.mark.parametrize(

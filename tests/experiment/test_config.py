@@ -99,6 +99,7 @@ def test_what_is_typed_wins_over_the_file():
         ("batch_norm = 1", "batch_norm must be true or false. Received: 1."),
         ("monitor = 'acu'", "monitor must be one of log_loss, auc. Received"),
         ("label = ['y']", "label must be a text in quotes. Received: ['y']."),
+        ("run = ''", "run must name a file or folder, not ''."),
         ("run = 7", "run must be a text in quotes. Received: 7."),
         ("hidden_units = '3,2'", "must be a list, of a number each. Received"),
         ("hidden_units = []", "must be widths between commas, such as 30,2"),
