@@ -129,8 +129,8 @@ DOORS = {
     ),
     "explain": (
         (
-            *("cpus", "explain", "extras", "metrics", "models", "schema"),
-            *("fields", "packed_layout", "seeds", "text_table"),
+            *("cpus", "explain", "extras", "kernels", "metrics", "models"),
+            *("fields", "packed_layout", "schema", "seeds", "text_table"),
         ),
         ("keras", "tensorflow", "numpy", "pyarrow", "tqdm", "matplotlib"),
     ),
