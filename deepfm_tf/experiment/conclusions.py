@@ -81,12 +81,10 @@ def conclude(
     )
     said = [
         findings.not_below_constant(
-            row["model"],
-            float(row["log_loss"]["mean"] or 0),
-            constant["log_loss"],
-            flags,
+            row["model"], loss, constant["log_loss"], flags
         )
         for row in summary
+        if (loss := row["log_loss"]["mean"]) is not None
     ]
     negatives = test.num_rows - test.num_positives
     rarer = min(test.num_positives, negatives)

@@ -192,6 +192,11 @@ def verdict(
         rarer: int. Rows of the rarer class among them.
         equal: str or None. One that it is not better than beyond noise.
     """
+    if rarer == 0:
+        return (
+            f"Nothing can be said of {best}: all {rows:,} test rows have the "
+            "same outcome. Give test rows of both."
+        )
     which = best
     if num_models > 1:
         which = f"{best}, the best of {num_models} models on validation data,"

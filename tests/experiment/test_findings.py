@@ -171,6 +171,13 @@ def test_the_verdict_is_two_sentences(case, result, trust):
     )
 
 
+def test_of_test_rows_of_one_outcome_nothing_is_said():
+    assert verdict(gain=-9.0, rarer=0) == (
+        "Nothing can be said of deepfm: all 12,345 test rows have the same "
+        "outcome. Give test rows of both."
+    )
+
+
 def test_one_model_is_not_called_the_best():
     assert verdict(models=1).startswith("deepfm predicts better than guessing")
     assert "the gain is 10.0% to 14.0%, with 95 % confidence." in verdict()
