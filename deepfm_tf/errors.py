@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import inspect
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+# What arguments were called until 0.4 -> what they are called.
+_RENAMED = {
+    "negatives": "negative_sampling",
+    "num_slots": "num_ids",
+    "numeric_parts": "factor_blocks",
+    "parts_of_vectors": "factor_blocks",
+    "slots_per_field": "columns_per_field",
+    "touched_l2": "batch_l2",
+    "values": "vocabulary",
+}
+_Callable = TypeVar("_Callable", bound=Callable[..., Any])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,10 +208,42 @@ def refuse_unknown(
         if name in known:
             continue
         hint = did_you_mean(name, known, "`{}`".format)
+        if _RENAMED.get(name) in known:
+            hint = f" It is now called `{_RENAMED[name]}`."
         raise UserTypeError(
             f"{owner} has no argument `{name}`.{hint or all_of_them}",
             argument=name,
         )
+
+
+def with_known_arguments(owner: _Callable) -> _Callable:
+    """Decorate a function or class that Python would refuse with no guess.
+
+    Args:
+        owner: what is called.
+
+    Example:
+
+    >>> @with_known_arguments
+    ... def fit(dropout=0.1): ...
+    >>> fit(dropuot=0.2)
+    Traceback (most recent call last):
+    deepfm_tf.errors.UserTypeError: fit has no argument `dropuot`. Did you...
+    """
+    known = inspect.signature(owner).parameters
+    function: Callable[..., Any] = owner
+    if isinstance(owner, type):
+        function = owner.__init__  # type: ignore[misc]
+
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        refuse_unknown(owner.__name__, kwargs, known)
+        return function(*args, **kwargs)
+
+    if not isinstance(owner, type):
+        return checked  # type: ignore[return-value]
+    owner.__init__ = checked  # type: ignore[misc]
+    return owner
 
 
 def damaged(path: Path, what: str) -> UserError:

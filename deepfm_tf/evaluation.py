@@ -16,7 +16,7 @@ from deepfm_tf.drift import (
     compare_counts,
     warn_of_drift,
 )
-from deepfm_tf.errors import UserError, UserTypeError
+from deepfm_tf.errors import UserError, UserTypeError, with_known_arguments
 from deepfm_tf.metrics import (
     Metrics,
     SliceMetrics,
@@ -82,6 +82,7 @@ def predict_with_weights(
     return rows.label, probability, rows.weight
 
 
+@with_known_arguments
 def evaluate(
     model: keras.Model,
     dataset: Any,

@@ -8,7 +8,7 @@ from numbers import Real
 import keras
 import tensorflow as tf
 
-from deepfm_tf.errors import Argument, UserError
+from deepfm_tf.errors import Argument, UserError, with_known_arguments
 from deepfm_tf.losses import GlobalBinaryCrossentropy
 from deepfm_tf.models.batches import check_model
 from deepfm_tf.optimizers import (
@@ -116,6 +116,7 @@ def set_precision(precision: str) -> None:
     keras.config.set_dtype_policy(precision)
 
 
+@with_known_arguments
 def compile_model(
     model: keras.Model,
     optimizer: str = "lazy_adam",

@@ -1,5 +1,6 @@
 """What users are told, in Python and on a command line."""
 
+import dataclasses
 import pickle
 
 import numpy as np
@@ -14,6 +15,7 @@ from deepfm_tf.errors import (
     UserTypeError,
     did_you_mean,
     refuse_unknown,
+    with_known_arguments,
     wrapped_user_error,
 )
 
@@ -64,6 +66,31 @@ def test_errors_are_also_those_that_python_code_catches(kind, builtin):
     assert str(error) == "No `path`."
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.argument) == ("No `path`.", "path")
+
+
+def test_an_argument_that_was_renamed_has_its_new_name():
+    @with_known_arguments
+    def evaluate(model, vocabulary=None):
+        return model, vocabulary
+
+    @with_known_arguments
+    @dataclasses.dataclass(frozen=True)
+    class Part:
+        start: float
+        negative_sampling: float = 1.0
+
+    for call, old, new in (
+        (evaluate, "values", "vocabulary"),
+        (Part, "negatives", "negative_sampling"),
+    ):
+        with pytest.raises(
+            UserTypeError,
+            match=f"^{call.__name__} has no argument `{old}`. It is now called "
+            f"`{new}`.$",
+        ):
+            call(1, **{old: 2})
+    assert evaluate(1, vocabulary=2) == (1, 2)
+    assert Part(1, 0.5) == Part(start=1, negative_sampling=0.5)
 
 
 def test_an_unknown_argument_without_a_near_one_gets_the_list():

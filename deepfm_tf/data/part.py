@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import UserError, with_known_arguments
 from deepfm_tf.raw_values import Bad
 from deepfm_tf.seeds import check_seed
 
 
+@with_known_arguments
 @dataclasses.dataclass(frozen=True)
 class Part:
     """A random share of the rows of a source, the same at every reading.

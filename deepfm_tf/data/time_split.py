@@ -13,7 +13,7 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.data.columns import flatten
 from deepfm_tf.data.on_error import check_on_error
 from deepfm_tf.data.part import check_negatives
-from deepfm_tf.errors import Argument, UserError
+from deepfm_tf.errors import Argument, UserError, with_known_arguments
 from deepfm_tf.field import as_tuple
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.readers import Source, read_blocks
@@ -32,6 +32,7 @@ from deepfm_tf.timestamps import NO_MOMENT, NOT_A_TIME, moments
 SAMPLE_ROWS = 262_144
 
 
+@with_known_arguments
 @dataclasses.dataclass(frozen=True)
 class TimePart:
     """The rows of a source whose time lies in an interval.
