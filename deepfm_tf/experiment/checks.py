@@ -14,6 +14,7 @@ from deepfm_tf.experiment.report import check_extra, check_plots, check_report
 from deepfm_tf.experiment.settings import WITH_PYRAMID
 from deepfm_tf.experiment.structures import Space
 from deepfm_tf.experiment.training import UserError, user_errors
+from deepfm_tf.files.header import check_plain_headers
 from deepfm_tf.files.paths import expanded
 
 if TYPE_CHECKING:
@@ -148,8 +149,12 @@ def _check_inputs(settings: DataSettings) -> None:
         if source is None:
             continue
         try:
-            for file in expanded(source):
+            files = expanded(source)
+            for file in files:
                 open(file, "rb").close()
+            check_plain_headers(
+                files, settings.columns_of(name), settings.text_format
+            )
         except OSError as error:
             raise UserError(f"--{name}: {error}") from error
     if settings.schema_file is not None:

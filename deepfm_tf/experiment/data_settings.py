@@ -192,6 +192,27 @@ class DataSettings(TextLayout, Columns):
         """How text files are laid out."""
         return self.recipe.text_format or self.to_text_format()
 
+    def columns_of(self, part: str) -> list[str]:
+        """The columns that options name in the files of a part.
+
+        Args:
+            part: str. `"train"`, `"valid"` or `"test"`.
+        """
+        names: list[str | None] = [self.label, self.example_weight]
+        is_raw = self.derive is None
+        if part == "train" and is_raw:
+            names.append(self.split_by_time)
+            if self.schema_file is None and self.recipe.schema is None:
+                names += [*self.categorical, *self.ignore, *self.named_fields]
+        if is_raw and part == ("test" if self.test else "train"):
+            names.append(self.group_by)
+        return [name for name in names if name is not None]
+
+    @property
+    def named_fields(self) -> tuple[str, ...]:
+        """The fields that options name: columns, if the schema is inferred."""
+        return ()
+
     @property
     def fixed_schema(self) -> Schema | None:
         """The Schema, where the data set has one."""

@@ -48,15 +48,9 @@ def check_headers(settings: DataSettings) -> None:
     Args:
         settings: the options.
     """
-    columns = [settings.label]
-    if settings.example_weight is not None:
-        columns.append(settings.example_weight)
-    for name, files in _sources(settings).items():
-        wanted = list(columns)
-        is_raw = settings.derive is None
-        if name == "train" and settings.split_by_time and is_raw:
-            wanted.append(settings.split_by_time)
-        readers.check_headers(files, wanted, settings.text_format)
+    for part, files in _sources(settings).items():
+        columns = settings.columns_of(part)
+        readers.check_headers(files, columns, settings.text_format)
 
 
 def check_targets(settings: DataSettings) -> None:

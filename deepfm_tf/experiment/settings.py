@@ -262,6 +262,11 @@ class Settings(ExportSettings, DataSettings):
     )
 
     @property
+    def named_fields(self) -> tuple[str, ...]:
+        """The fields that options name."""
+        return (*self.slice_by, *self.context_fields)
+
+    @property
     def kept(self) -> str:
         """What a stopped run leaves behind, in words."""
         return f"Every whole epoch is kept in {self.run}"

@@ -8,8 +8,6 @@ import zipfile
 import zlib
 from typing import Any, BinaryIO
 
-import pyarrow as pa
-
 from deepfm_tf.errors import MissingPackageError, UserError
 
 # First bytes -> how what follows is compressed.
@@ -170,6 +168,8 @@ class TextContent:
                 return _open_xz(path)
             if how == "zip":
                 return _open_zip(path)
+            import pyarrow as pa  # what it cannot read is told sooner without
+
             stream: BinaryIO = pa.CompressedInputStream(pa.OSFile(path), how)
             return stream
         except (zipfile.BadZipFile, NotImplementedError) as error:
@@ -180,7 +180,7 @@ class TextContent:
             return self._file.read(size)
         try:
             return self._file.read(size)
-        except _DAMAGES as error:
+        except _damages() as error:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> UserError:
@@ -236,12 +236,11 @@ def _open_zip(path: str) -> BinaryIO:
 
 
 def _damages() -> tuple[type[Exception], ...]:
-    kinds = [OSError, EOFError, zlib.error, zipfile.BadZipFile]
+    import pyarrow as pa
+
+    kinds = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
     try:
         from lzma import LZMAError
     except ImportError:
         return (*kinds, pa.ArrowException)
     return (*kinds, pa.ArrowException, LZMAError)
-
-
-_DAMAGES = _damages()

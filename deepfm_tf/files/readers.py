@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deepfm_tf.errors import UserError, UserTypeError, did_you_mean
+from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.content import is_json_lines, is_parquet
 from deepfm_tf.files.formats import check_file
@@ -20,6 +20,7 @@ from deepfm_tf.files.frames import (
     frame_blocks,
     row_text,
 )
+from deepfm_tf.files.header import check_columns
 from deepfm_tf.files.json_lines import JsonBlock, json_blocks, json_keys
 from deepfm_tf.files.parquet import open_parquet, parquet_tables
 from deepfm_tf.files.paths import expanded
@@ -140,7 +141,7 @@ def check_headers(
     """
     files = list_files(source)
     if files is None:
-        _check_columns(columns, column_names(source), "The data")
+        check_columns(columns, column_names(source), "The data")
     for path in files or ():
         check_file_columns(path, columns, text_format or TextFormat())
 
@@ -161,7 +162,7 @@ def read_blocks(
     """
     files = list_files(source)
     if files is None:
-        _check_columns(columns, column_names(source), "The data")
+        check_columns(columns, column_names(source), "The data")
         yield from frame_blocks(columns_of(source), columns, BLOCK_ROWS)
         return
     # Of all of them: the last may be hours away.
@@ -221,7 +222,7 @@ def check_file_columns(
     """The columns of a file, which must have some of them, each once."""
     names = file_columns(path, text_format)
     is_text = not is_parquet(path) and not is_json_lines(path)
-    _check_columns(columns, names, path, text_format if is_text else None)
+    check_columns(columns, names, path, text_format if is_text else None)
     return names
 
 
@@ -232,34 +233,6 @@ def _parquet_blocks(path: str, columns: Sequence[str]) -> Iterator[TableBlock]:
     for table in parquet_tables(path, BLOCK_ROWS, columns):
         yield TableBlock(path, table, row, int(size * table.num_rows))
         row += table.num_rows
-
-
-def _check_columns(
-    wanted: Sequence[str],
-    present: Sequence[str],
-    source: str,
-    text_format: TextFormat | None = None,
-) -> None:
-    for name in wanted:
-        if list(present).count(name) > 1:
-            raise UserError(
-                f"{source} has {list(present).count(name)} columns named "
-                f"'{name}'. Rename all but one."
-            )
-        if name in present:
-            continue
-        hint = did_you_mean(name, present)
-        if text_format is not None and len(present) == 1:
-            separator = text_format.separator_of(source)[0]
-            hint = f" The file was split at {separator!r}: set the separator."
-        if text_format is not None and present[0].lstrip()[:1] in ("{", "["):
-            hint = " Is it a file of JSON lines? Let its name end in .jsonl."
-        shown = ", ".join(map(repr, list(present)[:20]))
-        more = f" and {len(present) - 20} more" if len(present) > 20 else ""
-        raise UserError(
-            f"{source} has no column '{name}'.{hint} Its columns are: "
-            f"{shown}{more}."
-        )
 
 
 def _text_tables(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import functools
-import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -17,6 +15,7 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.content import TextContent
+from deepfm_tf.files.header import HEADER_BYTES, header_names
 from deepfm_tf.files.records import Records, RecordScanner, count_lines
 from deepfm_tf.files.text_format import TextFormat
 
@@ -24,8 +23,6 @@ from deepfm_tf.files.text_format import TextFormat
 BLOCK_BYTES = 16 * 2**20
 # A quoted value may span lines, up to this many blocks.
 _LONGEST_RECORD_BLOCKS = 4
-# What is read at first for a line of column names.
-_HEADER_BYTES = 2**16
 _ESCAPED = (
     'The text has \\" in it, but a quote inside a value must be written ""'
 )
@@ -285,7 +282,7 @@ def _read_header(
     data, end = b"", 0
     # Behind a "\r" at the end, a "\n" may follow.
     while not end or end == len(data):
-        size = max(_HEADER_BYTES, len(data))
+        size = max(HEADER_BYTES, len(data))
         chunk = content.read(size)
         data += chunk
         end = scanner.first_end(data)
@@ -312,22 +309,5 @@ def _read_header(
             "UTF-16 without a byte order mark, an archive or another binary "
             "file? Convert it to UTF-8 text."
         )
-    text = header.decode("utf-8", errors="replace").rstrip("\r\n")
-    try:
-        names = next(
-            csv.reader(
-                io.StringIO(text, newline=""),
-                delimiter=scanner.separator,
-                quoting=csv.QUOTE_MINIMAL
-                if scanner.quoting
-                else csv.QUOTE_NONE,
-                skipinitialspace=scanner.trims,
-            )
-        )
-    except csv.Error as error:
-        raise UserError(
-            f"{path} must begin with a line of column names. Received: a "
-            f"first line of {end:,} bytes that cannot be read ({error}). Is "
-            "the file text, with line breaks?"
-        ) from error
+    names = header_names(path, header, text_format)
     return names, data[end:], 1 + count_lines(data, end)

@@ -1,0 +1,117 @@
+"""The columns that a file begins with, and whether those wanted are there."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from deepfm_tf.errors import UserError, did_you_mean
+from deepfm_tf.files.content import TextContent, is_json_lines, is_parquet
+from deepfm_tf.files.text_format import TextFormat
+
+# What is read at first for a line of column names.
+HEADER_BYTES = 2**16
+
+
+def check_plain_headers(
+    files: Iterable[str], columns: Sequence[str], text_format: TextFormat
+) -> None:
+    """Raise UserError unless files have columns, where that is told at once.
+
+    It needs neither numpy nor Arrow, which take a second to import. So it says
+    nothing of Parquet, JSON lines and names in quotes: `readers.check_headers`
+    does.
+
+    Args:
+        files: names of files that are there.
+        columns: the columns wanted.
+        text_format: layout of text files.
+    """
+    for path in files:
+        names = _plain_names(path, text_format)
+        if names is not None:
+            check_columns(columns, names, path, text_format)
+
+
+def check_columns(
+    wanted: Sequence[str],
+    present: Sequence[str],
+    source: str,
+    text_format: TextFormat | None = None,
+) -> None:
+    """Raise UserError unless columns are there, each once.
+
+    Args:
+        wanted: names.
+        present: those that there are.
+        source: str. What is to have them.
+        text_format: layout, of a text file.
+    """
+    for name in wanted:
+        if list(present).count(name) > 1:
+            raise UserError(
+                f"{source} has {list(present).count(name)} columns named "
+                f"'{name}'. Rename all but one."
+            )
+        if name in present:
+            continue
+        hint = did_you_mean(name, present)
+        if text_format is not None and len(present) == 1:
+            separator = text_format.separator_of(source)[0]
+            hint = f" The file was split at {separator!r}: set the separator."
+        if text_format is not None and present[0].lstrip()[:1] in ("{", "["):
+            hint = " Is it a file of JSON lines? Let its name end in .jsonl."
+        shown = ", ".join(map(repr, list(present)[:20]))
+        more = f" and {len(present) - 20} more" if len(present) > 20 else ""
+        raise UserError(
+            f"{source} has no column '{name}'.{hint} Its columns are: "
+            f"{shown}{more}."
+        )
+
+
+def header_names(
+    path: str, header: bytes, text_format: TextFormat
+) -> list[str]:
+    """The column names that a line says.
+
+    Args:
+        path: str. The file.
+        header: its first line.
+        text_format: its layout.
+    """
+    text = header.decode("utf-8", errors="replace").rstrip("\r\n")
+    separator, trims = text_format.separator_of(path)
+    try:
+        return next(
+            csv.reader(
+                io.StringIO(text, newline=""),
+                delimiter=separator,
+                quoting=csv.QUOTE_MINIMAL
+                if text_format.quoting
+                else csv.QUOTE_NONE,
+                skipinitialspace=trims,
+            )
+        )
+    except csv.Error as error:
+        raise UserError(
+            f"{path} must begin with a line of column names. Received: a "
+            f"first line of {len(header):,} bytes that cannot be read "
+            f"({error}). Is the file text, with line breaks?"
+        ) from error
+
+
+def _plain_names(path: str, text_format: TextFormat) -> list[str] | None:
+    """The names in a first line that certainly ends where it seems to."""
+    if is_parquet(path) or is_json_lines(path):
+        return None
+    if text_format.column_names is not None:
+        return list(text_format.column_names)
+    with TextContent(path) as content:
+        data = content.read(HEADER_BYTES).replace(b"\r\n", b"\n")
+    header, line_break, _ = data.partition(b"\n")
+    is_quoted = text_format.quoting and b'"' in header
+    is_odd = b"\r" in header or b"\0" in header or not header.strip()
+    if not line_break or is_quoted or is_odd:
+        return None
+    return header_names(path, header, text_format)

@@ -1,0 +1,58 @@
+"""Which columns a file begins with, as far as that is told at once."""
+
+import gzip
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from deepfm_tf.errors import UserError
+from deepfm_tf.files.header import check_plain_headers
+from deepfm_tf.files.text_format import TextFormat
+
+
+def check(path, data, column, **layout):
+    path.write_bytes(data)
+    check_plain_headers([str(path)], [column], TextFormat(**layout))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "layout"),
+    [
+        ("a.csv", b"site,hour\nx,1\n", {}),
+        ("a.csv", b"\xef\xbb\xbfsite,hour\r\nx,1\r\n", {}),
+        ("a.tsv", b"site\thour\nx\t1\n", {}),
+        ("a.csv", b"site; hour\nx; 1\n", {"separator": "; "}),
+        ("a.csv", b"x,1\n", {"column_names": ("site", "hour")}),
+        ("a.gz", gzip.compress(b"site,hour\nx,1\n"), {}),
+    ],
+)
+def test_a_column_that_is_not_there_is_told(tmp_path, name, data, layout):
+    check(tmp_path / name, data, "hour", **layout)
+    with pytest.raises(UserError, match="no column 'hourr'. Did you mean 'h"):
+        check(tmp_path / name, data, "hourr", **layout)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        # A line break may be inside a name.
+        ("a.csv", b'"site","ho\nur"\nx,1\n'),
+        # Lines end in "\r" alone.
+        ("a.csv", b"site\rx\r"),
+        # Or with the file; and what is read later is told better.
+        ("a.csv", b"site"),
+        ("a.csv", b""),
+        ("a.csv", b"\nsite\n"),
+        ("a.csv", b"s\0i\0t\0e\0\n\0"),
+        ("a.jsonl", b'{"site": 1}\n'),
+    ],
+)
+def test_nothing_is_said_of_what_is_not_plain(tmp_path, name, data):
+    check(tmp_path / name, data, "absent")
+
+
+def test_nothing_is_said_of_parquet(tmp_path):
+    pyarrow.parquet.write_table(pa.table({"a": [1]}), tmp_path / "rows")
+
+    check_plain_headers([str(tmp_path / "rows")], ["absent"], TextFormat())
