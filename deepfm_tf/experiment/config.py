@@ -8,18 +8,20 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepfm_tf import shell
 from deepfm_tf.errors import UserError, did_you_mean
 from deepfm_tf.experiment.commands import COMMANDS, RECIPE, options_for
 from deepfm_tf.experiment.data_settings import DataSettings
+from deepfm_tf.experiment.files import RUN_FILE
 from deepfm_tf.files.layout import names_of_text
-from deepfm_tf.options import Option
+from deepfm_tf.options import Option, typed
 from deepfm_tf.storage import write_text
 from deepfm_tf.version import __version__
 
-FILE = "run.toml"
+if TYPE_CHECKING:
+    from deepfm_tf.experiment.settings import Settings
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -88,7 +90,7 @@ def write_config(settings: DataSettings) -> None:
     Args:
         settings: the options.
     """
-    path = str(settings.run / FILE)
+    path = str(settings.run / RUN_FILE)
     again = shell.command_line(*settings.command_words, "--config", path)
     if not again.isprintable():  # a line break would end the comment
         again = "This file, given with --config,"
@@ -116,7 +118,42 @@ def write_config(settings: DataSettings) -> None:
         if each.name == "run" and settings.run == folder:
             line = f"# {line}"
         lines.append(line)
-    write_text(settings.run / FILE, "\n".join(lines) + "\n")
+    write_text(settings.run / RUN_FILE, "\n".join(lines) + "\n")
+
+
+def changed_options(settings: Settings) -> list[str]:
+    """What decides a training, and is not as the `run.toml` there says.
+
+    Args:
+        settings: the options of now.
+
+    Returns:
+        For each such option, what was typed for it and for what it was: such
+        as "--dropout 0.2 (was 0.1)". None where there is no such file.
+    """
+    path = settings.run / RUN_FILE
+    options = {
+        name: declared
+        for name, declared in settings.options.items()
+        if declared.decides == "training" and declared.is_kept
+    }
+    keys = {_key(each) for each in options.values()}
+    try:
+        content = {k: v for k, v in read_config(path).items() if k in keys}
+        before = values_of_config(content, path, options)
+    except UserError:
+        return []
+    changes = []
+    for name, declared in options.items():
+        old, new = before.get(name), getattr(settings, name)
+        if old != new:
+            words = ["no", declared.flag]
+            if new is not None:
+                words = declared.words(new)
+            was = "not given" if old in (None, False) else typed(old)
+            was = "given" if old is True else was
+            changes.append(f"{' '.join(words)} (was {was})")
+    return changes
 
 
 def toml(value: Any) -> str:
@@ -183,7 +220,8 @@ def _value(declared: Option, value: Any) -> Any:
     is_number = "int" in declared.kind or "float" in declared.kind
     kinds: tuple[type, ...] = (int, float) if is_number else (str,)
     what = "a number" if is_number else "a text in quotes"
-    if "list" in declared.kind or "Sequence" in declared.kind:
+    is_of_any = "list" in declared.kind or "Sequence" in declared.kind
+    if is_of_any and declared.metavar != "FILE":
         kinds, what = (str, int, float), "a text in quotes, or a number"
     is_list = declared.takes_many or "tuple" in declared.kind
     values = value if is_list and isinstance(value, list) else [value]

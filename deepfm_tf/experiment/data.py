@@ -25,7 +25,14 @@ from deepfm_tf.experiment.report import summary
 from deepfm_tf.experiment.training import user_errors
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from deepfm_tf.experiment.data_settings import DataSettings
+
+_REUSED = "reused"
+_PREPARED_AGAIN = (
+    "prepared again: what was there had other options or data, or was damaged"
+)
 
 
 def read_schema(settings: DataSettings) -> deepfm_tf.Schema:
@@ -167,6 +174,7 @@ def prepare(
             source = files
             if settings.derive is not None:
                 source = derived_files(settings, settings.derive, files)
+        before = _identity(directory / name)
         with writing(
             directory / name, "Or keep prepared data elsewhere: --prepared DIR."
         ):
@@ -187,6 +195,9 @@ def prepare(
         if prepared.num_rejected:
             rejected = prepared.directory / "rejected.csv"
             line += f", {prepared.num_rejected:,} rejected ({rejected})"
+        if before is not None:
+            is_same = before == _identity(directory / name)
+            line += f", {_REUSED if is_same else _PREPARED_AGAIN}"
         print(line)
         if name != "train" and files:
             say_shared_rows(data["train"], prepared, f"--{name}")
@@ -198,6 +209,13 @@ def prepare(
     if schema.example_weight is not None:
         print(f"Rows count by {schema.example_weight}, in all metrics too.")
     return data
+
+
+def _identity(directory: Path) -> int | None:
+    """Of a folder that is there: one that takes its place has another."""
+    if not directory.is_dir() or not any(directory.iterdir()):
+        return None
+    return directory.stat().st_ino
 
 
 def _parts(

@@ -12,6 +12,8 @@ from pathlib import Path
 from deepfm_tf.errors import UserError
 from deepfm_tf.storage import hold
 
+# What every run writes first: its options.
+RUN_FILE = "run.toml"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -96,8 +98,13 @@ def _try_out(folder: Path) -> None:
 
 
 def is_begun(path: Path) -> bool:
-    """Whether a run left anything in a folder, be it no whole epoch."""
-    return path.exists() and (not path.is_dir() or any(path.iterdir()))
+    """Whether a run wrote its options to a folder, or trained a model there.
+
+    A file in its place counts, for the sake of what is said of that.
+    """
+    if path.is_dir():
+        return (path / RUN_FILE).is_file() or any(path.glob("*/settings.txt"))
+    return path.exists()
 
 
 def check_begun(path: Path) -> None:

@@ -17,10 +17,10 @@ from deepfm_tf.backend import import_tensorflow
 from deepfm_tf.experiment import training as learning
 from deepfm_tf.experiment.checks import check, check_fields
 from deepfm_tf.experiment.conclusions import Predicted, conclude
-from deepfm_tf.experiment.config import write_config
+from deepfm_tf.experiment.config import changed_options, write_config
 from deepfm_tf.experiment.data import prepare, read_schema
 from deepfm_tf.experiment.export import export
-from deepfm_tf.experiment.files import writing
+from deepfm_tf.experiment.files import is_begun, writing
 from deepfm_tf.experiment.inputs import (
     check_columns,
     check_headers,
@@ -222,17 +222,19 @@ def _check_resumed(settings: Settings, name: str, fingerprint: str) -> bool:
     path = settings.run / name / "settings.txt"
     resumes = settings.resume and path.is_file()
     if resumes and path.read_text("utf-8") != fingerprint:
+        changes = ", ".join(changed_options(settings))
         raise UserError(
             f"{path.parent} was trained on other data or with other options "
-            "than now. Resume with the very command that was stopped, or "
-            "leave out --resume to start afresh."
+            f"than now. What differs: {changes or 'the data'}. Resume with "
+            "the very command that was stopped, or leave out --resume to "
+            "start afresh."
         )
     return resumes
 
 
 def _again(option: str, settings: Settings) -> str:
     """What to do where a disk is full: what is trained is not lost."""
-    command = settings.command(resume=True)
+    command = settings.command(resume=is_begun(settings.run))
     if option == "--run":
         return f"Then go on where it stopped:\n    {command}"
     return (

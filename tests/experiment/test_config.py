@@ -11,7 +11,7 @@ from hypothesis import given, settings as limits, strategies as st
 
 from deepfm_tf.experiment.command_line import CommandLine
 from deepfm_tf.experiment.commands import COMMANDS
-from deepfm_tf.experiment.config import toml, write_config
+from deepfm_tf.experiment.config import changed_options, toml, write_config
 from pipelines import avazu
 from pipelines.recipes import RECIPES
 
@@ -104,6 +104,8 @@ def test_what_is_typed_wins_over_the_file():
         ("hidden_units = '3,2'", "must be a list, of a number each. Received"),
         ("hidden_units = []", "must be widths between commas, such as 30,2"),
         ("model = ['fmm']", "model 'fmm' is not a model. Allowed"),
+        ("train = 3", "train must be a list, of a text in quotes each. Rec"),
+        ("[train]\na = 1", "train must be a list, of a text in quotes each."),
         ("train = []", "train must be a list of at least one value"),
         ("epochs = ", "Invalid value"),
         ("seed = 1\nseed = 2", "Cannot overwrite a value"),
@@ -226,6 +228,33 @@ def test_a_name_that_is_no_text_does_not_spoil_the_file():
     text = (settings.run / "run.toml").read_text(encoding="utf-8")
     assert "# train cannot stand here: it is no UTF-8\n" in text
     assert tomllib.loads(text)["label"] == "y"
+
+
+def test_what_decides_a_training_is_compared_with_the_file_of_a_run():
+    first = read(
+        *WORDS, "--clip-norm", "5", "--hidden-units", "8,4", "--batch-norm"
+    )
+    first.run.mkdir(parents=True)
+    write_config(first)
+    options = ["--hidden-units", "16", "--dropout", "0.1"]
+
+    # What decides no training, and what has its default.
+    assert not changed_options(
+        read(
+            *WORDS,
+            "--clip-norm=5",
+            "--hidden-units=8,4",
+            "--slice-by=y",
+            "--batch-norm",
+        )
+    )
+    assert changed_options(read(*WORDS, *options)) == [
+        "--hidden-units 16 (was 8,4)",
+        "--no-batch-norm (was given)",
+        "no --clip-norm (was 5)",
+    ]
+    # As by an older version.
+    assert not changed_options(read(*WORDS, *options, "--run", "elsewhere"))
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))

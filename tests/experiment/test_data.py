@@ -107,6 +107,29 @@ def test_data_prepared_once_are_used_by_the_training(
     )
     assert begun[0]["train"].fingerprint == prepared.fingerprint
     assert {p: p.stat().st_mtime_ns for p in files} == files
+    out = capsys.readouterr().out
+    assert "\ntest: 1,200 rows, 33.3% positive, reused\n" in out
+
+
+@pytest.mark.filterwarnings("ignore:Field 'user_id' keeps no value")
+@pytest.mark.filterwarnings("ignore:--train and --valid both name train.csv")
+@pytest.mark.filterwarnings("ignore:.* of the rows of --valid stand in")
+def test_parts_that_are_prepared_again_are_told(begin, capsys):
+    write("train.csv", ["a", "b"], range(1200))
+    write("test.csv", ["a"], [0])
+    files = ("--valid", "train.csv", "--test", "test.csv")
+    begin(*files)
+    first = capsys.readouterr().out
+    write("test.csv", ["b"], [0])
+
+    begin(*files)
+
+    again = capsys.readouterr().out
+    assert "reused" not in first and "again" not in first
+    lines = [line for line in again.splitlines() if "% positive" in line]
+    ends = [line.partition("% positive")[2] for line in lines]
+    assert ends[:2] == [", reused"] * 2
+    assert ends[2].startswith(", prepared again: ")
 
 
 def test_a_stopped_preparation_says_what_is_kept(tmp_path, monkeypatch, capsys):

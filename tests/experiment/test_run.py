@@ -434,7 +434,7 @@ def test_resuming_with_other_options_is_refused(capsys):
 
     assert status == 2
     assert Path("runs/tabular/run.toml").read_text(encoding="utf-8") == kept
-    assert "with other options" in capsys.readouterr().err
+    assert "What differs: --seed 2 (was 1), " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -456,7 +456,7 @@ def test_resuming_with_other_options_is_refused(capsys):
         ),
         (
             ["--label", "clicked", "--export", "m", "--context-fields", "sit"],
-            "no field 'sit'",
+            "no column 'sit'. Did you mean 'site'?",
         ),
         (
             ["--label", "clicked", "--keep-versions", "2"],
