@@ -51,6 +51,10 @@ def pytest_sessionstart(session):
     """Not in the process that only deals tests out: all others wait for it."""
     if session.config.getoption("dist", "no") != "no":
         return
+    # Of the many objects that imports make, none is garbage.
+    gc.disable()
+    # No test cuts the power, and a disk that others use takes seconds.
+    os.fsync = lambda descriptor: None
     capture = session.config.pluginmanager.getplugin("capturemanager")
     capture.resume_global_capture()
     try:
@@ -64,6 +68,24 @@ def pytest_collection_finish():
     """A full collection need not walk what the imports made each time."""
     gc.collect()
     gc.freeze()
+    gc.enable()
+    # Tracing makes objects by the million, and nearly all of them stay.
+    gc.set_threshold(20_000, 20, 20)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file to a process, but all that share one export to the same."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class BySharing(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            folder = "tests/export/"
+            if nodeid.startswith(folder):
+                return folder
+            return super()._split_scope(nodeid)
+
+    return BySharing(config, log)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -324,12 +324,15 @@ def test_every_damage_is_told_and_mended(name, damage, tmp_path):
     directory = tmp_path / "p"
 
     def prepare():
-        return rows_of(
-            deepfm_tf.prepare(source, directory, schema=SCHEMA, on_error="skip")
-        )
+        deepfm_tf.prepare(source, directory, schema=SCHEMA, on_error="skip")
+        # How files looked when they were read is not the same again.
+        return {
+            path: path.read_bytes()
+            for path in directory.rglob("*")
+            if path.is_file() and path.name != "stamps.json"
+        }
 
-    right = prepare().copy()
-    rejected = (directory / "rejected.csv").read_bytes()
+    right = prepare()
     damage(directory / name)
     if name != "rejected.csv":  # nothing reads it
         # Rows are read in the graph, which makes the error TensorFlow's.
@@ -337,11 +340,7 @@ def test_every_damage_is_told_and_mended(name, damage, tmp_path):
         with pytest.raises(errors, match=f"{name}[ )].*repare"):
             rows_of(deepfm_tf.PreparedData.load(directory))
 
-    np.testing.assert_array_equal(prepare(), right)
-    assert (directory / "rejected.csv").read_bytes() == rejected
-    np.testing.assert_array_equal(
-        rows_of(deepfm_tf.PreparedData.load(directory)), right
-    )
+    assert prepare() == right
 
 
 def test_a_directory_replaced_under_a_data_set_is_told(log, tmp_path):
