@@ -2,9 +2,6 @@
 
 import functools
 import gc
-import subprocess
-import sys
-import textwrap
 import weakref
 
 import keras
@@ -168,38 +165,6 @@ def test_config_round_trip_keeps_the_architecture(name, vocabulary):
 
     assert clone.get_config() == model.get_config()
     assert [w.shape for w in clone.weights] == [w.shape for w in model.weights]
-
-
-@pytest.mark.slow_process
-def test_keras_files_load_in_a_fresh_process(vocabulary, tmp_path):
-    packed = deepfm_tf.encode(make_log(20), vocabulary)
-    np.savez(tmp_path / "in.npz", **packed)
-    expected = {}
-    for name in MODELS:
-        model = build(name, vocabulary.schema)
-        randomize(model)
-        model.save(tmp_path / f"{name}.keras")
-        expected[name] = model(packed, training=False)["probability"]
-    program = """
-        import sys, pathlib, numpy, deepfm_tf, keras
-        folder = pathlib.Path(sys.argv[1])
-        packed = dict(numpy.load(folder / "in.npz"))
-        numpy.savez(folder / "out.npz", **{
-            p.stem: keras.saving.load_model(p)(packed, training=False)[
-                "probability"]
-            for p in folder.glob("*.keras")})
-    """
-
-    subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)],
-        check=True,
-        capture_output=True,
-        timeout=240,
-    )
-
-    found = np.load(tmp_path / "out.npz")
-    for name in MODELS:
-        np.testing.assert_array_equal(found[name], expected[name])
 
 
 def train(name, strategy, vocabulary, dataset):
