@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
+import sys
+import typing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +56,11 @@ def pytest_sessionstart(session):
         return
     # Of the many objects that imports make, none is garbage.
     gc.disable()
+    if sys.version_info < (3, 12):
+        # TensorFlow asks for each operation that it traces whether something
+        # keeps a protocol, whose members Python lists anew until 3.12.
+        members = typing._get_protocol_attrs
+        typing._get_protocol_attrs = functools.cache(members)
     # No test cuts the power, and a disk that others use takes seconds.
     os.fsync = lambda descriptor: None
     capture = session.config.pluginmanager.getplugin("capturemanager")
@@ -69,8 +77,6 @@ def pytest_collection_finish():
     gc.collect()
     gc.freeze()
     gc.enable()
-    # Tracing makes objects by the million, and nearly all of them stay.
-    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -139,7 +139,7 @@ def test_it_opens_with_the_verdict_and_tells_findings_below_the_table():
     row = deepfm_tf.report.reference_row("constant", constant)
     report["summary"] = [*report["summary"], row]
 
-    page = deepfm_tf.report.html_report(report)
+    page = deepfm_tf.report.html_report(report, plots={})
 
     reader = read(page)
     places = [
