@@ -7,8 +7,10 @@ COMMA := ,
 FAST := deepfm_tf tests/drift tests/files tests/metrics tests/raw_values \
 	tests/data/test_inference.py tests/data/test_time_split.py \
 	tests/test_timestamps.py tests/test_vocabulary.py
-# The last files are the smallest: both processes end together.
-ON_BOTH := -n 2 --dist loadscope --no-loadscope-reorder
+# Sources are compiled once, not by each process that a test starts; and the
+# last files are the smallest, so that both workers end together.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest \
+	-n 2 --dist loadscope --no-loadscope-reorder
 # What lints and checks types, in a place of its own: a stub of tomorrow's
 # numpy must not fail a user's test run. Here, and nowhere else.
 LINT := ruff==0.17.6 mypy==2.4.1 numpy==2.2.6 ast-serialize==0.13.1 \
@@ -31,10 +33,10 @@ demo: $(VENV)/installed
 	@$(BIN)/python -m pipelines.synthetic
 
 test: lint
-	@$(BIN)/python -m pytest $(ON_BOTH)
+	@$(PYTEST)
 
 test-fast: lint
-	@$(BIN)/python -m pytest $(ON_BOTH) -m "not slow_process" \
+	@$(PYTEST) -m "not slow_process" \
 		$(FAST)
 
 lint: $(VENV)/installed-test $(VENV)/lint/installed
