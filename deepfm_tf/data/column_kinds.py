@@ -159,6 +159,9 @@ def _numbers(
     name: str, values: _Values, numbers: Array, is_marker: Array
 ) -> Decision:
     is_number = ~np.isnan(numbers)
+    # Blanks before a number, as after ", ", do not make it another one.
+    trimmed = pc.utf8_trim_whitespace(values.texts)
+    values = dataclasses.replace(values, texts=trimmed)
     present = values.where(is_number)
     numbers = numbers[is_number]
     odd = values.where(~is_number & ~is_marker).as_dict()

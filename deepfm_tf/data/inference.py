@@ -160,6 +160,22 @@ def infer_schema(
     for decision in decisions:
         for message in _doubts(decision, head, missing_values):
             warnings.warn(message, stacklevel=2)
+    padded = [
+        f.name
+        for f in fields
+        if f.name not in categorical and head.begins_with_blanks(f.name)
+    ]
+    if padded:
+        shown = ", ".join(padded[:_NUM_SHOWN])
+        if len(padded) > _NUM_SHOWN:
+            shown += f" and {len(padded) - _NUM_SHOWN} more"
+        warnings.warn(
+            f"All values of {shown} begin with a blank, as where columns "
+            "stand apart by a comma and a blank. ' a' is then another value "
+            "than 'a', also in what is served. To drop these blanks give "
+            f"`separator` ({option('--separator', ', ')}).",
+            stacklevel=2,
+        )
     return schema
 
 
@@ -214,6 +230,12 @@ class _Head:
         """Whether any file has lists in a column."""
         kinds = [table.schema.field(name).type for table in self._tables]
         return any(map(is_list, kinds))
+
+    def begins_with_blanks(self, name: str) -> bool:
+        """Whether every value that there is begins with a blank."""
+        texts = self.texts(name).drop_null()
+        found = pc.all(pc.starts_with(texts, " ")).as_py()
+        return bool(len(texts) and found)
 
     def labels(self, label: str) -> dict[str, int]:
         """Each label, without blanks around it, and its number of rows."""

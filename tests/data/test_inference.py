@@ -407,3 +407,21 @@ def test_where_no_row_can_be_read_the_first_one_is_told(tmp_path):
 
     with pytest.raises(ValueError, match="none in .*line 2: 2 values expected"):
         infer_schema(path, "click")
+
+
+def test_a_blank_before_whole_numbers_changes_no_kind_and_is_told(
+    tmp_path,
+):
+    rows = [
+        f"{i % 2}, {i % 7}, {0 if i % 9 else i % 5 * 1000}, x{i % 3}"
+        for i in range(300)
+    ]
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["label,few,amount,name", *rows]))
+    with pytest.warns(UserWarning, match=r"few, amount, name begin with a"):
+        padded = infer_schema(path, "label")
+    plain = infer_schema(
+        path, "label", text_format=deepfm_tf.TextFormat(separator=", ")
+    )
+    assert padded.fields == plain.fields
+    assert [f.type_name for f in plain.fields] == ["categorical"] * 3
