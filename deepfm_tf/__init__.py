@@ -22,7 +22,7 @@ _OTHERS = ("callbacks", "evaluation", "explain", "export", "training")
 _BELOW = ("kernels", "keras_internals")
 _KERAS_ROOMS = (*_REGISTERED, *_OTHERS, *_BELOW)
 
-# Room -> what stood here until 0.4, and goes with 0.6.
+# Room -> what stood here until 0.4, and goes with 0.7.
 _MOVED = {
     "calibration": "Calibration fit_calibration",
     "callbacks": "LearningCurve",
@@ -57,7 +57,7 @@ def __getattr__(name: str) -> Any:
             place = f"deepfm_tf.{room}"
             warnings.warn(
                 f"deepfm_tf.{name} is now {place}.{name}. The old name goes "
-                "with 0.6.",
+                "with 0.7.",
                 DeprecationWarning,
                 stacklevel=2,
             )

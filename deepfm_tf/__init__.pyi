@@ -56,6 +56,10 @@ from .models import (
     LogisticRegression as LogisticRegression,
     WideAndDeep as WideAndDeep,
 )
+from .presets import (
+    Preset as Preset,
+    choose_preset as choose_preset,
+)
 from .schema import Schema as Schema
 from .training import (
     compile_model as compile_model,

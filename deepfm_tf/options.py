@@ -155,12 +155,14 @@ def option(
     return dataclasses.field(default=default, metadata={"option": declared})
 
 
-def switch(text: str, *, group: str, **others: Any) -> Any:
+def switch(
+    text: str, default: bool | None = False, *, group: str, **others: Any
+) -> Any:
     """The same, of an option without a value.
 
     Args: as of `option`.
     """
-    return option(False, text, group=group, is_switch=True, **others)
+    return option(default, text, group=group, is_switch=True, **others)
 
 
 def options_of(settings: type) -> dict[str, Option]:

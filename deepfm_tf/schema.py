@@ -80,7 +80,7 @@ class Schema:
 
     @classmethod
     def infer(cls, source: Any, label: str, **reading: Any) -> Schema:
-        """`deepfm_tf.infer_schema`, by a name that ends with 0.6."""
+        """`deepfm_tf.infer_schema`, by a name that ends with 0.7."""
         # The one door against the table; it goes with the name.
         from deepfm_tf.data.inference import infer_schema
 

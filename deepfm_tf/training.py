@@ -22,6 +22,7 @@ from deepfm_tf.optimizers import (
     RMSprop,
     RowwiseAdagrad,
 )
+from deepfm_tf.presets import usual_rate
 from deepfm_tf.seeds import check_seed
 
 # Those with a lazy rule first; the others touch whole tables at every step.
@@ -120,12 +121,12 @@ def set_precision(precision: str) -> None:
 def compile_model(
     model: keras.Model,
     optimizer: str = "lazy_adam",
-    learning_rate: float = 0.01,
+    learning_rate: float | None = None,
     *,
     clip_norm: float | None = None,
     batch_l2: float | None = None,
 ) -> None:
-    """`model.compile` with the defaults of the DeepFM experiment.
+    """`model.compile` as these models need it.
 
     Binary cross-entropy, which Keras computes from the logits, the mean of a
     whole batch on any number of replicas; no forced XLA, which breaks
@@ -139,7 +140,8 @@ def compile_model(
             `"ftrl"`, `"rmsprop"` or `"sgd"`, on the sum of a row's gradients
             (see `deepfm_tf.optimizers.MergedGradients`). For anything else,
             such as a `CompositeOptimizer`, call `model.compile` yourself.
-        learning_rate: float. Defaults to 0.01.
+        learning_rate: float or None. Defaults to 0.003 for Adam, lazy or
+            not, but 0.01 for logistic regression, and to 0.01 for the others.
         clip_norm: float or None. Scale the gradient of all variables together
             down to this norm where it is larger: Keras's `global_clipnorm`.
         batch_l2: float or None. L2 penalty on the rows of a batch, weighed
@@ -154,6 +156,8 @@ def compile_model(
             f"optimizer={optimizer!r}."
         )
     check_model(model)
+    if learning_rate is None:
+        learning_rate = usual_rate(type(model).__name__, optimizer)
     if not isinstance(learning_rate, Real) or not learning_rate > 0:
         raise UserError(
             Argument("learning_rate"),

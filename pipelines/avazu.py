@@ -67,7 +67,6 @@ hour_of_day, weekday and is_weekend, which the exported model then takes.
     schema=schema,
     text_format=deepfm_tf.TextFormat(separator=","),
     derive=derive,
-    defaults={"learning_rate": 0.001},
 )
 
 if __name__ == "__main__":

@@ -54,7 +54,6 @@ the income above 50,000?
     schema=schema,
     text_format=deepfm_tf.TextFormat(),
     # At 0.01 FM and DeepFM do not settle with 40 fields of few values.
-    defaults={"learning_rate": 0.001},
 )
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ category like the others; values seen fewer than 10 times share one id.
         column_names=("label", *NUMERIC, *CATEGORICAL),
         quoting=False,
     ),
-    defaults={"min_count": 10, "learning_rate": 0.001},
+    defaults={"min_count": 10},
 )
 
 if __name__ == "__main__":

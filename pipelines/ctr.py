@@ -29,7 +29,7 @@ categorical columns; values seen fewer than 4 times share one id per field.
     text_format=deepfm_tf.TextFormat(
         separator="\t", column_names=COLUMNS, quoting=False
     ),
-    defaults={"min_count": 4},
+    defaults={"min_count": 4, "preset": "seed"},
 )
 
 if __name__ == "__main__":

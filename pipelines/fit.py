@@ -9,8 +9,6 @@ and a report.
 
 import sys
 
-import keras
-
 import deepfm_tf
 
 FILE, LABEL = sys.argv[1:3]
@@ -35,19 +33,21 @@ valid, test = (
     for name in ("valid", "test")
 )
 
+# Layers, learning rate, batch and penalty for data of this size.
+preset = deepfm_tf.choose_preset("DeepFM", train.schema, train.num_rows)
 # All GPUs, or the CPU.
 with deepfm_tf.create_strategy().scope():
-    model = deepfm_tf.DeepFM(train.schema, hidden_units=(128, 64), dropout=0.2)
-    deepfm_tf.compile_model(model, "lazy_adam", learning_rate=0.001)
+    model = deepfm_tf.DeepFM(train.schema, **preset.model_arguments())
+    deepfm_tf.compile_model(model, **preset.compile_arguments())
 
 model.fit(
-    train.dataset(2048, shuffle=True, seed=1),
-    validation_data=valid.dataset(2048),
-    epochs=20,
+    train.dataset(preset.batch_size, shuffle=True, seed=1),
+    epochs=30,
     shuffle=False,  # the data set shuffles
-    callbacks=[
-        keras.callbacks.EarlyStopping(patience=1, restore_best_weights=True)
-    ],
+    # Ends when the validation data gain no more, with the best weights.
+    callbacks=deepfm_tf.training_callbacks(
+        valid.dataset(4096), reduce_lr=preset.reduce_lr
+    ),
 )
 print(deepfm_tf.evaluate(model, test.dataset(2048)))
 

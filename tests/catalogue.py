@@ -1,13 +1,23 @@
-"""All models, small enough to test; dropout off, so that runs compare."""
+"""All models, small enough to test, without what differs in training.
+
+That is dropout and batch normalization; and large embeddings to start from,
+so that every term shows.
+"""
 
 import deepfm_tf
 
-DEEP = {"hidden_units": (8, 4), "dropout": 0.0}
+VECTORS = {"embedding_dim": 3, "embeddings_initializer": "glorot_uniform"}
+DEEP = {
+    **VECTORS,
+    "hidden_units": (8, 4),
+    "dropout": 0.0,
+    "batch_normalization": False,
+}
 MODELS = {
-    "DeepFM": (deepfm_tf.DeepFM, {"embedding_dim": 3, **DEEP}),
-    "FM": (deepfm_tf.FM, {"embedding_dim": 3}),
-    "WideAndDeep": (deepfm_tf.WideAndDeep, {"embedding_dim": 3, **DEEP}),
-    "NFM": (deepfm_tf.NFM, {"embedding_dim": 3, **DEEP}),
+    "DeepFM": (deepfm_tf.DeepFM, DEEP),
+    "FM": (deepfm_tf.FM, VECTORS),
+    "WideAndDeep": (deepfm_tf.WideAndDeep, DEEP),
+    "NFM": (deepfm_tf.NFM, DEEP),
     "LogisticRegression": (deepfm_tf.LogisticRegression, {}),
 }
 

@@ -31,7 +31,7 @@ DOORS = {
     "buckets": (("fields", "metrics"), ("numpy", "pyarrow")),
     "raw_values": (("fields", "raw_values"), ("numpy", "pandas", "pyarrow")),
     "input_names": ((), ()),
-    # The one exception: `Schema.infer` opens `data`; both go with 0.6.
+    # The one exception: `Schema.infer` opens `data`; both go with 0.7.
     "schema": (
         (
             *("field", "fields", "input_names", "labels", "schema_json"),
@@ -39,6 +39,8 @@ DOORS = {
         ),
         (),
     ),
+    # How a model is built and trained unless told.
+    "presets": (("schema",), ()),
     "labels": ((), ()),
     "schema_json": ((), ()),
     "schema_table": (("fields", "text_table"), ()),
@@ -89,7 +91,8 @@ DOORS = {
         ("keras", "tensorflow"),
     ),
     "models": (
-        ("keras_internals", "layers", "models", "packed_layout", "schema"),
+        ("keras_internals", "layers", "models", "packed_layout", "presets")
+        + ("schema",),
         ("keras", "numpy"),
     ),
     "files": (
@@ -146,7 +149,7 @@ DOORS = {
     ),
     "losses": ((), ("keras", "tensorflow")),
     "training": (
-        ("losses", "models", "optimizers", "seeds"),
+        ("losses", "models", "optimizers", "presets", "seeds"),
         ("keras", "tensorflow"),
     ),
     "export": (
@@ -206,7 +209,7 @@ DOORS = {
     # and what a command needs before TensorFlow is imported.
     "experiment": (
         ("", "experiment", "backend", "extras", "files", "labels", "options")
-        + ("seeds", "shell", "storage"),
+        + ("presets", "seeds", "shell", "storage"),
         # tomli: `tomllib` of Python 3.10.
         ("numpy", "pandas", "optuna", "tomli"),
     ),

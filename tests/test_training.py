@@ -139,7 +139,7 @@ def test_batch_l2_keeps_embeddings_small(small_vocabulary, data):
     for batch_l2 in (None, 0.1):
         deepfm_tf.set_seed(1)
         model = build("FM", small_vocabulary.schema)
-        deepfm_tf.compile_model(model, batch_l2=batch_l2)
+        deepfm_tf.compile_model(model, learning_rate=0.01, batch_l2=batch_l2)
         fit(model, data, 5)
         norms.append(np.linalg.norm(model.embedding_layer.embeddings.numpy()))
 

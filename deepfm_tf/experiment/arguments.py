@@ -68,6 +68,19 @@ def positive_float(text: str) -> float:
     return value
 
 
+def float_from_zero(text: str) -> float:
+    """A number that is not below 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(
+            f"must be a number, at least 0, not {text!r}"
+        )
+    return value
+
+
 def share(text: str) -> float:
     """A number from 0 to below 1."""
     try:

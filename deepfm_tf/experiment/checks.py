@@ -16,6 +16,7 @@ from deepfm_tf.experiment.structures import Space
 from deepfm_tf.experiment.training import UserError, user_errors
 from deepfm_tf.files.header import check_plain_headers
 from deepfm_tf.files.paths import expanded
+from deepfm_tf.presets import CANDIDATES
 
 if TYPE_CHECKING:
     from deepfm_tf.experiment.commands import CompareSettings, SweepSettings
@@ -30,6 +31,11 @@ def check(settings: Settings) -> None:
         settings: the options.
     """
     learning.check(settings)
+    if settings.auto and settings.preset != "default":
+        raise UserError(
+            f"--auto tries the presets {', '.join(CANDIDATES)}. Leave out "
+            f"--auto, or --preset {settings.preset}."
+        )
     with user_errors():
         exporting.check_options(settings)
         check_report(settings)
@@ -122,6 +128,11 @@ def check_fields(settings: Settings, schema: deepfm_tf.Schema) -> None:
 
 
 def _refuse_export(settings: Settings, what: str) -> None:
+    if settings.auto:
+        raise UserError(
+            f"--auto does not go with {what}, whose models keep their options. "
+            "Use it with deepfm-tf train, or give --preset."
+        )
     given = exporting.given_options(settings)
     if given:
         raise UserError(

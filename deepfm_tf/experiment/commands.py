@@ -251,7 +251,7 @@ class SweepSettings(ManySettings):
 
 # What training many models always does, and never.
 _MANY = {"resume": True, "export": None}
-_NOT_FOR_MANY = ("resume", *options_of(ExportSettings))
+_NOT_FOR_MANY = ("resume", "auto", *options_of(ExportSettings))
 COMMANDS = {
     command.name: command
     for command in (

@@ -159,9 +159,10 @@ def _run(
     own = dataclasses.replace(
         settings, seed=seed, run=settings.run / f"seed-{seed}"
     )
-    usual = max(_LEAST_STEPS, num_steps(settings, data["train"]) // _POINTS)
+    preset = settings.preset_for(name, data["train"])
+    usual = max(_LEAST_STEPS, num_steps(preset, data["train"]) // _POINTS)
     curve = deepfm_tf.callbacks.LearningCurve(
-        data["valid"].dataset(settings.batch_size),
+        data["valid"].dataset(settings.evaluation_batch_size),
         settings.curve_every or usual,
         own.run / name / "curve.json",
     )

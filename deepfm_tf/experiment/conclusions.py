@@ -11,7 +11,7 @@ import deepfm_tf
 from deepfm_tf.arrays import Array
 from deepfm_tf.experiment import findings
 from deepfm_tf.experiment.constant import CONSTANT, base_rate, constant_metrics
-from deepfm_tf.experiment.settings import LAZY_OPTIMIZERS
+from deepfm_tf.experiment.settings import LAZY_OPTIMIZERS, MODELS
 from deepfm_tf.experiment.training import num_steps
 
 if TYPE_CHECKING:
@@ -74,14 +74,22 @@ def conclude(
     summary = deepfm_tf.report.summarize_runs(runs)
     if comparisons is None:
         comparisons = _with_simpler(rows, test.groups)
-    flags = findings.gentler_flags(
-        settings.learning_rate,
-        settings.embedding_l2,
-        settings.optimizer in LAZY_OPTIMIZERS,
-    )
+    names = {run["model"]: run["preset"] for run in runs}
+    models, presets = list(names), {}
+    for model, name in names.items():  # those of a sweep are its structures
+        kind = model if model in MODELS else settings.model[0]
+        presets[model] = settings.preset_for(kind, data["train"], name)
+    flags = {
+        model: findings.gentler_flags(
+            preset.learning_rate,
+            preset.batch_l2 or settings.embedding_l2,
+            settings.optimizer in LAZY_OPTIMIZERS,
+        )
+        for model, preset in presets.items()
+    }
     said = [
         findings.not_below_constant(
-            row["model"], loss, constant["log_loss"], flags
+            *(row["model"], loss, constant["log_loss"], flags[row["model"]])
         )
         for row in summary
         if (loss := row["log_loss"]["mean"]) is not None
@@ -90,10 +98,10 @@ def conclude(
     rarer = min(test.num_positives, negatives)
     if rarer < findings.ENOUGH:
         said.append(_few(settings, test, best, rows))
-    steps = num_steps(settings, data["train"])
-    for model in dict.fromkeys(run["model"] for run in runs):
+    for model in models:
         own = [run["history"] for run in runs if run["model"] == model]
-        said += _of_training(settings, model, own, steps, flags)
+        steps = num_steps(presets[model], data["train"])
+        said += _of_training(settings, model, own, steps, flags[model])
     equal: str | None = None
     for entry in comparisons:
         if entry["metric"] != "log_loss":

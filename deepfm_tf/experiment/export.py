@@ -108,7 +108,7 @@ def export(
         keep_versions=settings.keep_versions,
         table_dtype=settings.table_dtype,
         calibration=calibration,
-        evaluation_data=data["test"].dataset(settings.batch_size)
+        evaluation_data=data["test"].dataset(settings.evaluation_batch_size)
         if settings.table_dtype
         else None,
         explainer=_explainer(settings, model, data["valid"]),
@@ -149,7 +149,7 @@ def _explainer(
 ) -> deepfm_tf.Explainer | None:
     if not settings.explain:
         return None
-    batches = -(-_BACKGROUND_ROWS // settings.batch_size)
+    batches = -(-_BACKGROUND_ROWS // settings.evaluation_batch_size)
     return deepfm_tf.Explainer(
-        model, valid.dataset(settings.batch_size).take(batches)
+        model, valid.dataset(settings.evaluation_batch_size).take(batches)
     )

@@ -237,18 +237,19 @@ def verdict(
 def gentler_flags(
     learning_rate: float, embedding_l2: float | None, is_lazy: bool
 ) -> str:
-    """The options against overfitting that are not given yet.
+    """The options against overfitting that the model does not have yet.
 
     Args:
-        learning_rate, embedding_l2: of the run.
-        is_lazy: bool. Whether its optimizer takes `--l2-mode batch`.
+        learning_rate, embedding_l2: what it was trained with.
+        is_lazy: bool. Whether its optimizer takes a penalty on the rows of a
+            batch.
     """
     flags = ["--learning-rate 0.001"] if learning_rate > 0.001 else []
-    if embedding_l2 is None:
+    if not embedding_l2:
         flags += [] if is_lazy else ["--optimizer lazy_adam"]
-        flags += ["--embedding-l2 1e-3", "--l2-mode batch"]
+        flags.append("--embedding-l2 1e-3")
     elif not flags:
-        flags.append(f"--embedding-l2 {10 * embedding_l2:g}")
+        flags.append(f"--embedding-l2 {10 * embedding_l2:.2g}")
     return " ".join(flags)
 
 

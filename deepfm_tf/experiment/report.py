@@ -151,7 +151,10 @@ def with_curve(
     result: dict[str, Any],
 ) -> dict[str, Any]:
     """A result with its learning curve: a point for each evaluation."""
-    steps = settings.evaluate_every or num_steps(settings, data["train"])
+    preset = settings.preset_for(
+        result["model"], data["train"], result["preset"]
+    )
+    steps = settings.evaluate_every or num_steps(preset, data["train"])
     history = result["history"]
     values = zip(history["val_auc"], history["val_log_loss"], strict=True)
     curve = [

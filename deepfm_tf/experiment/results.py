@@ -37,15 +37,16 @@ def insight(
             warnings.filterwarnings("ignore", "The values of the data set")
             found["slices"] = deepfm_tf.evaluate(
                 model,
-                data["test"].dataset(settings.batch_size),
+                data["test"].dataset(settings.evaluation_batch_size),
                 slice_by=settings.slice_by,
                 group_by=data["test"].groups,
                 vocabulary=data["train"].vocabulary,
             )["slices"]
     if model.has_pairs and with_strengths:
-        batches = -(-_STRENGTH_ROWS // settings.batch_size)
+        batches = -(-_STRENGTH_ROWS // settings.evaluation_batch_size)
         strengths = deepfm_tf.explain.field_strengths(
-            model, data["test"].dataset(settings.batch_size).take(batches)
+            model,
+            data["test"].dataset(settings.evaluation_batch_size).take(batches),
         )
         found["strengths"] = {
             "fields": list(strengths.fields),
@@ -105,7 +106,7 @@ def calibrate(
         log loss is no better with it.
     """
     valid = deepfm_tf.evaluation.predict_with_weights(
-        model, data["valid"].dataset(settings.batch_size)
+        model, data["valid"].dataset(settings.evaluation_batch_size)
     )
     calibration = deepfm_tf.calibration.fit_calibration(
         valid[0], valid[1], str(settings.calibration), valid[2]

@@ -14,7 +14,7 @@ from typing import Any
 import deepfm_tf
 from deepfm_tf.arrays import Array
 from deepfm_tf.backend import import_tensorflow
-from deepfm_tf.experiment import training as learning
+from deepfm_tf.experiment import auto, training as learning
 from deepfm_tf.experiment.checks import check, check_fields
 from deepfm_tf.experiment.conclusions import Predicted, conclude
 from deepfm_tf.experiment.config import changed_options, write_config
@@ -64,9 +64,20 @@ def run(
     results, models = [], {}
     calibrations: dict[str, deepfm_tf.calibration.Calibration] = {}
     predictions: dict[tuple[str, int], Array] = {}
+    told_first: list[str] = []
     for name in settings.model:
-        print(f"\n{name}, {strategy.num_replicas_in_sync} replica(s)")
-        models[name], result, rows = train(settings, name, data, strategy)
+        own, tried = settings, None
+        if settings.auto:
+            own, tried = _choose(settings, name, data, strategy)
+        print(
+            f"\n{name}, {strategy.num_replicas_in_sync} replica(s): "
+            f"{own.preset_for(name, data['train'])}"
+        )
+        models[name], result, rows = train(own, name, data, strategy)
+        if tried is not None:
+            told_first.append(auto.told(name, tried, settings.monitor))
+            result["presets"] = [vars(trial) for trial in tried]
+            result["seconds"] = sum(trial.seconds for trial in tried)
         if settings.report is not None:
             result |= insight(settings, models[name], data, rows)
         if settings.calibration is not None:
@@ -81,6 +92,7 @@ def run(
         *(settings, data, results, best),
         Predicted(label, predictions, weight),
     )
+    conclusions["findings"][:0] = told_first
     table = [*conclusions["summary"], *([reference] if reference else [])]
     print(f"\n{results_text(table, conclusions['findings'])}\n")
     if settings.export is not None:
@@ -92,6 +104,22 @@ def run(
         with writing(settings.report, _again("--report", settings)):
             write_report(settings, data, results, conclusions)
     return Outcome(data, results, models, exported, best if exported else None)
+
+
+def _choose(
+    settings: Settings,
+    name: str,
+    data: dict[str, deepfm_tf.PreparedData],
+    strategy: Any,
+) -> tuple[Settings, list[auto.Trial]]:
+    """The best of the presets, trained."""
+    auto.forget(settings, name)
+    return auto.choose(
+        settings,
+        name,
+        auto.candidates(settings, name, data["train"]),
+        lambda own: fit(own, name, data, strategy)[1],
+    )
 
 
 def begin(
@@ -133,7 +161,7 @@ def train(
     """
     model, result = fit(settings, name, data, strategy, curve)
     rows = deepfm_tf.evaluation.predict_with_weights(
-        model, data["test"].dataset(settings.batch_size)
+        model, data["test"].dataset(settings.evaluation_batch_size)
     )
     metrics = deepfm_tf.metrics.binary_metrics(
         *rows, groups=data["test"].groups
@@ -160,6 +188,7 @@ def fit(
     """
     directory = settings.run / name
     fingerprint = settings.fingerprint(data)
+    preset = settings.preset_for(name, data["train"])
     resumes = _check_resumed(settings, name, fingerprint)
     deepfm_tf.set_seed(settings.seed)
     first_epoch = 0
@@ -173,14 +202,14 @@ def fit(
     directory.mkdir(parents=True, exist_ok=True)
     write_text(directory / "settings.txt", fingerprint)
     dataset, stretch = learning.training_data(
-        settings, data["train"], first_epoch
+        *(settings, preset, data["train"], first_epoch)
     )
     callbacks = deepfm_tf.training_callbacks(
-        data["valid"].dataset(settings.batch_size),
+        data["valid"].dataset(settings.evaluation_batch_size),
         directory,
         patience=settings.patience,
         monitor=settings.monitor,
-        reduce_lr=settings.reduce_lr,
+        reduce_lr=preset.reduce_lr,
         tensorboard=settings.tensorboard,
     )
     if curve is not None:
@@ -203,11 +232,12 @@ def fit(
     history = state["history"]
     # The first epoch includes tracing; it counts only if it is alone.
     times = history["train_seconds"][1:] or history["train_seconds"]
-    steps = learning.num_steps(settings, data["train"])
+    steps = learning.num_steps(preset, data["train"])
     share = stretch.get("steps_per_epoch", steps) / steps
     rate = share * data["train"].num_rows / statistics.median(times)
     return model, {
         "model": name,
+        "preset": settings.preset,
         "parameters": model.count_params(),
         "seconds": seconds,
         "examples_per_second": rate,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepfm_tf.experiment.arguments import (
+    float_from_zero,
     hidden_units,
     names_among,
     path,
@@ -20,6 +21,15 @@ from deepfm_tf.experiment.arguments import (
 from deepfm_tf.experiment.data_settings import DataSettings
 from deepfm_tf.files.layout import names_of_text
 from deepfm_tf.options import option, switch
+from deepfm_tf.presets import (
+    LIKE_ADAM,
+    PRESETS,
+    SMALL_NORMAL,
+    XAVIER,
+    Preset,
+    choose_preset,
+    usual_rate,
+)
 
 if TYPE_CHECKING:
     from deepfm_tf import PreparedData
@@ -43,15 +53,20 @@ OPTIMIZERS = (
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "gelu")
 # As Keras knows them.
 INITIALIZERS: dict[str, Any] = {
-    "xavier": "glorot_uniform",
+    "small": SMALL_NORMAL,
+    "xavier": XAVIER,
     "normal": {"class_name": "RandomNormal", "config": {"stddev": 1e-4}},
 }
+# Examples at a time, where nothing is learnt from them.
+_EVALUATED = 4096
+_BY_PRESET = "by --preset"
 
 
 _pyramid = functools.partial(
     option, group="model", decides="training", models=WITH_PYRAMID
 )
 _embedding = functools.partial(_pyramid, models=WITH_EMBEDDINGS)
+_chosen = {"default_text": _BY_PRESET}
 _training = functools.partial(option, group="training", decides="training")
 _results = functools.partial(option, group="results")
 
@@ -127,31 +142,47 @@ class Settings(ExportSettings, DataSettings):
         "NAME[,NAME]",
         group="model",
     )
-    embedding_dim: int = _embedding(
-        10, "length of the latent vectors", positive_int, "K"
+    preset: str = _training(
+        "default",
+        "what decides the options below that are not given: "
+        + "; ".join(f"{name}: {text}" for name, text in PRESETS.items()),
+        choices=tuple(PRESETS),
+        group="model",
     )
-    hidden_units: tuple[int, ...] = _pyramid(
-        (30, 20, 10), "widths of the hidden layers", hidden_units, "N,N,N"
+    auto: bool = switch(
+        "try presets on the same data, give up the worse half twice, and keep "
+        "the best on the validation data",
+        group="model",
+        decides="training",
     )
-    dropout: float = _pyramid(
-        0.1, "drop probability after each hidden layer", share, "P"
+    embedding_dim: int | None = _embedding(
+        None, "length of the latent vectors", positive_int, "K", **_chosen
     )
-    batch_norm: bool = switch(
-        "batch normalization after each hidden layer",
+    hidden_units: tuple[int, ...] | None = _pyramid(
+        None, "widths of the hidden layers", hidden_units, "N,N,N", **_chosen
+    )
+    dropout: float | None = _pyramid(
+        None, "drop probability after each hidden layer", share, "P", **_chosen
+    )
+    batch_norm: bool | None = switch(
+        "batch normalization after each hidden layer; --no-batch-norm for none",
+        None,
         group="model",
         decides="training",
         models=WITH_PYRAMID,
         builds="batch_normalization",
+        **_chosen,
     )
     activation: str = _pyramid(
         "relu", "of the hidden layers", choices=ACTIVATIONS
     )
-    embedding_init: str = _embedding(
-        "xavier",
+    embedding_init: str | None = _embedding(
+        None,
         "latent vectors start from Xavier's distribution, or from a normal "
-        "one of standard deviation 1e-4",
+        "one of standard deviation 0.01 (small) or 1e-4 (normal)",
         choices=tuple(INITIALIZERS),
         builds="embeddings_initializer",
+        **_chosen,
     )
     optimizer: str = _training(
         "lazy_adam",
@@ -164,15 +195,20 @@ class Settings(ExportSettings, DataSettings):
         group="training",
         decides="training",
     )
-    learning_rate: float = _training(
-        0.01,
+    learning_rate: float | None = _training(
+        None,
         "of the optimizer",
         positive_float,
         "RATE",
         argument="learning_rate",
+        default_text=f"{_BY_PRESET} for Adam, else 0.01",
     )
-    batch_size: int = _training(
-        2048, "examples in a step, over all replicas", positive_int, "N"
+    batch_size: int | None = _training(
+        None,
+        "examples in a step, over all replicas",
+        positive_int,
+        "N",
+        **_chosen,
     )
     epochs: int = _training(
         30,
@@ -193,9 +229,11 @@ class Settings(ExportSettings, DataSettings):
     )
     embedding_l2: float | None = _training(
         None,
-        "L2 penalty on embeddings and first-order weights (see --l2-mode)",
-        positive_float,
+        "L2 penalty on embeddings and first-order weights (see --l2-mode); 0 "
+        "for none",
+        float_from_zero,
         "L",
+        **_chosen,
     )
     l2_mode: str | None = _training(
         None,
@@ -203,7 +241,7 @@ class Settings(ExportSettings, DataSettings):
         "row each step then reads and writes. batch: only on the rows of a "
         "batch, weighed by how rare they are, at no further cost",
         choices=("table", "batch"),
-        default_text="table",
+        default_text="batch with a lazy optimizer, else table",
     )
     clip_norm: float | None = _training(
         None,
@@ -212,11 +250,13 @@ class Settings(ExportSettings, DataSettings):
         "N",
         argument="clip_norm",
     )
-    reduce_lr: bool = switch(
+    reduce_lr: bool | None = switch(
         "a tenth of the learning rate after each evaluation that brings no "
-        "improvement",
+        "improvement; --no-reduce-lr for none",
+        None,
         group="training",
         decides="training",
+        **_chosen,
     )
     evaluate_every: int | None = _training(
         None,
@@ -271,9 +311,57 @@ class Settings(ExportSettings, DataSettings):
         """What a stopped run leaves behind, in words."""
         return f"Every whole epoch is kept in {self.run}"
 
+    @property
+    def evaluation_batch_size(self) -> int:
+        """Examples at a time, where nothing is learnt from them."""
+        return self.batch_size or _EVALUATED
+
+    def preset_for(
+        self, name: str, train: PreparedData, preset_name: str | None = None
+    ) -> Preset:
+        """What a model is built and trained with: the preset and the options.
+
+        Args:
+            name: str. The model, of `MODELS`.
+            train: the data to learn from.
+            preset_name: str. Defaults to that of the options.
+        """
+        preset = choose_preset(
+            *(MODELS[name], train.schema, train.num_rows),
+            preset_name or self.preset,
+        )
+        given = {
+            each.builds: getattr(self, each.name)
+            for each in self.options.values()
+            if each.builds in vars(preset)
+            and each.name != "model"
+            and getattr(self, each.name) is not None
+        }
+        if self.embedding_init is not None:
+            given["embeddings_initializer"] = INITIALIZERS[self.embedding_init]
+        if self.optimizer not in LIKE_ADAM:
+            rate = usual_rate(preset.model, self.optimizer)
+            given.setdefault("learning_rate", rate)
+        if (
+            self.embedding_l2 is not None
+            or self.optimizer not in LAZY_OPTIMIZERS
+        ):
+            is_batch = self.embedding_l2 and self.has_batch_l2
+            given["batch_l2"] = self.embedding_l2 if is_batch else None
+        return dataclasses.replace(preset, **given)
+
+    @property
+    def has_batch_l2(self) -> bool:
+        """Whether `embedding_l2` is on the rows of a batch alone."""
+        if self.l2_mode is None:
+            return self.optimizer in LAZY_OPTIMIZERS
+        return self.l2_mode == "batch"
+
     def fingerprint(self, data: dict[str, PreparedData]) -> str:
         """A digest of all that decides the course of the training."""
         lines = self._deciding("training")
+        # What the presets say may change from version to version.
+        lines += [repr(self.preset_for(name, data["train"])) for name in MODELS]
         lines += [part.fingerprint for part in data.values()]
         return hashlib.blake2b(
             "\n".join(lines).encode(), digest_size=16

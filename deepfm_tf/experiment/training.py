@@ -11,9 +11,7 @@ from typing import Any
 
 import deepfm_tf
 from deepfm_tf.experiment.settings import (
-    INITIALIZERS,
     MODELS,
-    WITH_EMBEDDINGS,
     Settings,
 )
 
@@ -60,7 +58,7 @@ def check(settings: Settings) -> None:
     Args:
         settings: the options.
     """
-    if settings.l2_mode is not None and settings.embedding_l2 is None:
+    if settings.l2_mode is not None and not settings.embedding_l2:
         raise UserError(
             f"--l2-mode {settings.l2_mode} needs a penalty. Give "
             "--embedding-l2 too."
@@ -81,45 +79,45 @@ def build(
     settings: Settings, name: str, train: deepfm_tf.PreparedData
 ) -> deepfm_tf.CTRModel:
     """The model called `name`, compiled."""
-    schema = train.schema
-    arguments: dict[str, Any] = {"negative_sampling": train.negative_sampling}
-    for each in settings.options.values():
-        if name in each.models:
-            arguments[each.builds] = getattr(settings, each.name)
-    columns, penalized = 1, "weights_regularizer"
-    if name in WITH_EMBEDDINGS:
-        columns = settings.embedding_dim + 1
-        penalized = "embeddings_regularizer"
-        arguments["embeddings_initializer"] = INITIALIZERS[
-            settings.embedding_init
-        ]
-    l2, mode = settings.embedding_l2, settings.l2_mode
-    num_weights = sum(schema.vocabulary_sizes) * columns
-    if l2 is not None and mode is None and num_weights > LARGE_TABLE:
-        raise UserError(
-            f"L2 on the whole table would read and write {num_weights:,} "
-            "weights, and twice as many numbers of the optimizer's, at every "
-            "step. If that is what you want, as the benchmarks do, say "
-            "--l2-mode table; for the rows of each batch only, --l2-mode batch."
+    schema, preset = train.schema, settings.preset_for(name, train)
+    arguments = preset.model_arguments()
+    if "hidden_units" in arguments:
+        arguments["activation"] = settings.activation
+    l2 = settings.embedding_l2
+    if l2 and not settings.has_batch_l2:
+        columns = arguments.get("embedding_dim", 0) + 1
+        num_weights = sum(schema.vocabulary_sizes) * columns
+        if settings.l2_mode is None and num_weights > LARGE_TABLE:
+            raise UserError(
+                "L2 on the whole table would read and write "
+                f"{num_weights:,} weights, and twice as many numbers of the "
+                "optimizer's, at every step. If that is what you want, as the "
+                "benchmarks do, say --l2-mode table; for the rows of each "
+                "batch only, give --optimizer lazy_adam."
+            )
+        penalized = (
+            "embeddings_regularizer" if columns > 1 else ("weights_regularizer")
         )
-    if l2 is not None and mode != "batch":
         # Keras's L2 has no half.
         arguments[penalized] = {"class_name": "L2", "config": {"l2": l2 / 2}}
     model: deepfm_tf.CTRModel = getattr(deepfm_tf, MODELS[name])(
-        schema, **arguments
+        schema, negative_sampling=train.negative_sampling, **arguments
     )
     deepfm_tf.compile_model(
         model,
         settings.optimizer,
-        settings.learning_rate,
+        preset.learning_rate,
         clip_norm=settings.clip_norm,
-        batch_l2=l2 if mode == "batch" else None,
+        batch_l2=preset.batch_l2,
     )
     return model
 
 
 def training_data(
-    settings: Settings, train: deepfm_tf.PreparedData, first_epoch: int
+    settings: Settings,
+    preset: deepfm_tf.Preset,
+    train: deepfm_tf.PreparedData,
+    first_epoch: int,
 ) -> tuple[Any, dict[str, int]]:
     """The batches to learn from, and the arguments of `fit` beside them.
 
@@ -129,10 +127,11 @@ def training_data(
 
     Args:
         settings: the options.
+        preset: of the model.
         train: the data.
         first_epoch: what is done already, in Keras's epochs.
     """
-    size = min(settings.batch_size, train.num_rows)
+    size = min(preset.batch_size, train.num_rows)
     every = settings.evaluate_every
 
     def batches(epoch: int, step: int = 0) -> Any:
@@ -146,7 +145,7 @@ def training_data(
 
     if every is None:
         return batches(first_epoch), {"epochs": settings.epochs}
-    steps = num_steps(settings, train)
+    steps = num_steps(preset, train)
     if every > settings.epochs * steps:
         raise UserError(
             f"--evaluate-every {every} must not exceed the {steps} steps of "
@@ -166,6 +165,6 @@ def training_data(
     }
 
 
-def num_steps(settings: Settings, train: deepfm_tf.PreparedData) -> int:
+def num_steps(preset: deepfm_tf.Preset, train: deepfm_tf.PreparedData) -> int:
     """Steps in a pass through the data."""
-    return -(-train.num_rows // min(settings.batch_size, train.num_rows))
+    return -(-train.num_rows // min(preset.batch_size, train.num_rows))

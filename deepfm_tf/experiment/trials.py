@@ -97,11 +97,10 @@ class Trials:
         self.strategy = strategy
         self.total = total
         self.finished: dict[str, dict[str, Any]] = {}
-        self.every = settings.evaluate_every or num_steps(
-            settings, data["train"]
-        )
+        preset = settings.preset_for(settings.model[0], data["train"])
+        self.every = settings.evaluate_every or num_steps(preset, data["train"])
         # One for all runs: to make it takes as long as to read it.
-        self._valid = data["valid"].dataset(settings.batch_size)
+        self._valid = data["valid"].dataset(settings.evaluation_batch_size)
         self._number = 0
         self._trained: list[dict[str, Any]] = []
 

@@ -16,6 +16,7 @@ from deepfm_tf.models.shared_table import (
     embedding_config,
     shared_embedding,
 )
+from deepfm_tf.presets import SMALL_NORMAL
 from deepfm_tf.schema import Schema
 
 
@@ -30,9 +31,8 @@ class FM(CTRModel):
     Args:
         schema: Schema of a fitted vocabulary.
         embedding_dim: int. Length k of the latent vectors. Defaults to 10.
-        embeddings_initializer: Keras initializer of the latent vectors, such
-            as `keras.initializers.RandomNormal(stddev=1e-4)`. Defaults to
-            `"glorot_uniform"`, the book's Xavier initialisation.
+        embeddings_initializer: Keras initializer of the latent vectors.
+            Defaults to `keras.initializers.RandomNormal(stddev=0.01)`.
         embeddings_regularizer: Keras regularizer of the whole table, the
             first-order weights included. Every step then reads and writes
             every row. Defaults to `None`.
@@ -64,7 +64,7 @@ class FM(CTRModel):
         self,
         schema: Schema,
         embedding_dim: int = 10,
-        embeddings_initializer: Any = "glorot_uniform",
+        embeddings_initializer: Any = SMALL_NORMAL,
         embeddings_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:

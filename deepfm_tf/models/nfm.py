@@ -16,6 +16,7 @@ from deepfm_tf.layers import (
 from deepfm_tf.models.packed_inputs import packed_inputs
 from deepfm_tf.models.pyramid_model import PyramidModel
 from deepfm_tf.models.shared_table import shared_embedding
+from deepfm_tf.presets import SMALL_NORMAL
 from deepfm_tf.schema import Schema
 
 
@@ -34,11 +35,10 @@ class NFM(PyramidModel):
             to the one layer of 64 that the paper uses.
         activation: str. Of the hidden layers.
         dropout: float. Drop probability after the pooling and after each
-            hidden layer, in [0, 1).
-        batch_normalization: bool. Before each activation.
-        embeddings_initializer: Keras initializer of the latent vectors, such
-            as `keras.initializers.RandomNormal(stddev=1e-4)`. Defaults to
-            `"glorot_uniform"`, the book's Xavier initialisation.
+            hidden layer, in [0, 1). Defaults to 0.2.
+        batch_normalization: bool. Before each activation. Defaults to `True`.
+        embeddings_initializer: Keras initializer of the latent vectors.
+            Defaults to `keras.initializers.RandomNormal(stddev=0.01)`.
         embeddings_regularizer: Keras regularizer of the whole table, the
             first-order weights included. Every step then reads and writes
             every row. Defaults to `None`.
@@ -71,9 +71,9 @@ class NFM(PyramidModel):
         embedding_dim: int = 10,
         hidden_units: Sequence[int] = (64,),
         activation: str = "relu",
-        dropout: float = 0.1,
-        batch_normalization: bool = False,
-        embeddings_initializer: Any = "glorot_uniform",
+        dropout: float = 0.2,
+        batch_normalization: bool = True,
+        embeddings_initializer: Any = SMALL_NORMAL,
         embeddings_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:

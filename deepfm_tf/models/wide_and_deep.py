@@ -14,6 +14,7 @@ from deepfm_tf.layers import (
 from deepfm_tf.models.packed_inputs import packed_inputs
 from deepfm_tf.models.pyramid_model import PyramidModel
 from deepfm_tf.models.shared_table import shared_embedding
+from deepfm_tf.presets import SMALL_NORMAL
 from deepfm_tf.schema import Schema
 
 
@@ -29,13 +30,15 @@ class WideAndDeep(PyramidModel):
     Args:
         schema: Schema of a fitted vocabulary.
         embedding_dim: int. Length k of the latent vectors. Defaults to 10.
-        hidden_units: sequence of int. Widths of the hidden layers.
+        hidden_units: sequence of int. Widths of the hidden layers. Defaults
+            to `(128, 64)`; the book has `(30, 20, 10)`.
         activation: str. Of the hidden layers.
         dropout: float. Drop probability after each hidden layer, in [0, 1).
-        batch_normalization: bool. Before each activation.
-        embeddings_initializer: Keras initializer of the latent vectors, such
-            as `keras.initializers.RandomNormal(stddev=1e-4)`. Defaults to
-            `"glorot_uniform"`, the book's Xavier initialisation.
+            Defaults to 0.2.
+        batch_normalization: bool. Before each activation. Defaults to `True`.
+        embeddings_initializer: Keras initializer of the latent vectors.
+            Defaults to `keras.initializers.RandomNormal(stddev=0.01)`; the
+            book has `"glorot_uniform"`, Xavier's.
         embeddings_regularizer: Keras regularizer of the whole table, the
             first-order weights included. Every step then reads and writes
             every row. Defaults to `None`.
@@ -66,11 +69,11 @@ class WideAndDeep(PyramidModel):
         self,
         schema: Schema,
         embedding_dim: int = 10,
-        hidden_units: Sequence[int] = (30, 20, 10),
+        hidden_units: Sequence[int] = (128, 64),
         activation: str = "relu",
-        dropout: float = 0.1,
-        batch_normalization: bool = False,
-        embeddings_initializer: Any = "glorot_uniform",
+        dropout: float = 0.2,
+        batch_normalization: bool = True,
+        embeddings_initializer: Any = SMALL_NORMAL,
         embeddings_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:

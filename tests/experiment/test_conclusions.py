@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from deepfm_tf.experiment.conclusions import Predicted, conclude
+from deepfm_tf.presets import Preset
 
+PRESET = Preset(model="FM", learning_rate=0.01, batch_size=100)
 SETTINGS = {
-    "learning_rate": 0.01,
+    "preset_for": lambda model, train, preset: PRESET,
     "embedding_l2": None,
     "optimizer": "lazy_adam",
     "evaluate_every": None,
     "epochs": 4,
     "monitor": "log_loss",
-    "batch_size": 100,
     "test": ["more.csv"],
 }
 
@@ -34,6 +35,7 @@ def make_run(model, log_loss, *values):
     """A run that came to a test log loss by these validation ones."""
     return {
         "model": model,
+        "preset": "default",
         "parameters": 10,
         "seconds": 1.0,
         "epochs": len(values),

@@ -6,7 +6,7 @@ import pytest
 
 from deepfm_tf.experiment import findings
 
-FLAGS = "--learning-rate 0.001 --embedding-l2 1e-3 --l2-mode batch"
+FLAGS = "--learning-rate 0.001 --embedding-l2 1e-3"
 INTERVALS = [("auc", 0.67, 0.61, 0.7312), ("log_loss", 0.25, 0.2, 0.3)]
 
 
@@ -187,12 +187,12 @@ def test_one_model_is_not_called_the_best():
     ("rate", "l2", "is_lazy", "flags"),
     [
         (0.01, None, True, FLAGS),
-        (0.001, None, True, "--embedding-l2 1e-3 --l2-mode batch"),
+        (0.001, None, True, "--embedding-l2 1e-3"),
         (0.01, 0.5, True, "--learning-rate 0.001"),
         (0.001, 0.002, True, "--embedding-l2 0.02"),
         (
             *(0.001, None, False),
-            "--optimizer lazy_adam --embedding-l2 1e-3 --l2-mode batch",
+            "--optimizer lazy_adam --embedding-l2 1e-3",
         ),
     ],
 )

@@ -9,7 +9,7 @@ from deepfm_tf.experiment.commands import COMMANDS, OWN_FILES
 from deepfm_tf.experiment.kept_runs import claim_folder, next_command, time_left
 from deepfm_tf.experiment.training import UserError
 from deepfm_tf.shell import command_line
-from pipelines import census
+from pipelines import ctr
 
 
 def test_the_time_left_is_told_by_the_model():
@@ -41,17 +41,17 @@ def settings_of(words, recipe=OWN_FILES):
 def test_the_next_command_keeps_what_one_model_needs():
     settings = settings_of(
         "--train a.csv b.csv --curve-every 3 --epochs 2 --run here "
-        "--learning-rate 0.001 --min-count 2 --slice-by sex --seeds 2",
-        census.RECIPE,
+        "--preset seed --min-count 2 --slice-by field_1 --seeds 2",
+        ctr.RECIPE,
     )
 
     command = next_command(settings, "fm", dropout=0.5)
 
-    # 0.001 is what the recipe has anyway, and 0.1 what it has not.
+    # seed is what the recipe has anyway, and 2 what it has not.
     assert command == (
-        f"{command_line('python')} -m pipelines.census --train a.csv b.csv "
-        "--prepared here/prepared --export saved_models/census --model fm "
-        "--dropout 0.5 --epochs 2"
+        f"{command_line('python')} -m pipelines.ctr --train a.csv b.csv "
+        "--min-count 2 --prepared here/prepared --export saved_models/ctr "
+        "--model fm --dropout 0.5 --epochs 2"
     )
 
 

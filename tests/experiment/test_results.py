@@ -44,7 +44,7 @@ def test_it_is_fitted_on_validation_and_measured_on_test_rows(
         "predict_with_weights",
         lambda model, name: rows[name],
     )
-    settings = argparse.Namespace(calibration="platt", batch_size=10)
+    settings = argparse.Namespace(calibration="platt", evaluation_batch_size=10)
     label, probability, weight = rows["test"]
     before = deepfm_tf.metrics.binary_metrics(label, probability, weight)
 
@@ -90,7 +90,7 @@ def test_what_a_calibration_does_not_mend_is_said(monkeypatch, capsys):
         "predict_with_weights",
         lambda model, name: rows[name],
     )
-    settings = argparse.Namespace(calibration="platt", batch_size=10)
+    settings = argparse.Namespace(calibration="platt", evaluation_batch_size=10)
     before = {
         "model": "fm",
         "test": deepfm_tf.metrics.binary_metrics(fresh, truth),

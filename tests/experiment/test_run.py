@@ -91,9 +91,9 @@ def test_an_own_file_goes_all_the_way(finished_run):
     ]
     for result in report["models"]:
         assert set(result) == {
-            *("model", "parameters", "seconds", "examples_per_second"),
-            *("epochs", "best_epoch", "history", "test", "seed", "curve"),
-            "reliability",
+            *("model", "preset", "parameters", "seconds"),
+            *("examples_per_second", "epochs", "best_epoch", "history"),
+            *("test", "seed", "curve", "reliability"),
             *(("strengths",) if "fm" in result["model"] else ()),
         }
         assert {"auc", "log_loss", "rows"} < set(result["test"])
@@ -202,6 +202,7 @@ def test_a_full_disk_is_told_with_what_to_do(clicks, capsys, monkeypatch):
         raise OSError(errno.ENOSPC, "Error writing bytes to file")
 
     result = {"model": "logistic_regression", "parameters": 9, "epochs": 1}
+    result |= {"preset": "default"}
     result |= {
         "seconds": 1.0,
         "best_epoch": 1,
@@ -277,10 +278,11 @@ BENCHMARK = [
     *("--embedding-l2", "0.05", "--hidden-units", "4"),
     *("--activation", "tanh"),
 ]
+TABLE = ("--l2-mode", "table")
 
 
 def test_the_benchmarks_options_reach_the_model(finished_run):
-    settings = settings_of(*BENCHMARK)
+    settings = settings_of(*BENCHMARK, *TABLE)
     train = finished_run[1].data["train"]
 
     logistic, deepfm = (
@@ -378,14 +380,13 @@ def test_a_run_stopped_inside_an_epoch_sees_the_rest_of_it(clicks):
     data = deepfm_tf.prepare("clicks.csv", "prepared", schema=schema)
 
     def batches(settings, first, count):
-        dataset, _ = learning.training_data(settings, data, first)
+        dataset, _ = learning.training_data(settings, preset, data, first)
         return [label.numpy() for _, label in dataset.take(count)]
 
-    settings = argparse.Namespace(
-        batch_size=120, seed=3, epochs=3, evaluate_every=4
-    )
+    settings = argparse.Namespace(seed=3, epochs=3, evaluate_every=4)
+    preset = deepfm_tf.Preset(model="DeepFM", batch_size=120)
     # 7 steps in an epoch: the second stretch runs over its end.
-    assert learning.num_steps(settings, data) == 7
+    assert learning.num_steps(preset, data) == 7
     whole = batches(settings, 0, 16)
     rest = batches(settings, 1, 12)
 
@@ -402,7 +403,10 @@ def test_a_run_stopped_inside_an_epoch_sees_the_rest_of_it(clicks):
             "which rows a batch touches",
         ),
         (["--evaluate-every", "999"], "nothing would be evaluated"),
-        (["--embedding-l2", "1"], "say --l2-mode table; for the rows of each"),
+        (
+            ["--embedding-l2", "1", "--optimizer", "adam"],
+            "say --l2-mode table; for the rows of each",
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_one_sentence(

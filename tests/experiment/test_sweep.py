@@ -64,7 +64,8 @@ def finished(tmp_path_factory):
         curve.points = [{"step": 3, "epoch": 1, "auc": 0.7, "log_loss": loss}]
         numbers = {"parameters": 100, "seconds": 1.0, "epochs": 1.0}
         history = {"val_log_loss": [loss]}
-        return {"model": "deepfm", "history": history, **numbers}
+        result = {"model": "deepfm", "preset": "default", **numbers}
+        return {**result, "history": history}
 
     def fit(settings, name, data, strategy, curve):
         return models[0], pretend(settings, curve)

@@ -23,18 +23,21 @@ SCHEMA = deepfm_tf.Schema(FIELDS, label="y")
 IDS = {"ids": np.array([[1, 2, 3], [0, 0, 4], [3, 1, 0]], "int32")}
 
 
-def test_defaults_are_the_books():
+def test_defaults_are_those_of_the_default_preset():
     parameters = inspect.signature(deepfm_tf.DeepFM).parameters
+    many = deepfm_tf.choose_preset("DeepFM", SCHEMA, num_examples=10**6)
 
     defaults = {name: p.default for name, p in parameters.items()}
 
-    assert defaults["embedding_dim"] == 10
-    assert defaults["hidden_units"] == (30, 20, 10)
-    assert (defaults["activation"], defaults["dropout"]) == ("relu", 0.1)
+    assert many.model_arguments().items() <= defaults.items()
+    assert defaults["hidden_units"] == (128, 64)
+    assert defaults["activation"] == "relu"
 
 
 def test_one_table_feeds_both_parts():
-    model = deepfm_tf.DeepFM(SCHEMA, embedding_dim=2, hidden_units=(4,))
+    model = deepfm_tf.DeepFM(
+        SCHEMA, embedding_dim=2, hidden_units=(4,), batch_normalization=False
+    )
 
     tables = [w for w in model.weights if w.path.endswith("embeddings")]
 
@@ -59,7 +62,7 @@ def test_without_the_pyramids_output_it_is_fm():
 
 def test_dropout_acts_in_training_alone():
     deepfm_tf.set_seed(0)
-    model = deepfm_tf.DeepFM(SCHEMA, dropout=0.9, hidden_units=(64,))
+    model = build("DeepFM", SCHEMA, dropout=0.9, hidden_units=(64,))
     whole = model(IDS, training=False)["probability"]
 
     dropped = model(IDS, training=True)["probability"]
@@ -69,7 +72,7 @@ def test_dropout_acts_in_training_alone():
 
 
 def test_batch_normalization_learns_moving_averages():
-    model = deepfm_tf.DeepFM(SCHEMA, batch_normalization=True)
+    model = deepfm_tf.DeepFM(SCHEMA, hidden_units=(4, 4, 4))
 
     names = [weight.name for weight in model.non_trainable_weights]
 

@@ -40,7 +40,7 @@ def test_the_pooled_interactions_are_dropped_too():
 
 
 def test_the_default_is_the_papers_one_layer():
-    model = deepfm_tf.NFM(SCHEMA)
+    model = deepfm_tf.NFM(SCHEMA, batch_normalization=False)
 
     shapes = [w.shape for w in model.dense_pyramid.weights]
 

@@ -1,0 +1,206 @@
+"""How a model is built and trained where nobody says otherwise."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+from deepfm_tf.errors import Argument, UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from deepfm_tf.schema import Schema
+
+MODELS = ("DeepFM", "FM", "WideAndDeep", "NFM", "LogisticRegression")
+
+# What each is good for, as `--help` says it.
+PRESETS = {
+    "default": "what won on most data, at a moderate cost",
+    "gentle": "the same for few or noisy examples: no batch normalization, a "
+    "third of the learning rate",
+    "strong": "wider layers, longer vectors, more epochs: slower, often better",
+    "seed": "the textbook's: 30-20-10, a learning rate of 0.01",
+}
+# What --auto and `train_best` try.
+CANDIDATES = ("default", "gentle", "strong")
+
+# Below this batch normalization does harm; up to the second it does where a
+# feature has few examples.
+_FEW_EXAMPLES, _RATHER_FEW = 4_000, 15_000
+_FEW_OF_A_FEATURE = 160
+# Steps in an epoch, where the batch may be as large as that makes it.
+_STEPS = 128
+_SMALLEST_BATCH, _LARGEST_BATCH = 32, 2048
+# Of the penalty: see `Preset.batch_l2`.
+_L2_EXAMPLES = 3.0
+_LEAST_L2, _MOST_L2 = 5e-4, 0.05
+
+# The optimizers whose learning rate a preset knows.
+LIKE_ADAM = ("lazy_adam", "adam")
+XAVIER = "glorot_uniform"
+SMALL_NORMAL = {"class_name": "RandomNormal", "config": {"stddev": 0.01}}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preset:
+    """What decides how a model learns, besides its data.
+
+    The arguments of the models' constructors, of `compile_model`, of
+    `PreparedData.dataset` and of `training_callbacks`, under their names.
+
+    Attributes:
+        model: str. The class in `deepfm_tf`.
+        embedding_dim: int. Length of the latent vectors.
+        hidden_units: widths of the hidden layers.
+        dropout: float. Drop probability after each hidden layer.
+        batch_normalization: bool. In the hidden layers.
+        embeddings_initializer: of the latent vectors.
+        learning_rate: float. Of Adam.
+        batch_size: int. Examples in a step: the power of 2 that makes about
+            128 steps of an epoch, from 32 to 2048.
+        batch_l2: float or None. L2 penalty on the rows of a batch: 3 over the
+            mean number of examples that have a feature, from 5e-4 to .05. The
+            fewer examples a feature has, the more it is held back.
+        reduce_lr: bool. A tenth of the learning rate after each evaluation
+            that brings no improvement.
+        patience: int. Evaluations without improvement before it ends.
+    """
+
+    model: str
+    embedding_dim: int = 10
+    hidden_units: tuple[int, ...] = (128, 64)
+    dropout: float = 0.2
+    batch_normalization: bool = True
+    embeddings_initializer: Any = dataclasses.field(
+        default_factory=lambda: SMALL_NORMAL
+    )
+    learning_rate: float = 0.003
+    batch_size: int = _LARGEST_BATCH
+    batch_l2: float | None = None
+    reduce_lr: bool = True
+    patience: int = 2
+
+    def __str__(self) -> str:
+        """In words, as a run says it."""
+        parts = []
+        arguments = self.model_arguments()
+        if "hidden_units" in arguments:
+            parts.append("-".join(map(str, self.hidden_units)) or "no layer")
+            if self.batch_normalization:
+                parts.append("batch normalization")
+            parts.append(f"dropout {self.dropout:g}")
+        if "embedding_dim" in arguments:
+            parts.append(f"vectors of {self.embedding_dim}")
+        parts.append(f"learning rate {self.learning_rate:g}")
+        parts.append(f"batches of {self.batch_size:,}")
+        if self.batch_l2:
+            parts.append(f"L2 {self.batch_l2:.2g}")
+        return ", ".join(parts)
+
+    def model_arguments(self) -> dict[str, Any]:
+        """What the constructor takes, by name."""
+        names = []
+        if self.model != "LogisticRegression":
+            names += ["embedding_dim", "embeddings_initializer"]
+        if self.model not in ("LogisticRegression", "FM"):
+            names += ["hidden_units", "dropout", "batch_normalization"]
+        return {name: getattr(self, name) for name in names}
+
+    def compile_arguments(self) -> dict[str, Any]:
+        """What `compile_model` takes besides the model, by name."""
+        return {
+            "learning_rate": self.learning_rate,
+            "batch_l2": self.batch_l2,
+        }
+
+
+def usual_rate(model: str, optimizer: str) -> float:
+    """The learning rate, where neither preset nor user says another one.
+
+    Args:
+        model: str. The class in `deepfm_tf`, or one of the user's own.
+        optimizer: str. Its name for `compile_model`.
+    """
+    is_adam = optimizer in LIKE_ADAM
+    return 0.003 if is_adam and model != "LogisticRegression" else 0.01
+
+
+def choose_preset(
+    model: str, schema: Schema, num_examples: int, name: str = "default"
+) -> Preset:
+    """What a model is built and trained with, by its data's size.
+
+    Args:
+        model: str. `"DeepFM"`, `"FM"`, `"WideAndDeep"`, `"NFM"` or
+            `"LogisticRegression"`.
+        schema: Schema of a fitted vocabulary, such as `prepared.schema`.
+        num_examples: int. Those to learn from: `prepared.num_rows`.
+        name: str. One of `PRESETS`: `"default"`; `"gentle"`, for few or noisy
+            examples, which is also the default below 4,000, and below 15,000
+            where a feature has fewer than 160 on average; `"strong"`, wide and
+            slow; or `"seed"`, the textbook's.
+
+    Raises:
+        UserError: an unknown name; a schema without vocabulary sizes.
+
+    Example:
+
+    >>> from deepfm_tf import CategoricalField, Schema
+    >>> fields = (
+    ...     CategoricalField("site", vocabulary_size=500),
+    ...     CategoricalField("hour", vocabulary_size=24),
+    ... )
+    >>> schema = Schema(fields, label="click")
+    >>> preset = choose_preset("DeepFM", schema, num_examples=60_000)
+    >>> preset.hidden_units, preset.batch_size, round(preset.batch_l2, 4)
+    ((128, 64), 512, 0.0131)
+    """
+    for what, given, known in (
+        ("model", model, MODELS),
+        ("name", name, tuple(PRESETS)),
+    ):
+        if given not in known:
+            raise UserError(
+                Argument(what),
+                f" must be one of {', '.join(known)}. Received: ",
+                Argument(what, given),
+                f".{did_you_mean(given, known)}",
+            )
+    if name == "seed":
+        return Preset(
+            model=model,
+            hidden_units=(30, 20, 10),
+            dropout=0.1,
+            batch_normalization=False,
+            embeddings_initializer=XAVIER,
+            learning_rate=0.01,
+            reduce_lr=False,
+        )
+    examples_of_feature = (
+        num_examples * len(schema.fields) / sum(schema.vocabulary_sizes)
+    )
+    batch = 2 ** round(math.log2(max(1, num_examples) / _STEPS))
+    batch = min(max(batch, _SMALLEST_BATCH), _LARGEST_BATCH)
+    if model == "LogisticRegression":
+        rate = usual_rate(model, "lazy_adam")
+        return Preset(model=model, learning_rate=rate, batch_size=batch)
+    if model == "FM":
+        return Preset(model=model, batch_size=batch)
+    l2 = _L2_EXAMPLES / examples_of_feature
+    preset = Preset(
+        model=model,
+        batch_size=batch,
+        batch_l2=min(max(l2, _LEAST_L2), _MOST_L2),
+    )
+    if name == "strong":
+        return dataclasses.replace(
+            preset, hidden_units=(256, 128), embedding_dim=16
+        )
+    is_small = num_examples < _FEW_EXAMPLES or (
+        num_examples < _RATHER_FEW and examples_of_feature < _FEW_OF_A_FEATURE
+    )
+    if name == "gentle" or is_small:
+        return dataclasses.replace(
+            preset, batch_normalization=False, learning_rate=0.001
+        )
+    return preset

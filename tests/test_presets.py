@@ -1,0 +1,94 @@
+"""What a model is built and trained with where nobody says otherwise."""
+
+import pytest
+
+from deepfm_tf import CategoricalField, Schema, UserError, choose_preset
+from deepfm_tf.presets import PRESETS
+
+
+def schema_of(*sizes):
+    return Schema(
+        tuple(
+            CategoricalField(f"field_{i}", vocabulary_size=size)
+            for i, size in enumerate(sizes)
+        ),
+        label="click",
+    )
+
+
+@pytest.mark.parametrize(
+    ("num_examples", "batch_size"),
+    # The power of 2 nearest to a 128th, on the scale of logarithms.
+    [(1, 32), (5_700, 32), (6_372, 64), (29_271, 256), (10**9, 2048)],
+)
+def test_an_epoch_has_about_128_steps(num_examples, batch_size):
+    for model in ("DeepFM", "FM", "LogisticRegression"):
+        preset = choose_preset(model, schema_of(10, 20), num_examples)
+        assert preset.batch_size == batch_size
+
+
+@pytest.mark.parametrize(
+    ("sizes", "num_examples", "l2"),
+    [
+        # 60,000 examples x 2 fields / 524 features = 229 of a feature.
+        ((500, 24), 60_000, 3 / (60_000 * 2 / 524)),
+        ((20_000, 30_000), 50_000, 0.05),  # 2 of a feature
+        ((2, 2), 1_000_000, 5e-4),
+    ],
+)
+def test_rare_features_are_held_back_more(sizes, num_examples, l2):
+    preset = choose_preset("DeepFM", schema_of(*sizes), num_examples)
+    assert preset.batch_l2 == pytest.approx(l2)
+
+
+@pytest.mark.parametrize(
+    ("num_examples", "size", "is_gentle"),
+    [
+        (3_000, 10, True),
+        (5_000, 10, False),  # 500 of a feature
+        (10_000, 100, True),  # 100 of a feature
+        (10_000, 50, False),
+        (50_000, 10_000, False),
+    ],
+)
+def test_few_examples_get_the_gentle_preset(num_examples, size, is_gentle):
+    schema = schema_of(size)
+    usual = choose_preset("DeepFM", schema, num_examples)
+    gentle = choose_preset("DeepFM", schema, num_examples, "gentle")
+    assert (usual == gentle) is is_gentle
+    assert usual.batch_normalization is not is_gentle
+    assert not gentle.batch_normalization
+
+
+def test_the_seed_is_the_textbook_whatever_the_data():
+    for num_examples in (100, 10**7):
+        preset = choose_preset("DeepFM", schema_of(9), num_examples, "seed")
+        assert preset.hidden_units == (30, 20, 10)
+        assert preset.dropout == 0.1
+        assert preset.embedding_dim == 10
+        assert preset.learning_rate == 0.01
+        assert preset.batch_size == 2048
+        assert preset.embeddings_initializer == "glorot_uniform"
+        assert preset.batch_l2 is None
+        assert not preset.batch_normalization
+        assert not preset.reduce_lr
+
+
+@pytest.mark.parametrize("model", ["DeepFM", "WideAndDeep", "NFM"])
+def test_presets_differ(model):
+    schema = schema_of(10, 20)
+    found = [choose_preset(model, schema, 50_000, name) for name in PRESETS]
+    assert len(set(map(repr, found))) == len(PRESETS)
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "text"),
+    [
+        ("DeepFm", "default", "Did you mean 'DeepFM'?"),
+        ("DeepFM", "stong", "Did you mean 'strong'?"),
+    ],
+)
+def test_an_unknown_name_is_refused(model, name, text):
+    with pytest.raises(UserError, match="must be one of") as error:
+        choose_preset(model, schema_of(9), 100, name)
+    assert text in str(error.value)
