@@ -6,16 +6,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deepfm_tf.serving.client.aio_client import AsyncPredictClient
-    from deepfm_tf.serving.client.client import PredictClient
-    from deepfm_tf.serving.client.errors import PredictError
+    from deepfm_tf.serving.client.channel import PredictError
+    from deepfm_tf.serving.client.client import (
+        AsyncPredictClient,
+        PredictClient,
+    )
 
 # Opened when asked for: the server's packages are an extra, and the client
 # must not need them.
 _MODULES = {
-    "AsyncPredictClient": "deepfm_tf.serving.client.aio_client",
+    "AsyncPredictClient": "deepfm_tf.serving.client.client",
     "PredictClient": "deepfm_tf.serving.client.client",
-    "PredictError": "deepfm_tf.serving.client.errors",
+    "PredictError": "deepfm_tf.serving.client.channel",
 }
 
 __all__ = ["AsyncPredictClient", "PredictClient", "PredictError"]

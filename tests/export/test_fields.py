@@ -11,13 +11,11 @@ import tensorflow as tf
 
 import deepfm_tf
 from deepfm_tf.export.fields import check_fields
-from deepfm_tf.serving.client.calls import ClientCore
-from deepfm_tf.serving.client.signature import Target
 from deepfm_tf.serving.engine.servable import Servable
 from deepfm_tf.serving.rest.calls import RestCall, RestCalls
 from tests.export.conftest import definitions
 from tests.export.operations import new_among, operations
-from tests.serving.in_process import run
+from tests.serving.in_process import InProcessClient, handled_by
 from tests.serving.toy_model import ToyModels
 from tests.test_conformance import randomize
 
@@ -94,8 +92,8 @@ def loaded(served):
 
 
 @pytest.fixture(scope="module")
-def core(served):
-    return ClientCore("toy", "here", 10)
+def client(served):
+    return InProcessClient(handled_by(served[2]), max_rows=10)
 
 
 @pytest.fixture
@@ -161,16 +159,13 @@ def test_the_model_card_tells_the_same(served):
     }
 
 
-def test_the_client_scores_the_users_own_frame(core, served, frame, expected):
+def test_the_client_scores_the_users_own_frame(client, frame, expected):
     rows = frame[frame.columns[::-1]]
-    default = Target("serving_default")
 
-    predicted = run(core.predict(rows, default, None), served[2])
-    by_input = run(
-        core.predict(rows.rename(columns=INPUTS), default, None), served[2]
-    )
-    regressed = run(core.regress(rows, Target("regress")), served[2])
-    classes = run(core.classify(rows, Target("classify")), served[2])
+    predicted = client.predict(rows)
+    by_input = client.predict(rows.rename(columns=INPUTS))
+    regressed = client.regress(rows)
+    classes = client.classify(rows)
 
     for came in (predicted, by_input, regressed, classes.scores[:, 1]):
         np.testing.assert_allclose(came, expected(), atol=1e-6)
@@ -209,50 +204,34 @@ def test_an_example_may_have_the_names_of_the_inputs(loaded, frame, expected):
         )
 
 
-def test_lists_are_read_as_texts_are(core, served, frame, expected):
+def test_lists_are_read_as_texts_are(client, frame, expected):
     lists = frame["marital-status"].str.split(";")
 
     rows = frame.assign(**{"marital-status": lists})
-    predicted = run(
-        core.predict(rows, Target("serving_default"), None), served[2]
-    )
-    regressed = run(core.regress(rows, Target("regress")), served[2])
+    predicted = client.predict(rows)
+    regressed = client.regress(rows)
 
     np.testing.assert_allclose(predicted, expected(), atol=1e-6)
     np.testing.assert_allclose(regressed, expected(), atol=1e-6)
 
 
-def test_candidates_are_ranked(core, served, frame, expected):
+def test_candidates_are_ranked(client, frame, expected):
     context = {"class": "v1", "性別": "v2"}
     candidates = frame.drop(columns=list(CONTEXT))
 
-    ranked = run(
-        core.rank(context, candidates, Target("rank"), None), served[2]
-    )
+    ranked = client.rank(context, candidates)
 
     right = expected(frame.assign(**context))
     np.testing.assert_allclose(ranked, right, atol=1e-6)
     with pytest.raises(ValueError, match="'a b' differs between candidates"):
-        run(
-            core.rank(
-                {**context, "a b": "v0"},
-                candidates.drop(columns="a b"),
-                Target("rank"),
-                None,
-            ),
-            served[2],
-        )
+        client.rank({**context, "a b": "v0"}, candidates.drop(columns="a b"))
 
 
 @pytest.mark.parametrize("method", ["predict", "regress"])
 def test_only_what_has_a_default_may_be_left_out(
-    method, core, served, frame, expected
+    method, client, frame, expected
 ):
-    def ask(rows):
-        if method == "regress":
-            return run(core.regress(rows, Target("regress")), served[2])
-        choice = Target("serving_default")
-        return run(core.predict(rows, choice, None), served[2])
+    ask = getattr(client, method)
 
     came = ask(frame.drop(columns=["a b", "probability"]))
 

@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from deepfm_tf.serving.client import predict_command
-from deepfm_tf.serving.engine.models import LoadedVersion
+from deepfm_tf.serving.engine.handlers import LoadedVersion
 from deepfm_tf.serving.engine.servable import Servable
 from deepfm_tf.serving.server.flags import Options
 from deepfm_tf.serving.server.server import Server

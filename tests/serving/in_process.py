@@ -2,7 +2,9 @@
 
 from tensorflow_serving.apis import get_model_metadata_pb2
 
-from deepfm_tf.serving.client.errors import PredictError
+from deepfm_tf.serving.client.calls import Call, Model
+from deepfm_tf.serving.client.channel import PredictError
+from deepfm_tf.serving.client.signature import Target
 from deepfm_tf.serving.engine import handlers
 from deepfm_tf.serving.errors import ServingError
 
@@ -14,13 +16,47 @@ _HANDLERS = {
 }
 
 
-def run(call, models):
-    """What a call of ClientCore returns.
+class InProcessClient:
+    """Makes a client's calls.
 
     Args:
-        call: generator of steps.
-        models: as the handlers take it.
+        answer: callable. `(method, request)` to a response; may raise
+            PredictError.
+        max_rows: int. Rows of a request at most.
     """
+
+    def __init__(self, answer, max_rows=100):
+        self.answer = answer
+        self._model = Model("toy", "host:1", max_rows)
+
+    def predict(self, data, target=None, outputs=None):
+        return self._run("serving_default", target, "predict", data, outputs)
+
+    def rank(self, context, candidates):
+        return self._run("rank", None, "rank", context, candidates, None)
+
+    def classify(self, rows):
+        return self._run("classify", None, "classify", rows)
+
+    def regress(self, rows):
+        return self._run("regress", None, "regress", rows)
+
+    def _run(self, signature, target, method, *arguments):
+        call = Call(self._model, target or Target(signature), self._send)
+        try:
+            getattr(call, method)(*arguments).send(None)
+        except StopIteration as end:
+            return end.value
+        raise AssertionError("It waits for something else than `send`.")
+
+    async def _send(self, method, messages, count):
+        messages = list(messages)
+        assert len(messages) == count
+        return [self.answer(method, message) for message in messages]
+
+
+def handled_by(models):
+    """Answers of the handlers."""
 
     def answer(method, request):
         try:
@@ -30,30 +66,7 @@ def run(call, models):
                 error.message, error.code, error.message, "here"
             ) from error
 
-    return drive(call, answer)
-
-
-def drive(call, answer):
-    """What a call returns.
-
-    Args:
-        call: generator of steps.
-        answer: callable. `(method, request)` to a response; may raise
-            PredictError.
-    """
-    try:
-        step = next(call)
-        while True:
-            messages = list(step.messages)
-            assert len(messages) == step.count
-            try:
-                answers = [answer(step.method, m) for m in messages]
-            except PredictError as error:
-                step = call.throw(error)
-            else:
-                step = call.send(answers)
-    except StopIteration as end:
-        return end.value
+    return answer
 
 
 def metadata_response(signatures, version):

@@ -125,28 +125,6 @@ def set_spec(**fields):
             'Serving signature key "nosig" not found.',
         ),
         (
-            changed(lambda request: request.inputs.pop("n1")),
-            "INVALID_ARGUMENT",
-            "input size does not match signature: 4!=5 len({c0,c1,c2,n0}) != "
-            "len({c0,c1,c2,n0,n1}). Sent extra: {}. Missing but required: "
-            "{n1}.",
-        ),
-        (
-            replaced("bogus", [1.0]),
-            "INVALID_ARGUMENT",
-            "input size does not match signature: 6!=5 "
-            "len({bogus,c0,c1,c2,n0,n1}) != len({c0,c1,c2,n0,n1}). Sent "
-            "extra: {bogus}. Missing but required: {}.",
-        ),
-        (
-            renamed(),
-            "INVALID_ARGUMENT",
-            "Signature input alias: n1(feed name: serving_default_n1:0) not "
-            "found in request and no default value provided. Inputs expected "
-            "to be in the request {bogus,c0,c1,c2,n0}, or default input "
-            "alias set: ",
-        ),
-        (
             replaced("n0", [1, 2, 3], tf.float64),
             "INVALID_ARGUMENT",
             "Expects arg[3] to be float but double is provided",
@@ -188,6 +166,21 @@ def test_predict_refuses(stub, request_, code, message):
     ("request_", "text"),
     [
         (
+            changed(lambda request: request.inputs.pop("n1")),
+            "^input size does not match signature: 4!=5.* Sent extra: {}. "
+            "Missing but required: {n1}.$",
+        ),
+        (
+            replaced("bogus", [1.0]),
+            "^input size does not match signature: 6!=5.* Sent extra: "
+            "{bogus}. Missing but required: {}.$",
+        ),
+        (
+            renamed(),
+            "^Signature input alias: n1.* not found in request and no default "
+            "value provided.",
+        ),
+        (
             replaced("n0", 1.0),
             "slice index 0 of dimension 0 out of bounds.*{{node",
         ),
@@ -197,7 +190,7 @@ def test_predict_refuses(stub, request_, code, message):
         ),
     ],
 )
-def test_predict_hands_on_the_ops_errors(stub, request_, text):
+def test_predict_says_what_does_not_fit(stub, request_, text):
     code, message = refusal(stub.Predict, request_)
 
     assert code == "INVALID_ARGUMENT"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,13 +22,13 @@ from deepfm_tf.raw_values import (
     Bad,
     NoTextError,
     cell_text,
+    missing_numbers,
     missing_to_null,
-    shown,
     to_doubles,
     to_text,
     to_texts,
 )
-from deepfm_tf.serving.client.errors import PredictError
+from deepfm_tf.serving.client.channel import PredictError
 from deepfm_tf.serving.client.signature import TensorInfo
 from deepfm_tf.serving.served_fields import ServedField
 
@@ -42,6 +42,7 @@ _STRING_OVERHEAD = 4
 FEW_ROWS = 1000
 # Their values become Python's own without loss.
 _PYTHON_DTYPES = (object, "str", "string", "int64", "float64", "bool")
+_NUMBERS = {int, float}
 
 
 def to_array(
@@ -50,6 +51,7 @@ def to_array(
     info: TensorInfo,
     field: ServedField | None = None,
     is_finite: bool = False,
+    missing_values: Sequence[str] = (),
 ) -> Array:
     """A column as the array that an input wants, read as training reads it.
 
@@ -68,6 +70,7 @@ def to_array(
             marks of missing values, and what joins the elements of lists.
         is_finite: bool. Whether infinities, and what is too large for a
             float32, are refused as in training. A field's always are.
+        missing_values: texts that mean missing, besides the field's.
 
     Raises:
         ValueError: a value or a shape that the input cannot take.
@@ -81,47 +84,47 @@ def to_array(
     >>> to_array("tags", [["a", "b"], [], ["c"]], info, field).tolist()
     [b'a|b', b'', b'c']
     """
-    missing = field.missing_values if field else ()
     separator = field.separator if field else None
-    column = values
     if separator is not None:
-        if info.is_context and _is_list(values) and len(values) != 1:
-            column = [list(values)]  # The several values of the one row.
+        is_list = isinstance(values, (list, tuple, np.ndarray))
+        if info.is_context and is_list and len(values) != 1:
+            values = [list(values)]  # The several values of the one row.
         elif getattr(values, "ndim", 1) > 1:
-            column = list(values)
-    flat, shape = _flatten(name, column, info)
-    dtype = info.numpy_dtype
+            values = list(values)
+    flat, shape = _flatten(name, values, info)
     # Values a row, to tell in which one a value stands.
-    width = max(1, math.prod(shape[1:]))
+    column = _Column(
+        name,
+        flat,
+        max(1, math.prod(shape[1:])),
+        (*(field.missing_values if field else ()), *missing_values),
+    )
+    dtype = info.numpy_dtype
     if info.dtype == "string":
-        array = _texts(name, flat, missing, separator, width)
+        array = column.texts(separator)
     elif dtype.kind == "b":
-        numbers = _integers(name, flat, np.dtype(np.uint8), width)
-        if (numbers > 1).any():
+        array = column.integers(np.dtype(np.uint8))
+        if (array > 1).any():
             raise UserError(
                 f"Column '{name}' must hold booleans, or 0 and 1. Received: "
-                f"{numbers.max()}."
+                f"{array.max()}."
             )
-        array = numbers.astype(bool)
+        array = array.astype(bool)
     elif dtype.kind in "iu":
-        array = _integers(name, flat, dtype, width)
+        array = column.integers(dtype)
     elif dtype.kind == "f" or info.dtype == "bfloat16":
-        with np.errstate(over="ignore"):
-            array = _floats(name, flat, missing, width).astype(dtype)
+        array = column.floats(dtype, is_finite or field is not None)
     else:
         raise UserError(
             f"The input '{name}' must be of text, numbers or booleans. "
             f"Received: a model that wants {info.dtype}."
         )
-    array = array.reshape(shape)
-    if not info.allows(array.shape):
+    if not info.allows(shape):
         raise UserError(
             f"Column '{name}' must have the shape {_shown_shape(info)}. "
-            f"Received: {array.shape}."
+            f"Received: {shape}."
         )
-    if array.dtype.kind == "f" and (is_finite or field is not None):
-        _check_finite(name, values, array)
-    return array
+    return array.reshape(shape)
 
 
 def to_proto(array: Array) -> tensor_pb2.TensorProto:
@@ -138,11 +141,10 @@ def to_proto(array: Array) -> tensor_pb2.TensorProto:
     return proto
 
 
-def cut(num_rows: int, row_bytes: Array | int, max_rows: int) -> list[slice]:
+def cut(row_bytes: Array, max_rows: int) -> list[slice]:
     """Slices of consecutive rows, each within a message and `max_rows`.
 
     Args:
-        num_rows: int. Rows there are.
         row_bytes: bytes of each row in a request.
         max_rows: int. Rows a slice may have at most.
 
@@ -151,14 +153,14 @@ def cut(num_rows: int, row_bytes: Array | int, max_rows: int) -> list[slice]:
 
     Example:
 
-    >>> cut(5, np.array([1, 1, 1, 1, 1]), 2)
+    >>> cut(np.array([1, 1, 1, 1, 1]), 2)
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
-    ends = np.cumsum(np.broadcast_to(row_bytes, num_rows))
+    ends = np.append(0, np.cumsum(row_bytes))
     slices, start = [], 0
-    while start < num_rows:
-        before = ends[start - 1] if start else 0
-        fit = int(np.searchsorted(ends, before + MAX_MESSAGE_BYTES, "right"))
+    while start < len(row_bytes):
+        most = ends[start] + MAX_MESSAGE_BYTES
+        fit = int(np.searchsorted(ends, most, "right")) - 1
         stop = min(max(fit, start + 1), start + max_rows)
         slices.append(slice(start, stop))
         start = stop
@@ -172,8 +174,7 @@ def bytes_of_rows(arrays: Sequence[Array], num_rows: int) -> Array:
         if array.dtype == object:
             lengths = np.fromiter(map(len, array.flat), np.int64, array.size)
             lengths += _STRING_OVERHEAD
-            if num_rows:
-                total += lengths.reshape(num_rows, -1).sum(axis=1)
+            total += lengths.reshape(num_rows, -1).sum(axis=1)
         else:
             total += array.itemsize * math.prod(array.shape[1:])
     return total
@@ -211,14 +212,12 @@ def _flatten(
     """One-dimensional values, and the shape that they are to have."""
     rank = None if info.shape is None else len(info.shape)
     if _is_scalar(values):
-        if rank == 0:
-            return [values], ()
-        if info.is_batched:
+        if rank != 0 and info.is_batched:
             raise UserError(
                 f"Column '{name}' must hold a value for each row, as a list "
                 f"or an array. Received: {values!r}."
             )
-        return [values], (1,) * (rank or 1)
+        return [values], (1,) * (1 if rank is None else rank)
     if getattr(values, "ndim", 1) > 1:
         values = np.asarray(values)
         return values.ravel(), values.shape
@@ -244,153 +243,133 @@ def _is_scalar(value: Any) -> bool:
     return bool(getattr(value, "ndim", 1) == 0)
 
 
-def _texts(
-    name: str,
-    values: Any,
-    missing_values: Sequence[str],
-    separator: str | None,
-    width: int,
-) -> Array:
-    if len(values) < FEW_ROWS:
-        few = values
-        if isinstance(values, pd.Series) and values.dtype in _PYTHON_DTYPES:
-            few = values.tolist()
-        if isinstance(few, list) and not missing_values:
-            encoded = _few_texts(few)
-            if encoded is not None:
-                return encoded
-    array = _decoded(values, name)
-    if not (
-        pa.types.is_binary(array.type)
-        or pa.types.is_large_binary(array.type)
-        or pa.types.is_fixed_size_binary(array.type)
-    ):
-        bad: Bad = {}
-        array = to_texts(array, name, bad, separator)
-        _raise_first(bad, width)
-        if missing_values:
-            array = missing_to_null(array, missing_values)
-    return _to_numpy(pc.fill_null(pc.cast(array, pa.large_binary()), b""))
+@dataclasses.dataclass(frozen=True)
+class _Column:
+    """One-dimensional values, to be read as one of the kinds of input.
 
+    Args:
+        name: str. For messages.
+        values: array, list, Series, or Arrow array.
+        width: int. How many of them are of one row.
+        marks: texts that mean missing.
+    """
 
-def _few_texts(values: list[Any]) -> Array | None:
-    """The same for a few values; None where a message must be found."""
-    result = np.empty(len(values), dtype=object)
-    if set(map(type, values)) == {str}:
-        try:
-            result[:] = [value.encode() for value in values]
-        except UnicodeEncodeError:
-            return None
+    name: str
+    values: Any
+    width: int
+    marks: Sequence[str]
+
+    def texts(self, separator: str | None) -> Array:
+        """The texts, as bytes; the elements of a list are joined."""
+        few = self.values
+        if len(few) < FEW_ROWS and not self.marks:
+            if isinstance(few, pd.Series) and few.dtype in _PYTHON_DTYPES:
+                few = few.tolist()
+            if isinstance(few, list):
+                # Else a message must be found, or lists be joined.
+                with contextlib.suppress(NoTextError, UnicodeEncodeError):
+                    return np.array([_encoded(v) for v in few], dtype=object)
+        array = self._arrow()
+        if not (
+            pa.types.is_binary(array.type)
+            or pa.types.is_large_binary(array.type)
+            or pa.types.is_fixed_size_binary(array.type)
+        ):
+            array = self._as_texts(array, separator)
+        return _to_numpy(pc.fill_null(pc.cast(array, pa.large_binary()), b""))
+
+    def floats(self, dtype: np.dtype[Any], is_finite: bool) -> Array:
+        """The numbers; NaN where a value is missing."""
+        numbers, values = None, self.values
+        if isinstance(values, pd.Series) and isinstance(values.dtype, np.dtype):
+            values = values.to_numpy()
+        if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
+            numbers = values
+        elif isinstance(values, list) and set(map(type, values)) <= _NUMBERS:
+            with contextlib.suppress(OverflowError):
+                numbers = np.array(values, dtype=np.float64)
+        if numbers is None:
+            bad: Bad = {}
+            array = to_arrow(values, self.name)
+            numbers = to_doubles(array, self.name, bad, self.marks)
+            for place, (_, value, _) in sorted(bad.items()):
+                raise self._refusal("numbers", value, place)
+        with np.errstate(over="ignore"):
+            if self.marks:
+                marked = missing_numbers(self.marks)
+                is_marked = np.isin(numbers.astype(np.float32), marked)
+                numbers = np.where(is_marked, np.nan, numbers)
+            result: Array = numbers.astype(dtype)
+        if is_finite and np.isinf(result).any():
+            place = int(np.argmax(np.isinf(result)))
+            value = cell_text(to_arrow(self.values, self.name)[place])
+            raise self._refusal("finite numbers", value, place)
         return result
-    for row, value in enumerate(values):
-        if isinstance(value, bytes):
-            result[row] = value
-            continue
-        try:
-            result[row] = (to_text(value) or "").encode()
-        except NoTextError:
-            return None
-    return result
 
+    def integers(self, dtype: np.dtype[Any]) -> Array:
+        """The integers; none may be missing."""
+        array, kind = self._arrow(), pa.from_numpy_dtype(dtype)
+        if pa.types.is_boolean(array.type):
+            array = pc.cast(array, pa.int8())
+        if pa.types.is_floating(array.type):
+            array = pc.if_else(pc.is_nan(array), None, array)
+        elif self.marks or not pa.types.is_integer(array.type):
+            array = pc.utf8_trim_whitespace(self._as_texts(array))
 
-def _raise_first(bad: Bad, width: int) -> None:
-    for place, (name, _, reason) in sorted(bad.items()):
-        row = place // width
-        raise UserError(f"Column '{name}', row {row} (from 0): {reason}.")
+        def is_right(values: pa.Array) -> bool:
+            with contextlib.suppress(pa.ArrowInvalid):
+                return not pc.cast(values, kind).null_count
+            return False
 
-
-def _floats(
-    name: str, values: Any, missing_values: Sequence[str], width: int
-) -> Array:
-    fast = values if isinstance(values, np.ndarray) else None
-    if isinstance(values, pd.Series) and isinstance(values.dtype, np.dtype):
-        fast = values.to_numpy()
-    if fast is not None and fast.dtype.kind in "fiub":
-        return fast
-    if isinstance(values, list) and set(map(type, values)) <= {int, float}:
-        with contextlib.suppress(OverflowError):
-            return np.array(values, dtype=np.float64)
-    bad: Bad = {}
-    array = to_arrow(values, name)
-    numbers = to_doubles(array, name, bad, missing_values)
-    for place, (_, value, _) in sorted(bad.items()):
-        raise UserError(
-            f"Column '{name}' must hold numbers. Received: {value!r} in row "
-            f"{place // width} (counted from 0)."
-        )
-    return numbers
-
-
-def _integers(
-    name: str, values: Any, dtype: np.dtype[Any], width: int
-) -> Array:
-    array = _decoded(values, name)
-    wanted = pa.from_numpy_dtype(dtype)
-    if pa.types.is_floating(array.type):
-        array = pc.if_else(pc.is_nan(array), None, array)
-    elif pa.types.is_boolean(array.type):
-        array = pc.cast(array, pa.int8())
-    elif not pa.types.is_integer(array.type):
-        bad: Bad = {}
-        texts = to_texts(array, name, bad)
-        _raise_first(bad, width)
-        array = missing_to_null(pc.utf8_trim_whitespace(texts), ())
-    if array.null_count:
-        row = int(np.argmax(_to_numpy(array.is_null())))
-        raise UserError(
-            f"Column '{name}' must hold an integer in each row, as the model "
-            "has no mark for a missing one. Received: nothing in row "
-            f"{row // width} (counted from 0)."
-        )
-    try:
-        return _to_numpy(pc.cast(array, wanted))
-    except pa.ArrowInvalid:
-        pass
-    for row, value in enumerate(array.to_pylist()):
-        try:
-            pc.cast(pa.scalar(value, array.type), wanted)
-        except pa.ArrowInvalid:
-            is_whole = re.fullmatch(r"[+-]?\d+", str(value))
-            fitting = f" that fit {dtype.name}" * bool(
-                is_whole or not isinstance(value, str)
+        if not is_right(array):
+            rows = range(len(array))
+            place = next(n for n in rows if not is_right(array[n : n + 1]))
+            raise self._refusal(
+                f"an integer that fits {dtype.name} in each row",
+                cell_text(array[place]),
+                place,
             )
-            raise UserError(
-                f"Column '{name}' must hold integers{fitting}. "
-                f"Received: {shown(value)!r} in row {row // width} "
-                "(counted from 0)."
-            ) from None
-    return _to_numpy(array)
+        return _to_numpy(pc.cast(array, kind))
+
+    def _arrow(self) -> pa.Array:
+        array = to_arrow(self.values, self.name)
+        is_category = pa.types.is_dictionary(array.type)
+        return array.dictionary_decode() if is_category else array
+
+    def _as_texts(self, array: pa.Array, separator: str | None = None) -> Any:
+        """The texts; null where one is missing."""
+        bad: Bad = {}
+        texts = to_texts(array, self.name, bad, separator)
+        for place, (name, _, reason) in sorted(bad.items()):
+            row = place // self.width
+            raise UserError(f"Column '{name}', row {row} (from 0): {reason}.")
+        if not self.marks:
+            return texts
+        if separator is not None:
+            lists = (
+                text and text.split(separator) for text in texts.to_pylist()
+            )
+            kept = [
+                each and separator.join(v for v in each if v not in self.marks)
+                for each in lists
+            ]
+            texts = pa.array(kept, pa.string())
+        return missing_to_null(texts, self.marks)
+
+    def _refusal(self, what: str, value: str, place: int) -> UserError:
+        return UserError(
+            f"Column '{self.name}' must hold {what}. Received: {value!r} in "
+            f"row {place // self.width} (counted from 0)."
+        )
 
 
-def _decoded(values: Any, name: str) -> pa.Array:
-    array = to_arrow(values, name)
-    is_category = pa.types.is_dictionary(array.type)
-    return array.dictionary_decode() if is_category else array
+def _encoded(value: Any) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    text = value if isinstance(value, str) else to_text(value)
+    return (text or "").encode()
 
 
 def _to_numpy(array: pa.Array) -> Array:
     result: Array = array.to_numpy(zero_copy_only=False)
     return result
-
-
-def _check_finite(name: str, values: Any, array: Array) -> None:
-    """Training refuses infinities, and what is too large for a float32."""
-    is_infinite = np.isinf(array)
-    if not is_infinite.any():
-        return
-    place = int(np.argmax(is_infinite))
-    text, row = str(array.flat[place]), place
-    if array.ndim > 1:
-        row = place // (array.size // len(array))
-    else:
-        # As it was given: a context input may have one bare value.
-        value = values if np.ndim(values) == 0 else values[row : row + 1]
-        text = cell_text(to_arrow(np.atleast_1d(value), name)[0])
-    raise UserError(
-        f"Column '{name}' must hold finite numbers. Received: {text!r} in "
-        f"row {row} (counted from 0)."
-    )
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple, np.ndarray))

@@ -1,22 +1,23 @@
-"""What a client does, apart from sending: shared by both clients.
+"""What a client asks a server, apart from sending: shared by both clients.
 
-Each call is a generator: it yields `Requests` and is sent their answers, so
-that a blocking and an asyncio transport can drive it.
+Each call is a coroutine that awaits nothing but what sends its messages.
+Where that blocks instead, one step runs a call to its end, without a loop.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import grpc
 import numpy as np
+import tensorflow as tf
 from tensorflow_serving.apis import (
     classification_pb2,
+    get_model_metadata_pb2,
     get_model_status_pb2,
-    model_pb2,
     predict_pb2,
     regression_pb2,
 )
@@ -24,25 +25,29 @@ from tensorflow_serving.apis import (
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.serving.client import arrays as client_arrays
+from deepfm_tf.serving.client.channel import PredictError
 from deepfm_tf.serving.client.columns import (
     Data,
     as_columns,
+    check_lengths,
     check_missing,
     match_columns,
     missing_message,
-    num_rows_of,
     rank_columns,
     to_examples,
 )
-from deepfm_tf.serving.client.errors import PredictError
 from deepfm_tf.serving.client.signature import (
     Classes,
-    MetadataReader,
     ModelMetadata,
-    Requests,
-    Steps,
+    Signature,
     Target,
     VersionStatus,
+)
+from deepfm_tf.serving.served_fields import (
+    FIELDS,
+    ROWS,
+    SIGNATURE,
+    ServedFields,
 )
 
 # How the C++ core says that an input without a default was left out.
@@ -56,60 +61,83 @@ _REFUSED = (
 )
 # How often a server may change versions during one call.
 _ATTEMPTS = 4
+# A method, its messages and how many they are -> the answers, in that order.
+Send = Callable[[str, Iterator[Any], int], Awaitable[list[Any]]]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Call:
+class Model:
+    """What a client knows of a model, for all of its calls.
+
+    Args:
+        name: str. The model.
+        address: str. The address, for messages.
+        max_rows: int. Rows of a request at most.
+        missing_values: further texts that mean missing.
+        known: what versions take, by version and label. Races do no harm: the
+            last reader wins.
+    """
+
+    name: str
+    address: str
+    max_rows: int
+    missing_values: Sequence[str] = ()
+    known: dict[tuple[int | None, str | None], ModelMetadata] = (
+        dataclasses.field(default_factory=dict)
+    )
+
+    def __post_init__(self) -> None:
+        if self.max_rows < 1:
+            raise UserError(
+                "`max_rows` must be a positive integer. Received: "
+                f"max_rows={self.max_rows}."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Requests:
     """What to ask about some rows.
 
     Args:
         method: str. The method of the service.
-        request: the name of a model and a slice of rows -> a request.
+        message: the version asked, and a slice of rows -> a request.
         slices: of all rows, in their order.
         finish: the answers for all slices -> what the call returns.
+        missing: inputs for which there is no column.
+        others: columns that are for no input.
     """
 
     method: str
-    request: Callable[[Any, slice], Any]
+    message: Callable[[Target, slice], Any]
     slices: Sequence[slice]
     finish: Callable[[list[Any]], Any]
+    missing: Sequence[str] = ()
+    others: Sequence[str] = ()
 
 
-# From what a version takes to what it is asked; may ask it something before.
-_Prepare = Callable[[ModelMetadata], Steps[_Call]]
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A call: whom it asks, and what sends its messages."""
 
+    model: Model
+    target: Target
+    send: Send
 
-class ClientCore:
-    """The calls of one model, as generators of steps.
+    async def metadata(self, fresh: bool = True) -> ModelMetadata:
+        """What the version takes; asked, unless known and `fresh` is False."""
+        key = (self.target.version, self.target.label)
+        if fresh or key not in self.model.known:
+            self.model.known[key] = await self._read_metadata()
+        return self.model.known[key]
 
-    Args:
-        model_name: str. The model.
-        address: str. The address, for messages.
-        max_rows: int. Rows of a request at most.
-    """
-
-    def __init__(self, model_name: str, address: str, max_rows: int) -> None:
-        if max_rows < 1:
-            raise UserError(
-                "`max_rows` must be a positive integer. Received: "
-                f"max_rows={max_rows}."
-            )
-        self._address = address
-        self._max_rows = max_rows
-        self._calls = _VersionedCalls(MetadataReader(model_name), address)
-        # (version, signature, inputs) that a server has agreed to go without.
-        self._optional: set[tuple[int, str, tuple[str, ...]]] = set()
-
-    def metadata(self, target: Target) -> Steps[ModelMetadata]:
-        """The version that answers and its signatures, asked anew."""
-        return self._calls.metadata.read(target, fresh=True)
-
-    def status(self, target: Target) -> Steps[list[VersionStatus]]:
+    async def status(self) -> list[VersionStatus]:
         """The state of the versions, the newest first."""
-        request = get_model_status_pb2.GetModelStatusRequest(
-            model_spec=self._calls.metadata.spec(target, with_signature=False)
+        answer = await self._ask(
+            "GetModelStatus",
+            get_model_status_pb2.GetModelStatusRequest(
+                model_spec=self.target.spec(self.model.name)
+            ),
         )
-        (answer,) = yield Requests("GetModelStatus", iter([request]), 1)
         name = get_model_status_pb2.ModelVersionStatus.State.Name
         return sorted(
             [
@@ -119,44 +147,38 @@ class ClientCore:
             reverse=True,
         )
 
-    def predict(
-        self, data: Data, target: Target, outputs: Sequence[str] | None
-    ) -> Steps[Any]:
+    async def predict(self, data: Data, outputs: Sequence[str] | None) -> Any:
         """Ask for predictions of all rows."""
 
-        def prepare(metadata: ModelMetadata) -> Steps[_Call]:
-            signature = metadata.signature(target.signature)
+        def prepare(metadata: ModelMetadata) -> _Requests:
+            signature = metadata.signature(self.target.signature)
             columns = as_columns(data, signature.inputs)
-            return self._prepare(columns, target, metadata, outputs)
+            return self._prepare(columns, signature, metadata, outputs)
 
-        return (yield from self._calls.ask(target, prepare))
+        return await self._ask_one_version(prepare)
 
-    def rank(
+    async def rank(
         self,
         context: Mapping[str, Any],
         candidates: Data,
-        target: Target,
         outputs: Sequence[str] | None,
-    ) -> Steps[Any]:
+    ) -> Any:
         """Ask for predictions of all candidates in one context."""
 
-        def prepare(metadata: ModelMetadata) -> Steps[_Call]:
+        def prepare(metadata: ModelMetadata) -> _Requests:
+            name = self.target.signature
+            signature = metadata.signature(name)
             columns = rank_columns(
-                context,
-                candidates,
-                metadata.signature(target.signature),
-                target.signature,
-                metadata.fields,
+                context, candidates, signature, name, metadata.fields
             )
-            return self._prepare(columns, target, metadata, outputs)
+            return self._prepare(columns, signature, metadata, outputs)
 
-        return (yield from self._calls.ask(target, prepare))
+        return await self._ask_one_version(prepare)
 
-    def classify(self, examples: Any, target: Target) -> Steps[Classes]:
+    async def classify(self, examples: Any) -> Classes:
         """Ask for the classes of all examples."""
-        kind = classification_pb2.ClassificationRequest
-        answers = yield from self._ask_with_examples(
-            examples, target, "Classify", kind
+        answers = await self._ask_with_examples(
+            examples, "Classify", classification_pb2.ClassificationRequest
         )
         rows = [row for a in answers for row in a.result.classifications]
         labels = [[c.label for c in row.classes] for row in rows]
@@ -166,10 +188,10 @@ class ClientCore:
             np.array(scores, dtype=np.float32).reshape(len(rows), -1),
         )
 
-    def regress(self, examples: Any, target: Target) -> Steps[Array]:
+    async def regress(self, examples: Any) -> Array:
         """Ask for one number for each example."""
-        answers = yield from self._ask_with_examples(
-            examples, target, "Regress", regression_pb2.RegressionRequest
+        answers = await self._ask_with_examples(
+            examples, "Regress", regression_pb2.RegressionRequest
         )
         values = [r.value for a in answers for r in a.result.regressions]
         return np.array(values, dtype=np.float32)
@@ -177,23 +199,20 @@ class ClientCore:
     def _prepare(
         self,
         columns: Mapping[str, Any],
-        target: Target,
+        signature: Signature,
         metadata: ModelMetadata,
         outputs: Sequence[str] | None,
-    ) -> Steps[_Call]:
-        signature = metadata.signature(target.signature)
+    ) -> _Requests:
         outputs = [outputs] if isinstance(outputs, str) else outputs
         wanted = signature.chosen(outputs)
         inputs, fields = signature.inputs, metadata.fields
         matches = match_columns(columns, inputs, fields)
+        others = [n for n in columns if n not in matches.values()]
         missing = [
             n for n in inputs if n not in {*matches, *signature.defaults}
         ]
-        others = [n for n in columns if n not in matches.values()]
-        if missing and not matches:
-            raise UserError(
-                missing_message([*map(fields.column, missing)], others)
-            )
+        is_told = not matches or bool(signature.defaults)
+        check_missing(missing, others, fields, is_told)
         arrays = {
             name: client_arrays.to_array(
                 column,
@@ -201,17 +220,18 @@ class ClientCore:
                 inputs[name],
                 fields.field(name, inputs[name].shape),
                 bool(fields),
+                self.model.missing_values,
             )
             for name, column in matches.items()
         }
-        num_rows = num_rows_of(arrays, inputs)
         batched = {
-            n for n, a in arrays.items() if a.ndim and inputs[n].is_batched
+            n: a for n, a in arrays.items() if a.ndim and inputs[n].is_batched
         }
+        num_rows = check_lengths({n: len(a) for n, a in batched.items()})
 
-        def request(spec: model_pb2.ModelSpec, rows: slice) -> Any:
+        def message(asked: Target, rows: slice) -> Any:
             return predict_pb2.PredictRequest(
-                model_spec=spec,
+                model_spec=asked.spec(self.model.name),
                 inputs={
                     n: client_arrays.to_proto(a[rows] if n in batched else a)
                     for n, a in arrays.items()
@@ -219,107 +239,52 @@ class ClientCore:
                 output_filter=outputs or (),
             )
 
-        if missing:
-            empty = request(self._calls.metadata.spec(target), slice(0, 0))
-            yield from self._check_optional(
-                missing, others, empty, target, metadata
-            )
         slices = [slice(0, num_rows)]
         if num_rows > 1 and batched and signature.can_be_split:
             in_answer = sum(info.answer_bytes for info in wanted.values())
             most = client_arrays.MAX_MESSAGE_BYTES // max(1, in_answer)
             slices = client_arrays.cut(
-                num_rows,
-                client_arrays.bytes_of_rows(
-                    [arrays[name] for name in batched], num_rows
-                ),
-                min(self._max_rows, max(1, most)),
+                client_arrays.bytes_of_rows(list(batched.values()), num_rows),
+                min(self.model.max_rows, max(1, most)),
             )
 
         def finish(answers: list[Any]) -> Any:
             result = client_arrays.join(
-                [answer.outputs for answer in answers], slices, self._address
+                [answer.outputs for answer in answers],
+                slices,
+                self.model.address,
             )
             return result if len(wanted) > 1 else next(iter(result.values()))
 
-        return _Call("Predict", request, slices, finish)
+        return _Requests("Predict", message, slices, finish, missing, others)
 
-    def _check_optional(
-        self,
-        missing: list[str],
-        others: list[str],
-        empty: predict_pb2.PredictRequest,
-        target: Target,
-        metadata: ModelMetadata,
-    ) -> Steps[None]:
-        """Raise a ValueError unless the server can do without `missing`.
-
-        Recent servers keep the defaults of inputs to themselves. So it is
-        asked with no rows at all, once, before any data is sent.
-        """
-        check_missing(missing, others, metadata.fields)
-        if metadata.signature(target.signature).defaults:
-            raise UserError(missing_message(missing, others))
-        if metadata.fields:
-            return
-        key = (metadata.version, target.signature, tuple(missing))
-        if key in self._optional:
-            return
-        try:
-            yield Requests("Predict", iter([empty]), 1)
-        except PredictError as error:
-            if error.code is not grpc.StatusCode.INVALID_ARGUMENT:
-                raise
-            if any(words in error.details for words in _INPUT_IS_MISSING):
-                words = re.findall(r"\w+", error.details)
-                named = [n for n in missing if n in words] or missing
-                raise UserError(missing_message(named, others)) from error
-            # Refused for being empty, not for what it lacks.
-        self._optional.add(key)
-
-    def _ask_with_examples(
-        self, examples: Any, target: Target, method: str, kind: Any
-    ) -> Steps[list[Any]]:
-        def prepare(metadata: ModelMetadata) -> Steps[_Call]:
-            yield from ()
-            metadata.signature(target.signature)
+    async def _ask_with_examples(
+        self, examples: Any, method: str, kind: Any
+    ) -> list[Any]:
+        def prepare(metadata: ModelMetadata) -> _Requests:
+            metadata.signature(self.target.signature)
             raw = metadata.signatures.get("serving_default")
-            serialized = to_examples(
+            found = to_examples(
                 examples, raw.inputs if raw else {}, metadata.fields
             )
-            lengths = np.fromiter(map(len, serialized), np.int64)
-
-            def request(spec: model_pb2.ModelSpec, rows: slice) -> Any:
-                result = kind(model_spec=spec)
-                for example in serialized[rows]:
-                    result.input.example_list.examples.add().ParseFromString(
-                        example
-                    )
-                return result
-
+            lengths = np.fromiter((e.ByteSize() for e in found), np.int64)
             slices = client_arrays.cut(
-                len(serialized), lengths + _BYTES_PER_RESULT, self._max_rows
+                lengths + _BYTES_PER_RESULT, self.model.max_rows
             )
-            slices = slices if serialized else []
-            return _Call(method, request, slices, lambda answers: answers)
 
-        answers: list[Any] = yield from self._calls.ask(target, prepare)
+            def message(asked: Target, rows: slice) -> Any:
+                request = kind(model_spec=asked.spec(self.model.name))
+                request.input.example_list.examples.extend(found[rows])
+                return request
+
+            return _Requests(method, message, slices if found else [], list)
+
+        answers: list[Any] = await self._ask_one_version(prepare)
         return answers
 
-
-class _VersionedCalls:
-    """Sends calls to a server that may change versions at any time.
-
-    Args:
-        metadata: MetadataReader. What the versions take.
-        address: str. The address, for messages.
-    """
-
-    def __init__(self, metadata: MetadataReader, address: str) -> None:
-        self.metadata = metadata
-        self._address = address
-
-    def ask(self, target: Target, prepare: _Prepare) -> Steps[Any]:
+    async def _ask_one_version(
+        self, prepare: Callable[[ModelMetadata], _Requests]
+    ) -> Any:
         """Ask about all rows; all answers are of one version of the model.
 
         And of one whose signatures and fields the requests were made by: a
@@ -327,70 +292,92 @@ class _VersionedCalls:
         prepared anew, by what that version takes, and that version asked.
         Nothing has been computed when it, or this client, refuses a request.
         """
-        metadata = yield from self.metadata.read(target)
-        asked = target
+        metadata = await self.metadata(fresh=False)
+        asked = self.target
         for _ in range(_ATTEMPTS):
             try:
-                call = yield from prepare(metadata)
-                answers = yield from self._send(call, asked)
+                requests = prepare(metadata)
+                answers = await self._send(requests, asked)
             except (PredictError, ValueError) as error:
-                fresh = yield from self._read_after(error, target, asked)
-                if asked is target and fresh.is_called_like(metadata):
+                if self.target.version is not None:
                     raise
-                metadata, asked = fresh, target
+                code = getattr(error, "code", None)
+                is_gone = code is grpc.StatusCode.NOT_FOUND
+                if code not in (None, *_REFUSED) and not (
+                    is_gone and asked is not self.target
+                ):
+                    raise
+                fresh = await self.metadata()
+                if asked is self.target and fresh.is_called_like(metadata):
+                    raise
+                metadata, asked = fresh, self.target
                 continue
             versions = {a.model_spec.version.value for a in answers} - {0}
-            if target.version is not None or versions <= {metadata.version}:
-                return call.finish(answers)
-            if len(versions) == 1:
-                (version,) = versions
-                fresh = yield from self.metadata.read_version(version, target)
-            else:
-                # It changed in between: ask the one that it has now.
-                fresh = yield from self.metadata.read(target, fresh=True)
-            asked = Target(target.signature, fresh.version)
-            if fresh.is_called_like(metadata):
-                if len(versions) > 1:
-                    yield from self._send_again(call, asked, answers)
-                return call.finish(answers)
+            is_pinned = self.target.version is not None
+            if is_pinned or versions <= {metadata.version}:
+                return requests.finish(answers)
+            fresh = await self.metadata()
+            if len(versions) == 1 and fresh.is_called_like(metadata):
+                return requests.finish(answers)
             metadata = fresh
+            asked = Target(self.target.signature, fresh.version)
         raise PredictError(
-            f"{self._address} must answer a call by one version of the model, "
-            f"but changed versions {_ATTEMPTS} times. Ask again, or choose "
-            "one with `version`.",
-            target=self._address,
+            f"{self.model.address} must answer a call by one version of the "
+            f"model, but changed versions {_ATTEMPTS} times. Ask again, or "
+            "choose one with `version`.",
+            target=self.model.address,
         )
 
-    def _read_after(
-        self, error: PredictError | ValueError, target: Target, asked: Target
-    ) -> Steps[ModelMetadata]:
-        """The metadata as it is now, if that may be why a call failed."""
-        may_be = target.version is None
-        if isinstance(error, PredictError):
-            is_gone = error.code is grpc.StatusCode.NOT_FOUND
-            is_gone &= asked is not target
-            may_be &= is_gone or error.code in _REFUSED
-        if not may_be:
-            raise error
-        return (yield from self.metadata.read(target, fresh=True))
-
-    def _send(self, call: _Call, asked: Target) -> Steps[list[Any]]:
-        spec = self.metadata.spec(asked)
-        requests = (call.request(spec, rows) for rows in call.slices)
-        if not call.slices:
+    async def _send(self, requests: _Requests, asked: Target) -> list[Any]:
+        if not requests.slices:
             return []
-        return (yield Requests(call.method, requests, len(call.slices)))
+        messages = (requests.message(asked, rows) for rows in requests.slices)
+        try:
+            return await self.send(
+                requests.method, messages, len(requests.slices)
+            )
+        except PredictError as error:
+            # Recent servers keep the defaults of inputs to themselves. So a
+            # request without some may be right.
+            if requests.missing and any(
+                words in error.details for words in _INPUT_IS_MISSING
+            ):
+                words = re.findall(r"\w+", error.details)
+                named = [n for n in requests.missing if n in words]
+                raise UserError(
+                    missing_message(named or requests.missing, requests.others)
+                ) from error
+            raise
 
-    def _send_again(
-        self, call: _Call, asked: Target, answers: list[Any]
-    ) -> Steps[None]:
-        """Replace the answers that are not of the version asked for."""
-        stale = [
-            n
-            for n, answer in enumerate(answers)
-            if answer.model_spec.version.value != asked.version
-        ]
-        part = dataclasses.replace(call, slices=[call.slices[n] for n in stale])
-        again = yield from self._send(part, asked)
-        for n, answer in zip(stale, again, strict=True):
-            answers[n] = answer
+    async def _read_metadata(self, attempts: int = _ATTEMPTS) -> ModelMetadata:
+        request = get_model_metadata_pb2.GetModelMetadataRequest(
+            model_spec=self.target.spec(self.model.name),
+            metadata_field=["signature_def"],
+        )
+        request.model_spec.ClearField("signature_name")
+        answer = await self._ask("GetModelMetadata", request)
+        metadata = ModelMetadata.from_response(answer)
+        if not metadata.can_tell_fields:
+            return metadata
+        try:
+            fields = await self._read_fields(metadata.version)
+        except PredictError as error:
+            is_gone = error.code is grpc.StatusCode.NOT_FOUND
+            if not is_gone or attempts == 1:
+                raise
+            return await self._read_metadata(attempts - 1)
+        return dataclasses.replace(metadata, fields=fields)
+
+    async def _read_fields(self, version: int) -> ServedFields:
+        asked = Target(SIGNATURE, version or None)
+        request = predict_pb2.PredictRequest(
+            model_spec=asked.spec(self.model.name),
+            inputs={ROWS: tf.make_tensor_proto([b""])},
+        )
+        answer = await self._ask("Predict", request)
+        (text,) = tf.make_ndarray(answer.outputs[FIELDS]).flat
+        return ServedFields.from_json(text)
+
+    async def _ask(self, method: str, request: Any) -> Any:
+        (answer,) = await self.send(method, iter([request]), 1)
+        return answer

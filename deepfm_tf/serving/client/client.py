@@ -1,57 +1,40 @@
-"""A blocking client for TensorFlow Serving, and what both clients share."""
+"""The clients for TensorFlow Serving: a blocking one, and one for asyncio."""
 
 # mypy: disable-error-code="no-any-return"
 # What a method of both returns depends on how its requests are carried.
 from __future__ import annotations
 
-import abc
-import json
 from collections import deque
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Generic, TypeVar, Union
+from collections.abc import Awaitable, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 import grpc
+import grpc.aio
 from tensorflow_serving.apis import (
     model_service_pb2_grpc,
     prediction_service_pb2_grpc,
 )
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.errors import MissingFileError, UserError
-from deepfm_tf.serving.client.calls import ClientCore
+from deepfm_tf.errors import UserError
+from deepfm_tf.serving.client.calls import Call, Model
+from deepfm_tf.serving.client.channel import (
+    Ssl,
+    channel_credentials,
+    channel_options,
+    predict_error,
+)
 from deepfm_tf.serving.client.columns import Data
-from deepfm_tf.serving.client.errors import PredictError, predict_error
 from deepfm_tf.serving.client.signature import (
     Classes,
     ModelMetadata,
-    Requests,
-    Steps,
     Target,
     VersionStatus,
 )
-from deepfm_tf.serving.tls import check_certificates
 
-# Whether, and how, a channel is encrypted.
-Ssl = Union[bool, str, Path, bytes, grpc.ChannelCredentials]  # noqa: UP007
 # Requests in flight of one call: enough to keep a server busy while the next
 # is packed, few enough to bound memory.
-MAX_IN_FLIGHT = 4
-# Only UNAVAILABLE is safe to send again: the server did not take it on. gRPC
-# counts the attempts and waits between them, about a second in all.
-_RETRY_POLICY = {
-    "maxAttempts": 4,
-    "initialBackoff": "0.1s",
-    "maxBackoff": "1s",
-    "backoffMultiplier": 3,
-    "retryableStatusCodes": ["UNAVAILABLE"],
-}
-# Calls are cut to stay under gRPC's usual 4 MiB; where a signature does not
-# tell how large an answer is, this lets a larger one through.
-_MAX_RECEIVE_BYTES = 64 * 2**20
-# gRPC keeps what it may have to send again; above its default of 256 KiB it
-# would not retry at all.
-_RETRY_BUFFER_BYTES = 8 * 2**20
+_MAX_IN_FLIGHT = 4
 
 T = TypeVar("T")
 # What the methods give: their answers, or awaitables of these.
@@ -62,12 +45,16 @@ StatusT = TypeVar("StatusT")
 MetadataT = TypeVar("MetadataT")
 
 
-class ModelClient(
-    abc.ABC, Generic[OutputsT, ClassesT, NumbersT, StatusT, MetadataT]
-):
+class ModelClient(Generic[OutputsT, ClassesT, NumbersT, StatusT, MetadataT]):
     """What both clients are asked, whatever carries their requests."""
 
-    _grpc: Any  # the module that opens channels
+    # What they differ in: the module that opens channels; from a call to what
+    # it returns, or an awaitable of it; from a method, a message and seconds
+    # to a request under way; from that to an awaitable of its answer.
+    _grpc: Any
+    _run: Any
+    _start: Any
+    _answer: Any
 
     def __init__(
         self,
@@ -77,21 +64,23 @@ class ModelClient(
         timeout: float | None = 60.0,
         ssl: Ssl = False,
         max_rows: int = 65_536,
+        missing_values: Sequence[str] = (),
     ) -> None:
         self.address = address
         self.model_name = model_name
-        self._core = ClientCore(model_name, address, max_rows)
-        self._timeout = check_timeout(timeout)
-        options, credentials = (
-            channel_options(address),
-            channel_credentials(ssl),
-        )
-        self._channel = (
+        self._model = Model(model_name, address, max_rows, missing_values)
+        self._timeout = _checked_timeout(timeout)
+        options = channel_options(address)
+        credentials = channel_credentials(ssl)
+        channel = self._channel = (
             self._grpc.insecure_channel(address, options)
             if credentials is None
             else self._grpc.secure_channel(address, credentials, options)
         )
-        self._methods = _methods(self._channel)
+        self._methods = {
+            **vars(prediction_service_pb2_grpc.PredictionServiceStub(channel)),
+            **vars(model_service_pb2_grpc.ModelServiceStub(channel)),
+        }
 
     def predict(
         self,
@@ -125,8 +114,8 @@ class ModelClient(
             there are several outputs, a dict of arrays by output name. Text
             is `bytes`.
         """
-        target = Target(signature, version, label)
-        return self._run(self._core.predict(data, target, outputs), timeout)
+        call = self._call(timeout, signature, version, label)
+        return self._run(call.predict(data, outputs))
 
     def rank(
         self,
@@ -150,9 +139,8 @@ class ModelClient(
         Returns:
             As `predict`: (candidates, …).
         """
-        target = Target(signature, version, label)
-        call = self._core.rank(context, candidates, target, outputs)
-        return self._run(call, timeout)
+        call = self._call(timeout, signature, version, label)
+        return self._run(call.rank(context, candidates, outputs))
 
     def classify(
         self,
@@ -174,8 +162,8 @@ class ModelClient(
         Returns:
             Classes: `labels` (N, classes) `str`, `scores` (N, classes).
         """
-        target = Target(signature, version, label)
-        return self._run(self._core.classify(examples, target), timeout)
+        call = self._call(timeout, signature, version, label)
+        return self._run(call.classify(examples))
 
     def regress(
         self,
@@ -187,15 +175,14 @@ class ModelClient(
         timeout: float | None = None,
     ) -> NumbersT:
         """One float32 for each example, shape (N,); else as `classify`."""
-        target = Target(signature, version, label)
-        return self._run(self._core.regress(examples, target), timeout)
+        call = self._call(timeout, signature, version, label)
+        return self._run(call.regress(examples))
 
     def status(
         self, *, version: int | None = None, timeout: float | None = None
     ) -> StatusT:
         """The state of each version that the server has had, newest first."""
-        target = Target("", version)
-        return self._run(self._core.status(target), timeout)
+        return self._run(self._call(timeout, "", version).status())
 
     def metadata(
         self,
@@ -205,17 +192,53 @@ class ModelClient(
         timeout: float | None = None,
     ) -> MetadataT:
         """The version served, and its signatures, asked anew."""
-        target = Target("", version, label)
-        return self._run(self._core.metadata(target), timeout)
+        return self._run(self._call(timeout, "", version, label).metadata())
 
-    @abc.abstractmethod
-    def _run(self, call: Steps[Any], timeout: float | None) -> Any:
-        """Send what a call asks for, and give what it returns."""
+    def _call(
+        self,
+        timeout: float | None,
+        signature: str,
+        version: int | None,
+        label: str | None = None,
+    ) -> Call:
+        """A call that this client sends."""
+        seconds = self._timeout if timeout is None else timeout
+        _checked_timeout(seconds)
 
-    def _error(
-        self, error: grpc.RpcError, timeout: float | None
-    ) -> PredictError:
-        return predict_error(error, self.address, self.model_name, timeout)
+        async def send(
+            name: str, messages: Iterator[Any], count: int
+        ) -> list[Any]:
+            method = self._methods[name]
+            try:
+                return await self._send(method, messages, count, seconds)
+            except grpc.RpcError as error:
+                raise predict_error(
+                    error, self.address, self.model_name, seconds
+                ) from error
+
+        return Call(self._model, Target(signature, version, label), send)
+
+    async def _send(
+        self,
+        method: Any,
+        messages: Iterator[Any],
+        count: int,
+        timeout: float | None,
+    ) -> list[Any]:
+        """The answers to some messages, a few of which are on their way."""
+        answers = []
+        pending: deque[Any] = deque()
+        try:
+            for message in messages:
+                if len(pending) == _MAX_IN_FLIGHT:
+                    answers.append(await self._answer(pending.popleft()))
+                pending.append(self._start(method, message, timeout))
+            while pending:
+                answers.append(await self._answer(pending.popleft()))
+        finally:
+            for started in pending:
+                started.cancel()
+        return answers
 
 
 class PredictClient(
@@ -226,14 +249,14 @@ class PredictClient(
     Works with any server that speaks TensorFlow Serving's gRPC API. Reads
     the model's signatures once, and again when the server changes versions;
     converts every column to what the signature wants, and names a missing,
-    misspelt or unsuitable one before any data is sent. Exports of this
-    package also tell their fields (signature `fields`): columns are then
-    called like the fields and read as in training, with the schema's marks of
-    missing numbers and lists in place of joined texts. Input of any size:
-    it is cut so that no message passes 4 MB, the parts are sent a few at a
-    time, and their order is kept; all of an answer is from one version of
-    the model. A request that finds the server unavailable is sent again, up
-    to three times within about a second; no other is.
+    misspelt or unsuitable one. Exports of this package also tell their fields
+    (signature `fields`): columns are then called like the fields and read as
+    in training, with the schema's marks of missing numbers and lists in place
+    of joined texts. Input of any size: it is cut so that no message passes
+    4 MB, the parts are sent a few at a time, and their order is kept; all of
+    an answer is from one version of the model. A request that finds the
+    server unavailable is sent again, up to three times within about a second;
+    no other is.
 
     One client may be used by many threads. Close it, or use `with`.
 
@@ -250,6 +273,8 @@ class PredictClient(
             Defaults to False.
         max_rows: int. Rows of a request at most. Set it to the server's
             `max_batch_size` where that is smaller. Defaults to 65,536.
+        missing_values: texts that `predict` and `rank` take for missing,
+            besides those that the model was trained with. Defaults to none.
 
     Raises:
         ValueError: what was given does not fit the model's signature.
@@ -277,116 +302,90 @@ class PredictClient(
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _run(self, call: Steps[T], timeout: float | None) -> T:
-        timeout = check_timeout(timeout, self._timeout)
+    def _run(self, call: Coroutine[Any, Any, T]) -> T:
         try:
-            requests = next(call)
-            while True:
-                try:
-                    answers = self._send(requests, timeout)
-                except grpc.RpcError as error:
-                    requests = call.throw(self._error(error, timeout))
-                else:
-                    requests = call.send(answers)
+            while True:  # once: nothing in it waits for a loop
+                call.send(None)
         except StopIteration as end:
             answer: T = end.value
             return answer
 
-    def _send(self, requests: Requests, timeout: float | None) -> list[Any]:
-        method = self._methods[requests.method]
-        if requests.count == 1:
-            return [method(next(requests.messages), timeout=timeout)]
-        answers = []
-        pending: deque[grpc.Future] = deque()
-        try:
-            for request in requests.messages:
-                if len(pending) == MAX_IN_FLIGHT:
-                    answers.append(pending.popleft().result())
-                pending.append(method.future(request, timeout=timeout))
-            while pending:
-                answers.append(pending.popleft().result())
-        finally:
-            for future in pending:
-                future.cancel()
-        return answers
+    async def _send(
+        self,
+        method: Any,
+        messages: Iterator[Any],
+        count: int,
+        timeout: float | None,
+    ) -> list[Any]:
+        if count == 1:  # without the thread of a future
+            return [method(next(messages), timeout=timeout)]
+        return await super()._send(method, messages, count, timeout)
+
+    def _start(self, method: Any, message: Any, timeout: float | None) -> Any:
+        return method.future(message, timeout=timeout)
+
+    async def _answer(self, started: Any) -> Any:
+        return started.result()
 
 
-def check_timeout(
-    timeout: float | None, default: float | None = None
-) -> float | None:
-    """The seconds that a request may take; refused unless above 0."""
-    timeout = default if timeout is None else timeout
+class AsyncPredictClient(
+    ModelClient[
+        Awaitable[Any],
+        Awaitable[Classes],
+        Awaitable[Array],
+        Awaitable[list[VersionStatus]],
+        Awaitable[ModelMetadata],
+    ]
+):
+    """`PredictClient` for asyncio: the same arguments, methods and answers.
+
+    Each method gives an awaitable of what that of `PredictClient` returns.
+
+    Make it, and use it, in the thread of one event loop. Converting columns
+    happens in that thread too: cut very large frames, or use a
+    `PredictClient` in a thread, where a pause of some milliseconds for each
+    ten thousand rows would hurt.
+
+    Args:
+        address, model_name, timeout, ssl, max_rows, missing_values: as in
+            `PredictClient`.
+
+    Example:
+
+    >>> import asyncio
+    >>> async def main():
+    ...     async with AsyncPredictClient("localhost:8500") as client:
+    ...         return client.model_name
+    >>> asyncio.run(main())
+    'deepfm'
+    """
+
+    _grpc = grpc.aio
+
+    async def close(self) -> None:
+        """Close the channel; calls under way are cancelled."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> AsyncPredictClient:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    def _run(self, call: Coroutine[Any, Any, T]) -> Awaitable[T]:
+        return call
+
+    def _start(self, method: Any, message: Any, timeout: float | None) -> Any:
+        return method(message, timeout=timeout)
+
+    async def _answer(self, started: Any) -> Any:
+        return await started
+
+
+def _checked_timeout(timeout: float | None) -> float | None:
     if timeout is not None and not timeout > 0:
         raise UserError(
             "`timeout` must be a positive number of seconds, or None to wait "
             f"forever. Received: timeout={timeout}."
         )
     return timeout
-
-
-def channel_options(address: str) -> list[tuple[str, Any]]:
-    """gRPC's options for a channel of ours.
-
-    Raises:
-        ValueError: the address cannot be one of gRPC's.
-    """
-    if address.startswith(("http:", "https:")) or ":" not in address:
-        raise UserError(
-            "The address must be host:port, such as 'localhost:8500' (gRPC's "
-            f"port, not REST's). Received: '{address}'."
-        )
-    services = [
-        {"service": f"tensorflow.serving.{name}Service"}
-        for name in ("Prediction", "Model")
-    ]
-    policy = {"name": services, "retryPolicy": _RETRY_POLICY}
-    config: dict[str, Any] = {"methodConfig": [policy]}
-    if address.startswith("dns:"):
-        config["loadBalancingConfig"] = [{"round_robin": {}}]
-    return [
-        ("grpc.service_config", json.dumps(config)),
-        ("grpc.enable_retries", 1),
-        ("grpc.per_rpc_retry_buffer_size", _RETRY_BUFFER_BYTES),
-        ("grpc.max_receive_message_length", _MAX_RECEIVE_BYTES),
-        # A server that was away is found again within seconds; left alone,
-        # gRPC waits up to two minutes between its tries.
-        ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.max_reconnect_backoff_ms", 3000),
-    ]
-
-
-def channel_credentials(ssl: Ssl) -> grpc.ChannelCredentials | None:
-    """What a client's `ssl` stands for; None is no encryption.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it holds no certificates.
-    """
-    if ssl is False:
-        return None
-    if isinstance(ssl, grpc.ChannelCredentials):
-        return ssl
-    if ssl is True:
-        return grpc.ssl_channel_credentials()
-    if isinstance(ssl, (str, Path)):
-        if not Path(ssl).is_file():
-            raise MissingFileError(
-                "`ssl` must be a file of root certificates (PEM). There is no "
-                f"file {ssl}."
-            )
-        name, ssl = f"`ssl` ({ssl})", Path(ssl).read_bytes()
-        check_certificates(ssl, name)
-    return grpc.ssl_channel_credentials(ssl)
-
-
-def _methods(channel: Any) -> dict[str, Any]:
-    """The calls that a client makes, by name, over a channel of any kind."""
-    service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-    status = model_service_pb2_grpc.ModelServiceStub(channel)
-    return {
-        "Predict": service.Predict,
-        "Classify": service.Classify,
-        "Regress": service.Regress,
-        "GetModelMetadata": service.GetModelMetadata,
-        "GetModelStatus": status.GetModelStatus,
-    }

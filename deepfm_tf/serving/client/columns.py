@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Union
 
 import numpy as np
@@ -12,17 +12,21 @@ import pandas as pd
 import pyarrow as pa
 import tensorflow as tf
 
-from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, UserTypeError, did_you_mean
 from deepfm_tf.serving.client.arrays import to_array
-from deepfm_tf.serving.client.errors import shown
-from deepfm_tf.serving.client.signature import Signature, TensorInfo
+from deepfm_tf.serving.client.signature import Signature, TensorInfo, shown
 from deepfm_tf.serving.served_fields import NO_FIELDS, ServedFields
 
 # What the client takes for rows: a frame, columns, or rows as dicts.
 Data = Union[  # noqa: UP007
     pd.DataFrame, pa.Table, Mapping[str, Any], Sequence[Mapping[str, Any]]
 ]
+# Lists of a feature, what they may hold, and as what.
+_KINDS: tuple[tuple[str, tuple[type, ...], Any], ...] = (
+    ("bytes_list", (str, bytes), tf.compat.as_bytes),
+    ("int64_list", (int, np.integer), int),
+    ("float_list", (int, float, np.number), float),
+)
 
 
 def as_columns(data: Any, inputs: Collection[str]) -> dict[str, Any]:
@@ -30,7 +34,8 @@ def as_columns(data: Any, inputs: Collection[str]) -> dict[str, Any]:
 
     Args:
         data: a DataFrame, an Arrow table, a dict of columns, or rows as
-            dicts. Where a model has but one input, also its bare values.
+            dicts. A Series is its row. Where a model has but one input, also
+            its bare values.
         inputs: the names of the inputs.
 
     Raises:
@@ -42,16 +47,19 @@ def as_columns(data: Any, inputs: Collection[str]) -> dict[str, Any]:
     >>> as_columns([{"site": "a"}, {"site": None}], ["site"])
     {'site': ['a', None]}
     """
-    if isinstance(data, (pd.DataFrame, pa.Table)):
-        return _frame_columns(data)
+    if isinstance(data, pa.Table):
+        return _unique(data.column_names, data.columns)
+    if isinstance(data, pd.DataFrame):
+        columns = [data.iloc[:, n] for n in range(data.shape[1])]
+        return _unique(map(str, data.columns), columns)
     if isinstance(data, Mapping):
         return {str(name): values for name, values in data.items()}
-    is_list = isinstance(data, (list, tuple))
-    if is_list and data and all(isinstance(row, Mapping) for row in data):
-        return _row_columns(data)
-    if is_list and not data:
-        return {name: [] for name in inputs}
-    if len(inputs) == 1 and (is_list or isinstance(data, np.ndarray)):
+    if isinstance(data, (list, tuple)):
+        if not data:
+            return {name: [] for name in inputs}
+        if all(isinstance(row, Mapping) for row in data):
+            return _row_columns(data)
+    if len(inputs) == 1 and isinstance(data, (list, tuple, np.ndarray)):
         return {next(iter(inputs)): data}
     raise UserTypeError(
         "The data must be a DataFrame, a dict of columns or a list of dicts, "
@@ -96,11 +104,10 @@ def match_columns(
             by_input[re.sub(r"[^A-Za-z0-9_]", "_", column)].append(column)
     matches = {}
     for name in inputs:
+        found = by_input[name] or by_input[name.removeprefix("field_")]
         if name in columns:
-            matches[name] = name
-            continue
-        found = by_input.get(name) or by_input.get(name.removeprefix("field_"))
-        if found and len(found) > 1:
+            found = [name]
+        if len(found) > 1:
             raise UserError(
                 f"One column must be meant for the input '{name}'. Received: "
                 f"{shown(found)}. Call the right one '{name}'."
@@ -127,6 +134,7 @@ def check_missing(
     missing: Collection[str],
     columns: Collection[str],
     fields: ServedFields = NO_FIELDS,
+    is_told: bool = False,
 ) -> None:
     """Raise a ValueError for inputs that a request may not leave out.
 
@@ -135,34 +143,27 @@ def check_missing(
         columns: the data's other columns. One that is nearly called like a
             missing one was meant for it.
         fields: the model's fields; none where it does not tell them.
+        is_told: bool. Whether all of the inputs are known to be needed.
     """
-    needed = [n for n in missing if fields and not fields.may_lack([n])]
+    needed = [
+        name
+        for name in missing
+        if is_told or (fields and not fields.may_lack([name]))
+    ]
     names = [fields.column(name) for name in needed or missing]
     if needed or any(did_you_mean(n, columns, cutoff=0.8) for n in names):
         raise UserError(missing_message(names, columns))
 
 
-def num_rows_of(
-    arrays: Mapping[str, Array], inputs: Mapping[str, TensorInfo]
-) -> int:
+def check_lengths(lengths: Mapping[str, int]) -> int:
     """The rows that all columns have; a ValueError if they differ."""
-    lengths = {
-        name: len(array)
-        for name, array in arrays.items()
-        if inputs[name].is_batched and array.ndim
-    }
-    check_lengths(lengths)
-    return next(iter(lengths.values()), 1)
-
-
-def check_lengths(lengths: Mapping[str, int]) -> None:
-    """Raise a ValueError unless all columns have as many rows."""
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"'{n}' has {k}" for n, k in lengths.items())
         raise UserError(
             "All columns must have the same number of rows. Received: "
             f"{listed}."
         )
+    return next(iter(lengths.values()), 1)
 
 
 def rank_columns(
@@ -196,20 +197,24 @@ def rank_columns(
             f"and {shown(rest)}. Use `predict`, or export the model with "
             "`context_fields`."
         )
-    one = _select(as_columns(_one_row(context), fixed), fixed, rest, fields)
-    many = _select(as_columns(candidates, rest), rest, fixed, fields)
-    for field in sorted((one.keys() & rest) - many.keys()):
-        raise UserError(
-            f"'{fields.column(field)}' differs between candidates in the "
-            f"signature '{name}', so it belongs in `candidates`. Received: "
-            "it in `context`."
-        )
-    for field in sorted((many.keys() & fixed) - one.keys()):
-        raise UserError(
-            f"'{fields.column(field)}' is one value for all candidates in "
-            f"the signature '{name}', so it belongs in `context`. "
-            "Received: it in `candidates`."
-        )
+    if isinstance(context, pd.Series):
+        context = context.to_dict()
+    one = _by_input(as_columns(context, fixed), signature, fields)
+    many = _by_input(as_columns(candidates, rest), signature, fields)
+    for misplaced, text in (
+        (
+            (one.keys() & rest) - many.keys(),
+            "differs between candidates in the signature '{}', so it belongs "
+            "in `candidates`. Received: it in `context`.",
+        ),
+        (
+            (many.keys() & fixed) - one.keys(),
+            "is one value for all candidates in the signature '{}', so it "
+            "belongs in `context`. Received: it in `candidates`.",
+        ),
+    ):
+        for field in sorted(misplaced):
+            raise UserError(f"'{fields.column(field)}' {text.format(name)}")
     return {
         **{n: v for n, v in many.items() if n not in fixed},
         **{n: v for n, v in one.items() if n not in rest},
@@ -220,8 +225,8 @@ def to_examples(
     data: Any,
     inputs: Mapping[str, TensorInfo],
     fields: ServedFields = NO_FIELDS,
-) -> list[bytes]:
-    """Serialized examples.
+) -> list[tf.train.Example]:
+    """Rows as examples.
 
     A model reads a feature as text, float or integer, and refuses the
     others. Where the model tells its fields, the features are called like
@@ -243,114 +248,71 @@ def to_examples(
 
     Example:
 
-    >>> example = tf.train.Example.FromString(
-    ...     to_examples([{"price": 3, "site": "a"}], {})[0])
+    >>> (example,) = to_examples([{"price": 3, "site": "a"}], {})
     >>> example.features.feature["price"].int64_list.value
     [3]
     """
     if isinstance(data, (list, tuple)) and data:
         if all(isinstance(e, tf.train.Example) for e in data):
-            return [example.SerializeToString() for example in data]
-        if all(isinstance(e, bytes) for e in data):
             return list(data)
-    lists = (
-        _lists_of_fields(data, inputs, fields)
-        if fields
-        else _lists_of_columns(data, inputs)
-    )
+        if all(isinstance(e, bytes) for e in data):
+            return list(map(tf.train.Example.FromString, data))
+    wanted = list(fields.by_input) or [
+        name for name, info in inputs.items() if info.shape == (None,)
+    ]
+    known = [fields.column(name) for name in wanted] if fields else []
+    columns = as_columns(data, known)
+    matches = match_columns(columns, wanted, fields)
+    rest = [name for name in columns if name not in matches.values()]
+    lists = {
+        fields.column(name): to_array(
+            column, columns[column], inputs[name], fields.by_input.get(name)
+        ).tolist()
+        for name, column in matches.items()
+    }
+    if fields:
+        check_missing([n for n in wanted if n not in matches], rest, fields)
+    else:
+        lists |= {name: _to_list(columns[name]) for name in rest}
     check_lengths({name: len(values) for name, values in lists.items()})
-    names = list(lists)
     return [
-        _example(dict(zip(names, row, strict=True)), bool(fields))
+        _example(dict(zip(lists, row, strict=True)), bool(fields))
         for row in zip(*lists.values(), strict=True)
     ]
 
 
-def _frame_columns(frame: pd.DataFrame | pa.Table) -> dict[str, Any]:
-    is_arrow = isinstance(frame, pa.Table)
-    names = frame.column_names if is_arrow else list(map(str, frame.columns))
+def _unique(names: Iterable[str], columns: Iterable[Any]) -> dict[str, Any]:
+    names = list(names)
     double = {name for name in names if names.count(name) > 1}
     if double:
         raise UserError(
             f"Each column must have a name of its own. Received twice: "
             f"{shown(sorted(double))}."
         )
-    if is_arrow:
-        return {name: frame.column(name) for name in names}
-    return {name: frame.iloc[:, n] for n, name in enumerate(names)}
+    return dict(zip(names, columns, strict=True))
 
 
 def _row_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     names = dict.fromkeys(str(key) for row in rows for key in row)
-    columns: dict[str, Any] = {}
-    for name in names:
-        try:
-            columns[name] = [row[name] for row in rows]
-        except KeyError:
-            row = next(n for n, row in enumerate(rows) if name not in row)
-            raise UserError(
-                f"Each row must have the same keys, but row {row} (counted "
-                f"from 0) lacks '{name}'. Write None where a value is missing."
-            ) from None
-    return columns
+    try:
+        return {name: [row[name] for row in rows] for name in names}
+    except KeyError as error:
+        (name,) = error.args
+        number = next(n for n, row in enumerate(rows) if name not in row)
+        raise UserError(
+            f"Each row must have the same keys, but row {number} (counted "
+            f"from 0) lacks '{name}'. Write None where a value is missing."
+        ) from None
 
 
-def _select(
-    columns: Mapping[str, Any],
-    inputs: list[str],
-    others: list[str],
-    fields: ServedFields,
+def _by_input(
+    columns: Mapping[str, Any], signature: Signature, fields: ServedFields
 ) -> dict[str, Any]:
     """The columns by the names of the inputs that they are for."""
-    matches = match_columns(columns, [*inputs, *others], fields)
-    result = {n: columns[column] for n, column in matches.items()}
-    for column in columns:
-        if column not in matches.values():
-            result[column] = columns[column]
-    return result
-
-
-def _one_row(context: Any) -> Any:
-    """A Series stands for its row."""
-    if hasattr(context, "to_dict") and getattr(context, "ndim", 0) == 1:
-        return context.to_dict()
-    return context
-
-
-def _lists_of_fields(
-    data: Any, inputs: Mapping[str, TensorInfo], fields: ServedFields
-) -> dict[str, list[Any]]:
-    """Field name -> values; columns of no field are left out."""
-    columns = as_columns(data, [field.name for field in fields.fields])
-    names = [field.input for field in fields.fields]
-    matches = match_columns(columns, names, fields)
-    missing = [name for name in names if name not in matches]
-    check_missing(
-        missing, [c for c in columns if c not in matches.values()], fields
-    )
-    return {
-        fields.column(name): to_array(
-            column, columns[column], inputs[name], fields.by_input[name]
-        ).tolist()
-        for name, column in matches.items()
-    }
-
-
-def _lists_of_columns(
-    data: Any, inputs: Mapping[str, TensorInfo]
-) -> dict[str, list[Any]]:
-    """Column name -> values, converted where an input tells the kind."""
-    columns = as_columns(data, ())
-    flat = {n: s for n, s in inputs.items() if s.shape == (None,)}
-    matches = match_columns(columns, flat)
-    lists: dict[str, list[Any]] = {
-        name: to_array(name, columns[column], flat[name]).tolist()
-        for name, column in matches.items()
-    }
-    for name, values in columns.items():
-        if name not in matches.values():
-            lists[name] = _to_list(values)
-    return lists
+    matches = match_columns(columns, signature.inputs, fields)
+    rest = columns.keys() - matches.values()
+    found = {name: columns[column] for name, column in matches.items()}
+    return {name: columns[name] for name in rest} | found
 
 
 def _to_list(values: Any) -> list[Any]:
@@ -360,37 +322,28 @@ def _to_list(values: Any) -> list[Any]:
     return list(values)
 
 
-def _example(row: Mapping[str, Any], with_missing: bool) -> bytes:
-    features = {}
+def _example(row: Mapping[str, Any], with_missing: bool) -> tf.train.Example:
+    example = tf.train.Example()
     for name, value in row.items():
-        values = list(value) if _is_list(value) else [value]
+        is_list = isinstance(value, (list, np.ndarray))
+        values = list(value) if is_list else [value]
         if not with_missing:
             values = [v for v in values if not _is_missing(v)]
-        if values:
-            features[name] = _feature(name, values)
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    return bytes(example.SerializeToString())
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, (list, np.ndarray))
+        if not values:
+            continue
+        for kind, types, converted in _KINDS:
+            if all(isinstance(v, types) for v in values):
+                feature = getattr(example.features.feature[name], kind)
+                feature.value.extend(map(converted, values))
+                break
+        else:
+            raise UserError(
+                f"Column '{name}' must hold text or numbers. Received: "
+                f"{values[0]!r}."
+            )
+    return example
 
 
 def _is_missing(value: Any) -> bool:
     # pandas' NA and NaT are neither equal nor unequal to themselves.
     return value is None or value == b"" or (value == value) is not True
-
-
-def _feature(name: str, values: list[Any]) -> tf.train.Feature:
-    if all(isinstance(v, (str, bytes)) for v in values):
-        encoded = [v if isinstance(v, bytes) else v.encode() for v in values]
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=encoded))
-    if all(isinstance(v, (bool, int, np.integer)) for v in values):
-        return tf.train.Feature(
-            int64_list=tf.train.Int64List(value=[int(v) for v in values])
-        )
-    if all(isinstance(v, (int, float, np.number)) for v in values):
-        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
-    raise UserError(
-        f"Column '{name}' must hold text or numbers. Received: {values[0]!r}."
-    )

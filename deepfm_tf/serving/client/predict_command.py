@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from deepfm_tf.backend import notices_kept_back
 from deepfm_tf.errors import UserError
 from deepfm_tf.files.formats import FORMATS, check_file, format_of
 from deepfm_tf.files.layout import TextLayout
-from deepfm_tf.options import flags_of, options_of
-from deepfm_tf.serving.client.errors import PredictError, explanation
+from deepfm_tf.options import Parser, flags_of, options_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from deepfm_tf.arrays import Array
+    from deepfm_tf.serving.client.signature import ModelMetadata, Signature
 
 _LAYOUT = options_of(TextLayout)
 # What the errors of the client call its arguments.
 _FLAGS = {
-    "timeout": "--timeout",
-    "max_rows": "--max_rows",
-    "ssl": "--ssl_root_certificates (and --ssl_client_certificate where it "
+    "`timeout`": "--timeout",
+    "`max_rows`": "--max_rows",
+    "`ssl`": "--ssl_root_certificates (and --ssl_client_certificate where it "
     "asks for one)",
-    "versions": "Without --model_version and --version_label, the newest "
-    "answers.",
+    "`status()` lists the versions there are.": "Without --model_version and "
+    "--version_label, the newest answers.",
 }
+# Shorter runs need no progress bar.
+_QUIET_SECONDS = 2
+# Text that is read, and scored, at a time.
+BLOCK_BYTES = 8 * 2**20
 
 
 def main(
@@ -44,8 +55,7 @@ def main(
         Exit status: 0, or 1 with a message on standard error. A wrong
         command line exits with 2.
     """
-    parser = _parser()
-    parser.prog = command
+    parser = _parser(command)
     options = parser.parse_args(argv)
     if bool(options.ssl_client_certificate) != bool(options.ssl_client_key):
         parser.error(
@@ -60,14 +70,11 @@ def main(
         parser.error(error.with_options(flags_of(_LAYOUT.values())))
     try:
         _predict(options)
-    except PredictError as error:
-        print(f"error: {_in_flags(error, options)}", file=sys.stderr)
-        return 1
+    except BrokenPipeError:
+        # The reader of our output has seen enough, as `head` does.
+        _drop_output()
     except (UserError, OSError) as error:
         _drop_output()
-        if isinstance(error, BrokenPipeError):
-            # The reader of our output has seen enough, as `head` does.
-            return 0
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -77,95 +84,85 @@ def main(
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser(command: str) -> Parser:
+    parser = Parser(
+        prog=command,
         description="Ask a server for the predictions of all rows of a file "
         "and print them, or write them, behind the rows' own columns.",
     )
-    parser.add_argument(
+
+    def add(flag: str, about: str, default: Any = None, **more: Any) -> None:
+        if default is not None:
+            about = f"{about} (default: %(default)s)".strip()
+        parser.add_argument(flag, help=about, default=default, **more)
+
+    add(
         "--input",
+        f"{FORMATS}; text may be compressed, and have any name",
         required=True,
-        help=f"{FORMATS}; text may be compressed, and have any name",
     )
-    _add_layout(parser)
-    parser.add_argument(
+    layout = parser.add_argument_group("layout of a text file --input")
+    for declared in _LAYOUT.values():  # as in the commands that train
+        flag = "--" + declared.flag.lstrip("-").replace("-", "_")
+        also = [flag] if "_" in flag else []
+        declared.add_to(layout, declared.default, also=also)
+    add(
+        "--missing",
+        "texts that mean missing, besides the empty one (such as ?) and those "
+        "that the model was trained with",
+        [],
+        action="extend",
+        nargs="+",
+        metavar="VALUE",
+    )
+    add(
         "--output",
-        help="the file to write, in the format that its name says; it appears "
-        "when all is done. Without: standard output, as CSV",
+        "the file to write, in the format that its name says; it appears when "
+        "all is done. Without: standard output, as CSV",
     )
-    parser.add_argument(
-        "--address",
-        default="localhost:8500",
-        help="host:port of gRPC (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--model_name", default="deepfm", help="(default: %(default)s)"
-    )
-    parser.add_argument(
-        "--signature",
-        default="serving_default",
-        help="a signature that takes columns (default: %(default)s)",
-    )
-    parser.add_argument(
+    add("--address", "host:port of gRPC", "localhost:8500")
+    add("--model_name", "", "deepfm")
+    add("--signature", "a signature that takes columns", "serving_default")
+    add(
         "--outputs",
+        "which of the signature's outputs (default: all)",
         type=lambda text: text.split(","),
         metavar="A,B",
-        help="which of the signature's outputs (default: all)",
     )
-    parser.add_argument(
+    add(
         "--model_card",
-        metavar="PATH",
-        help="the model's directory, for its newest version, or the "
+        "the model's directory, for its newest version, or the "
         "assets.extra/model_card.json of another one: the columns of the "
         "signature explain are then called by fields, contributions_site, not "
         "by numbers, contributions_0",
+        metavar="PATH",
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model_version", type=int, help="default: the newest")
     which.add_argument("--version_label", help="a version by its label")
-    parser.add_argument(
+    add(
         "--timeout",
+        "seconds for each request",
+        60.0,
         type=_above_zero(float, "seconds, more than 0"),
-        default=60.0,
-        help="seconds for each request (default: %(default)s)",
     )
-    parser.add_argument(
+    add(
         "--max_rows",
+        "rows of a request at most; fewer where a row takes long, as in the "
+        "signature explain",
+        65_536,
         type=_above_zero(int, "a positive whole number"),
-        default=65_536,
-        help="rows of a request at most; fewer where a row takes long, as in "
-        "the signature explain (default: %(default)s)",
     )
-    parser.add_argument(
+    add(
         "--ssl_root_certificates",
-        help="PEM file of the authorities to trust; makes the channel TLS",
+        "PEM file of the authorities to trust; makes the channel TLS",
     )
-    parser.add_argument(
+    add(
         "--ssl_client_certificate",
-        help="PEM file to show a server that verifies its clients",
+        "PEM file to show a server that verifies its clients",
     )
-    parser.add_argument(
-        "--ssl_client_key", help="PEM file of that certificate's private key"
-    )
+    add("--ssl_client_key", "PEM file of that certificate's private key")
     return parser
-
-
-def _add_layout(parser: argparse.ArgumentParser) -> None:
-    """The same options as of the commands that train."""
-    layout = parser.add_argument_group("layout of a text file --input")
-    for declared in _LAYOUT.values():
-        flag = declared.flag.lstrip("-").replace("-", "_")
-        also = [f"--{flag}"] if "_" in flag else []
-        declared.add_to(layout, declared.default, also=also)
-    parser.add_argument(
-        "--missing",
-        action="extend",
-        nargs="+",
-        metavar="VALUE",
-        default=[],
-        help="texts that mean missing, besides the empty one (such as ?) and "
-        "those that the model was trained with",
-    )
 
 
 def _above_zero(kind: type, what: str) -> Callable[[str], Any]:
@@ -185,26 +182,209 @@ def _predict(options: argparse.Namespace) -> None:
     from deepfm_tf.files.readers import file_columns
 
     file_columns(options.input, options.text_format)
-    if options.output:
-        format_of(options.output)
+    kind = format_of(options.output) if options.output else "csv"
     with notices_kept_back():
-        from deepfm_tf.serving.client.predict_file import predict_file
+        from deepfm_tf.serving.client.channel import PredictError
+    try:
+        _score(options, kind)
+    except PredictError as error:
+        text = str(error)
+        for argument, flag in _FLAGS.items():
+            text = text.replace(argument, flag)
+        raise UserError(text) from error
 
-    predict_file(options)
 
+def _score(options: argparse.Namespace, kind: str) -> None:
+    """Have all rows of a file predicted, a block at a time, and write them."""
+    import tqdm
 
-def _in_flags(error: PredictError, options: argparse.Namespace) -> str:
-    """The message, for someone who typed flags and no Python."""
-    if error.code is None:
-        return str(error)
-    return explanation(
-        error.code,
-        error.details,
-        error.target,
-        options.model_name,
-        options.timeout,
-        _FLAGS,
+    from deepfm_tf.files.readers import num_rows, read_rows
+    from deepfm_tf.files.writers import row_writer
+    from deepfm_tf.serving.client.client import PredictClient
+    from deepfm_tf.serving.tls import client_credentials
+
+    names = names_of_card(options.model_card)
+    pem = (
+        options.ssl_root_certificates,
+        options.ssl_client_certificate,
+        options.ssl_client_key,
     )
+    client = PredictClient(
+        options.address,
+        options.model_name,
+        timeout=options.timeout,
+        ssl=client_credentials(*pem) if any(pem) else False,
+        max_rows=options.max_rows,
+        missing_values=options.missing,
+    )
+    progress = tqdm.tqdm(
+        total=num_rows(options.input),
+        unit=" rows",
+        delay=_QUIET_SECONDS,
+        file=sys.stderr,
+    )
+    which = {"version": options.model_version, "label": options.version_label}
+    asked = {"signature": options.signature, "outputs": options.outputs}
+    with client, progress, row_writer(options.output, kind) as write:
+        metadata = client.metadata(**which)
+        signature = metadata.signature(options.signature)
+        outputs = options.outputs or list(signature.outputs)
+        called: dict[str, str] = {}
+        first = 1
+        for block in read_rows(options.input, options.text_format, BLOCK_BYTES):
+            _check_columns(metadata, options.signature, block.column_names)
+            try:
+                result = client.predict(block, **asked, **which)
+            except ValueError as error:
+                last = first + block.num_rows - 1
+                raise UserError(
+                    f"{options.input}, rows {first} to {last}: {error}"
+                ) from error
+            if not isinstance(result, Mapping):
+                result = {outputs[0]: result}
+            columns = output_columns(result, names)
+            called = called or free_names(columns, block.column_names)
+            write(append_columns(block, columns, called))
+            first += block.num_rows
+            progress.update(block.num_rows)
+        version = client.metadata(**which).version
+    if version != metadata.version:
+        print(
+            f"warning: the server went from version {metadata.version} to "
+            f"{version} meanwhile. For rows of one version alone, run again "
+            f"with --model_version={version}.",
+            file=sys.stderr,
+        )
+    if options.output:
+        print(f"{first - 1} rows scored: {options.output}", file=sys.stderr)
+
+
+def _check_columns(
+    metadata: ModelMetadata, name: str, columns: Sequence[str]
+) -> None:
+    """Refuse a signature that takes serialized examples, not columns."""
+
+    def takes_examples(signature: Signature) -> bool:
+        kinds = {name: info.dtype for name, info in signature.inputs.items()}
+        return kinds == {"inputs": "string"}
+
+    if not takes_examples(metadata.signatures[name]) or "inputs" in columns:
+        return
+    others = [
+        f"'{n}'"
+        for n, s in metadata.signatures.items()
+        if not takes_examples(s)
+    ]
+    raise UserError(
+        "--signature must be one that takes columns. Received: "
+        f"'{name}', which takes serialized tf.train.Examples. The model has "
+        f"these: {', '.join(others)}."
+    )
+
+
+def names_of_card(model_card: str | None) -> dict[str, list[str]]:
+    """Output -> what its columns are called, as the card has it.
+
+    Args:
+        model_card: a card, or the directory of a model's versions, for that
+            of the newest. None has no names.
+
+    Raises:
+        ValueError: there is no card, or it does not name the columns.
+    """
+    if model_card is None:
+        return {}
+    path = Path(model_card)
+    if path.is_dir():
+        versions = [v for v in path.iterdir() if v.name.isdecimal()]
+        if not versions:
+            raise UserError(
+                "--model_card must be a model_card.json, or the directory of "
+                f"the model's versions. Received: {path}, where none is."
+            )
+        newest = max(versions, key=lambda version: int(version.name))
+        path = newest / "assets.extra" / "model_card.json"
+    try:
+        named = json.loads(path.read_text(encoding="utf-8"))["explain"]
+        fields, pairs = named["fields"], named["pairs"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            "--model_card must be the model_card.json of a version with the "
+            f"signature 'explain'. Received: {path}, which names no columns "
+            "of it."
+        ) from error
+    return dict.fromkeys(("contributions", "first_order", "deep"), fields) | {
+        "pairs": [f"{left} × {right}" for left, right in pairs]
+    }
+
+
+def free_names(
+    outputs: Iterable[str], taken: Collection[str]
+) -> dict[str, str]:
+    """What each output's column is called: its name, if that is free.
+
+    A field may be called as the output is, such as `probability`; the output
+    is then `predicted_probability`.
+    """
+    called: dict[str, str] = {}
+    for name in outputs:
+        free = name
+        while free in taken or free in called.values():
+            free = f"predicted_{free}"
+        called[name] = free
+    return called
+
+
+def append_columns(
+    block: pa.Table, outputs: Mapping[str, Array], called: Mapping[str, str]
+) -> pa.Table:
+    """The rows of a block with the outputs behind them, called so.
+
+    Raises:
+        ValueError: a later block has a column of such a name.
+    """
+    for name, values in outputs.items():
+        if called[name] in block.column_names:  # of JSON lines, a later key
+            raise UserError(
+                f"The first rows must have the key '{called[name]}' if later "
+                "ones have it: the model's output was called so. Give it to "
+                "the first row, as null."
+            )
+        block = block.append_column(called[name], [values])
+    return block
+
+
+def output_columns(
+    outputs: Mapping[str, Array], names: Mapping[str, Sequence[str]]
+) -> dict[str, Array]:
+    """A column for each output, or for each of its values in a row.
+
+    Args:
+        outputs: name -> (rows, ...). What the server answered.
+        names: output -> what its columns are called, see `names_of_card`;
+            those of other outputs are numbered.
+
+    Raises:
+        ValueError: an output has not as many values as it has names.
+    """
+    columns: dict[str, Any] = {}
+    for name, array in outputs.items():
+        flat: Any = array.reshape(len(array), math.prod(array.shape[1:])).T
+        if array.dtype == object:
+            flat = [[v.decode(errors="replace") for v in c] for c in flat]
+        if name not in names and len(flat) == 1:
+            columns[name] = flat[0]
+            continue
+        suffixes = names.get(name, range(len(flat)))
+        if len(suffixes) != len(flat):
+            raise UserError(
+                "--model_card must be the card of the version that answers. "
+                f"Received: one that names {len(suffixes)} columns of "
+                f"'{name}', which has {len(flat)}."
+            )
+        for suffix, column in zip(suffixes, flat, strict=True):
+            columns[f"{name}_{suffix}"] = column
+    return columns
 
 
 def _drop_output() -> None:

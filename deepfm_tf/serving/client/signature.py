@@ -5,21 +5,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-import grpc
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    model_pb2,
-    predict_pb2,
-)
+from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, did_you_mean
-from deepfm_tf.serving.client.errors import PredictError, shown
 from deepfm_tf.serving.served_fields import (
     FIELDS,
     NO_FIELDS,
@@ -32,22 +26,6 @@ from deepfm_tf.serving.served_fields import (
 _INIT_OP = "__saved_model_init_op"
 # What a value takes in an answer whose size the signature does not tell.
 _UNKNOWN_BYTES = 64
-# How often a version may be gone by the time that it is asked.
-_ATTEMPTS = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class Requests:
-    """Requests of one kind to send; `count` of them, made when needed."""
-
-    method: str
-    messages: Iterator[Any]
-    count: int
-
-
-_Answer = TypeVar("_Answer")
-# A call: it yields requests, is sent their answers, and returns its own.
-Steps = Generator[Requests, list[Any], _Answer]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +42,17 @@ class Target:
                 "Only one of `version` and `label` can be given. Received: "
                 f"version={self.version}, label='{self.label}'."
             )
+
+    def spec(self, model_name: str) -> model_pb2.ModelSpec:
+        """How a request names them."""
+        spec = model_pb2.ModelSpec(
+            name=model_name, signature_name=self.signature
+        )
+        if self.version is not None:
+            spec.version.value = self.version
+        if self.label is not None:
+            spec.version_label = self.label
+        return spec
 
 
 class Classes(NamedTuple):
@@ -132,11 +121,9 @@ class TensorInfo:
 
     def allows(self, shape: tuple[int, ...]) -> bool:
         """Whether an array may have this shape."""
-        if self.shape is None:
-            return True
-        return len(shape) == len(self.shape) and all(
-            ours in (None, theirs)
-            for ours, theirs in zip(self.shape, shape, strict=True)
+        return self.shape is None or (
+            len(shape) == len(self.shape)
+            and all(n in (None, k) for n, k in zip(self.shape, shape))  # noqa: B905
         )
 
 
@@ -244,85 +231,6 @@ class ModelMetadata:
         return self.signatures[name]
 
 
-class MetadataReader:
-    """The signatures and the fields of a model, by version and label.
-
-    Args:
-        model_name: str. The model.
-    """
-
-    def __init__(self, model_name: str) -> None:
-        self._model_name = model_name
-        # Races do no harm: the last reader wins.
-        self._known: dict[tuple[int | None, str | None], ModelMetadata] = {}
-
-    def read(self, target: Target, fresh: bool = False) -> Steps[ModelMetadata]:
-        """Ask the server, unless the answer is known and `fresh` is False."""
-        key = (target.version, target.label)
-        if fresh or key not in self._known:
-            self._known[key] = yield from self._ask(target)
-        return self._known[key]
-
-    def read_version(
-        self, version: int, target: Target
-    ) -> Steps[ModelMetadata]:
-        """What the version that answered takes; if it is gone, the next one.
-
-        It is remembered as that of the target.
-        """
-        pinned = Target(target.signature, version)
-        try:
-            metadata = yield from self.read(pinned, fresh=True)
-        except PredictError as error:
-            if error.code is not grpc.StatusCode.NOT_FOUND:
-                raise
-            return (yield from self.read(target, fresh=True))
-        self._known[target.version, target.label] = metadata
-        return metadata
-
-    def spec(
-        self, target: Target, with_signature: bool = True
-    ) -> model_pb2.ModelSpec:
-        """How a request names the model."""
-        spec = model_pb2.ModelSpec(name=self._model_name)
-        if with_signature:
-            spec.signature_name = target.signature
-        if target.version is not None:
-            spec.version.value = target.version
-        if target.label is not None:
-            spec.version_label = target.label
-        return spec
-
-    def _ask(self, target: Target) -> Steps[ModelMetadata]:
-        for attempt in range(1, _ATTEMPTS + 1):
-            request = get_model_metadata_pb2.GetModelMetadataRequest(
-                model_spec=self.spec(target, with_signature=False),
-                metadata_field=["signature_def"],
-            )
-            (answer,) = yield Requests("GetModelMetadata", iter([request]), 1)
-            metadata = ModelMetadata.from_response(answer)
-            if not metadata.can_tell_fields:
-                break
-            try:
-                fields = yield from self._ask_fields(metadata.version)
-            except PredictError as error:
-                is_gone = error.code is grpc.StatusCode.NOT_FOUND
-                if not is_gone or attempt == _ATTEMPTS:
-                    raise
-            else:
-                return dataclasses.replace(metadata, fields=fields)
-        return metadata
-
-    def _ask_fields(self, version: int) -> Steps[ServedFields]:
-        request = predict_pb2.PredictRequest(
-            model_spec=self.spec(Target(SIGNATURE, version or None)),
-            inputs={ROWS: tf.make_tensor_proto([b""])},
-        )
-        (answer,) = yield Requests("Predict", iter([request]), 1)
-        (text,) = tf.make_ndarray(answer.outputs[FIELDS]).flat
-        return ServedFields.from_json(text)
-
-
 def _specs(infos: Mapping[str, Any]) -> dict[str, TensorInfo]:
     result = {}
     for name, info in sorted(infos.items()):
@@ -332,3 +240,11 @@ def _specs(infos: Mapping[str, Any]) -> dict[str, TensorInfo]:
             tf.as_dtype(info.dtype).name, None if shape.unknown_rank else dims
         )
     return result
+
+
+def shown(names: Iterable[str], limit: int = 20) -> str:
+    """Names for a message: quoted, the first `limit` of them."""
+    quoted = [f"'{name}'" for name in names]
+    more = len(quoted) - limit
+    text = ", ".join(quoted[:limit]) or "none"
+    return f"{text} and {more} more" if more > 0 else text

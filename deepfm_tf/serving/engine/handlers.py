@@ -1,13 +1,16 @@
 """Answers to PredictionService's five requests, whatever carries them.
 
-Also to those that a version brings along, before it serves.
+Also to those that a version brings along, before it serves. Codes and texts
+of the errors are TensorFlow Serving's.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 import tensorflow as tf
@@ -15,22 +18,20 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
+    inference_pb2,
+    model_pb2,
     predict_pb2,
     prediction_log_pb2,
+    regression_pb2,
 )
 
 from deepfm_tf.serving.engine.inference import (
-    classify,
-    multi_inference,
-    regress,
-)
-from deepfm_tf.serving.engine.models import (
-    DEFAULT_SIGNATURE,
-    LoadedVersion,
-    Models,
-    answered_spec,
-    require_model_spec,
+    CLASSIFY,
+    METHODS,
+    REGRESS,
+    infer,
 )
 from deepfm_tf.serving.errors import (
     ServingError,
@@ -41,22 +42,45 @@ from deepfm_tf.serving.errors import (
 if TYPE_CHECKING:
     from deepfm_tf.serving.engine.servable import Servable
 
-__all__ = [
-    "classify",
-    "get_model_metadata",
-    "multi_inference",
-    "predict",
-    "regress",
-    "warm_up",
-]
-
+DEFAULT_SIGNATURE = "serving_default"
 WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
 MAX_WARM_UP_RECORDS = 1000
 _SIGNATURE_DEF = "signature_def"
-_METHODS = tuple(
-    f"tensorflow/serving/{method}"
-    for method in ("predict", "classify", "regress")
-)
+_PREDICTABLE = ("tensorflow/serving/predict", CLASSIFY, REGRESS)
+
+
+class Models(Protocol):
+    """Where the handlers get their versions from."""
+
+    def acquire(
+        self, model_spec: model_pb2.ModelSpec
+    ) -> contextlib.AbstractContextManager[LoadedVersion]:
+        """The version that a request means; ServingError if there is none.
+
+        It is not unloaded while it is held.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedVersion:
+    """A version in memory; by itself the `Models` of one who holds it.
+
+    Args:
+        name: str. The model's name.
+        version: int. The version number, never a label.
+        servable: `Servable`.
+    """
+
+    name: str
+    version: int
+    servable: Servable
+
+    @contextlib.contextmanager
+    def acquire(
+        self, model_spec: model_pb2.ModelSpec
+    ) -> Iterator[LoadedVersion]:
+        """This version, whatever a request asks for."""
+        yield self
 
 
 def predict(
@@ -75,49 +99,130 @@ def predict(
         timeout: float or None. Seconds left for the run.
         signature_method_name_check: bool. Refuse signatures of other methods.
         tensor_content: bool. Numbers as packed bytes, not `float_val`.
-
-    Raises:
-        ServingError: code and text are TensorFlow Serving's.
     """
-    spec = require_model_spec(request)
+    spec = _model_spec(request)
     with models.acquire(spec) as loaded:
-        servable = loaded.servable
         name = spec.signature_name or DEFAULT_SIGNATURE
-        signature = servable.signature_defs.get(name)
+        signature = loaded.servable.signature_defs.get(name)
         if signature is None:
             raise ServingError(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f'Serving signature key "{name}" not found.',
             )
         method = signature.method_name
-        if signature_method_name_check and method not in _METHODS:
+        if signature_method_name_check and method not in _PREDICTABLE:
             raise ServingError(
                 grpc.StatusCode.INTERNAL,
                 "Expected prediction signature method_name to be one of "
-                f"{{{', '.join(_METHODS)}}}. Was: {method}",
+                f"{{{', '.join(_PREDICTABLE)}}}. Was: {method}",
             )
         feeds = _feeds(signature, request)
         outputs = _outputs(signature, request.output_filter)
-        answers = servable.run(
+        answers = loaded.servable.run(
             signature, feeds, outputs, timeout, tensor_content
         )
         response = predict_pb2.PredictResponse(
-            model_spec=answered_spec(loaded, name)
+            model_spec=_answered(loaded, name)
         )
     for alias, proto in answers.items():
         response.outputs[alias].CopyFrom(proto)
     return response
 
 
+def _infer(
+    method: str,
+    response_type: Callable[..., Any],
+    models: Models,
+    request: Any,
+    timeout: float | None = None,
+    *,
+    signature_method_name_check: bool = False,
+) -> Any:
+    spec = _model_spec(request)
+    name = spec.signature_name or DEFAULT_SIGNATURE
+    with models.acquire(spec) as loaded:
+        if name not in loaded.servable.signature_defs:
+            raise invalid_argument(
+                f"No signature was found with the name: {name}"
+            )
+        results = infer(
+            loaded.servable,
+            {name: method},
+            request.input,
+            timeout,
+            signature_method_name_check,
+        )
+        return response_type(
+            model_spec=_answered(loaded, name), result=results[name]
+        )
+
+
+# Labels and scores of examples, and one number for each; after these two,
+# the arguments are those of `predict`.
+classify = functools.partial(
+    _infer, CLASSIFY, classification_pb2.ClassificationResponse
+)
+regress = functools.partial(_infer, REGRESS, regression_pb2.RegressionResponse)
+
+
+def multi_inference(
+    models: Models,
+    request: inference_pb2.MultiInferenceRequest,
+    timeout: float | None = None,
+    *,
+    signature_method_name_check: bool = False,
+) -> inference_pb2.MultiInferenceResponse:
+    """Several signatures of one model on the same examples, in one run.
+
+    Arguments as for `predict`.
+    """
+    spec = model_pb2.ModelSpec()
+    if request.tasks:
+        spec = request.tasks[0].model_spec
+    response = inference_pb2.MultiInferenceResponse()
+    with models.acquire(spec) as loaded:
+        methods: dict[str, str] = {}
+        for task in request.tasks:
+            name = task.model_spec.signature_name or DEFAULT_SIGNATURE
+            if task.model_spec.name != spec.name:
+                raise invalid_argument(
+                    "All ModelSpecs in a MultiInferenceRequest must access "
+                    "the same model name."
+                )
+            if name in methods:
+                raise invalid_argument(
+                    f"Duplicate evaluation of signature: {name}"
+                )
+            if name not in loaded.servable.signature_defs:
+                raise invalid_argument(
+                    f"Requested signature not found in model graph: {name}"
+                )
+            if task.method_name not in METHODS:
+                raise ServingError(
+                    grpc.StatusCode.UNIMPLEMENTED,
+                    f"Unsupported signature method_name: {task.method_name}",
+                )
+            methods[name] = task.method_name
+        results = infer(
+            loaded.servable,
+            methods,
+            request.input,
+            timeout,
+            signature_method_name_check,
+        )
+        for name, result in results.items():
+            field = f"{METHODS[methods[name]].noun}_result"
+            response.results.add(
+                model_spec=_answered(loaded, name), **{field: result}
+            )
+    return response
+
+
 def get_model_metadata(
     models: Models, request: get_model_metadata_pb2.GetModelMetadataRequest
 ) -> get_model_metadata_pb2.GetModelMetadataResponse:
-    """The signatures of a version, packed as a SignatureDefMap.
-
-    Raises:
-        ServingError: code and text are TensorFlow Serving's.
-    """
-    spec = require_model_spec(request)
+    """The signatures of a version, packed as a SignatureDefMap."""
+    spec = _model_spec(request)
     if not request.metadata_field:
         raise invalid_argument(
             "GetModelMetadataRequest must specify at least one metadata_field"
@@ -131,7 +236,7 @@ def get_model_metadata(
             signatures.signature_def[name].CopyFrom(signature)
             signatures.signature_def[name].ClearField("defaults")
         response = get_model_metadata_pb2.GetModelMetadataResponse(
-            model_spec=answered_spec(loaded, None)
+            model_spec=_answered(loaded)
         )
     response.metadata[_SIGNATURE_DEF].Pack(signatures)
     return response
@@ -157,26 +262,68 @@ def warm_up(servable: Servable, iterations: int = 1) -> int:
     version = LoadedVersion("warmup", 0, servable)
     count = 0
     try:
-        records = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
-        for record in records:
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             if count == MAX_WARM_UP_RECORDS:
-                raise ServingError(
-                    grpc.StatusCode.INVALID_ARGUMENT,
+                raise invalid_argument(
                     "Number of warmup records exceeds the maximum "
-                    f"({MAX_WARM_UP_RECORDS}).",
+                    f"({MAX_WARM_UP_RECORDS})."
                 )
-            try:
-                _replay(version, record, iterations)
-            except ServingError as error:
-                raise ServingError(
-                    error.code,
-                    f"Warm-up record {count} of {path}{_signature(record)}: "
-                    f"{error.message}",
-                ) from error
+            _replay(version, record, iterations, f"{count} of {path}")
             count += 1
     except tf.errors.OpError as error:
         raise from_tensorflow(error) from error
     return count
+
+
+def _replay(
+    version: LoadedVersion, record: bytes, iterations: int, which: str
+) -> None:
+    """Has the version answer a record, whatever model that names."""
+    try:
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        kind = log.WhichOneof("log_type")
+        if kind not in _REPLAYED:
+            raise ServingError(
+                grpc.StatusCode.UNIMPLEMENTED,
+                f"Unsupported log_type for warmup: {kind}",
+            )
+        request = getattr(log, kind).request
+        if kind != "multi_inference_log":
+            name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+            which += f" (signature {name!r})"
+        for _ in range(iterations):
+            _REPLAYED[kind](version, request)
+    except (ServingError, DecodeError) as error:
+        told = from_tensorflow(error)
+        raise ServingError(
+            told.code, f"Warm-up record {which}: {told.message}"
+        ) from error
+
+
+# What a record holds -> what answers it.
+_REPLAYED: dict[str, Callable[..., object]] = {
+    "predict_log": predict,
+    "classify_log": classify,
+    "regress_log": regress,
+    "multi_inference_log": multi_inference,
+}
+
+
+def _model_spec(request: Any) -> model_pb2.ModelSpec:
+    """The request's `model_spec`, or the error when there is none."""
+    if not request.HasField("model_spec"):
+        raise invalid_argument("Missing ModelSpec")
+    spec: model_pb2.ModelSpec = request.model_spec
+    return spec
+
+
+def _answered(
+    loaded: LoadedVersion, signature_name: str = ""
+) -> model_pb2.ModelSpec:
+    """The `model_spec` of a response: the version that has answered."""
+    spec = model_pb2.ModelSpec(name=loaded.name, signature_name=signature_name)
+    spec.version.value = loaded.version
+    return spec
 
 
 def _feeds(
@@ -186,31 +333,24 @@ def _feeds(
     """A proto for every input: the request's, or else the default."""
     required, given = set(signature.inputs), dict(request.inputs)
     defaults = signature.defaults
-    if len(given) > len(required) or (
-        len(given) < len(required) and not defaults
+    extra, missing = given.keys() - required, required - given.keys()
+    if len(extra) > len(missing) or (
+        len(extra) < len(missing) and not defaults
     ):
-        extra, missing = given.keys() - required, required - given.keys()
         raise invalid_argument(
             "input size does not match signature: "
-            f"{len(given)}!={len(required)} len({_braces(given)}) != "
-            f"len({_braces(required)}). Sent extra: {_braces(extra)}. "
+            f"{len(given)}!={len(required)}. Sent extra: {_braces(extra)}. "
             f"Missing but required: {_braces(missing)}."
         )
-    feeds = {}
-    for alias in sorted(required):
-        if alias in given:
-            feeds[alias] = given[alias]
-        elif alias in defaults:
-            feeds[alias] = defaults[alias]
-        else:
-            raise invalid_argument(
-                f"Signature input alias: {alias}(feed name: "
-                f"{signature.inputs[alias].name}) not found in request and "
-                "no default value provided. Inputs expected to be in the "
-                f"request {_braces(given)}, or default input alias set: "
-                f"{','.join(sorted(defaults))}"
-            )
-    return feeds
+    for alias in sorted(missing - defaults.keys()):
+        raise invalid_argument(
+            f"Signature input alias: {alias} not found in request and no "
+            f"default value provided. Sent extra: {_braces(extra)}."
+        )
+    return {
+        alias: given[alias] if alias in given else defaults[alias]
+        for alias in required
+    }
 
 
 def _outputs(
@@ -233,44 +373,3 @@ def _outputs(
 
 def _braces(names: Iterable[str]) -> str:
     return "{" + ",".join(sorted(names)) + "}"
-
-
-def _signature(record: bytes) -> str:
-    """Which signature a record asks, where it can be read."""
-    with contextlib.suppress(DecodeError):
-        log = prediction_log_pb2.PredictionLog.FromString(record)
-        kind = log.WhichOneof("log_type")
-        request = getattr(log, kind).request if kind in _REPLAYED else None
-        spec = getattr(request, "model_spec", None)
-        if spec is not None:
-            name = spec.signature_name or DEFAULT_SIGNATURE
-            return f" (signature {name!r})"
-    return ""
-
-
-def _replay(version: LoadedVersion, record: bytes, iterations: int) -> None:
-    """Has the version answer a record, whatever model that names."""
-    try:
-        log = prediction_log_pb2.PredictionLog.FromString(record)
-    except DecodeError as error:
-        raise ServingError(
-            grpc.StatusCode.INVALID_ARGUMENT,
-            f"Failed to parse warmup record: {error}",
-        ) from error
-    kind = log.WhichOneof("log_type")
-    if kind not in _REPLAYED:
-        raise ServingError(
-            grpc.StatusCode.UNIMPLEMENTED,
-            f"Unsupported log_type for warmup: {kind}",
-        )
-    for _ in range(iterations):
-        _REPLAYED[kind](version, getattr(log, kind).request)
-
-
-# What a record holds -> what answers it.
-_REPLAYED: dict[str, Callable[..., object]] = {
-    "predict_log": predict,
-    "classify_log": classify,
-    "regress_log": regress,
-    "multi_inference_log": multi_inference,
-}

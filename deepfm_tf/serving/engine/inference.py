@@ -1,185 +1,131 @@
-"""Classify, Regress, MultiInference: examples in, a fixed form back."""
+"""Signatures of Classify and Regress: examples in, a fixed form back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
-    inference_pb2,
     input_pb2,
-    model_pb2,
     regression_pb2,
 )
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.serving.engine.models import (
-    DEFAULT_SIGNATURE,
-    Models,
-    answered_spec,
-    require_model_spec,
-)
 from deepfm_tf.serving.errors import ServingError, invalid_argument
 
 if TYPE_CHECKING:
     from deepfm_tf.serving.engine.servable import Servable
 
-INPUTS = "inputs"
-CLASSES = "classes"
-SCORES = "scores"
-OUTPUTS = "outputs"
+INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
 
 
-def classify(
-    models: Models,
-    request: classification_pb2.ClassificationRequest,
-    timeout: float | None = None,
-    *,
-    signature_method_name_check: bool = False,
-) -> classification_pb2.ClassificationResponse:
-    """Labels and scores of examples; arguments as for `predict`.
+@dataclass(frozen=True)
+class Method:
+    """What Classify or Regress asks of a signature, and how it answers.
 
-    Raises:
-        ServingError: code and text are TensorFlow Serving's.
+    Args:
+        name: str. As `method_name` says it.
+        noun: str. What TensorFlow Serving's texts, and the fields of an
+            InferenceResult, call it.
+        keys: the outputs that it takes, of which one must be there.
+        number: str. How many there may be, in words.
+        result: callable. From the arrays by key, and the number of
+            examples, to the answer.
     """
-    spec, result = _run_examples(
-        models, request, METHODS[CLASSIFY], timeout, signature_method_name_check
-    )
-    return classification_pb2.ClassificationResponse(
-        model_spec=spec, result=result
-    )
 
+    name: str
+    noun: str
+    keys: tuple[str, ...]
+    number: str
+    result: Callable[[Mapping[str, Array], int], object]
 
-def regress(
-    models: Models,
-    request: regression_pb2.RegressionRequest,
-    timeout: float | None = None,
-    *,
-    signature_method_name_check: bool = False,
-) -> regression_pb2.RegressionResponse:
-    """One number for each example; arguments as for `predict`.
+    def outputs(
+        self, signature: meta_graph_pb2.SignatureDef, method_name_check: bool
+    ) -> list[str]:
+        """Which of the outputs the signature has.
 
-    Raises:
-        ServingError: code and text are TensorFlow Serving's.
-    """
-    spec, result = _run_examples(
-        models, request, METHODS[REGRESS], timeout, signature_method_name_check
-    )
-    return regression_pb2.RegressionResponse(model_spec=spec, result=result)
-
-
-def multi_inference(
-    models: Models,
-    request: inference_pb2.MultiInferenceRequest,
-    timeout: float | None = None,
-    *,
-    signature_method_name_check: bool = False,
-) -> inference_pb2.MultiInferenceResponse:
-    """Several signatures of one model on the same examples, in one run.
-
-    Arguments as for `predict`.
-
-    Raises:
-        ServingError: code and text are TensorFlow Serving's.
-    """
-    spec = model_pb2.ModelSpec()
-    if request.tasks:
-        spec = request.tasks[0].model_spec
-    with models.acquire(spec) as loaded:
-        signatures = loaded.servable.signature_defs
-        asked: dict[str, _Asked] = {}
-        for task in request.tasks:
-            name = task.model_spec.signature_name or DEFAULT_SIGNATURE
-            if not task.model_spec.name:
-                raise invalid_argument(
-                    "Found ModelSpec with an empty model name."
-                )
-            if task.model_spec.name != spec.name:
-                raise invalid_argument(
-                    "All ModelSpecs in a MultiInferenceRequest must access "
-                    "the same model name."
-                )
-            if name in asked:
-                raise invalid_argument(
-                    f"Duplicate evaluation of signature: {name}"
-                )
-            if name not in signatures:
-                raise invalid_argument(
-                    f"Requested signature not found in model graph: {name}"
-                )
-            method = METHODS.get(task.method_name)
-            if method is None:
-                raise ServingError(
-                    grpc.StatusCode.UNIMPLEMENTED,
-                    f"Unsupported signature method_name: {task.method_name}",
-                )
-            check = signature_method_name_check
-            asked[name] = method, method.outputs(signatures[name], check)
-        response = inference_pb2.MultiInferenceResponse()
-        results = _results(loaded.servable, request.input, asked, timeout)
-        for (name, (method, _)), result in zip(
-            asked.items(), results, strict=True
-        ):
-            response.results.add(
-                model_spec=answered_spec(loaded, name), **{method.field: result}
+        Raises:
+            ServingError: when it is no signature for this method.
+        """
+        if method_name_check and signature.method_name != self.name:
+            raise invalid_argument(
+                f"Expected {self.noun} signature method_name to be "
+                f"{self.name}. Was: {signature.method_name}"
             )
-    return response
+        if len(signature.inputs) != 1:
+            raise invalid_argument("Expected one input Tensor.")
+        if not 1 <= len(signature.outputs) <= len(self.keys):
+            raise invalid_argument(f"Expected {self.number}.")
+        if INPUTS not in signature.inputs:
+            raise self._absent("inputs", signature)
+        found = [key for key in self.keys if key in signature.outputs]
+        if not found and len(self.keys) > 1:
+            raise invalid_argument(
+                f"Expected {self.noun} signature outputs to contain at least "
+                f"one of {' or '.join(map(_quoted, self.keys))}. Signature "
+                f"was: {signature}"
+            )
+        if not found:
+            raise self._absent("outputs", signature)
+        return found
+
+    def _absent(
+        self, what: str, signature: meta_graph_pb2.SignatureDef
+    ) -> ServingError:
+        return ServingError(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            f"No {self.noun} {what} found in SignatureDef: {signature}",
+        )
 
 
-def _run_examples(
-    models: Models,
-    request: Any,
-    method: Method,
+def infer(
+    servable: Servable,
+    methods: Mapping[str, str],
+    inputs: input_pb2.Input,
     timeout: float | None,
     method_name_check: bool,
-) -> tuple[model_pb2.ModelSpec, Any]:
-    """`model_spec` and `result` of an answer to Classify or Regress."""
-    spec = require_model_spec(request)
-    with models.acquire(spec) as loaded:
-        name = spec.signature_name or DEFAULT_SIGNATURE
-        signature = loaded.servable.signature_defs.get(name)
-        if signature is None:
-            raise invalid_argument(
-                f"No signature was found with the name: {name}"
-            )
-        asked = {name: (method, method.outputs(signature, method_name_check))}
-        (result,) = _results(loaded.servable, request.input, asked, timeout)
-        return answered_spec(loaded, name), result
+) -> dict[str, object]:
+    """What each signature answers for the same examples, in one run.
 
-
-def _results(
-    servable: Servable,
-    inputs: input_pb2.Input,
-    asked: Mapping[str, _Asked],
-    timeout: float | None,
-) -> list[object]:
-    """What each signature answers for the same examples, in one run."""
-    examples = examples_tensor(inputs)
-    signatures = {name: servable.signature_defs[name] for name in asked}
+    Args:
+        servable: Servable.
+        methods: dict. From a signature's name to its method's.
+        inputs: Input. The examples.
+        timeout: float or None. Seconds left for the run.
+        method_name_check: bool. Refuse signatures of other methods.
+    """
+    signatures = {name: servable.signature_defs[name] for name in methods}
     tensors = {
-        name: {alias: signatures[name].outputs[alias].name for alias in aliases}
-        for name, (_, aliases) in asked.items()
+        name: {
+            key: signature.outputs[key].name
+            for key in METHODS[methods[name]].outputs(
+                signature, method_name_check
+            )
+        }
+        for name, signature in signatures.items()
     }
+    examples = examples_tensor(inputs)
     arrays = servable.run_union(
         [(signature, {INPUTS: examples}) for signature in signatures.values()],
         [tensor for found in tensors.values() for tensor in found.values()],
         timeout,
     )
-    return [
-        method.result(
-            {alias: arrays[tensor] for alias, tensor in tensors[name].items()},
+    return {
+        name: METHODS[methods[name]].result(
+            {key: arrays[tensor] for key, tensor in found.items()},
             len(examples.string_val),
         )
-        for name, (method, _) in asked.items()
-    ]
+        for name, found in tensors.items()
+    }
 
 
 def examples_tensor(inputs: input_pb2.Input) -> tensor_pb2.TensorProto:
@@ -192,63 +138,18 @@ def examples_tensor(inputs: input_pb2.Input) -> tensor_pb2.TensorProto:
         ServingError: INVALID_ARGUMENT, when there is none.
     """
     kind = inputs.WhichOneof("kind")
-    prefix = b""
-    examples = []
-    if kind is not None:
-        given = getattr(inputs, kind)
-        examples = [item.SerializeToString() for item in given.examples]
-        if kind == "example_list_with_context":
-            prefix = given.context.SerializeToString()
-    if not examples:
+    given = getattr(inputs, kind) if kind else inputs.example_list
+    if not given.examples:
         raise invalid_argument("Input is empty.")
+    prefix = b""
+    if kind == "example_list_with_context":
+        prefix = given.context.SerializeToString()
     proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING)
-    proto.tensor_shape.dim.add(size=len(examples))
-    proto.string_val.extend(prefix + example for example in examples)
+    proto.tensor_shape.dim.add(size=len(given.examples))
+    proto.string_val.extend(
+        prefix + example.SerializeToString() for example in given.examples
+    )
     return proto
-
-
-def classification_outputs(
-    signature: meta_graph_pb2.SignatureDef, method_name_check: bool
-) -> list[str]:
-    """Which of "classes" and "scores" the signature has.
-
-    Raises:
-        ServingError: when it is no signature for Classify.
-    """
-    _check_signature(signature, "classification", CLASSIFY, method_name_check)
-    if len(signature.outputs) not in (1, 2):
-        raise invalid_argument(
-            "Expected one or two output Tensors, found "
-            f"{len(signature.outputs)}"
-        )
-    _check_inputs(signature, "classification")
-    found = [key for key in (CLASSES, SCORES) if key in signature.outputs]
-    if not found:
-        raise invalid_argument(
-            "Expected classification signature outputs to contain at least "
-            f'one of "{CLASSES}" or "{SCORES}". Signature was: {signature}'
-        )
-    return found
-
-
-def regression_outputs(
-    signature: meta_graph_pb2.SignatureDef, method_name_check: bool
-) -> list[str]:
-    """The one output "outputs".
-
-    Raises:
-        ServingError: when it is no signature for Regress.
-    """
-    _check_signature(signature, "regression", REGRESS, method_name_check)
-    if len(signature.outputs) != 1:
-        raise invalid_argument("Expected one output Tensor.")
-    _check_inputs(signature, "regression")
-    if OUTPUTS not in signature.outputs:
-        raise ServingError(
-            grpc.StatusCode.FAILED_PRECONDITION,
-            f"No regression outputs found in SignatureDef: {signature}",
-        )
-    return [OUTPUTS]
 
 
 def classification_result(
@@ -260,43 +161,30 @@ def classification_result(
         ServingError: INVALID_ARGUMENT, when the model's outputs are not so.
     """
     for key, array in arrays.items():
-        expected = "DT_STRING" if key == CLASSES else "DT_FLOAT"
         if array.ndim != 2:
             raise invalid_argument(
                 "Expected Tensor shape: [batch_size num_classes] but got "
                 f"{_shape(array)}"
             )
-        if _dtype(array) != expected:
-            raise invalid_argument(
-                f"Expected {key} Tensor of {expected}. Got: {_dtype(array)}"
-            )
-        if len(array) != num_examples:
-            raise invalid_argument(
-                f"Expected {key} output batch size of {num_examples}. Got: "
-                f"{len(array)}"
-            )
-    widths = [array.shape[1] for array in arrays.values()]
-    if len(set(widths)) > 1:
+        wanted = "DT_STRING" if key == CLASSES else "DT_FLOAT"
+        _check(array, f"{key} ", wanted, num_examples)
+    labels = arrays.get(CLASSES)
+    scores = arrays.get(SCORES)
+    if labels is None:
+        labels = np.full_like(scores, b"", object)
+    if scores is None:
+        scores = np.zeros(labels.shape, np.float32)
+    if labels.shape != scores.shape:
         raise invalid_argument(
             "Tensors class and score should match in dim_size(1). Got "
-            f"{widths[0]} vs. {widths[1]}"
+            f"{labels.shape[1]} vs. {scores.shape[1]}"
         )
-    labels, scores = arrays.get(CLASSES), arrays.get(SCORES)
-    columns: dict[str, list[Any]] = {}
-    if labels is not None:
-        # A label is text: what is no UTF-8 cannot be sent.
-        columns["label"] = [
-            [label.decode(errors="replace") for label in row] for row in labels
-        ]
-    if scores is not None:
-        columns["score"] = scores.tolist()
     result = classification_pb2.ClassificationResult()
-    for row in range(num_examples):
+    for names, numbers in zip(labels, scores.tolist(), strict=True):
         classes = result.classifications.add().classes
-        for column in range(widths[0]):
-            classes.add(
-                **{key: rows[row][column] for key, rows in columns.items()}
-            )
+        for name, number in zip(names, numbers, strict=True):
+            # A label is text: what is no UTF-8 cannot be sent.
+            classes.add(label=name.decode(errors="replace"), score=number)
     return result
 
 
@@ -309,73 +197,50 @@ def regression_result(
         ServingError: INVALID_ARGUMENT, when the model's output is not so.
     """
     array = arrays[OUTPUTS]
-    if array.ndim != 1 and (array.ndim != 2 or array.shape[1] != 1):
+    if array.shape[1:] not in ((), (1,)) or not array.ndim:
         raise invalid_argument(
             "Expected output Tensor shape to be either [batch_size] or "
             f"[batch_size, 1] but got {_shape(array)}"
         )
-    if len(array) != num_examples:
-        raise invalid_argument(
-            "Input batch size did not match output batch size: "
-            f"{num_examples} vs. {len(array)}"
-        )
-    if _dtype(array) != "DT_FLOAT":
-        raise invalid_argument(
-            f"Expected output Tensor of DT_FLOAT.  Got: {_dtype(array)}"
-        )
+    _check(array, "output ", "DT_FLOAT", num_examples)
     result = regression_pb2.RegressionResult()
     for value in array.ravel().tolist():
         result.regressions.add(value=value)
     return result
 
 
-@dataclass(frozen=True)
-class Method:
-    """One of the two: what it asks of a signature, how it answers."""
-
-    outputs: Callable[[meta_graph_pb2.SignatureDef, bool], list[str]]
-    result: Callable[[Mapping[str, Array], int], object]
-    field: str  # Of an InferenceResult.
-
-
-# A method, and those of a signature's outputs that it takes.
-_Asked = tuple[Method, list[str]]
 METHODS = {
     CLASSIFY: Method(
-        classification_outputs, classification_result, "classification_result"
+        CLASSIFY,
+        "classification",
+        (CLASSES, SCORES),
+        "one or two output Tensors",
+        classification_result,
     ),
-    REGRESS: Method(regression_outputs, regression_result, "regression_result"),
+    REGRESS: Method(
+        REGRESS,
+        "regression",
+        (OUTPUTS,),
+        "one output Tensor",
+        regression_result,
+    ),
 }
 
 
-def _check_signature(
-    signature: meta_graph_pb2.SignatureDef,
-    kind: str,
-    method_name: str,
-    method_name_check: bool,
-) -> None:
-    if method_name_check and signature.method_name != method_name:
+def _check(array: Array, what: str, wanted: str, num_examples: int) -> None:
+    given = types_pb2.DataType.Name(tf.as_dtype(array.dtype).as_datatype_enum)
+    if given != wanted:
         raise invalid_argument(
-            f"Expected {kind} signature method_name to be {method_name}. "
-            f"Was: {signature.method_name}"
+            f"Expected {what}Tensor of {wanted}. Got: {given}"
         )
-    if len(signature.inputs) != 1:
-        raise invalid_argument("Expected one input Tensor.")
-
-
-def _check_inputs(signature: meta_graph_pb2.SignatureDef, kind: str) -> None:
-    if INPUTS not in signature.inputs:
-        raise ServingError(
-            grpc.StatusCode.FAILED_PRECONDITION,
-            f"No {kind} inputs found in SignatureDef: {signature}",
+    if len(array) != num_examples:
+        raise invalid_argument(
+            f"Expected {what}batch size of {num_examples}. Got: {len(array)}"
         )
 
 
-def _dtype(array: Array) -> str:
-    """The name that a DataType has for it."""
-    return str(
-        types_pb2.DataType.Name(tf.as_dtype(array.dtype).as_datatype_enum)
-    )
+def _quoted(name: str) -> str:
+    return f'"{name}"'
 
 
 def _shape(array: Array) -> str:

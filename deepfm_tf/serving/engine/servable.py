@@ -29,10 +29,8 @@ from deepfm_tf.serving.engine.parsing import (
     MAX_REPEATED_BYTES,
     PARSABLE,
     Parsers,
-    find_dtype,
     find_tensor,
     repeated_bytes,
-    signature_faults,
     tensor_name,
     to_proto,
     type_name,
@@ -47,6 +45,8 @@ _log = logging.getLogger(__name__)
 # A session keeps a graph for every set of outputs it was ever asked for, and
 # 30 outputs have a billion sets. Past so many, all outputs are computed.
 MAX_FETCHED = 64
+# They name operations that run once, and no request reaches them.
+_NOT_SERVED = ("__saved_model_init_op", "__saved_model_train_op")
 # Without its decorator, which logs that TensorFlow 2 has another one.
 _load_saved_model = inspect.unwrap(tf.compat.v1.saved_model.loader.load)
 # Runs a session: what to feed, what to fetch, the options -> arrays.
@@ -85,9 +85,8 @@ class Servable:
         tags: Sequence[str] = ("serve",),
     ) -> None:
         self.path = Path(path)
-        self._tags = list(tags)
         self.signature_defs: dict[str, SignatureDef] = {}
-        # Of each of them: (alias, tensor's name, its type in the graph) of the
+        # Of each of them: (tensor's name, alias, its type in the graph) of the
         # inputs. Reading them off 39 messages would take 50 microseconds.
         self._inputs: dict[int, list[tuple[str, str, int | None]]] = {}
         self._fetched: set[tuple[int, tuple[str, ...]]] = set()
@@ -98,7 +97,7 @@ class Servable:
             inter_op_parallelism_threads=inter_op_threads,
         )
         try:
-            self._load(config)
+            self._load(list(tags), config)
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from error
         except (OSError, RuntimeError, TypeError, ValueError) as error:
@@ -106,8 +105,8 @@ class Servable:
                 f"{self.path} cannot be loaded: {error}"
             ) from error
 
-    def _load(self, config: tf.compat.v1.ConfigProto) -> None:
-        meta_graph = _read_meta_graph(self.path, self._tags)
+    def _load(self, tags: list[str], config: tf.compat.v1.ConfigProto) -> None:
+        meta_graph = _read_meta_graph(self.path, tags)
         for name, signature in meta_graph.signature_def.items():
             # A copy, or the whole graph's message would stay with it.
             self.signature_defs[name] = SignatureDef()
@@ -122,12 +121,8 @@ class Servable:
         self._run_session: _Run | None = None
         try:
             _load_saved_model(
-                session,
-                self._tags,
-                str(self.path),
-                input_map=self._parsers.wired,
+                session, tags, str(self.path), input_map=self._parsers.parsed
             )
-            self._parsers.add_computed()
             self._read_signatures()
             with self._graph.as_default():
                 probe = tf.constant(0)
@@ -140,14 +135,33 @@ class Servable:
 
     def _read_signatures(self) -> None:
         """What each of them feeds; a line in the log for what cannot be."""
-        dtype_in_graph = functools.partial(find_dtype, self._graph)
-        for signature in self.signature_defs.values():
-            self._inputs[id(signature)] = [
-                (alias, tensor_name(info.name), dtype_in_graph(info.name))
-                for alias, info in sorted(signature.inputs.items())
-            ]
-        for fault in signature_faults(self.signature_defs, dtype_in_graph):
-            _log.warning("%s: %s", self.path, fault)
+        for name, signature in self.signature_defs.items():
+            self._inputs[id(signature)] = sorted(
+                (tensor_name(info.name), alias, self._dtype_of(info.name))
+                for alias, info in signature.inputs.items()
+            )
+            infos = [(*x, True) for x in sorted(signature.inputs.items())]
+            infos += [(*x, False) for x in sorted(signature.outputs.items())]
+            for alias, info, is_input in infos:
+                dtype = self._dtype_of(info.name)
+                is_sound = dtype is not None and (
+                    not is_input or (dtype == info.dtype and dtype in PARSABLE)
+                )
+                is_tensor = info.WhichOneof("encoding") in ("name", None)
+                if name in _NOT_SERVED or is_sound or not is_tensor:
+                    continue
+                found = "nothing" if dtype is None else type_name(dtype)
+                _log.warning(
+                    "%s: signature '%s' needs for '%s' a tensor %r of type "
+                    "%s. The graph has %s there, which decides: requests that "
+                    "do not fit it fail.",
+                    *(self.path, name, alias),
+                    *(info.name, type_name(info.dtype), found),
+                )
+
+    def _dtype_of(self, name: str) -> int | None:
+        tensor = find_tensor(self._graph, name)
+        return None if tensor is None else tensor.dtype.as_datatype_enum
 
     def run(
         self,
@@ -173,12 +187,11 @@ class Servable:
         """
         names = {alias: signature.outputs[alias].name for alias in outputs}
         fetches = tuple(sorted(set(names.values())))
-        if (id(signature), fetches) not in self._fetched:
-            if len(self._fetched) < MAX_FETCHED:
-                self._fetched.add((id(signature), fetches))
-            else:
-                found = (info.name for info in signature.outputs.values())
-                fetches = tuple(sorted(set(found)))
+        if len(self._fetched) < MAX_FETCHED:
+            self._fetched.add((id(signature), fetches))
+        elif (id(signature), fetches) not in self._fetched:
+            every = {info.name for info in signature.outputs.values()}
+            fetches = tuple(sorted(every))
         arrays = self.run_union([(signature, feeds)], fetches, timeout)
         return {
             alias: to_proto(arrays[name], tensor_content)
@@ -200,102 +213,68 @@ class Servable:
 
         Returns:
             dict. The arrays by tensor name; strings as objects.
-
-        Raises:
-            ServingError: as for `run`.
         """
         serialized: dict[str, bytes] = {}
         aliases: dict[str, str] = {}
-        wrong: list[tuple[str, int, int]] = []
         repeated = 0
         for signature, feeds in tasks:
-            for alias, name, dtype in self._inputs[id(signature)]:
+            for place, given in enumerate(self._inputs[id(signature)]):
+                name, alias, dtype = given
                 proto = feeds[alias]
-                given = proto.dtype
-                if given not in PARSABLE:
-                    raise _parsing_error(alias)
+                _check_type(proto.dtype, place, *given)
+                content = serialized[name] = proto.SerializeToString()
                 aliases[name] = alias
-                if dtype is not None and given != dtype:
-                    wrong.append((name, dtype, given))
-                else:
-                    content = proto.SerializeToString()
-                    serialized[name] = content
-                    repeated += repeated_bytes(proto, len(content))
+                repeated += repeated_bytes(proto, len(content))
         if repeated > MAX_REPEATED_BYTES:
             raise invalid_argument(
                 "tensor parsing error: the shapes say more than the values. "
                 f"To repeat the last ones would take {repeated} bytes; at "
                 f"most {MAX_REPEATED_BYTES} may be repeated. Send every value."
             )
-        if wrong:
-            name, expected, provided = min(wrong)
-            position = sorted(aliases).index(name)
-            raise invalid_argument(
-                f"Expects arg[{position}] to be {type_name(expected)} but "
-                f"{type_name(provided)} is provided"
+        run, names = self._run_session, list(dict.fromkeys(fetches))
+        if run is None:
+            raise ServingError(
+                grpc.StatusCode.CANCELLED, "Session has been closed."
             )
-        for name in serialized:
-            if name not in self._parsers.parsed:
-                raise ServingError(
-                    grpc.StatusCode.NOT_FOUND,
-                    f"FeedInputs: unable to find feed output {name}",
-                )
+        if not names:
+            raise invalid_argument(
+                "Must specify at least one target to fetch or execute."
+            )
+        milliseconds = 0 if timeout is None else max(1, int(timeout * 1000))
+        options = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds)
         try:
-            return self._run(serialized, fetches, timeout)
+            feed = self._feed(serialized)
+            arrays = run(feed, [self._fetch(name) for name in names], options)
         except (tf.errors.OpError, UnicodeDecodeError) as error:
             failed = self._parsers.failed(getattr(error, "message", ""))
-            if failed is not None:
+            if failed in aliases:
                 raise _parsing_error(aliases[failed]) from error
             raise from_tensorflow(error) from error
+        return dict(zip(names, arrays, strict=True))
 
-    def _run(
-        self,
-        serialized: Mapping[str, bytes],
-        fetches: Sequence[str],
-        timeout: float | None,
-    ) -> dict[str, Array]:
-        """`fetches` by name, from the bytes of the protos to feed."""
-        parsers = self._parsers
-        feed = parsers.feed(serialized)
-        computed = [name for name in serialized if name in parsers.computed]
-        if computed:
-            parsed = [parsers.parsed[name] for name in computed]
-            arrays = self._call(feed, parsed, timeout)
-            for name, array in zip(computed, arrays, strict=True):
-                feed[self._fetch(name)] = array
-        names = list(dict.fromkeys(fetches))
-        tensors = [self._fetch(name) for name in names]
-        return dict(zip(names, self._call(feed, tensors, timeout), strict=True))
+    def _feed(self, serialized: dict[str, bytes]) -> dict[tf.Tensor, Array]:
+        """What to feed, by tensor.
+
+        One signature may feed what another one computes, as TensorFlow 1's
+        examples do: nothing can be wired in its place.
+        """
+        arrays = {}
+        for name in serialized.keys() - self._parsers.parsed.keys():
+            tensor: tf.Tensor = find_tensor(self._graph, name)
+            parsed = tf.io.parse_tensor(serialized.pop(name), tensor.dtype)
+            arrays[tensor] = parsed.numpy()
+        return {**self._parsers.feed(serialized), **arrays}
 
     def _fetch(self, name: str) -> tf.Tensor:
         """A tensor of the model, or what is wired in its place."""
-        if name in self._parsers.parsed and name not in self._parsers.computed:
-            return self._parsers.parsed[name]
-        tensor = find_tensor(self._graph, name)
+        tensor = self._parsers.parsed.get(tensor_name(name))
+        if tensor is None:
+            tensor = find_tensor(self._graph, name)
         if tensor is None:
             raise invalid_argument(
                 f"FetchOutputs node {name}: no such tensor in the graph"
             )
         return tensor
-
-    def _call(
-        self,
-        feed: Mapping[tf.Tensor, Array],
-        fetches: Sequence[tf.Tensor],
-        timeout: float | None,
-    ) -> list[Array]:
-        milliseconds = 0  # No limit.
-        if timeout is not None:
-            milliseconds = max(1, int(timeout * 1000))
-        options = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds)
-        run = self._run_session
-        if run is None:
-            raise _closed()
-        if not fetches:
-            raise invalid_argument(
-                "Must specify at least one target to fetch or execute."
-            )
-        return run(feed, fetches, options)
 
     def close(self) -> None:
         """Frees variables and tables; a run that is on its way is cancelled.
@@ -328,6 +307,24 @@ def _read_meta_graph(path: Path, tags: Sequence[str]) -> MetaGraphDef:
         if set(meta_graph.meta_info_def.tags) == set(tags):
             return meta_graph
     return MetaGraphDef()
+
+
+def _check_type(
+    provided: int, place: int, name: str, alias: str, expected: int | None
+) -> None:
+    """Raise ServingError unless a tensor may be fed with this type."""
+    if expected is None:
+        raise ServingError(
+            grpc.StatusCode.NOT_FOUND,
+            f"FeedInputs: unable to find feed output {name}",
+        )
+    if provided not in PARSABLE:
+        raise _parsing_error(alias)
+    if provided != expected:
+        raise invalid_argument(
+            f"Expects arg[{place}] to be {type_name(expected)} but "
+            f"{type_name(provided)} is provided"
+        )
 
 
 def _runner(session: tf.compat.v1.Session, tensor: tf.Tensor) -> _Run:
@@ -376,20 +373,9 @@ def _run_checked(
     except tf.errors.OpError as error:
         # It adds to the texts, which are part of the contract.
         original = error.__context__
-        if isinstance(original, tf.errors.OpError):
-            raise original from None
-        raise
-    except UnicodeDecodeError:
-        raise
-    except ValueError as error:  # A shape that the graph rules out.
-        raise invalid_argument(str(error)) from error
-    except RuntimeError as error:
-        raise _closed() from error
+        is_the_op_s = isinstance(original, tf.errors.OpError)
+        raise (original if is_the_op_s else error) from None
     return arrays
-
-
-def _closed() -> ServingError:
-    return ServingError(grpc.StatusCode.CANCELLED, "Session has been closed.")
 
 
 def _parsing_error(alias: str) -> ServingError:

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from deepfm_tf.cpus import num_cpus
-from deepfm_tf.serving.engine.models import Models
+from deepfm_tf.serving.engine.handlers import Models
 from deepfm_tf.serving.errors import (
     ServingError,
     from_tensorflow,

@@ -24,7 +24,7 @@ from tensorflow_serving.apis import (
 )
 
 from deepfm_tf.serving.engine import handlers
-from deepfm_tf.serving.engine.models import (
+from deepfm_tf.serving.engine.handlers import (
     DEFAULT_SIGNATURE,
     LoadedVersion,
     Models,

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from deepfm_tf.serving.client import arrays as client_arrays
 from deepfm_tf.serving.client.arrays import to_array
-from deepfm_tf.serving.client.errors import PredictError
+from deepfm_tf.serving.client.channel import PredictError
 from deepfm_tf.serving.client.signature import TensorInfo
 from deepfm_tf.serving.served_fields import ServedField
 
@@ -109,11 +109,11 @@ def test_a_bool_input_takes_booleans_and_zero_and_one():
             "'price' must hold numbers.*'x' in row 1",
         ),
         ([1, "x"], FLOAT, "Received: 'x' in row 1"),
-        ([1.5], INT, "'price' must hold integers that fit int32.*1.5"),
-        ([2**40], INT, "integers that fit int32"),
-        (["1.5"], INT, "must hold integers. Received: '1.5' in row 0"),
-        ([1, None], INT, "an integer in each row.*nothing in row 1"),
-        ([1.0, float("nan")], INT, "nothing in row 1"),
+        ([1.5], INT, "'price' must hold an integer that fits int32.*1.5"),
+        ([2**40], INT, "an integer that fits int32"),
+        (["1.5"], INT, "an integer .* in each row. Received: '1.5' in row 0"),
+        ([1, None], INT, "in each row. Received: '' in row 1"),
+        ([1.0, float("nan")], INT, "'' in row 1"),
         ([[1, 2]], FLOAT, "one value a row"),
         ("abc", TEXT, "a value for each row.*Received: 'abc'"),
         (5, FLOAT, "a value for each row.*Received: 5"),
@@ -260,6 +260,44 @@ def test_a_mark_in_a_context_is_missing():
     assert to_array("price", 2, one, PRICE).tolist() == [2.0]
 
 
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("info", "field", "values", "marks", "expected"),
+    [
+        # Blanks are part of a text, and not of a number.
+        (TEXT, None, ["?", " ?", "a", None], ["?"], [b"", b" ?", b"a", b""]),
+        (NUMBER, None, ["?", " ? ", "1.5"], ["?"], [NAN, NAN, 1.5]),
+        # A mark is a text or a number, as the column is for.
+        (TEXT, None, [-1, 7, None], ["-1"], [b"", b"7", b""]),
+        (TEXT, None, [-1, 7], ["-1.0"], [b"-1", b"7"]),
+        (NUMBER, None, [-1.0, 7.5], ["-1.0"], [NAN, 7.5]),
+        (NUMBER, None, ["-1.0", "7"], ["-1"], [NAN, 7]),
+        (NUMBER, PRICE, ["-1", "?", "7"], ["-1"], [NAN, NAN, 7]),
+        (TEXT, TAGS, ["a;?;b", "?", "", None], ["?"], [b"a;b", b"", b"", b""]),
+        (TEXT, TAGS, [["a", "?"], ["b"], []], ["?"], [b"a", b"b", b""]),
+        (TEXT, None, pa.array(["a", "?"], "large_string"), ["?"], [b"a", b""]),
+        (TEXT, None, pd.Series(["a", "?"], dtype="category"), ["?"],
+         [b"a", b""]),
+    ],
+)  # fmt: skip
+def test_further_marks_of_missing_are_those_of_training(
+    info, field, values, marks, expected
+):
+    array = to_array("x", values, info, field, missing_values=marks)
+
+    if info is NUMBER:
+        np.testing.assert_array_equal(array, np.float32(expected))
+    else:
+        assert array.tolist() == expected
+
+
+def test_an_integer_may_not_be_marked_as_missing():
+    with pytest.raises(ValueError, match="in each row. Received: '' in row 1"):
+        to_array("hour", [7, -1], INT, missing_values=["-1"])
+
+
 INFINITE = [
     [1.0, float("inf")],
     np.array([1, -np.inf], np.float32),
@@ -339,7 +377,7 @@ def test_cuts_follow_bytes_and_rows(monkeypatch):
     monkeypatch.setattr(client_arrays, "MAX_MESSAGE_BYTES", 10)
     row_bytes = np.array([4, 4, 4, 25, 1, 1, 1, 1])
 
-    slices = client_arrays.cut(8, row_bytes, max_rows=3)
+    slices = client_arrays.cut(row_bytes, max_rows=3)
 
     assert [(s.start, s.stop) for s in slices] == [
         (0, 2),
@@ -348,7 +386,7 @@ def test_cuts_follow_bytes_and_rows(monkeypatch):
         (4, 7),
         (7, 8),
     ]
-    assert client_arrays.cut(0, row_bytes[:0], 3) == [slice(0, 0)]
+    assert client_arrays.cut(row_bytes[:0], 3) == [slice(0, 0)]
 
 
 def test_bytes_of_rows_bound_the_request():

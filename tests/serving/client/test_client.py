@@ -1,7 +1,8 @@
-"""The blocking client against a server whose answers the test writes."""
+"""The clients against a server whose answers the test writes."""
 
+import asyncio
 import importlib.util
-import json
+import inspect
 import threading
 import time
 from pathlib import Path
@@ -11,11 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import deepfm_tf.serving
-from deepfm_tf.serving import PredictClient, PredictError
-from deepfm_tf.serving.client.client import (
-    channel_credentials,
-    channel_options,
+from deepfm_tf.serving import (
+    AsyncPredictClient,
+    PredictClient,
+    PredictError,
 )
 from tests.serving.localhost_tls import CERTIFICATE, KEY
 from tests.serving.scripted_service import (
@@ -44,6 +44,32 @@ SIGNATURES = {
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "away for a moment")
 
 
+class InLoop:
+    """An AsyncPredictClient, each of whose calls is waited for."""
+
+    def __init__(self, *arguments, **options):
+        self._runner = asyncio.new_event_loop()
+
+        async def make():
+            return AsyncPredictClient(*arguments, **options)
+
+        self._client = self._wait(make())
+
+    def _wait(self, awaitable):
+        return self._runner.run_until_complete(awaitable)
+
+    def __getattr__(self, name):
+        method = getattr(self._client, name)
+        return lambda *a, **options: self._wait(method(*a, **options))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._wait(self._client.close())
+        self._runner.close()
+
+
 def answer(inputs):
     price = inputs["price"]
     return {"ctr": price * 2, "half": price / 2}
@@ -66,9 +92,15 @@ def service(running):
     return service
 
 
+@pytest.fixture(params=[PredictClient, InLoop])
+def connect(request, running, service):
+    """Makes a client of either kind."""
+    return lambda **options: request.param(running[1], "toy", **options)
+
+
 @pytest.fixture
-def client(running, service):
-    with PredictClient(running[1], "toy", timeout=20) as client:
+def client(connect):
+    with connect(timeout=20) as client:
         yield client
 
 
@@ -128,13 +160,13 @@ def test_a_large_frame_is_cut_and_its_order_kept(client, service):
     assert max(sizes) <= 4 * 2**20
 
 
-def test_parts_are_sent_together_but_not_all_at_once(running, service):
+def test_parts_are_sent_together_but_not_all_at_once(connect, service):
     def slow(inputs):
         time.sleep(0.02)
         return answer(inputs)
 
     service.answer = slow
-    with PredictClient(running[1], "toy", max_rows=1) as client:
+    with connect(max_rows=1) as client:
         result = client.predict({"site": ["a"] * 20, "price": range(20)})
 
     assert result.tolist() == [2 * n for n in range(20)]
@@ -164,8 +196,8 @@ def test_nothing_else_is_asked_again(client, service, code):
     assert len(service.requests) == 1
 
 
-def test_one_failed_part_fails_the_whole(running, service):
-    with PredictClient(running[1], "toy", max_rows=1) as client:
+def test_one_failed_part_fails_the_whole(connect, service):
+    with connect(max_rows=1) as client:
         client.metadata()
         service.failures[:] = [None, None, (grpc.StatusCode.INTERNAL, "no")]
 
@@ -190,8 +222,9 @@ def test_a_deadline_is_kept(client, service):
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-def test_no_server_is_said_so():
-    with PredictClient("localhost:1", "toy") as client:
+@pytest.mark.parametrize("kind", [PredictClient, InLoop])
+def test_no_server_is_said_so(kind):
+    with kind("localhost:1", "toy") as client:
         with pytest.raises(PredictError, match="No server answers at") as error:
             client.predict([])
 
@@ -218,8 +251,8 @@ def test_a_server_that_comes_back_is_found_again(service):
                     assert time.monotonic() < deadline
 
 
-def test_one_client_serves_many_threads(client):
-    results = {}
+def test_one_client_serves_many_threads(running, service):
+    client, results = PredictClient(running[1], "toy"), {}
 
     def work(n):
         rows = {"site": ["a"] * 3, "price": [n, n + 1, n + 2]}
@@ -230,8 +263,30 @@ def test_one_client_serves_many_threads(client):
         thread.start()
     for thread in threads:
         thread.join(60)
+    client.close()
 
     assert results == {n: [2 * n, 2 * n + 2, 2 * n + 4] for n in range(20)}
+
+
+def test_calls_of_one_loop_run_side_by_side(running, service):
+    rows = [[{"site": "a", "price": n}] for n in range(30)]
+
+    async def main():
+        async with AsyncPredictClient(running[1], "toy") as client:
+            return await asyncio.gather(*map(client.predict, rows))
+
+    assert [r.tolist() for r in asyncio.run(main())] == [
+        [2 * n] for n in range(30)
+    ]
+
+
+def test_both_clients_take_the_same_arguments():
+    for name in ("predict", "rank", "classify", "regress", "status"):
+        of_one = inspect.signature(getattr(PredictClient, name))
+        assert of_one == inspect.signature(getattr(AsyncPredictClient, name))
+    assert inspect.signature(PredictClient) == inspect.signature(
+        AsyncPredictClient
+    )
 
 
 def test_tls_needs_the_servers_root(service, tmp_path):
@@ -276,11 +331,9 @@ def test_the_local_server_is_understood(toy_server):
     assert status == [(1, "AVAILABLE", "")]
 
 
-@pytest.mark.parametrize("name", ["PredictClient", "AsyncPredictClient"])
-def test_the_client_needs_none_of_the_servers_packages(name):
+def test_the_client_needs_none_of_the_servers_packages():
     extra = {"grpc_health", "prometheus_client", "starlette", "uvicorn"}
-    module = getattr(deepfm_tf.serving, name).__module__
-    modules, found = [module, "deepfm_tf.serving"], set()
+    modules, found = [PredictClient.__module__, "deepfm_tf.serving"], set()
 
     while modules:
         spec = importlib.util.find_spec(modules.pop())
@@ -291,47 +344,3 @@ def test_the_client_needs_none_of_the_servers_packages(name):
 
     assert "deepfm_tf.serving.client.calls" in found
     assert not {n.split(".")[0] for n in found} & extra
-
-
-def service_config(address):
-    return json.loads(dict(channel_options(address))["grpc.service_config"])
-
-
-def test_only_unavailable_is_retried():
-    config = service_config("localhost:8500")
-
-    (policy,) = config["methodConfig"]
-    assert policy["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
-    assert {name["service"].rsplit(".", 1)[1] for name in policy["name"]} == {
-        "PredictionService",
-        "ModelService",
-    }
-
-
-def test_ssl_takes_files_bytes_and_credentials(tmp_path):
-    roots = tmp_path / "roots.pem"
-    roots.write_text(CERTIFICATE)
-    ready = grpc.ssl_channel_credentials()
-
-    assert channel_credentials(False) is None
-    assert channel_credentials(ready) is ready
-    for ssl in (True, roots, str(roots), b"pem"):
-        assert isinstance(channel_credentials(ssl), grpc.ChannelCredentials)
-    with pytest.raises(FileNotFoundError, match="root certificates.*nope"):
-        channel_credentials(tmp_path / "nope.pem")
-    roots.write_bytes(b"")
-    with pytest.raises(ValueError, match="`ssl` .*roots.pem. must be certif"):
-        channel_credentials(roots)
-
-
-def test_requests_are_spread_only_over_the_hosts_of_a_name():
-    spread = service_config("dns:///models:8500")
-
-    assert spread["loadBalancingConfig"] == [{"round_robin": {}}]
-    assert "loadBalancingConfig" not in service_config("localhost:8500")
-
-
-@pytest.mark.parametrize("address", ["localhost", "http://localhost:8501"])
-def test_an_address_has_a_port_and_no_scheme_of_rest(address):
-    with pytest.raises(ValueError, match="host:port, such as 'localhost:8500'"):
-        channel_options(address)

@@ -4,7 +4,11 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import get_model_metadata_pb2
 
-from deepfm_tf.serving.client.signature import ModelMetadata, TensorInfo
+from deepfm_tf.serving.client.signature import (
+    ModelMetadata,
+    TensorInfo,
+    shown,
+)
 from tests.serving.scripted_service import FLOAT, INT, TEXT, signature_def
 
 
@@ -93,3 +97,8 @@ def test_shapes_are_compared_as_tensorflow_does():
 )
 def test_a_row_of_an_answer_takes_bytes(dtype, shape, expected):
     assert TensorInfo(dtype, shape).answer_bytes == expected
+
+
+def test_long_lists_are_cut():
+    assert shown([]) == "none"
+    assert shown(["a", "b", "c"], limit=2) == "'a', 'b' and 1 more"

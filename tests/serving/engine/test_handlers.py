@@ -77,9 +77,8 @@ def test_an_input_without_a_default_may_not(defaults):
         handlers.predict(defaults, request_of(b=[1]))
 
     assert raised.value.message == (
-        "Signature input alias: a(feed name: serving_default_a:0) not found "
-        "in request and no default value provided. Inputs expected to be in "
-        "the request {b}, or default input alias set: b"
+        "Signature input alias: a not found in request and no default value "
+        "provided. Sent extra: {}."
     )
 
 
