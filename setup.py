@@ -40,7 +40,7 @@ setup(
     packages=find_packages(include=["deepfm_tf", "deepfm_tf.*"]),
     package_data={
         "deepfm_tf": ["*.pyi", "py.typed"],
-        "deepfm_tf.serving.deploy": ["templates/*"],
+        "deepfm_tf.serving": ["templates/*"],
     },
     entry_points={
         "console_scripts": ["deepfm-tf = deepfm_tf.__main__:main"],

@@ -28,7 +28,7 @@ COMMANDS = {
     "prepare": EXPERIMENT,
     "serve": "deepfm_tf.serving.__main__",
     "predict": "deepfm_tf.serving.client.predict_command",
-    "config": "deepfm_tf.serving.deploy.config_command",
+    "config": "deepfm_tf.serving.config_command",
 }
 EXIT_OK, EXIT_USAGE, EXIT_INTERRUPTED = 0, 2, 130
 

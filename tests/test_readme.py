@@ -12,8 +12,8 @@ import pytest
 import deepfm_tf
 from deepfm_tf.__main__ import main
 from deepfm_tf.experiment.command_line import CommandLine
+from deepfm_tf.serving import config_command as operator_files
 from deepfm_tf.serving.client import predict_command
-from deepfm_tf.serving.deploy import config_command as operator_files
 from deepfm_tf.serving.server.flags import parse_flags
 from tests.conftest import make_log, make_schema
 from tests.serving.any_server import running_server

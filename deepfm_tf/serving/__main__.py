@@ -34,7 +34,7 @@ version, named by its number.
 """
 COMMANDS = {
     "predict": "deepfm_tf.serving.client.predict_command",
-    "config": "deepfm_tf.serving.deploy.config_command",
+    "config": "deepfm_tf.serving.config_command",
 }
 _FILES = ("model_config_file", "monitoring_config_file", "ssl_config_file")
 # What the shell and supervisors see; the last one after Ctrl-C.

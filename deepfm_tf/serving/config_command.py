@@ -1,6 +1,7 @@
-"""The command `config`: files for the real TensorFlow Serving."""
+"""`deepfm-tf config`: files that run the real TensorFlow Serving."""
 
-import argparse
+from __future__ import annotations
+
 import json
 import re
 import shlex
@@ -11,8 +12,10 @@ from importlib import resources
 from math import ceil
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from deepfm_tf.errors import UserError
+from deepfm_tf.options import Parser
 from deepfm_tf.shell import command_line
 
 FILES = "models.config monitoring.config batching.config Dockerfile".split()
@@ -23,9 +26,7 @@ def main(
     command: str = "deepfm-tf config",
 ) -> int:
     """Write the files that the command line asks for; the exit status."""
-    parser = argparse.ArgumentParser(
-        prog=command, description=_filled("about.txt", {})
-    )
+    parser = Parser(prog=command, description=_filled("about.txt", {}))
     add = parser.add_argument
     about = "the directory that holds the numbered versions"
     add("--model_base_path", required=True, help=about)
@@ -74,7 +75,7 @@ def write_operator_files(
     predict = f"{command.removesuffix('config')}predict --model_name {model}"
     words = f"{predict} --address localhost:8500 --input rows.csv".split()
     is_warm = (version / "assets.extra/tf_serving_warmup_requests").is_file()
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "model": model,
         "image": f"{model.lower()}-serving",
         # What Kubernetes allows in the names of its objects.
@@ -100,7 +101,7 @@ def write_operator_files(
     return _filled("docker_run.sh", values).rstrip()
 
 
-def _batching_values(version: Path) -> dict[str, object]:
+def _batching_values(version: Path) -> dict[str, Any]:
     """What the warm-up requests mean for batching, and their most rows."""
     try:
         card = (version / "assets.extra/model_card.json").read_text("utf-8")
@@ -116,6 +117,6 @@ def _batching_values(version: Path) -> dict[str, object]:
     return {"warm_up": told, "max_batch_size": max(rows, 512)}
 
 
-def _filled(name: str, values: dict[str, object]) -> str:
+def _filled(name: str, values: dict[str, Any]) -> str:
     file = resources.files(__package__) / "templates" / name
     return Template(file.read_text("utf-8")).substitute(values)

@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from deepfm_tf.serving.deploy import config_command
+from deepfm_tf.serving import config_command
 from deepfm_tf.serving.server.config import message_type
 from deepfm_tf.shell import command_line
 
@@ -149,7 +149,7 @@ def test_the_command_is_one_that_the_real_server_takes(written, base):
 
 
 def test_the_templates_are_in_the_package():
-    folder = resources.files("deepfm_tf.serving.deploy") / "templates"
+    folder = resources.files("deepfm_tf.serving") / "templates"
 
     assert {file.name for file in folder.iterdir()} >= {
         *config_command.FILES,
@@ -157,8 +157,8 @@ def test_the_templates_are_in_the_package():
         "docker_run.sh",
     }
     # The wheel has what setup.py names.
-    setup = Path(config_command.__file__).parents[3] / "setup.py"
-    assert '"deepfm_tf.serving.deploy": ["templates/*"]' in setup.read_text()
+    setup = Path(config_command.__file__).parents[2] / "setup.py"
+    assert '"deepfm_tf.serving": ["templates/*"]' in setup.read_text()
 
 
 def test_the_words_are_those_that_were_typed(base, tmp_path, capsys):
@@ -244,6 +244,22 @@ def test_mistakes_are_told_in_words(base, tmp_path, capsys, arguments, message):
     assert status == 1
     assert re.search(message, capsys.readouterr().err)
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("argument", "hint"),
+    [
+        ("--ouptut=x", "Did you mean --output?"),
+        ("--modle_name=m", "Did you mean --model_name?"),
+    ],
+)
+def test_a_misspelt_option_is_told_first(capsys, argument, hint):
+    with pytest.raises(SystemExit) as caught:
+        config_command.main([argument])
+
+    assert caught.value.code == 2
+    name = argument.partition("=")[0]
+    assert f"There is no option {name}. {hint}" in capsys.readouterr().err
 
 
 def parse_yaml(text):

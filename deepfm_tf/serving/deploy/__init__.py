@@ -1,1 +1,0 @@
-"""Files that run TensorFlow Serving itself on an export."""
