@@ -7,8 +7,7 @@ import grpc
 import pytest
 
 from deepfm_tf.serving.client import predict_command
-from deepfm_tf.serving.engine.handlers import LoadedVersion
-from deepfm_tf.serving.engine.servable import Servable
+from deepfm_tf.serving.engine.servable import LoadedVersion, Servable
 from deepfm_tf.serving.server.flags import Options
 from deepfm_tf.serving.server.server import Server
 from tests.serving.toy_model import ToyModels, copy_with_bias, toy_model

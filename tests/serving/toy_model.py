@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow_serving.apis import predict_pb2
 
-from deepfm_tf.serving.engine.handlers import LoadedVersion
+from deepfm_tf.serving.engine.servable import LoadedVersion
 
 TEXTS = ("c0", "c1", "c2")
 NUMBERS = ("n0", "n1")

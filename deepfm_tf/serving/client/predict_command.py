@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from deepfm_tf.arrays import Array
-    from deepfm_tf.serving.client.signature import ModelMetadata, Signature
 
 _LAYOUT = options_of(TextLayout)
 # What the errors of the client call its arguments.
@@ -34,6 +33,8 @@ _FLAGS = {
     "`status()` lists the versions there are.": "Without --model_version and "
     "--version_label, the newest answers.",
 }
+# What a signature takes that takes serialized examples.
+_OF_EXAMPLES = {"inputs": "string"}
 # Shorter runs need no progress bar.
 _QUIET_SECONDS = 2
 # Text that is read, and scored, at a time.
@@ -228,11 +229,24 @@ def _score(options: argparse.Namespace, kind: str) -> None:
     with client, progress, row_writer(options.output, kind) as write:
         metadata = client.metadata(**which)
         signature = metadata.signature(options.signature)
+        by_columns = [
+            f"'{name}'"
+            for name, each in metadata.signatures.items()
+            if {n: i.dtype for n, i in each.inputs.items()} != _OF_EXAMPLES
+        ]
         outputs = options.outputs or list(signature.outputs)
         called: dict[str, str] = {}
         first = 1
         for block in read_rows(options.input, options.text_format, BLOCK_BYTES):
-            _check_columns(metadata, options.signature, block.column_names)
+            columns = block.column_names
+            is_for_columns = f"'{options.signature}'" in by_columns
+            if not is_for_columns and "inputs" not in columns:
+                raise UserError(
+                    "--signature must be one that takes columns. Received: "
+                    f"'{options.signature}', which takes serialized "
+                    "tf.train.Examples. The model has these: "
+                    f"{', '.join(by_columns)}."
+                )
             try:
                 result = client.predict(block, **asked, **which)
             except ValueError as error:
@@ -242,9 +256,9 @@ def _score(options: argparse.Namespace, kind: str) -> None:
                 ) from error
             if not isinstance(result, Mapping):
                 result = {outputs[0]: result}
-            columns = output_columns(result, names)
-            called = called or free_names(columns, block.column_names)
-            write(append_columns(block, columns, called))
+            scores = output_columns(result, names)
+            called = called or free_names(scores, columns)
+            write(append_columns(block, scores, called))
             first += block.num_rows
             progress.update(block.num_rows)
         version = client.metadata(**which).version
@@ -257,29 +271,6 @@ def _score(options: argparse.Namespace, kind: str) -> None:
         )
     if options.output:
         print(f"{first - 1} rows scored: {options.output}", file=sys.stderr)
-
-
-def _check_columns(
-    metadata: ModelMetadata, name: str, columns: Sequence[str]
-) -> None:
-    """Refuse a signature that takes serialized examples, not columns."""
-
-    def takes_examples(signature: Signature) -> bool:
-        kinds = {name: info.dtype for name, info in signature.inputs.items()}
-        return kinds == {"inputs": "string"}
-
-    if not takes_examples(metadata.signatures[name]) or "inputs" in columns:
-        return
-    others = [
-        f"'{n}'"
-        for n, s in metadata.signatures.items()
-        if not takes_examples(s)
-    ]
-    raise UserError(
-        "--signature must be one that takes columns. Received: "
-        f"'{name}', which takes serialized tf.train.Examples. The model has "
-        f"these: {', '.join(others)}."
-    )
 
 
 def names_of_card(model_card: str | None) -> dict[str, list[str]]:

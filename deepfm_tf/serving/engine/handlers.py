@@ -7,10 +7,9 @@ of the errors are TensorFlow Serving's.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
 import grpc
 import tensorflow as tf
@@ -27,20 +26,19 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from deepfm_tf.serving.engine.inference import (
+from deepfm_tf.serving.engine.protos import (
     CLASSIFY,
     METHODS,
     REGRESS,
-    infer,
+    Method,
+    examples_tensor,
 )
+from deepfm_tf.serving.engine.servable import LoadedVersion, Servable
 from deepfm_tf.serving.errors import (
     ServingError,
     from_tensorflow,
     invalid_argument,
 )
-
-if TYPE_CHECKING:
-    from deepfm_tf.serving.engine.servable import Servable
 
 DEFAULT_SIGNATURE = "serving_default"
 WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
@@ -59,28 +57,6 @@ class Models(Protocol):
 
         It is not unloaded while it is held.
         """
-
-
-@dataclasses.dataclass(frozen=True)
-class LoadedVersion:
-    """A version in memory; by itself the `Models` of one who holds it.
-
-    Args:
-        name: str. The model's name.
-        version: int. The version number, never a label.
-        servable: `Servable`.
-    """
-
-    name: str
-    version: int
-    servable: Servable
-
-    @contextlib.contextmanager
-    def acquire(
-        self, model_spec: model_pb2.ModelSpec
-    ) -> Iterator[LoadedVersion]:
-        """This version, whatever a request asks for."""
-        yield self
 
 
 def predict(
@@ -129,6 +105,55 @@ def predict(
     return response
 
 
+def _run_examples(
+    loaded: LoadedVersion,
+    methods: Mapping[str, str],
+    request: Any,
+    timeout: float | None,
+    method_name_check: bool,
+) -> Iterator[tuple[Method, dict[str, Any]]]:
+    """What each signature answers for the same examples, in one run.
+
+    Args:
+        methods: from a signature's name to its method's.
+
+    Yields:
+        The method, and the fields of an answer to it.
+    """
+    signatures = {n: loaded.servable.signature_defs[n] for n in methods}
+    tensors: dict[str, dict[str, str]] = {}
+    for name, signature in signatures.items():
+        method = METHODS[methods[name]]
+        if method_name_check and signature.method_name != methods[name]:
+            raise invalid_argument(
+                f"Expected {method.noun} signature method_name to be "
+                f"{methods[name]}. Was: {signature.method_name}"
+            )
+        tensors[name] = {
+            key: signature.outputs[key].name
+            for key in method.outputs(signature)
+        }
+    examples = examples_tensor(request.input)
+    arrays = loaded.servable.run_union(
+        [
+            (signature, {"inputs": examples})
+            for signature in signatures.values()
+        ],
+        [tensor for found in tensors.values() for tensor in found.values()],
+        timeout,
+    )
+    for name, found in tensors.items():
+        method = METHODS[methods[name]]
+        outputs = {key: arrays[tensor] for key, tensor in found.items()}
+        yield (
+            method,
+            {
+                "model_spec": _answered(loaded, name),
+                "result": method.result(outputs, len(examples.string_val)),
+            },
+        )
+
+
 def _infer(
     method: str,
     response_type: Callable[..., Any],
@@ -145,20 +170,15 @@ def _infer(
             raise invalid_argument(
                 f"No signature was found with the name: {name}"
             )
-        results = infer(
-            loaded.servable,
-            {name: method},
-            request.input,
-            timeout,
+        ((_, fields),) = _run_examples(
+            *(loaded, {name: method}, request, timeout),
             signature_method_name_check,
         )
-        return response_type(
-            model_spec=_answered(loaded, name), result=results[name]
-        )
+    return response_type(**fields)
 
 
-# Labels and scores of examples, and one number for each; after these two,
-# the arguments are those of `predict`.
+# Labels and scores of examples, and one number for each; the arguments after
+# the first two are those of `predict`.
 classify = functools.partial(
     _infer, CLASSIFY, classification_pb2.ClassificationResponse
 )
@@ -203,18 +223,11 @@ def multi_inference(
                     f"Unsupported signature method_name: {task.method_name}",
                 )
             methods[name] = task.method_name
-        results = infer(
-            loaded.servable,
-            methods,
-            request.input,
-            timeout,
-            signature_method_name_check,
-        )
-        for name, result in results.items():
-            field = f"{METHODS[methods[name]].noun}_result"
-            response.results.add(
-                model_spec=_answered(loaded, name), **{field: result}
-            )
+        for method, fields in _run_examples(
+            *(loaded, methods, request, timeout), signature_method_name_check
+        ):
+            result = fields.pop("result")
+            response.results.add(**fields, **{f"{method.noun}_result": result})
     return response
 
 

@@ -11,10 +11,12 @@ such tf.function takes 0.5 / 1.7 / 4.5 ms.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import grpc
@@ -23,9 +25,10 @@ from google.protobuf import message, text_format
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef, SignatureDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+from tensorflow_serving.apis import model_pb2
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.serving.engine.parsing import (
+from deepfm_tf.serving.engine.protos import (
     MAX_REPEATED_BYTES,
     PARSABLE,
     Parsers,
@@ -45,8 +48,8 @@ _log = logging.getLogger(__name__)
 # A session keeps a graph for every set of outputs it was ever asked for, and
 # 30 outputs have a billion sets. Past so many, all outputs are computed.
 MAX_FETCHED = 64
-# They name operations that run once, and no request reaches them.
-_NOT_SERVED = ("__saved_model_init_op", "__saved_model_train_op")
+# How a signature names one tensor, not the several of a sparse one.
+_BY_NAME = ("name", None)
 # Without its decorator, which logs that TensorFlow 2 has another one.
 _load_saved_model = inspect.unwrap(tf.compat.v1.saved_model.loader.load)
 # Runs a session: what to feed, what to fetch, the options -> arrays.
@@ -61,10 +64,9 @@ class Servable:
 
     Args:
         path: str or Path. The version's directory.
-        intra_op_threads: int. For the work of one operation; 0 leaves it to
+        intra_op_threads, inter_op_threads: int. For the work of one operation,
+            and for operations that run side by side; 0 leaves it to
             TensorFlow. The first session of a process decides for all.
-        inter_op_threads: int. For operations that run side by side; as
-            above.
         tags: sequence of str. Of the graph to load. Defaults to "serve".
 
     Raises:
@@ -140,24 +142,25 @@ class Servable:
                 (tensor_name(info.name), alias, self._dtype_of(info.name))
                 for alias, info in signature.inputs.items()
             )
-            infos = [(*x, True) for x in sorted(signature.inputs.items())]
-            infos += [(*x, False) for x in sorted(signature.outputs.items())]
-            for alias, info, is_input in infos:
-                dtype = self._dtype_of(info.name)
-                is_sound = dtype is not None and (
-                    not is_input or (dtype == info.dtype and dtype in PARSABLE)
-                )
-                is_tensor = info.WhichOneof("encoding") in ("name", None)
-                if name in _NOT_SERVED or is_sound or not is_tensor:
-                    continue
-                found = "nothing" if dtype is None else type_name(dtype)
-                _log.warning(
-                    "%s: signature '%s' needs for '%s' a tensor %r of type "
-                    "%s. The graph has %s there, which decides: requests that "
-                    "do not fit it fail.",
-                    *(self.path, name, alias),
-                    *(info.name, type_name(info.dtype), found),
-                )
+            if name.startswith("__saved_model_"):  # run once, by the loader
+                continue
+            for kind in ("inputs", "outputs"):
+                for alias, info in sorted(getattr(signature, kind).items()):
+                    dtype = self._dtype_of(info.name)
+                    fits = dtype is not None and (
+                        kind == "outputs"
+                        or (dtype == info.dtype and dtype in PARSABLE)
+                    )
+                    if fits or info.WhichOneof("encoding") not in _BY_NAME:
+                        continue
+                    found = "nothing" if dtype is None else type_name(dtype)
+                    _log.warning(
+                        "%s: signature '%s' needs for '%s' a tensor %r of "
+                        "type %s. The graph has %s there, which decides: "
+                        "requests that do not fit it fail.",
+                        *(self.path, name, alias),
+                        *(info.name, type_name(info.dtype), found),
+                    )
 
     def _dtype_of(self, name: str) -> int | None:
         tensor = find_tensor(self._graph, name)
@@ -208,11 +211,9 @@ class Servable:
 
         Args:
             tasks: list of (SignatureDef, feeds), as for `run`.
-            fetches: list of str. Tensor names, as in `outputs[alias].name`.
+            fetches: list of str. Tensor names, as in `outputs[alias].name`;
+                the arrays come by these names, strings as objects.
             timeout: float or None. Seconds.
-
-        Returns:
-            dict. The arrays by tensor name; strings as objects.
         """
         serialized: dict[str, bytes] = {}
         aliases: dict[str, str] = {}
@@ -233,9 +234,8 @@ class Servable:
             )
         run, names = self._run_session, list(dict.fromkeys(fetches))
         if run is None:
-            raise ServingError(
-                grpc.StatusCode.CANCELLED, "Session has been closed."
-            )
+            told = "Session has been closed."
+            raise ServingError(grpc.StatusCode.CANCELLED, told)
         if not names:
             raise invalid_argument(
                 "Must specify at least one target to fetch or execute."
@@ -287,6 +287,25 @@ class Servable:
             session.close()
             # The last reference goes, and with it what the session owns: a
             # closed one still has its variables.
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedVersion:
+    """A version in memory; by itself the `Models` of one who holds it.
+
+    `version` is its number, never a label.
+    """
+
+    name: str
+    version: int
+    servable: Servable
+
+    @contextlib.contextmanager
+    def acquire(
+        self, model_spec: model_pb2.ModelSpec
+    ) -> Iterator[LoadedVersion]:
+        """This version, whatever a request asks for."""
+        yield self
 
 
 def _read_meta_graph(path: Path, tags: Sequence[str]) -> MetaGraphDef:
@@ -370,12 +389,10 @@ def _run_checked(
     """`Session.run`, with the errors of the one without checks."""
     try:
         arrays: list[Array] = session.run(list(fetches), feed, options)
+        return arrays
     except tf.errors.OpError as error:
         # It adds to the texts, which are part of the contract.
-        original = error.__context__
-        is_the_op_s = isinstance(original, tf.errors.OpError)
-        raise (original if is_the_op_s else error) from None
-    return arrays
+        raise (error.__context__ or error) from None
 
 
 def _parsing_error(alias: str) -> ServingError:

@@ -24,11 +24,8 @@ from tensorflow_serving.apis import (
 )
 
 from deepfm_tf.serving.engine import handlers
-from deepfm_tf.serving.engine.handlers import (
-    DEFAULT_SIGNATURE,
-    LoadedVersion,
-    Models,
-)
+from deepfm_tf.serving.engine.handlers import DEFAULT_SIGNATURE, Models
+from deepfm_tf.serving.engine.servable import LoadedVersion
 from deepfm_tf.serving.errors import ServingError, invalid_argument
 from deepfm_tf.serving.rest.requests import (
     Inputs,

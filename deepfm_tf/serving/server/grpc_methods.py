@@ -23,7 +23,7 @@ from tensorflow_serving.apis import (
 )
 
 from deepfm_tf.serving.engine import handlers
-from deepfm_tf.serving.engine.handlers import LoadedVersion
+from deepfm_tf.serving.engine.servable import LoadedVersion
 from deepfm_tf.serving.errors import ServingError, invalid_argument
 from deepfm_tf.serving.server.flags import Options
 from deepfm_tf.serving.server.metrics import Metrics

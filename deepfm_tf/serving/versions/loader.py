@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import grpc
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
 
-from deepfm_tf.serving.engine.handlers import LoadedVersion
+from deepfm_tf.serving.engine.servable import LoadedVersion
 from deepfm_tf.serving.errors import ServingError, one_line
 from deepfm_tf.serving.versions.model import (
     Model,

@@ -16,7 +16,7 @@ from tensorflow_serving.config.file_system_storage_path_source_pb2 import (
 )
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
 
-from deepfm_tf.serving.engine.handlers import LoadedVersion
+from deepfm_tf.serving.engine.servable import LoadedVersion
 from deepfm_tf.serving.errors import ServingError
 
 State = get_model_status_pb2.ModelVersionStatus

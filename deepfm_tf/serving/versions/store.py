@@ -17,7 +17,7 @@ from tensorflow_serving.config.model_server_config_pb2 import (
     ModelServerConfig,
 )
 
-from deepfm_tf.serving.engine.handlers import LoadedVersion
+from deepfm_tf.serving.engine.servable import LoadedVersion
 from deepfm_tf.serving.errors import ServingError, invalid_argument
 from deepfm_tf.serving.versions.loader import VersionLoader
 from deepfm_tf.serving.versions.model import Model

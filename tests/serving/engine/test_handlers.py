@@ -13,17 +13,22 @@ from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
+    inference_pb2,
     predict_pb2,
     prediction_log_pb2,
+    regression_pb2,
 )
 
 from deepfm_tf.serving.engine import handlers
+from deepfm_tf.serving.engine.protos import METHODS
 from deepfm_tf.serving.engine.servable import Servable
 from deepfm_tf.serving.errors import ServingError
 from tests.serving.toy_model import (
     COLUMNS,
     ToyModels,
     predict_request,
+    save_v1,
+    signature_v1,
 )
 
 
@@ -132,6 +137,70 @@ def test_a_passed_deadline_is_told(toy_models, defaults):
         for _ in range(1000):
             columns = {name: values * 3000 for name, values in COLUMNS.items()}
             handlers.predict(toy_models, predict_request(columns), 1e-9)
+
+    assert raised.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_method_name_is_checked_only_when_told(toy_models, method):
+    # tf.saved_model.save calls every method "predict".
+    request = inference_pb2.MultiInferenceRequest()
+    task = request.tasks.add(method_name=method)
+    task.model_spec.name = "toy"
+    task.model_spec.signature_name = method.rpartition("/")[2]
+    request.input.example_list.examples.add()
+
+    assert handlers.multi_inference(toy_models, request).results
+    with pytest.raises(ServingError) as raised:
+        handlers.multi_inference(
+            toy_models, request, signature_method_name_check=True
+        )
+
+    assert raised.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert raised.value.message.endswith(
+        f"method_name to be {method}. Was: tensorflow/serving/predict"
+    )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_all_tasks_are_one_run(tmp_path):
+    # Each run draws another number; both signatures answer the same one.
+    def build():
+        inputs = tf.compat.v1.placeholder(tf.string, [None])
+        number = tf.random.uniform(tf.shape(inputs))
+        scores = number[:, tf.newaxis]
+        regress = signature_v1({"inputs": inputs}, {"outputs": number})
+        classify = signature_v1({"inputs": inputs}, {"scores": scores})
+        return {"regress": regress, "classify": classify}, None
+
+    save_v1(tmp_path / "1", build)
+    servable = Servable(tmp_path / "1")
+    request = inference_pb2.MultiInferenceRequest()
+    for method in METHODS:
+        task = request.tasks.add(method_name=method)
+        task.model_spec.name = "toy"
+        task.model_spec.signature_name = method.rpartition("/")[2]
+    request.input.example_list.examples.add()
+
+    first, second = handlers.multi_inference(
+        ToyModels(servable), request
+    ).results
+
+    score = first.classification_result.classifications[0].classes[0].score
+    assert score == second.regression_result.regressions[0].value
+    servable.close()
+
+
+def test_an_answer_takes_no_longer_than_its_timeout(toy_models):
+    request = regression_pb2.RegressionRequest()
+    request.model_spec.name = "toy"
+    request.model_spec.signature_name = "regress"
+    for number in range(20_000):
+        feature = request.input.example_list.examples.add().features.feature
+        feature["n0"].float_list.value.append(number)
+
+    with pytest.raises(ServingError) as raised:
+        handlers.regress(toy_models, request, timeout=1e-9)
 
     assert raised.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
 

@@ -1,4 +1,4 @@
-"""Protos in and out, their parsers, and signatures that do not fit."""
+"""Protos in and out, their parsers, signatures that fit and do not."""
 
 import logging
 
@@ -8,9 +8,16 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+from tensorflow_serving.apis import input_pb2
 
-from deepfm_tf.serving.engine.parsing import (
+from deepfm_tf.serving.engine.protos import (
+    CLASSIFY,
+    METHODS,
+    REGRESS,
     Parsers,
+    classification_result,
+    examples_tensor,
+    regression_result,
     repeated_bytes,
     to_proto,
     type_name,
@@ -287,3 +294,135 @@ def test_the_log_names_each_of_them(version, caplog):
         f"{version}: signature 'lying' needs for 't' a tensor 'length_t:0' of "
         "type float. The graph has string there, which decides"
     ) in caplog.text
+
+
+def example(**features):
+    """A tf.train.Example with a float a feature."""
+    found = tf.train.Example()
+    for name, value in features.items():
+        found.features.feature[name].float_list.value.append(value)
+    return found
+
+
+def test_an_example_wins_over_its_context():
+    inputs = input_pb2.Input()
+    inputs.example_list_with_context.context.CopyFrom(example(a=1, b=2))
+    inputs.example_list_with_context.examples.append(example(b=3))
+    inputs.example_list_with_context.examples.append(example(c=4))
+
+    proto = examples_tensor(inputs)
+
+    assert proto.tensor_shape.dim[0].size == 2
+    first, second = map(tf.train.Example.FromString, proto.string_val)
+    assert first == example(a=1, b=3)
+    assert second == example(a=1, b=2, c=4)
+
+
+@pytest.mark.parametrize("kind", ["none", "list", "context alone"])
+def test_no_examples_are_refused(kind):
+    inputs = input_pb2.Input()
+    if kind == "list":
+        inputs.example_list.SetInParent()
+    elif kind == "context alone":
+        inputs.example_list_with_context.context.CopyFrom(example(a=1))
+
+    with pytest.raises(ServingError, match="^INVALID_.*Input is empty.$"):
+        examples_tensor(inputs)
+
+
+def signature(inputs, outputs):
+    """A SignatureDef with these keys."""
+    found = SignatureDef()
+    for key in inputs.split():
+        found.inputs[key].name = f"{key}:0"
+    for key in outputs.split():
+        found.outputs[key].name = f"{key}_out:0"
+    return found
+
+
+@pytest.mark.parametrize("outputs", ["classes", "scores", "classes scores"])
+def test_classify_takes_classes_or_scores_or_both(outputs):
+    found = METHODS[CLASSIFY].outputs(signature("inputs", outputs))
+
+    assert found == outputs.split()
+
+
+@pytest.mark.parametrize(
+    ("method", "inputs", "outputs", "text"),
+    [
+        (CLASSIFY, "a b", "classes", "INVALID.* Expected one input Tensor."),
+        (CLASSIFY, "inputs", "classes scores more",
+         "INVALID.* Expected one or two output Tensors"),
+        (CLASSIFY, "x", "classes", "FAILED_PRE.* No classification inputs"),
+        (CLASSIFY, "inputs", "outputs",
+         "INVALID.* Expected classification signature outputs to contain at "
+         'least one of "classes" or "scores"'),
+        (REGRESS, "a b", "outputs", "INVALID.* Expected one input Tensor."),
+        (REGRESS, "inputs", "a b", "INVALID.* Expected one output Tensor."),
+        (REGRESS, "x", "outputs", "FAILED_PRE.* No regression inputs found"),
+        (REGRESS, "inputs", "x", "FAILED_PRE.* No regression outputs found"),
+    ],
+)  # fmt: skip
+def test_other_signatures_are_refused(method, inputs, outputs, text):
+    with pytest.raises(ServingError, match=f"^{text}"):
+        METHODS[method].outputs(signature(inputs, outputs))
+
+
+def test_classes_and_scores_are_paired():
+    labels = np.array([[b"no", b"yes"], [b"\xff", b"1"]], object)
+    scores = np.float32([[0.25, 0.75], [0.5, 0.5]])
+
+    both = classification_result({"classes": labels, "scores": scores}, 2)
+    alone = classification_result({"scores": scores}, 2)
+
+    unreadable = "\N{REPLACEMENT CHARACTER}"
+    assert [
+        [(item.label, item.score) for item in row.classes]
+        for result in (both, alone)
+        for row in result.classifications
+    ] == [
+        [("no", 0.25), ("yes", 0.75)],
+        [(unreadable, 0.5), ("1", 0.5)],
+        [("", 0.25), ("", 0.75)],
+        [("", 0.5), ("", 0.5)],
+    ]
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 1)])
+def test_regress_takes_a_vector_or_a_column(shape):
+    array = np.float32([0.25, 4]).reshape(shape)
+
+    result = regression_result({"outputs": array}, 2)
+
+    assert [item.value for item in result.regressions] == [0.25, 4]
+
+
+LABELS = np.array([[b"0", b"1"], [b"0", b"1"]], object)
+
+
+@pytest.mark.parametrize(
+    ("method", "arrays", "text"),
+    [
+        (CLASSIFY, {"scores": np.float32([1, 2])},
+         "Expected Tensor shape: .* but got .2."),
+        (CLASSIFY, {"scores": np.float64([[1], [2]])},
+         "Expected scores Tensor of DT_FLOAT. Got: DT_DOUBLE"),
+        (CLASSIFY, {"classes": np.float32([[1], [2]])},
+         "Expected classes Tensor of DT_STRING. Got: DT_FLOAT"),
+        (CLASSIFY, {"scores": np.float32([[1]])},
+         "Expected scores batch size of 2. Got: 1"),
+        (CLASSIFY, {"classes": LABELS, "scores": np.float32([[1], [2]])},
+         "Tensors class and score should match .* Got 2 vs. 1"),
+        (REGRESS, {"outputs": np.float32([[1, 2], [3, 4]])},
+         "Expected output Tensor shape .* but got .2, 2."),
+        (REGRESS, {"outputs": np.float32(1)},
+         "Expected output Tensor shape .* but got .."),
+        (REGRESS, {"outputs": np.float32([1])},
+         "Expected output batch size of 2. Got: 1"),
+        (REGRESS, {"outputs": np.float64([1, 2])},
+         "Expected output Tensor of DT_FLOAT. Got: DT_DOUBLE"),
+    ],
+)  # fmt: skip
+def test_other_outputs_are_refused(method, arrays, text):
+    with pytest.raises(ServingError, match=f"^INVALID_ARGUMENT: {text}$"):
+        METHODS[method].result(arrays, 2)

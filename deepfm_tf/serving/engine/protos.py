@@ -1,17 +1,26 @@
-"""Tensors in and out: their protos, and the nodes that parse them."""
+"""What requests hold and answers are: tensors, examples and results."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    input_pb2,
+    regression_pb2,
+)
 
 from deepfm_tf.arrays import Array
+from deepfm_tf.serving.errors import ServingError, invalid_argument
 
 # A tensor may hold fewer values than its shape says: the last one is then
 # repeated. So 20 bytes can ask for a terabyte, and TensorFlow would try.
@@ -49,6 +58,8 @@ PARSABLE = frozenset(
 )
 # The scope of the nodes added here, which no exporter's name begins with.
 _SCOPE = "deepfm_tf_serving"
+CLASSIFY = "tensorflow/serving/classify"
+REGRESS = "tensorflow/serving/regress"
 _PLACEHOLDERS = ("Placeholder", "PlaceholderV2")
 _NODE = re.compile(rf"\{{\{{node {_SCOPE}/parse_(\d+)\}}\}}")
 
@@ -64,12 +75,10 @@ class Parsers:
 
     Args:
         graph: tf.Graph. Where to add the nodes, before the model's.
-        graph_def: GraphDef. The model.
-        signature_defs: dict of SignatureDef.
+        graph_def, signature_defs: of the model.
 
     Attributes:
-        parsed: dict. For each placeholder's name what the model is to read
-            in its place.
+        parsed: what the model is to read in place of each placeholder.
     """
 
     def __init__(
@@ -217,3 +226,142 @@ def to_proto(
         values = values.view(_VIEWS[field])
     getattr(proto, field).extend(values.tolist())
     return proto
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """What Classify or Regress asks of a signature, and how it answers.
+
+    Args:
+        noun: str. What it is called in texts, and in an InferenceResult.
+        keys: the outputs that it takes, of which one must be there.
+        number: str. How many there may be, in words.
+        result: callable. From the arrays by key, and the number of
+            examples, to the answer.
+    """
+
+    noun: str
+    keys: tuple[str, ...]
+    number: str
+    result: Callable[[dict[str, Any], int], object]
+
+    def outputs(self, signature: meta_graph_pb2.SignatureDef) -> list[str]:
+        """Which of the outputs a signature has; ServingError if none."""
+        if len(signature.inputs) != 1:
+            raise invalid_argument("Expected one input Tensor.")
+        if not 1 <= len(signature.outputs) <= len(self.keys):
+            raise invalid_argument(f"Expected {self.number}.")
+        found = [key for key in self.keys if key in signature.outputs]
+        absent = "" if found or len(self.keys) > 1 else "outputs"
+        if "inputs" not in signature.inputs:
+            absent = "inputs"
+        if absent:
+            raise ServingError(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"No {self.noun} {absent} found in SignatureDef: {signature}",
+            )
+        if not found:
+            keys = " or ".join(f'"{key}"' for key in self.keys)
+            raise invalid_argument(
+                f"Expected {self.noun} signature outputs to contain at least "
+                f"one of {keys}. Signature was: {signature}"
+            )
+        return found
+
+
+def examples_tensor(inputs: input_pb2.Input) -> tensor_pb2.TensorProto:
+    """The request's examples, serialized: DT_STRING of shape (examples,).
+
+    The bytes of the context come before those of each example, which merges
+    the two; where both have a feature, the example's counts.
+    """
+    kind = inputs.WhichOneof("kind")
+    given = getattr(inputs, kind) if kind else inputs.example_list
+    if not given.examples:
+        raise invalid_argument("Input is empty.")
+    prefix = b""
+    if kind == "example_list_with_context":
+        prefix = given.context.SerializeToString()
+    proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING)
+    proto.tensor_shape.dim.add(size=len(given.examples))
+    proto.string_val.extend(
+        prefix + example.SerializeToString() for example in given.examples
+    )
+    return proto
+
+
+def classification_result(
+    arrays: Mapping[str, Array], num_examples: int
+) -> classification_pb2.ClassificationResult:
+    """The answer from "classes" and "scores", each (examples, classes)."""
+    for key, array in arrays.items():
+        if array.ndim != 2:
+            raise invalid_argument(
+                "Expected Tensor shape: [batch_size num_classes] but got "
+                f"{list(array.shape)}"
+            )
+        wanted = "DT_STRING" if key == "classes" else "DT_FLOAT"
+        _check_output(key, array, wanted, num_examples)
+    shapes = {array.shape for array in arrays.values()}
+    if len(shapes) > 1:
+        raise invalid_argument(
+            "Tensors class and score should match in dim_size(1). Got "
+            + " vs. ".join(str(array.shape[1]) for array in arrays.values())
+        )
+    (shape,) = shapes
+    labels = arrays.get("classes", np.full(shape, b"", object))
+    scores = arrays.get("scores", np.zeros(shape, np.float32))
+    result = classification_pb2.ClassificationResult()
+    for names, numbers in zip(labels, scores.tolist(), strict=True):
+        classes = result.classifications.add().classes
+        for name, number in zip(names, numbers, strict=True):
+            # A label is text: what is no UTF-8 cannot be sent.
+            classes.add(label=name.decode(errors="replace"), score=number)
+    return result
+
+
+def regression_result(
+    arrays: Mapping[str, Array], num_examples: int
+) -> regression_pb2.RegressionResult:
+    """The answer from "outputs", (examples,) or (examples, 1)."""
+    array = arrays["outputs"]
+    if not array.ndim or array.shape[1:] not in ((), (1,)):
+        raise invalid_argument(
+            "Expected output Tensor shape to be either [batch_size] or "
+            f"[batch_size, 1] but got {list(array.shape)}"
+        )
+    _check_output("output", array, "DT_FLOAT", num_examples)
+    result = regression_pb2.RegressionResult()
+    for value in array.ravel().tolist():
+        result.regressions.add(value=value)
+    return result
+
+
+METHODS = {
+    CLASSIFY: Method(
+        "classification",
+        ("classes", "scores"),
+        "one or two output Tensors",
+        classification_result,
+    ),
+    REGRESS: Method(
+        "regression",
+        ("outputs",),
+        "one output Tensor",
+        regression_result,
+    ),
+}
+
+
+def _check_output(
+    key: str, array: Array, wanted: str, num_examples: int
+) -> None:
+    dtype = types_pb2.DataType.Name(tf.as_dtype(array.dtype).as_datatype_enum)
+    if dtype != wanted:
+        raise invalid_argument(
+            f"Expected {key} Tensor of {wanted}. Got: {dtype}"
+        )
+    if len(array) != num_examples:
+        raise invalid_argument(
+            f"Expected {key} batch size of {num_examples}. Got: {len(array)}"
+        )
