@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,6 +44,7 @@ FEW_ROWS = 1000
 # Their values become Python's own without loss.
 _PYTHON_DTYPES = (object, "str", "string", "int64", "float64", "bool")
 _NUMBERS = {int, float}
+_marked = functools.lru_cache(missing_numbers)
 
 
 def to_array(
@@ -121,8 +123,8 @@ def to_array(
         )
     if not info.allows(shape):
         raise UserError(
-            f"Column '{name}' must have the shape {_shown_shape(info)}. "
-            f"Received: {shape}."
+            f"Column '{name}' must have the shape {info.shape}, where None is "
+            f"any length. Received: {shape}."
         )
     return array.reshape(shape)
 
@@ -144,12 +146,7 @@ def to_proto(array: Array) -> tensor_pb2.TensorProto:
 def cut(row_bytes: Array, max_rows: int) -> list[slice]:
     """Slices of consecutive rows, each within a message and `max_rows`.
 
-    Args:
-        row_bytes: bytes of each row in a request.
-        max_rows: int. Rows a slice may have at most.
-
-    Returns:
-        At least one slice; a row larger than a message has one of its own.
+    At least one; a row larger than a message has one of its own.
 
     Example:
 
@@ -201,11 +198,6 @@ def join(
     return result
 
 
-def _shown_shape(info: TensorInfo) -> str:
-    dims = ["N" if n is None else str(n) for n in info.shape or ()]
-    return f"({', '.join(dims)}{',' if len(dims) == 1 else ''})"
-
-
 def _flatten(
     name: str, values: Any, info: TensorInfo
 ) -> tuple[Any, tuple[int, ...]]:
@@ -231,8 +223,8 @@ def _flatten(
         return [], (0, *(n or 0 for n in (info.shape or ())[1:]))
     if nested.ndim == 1:
         raise UserError(
-            f"Column '{name}' must have the shape {_shown_shape(info)}, but "
-            "its rows differ in length."
+            f"Column '{name}' must have the shape {info.shape}, but its rows "
+            "differ in length."
         )
     return nested.ravel(), nested.shape
 
@@ -245,19 +237,12 @@ def _is_scalar(value: Any) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class _Column:
-    """One-dimensional values, to be read as one of the kinds of input.
-
-    Args:
-        name: str. For messages.
-        values: array, list, Series, or Arrow array.
-        width: int. How many of them are of one row.
-        marks: texts that mean missing.
-    """
+    """One-dimensional values, to be read as one of the kinds of input."""
 
     name: str
     values: Any
-    width: int
-    marks: Sequence[str]
+    width: int  # how many of them are of one row
+    marks: tuple[str, ...]  # texts that mean missing
 
     def texts(self, separator: str | None) -> Array:
         """The texts, as bytes; the elements of a list are joined."""
@@ -295,8 +280,7 @@ class _Column:
             for place, (_, value, _) in sorted(bad.items()):
                 raise self._refusal("numbers", value, place)
         with np.errstate(over="ignore"):
-            if self.marks:
-                marked = missing_numbers(self.marks)
+            if len(marked := _marked(self.marks)):
                 is_marked = np.isin(numbers.astype(np.float32), marked)
                 numbers = np.where(is_marked, np.nan, numbers)
             result: Array = numbers.astype(dtype)

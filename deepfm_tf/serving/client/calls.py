@@ -67,21 +67,13 @@ Send = Callable[[str, Iterator[Any], int], Awaitable[list[Any]]]
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """What a client knows of a model, for all of its calls.
-
-    Args:
-        name: str. The model.
-        address: str. The address, for messages.
-        max_rows: int. Rows of a request at most.
-        missing_values: further texts that mean missing.
-        known: what versions take, by version and label. Races do no harm: the
-            last reader wins.
-    """
+    """What a client knows of a model, for all of its calls."""
 
     name: str
     address: str
     max_rows: int
     missing_values: Sequence[str] = ()
+    # By version and label. Races do no harm: the last reader wins.
     known: dict[tuple[int | None, str | None], ModelMetadata] = (
         dataclasses.field(default_factory=dict)
     )
@@ -96,21 +88,14 @@ class Model:
 
 @dataclasses.dataclass(frozen=True)
 class _Requests:
-    """What to ask about some rows.
-
-    Args:
-        method: str. The method of the service.
-        message: the version asked, and a slice of rows -> a request.
-        slices: of all rows, in their order.
-        finish: the answers for all slices -> what the call returns.
-        missing: inputs for which there is no column.
-        others: columns that are for no input.
-    """
+    """What to ask about some rows."""
 
     method: str
     message: Callable[[Target, slice], Any]
     slices: Sequence[slice]
+    # From the answers for all slices to what the call returns.
     finish: Callable[[list[Any]], Any]
+    # Inputs for which there is no column; columns that are for no input.
     missing: Sequence[str] = ()
     others: Sequence[str] = ()
 

@@ -93,14 +93,7 @@ class PredictError(RuntimeError):
 def predict_error(
     error: grpc.RpcError, target: str, model_name: str, timeout: float | None
 ) -> PredictError:
-    """The PredictError of what a gRPC call raised.
-
-    Args:
-        error: grpc.RpcError.
-        target: str. The address.
-        model_name: str. The model asked for.
-        timeout: float or None. Seconds that the call had.
-    """
+    """The PredictError of what a gRPC call raised."""
     code, details = error.code(), error.details() or ""
     text = _REASONS.get(code.name, "{target} failed.").format(
         target=target, model=model_name, seconds=timeout

@@ -32,11 +32,8 @@ _KINDS: tuple[tuple[str, tuple[type, ...], Any], ...] = (
 def as_columns(data: Any, inputs: Collection[str]) -> dict[str, Any]:
     """Column name -> values, of any kind of data.
 
-    Args:
-        data: a DataFrame, an Arrow table, a dict of columns, or rows as
-            dicts. A Series is its row. Where a model has but one input, also
-            its bare values.
-        inputs: the names of the inputs.
+    Of a DataFrame, an Arrow table, a dict of columns, or rows as dicts;
+    where a model has but one input, also of its bare values.
 
     Raises:
         ValueError: two columns of one name, or a row that lacks a key.
@@ -74,14 +71,10 @@ def match_columns(
 ) -> dict[str, str]:
     """Input name -> the column that is meant for it, where there is one.
 
-    Args:
-        columns: the names of the columns.
-        inputs: the names of the inputs.
-        fields: where the model tells them, the column of an input is the one
-            called like its field or, without one, like the input itself.
-            Elsewhere names of inputs hold only letters, digits and `_`:
-            where no column is called like an input, the one whose name
-            becomes it is taken.
+    Where the model tells its fields, the column of an input is the one called
+    like its field or, without one, like the input itself. Elsewhere names of
+    inputs hold only letters, digits and `_`: where no column is called like
+    an input, the one whose name becomes it is taken.
 
     Raises:
         ValueError: two columns are meant for one input.
@@ -138,12 +131,9 @@ def check_missing(
 ) -> None:
     """Raise a ValueError for inputs that a request may not leave out.
 
-    Args:
-        missing: inputs for which there is no column.
-        columns: the data's other columns. One that is nearly called like a
-            missing one was meant for it.
-        fields: the model's fields; none where it does not tell them.
-        is_told: bool. Whether all of the inputs are known to be needed.
+    A column that is nearly called like a missing one was meant for it. Where
+    the model does not tell its fields, what may be left out is known only
+    if it `is_told`: that all of `missing` are needed.
     """
     needed = [
         name
@@ -175,14 +165,8 @@ def rank_columns(
 ) -> dict[str, Any]:
     """The context's values and the candidates' columns, by input name.
 
-    Which inputs are the context's shows in the signature: their first
-    dimension is one.
-
-    Args:
-        context: one value for each field of the context.
-        candidates: rows, as for `predict`.
-        signature: the signature called `name`.
-        fields: the model's fields; none where it does not tell them.
+    Which inputs are the context's shows in the signature called `name`:
+    their first dimension is one.
 
     Raises:
         ValueError: the signature has no context inputs or nothing else, or a
@@ -201,20 +185,18 @@ def rank_columns(
         context = context.to_dict()
     one = _by_input(as_columns(context, fixed), signature, fields)
     many = _by_input(as_columns(candidates, rest), signature, fields)
-    for misplaced, text in (
-        (
-            (one.keys() & rest) - many.keys(),
-            "differs between candidates in the signature '{}', so it belongs "
-            "in `candidates`. Received: it in `context`.",
-        ),
-        (
-            (many.keys() & fixed) - one.keys(),
-            "is one value for all candidates in the signature '{}', so it "
-            "belongs in `context`. Received: it in `candidates`.",
-        ),
+    for names, differs, right, wrong in (
+        ((one.keys() & rest) - many.keys(), "differs between")
+        + ("candidates", "context"),
+        ((many.keys() & fixed) - one.keys(), "is one value for all")
+        + ("context", "candidates"),
     ):
-        for field in sorted(misplaced):
-            raise UserError(f"'{fields.column(field)}' {text.format(name)}")
+        for field in sorted(names):
+            raise UserError(
+                f"'{fields.column(field)}' {differs} candidates in the "
+                f"signature '{name}', so it belongs in `{right}`. Received: it "
+                f"in `{wrong}`."
+            )
     return {
         **{n: v for n, v in many.items() if n not in fixed},
         **{n: v for n, v in one.items() if n not in rest},
@@ -242,9 +224,6 @@ def to_examples(
             features of several values.
         inputs: inputs whose names and dtypes tell the kinds of features.
         fields: the model's fields; none where it does not tell them.
-
-    Raises:
-        ValueError: the model needs a column that the data does not have.
 
     Example:
 

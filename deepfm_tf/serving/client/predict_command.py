@@ -19,8 +19,6 @@ from deepfm_tf.files.layout import TextLayout
 from deepfm_tf.options import Parser, flags_of, options_of
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from deepfm_tf.arrays import Array
 
 _LAYOUT = options_of(TextLayout)
@@ -47,14 +45,8 @@ def main(
 ) -> int:
     """Score a file as the command line says.
 
-    Args:
-        argv: sequence of str. Without the command's name; None takes
-            `sys.argv`.
-        command: str. What the user typed before them.
-
-    Returns:
-        Exit status: 0, or 1 with a message on standard error. A wrong
-        command line exits with 2.
+    The exit status is 0, or 1 with a message on standard error, or 130 after
+    Ctrl-C. A wrong command line exits with 2.
     """
     parser = _parser(command)
     options = parser.parse_args(argv)
@@ -258,7 +250,15 @@ def _score(options: argparse.Namespace, kind: str) -> None:
                 result = {outputs[0]: result}
             scores = output_columns(result, names)
             called = called or free_names(scores, columns)
-            write(append_columns(block, scores, called))
+            for name, values in scores.items():
+                if called[name] in columns:  # of JSON lines, a later key
+                    raise UserError(
+                        f"The first rows must have the key '{called[name]}' "
+                        "if later ones have it: the model's output was called "
+                        "so. Give it to the first row, as null."
+                    )
+                block = block.append_column(called[name], [values])
+            write(block)
             first += block.num_rows
             progress.update(block.num_rows)
         version = client.metadata(**which).version
@@ -276,12 +276,7 @@ def _score(options: argparse.Namespace, kind: str) -> None:
 def names_of_card(model_card: str | None) -> dict[str, list[str]]:
     """Output -> what its columns are called, as the card has it.
 
-    Args:
-        model_card: a card, or the directory of a model's versions, for that
-            of the newest. None has no names.
-
-    Raises:
-        ValueError: there is no card, or it does not name the columns.
+    Or, of the directory of a model's versions, the card of the newest.
     """
     if model_card is None:
         return {}
@@ -326,37 +321,13 @@ def free_names(
     return called
 
 
-def append_columns(
-    block: pa.Table, outputs: Mapping[str, Array], called: Mapping[str, str]
-) -> pa.Table:
-    """The rows of a block with the outputs behind them, called so.
-
-    Raises:
-        ValueError: a later block has a column of such a name.
-    """
-    for name, values in outputs.items():
-        if called[name] in block.column_names:  # of JSON lines, a later key
-            raise UserError(
-                f"The first rows must have the key '{called[name]}' if later "
-                "ones have it: the model's output was called so. Give it to "
-                "the first row, as null."
-            )
-        block = block.append_column(called[name], [values])
-    return block
-
-
 def output_columns(
     outputs: Mapping[str, Array], names: Mapping[str, Sequence[str]]
 ) -> dict[str, Array]:
     """A column for each output, or for each of its values in a row.
 
-    Args:
-        outputs: name -> (rows, ...). What the server answered.
-        names: output -> what its columns are called, see `names_of_card`;
-            those of other outputs are numbered.
-
-    Raises:
-        ValueError: an output has not as many values as it has names.
+    Outputs are (rows, ...). Their columns are called as `names` says, see
+    `names_of_card`; those of other outputs are numbered.
     """
     columns: dict[str, Any] = {}
     for name, array in outputs.items():

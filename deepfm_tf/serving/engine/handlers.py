@@ -112,13 +112,10 @@ def _run_examples(
     timeout: float | None,
     method_name_check: bool,
 ) -> Iterator[tuple[Method, dict[str, Any]]]:
-    """What each signature answers for the same examples, in one run.
+    """What signatures answer for the same examples, in one run.
 
-    Args:
-        methods: from a signature's name to its method's.
-
-    Yields:
-        The method, and the fields of an answer to it.
+    From their names to those of their methods; for each of them the method,
+    and the fields of an answer to it.
     """
     signatures = {n: loaded.servable.signature_defs[n] for n in methods}
     tensors: dict[str, dict[str, str]] = {}
@@ -256,14 +253,7 @@ def get_model_metadata(
 
 
 def warm_up(servable: Servable, iterations: int = 1) -> int:
-    """Runs the version's warm-up records.
-
-    Args:
-        servable: Servable.
-        iterations: int. How often to run each record.
-
-    Returns:
-        int. The number of records; 0 without a file.
+    """Runs each of the version's warm-up records so often; their number.
 
     Raises:
         ServingError: with the number of the first record that fails (from

@@ -167,11 +167,8 @@ def type_name(dtype: int) -> str:
 def repeated_bytes(proto: tensor_pb2.TensorProto, length: int) -> int:
     """The memory of a tensor that its message does not account for.
 
-    None where every value is there, or the shape is no shape.
-
-    Args:
-        proto: TensorProto. Of a type in `PARSABLE`.
-        length: int. Bytes of the message.
+    That is of `length` bytes, and of a type in `PARSABLE`. None where every
+    value is there, or the shape is no shape.
 
     Example:
 
@@ -230,19 +227,12 @@ def to_proto(
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """What Classify or Regress asks of a signature, and how it answers.
+    """What Classify or Regress asks of a signature, and how it answers."""
 
-    Args:
-        noun: str. What it is called in texts, and in an InferenceResult.
-        keys: the outputs that it takes, of which one must be there.
-        number: str. How many there may be, in words.
-        result: callable. From the arrays by key, and the number of
-            examples, to the answer.
-    """
-
-    noun: str
-    keys: tuple[str, ...]
-    number: str
+    noun: str  # what texts, and an InferenceResult, call it
+    keys: tuple[str, ...]  # the outputs that it takes: one must be there
+    number: str  # how many there may be, in words
+    # From the arrays by key, and the number of examples, to the answer.
     result: Callable[[dict[str, Any], int], object]
 
     def outputs(self, signature: meta_graph_pb2.SignatureDef) -> list[str]:
