@@ -15,166 +15,179 @@ from deepfm_tf.serving.client.signature import Target
 from tests.serving.in_process import InProcessClient, metadata_response
 from tests.serving.scripted_service import FLOAT, TEXT, signature_def
 
+SUM = {"sum": (FLOAT, [None])}
 
-def ctr(*inputs, **options):
-    return {
-        "serving_default": signature_def(
-            {n: (FLOAT, [None]) for n in inputs},
-            {"ctr": (FLOAT, [None])},
-            **options,
+
+def version(*inputs, told=None, default=100.0, times=1, defaults=()):
+    """What a version takes, tells of its fields, and answers.
+
+    The answer is so many times the sum of its inputs; a left out one is
+    `default`.
+    """
+    of_rows = {name: (FLOAT, [None]) for name in inputs}
+    signatures = {"serving_default": signature_def(of_rows, SUM, defaults)}
+    if told is not None:
+        signatures["fields"] = signature_def(
+            {"rows": (TEXT, [None])}, {"fields": (TEXT, [None])}
         )
-    }
+    return signatures, told, default, times
 
 
-class Backend(InProcessClient):
-    """Answers with the sum of the inputs."""
+def refused(words):
+    return PredictError(
+        words, grpc.StatusCode.INVALID_ARGUMENT, words, "host:1"
+    )
 
-    def __init__(self, signatures, max_rows=100):
+
+class Server(InProcessClient):
+    """Has versions; answers by the newest, or first by those of `turns`."""
+
+    def __init__(self, versions, max_rows=100):
         super().__init__(self._answer, max_rows)
-        self.signatures = signatures
-        self.version = 1
-        self.versions = []
-        self.refuses = lambda request: ""
+        self.versions = versions
+        self.turns = []
+        self.refusal = None
         self.sent = []
 
+    def predict(self, data, target=None, outputs=None):
+        return super().predict(data, target, outputs).tolist()
+
     def _answer(self, method, request):
-        self.sent.append((method, request))
-        if method == "GetModelMetadata":
-            return metadata_response(self.signatures, self.version)
-        words = self.refuses(request)
-        if words:
+        spec = request.model_spec
+        kind = spec.signature_name or method
+        self.sent.append((kind, request))
+        number = max(self.versions)
+        if kind == "serving_default" and self.turns:
+            number = self.turns.pop(0)
+        if spec.HasField("version"):
+            number = spec.version.value
+        if number not in self.versions:
             raise PredictError(
-                words, grpc.StatusCode.INVALID_ARGUMENT, words, "host:1"
+                "gone", grpc.StatusCode.NOT_FOUND, "gone", "host:1"
             )
-        version = self.versions.pop(0) if self.versions else self.version
-        if request.model_spec.HasField("version"):
-            version = request.model_spec.version.value
+        signatures, told, default, times = self.versions[number]
+        if method == "GetModelMetadata":
+            return metadata_response(signatures, number)
         response = predict_pb2.PredictResponse()
-        response.model_spec.version.value = version
-        total = sum(tf.make_ndarray(v) for v in request.inputs.values())
-        response.outputs["ctr"].CopyFrom(
-            tf.make_tensor_proto(np.float32(total * version))
-        )
+        response.model_spec.version.value = number
+        if kind == "fields":
+            answer = np.array([json.dumps({"fields": told})])
+            response.outputs["fields"].CopyFrom(tf.make_tensor_proto(answer))
+            return response
+        if self.refusal:
+            raise refused(self.refusal)
+        inputs = signatures[kind].inputs
+        arrays = {n: tf.make_ndarray(p) for n, p in request.inputs.items()}
+        if not arrays.keys() <= inputs.keys():
+            raise refused("extra")
+        total = times * sum(arrays.get(name, default) for name in inputs)
+        proto = tf.make_tensor_proto(np.float32(total))
+        response.outputs["sum"].CopyFrom(proto)
         return response
 
-    def count(self, method):
-        return sum(sent == method for sent, _ in self.sent)
+    def asked(self):
+        """The kinds of requests since the last time."""
+        kinds = [kind for kind, _ in self.sent]
+        self.sent.clear()
+        return kinds
+
+    def predictions(self):
+        """The requests for answers."""
+        return [r for kind, r in self.sent if kind == "serving_default"]
 
 
 def test_the_signature_is_read_once():
-    backend = Backend(ctr("a", "b"))
+    server = Server({1: version("a", "b")})
 
-    for _ in range(3):
-        assert backend.predict({"a": [1], "b": [2]}).tolist() == [3]
-    backend.predict({"a": [1], "b": [2]}, Target("serving_default", 1))
-    backend.predict({"a": [1], "b": [2]}, Target("serving_default", 1))
+    for target in (None, None, *[Target("serving_default", 1)] * 2):
+        assert server.predict({"a": [1], "b": [2]}, target) == [3]
 
-    assert backend.count("GetModelMetadata") == 2
-    assert backend.count("Predict") == 5
-
-
-def test_a_missing_column_is_named_before_anything_is_sent():
-    backend = Backend(ctr("price", "hour"))
-
-    with pytest.raises(ValueError, match="'price'.*Did you mean 'prize'"):
-        backend.predict({"prize": [1], "hour": [2]})
-    with pytest.raises(ValueError, match="'hour', 'price'"):
-        backend.predict({"x": [1]})
-
-    assert backend.count("Predict") == 0
+    kinds = server.asked()
+    assert kinds.count("GetModelMetadata") == 2
+    assert kinds.count("serving_default") == 4
 
 
-def test_a_column_of_the_wrong_kind_is_named_before_anything_is_sent():
-    backend = Backend(ctr("price"))
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"prize": [1], "hour": [2]}, "'price'.*Did you mean 'prize'"),
+        ({"x": [1]}, "'hour', 'price'"),
+        ({"hour": [1], "price": ["cheap"]}, "'price' must hold numbers"),
+    ],
+)
+def test_what_does_not_fit_is_named_before_anything_is_sent(data, message):
+    server = Server({1: version("price", "hour")})
 
-    with pytest.raises(ValueError, match="'price' must hold numbers"):
-        backend.predict({"price": ["cheap"]})
+    with pytest.raises(ValueError, match=message):
+        server.predict(data)
 
-    assert backend.count("Predict") == 0
+    assert set(server.asked()) == {"GetModelMetadata"}
 
 
 def test_a_column_may_be_missing_where_the_server_has_a_default():
-    backend = Backend(ctr("a", "added"))
+    server = Server({1: version("a", "added")})
 
-    assert backend.predict({"a": [1, 2]}).tolist() == [1, 2]
-    assert backend.count("Predict") == 1
+    assert server.predict({"a": [1, 2]}) == [101, 102]
+    assert server.asked() == ["GetModelMetadata", "serving_default"]
 
 
 def test_a_server_without_a_default_makes_the_column_missing():
-    backend = Backend(ctr("a", "added", "optional"))
-    backend.refuses = lambda request: "Missing but required: {added}."
+    server = Server({1: version("a", "added", "optional")})
+    server.refusal = "Missing but required: {added}."
 
     with pytest.raises(ValueError, match="needs the columns 'added', which"):
-        backend.predict({"a": [1, 2]})
+        server.predict({"a": [1, 2]})
 
 
 def test_defaults_in_the_metadata_are_believed():
-    backend = Backend(ctr("a", "b", "added", defaults=["added"]))
+    server = Server({1: version("a", "b", "added", defaults=["added"])})
 
-    assert backend.predict({"a": [1], "b": [2]}).tolist() == [3]
+    assert server.predict({"a": [1], "b": [2]}) == [103]
     with pytest.raises(ValueError, match="needs the columns 'b'"):
-        backend.predict({"a": [1]})
-
-    assert backend.count("Predict") == 1
+        server.predict({"a": [1]})
 
 
 def test_parts_keep_their_order():
-    backend = Backend(ctr("a"), max_rows=10)
+    server = Server({1: version("a")}, max_rows=10)
 
-    result = backend.predict({"a": np.arange(95)})
-
-    assert result.tolist() == list(range(95))
-    assert backend.count("Predict") == 10
+    assert server.predict({"a": np.arange(95)}) == list(range(95))
+    assert len(server.predictions()) == 10
 
 
 def test_all_of_an_answer_is_from_one_version():
-    backend = Backend(ctr("a"), max_rows=1)
-    backend.predict({"a": [1]})
-    backend.version = 2
-    backend.versions = [1, 2, 1]
+    server = Server({1: version("a")}, max_rows=1)
+    server.predict({"a": [1]})
+    server.versions[2] = version("a", times=2)
+    server.turns = [1, 2, 1]
 
-    result = backend.predict({"a": [1, 10, 100]})
-
-    assert result.tolist() == [2, 20, 200]
-    again = [r for m, r in backend.sent if m == "Predict"][-3:]
-    assert [r.model_spec.version.value for r in again] == [2, 2, 2]
-
-
-def test_another_version_has_its_signature_read():
-    backend = Backend(ctr("a"))
-    backend.predict({"a": [1], "b": [5]})
-    backend.version, backend.signatures = 2, ctr("a", "b")
-    backend.refuses = lambda r: "" if "b" in r.inputs else "{b} is required"
-
-    result = backend.predict({"a": [1], "b": [5]})
-
-    assert result.tolist() == [12]
-    assert backend.count("GetModelMetadata") == 2
+    assert server.predict({"a": [1, 10, 100]}) == [2, 20, 200]
+    pinned = [r.model_spec.version.value for r in server.predictions()[-3:]]
+    assert pinned == [2, 2, 2]
 
 
 def test_a_column_that_a_new_version_has_dropped_is_not_missed():
-    backend = Backend(ctr("a", "old"))
-    backend.predict({"a": [1], "old": [1]})
-    backend.version, backend.signatures = 2, ctr("a")
+    server = Server({1: version("a", "old")})
+    server.predict({"a": [1], "old": [1]})
+    server.versions[2] = version("a")
 
-    assert backend.predict({"a": [1]}).tolist() == [2]
+    assert server.predict({"a": [1]}) == [1]
 
 
 def test_the_servers_refusal_is_passed_on():
-    backend = Backend(ctr("a"))
-    backend.refuses = lambda request: "no"
+    server = Server({1: version("a")})
+    server.refusal = "no"
 
     with pytest.raises(PredictError, match="no"):
-        backend.predict({"a": [1]})
+        server.predict({"a": [1]})
 
 
 def test_a_pinned_version_and_a_label_go_into_the_request():
-    backend = Backend(ctr("a"))
+    server = Server({3: version("a")})
 
-    backend.predict({"a": [1]}, Target("serving_default", version=3))
-    backend.predict({"a": [1]}, Target("serving_default", label="canary"))
+    server.predict({"a": [1]}, Target("serving_default", version=3))
+    server.predict({"a": [1]}, Target("serving_default", label="canary"))
 
-    pinned, labelled = [r for m, r in backend.sent if m == "Predict"]
+    pinned, labelled = server.predictions()
     assert pinned.model_spec.version.value == 3
     assert labelled.model_spec.version_label == "canary"
     with pytest.raises(ValueError, match="Only one of `version` and `label`"):
@@ -182,48 +195,41 @@ def test_a_pinned_version_and_a_label_go_into_the_request():
 
 
 def test_outputs_are_chosen_by_name():
-    backend = Backend(ctr("a"))
+    server = Server({1: version("a")})
 
-    backend.predict({"a": [1]}, outputs=["ctr"])
-    backend.predict({"a": [1]}, outputs="ctr")
+    server.predict({"a": [1]}, outputs=["sum"])
+    server.predict({"a": [1]}, outputs="sum")
 
-    requests = [r for m, r in backend.sent if m == "Predict"]
-    assert [list(r.output_filter) for r in requests] == [["ctr"], ["ctr"]]
-    with pytest.raises(ValueError, match="no output 'ctx'. Did you mean 'ctr"):
-        backend.predict({"a": [1]}, outputs=["ctx"])
+    filters = [list(r.output_filter) for r in server.predictions()]
+    assert filters == [["sum"], ["sum"]]
+    with pytest.raises(ValueError, match="no output 'sun'. Did you mean 'sum"):
+        server.predict({"a": [1]}, outputs=["sun"])
 
 
-def test_no_rows_give_no_values():
-    backend = Backend(ctr("a"))
-
-    assert backend.predict([]).shape == (0,)
-    assert backend.predict({"a": []}).shape == (0,)
+@pytest.mark.parametrize("data", [[], {"a": []}])
+def test_no_rows_give_no_values(data):
+    assert Server({1: version("a")}).predict(data) == []
 
 
 def test_context_is_sent_with_every_part():
-    rank = signature_def(
-        {"user": (FLOAT, [1]), "ad": (FLOAT, [None])},
-        {"ctr": (FLOAT, [None])},
-    )
-    backend = Backend({"rank": rank}, max_rows=2)
+    inputs = {"user": (FLOAT, [1]), "ad": (FLOAT, [None])}
+    signatures = {"rank": signature_def(inputs, SUM)}
+    server = Server({1: (signatures, None, 0, 1)}, max_rows=2)
 
-    result = backend.rank({"user": 0.5}, {"ad": [1, 2, 3]})
+    result = server.rank({"user": 0.5}, {"ad": [1, 2, 3]})
 
     assert result.tolist() == [1.5, 2.5, 3.5]
-    requests = [r for m, r in backend.sent if m == "Predict"]
-    assert [r.inputs["user"].tensor_shape.dim[0].size for r in requests] == [
-        1,
-        1,
-    ]
+    assert server.asked() == ["GetModelMetadata", "rank", "rank"]
 
 
 def test_a_signature_that_adds_up_rows_is_not_split():
-    total = signature_def({"a": (FLOAT, [None])}, {"ctr": (FLOAT, [])})
-    backend = Backend({"serving_default": total}, max_rows=2)
+    total = signature_def({"a": (FLOAT, [None])}, {"sum": (FLOAT, [])})
+    versions = {1: ({"serving_default": total}, None, 0, 1)}
+    server = Server(versions, max_rows=2)
 
-    backend.predict({"a": [1, 2, 3]})
+    server.predict({"a": [1, 2, 3]})
 
-    assert backend.count("Predict") == 1
+    assert len(server.predictions()) == 1
 
 
 def test_max_rows_must_be_positive():
@@ -232,7 +238,7 @@ def test_max_rows_must_be_positive():
 
 
 def test_text_is_measured_in_bytes():
-    text = signature_def({"a": (TEXT, [None])}, {"ctr": (FLOAT, [None])})
+    text = signature_def({"a": (TEXT, [None])}, {"sum": (FLOAT, [None])})
     sizes = []
 
     def answer(method, request):
@@ -241,7 +247,7 @@ def test_text_is_measured_in_bytes():
         sizes.append(request.ByteSize())
         rows = request.inputs["a"].tensor_shape.dim[0].size
         response = predict_pb2.PredictResponse()
-        response.outputs["ctr"].CopyFrom(tf.make_tensor_proto([0.5] * rows))
+        response.outputs["sum"].CopyFrom(tf.make_tensor_proto([0.5] * rows))
         return response
 
     client = InProcessClient(answer, max_rows=10**9)
@@ -256,76 +262,6 @@ def test_text_is_measured_in_bytes():
 def test_a_timeout_must_be_positive(kind, timeout):
     with pytest.raises(ValueError, match=f"`timeout`.*timeout={timeout}"):
         kind("localhost:1", timeout=timeout)
-
-
-def version(*inputs, told=None, default=100.0):
-    """What a version takes: its inputs; what it tells of its fields.
-
-    A left out input is `default`.
-    """
-    signatures = {
-        "serving_default": signature_def(
-            {n: (FLOAT, [None]) for n in inputs}, {"sum": (FLOAT, [None])}
-        )
-    }
-    if told is not None:
-        signatures["fields"] = signature_def(
-            {"rows": (TEXT, [None])}, {"fields": (TEXT, [None])}
-        )
-    return signatures, told, default
-
-
-class Server(InProcessClient):
-    """Has versions, each of which answers with the sum of its inputs."""
-
-    def __init__(self, versions, max_rows=100):
-        super().__init__(self._answer, max_rows)
-        self.versions = versions
-        self.sent = []
-
-    def predict(self, data, target=None):
-        return super().predict(data, target).tolist()
-
-    def _answer(self, method, request):
-        spec = request.model_spec
-        number = max(self.versions)
-        if spec.HasField("version"):
-            number = spec.version.value
-        kind = spec.signature_name or method
-        self.sent.append((kind, spec.version.value))
-        if number not in self.versions:
-            raise PredictError(
-                "gone", grpc.StatusCode.NOT_FOUND, "gone", "host:1"
-            )
-        signatures, told, default = self.versions[number]
-        if method == "GetModelMetadata":
-            return metadata_response(signatures, number)
-        response = predict_pb2.PredictResponse()
-        if spec.signature_name == "fields":
-            answer = np.array([json.dumps({"fields": told})])
-            response.outputs["fields"].CopyFrom(tf.make_tensor_proto(answer))
-        else:
-            inputs = signatures["serving_default"].inputs
-            arrays = {
-                name: tf.make_ndarray(proto)
-                for name, proto in request.inputs.items()
-            }
-            if not arrays.keys() <= inputs.keys():
-                raise PredictError(
-                    "extra", grpc.StatusCode.INVALID_ARGUMENT, "", "host:1"
-                )
-            total = sum(arrays.get(name, default) for name in inputs)
-            response.outputs["sum"].CopyFrom(
-                tf.make_tensor_proto(np.float32(total))
-            )
-        response.model_spec.version.value = number
-        return response
-
-    def asked(self):
-        """The kinds of requests since the last time."""
-        kinds = [kind for kind, _ in self.sent]
-        self.sent.clear()
-        return kinds
 
 
 @pytest.fixture
@@ -377,7 +313,10 @@ def test_the_fields_are_asked_of_the_version_whose_signatures_are_known():
 
     server.predict({"a": [1]})
 
-    assert server.sent[:2] == [("GetModelMetadata", 0), ("fields", 7)]
+    (_, first), (kind, second) = server.sent[:2]
+    assert kind == "fields"
+    assert not first.model_spec.HasField("version")
+    assert second.model_spec.version.value == 7
 
 
 def test_fields_of_a_version_that_has_gone_are_read_of_the_next():
