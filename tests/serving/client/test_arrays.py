@@ -145,22 +145,27 @@ def test_matrices_and_nested_lists_fill_two_dimensions():
     assert to_array("packed", frame, info).tolist() == expected
 
 
-def test_plain_values_fill_an_input_of_one_column():
-    info = TensorInfo("float32", (None, 1))
+@pytest.mark.parametrize(
+    ("values", "dtype", "shape", "expected"),
+    [
+        # Plain values fill an input of one column.
+        ([1, 2], "float32", (None, 1), [[1], [2]]),
+        ([], "float32", (None, 1), np.empty((0, 1)).tolist()),
+        # One value is enough for a context input.
+        ("a", "string", (1,), [b"a"]),
+        (["a"], "string", (1,), [b"a"]),
+        (2, "float32", (1, 1), [[2]]),
+        (2, "int64", (), 2),
+    ],
+)
+def test_values_take_the_shape_of_the_input(values, dtype, shape, expected):
+    array = to_array("x", values, TensorInfo(dtype, shape))
 
-    assert to_array("price", [1, 2], info).tolist() == [[1], [2]]
-    assert to_array("price", [], info).shape == (0, 1)
+    assert array.tolist() == expected
+    assert array.ndim == len(shape)
 
 
-def test_one_value_is_enough_for_a_context_input():
-    assert to_array("u", "a", TensorInfo("string", (1,))).tolist() == [b"a"]
-    assert to_array("u", ["a"], TensorInfo("string", (1,))).tolist() == [b"a"]
-    assert to_array("u", 2, TensorInfo("float32", (1, 1))).tolist() == [[2]]
-    assert to_array("u", 2, TensorInfo("int64", ())).shape == ()
-
-
-TEXT, ONE = TensorInfo("string", (None,)), TensorInfo("string", (1,))
-NUMBER = TensorInfo("float32", (None,))
+ONE = TensorInfo("string", (1,))
 TAGS = ServedField("tags", "tags", separator=";")
 PRICE = ServedField("price", "price", missing_values=("?", "-"))
 
@@ -186,35 +191,28 @@ def test_lists_are_joined_by_the_fields_separator(values):
     assert array.tolist() == [b"a;b", b"", b"", b"c"]
 
 
-def test_a_missing_element_of_a_list_is_dropped():
-    values = [["a", None, "b"], [np.nan], ["c"]]
-
-    array = to_array("tags", values, TEXT, TAGS)
-
-    assert array.tolist() == [b"a;b", b"", b"c"]
-
-
-def test_numbers_in_lists_are_texts_like_all_numbers():
-    assert to_array("tags", [[1, 2], [3]], TEXT, TAGS).tolist() == [
-        b"1;2",
-        b"3",
-    ]
-    matrix = np.array([["a", "b"], ["c", "d"]])
-    assert to_array("tags", matrix, TEXT, TAGS).tolist() == [b"a;b", b"c;d"]
+@pytest.mark.parametrize(
+    ("values", "info", "expected"),
+    [
+        # A missing element is dropped; a number is text like all numbers.
+        ([["a", None, "b"], [np.nan], ["c"]], TEXT, [b"a;b", b"", b"c"]),
+        ([[1, 2], [3]], TEXT, [b"1;2", b"3"]),
+        (np.array([["a", "b"], ["c", "d"]]), TEXT, [b"a;b", b"c;d"]),
+        (["x;y"], TEXT, [b"x;y"]),
+        # The values of one context are one row.
+        (["a", "b"], ONE, [b"a;b"]),
+        ([], ONE, [b""]),
+        ([["a", "b"]], ONE, [b"a;b"]),
+        ("a;b", ONE, [b"a;b"]),
+    ],
+)
+def test_values_of_several_are_one_text(values, info, expected):
+    assert to_array("tags", values, info, TAGS).tolist() == expected
 
 
 def test_the_separator_within_an_element_is_refused():
     with pytest.raises(ValueError, match="'tags', row 1.*'x;y'.*';'"):
         to_array("tags", [["a"], ["x;y", "z"]], TEXT, TAGS)
-
-    assert to_array("tags", ["x;y"], TEXT, TAGS).tolist() == [b"x;y"]
-
-
-def test_the_values_of_one_context_are_one_row():
-    assert to_array("tags", ["a", "b"], ONE, TAGS).tolist() == [b"a;b"]
-    assert to_array("tags", [], ONE, TAGS).tolist() == [b""]
-    assert to_array("tags", [["a", "b"]], ONE, TAGS).tolist() == [b"a;b"]
-    assert to_array("tags", "a;b", ONE, TAGS).tolist() == [b"a;b"]
 
 
 def test_a_column_of_lists_is_refused_where_a_field_has_one_value():
@@ -239,7 +237,7 @@ def test_a_column_of_lists_is_refused_where_a_field_has_one_value():
     ids=lambda values: str(getattr(values, "dtype", type(values).__name__)),
 )
 def test_marks_of_missing_are_missing_numbers(values):
-    array = to_array("price", values, NUMBER, PRICE)
+    array = to_array("price", values, FLOAT, PRICE)
 
     np.testing.assert_array_equal(
         array, np.array([1.5, np.nan, np.nan, np.nan], np.float32)
@@ -248,9 +246,9 @@ def test_marks_of_missing_are_missing_numbers(values):
 
 def test_other_marks_are_no_numbers():
     with pytest.raises(ValueError, match="'price' must hold numbers.*'free'"):
-        to_array("price", ["1.5", "?", "free"], NUMBER, PRICE)
+        to_array("price", ["1.5", "?", "free"], FLOAT, PRICE)
     with pytest.raises(ValueError, match="'price' must hold numbers.*'\\?'"):
-        to_array("price", ["1.5", "?"], NUMBER)
+        to_array("price", ["1.5", "?"], FLOAT)
 
 
 def test_a_mark_in_a_context_is_missing():
@@ -268,13 +266,13 @@ NAN = float("nan")
     [
         # Blanks are part of a text, and not of a number.
         (TEXT, None, ["?", " ?", "a", None], ["?"], [b"", b" ?", b"a", b""]),
-        (NUMBER, None, ["?", " ? ", "1.5"], ["?"], [NAN, NAN, 1.5]),
+        (FLOAT, None, ["?", " ? ", "1.5"], ["?"], [NAN, NAN, 1.5]),
         # A mark is a text or a number, as the column is for.
         (TEXT, None, [-1, 7, None], ["-1"], [b"", b"7", b""]),
         (TEXT, None, [-1, 7], ["-1.0"], [b"-1", b"7"]),
-        (NUMBER, None, [-1.0, 7.5], ["-1.0"], [NAN, 7.5]),
-        (NUMBER, None, ["-1.0", "7"], ["-1"], [NAN, 7]),
-        (NUMBER, PRICE, ["-1", "?", "7"], ["-1"], [NAN, NAN, 7]),
+        (FLOAT, None, [-1.0, 7.5], ["-1.0"], [NAN, 7.5]),
+        (FLOAT, None, ["-1.0", "7"], ["-1"], [NAN, 7]),
+        (FLOAT, PRICE, ["-1", "?", "7"], ["-1"], [NAN, NAN, 7]),
         (TEXT, TAGS, ["a;?;b", "?", "", None], ["?"], [b"a;b", b"", b"", b""]),
         (TEXT, TAGS, [["a", "?"], ["b"], []], ["?"], [b"a", b"b", b""]),
         (TEXT, None, pa.array(["a", "?"], "large_string"), ["?"], [b"a", b""]),
@@ -287,7 +285,7 @@ def test_further_marks_of_missing_are_those_of_training(
 ):
     array = to_array("x", values, info, field, missing_values=marks)
 
-    if info is NUMBER:
+    if info is FLOAT:
         np.testing.assert_array_equal(array, np.float32(expected))
     else:
         assert array.tolist() == expected
@@ -319,27 +317,28 @@ def test_infinities_are_refused_as_in_training(values):
     message = r"Column 'cost' must hold (finite )?numbers.*(inf|39|0{39})' in"
 
     with pytest.raises(ValueError, match=f"{message} row 1"):
-        to_array("cost", values, NUMBER, PRICE)
+        to_array("cost", values, FLOAT, PRICE)
 
 
-def test_an_infinity_of_a_context_is_refused():
-    one = TensorInfo("float32", (1,))
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[1, 2], [3, 4], [5, float("-inf")]],
+        np.array([[1, 2], [3, 4], [5, -np.inf]]),
+        np.array([["1", "2"], ["3", "4"], ["5", "-inf"]]),
+    ],
+)
+def test_an_infinity_in_a_matrix_or_a_context_is_refused(rows):
+    matrix, one = TensorInfo("float32", (None, 2)), TensorInfo("float32", (1,))
 
+    with pytest.raises(ValueError, match="'numbers'.*'-inf' in row 2"):
+        to_array("numbers", rows, matrix, is_finite=True)
     with pytest.raises(ValueError, match="finite numbers.*'inf' in row 0"):
         to_array("cost", float("inf"), one, PRICE)
 
 
-def test_an_infinity_in_a_matrix_of_fields_is_refused():
-    matrix = TensorInfo("float32", (None, 2))
-    rows = [[1, 2], [3, 4], [5, float("-inf")]]
-
-    for values in (rows, np.array(rows), np.array(rows).astype(str)):
-        with pytest.raises(ValueError, match="'numbers'.*'-inf' in row 2"):
-            to_array("numbers", values, matrix, is_finite=True)
-
-
 def test_a_model_that_tells_no_fields_may_take_infinities():
-    assert to_array("mask", [float("-inf")], NUMBER).tolist() == [-np.inf]
+    assert to_array("mask", [float("-inf")], FLOAT).tolist() == [-np.inf]
 
 
 @pytest.mark.parametrize(
@@ -363,14 +362,6 @@ def test_arrays_survive_both_ways(array):
     assert tf.make_ndarray(proto).dtype == array.dtype
     if array.dtype != object:
         assert len(proto.tensor_content) == array.nbytes
-
-
-def test_typed_values_are_read_too():
-    proto = tf.make_tensor_proto([0.5, 0.25])
-    proto.ClearField("tensor_content")
-    proto.float_val.extend([0.5, 0.25])
-
-    assert tf.make_ndarray(proto).tolist() == [0.5, 0.25]
 
 
 def test_cuts_follow_bytes_and_rows(monkeypatch):

@@ -107,25 +107,16 @@ def proto(dtype=types_pb2.DT_FLOAT, dims=(3,), **fields):
         proto(dims=(-3, -1), float_val=[1]),
         proto(dims=(10**12, 0, -5), float_val=[1]),
         proto(dims=(1,) * 300, float_val=[1]),
+        proto(dims=(2**62, 2**62), float_val=[1]),
     ],
 )
 def test_malformed_protos_are_parsing_errors(toy_servable, malformed):
     request = predict_request()
     request.inputs["n0"].CopyFrom(malformed)
 
-    with pytest.raises(ServingError) as raised:
-        run(toy_servable, request.inputs)
-
-    assert raised.value.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert raised.value.message == "tensor parsing error: n0"
-
-
-def test_a_shape_past_all_numbers_is_a_parsing_error(toy_servable):
-    request = predict_request()
-    malformed = proto(dims=(2**62, 2**62), float_val=[1])
-    request.inputs["n0"].CopyFrom(malformed)
-
-    with pytest.raises(ServingError, match="INVALID_ARGUMENT: tensor parsing"):
+    with pytest.raises(
+        ServingError, match="^INVALID_ARGUMENT: tensor parsing error: "
+    ):
         run(toy_servable, request.inputs)
 
 
