@@ -253,7 +253,11 @@ class _Column:
             if isinstance(few, list):
                 # Else a message must be found, or lists be joined.
                 with contextlib.suppress(NoTextError, UnicodeEncodeError):
-                    return np.array([_encoded(v) for v in few], dtype=object)
+                    texts = [
+                        v.encode() if type(v) is str else _encoded(v)
+                        for v in few
+                    ]
+                    return np.array(texts, dtype=object)
         array = self._arrow()
         if not (
             pa.types.is_binary(array.type)
@@ -348,10 +352,8 @@ class _Column:
 
 
 def _encoded(value: Any) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    text = value if isinstance(value, str) else to_text(value)
-    return (text or "").encode()
+    is_bytes = isinstance(value, bytes)
+    return value if is_bytes else (to_text(value) or "").encode()
 
 
 def _to_numpy(array: pa.Array) -> Array:

@@ -88,7 +88,9 @@ class Parsers:
         signature_defs: Mapping[str, meta_graph_pb2.SignatureDef],
     ) -> None:
         self.parsed: dict[str, tf.Tensor] = {}
-        self._places: dict[str, tuple[tf.Tensor, int]] = {}
+        self._vectors: list[tuple[tf.Tensor, int]] = []  # and their sizes
+        # Of each placeholder: the number of its vector, and its place there.
+        self._places: dict[str, tuple[int, int]] = {}
         dtypes = {
             f"{node.name}:0": node.attr["dtype"].type
             for node in graph_def.node
@@ -113,22 +115,26 @@ class Parsers:
         vector = tf.compat.v1.placeholder(tf.string, [len(names)])
         pieces = tf.unstack(vector)
         for place, (name, piece) in enumerate(zip(names, pieces, strict=True)):
-            self._places[name] = vector, place
+            self._places[name] = len(self._vectors), place
             self.parsed[name] = tf.io.parse_tensor(
                 piece,
                 tf.as_dtype(dtypes[name]),
                 name=f"parse_{len(self.parsed)}",
             )
+        self._vectors.append((vector, len(names)))
 
     def feed(self, serialized: Mapping[str, bytes]) -> dict[tf.Tensor, Array]:
         """The vectors to feed, from protos' bytes by names of `parsed`."""
-        vectors: dict[tf.Tensor, Array] = {}
+        filled: dict[int, list[bytes]] = {}
         for name, content in serialized.items():
-            vector, place = self._places[name]
-            if vector not in vectors:
-                vectors[vector] = np.full(vector.shape, b"", object)
-            vectors[vector][place] = content
-        return vectors
+            number, place = self._places[name]
+            if number not in filled:
+                filled[number] = [b""] * self._vectors[number][1]
+            filled[number][place] = content
+        return {
+            self._vectors[number][0]: np.array(contents, object)
+            for number, contents in filled.items()
+        }
 
     def failed(self, message: str) -> str | None:
         """The name of the tensor whose parser an error's text is about."""

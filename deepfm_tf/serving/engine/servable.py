@@ -219,10 +219,12 @@ class Servable:
         aliases: dict[str, str] = {}
         repeated = 0
         for signature, feeds in tasks:
-            for place, given in enumerate(self._inputs[id(signature)]):
-                name, alias, dtype = given
+            for place, (name, alias, dtype) in enumerate(
+                self._inputs[id(signature)]
+            ):
                 proto = feeds[alias]
-                _check_type(proto.dtype, place, *given)
+                if proto.dtype != dtype or dtype not in PARSABLE:
+                    raise _misfit(proto.dtype, place, name, alias, dtype)
                 content = serialized[name] = proto.SerializeToString()
                 aliases[name] = alias
                 repeated += repeated_bytes(proto, len(content))
@@ -328,22 +330,21 @@ def _read_meta_graph(path: Path, tags: Sequence[str]) -> MetaGraphDef:
     return MetaGraphDef()
 
 
-def _check_type(
+def _misfit(
     provided: int, place: int, name: str, alias: str, expected: int | None
-) -> None:
-    """Raise ServingError unless a tensor may be fed with this type."""
+) -> ServingError:
+    """Why a tensor may not be fed with this type."""
     if expected is None:
-        raise ServingError(
+        return ServingError(
             grpc.StatusCode.NOT_FOUND,
             f"FeedInputs: unable to find feed output {name}",
         )
     if provided not in PARSABLE:
-        raise _parsing_error(alias)
-    if provided != expected:
-        raise invalid_argument(
-            f"Expects arg[{place}] to be {type_name(expected)} but "
-            f"{type_name(provided)} is provided"
-        )
+        return _parsing_error(alias)
+    return invalid_argument(
+        f"Expects arg[{place}] to be {type_name(expected)} but "
+        f"{type_name(provided)} is provided"
+    )
 
 
 def _runner(session: tf.compat.v1.Session, tensor: tf.Tensor) -> _Run:
