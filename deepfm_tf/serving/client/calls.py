@@ -134,13 +134,11 @@ class Call:
 
     async def predict(self, data: Data, outputs: Sequence[str] | None) -> Any:
         """Ask for predictions of all rows."""
-
-        def prepare(metadata: ModelMetadata) -> _Requests:
-            signature = metadata.signature(self.target.signature)
-            columns = as_columns(data, signature.inputs)
-            return self._prepare(columns, signature, metadata, outputs)
-
-        return await self._ask_one_version(prepare)
+        return await self._ask_one_version(
+            lambda metadata, signature: self._prepare(
+                as_columns(data, signature.inputs), signature, metadata, outputs
+            )
+        )
 
     async def rank(
         self,
@@ -150,12 +148,9 @@ class Call:
     ) -> Any:
         """Ask for predictions of all candidates in one context."""
 
-        def prepare(metadata: ModelMetadata) -> _Requests:
-            name = self.target.signature
-            signature = metadata.signature(name)
-            columns = rank_columns(
-                context, candidates, signature, name, metadata.fields
-            )
+        def prepare(metadata: ModelMetadata, signature: Signature) -> _Requests:
+            name, fields = self.target.signature, metadata.fields
+            columns = rank_columns(context, candidates, signature, name, fields)
             return self._prepare(columns, signature, metadata, outputs)
 
         return await self._ask_one_version(prepare)
@@ -246,8 +241,7 @@ class Call:
     async def _ask_with_examples(
         self, examples: Any, method: str, kind: Any
     ) -> list[Any]:
-        def prepare(metadata: ModelMetadata) -> _Requests:
-            metadata.signature(self.target.signature)
+        def prepare(metadata: ModelMetadata, _: Signature) -> _Requests:
             raw = metadata.signatures.get("serving_default")
             found = to_examples(
                 examples, raw.inputs if raw else {}, metadata.fields
@@ -268,7 +262,7 @@ class Call:
         return answers
 
     async def _ask_one_version(
-        self, prepare: Callable[[ModelMetadata], _Requests]
+        self, prepare: Callable[[ModelMetadata, Signature], _Requests]
     ) -> Any:
         """Ask about all rows; all answers are of one version of the model.
 
@@ -277,23 +271,22 @@ class Call:
         prepared anew, by what that version takes, and that version asked.
         Nothing has been computed when it, or this client, refuses a request.
         """
+        name = self.target.signature
         metadata = await self.metadata(fresh=False)
         asked = self.target
         for _ in range(_ATTEMPTS):
             try:
-                requests = prepare(metadata)
+                requests = prepare(metadata, metadata.signature(name))
                 answers = await self._send(requests, asked)
             except (PredictError, ValueError) as error:
-                if self.target.version is not None:
-                    raise
+                is_ours = asked is self.target
                 code = getattr(error, "code", None)
-                is_gone = code is grpc.StatusCode.NOT_FOUND
-                if code not in (None, *_REFUSED) and not (
-                    is_gone and asked is not self.target
-                ):
+                is_gone = code is grpc.StatusCode.NOT_FOUND and not is_ours
+                may_be_stale = code in (None, *_REFUSED) or is_gone
+                if self.target.version is not None or not may_be_stale:
                     raise
                 fresh = await self.metadata()
-                if asked is self.target and fresh.is_called_like(metadata):
+                if is_ours and fresh.is_called_like(metadata):
                     raise
                 metadata, asked = fresh, self.target
                 continue
@@ -304,8 +297,7 @@ class Call:
             fresh = await self.metadata()
             if len(versions) == 1 and fresh.is_called_like(metadata):
                 return requests.finish(answers)
-            metadata = fresh
-            asked = Target(self.target.signature, fresh.version)
+            metadata, asked = fresh, Target(name, fresh.version)
         raise PredictError(
             f"{self.model.address} must answer a call by one version of the "
             f"model, but changed versions {_ATTEMPTS} times. Ask again, or "
