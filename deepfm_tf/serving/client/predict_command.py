@@ -85,7 +85,7 @@ def _parser(command: str) -> Parser:
     )
 
     def add(flag: str, about: str, default: Any = None, **more: Any) -> None:
-        if default is not None:
+        if default:
             about = f"{about} (default: %(default)s)".strip()
         parser.add_argument(flag, help=about, default=default, **more)
 

@@ -41,6 +41,11 @@ def rows(tmp_path):
         (["--input={rows}", "--separator=;"], "needs the columns"),
         (["--input=arrow.csv"], "arrow.csv must be text .* is an Arrow"),
         (["--input={rows}", "--signature=x"], "has no signature 'x'"),
+        (
+            ["--input={rows}", "--signature=classify"],
+            "must be one that takes columns. Received: 'classify', which takes "
+            "serialized .* The model has these: 'serving_default'.$",
+        ),
         (["--input={rows}", "--model_card={rows}"], "names no columns of it"),
         (["--input={rows}", "--model_card=no.json"], "No such file.*no.json"),
         (["--input={rows}", "--outputs=ctr,odds"], "odds"),
@@ -178,28 +183,22 @@ def test_scores_are_printed_behind_the_rows(run_predict, tmp_path, name):
     )
 
 
-def test_a_file_is_scored_in_blocks(run_predict, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_a_file_is_scored_in_blocks(run_predict, tmp_path, monkeypatch, kind):
     monkeypatch.setattr(predict_command, "BLOCK_BYTES", 500)
     path = write(tmp_path / "rows.csv", MANY)
-    output = tmp_path / "scores.parquet"
+    output = tmp_path / f"scores.{kind}"
 
     status, out, err = run_predict("--input", path, "--output", output)
 
     assert (status, out) == (0, "")
     assert "300 rows scored: " in err
-    scores = pa.parquet.read_table(output)["ctr"].to_pylist()
+    if kind == "parquet":
+        scores = pa.parquet.read_table(output)["ctr"].to_pylist()
+    else:
+        lines = map(json.loads, output.read_text().splitlines())
+        scores = [line["ctr"] for line in lines]
     assert scores == pytest.approx(expected_ctr(MANY), rel=1e-6)
-
-
-def test_json_lines_come_out_as_json_lines(run_predict, tmp_path):
-    path = write(tmp_path / "rows.jsonl", COLUMNS)
-
-    run_predict("--input", path, "--output", tmp_path / "scores.jsonl")
-
-    lines = (tmp_path / "scores.jsonl").read_text().splitlines()
-    assert json.loads(lines[0])["ctr"] == pytest.approx(
-        expected_ctr(COLUMNS)[0], rel=1e-6
-    )
 
 
 def test_a_missing_column_is_named_and_nothing_written(run_predict, tmp_path):
@@ -271,7 +270,9 @@ def test_the_layout_and_marks_of_missing_values_are_those_of_training(
 def test_a_header_alone_gives_a_header(run_predict, tmp_path):
     (tmp_path / "rows.csv").write_text(",".join(COLUMNS) + "\n")
 
-    status, out, _ = run_predict("--input", tmp_path / "rows.csv")
+    status, out, _ = run_predict(
+        "--input", tmp_path / "rows.csv", "--outputs=ctr"
+    )
 
     assert status == 0
     assert out == ",".join([*COLUMNS, "ctr"]) + "\n"
@@ -294,25 +295,12 @@ def test_max_rows_cuts_requests(run_predict, tmp_path, toy_server, max_rows):
     assert served() - before == {1: 3, 2: 2, 3: 1}[max_rows]
 
 
-def test_a_signature_of_examples_is_told_from_those_of_columns(
-    run_predict, tmp_path
-):
-    path = write(tmp_path / "rows.csv", COLUMNS)
-
-    status, _, err = run_predict("--input", path, "--signature=classify")
-
-    assert status == 1
-    assert (
-        "--signature must be one that takes columns. Received: 'classify', "
-        "which takes serialized tf.train.Examples. The model has these: "
-        "'serving_default'."
-    ) in err
-
-
 CARD = {"explain": {"fields": ["c0", "n1"], "pairs": [["c0", "n1"]]}}
 
 
 def test_the_card_of_a_model_is_that_of_its_newest_version(tmp_path):
+    with pytest.raises(ValueError, match="--model_card must be.*none is"):
+        predict_command.names_of_card(str(tmp_path))
     for number in ("2", "10", "old"):
         card = tmp_path / number / "assets.extra" / "model_card.json"
         card.parent.mkdir(parents=True)
@@ -324,49 +312,27 @@ def test_the_card_of_a_model_is_that_of_its_newest_version(tmp_path):
     assert names["contributions"] == ["of 10"]
 
 
-def test_a_directory_without_versions_has_no_card(tmp_path):
-    with pytest.raises(ValueError, match="--model_card must be.*none is"):
-        predict_command.names_of_card(str(tmp_path))
-
-
-@pytest.mark.parametrize("with_card", [False, True])
-def test_the_columns_of_explain_are_called_as_the_card_says(
-    tmp_path, with_card
-):
+def test_the_columns_of_explain_are_called_as_the_card_says(tmp_path):
     (tmp_path / "card.json").write_text(json.dumps(CARD))
-    names = predict_command.names_of_card(
-        tmp_path / "card.json" if with_card else None
-    )
+    names = predict_command.names_of_card(tmp_path / "card.json")
     outputs = {
         "contributions": np.array([[1.0, 2.0], [3.0, 4.0]]),
         "logit": np.array([5.0, 6.0]),
         "pairs": np.array([[7.0], [8.0]]),
     }
 
-    columns = predict_command.output_columns(outputs, names)
+    named = predict_command.output_columns(outputs, names)
+    numbered = predict_command.output_columns(outputs, {})
 
-    expected = {"logit": [5, 6]}
-    if with_card:
-        expected |= {"contributions_c0": [1, 3], "contributions_n1": [2, 4]}
-        expected |= {"pairs_c0 × n1": [7, 8]}
-    else:
-        expected |= {"contributions_0": [1, 3], "contributions_1": [2, 4]}
-        expected |= {"pairs": [7, 8]}
-    assert {n: list(values) for n, values in columns.items()} == expected
-
-
-def test_a_card_of_another_version_is_told(tmp_path):
-    (tmp_path / "card.json").write_text(json.dumps(CARD))
-    names = predict_command.names_of_card(tmp_path / "card.json")
-
+    assert {n: list(values) for n, values in named.items()} == {
+        "contributions_c0": [1, 3],
+        "contributions_n1": [2, 4],
+        "logit": [5, 6],
+        "pairs_c0 × n1": [7, 8],
+    }
+    assert list(numbered) == [
+        *("contributions_0", "contributions_1"),
+        *("logit", "pairs"),
+    ]
     with pytest.raises(ValueError, match="names 2 columns.*which has 3"):
         predict_command.output_columns({"deep": np.zeros((1, 3))}, names)
-
-
-def test_the_outputs_asked_for_are_written(run_predict, tmp_path):
-    path = write(tmp_path / "rows.csv", COLUMNS)
-
-    status, out, _ = run_predict("--input", path, "--outputs=ctr")
-
-    assert status == 0
-    assert out.splitlines()[0] == ",".join([*COLUMNS, "ctr"])
