@@ -245,7 +245,7 @@ def test_what_decides_a_training_is_compared_with_the_file_of_a_run():
     )
     first.run.mkdir(parents=True)
     write_config(first)
-    options = ["--hidden-units", "16", "--dropout", "0.1"]
+    options = ["--hidden-units", "16", "--epochs", "30", "--no-batch-norm"]
 
     # What decides no training, and what has its default.
     assert not changed_options(
