@@ -196,15 +196,14 @@ DOORS = {
         ("tensorflow_serving", "grpc"),
     ),
     "serving.rest": (
-        ("serving.rest", "serving.engine", "serving", "cpus"),
-        ("tensorflow", "tensorflow_serving", "google", "grpc", "numpy")
-        + ("starlette", "uvicorn"),
+        ("serving.rest", "serving.engine", "serving"),
+        ("tensorflow", "tensorflow_serving", "google", "grpc", "numpy"),
     ),
     "serving.server": (
         ("serving.server", "serving.versions", "serving.rest")
         + ("serving.engine", "serving", "cpus"),
         ("tensorflow_serving", "google", "grpc", "grpc_health")
-        + ("prometheus_client",),
+        + ("prometheus_client", "starlette", "uvicorn"),
     ),
     # One experiment after the other; it knows the package by its public face,
     # and what a command needs before TensorFlow is imported.

@@ -48,8 +48,7 @@ def main(
     """Run the command.
 
     Args:
-        arguments: sequence of str. Without the command's name; None takes
-            `sys.argv`.
+        arguments: sequence of str. None takes `sys.argv`.
         command: str. What the user typed before them.
 
     Returns:
@@ -61,8 +60,7 @@ def main(
     try:
         return _run(argv, command)
     except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return _told("\nStopped.", EXIT_INTERRUPTED)
 
 
 def _run(argv: Sequence[str], command: str) -> int:
@@ -72,11 +70,10 @@ def _run(argv: Sequence[str], command: str) -> int:
         status: int | None = module.main(argv[1:], _beside(command, argv[0]))
         return status or EXIT_OK
     if hint := did_you_mean("".join(argv[:1]), COMMANDS, str):
-        print(
+        return _told(
             f"Unknown command: {argv[0]}.{hint} --help tells what there is.",
-            file=sys.stderr,
+            EXIT_USAGE,
         )
-        return EXIT_USAGE
     from deepfm_tf.serving.server.flags import help_text, parse_flags
 
     if any(flag in argv for flag in ("--help", "-h", "-help")):
@@ -90,20 +87,17 @@ def _run(argv: Sequence[str], command: str) -> int:
     try:
         options = parse_flags(argv)
     except ValueError as error:
-        print(error, file=sys.stderr)
-        return EXIT_USAGE
+        return _told(error, EXIT_USAGE)
     if missing("serving"):
-        print(install_hint("The server needs", "serving"), file=sys.stderr)
-        return EXIT_FAILED
+        return _told(install_hint("The server needs", "serving"), EXIT_FAILED)
     for flag in _FILES:
         path = getattr(options, flag)
         if path and not os.path.exists(path):
-            print(
+            return _told(
                 f"--{flag} must be a file. Received: {path}, which is not "
                 "there. Check the path.",
-                file=sys.stderr,
+                EXIT_FAILED,
             )
-            return EXIT_FAILED
     base = options.model_base_path
     if base and "://" not in base and not os.path.isdir(base):
         print(
@@ -112,6 +106,12 @@ def _run(argv: Sequence[str], command: str) -> int:
             file=sys.stderr,
         )
     return serve(options, command)
+
+
+def _told(error: object, status: int) -> int:
+    """The exit status, once the user is told why."""
+    print(error, file=sys.stderr)
+    return status
 
 
 def _beside(command: str, name: str) -> str:
@@ -136,19 +136,16 @@ def serve(options: Options, command: str) -> int:
     try:
         server = Server(options)
     except ValueError as error:
-        print(error, file=sys.stderr)
-        return EXIT_FAILED
+        return _told(error, EXIT_FAILED)
     stop_on_signals(server)
     try:
         server.start()
     except (ServingError, ValueError) as error:
         if server.is_asked_to_stop:
             return EXIT_OK
-        print(
-            f"Failed to start server. Error: {one_line(error)}",
-            file=sys.stderr,
+        return _told(
+            f"Failed to start server. Error: {one_line(error)}", EXIT_FAILED
         )
-        return EXIT_FAILED
     # What lives now lives to the end: a collection that follows the unload
     # of a version need not look at it, which would hold requests up.
     gc.freeze()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import grpc
 import tensorflow as tf
 from google.protobuf import message as protobuf_message
@@ -9,6 +11,7 @@ from google.protobuf import message as protobuf_message
 # TensorFlow Serving cuts its messages here.
 _LIMIT = 1024
 _CUT = "...TRUNCATED"
+_LOG = logging.getLogger(__name__)
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -61,7 +64,7 @@ def from_tensorflow(error: Exception) -> ServingError:
         error: tf.errors.OpError keeps its code and message. Bytes that are
             no protocol buffer, or text that is no UTF-8, are the client's
             fault: INVALID_ARGUMENT, with what can be read of it. Anything
-            else is INTERNAL.
+            else is INTERNAL, and logged with its traceback.
 
     Example:
 
@@ -78,5 +81,6 @@ def from_tensorflow(error: Exception) -> ServingError:
         return invalid_argument(error.object.decode(errors="replace"))
     if isinstance(error, protobuf_message.Error | UnicodeError):
         return invalid_argument(str(error))
-    name = type(error).__name__
-    return ServingError(grpc.StatusCode.INTERNAL, f"{name}: {error}")
+    text = f"{type(error).__name__}: {error}"
+    _LOG.error("A request failed: %s", one_line(text), exc_info=error)
+    return ServingError(grpc.StatusCode.INTERNAL, text)

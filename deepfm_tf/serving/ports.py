@@ -30,21 +30,11 @@ class Drain:
     Not under a lock: each attribute is one assignment.
 
     Args:
-        quiet_seconds: float. Without a call or an answer. Defaults to 0.25.
+        quiet_seconds: float. Without a call or an answer.
         most_seconds: float. After which the port is closed all the same.
-            Defaults to 2.
 
     Attributes:
         has_begun: bool. Whether answers are to be held back.
-
-    Example:
-
-    >>> drain = Drain(quiet_seconds=0.0)
-    >>> drain.note_call()
-    True
-    >>> drain.begin()
-    >>> drain.seconds_left()
-    0.0
     """
 
     def __init__(
@@ -55,17 +45,16 @@ class Drain:
         self.has_begun = False
         self._quiet_seconds = quiet_seconds
         self._most_seconds = most_seconds
-        self._last_traffic = 0.0
-        self._begin = 0.0
+        self._last_traffic = self._begin = 0.0
         self._calls = itertools.count(1)
 
     def note_call(self) -> bool:
         """A call has come; whether to answer it, and not to refuse it."""
         now = self._last_traffic = time.monotonic()
-        if not self.has_begun:
-            return True
         is_soon = now < self._begin + ANSWER_SECONDS
-        return next(self._calls) <= ANSWER_CALLS and is_soon
+        return not self.has_begun or (
+            next(self._calls) <= ANSWER_CALLS and is_soon
+        )
 
     def note_answer(self) -> None:
         """An answer goes out, and may bring the next call."""
@@ -76,12 +65,11 @@ class Drain:
 
         A short deadline makes the moment without calls shorter as well.
         """
-        most = 2 * self._most_seconds
+        left = max(seconds_to_deadline or 0.0, 0.0)
         if seconds_to_deadline is None:
-            return most
-        quiet = max(seconds_to_deadline / 4, 0.0)
-        self._quiet_seconds = min(self._quiet_seconds, quiet)
-        return min(seconds_to_deadline / 2, most)
+            left = 4 * self._most_seconds
+        self._quiet_seconds = min(self._quiet_seconds, left / 4)
+        return min(left / 2, 2 * self._most_seconds)
 
     def begin(self) -> None:
         """Hold answers back from now on."""
@@ -100,17 +88,10 @@ class Drain:
 def bind(port: int, flag: str) -> socket.socket:
     """A socket bound to a TCP port on all interfaces, not listening.
 
-    Args:
-        port: int. 0 picks a free one.
-        flag: str. The flag that chose it, for the error.
+    Port 0 picks a free one; the flag chose it.
 
     Raises:
         ValueError: the port is taken or not allowed.
-
-    Example:
-        >>> with bind(0, "--port") as bound:
-        ...     bound.getsockname()[1] > 0
-        True
     """
     # asyncio sends small packets at once (TCP_NODELAY) only where the protocol
     # is named; an answer would else wait 40 ms for the client's ACK.

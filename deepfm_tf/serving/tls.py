@@ -47,11 +47,9 @@ def client_credentials(
 
 
 def check_certificates(pem: bytes, name: str) -> None:
-    """Raise a ValueError unless the text holds certificates.
+    """Raise a ValueError, which names the text, unless it holds certificates.
 
-    Args:
-        pem: bytes. PEM text; notes around the certificates are fine.
-        name: str. What it is, and of which file, for the message.
+    Notes around them are fine.
     """
     try:
         # Bundles have notes in any language, which this call refuses.
@@ -66,13 +64,9 @@ def check_certificates(pem: bytes, name: str) -> None:
 def check_key(
     key: bytes, certificate: bytes, name: str, certificate_name: str
 ) -> None:
-    """Raise a ValueError unless this is the key of a certificate.
+    """Raise a ValueError, which names both, unless a key is a certificate's.
 
-    Args:
-        key: bytes. PEM text of a private key.
-        certificate: bytes. PEM text of a certificate.
-        name: str. Of the key, for the message.
-        certificate_name: str. Of the certificate.
+    Both are PEM texts.
     """
     # The call takes files alone; this one is in a folder of our own. Windows
     # opens no file a second time.
@@ -83,14 +77,13 @@ def check_key(
             # A password would be asked for on the terminal.
             _context().load_cert_chain(file, password="")
         except (ssl.SSLError, ValueError) as error:
+            wanted = "a private key as PEM text, without a password"
+            got = f"{len(key)} bytes that are none"
             if getattr(error, "reason", None) in _OTHER_KEY:
-                raise UserError(
-                    f"{name} must be the private key of {certificate_name}. "
-                    "Received: the key of another certificate."
-                ) from error
+                wanted = f"the private key of {certificate_name}"
+                got = "the key of another certificate"
             raise UserError(
-                f"{name} must be a private key as PEM text, without a "
-                f"password. Received: {len(key)} bytes that are none."
+                f"{name} must be {wanted}. Received: {got}."
             ) from error
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 import deepfm_tf
 from deepfm_tf.export.fields import check_fields
 from deepfm_tf.serving.engine.servable import Servable
-from deepfm_tf.serving.rest.calls import RestCall, RestCalls
+from deepfm_tf.serving.rest.calls import RestCalls
 from tests.export.conftest import definitions
 from tests.export.operations import new_among, operations
 from tests.serving.in_process import InProcessClient, handled_by
@@ -244,7 +245,7 @@ def test_only_what_has_a_default_may_be_left_out(
 
 
 def test_rest_takes_the_names_of_the_inputs(served, frame, expected):
-    calls = RestCalls(served[2], model_status=None)
+    calls = RestCalls(served[2])
     rows = frame.drop(columns="click").rename(columns=INPUTS)
     # JSON has no text for a missing number; NaN is TensorFlow Serving's.
     rows["field_1st_price"] = pd.to_numeric(
@@ -252,9 +253,8 @@ def test_rest_takes_the_names_of_the_inputs(served, frame, expected):
     )
     body = json.dumps({"instances": rows.to_dict("records")}).encode()
 
-    answer = calls.answer(
-        RestCall("predict", "toy"), body, time.monotonic() + 10
-    )
+    deadline = time.monotonic() + 10
+    answer = calls.answer("predict", ModelSpec(name="toy"), body, deadline)
 
     right = expected()
     np.testing.assert_allclose(

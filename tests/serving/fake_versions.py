@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from tensorflow_serving.config.model_server_config_pb2 import (
     ModelServerConfig,
 )
 
+from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.versions.store import ModelStore
 
 _SECONDS = 20.0
@@ -84,6 +86,11 @@ class FakeModels:
             )
         return config
 
+    def configure(self, extra: str = "") -> None:
+        """Serve that; back at once."""
+        with contextlib.suppress(ServingError):
+            self.store.reload(self.config(extra), lambda: True)
+
     def start(self, extra: str = "", *names: str) -> ModelStore:
         """Serve that; back when it is available."""
         self.store.reload(self.config(extra, *names))
@@ -107,6 +114,11 @@ class FakeModels:
             )
 
         self.wait_for(is_reached)
+
+    def wait_for_polls(self, count: int = 2) -> None:
+        """Wait until the base paths were looked at so often."""
+        end = self.store.num_polls + count
+        self.wait_for(lambda: self.store.num_polls >= end)
 
     def wait_for(self, predicate: Callable[[], bool]) -> None:
         """Wait for it; called with the loader's lock held."""

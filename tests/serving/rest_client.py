@@ -1,4 +1,4 @@
-"""An application on a port of its own, and requests to it."""
+"""The REST server on a port of its own, and requests to it."""
 
 import contextlib
 import http.client
@@ -6,18 +6,22 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from starlette.applications import Starlette
-
-from deepfm_tf.serving.rest.server import HttpServer
+from deepfm_tf.serving.server.flags import Options
+from deepfm_tf.serving.server.metrics import Metrics
+from deepfm_tf.serving.server.rest_server import RestServer
 
 
 @contextlib.contextmanager
-def serve(application: Starlette) -> Iterator[int]:
-    """Serves an application on a free port, which it yields."""
-    server = HttpServer(application, 0, grace_seconds=5)
+def serve(
+    store: Any, metrics_path: str | None = None, **options: Any
+) -> Iterator[RestServer]:
+    """Answers for these models on a free port, `.port`."""
+    metrics = Metrics()
+    server = RestServer(store, Options(**options), metrics, metrics_path, 5)
+    server.metrics = metrics
     server.start()
     try:
-        yield server.port
+        yield server
     finally:
         server.stop()
 

@@ -93,71 +93,42 @@ def set_spec(**fields):
 
 
 @pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (without_spec(), "Missing ModelSpec"),
+        (set_spec(name=""), "ModelSpec has no name specified."),
+        (set_spec(version_label="canary"),
+         "Unrecognized servable version label: canary"),
+        (replaced("n0", [1, 2, 3], tf.float64),
+         "Expects arg[3] to be float but double is provided"),
+        (changed(lambda request: setattr(
+            request.inputs["n0"], "tensor_content", b"\0" * 11)),
+         "tensor parsing error: n0"),
+        (changed(lambda request: request.inputs["n0"].ClearField("dtype")),
+         "tensor parsing error: n0"),
+        (changed(lambda request: request.output_filter.append("nope")),
+         "output tensor alias not found in signature: nope Outputs expected "
+         "to be in the set {ctr}."),
+        (changed(lambda request: request.output_filter.extend(["ctr"] * 2)),
+         "duplicate output tensor alias: ctr"),
+    ],
+)  # fmt: skip
+def test_predict_refuses_arguments(stub, request_, message):
+    assert refusal(stub.Predict, request_) == ("INVALID_ARGUMENT", message)
+
+
+@pytest.mark.parametrize(
     ("request_", "code", "message"),
     [
-        (without_spec(), "INVALID_ARGUMENT", "Missing ModelSpec"),
-        (
-            set_spec(name=""),
-            "INVALID_ARGUMENT",
-            "ModelSpec has no name specified.",
-        ),
-        (
-            set_spec(name="nope"),
-            "NOT_FOUND",
-            "Servable not found for request: Latest(nope)",
-        ),
-        *[
-            (
-                set_version(number),
-                "NOT_FOUND",
-                f"Servable not found for request: Specific(toy, {number})",
-            )
-            for number in (99, 0, -1)
-        ],
-        (
-            set_spec(version_label="canary"),
-            "INVALID_ARGUMENT",
-            "Unrecognized servable version label: canary",
-        ),
-        (
-            set_spec(signature_name="nosig"),
-            "FAILED_PRECONDITION",
-            'Serving signature key "nosig" not found.',
-        ),
-        (
-            replaced("n0", [1, 2, 3], tf.float64),
-            "INVALID_ARGUMENT",
-            "Expects arg[3] to be float but double is provided",
-        ),
-        (
-            changed(
-                lambda request: setattr(
-                    request.inputs["n0"], "tensor_content", b"\0" * 11
-                )
-            ),
-            "INVALID_ARGUMENT",
-            "tensor parsing error: n0",
-        ),
-        (
-            changed(lambda request: request.inputs["n0"].ClearField("dtype")),
-            "INVALID_ARGUMENT",
-            "tensor parsing error: n0",
-        ),
-        (
-            changed(lambda request: request.output_filter.append("nope")),
-            "INVALID_ARGUMENT",
-            "output tensor alias not found in signature: nope Outputs "
-            "expected to be in the set {ctr}.",
-        ),
-        (
-            changed(
-                lambda request: request.output_filter.extend(["ctr", "ctr"])
-            ),
-            "INVALID_ARGUMENT",
-            "duplicate output tensor alias: ctr",
-        ),
+        (set_spec(name="nope"), "NOT_FOUND",
+         "Servable not found for request: Latest(nope)"),
+        *[(set_version(number), "NOT_FOUND",
+           f"Servable not found for request: Specific(toy, {number})")
+          for number in (99, 0, -1)],
+        (set_spec(signature_name="nosig"), "FAILED_PRECONDITION",
+         'Serving signature key "nosig" not found.'),
     ],
-)
+)  # fmt: skip
 def test_predict_refuses(stub, request_, code, message):
     assert refusal(stub.Predict, request_) == (code, message)
 
@@ -165,31 +136,21 @@ def test_predict_refuses(stub, request_, code, message):
 @pytest.mark.parametrize(
     ("request_", "text"),
     [
-        (
-            changed(lambda request: request.inputs.pop("n1")),
-            "^input size does not match signature: 4!=5.* Sent extra: {}. "
-            "Missing but required: {n1}.$",
-        ),
-        (
-            replaced("bogus", [1.0]),
-            "^input size does not match signature: 6!=5.* Sent extra: "
-            "{bogus}. Missing but required: {}.$",
-        ),
-        (
-            renamed(),
-            "^Signature input alias: n1.* not found in request and no default "
-            "value provided.",
-        ),
-        (
-            replaced("n0", 1.0),
-            "slice index 0 of dimension 0 out of bounds.*{{node",
-        ),
-        (
-            replaced("n0", [1.0, 2.0]),
-            "ConcatOp : Dimension 0 in both shapes must be equal.*{{node",
-        ),
+        (changed(lambda request: request.inputs.pop("n1")),
+         "^input size does not match signature: 4!=5.* Sent extra: {}. "
+         "Missing but required: {n1}.$"),
+        (replaced("bogus", [1.0]),
+         "^input size does not match signature: 6!=5.* Sent extra: {bogus}. "
+         "Missing but required: {}.$"),
+        (renamed(),
+         "^Signature input alias: n1.* not found in request and no default "
+         "value provided."),
+        (replaced("n0", 1.0),
+         "slice index 0 of dimension 0 out of bounds.*{{node"),
+        (replaced("n0", [1.0, 2.0]),
+         "ConcatOp : Dimension 0 in both shapes must be equal.*{{node"),
     ],
-)
+)  # fmt: skip
 def test_predict_says_what_does_not_fit(stub, request_, text):
     code, message = refusal(stub.Predict, request_)
 
@@ -348,53 +309,26 @@ def test_regress_merges_the_context(stub):
 @pytest.mark.parametrize(
     ("method", "request_", "text"),
     [
-        (
-            "Classify",
-            classification("zzz"),
-            "^No signature was found with the name: zzz$",
-        ),
-        (
-            "Regress",
-            regression("zzz"),
-            "^No signature was found with the name: zzz$",
-        ),
-        (
-            "Classify",
-            classification_pb2.ClassificationRequest(),
-            "^Missing ModelSpec$",
-        ),
-        (
-            "Regress",
-            regression_pb2.RegressionRequest(),
-            "^Missing ModelSpec$",
-        ),
+        ("Classify", classification("zzz"),
+         "^No signature was found with the name: zzz$"),
+        ("Regress", regression("zzz"),
+         "^No signature was found with the name: zzz$"),
+        ("Classify", classification_pb2.ClassificationRequest(),
+         "^Missing ModelSpec$"),
+        ("Regress", regression_pb2.RegressionRequest(), "^Missing ModelSpec$"),
         ("Classify", classification(), "^Expected one input Tensor.$"),
         ("Regress", regression(), "^Expected one input Tensor.$"),
-        (
-            "Classify",
-            classification("regress"),
-            "^Expected classification signature outputs to contain at least "
-            'one of "classes" or "scores". Signature was: ',
-        ),
-        (
-            "Regress",
-            regression("classify"),
-            "^Expected one output Tensor.$",
-        ),
-        (
-            "Classify",
-            classification("classify", []),
-            "^Input is empty.$",
-        ),
+        ("Classify", classification("regress"),
+         "^Expected classification signature outputs to contain at least one "
+         'of "classes" or "scores". Signature was: '),
+        ("Regress", regression("classify"), "^Expected one output Tensor.$"),
+        ("Classify", classification("classify", []), "^Input is empty.$"),
         ("Regress", regression("regress", []), "^Input is empty.$"),
-        (
-            "Regress",
-            regression("regress", [example(c0=1)]),
-            "Name: <unknown>, Key: c0, Index: 0.  Data types don't match. "
-            "Data type: int64 but expected type: string",
-        ),
+        ("Regress", regression("regress", [example(c0=1)]),
+         "Name: <unknown>, Key: c0, Index: 0.  Data types don't match. "
+         "Data type: int64 but expected type: string"),
     ],
-)
+)  # fmt: skip
 def test_classify_and_regress_refuse(stub, method, request_, text):
     code, message = refusal(getattr(stub, method), request_)
 
@@ -439,34 +373,19 @@ def test_multi_inference_answers_each_task(stub):
 @pytest.mark.parametrize(
     ("request_", "code", "message"),
     [
-        (
-            inference_pb2.MultiInferenceRequest(),
-            "INVALID_ARGUMENT",
-            "ModelSpec has no name specified.",
-        ),
-        (
-            tasks(("regress", REGRESS), ("regress", REGRESS)),
-            "INVALID_ARGUMENT",
-            "Duplicate evaluation of signature: regress",
-        ),
-        (
-            of_two_models(),
-            "INVALID_ARGUMENT",
-            "All ModelSpecs in a MultiInferenceRequest must access the same "
-            "model name.",
-        ),
-        (
-            tasks(("regress", "tensorflow/serving/predict")),
-            "UNIMPLEMENTED",
-            "Unsupported signature method_name: tensorflow/serving/predict",
-        ),
-        (
-            tasks(("zz", REGRESS)),
-            "INVALID_ARGUMENT",
-            "Requested signature not found in model graph: zz",
-        ),
+        (inference_pb2.MultiInferenceRequest(), "INVALID_ARGUMENT",
+         "ModelSpec has no name specified."),
+        (tasks(("regress", REGRESS), ("regress", REGRESS)), "INVALID_ARGUMENT",
+         "Duplicate evaluation of signature: regress"),
+        (of_two_models(), "INVALID_ARGUMENT",
+         "All ModelSpecs in a MultiInferenceRequest must access the same model "
+         "name."),
+        (tasks(("regress", "tensorflow/serving/predict")), "UNIMPLEMENTED",
+         "Unsupported signature method_name: tensorflow/serving/predict"),
+        (tasks(("zz", REGRESS)), "INVALID_ARGUMENT",
+         "Requested signature not found in model graph: zz"),
     ],
-)
+)  # fmt: skip
 def test_multi_inference_refuses(stub, request_, code, message):
     assert refusal(stub.MultiInference, request_) == (code, message)
 
@@ -501,27 +420,15 @@ def test_metadata_has_every_signature(stub):
 @pytest.mark.parametrize(
     ("request_", "code", "message"),
     [
-        (
-            get_model_metadata_pb2.GetModelMetadataRequest(),
-            "INVALID_ARGUMENT",
-            "Missing ModelSpec",
-        ),
-        (
-            metadata_request(),
-            "INVALID_ARGUMENT",
-            "GetModelMetadataRequest must specify at least one metadata_field",
-        ),
-        (
-            metadata_request("xyz"),
-            "INVALID_ARGUMENT",
-            "Metadata field xyz is not supported",
-        ),
-        (
-            metadata_request("signature_def", name="nope"),
-            "NOT_FOUND",
-            "Servable not found for request: Latest(nope)",
-        ),
+        (get_model_metadata_pb2.GetModelMetadataRequest(), "INVALID_ARGUMENT",
+         "Missing ModelSpec"),
+        (metadata_request(), "INVALID_ARGUMENT",
+         "GetModelMetadataRequest must specify at least one metadata_field"),
+        (metadata_request("xyz"), "INVALID_ARGUMENT",
+         "Metadata field xyz is not supported"),
+        (metadata_request("signature_def", name="nope"), "NOT_FOUND",
+         "Servable not found for request: Latest(nope)"),
     ],
-)
+)  # fmt: skip
 def test_metadata_refuses(stub, request_, code, message):
     assert refusal(stub.GetModelMetadata, request_) == (code, message)

@@ -344,10 +344,6 @@ def test_look_ups_that_fail(port, path, status, message):
     assert error_of(port, path) == (status, message)
 
 
-def test_paths_elsewhere_are_not_found(port):
-    assert call(port, "/v2/models/toy")[0] == 404
-
-
 @pytest.mark.parametrize(
     "path", [TOY, f"{TOY}/versions/1", f"{TOY}/labels/stable"]
 )

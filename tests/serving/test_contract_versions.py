@@ -14,7 +14,6 @@ from tensorflow_serving.apis import (
     get_model_status_pb2,
     model_management_pb2,
     model_service_pb2_grpc,
-    predict_pb2,
     prediction_service_pb2_grpc,
 )
 
@@ -133,47 +132,6 @@ def test_unpinned_requests_get_the_highest_version(client):
     assert client.predict(version=1) == 1
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        ({"name": ""}, "INVALID_ARGUMENT", "ModelSpec has no name specified."),
-        (
-            {"name": "nope"},
-            "NOT_FOUND",
-            "Servable not found for request: Latest(nope)",
-        ),
-        (
-            {"version": 99},
-            "NOT_FOUND",
-            "Servable not found for request: Specific(toy, 99)",
-        ),
-        (
-            {"version": 0},
-            "NOT_FOUND",
-            "Servable not found for request: Specific(toy, 0)",
-        ),
-        (
-            {"version": -1},
-            "NOT_FOUND",
-            "Servable not found for request: Specific(toy, -1)",
-        ),
-        (
-            {"label": "canary"},
-            "INVALID_ARGUMENT",
-            "Unrecognized servable version label: canary",
-        ),
-    ],
-)
-def test_model_specs_that_name_nothing(client, arguments, code, message):
-    with refused(code, message):
-        client.predict(**arguments)
-
-
-def test_a_request_without_model_spec(client):
-    with refused("INVALID_ARGUMENT", "Missing ModelSpec"):
-        client.prediction.Predict(predict_pb2.PredictRequest())
-
-
 def test_status_of_all_versions_and_of_one(client):
     everything = {1: ("AVAILABLE", 0), 2: ("AVAILABLE", 0)}
 
@@ -222,26 +180,18 @@ def test_a_label_of_a_version_that_is_not_available(client):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (
-            "",
-            "ServerModelConfig type not supported by "
-            "HandleReloadConfigRequest. Only ModelConfigList is currently "
-            "supported",
-        ),
-        (
-            'model_config_list { config { name: "toy" base_path: "rel/toy" '
-            'model_platform: "tensorflow" } }',
-            "Expected model toy to have an absolute path or URI; got "
-            "base_path()=rel/toy",
-        ),
-        (
-            'model_config_list { config { name: "toy" base_path: "/toy" } }',
-            "Illegal setting neither ModelServerConfig::model_type "
-            "(deprecated) nor ModelServerConfig::model_platform, model name "
-            "is toy",
-        ),
+        ("",
+         "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+         "Only ModelConfigList is currently supported"),
+        ('model_config_list { config { name: "toy" base_path: "rel/toy" '
+         'model_platform: "tensorflow" } }',
+         "Expected model toy to have an absolute path or URI; got "
+         "base_path()=rel/toy"),
+        ('model_config_list { config { name: "toy" base_path: "/toy" } }',
+         "Illegal setting neither ModelServerConfig::model_type (deprecated) "
+         "nor ModelServerConfig::model_platform, model name is toy"),
     ],
-)
+)  # fmt: skip
 def test_reloads_that_are_refused(client, config, message):
     with refused("INVALID_ARGUMENT", message):
         client.reload(config)

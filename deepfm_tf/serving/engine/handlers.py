@@ -76,7 +76,7 @@ def predict(
         signature_method_name_check: bool. Refuse signatures of other methods.
         tensor_content: bool. Numbers as packed bytes, not `float_val`.
     """
-    spec = _model_spec(request)
+    spec = require_model_spec(request)
     with models.acquire(spec) as loaded:
         name = spec.signature_name or DEFAULT_SIGNATURE
         signature = loaded.servable.signature_defs.get(name)
@@ -160,7 +160,7 @@ def _infer(
     *,
     signature_method_name_check: bool = False,
 ) -> Any:
-    spec = _model_spec(request)
+    spec = require_model_spec(request)
     name = spec.signature_name or DEFAULT_SIGNATURE
     with models.acquire(spec) as loaded:
         if name not in loaded.servable.signature_defs:
@@ -232,7 +232,7 @@ def get_model_metadata(
     models: Models, request: get_model_metadata_pb2.GetModelMetadataRequest
 ) -> get_model_metadata_pb2.GetModelMetadataResponse:
     """The signatures of a version, packed as a SignatureDefMap."""
-    spec = _model_spec(request)
+    spec = require_model_spec(request)
     if not request.metadata_field:
         raise invalid_argument(
             "GetModelMetadataRequest must specify at least one metadata_field"
@@ -312,7 +312,7 @@ _REPLAYED: dict[str, Callable[..., object]] = {
 }
 
 
-def _model_spec(request: Any) -> model_pb2.ModelSpec:
+def require_model_spec(request: Any) -> model_pb2.ModelSpec:
     """The request's `model_spec`, or the error when there is none."""
     if not request.HasField("model_spec"):
         raise invalid_argument("Missing ModelSpec")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
 import grpc
+import tensorflow as tf
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -27,21 +27,7 @@ from deepfm_tf.serving.engine import handlers
 from deepfm_tf.serving.engine.handlers import DEFAULT_SIGNATURE, Models
 from deepfm_tf.serving.engine.servable import LoadedVersion
 from deepfm_tf.serving.errors import ServingError, invalid_argument
-from deepfm_tf.serving.rest.requests import (
-    Inputs,
-    fill_examples,
-    is_row_format,
-    parse_body,
-    signature_name,
-    tensors_from_inputs,
-    tensors_from_instances,
-)
-from deepfm_tf.serving.rest.tensors import (
-    columns_json,
-    document,
-    rows_json,
-    short_floats,
-)
+from deepfm_tf.serving.rest import requests, tensors
 from deepfm_tf.serving.served_fields import (
     FIELDS,
     ROWS,
@@ -49,58 +35,29 @@ from deepfm_tf.serving.served_fields import (
     ServedFields,
 )
 
-if TYPE_CHECKING:
-    from deepfm_tf.serving.engine.servable import Servable
-
 Body = bytes | bytearray
-ModelStatus = Callable[
-    [str, int | None, str | None],
-    get_model_status_pb2.GetModelStatusResponse,
-]
-
-_VERSION = r"(?:/versions/(\d+)|/labels/([^/:]+))?"
-_INFERENCE = re.compile(
-    rf"/v1/models/([^/:]+){_VERSION}:(classify|regress|predict)",
-    re.IGNORECASE | re.ASCII,
-)
-_LOOK_UP = re.compile(
-    rf"/v1/models(?:/([^/:]+))?{_VERSION}(/metadata)?",
-    re.IGNORECASE | re.ASCII,
-)
 INFERENCE_METHODS = ("classify", "regress", "predict")
+STATUS, METADATA = "get_model_status", "get_model_metadata"
+_PATH = re.compile(
+    r"/v1/models(?:/([^/:]+))?(?:/versions/(\d+)|/labels/([^/:]+))?"
+    r"(?::(\w+)|(/metadata))?",
+    re.IGNORECASE | re.ASCII,
+)
 # What is looked at, and said, of fields that stand for inputs.
 _MOST_ROWS, _MOST_NAMED, _SECONDS = 100, 5, 1.0
 
 
-@dataclass(frozen=True)
-class RestCall:
-    """One request's path, taken apart.
+class Store(Models, Protocol):
+    """Models, and the states of their versions."""
 
-    Args:
-        method: str. `predict`, `classify`, `regress`, `get_model_status` or
-            `get_model_metadata`.
-        name: str. The model's name, percent-decoded.
-        version: int or None.
-        label: str or None. A version's label, percent-decoded.
-    """
-
-    method: str
-    name: str
-    version: int | None = None
-    label: str | None = None
-
-    def model_spec(self) -> model_pb2.ModelSpec:
-        """The same as the gRPC API says it."""
-        spec = model_pb2.ModelSpec(name=self.name)
-        if self.version is not None:
-            spec.version.value = self.version
-        if self.label is not None:
-            spec.version_label = self.label
-        return spec
+    def status(
+        self, model_spec: model_pb2.ModelSpec
+    ) -> Sequence[get_model_status_pb2.ModelVersionStatus]:
+        """Of all versions, or of one; ServingError where there is none."""
 
 
-def parse_path(verb: str, path: str) -> RestCall:
-    """Takes the path of a request apart.
+def parse_path(verb: str, path: str) -> tuple[str, model_pb2.ModelSpec]:
+    """The method that a request is for, and of which model.
 
     A name is only ever compared with the names of models, so that
     `..%2f..` is an unknown model and no path.
@@ -109,83 +66,106 @@ def parse_path(verb: str, path: str) -> RestCall:
         verb: str. `GET`, `POST` or another.
         path: str. As sent: percent-encoded, without the query.
 
+    Returns:
+        `predict`, `classify`, `regress`, `get_model_status` or
+        `get_model_metadata`; and the `ModelSpec`, percent-decoded.
+
     Raises:
         ServingError: INVALID_ARGUMENT for anything that the API does not
             have, in TensorFlow Serving's words.
 
     Example:
 
-    >>> parse_path("POST", "/v1/models/ctr/versions/3:predict")
-    RestCall(method='predict', name='ctr', version=3, label=None)
+    >>> method, spec = parse_path("POST", "/v1/models/ctr/versions/3:predict")
+    >>> method, spec.name, spec.version.value
+    ('predict', 'ctr', 3)
     """
-    malformed = invalid_argument(f"Malformed request: {verb} {path}")
-    if verb == "POST" and (found := _INFERENCE.fullmatch(path)):
-        name, version, label, method = found.groups()
-        # The path may be in capitals, the method may not.
-        if method not in INFERENCE_METHODS:
-            raise malformed
-    elif verb == "GET" and (found := _LOOK_UP.fullmatch(path)):
-        name, version, label, metadata = found.groups()
-        # TensorFlow Serving answers /METADATA with the status, too.
-        is_metadata = metadata == "/metadata"
-        method = "get_model_metadata" if is_metadata else "get_model_status"
+    found = _PATH.fullmatch(path)
+    name, version, label, method, metadata = (
+        found.groups() if found else [""] * 5
+    )
+    # The path may be in capitals, the method may not.
+    is_inference = verb == "POST" and name and method in INFERENCE_METHODS
+    if not is_inference or metadata:
+        if not found or verb != "GET" or method:
+            raise invalid_argument(f"Malformed request: {verb} {path}")
         if name is None:
             raise invalid_argument("Missing model name in request.")
-    else:
-        raise malformed
-    return RestCall(
-        method,
-        _decoded(name),
-        None if version is None else _version(version),
-        None if label is None else _decoded(label),
-    )
+        # TensorFlow Serving answers /METADATA with the status, too.
+        method = METADATA if metadata == "/metadata" else STATUS
+    spec = model_pb2.ModelSpec(name=_decoded(name))
+    if version is not None:
+        digits = version.lstrip("0") or "0"
+        if len(digits) > 19 or int(digits) >= 2**63:
+            raise invalid_argument(
+                f"Failed to convert version: {version} to numeric."
+            )
+        spec.version.value = int(digits)
+    if label is not None:
+        spec.version_label = _decoded(label)
+    return method, spec
 
 
 class RestCalls:
     """Answers calls with bytes of JSON; blocks while it does.
 
     Args:
-        models: Models. Where the handlers get their versions from.
-        model_status: callable. `(name, version or None, label or None)` to a
-            GetModelStatusResponse.
+        store: Store. Where the handlers get their versions from.
         signature_method_name_check: bool. As in `handlers.predict`.
     """
 
     def __init__(
-        self,
-        models: Models,
-        model_status: ModelStatus,
-        signature_method_name_check: bool = False,
+        self, store: Store, signature_method_name_check: bool = False
     ) -> None:
-        self.models = models
-        self.model_status = model_status
-        self.signature_method_name_check = signature_method_name_check
+        self._store = store
+        self._options = {
+            "signature_method_name_check": signature_method_name_check
+        }
 
-    def answer(self, call: RestCall, body: Body, deadline: float) -> bytes:
+    def answer(
+        self,
+        method: str,
+        spec: model_pb2.ModelSpec,
+        body: Body,
+        deadline: float,
+    ) -> bytes:
         """The JSON that answers a call.
 
         Args:
-            call: RestCall.
-            body: bytes or bytearray. The request's body, decompressed.
+            method, spec: as `parse_path` gives them.
+            body: the request's body, decompressed.
             deadline: float. In `time.monotonic()`'s seconds.
 
         Raises:
             ServingError: codes and texts are TensorFlow Serving's.
         """
-        if call.method == "get_model_status":
-            found = self.model_status(call.name, call.version, call.label)
-            return _indented(_as_dict(found))
-        if call.method == "get_model_metadata":
-            return self._metadata(call)
-        if call.method == "predict":
-            return self._predict(call, body, deadline)
-        return self._infer_examples(call, body, deadline)
+        if time.monotonic() >= deadline:
+            raise too_late()
+        if method == STATUS:
+            response = get_model_status_pb2.GetModelStatusResponse(
+                model_version_status=self._store.status(spec)
+            )
+            return _indented(_as_dict(response))
+        if method == METADATA:
+            return self._metadata(spec)
+        given = requests.parse_body(body)
+        spec.signature_name = requests.signature_name(given)
+        if method == "predict":
+            return self._predict(spec, given, deadline)
+        request: Any = regression_pb2.RegressionRequest(model_spec=spec)
+        if method == "classify":
+            request = classification_pb2.ClassificationRequest(model_spec=spec)
+        requests.fill_examples(given, request.input)
+        handle: Any = getattr(handlers, method)
+        seconds = deadline - time.monotonic()
+        answered = handle(self._store, request, seconds, **self._options)
+        return tensors.document("results", _results(answered.result))
 
-    def _metadata(self, call: RestCall) -> bytes:
+    def _metadata(self, spec: model_pb2.ModelSpec) -> bytes:
         request = get_model_metadata_pb2.GetModelMetadataRequest(
-            model_spec=call.model_spec(), metadata_field=["signature_def"]
+            model_spec=spec, metadata_field=["signature_def"]
         )
-        response = handlers.get_model_metadata(self.models, request)
+        response = handlers.get_model_metadata(self._store, request)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         response.metadata["signature_def"].Unpack(signatures)
         return _indented(
@@ -195,49 +175,31 @@ class RestCalls:
             }
         )
 
-    def _predict(self, call: RestCall, body: Body, deadline: float) -> bytes:
-        given = parse_body(body)
-        request = predict_pb2.PredictRequest(model_spec=call.model_spec())
-        request.model_spec.signature_name = signature_name(given)
+    def _predict(
+        self, spec: model_pb2.ModelSpec, given: dict[str, Any], deadline: float
+    ) -> bytes:
+        request = predict_pb2.PredictRequest(model_spec=spec)
         # One version gives the signature and the answer, also where a new
         # one becomes available in between.
-        with self.models.acquire(request.model_spec) as loaded:
-            inputs = _signature_inputs(loaded, request.model_spec)
-            in_rows = is_row_format(given)
-            values = given.pop("instances" if in_rows else "inputs")
-            read = tensors_from_instances if in_rows else tensors_from_inputs
+        with self._store.acquire(spec) as loaded:
+            inputs = _inputs(loaded, spec.signature_name)
             try:
-                tensors = read(values, inputs)
+                found = requests.predict_tensors(given, inputs)
             except ServingError as error:
-                raise _with_field_names(
-                    error, loaded.servable, values, inputs
-                ) from error
-            for name, tensor in tensors.items():
+                hint = _field_names(given, loaded, inputs)
+                raise ServingError(error.code, error.message + hint) from error
+            for name, tensor in found.items():
                 request.inputs[name].CopyFrom(tensor)
             response = handlers.predict(
                 loaded,
                 request,
-                _seconds_left(deadline),
-                signature_method_name_check=self.signature_method_name_check,
+                deadline - time.monotonic(),
                 tensor_content=True,
+                **self._options,
             )
-        return (rows_json if in_rows else columns_json)(response.outputs)
-
-    def _infer_examples(
-        self, call: RestCall, body: Body, deadline: float
-    ) -> bytes:
-        kind, handle, results = _METHODS_OF_EXAMPLES[call.method]
-        given = parse_body(body)
-        request = kind(model_spec=call.model_spec())
-        request.model_spec.signature_name = signature_name(given)
-        fill_examples(given, request.input)
-        response = handle(
-            self.models,
-            request,
-            _seconds_left(deadline),
-            signature_method_name_check=self.signature_method_name_check,
+        return tensors.outputs_json(
+            response.outputs, in_rows="instances" in given
         )
-        return document("results", results(response.result))
 
 
 def error_json(message: str) -> bytes:
@@ -245,32 +207,27 @@ def error_json(message: str) -> bytes:
     return _indented({"error": message})
 
 
-def _signature_inputs(
-    loaded: LoadedVersion, spec: model_pb2.ModelSpec
-) -> Inputs:
-    name = spec.signature_name or DEFAULT_SIGNATURE
-    signature = loaded.servable.signature_defs.get(name)
+def too_late() -> ServingError:
+    """What is said of a request whose time is over."""
+    return ServingError(
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        "The request took longer than the server's REST timeout.",
+    )
+
+
+def _inputs(loaded: LoadedVersion, name: str) -> requests.Inputs:
+    signature = loaded.servable.signature_defs.get(name or DEFAULT_SIGNATURE)
     if signature is None:
         raise invalid_argument(
-            f'Serving signature name: "{name}" not found in signature def'
+            f'Serving signature name: "{name or DEFAULT_SIGNATURE}" not found '
+            "in signature def"
         )
     if not signature.inputs:
         raise invalid_argument(
-            "Failed to get input map for signature: "
-            f"{spec.signature_name or 'DEFAULT'}"
+            f"Failed to get input map for signature: {name or 'DEFAULT'}"
         )
-    inputs: Inputs = signature.inputs
+    inputs: requests.Inputs = signature.inputs
     return inputs
-
-
-def _seconds_left(deadline: float) -> float:
-    seconds = deadline - time.monotonic()
-    if seconds <= 0:
-        raise ServingError(
-            grpc.StatusCode.DEADLINE_EXCEEDED,
-            "The request took longer than the server's REST timeout.",
-        )
-    return seconds
 
 
 def _decoded(text: str) -> str:
@@ -279,40 +236,15 @@ def _decoded(text: str) -> str:
     return unquote_to_bytes(raw).decode(errors="replace")
 
 
-def _version(digits: str) -> int:
-    version = digits.lstrip("0") or "0"
-    if len(version) > 19 or int(version) >= 2**63:
-        raise invalid_argument(
-            f"Failed to convert version: {digits} to numeric."
-        )
-    return int(version)
-
-
-def _classifications(
-    result: classification_pb2.ClassificationResult,
-) -> list[Any]:
-    """For each example its pairs of label and score."""
+def _results(result: Any) -> list[Any]:
+    """A number for each example, or its pairs of label and score."""
+    if isinstance(result, regression_pb2.RegressionResult):
+        return tensors.short_floats([each.value for each in result.regressions])
     rows = [row.classes for row in result.classifications]
-    scores = iter(short_floats([each.score for row in rows for each in row]))
+    scores = iter(
+        tensors.short_floats([each.score for row in rows for each in row])
+    )
     return [[[each.label, next(scores)] for each in row] for row in rows]
-
-
-def _regressions(result: regression_pb2.RegressionResult) -> list[float]:
-    return short_floats([each.value for each in result.regressions])
-
-
-_METHODS_OF_EXAMPLES: dict[str, tuple[Any, Any, Any]] = {
-    "classify": (
-        classification_pb2.ClassificationRequest,
-        handlers.classify,
-        _classifications,
-    ),
-    "regress": (
-        regression_pb2.RegressionRequest,
-        handlers.regress,
-        _regressions,
-    ),
-}
 
 
 def _as_dict(message: Message) -> dict[str, Any]:
@@ -329,50 +261,37 @@ def _indented(value: dict[str, Any]) -> bytes:
     return text.encode(errors="replace")
 
 
-def _with_field_names(
-    error: ServingError, servable: Servable, values: Any, inputs: Inputs
-) -> ServingError:
-    """The same error, and which inputs the fields have that were named.
+def _field_names(
+    given: dict[str, Any], loaded: LoadedVersion, inputs: requests.Inputs
+) -> str:
+    """Which inputs the fields have that a request names in their place.
 
-    TensorFlow Serving's text stands first, as it is. Nothing is added where
-    no name is a field's, or where the model does not tell its fields.
+    Nothing where no name is a field's, or the model does not tell its fields.
     """
-    objects = values if isinstance(values, list) else [values]
-    names = {
-        name
-        for value in objects[:_MOST_ROWS]
-        if isinstance(value, dict)
-        for name in value
-    }
-    signature = servable.signature_defs.get(SIGNATURE)
+    values = given.get("instances", given.get("inputs"))
+    objects = values[:_MOST_ROWS] if isinstance(values, list) else [values]
+    names = set().union(*(v for v in objects if isinstance(v, dict)))
+    signature = loaded.servable.signature_defs.get(SIGNATURE)
     if (
         names <= set(inputs)
         or signature is None
-        or set(signature.inputs) != {ROWS}
-        or set(signature.outputs) != {FIELDS}
+        or (set(signature.inputs), set(signature.outputs)) != ({ROWS}, {FIELDS})
     ):
-        return error
-    request = tensor_pb2.TensorProto(
-        dtype=types_pb2.DT_STRING, string_val=[b""]
-    )
-    request.tensor_shape.dim.add(size=1)
-    try:
-        answer = servable.run(
-            signature, {ROWS: request}, [FIELDS], timeout=_SECONDS
-        )
-    except ServingError:
-        return error
-    fields = ServedFields.from_json(b"".join(answer[FIELDS].string_val))
-    meant = [
-        f"the field '{field.name}' has the input '{field.input}'"
-        for field in fields.fields
-        if field.name in names - set(inputs) and field.input in inputs
-    ]
-    if not meant:
-        return error
-    more = f" and {len(meant) - _MOST_NAMED} more" * (len(meant) > _MOST_NAMED)
-    return ServingError(
-        error.code,
-        f"{error.message} (In this model {', '.join(meant[:_MOST_NAMED])}"
-        f"{more}; the signature '{SIGNATURE}' lists them.)",
-    )
+        return ""
+    asked = {ROWS: tf.make_tensor_proto([b""])}
+    with contextlib.suppress(ServingError):
+        answer = loaded.servable.run(signature, asked, [FIELDS], _SECONDS)
+        told = ServedFields.from_json(b"".join(answer[FIELDS].string_val))
+        meant = [
+            f"the field '{field.name}' has the input '{field.input}'"
+            for field in told.fields
+            if field.name in names - set(inputs) and field.input in inputs
+        ]
+        if len(meant) > _MOST_NAMED:
+            meant[_MOST_NAMED:] = [f"{len(meant) - _MOST_NAMED} more"]
+        if meant:
+            return (
+                f" (In this model {', '.join(meant)}; the signature "
+                f"'{SIGNATURE}' lists them.)"
+            )
+    return ""

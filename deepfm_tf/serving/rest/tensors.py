@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import itertools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -18,33 +17,43 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from deepfm_tf.arrays import Array
 from deepfm_tf.serving.errors import ServingError, invalid_argument
 
-Outputs = Mapping[str, tensor_pb2.TensorProto]
-
-# TensorFlow's own limit, and what keeps the walk over a value shallow.
-MAX_RANK = 254
 # An error repeats what came, but not megabytes of it.
 MAX_SHOWN = 256
-_FLOATS: dict[int, type[np.floating[Any]]] = {
-    types_pb2.DT_FLOAT: np.float32,
-    types_pb2.DT_DOUBLE: np.float64,
-}
-_INTEGERS: dict[int, tuple[type[np.integer[Any]], int, int]] = {
-    # dtype -> its numpy type, the range that JSON may carry. The small types
-    # are checked as int32 and then cut, as TensorFlow Serving does.
-    types_pb2.DT_INT8: (np.int8, -(2**31), 2**31 - 1),
-    types_pb2.DT_UINT8: (np.uint8, -(2**31), 2**31 - 1),
-    types_pb2.DT_INT16: (np.int16, -(2**31), 2**31 - 1),
-    types_pb2.DT_INT32: (np.int32, -(2**31), 2**31 - 1),
-    types_pb2.DT_INT64: (np.int64, -(2**63), 2**63 - 1),
-    types_pb2.DT_UINT32: (np.uint32, 0, 2**32 - 1),
-    types_pb2.DT_UINT64: (np.uint64, 0, 2**64 - 1),
-}
-_OTHERS = (types_pb2.DT_STRING, types_pb2.DT_BOOL)
-_TYPES = {dict: "Object", list: "Array", str: "String", type(None): "Null"}
+_INVALID = grpc.StatusCode.INVALID_ARGUMENT
+_JSON_TYPES = {dict: "Object", list: "Array", str: "String", type(None): "Null"}
 
 
 class NamedFloat(float):
     """`NaN` or `Infinity` written as such: not a number that overflowed."""
+
+
+# The numpy type of those that JSON can carry.
+_TYPES: dict[int, np.dtype[Any]] = {
+    each.as_datatype_enum: np.dtype(each.as_numpy_dtype)
+    for each in (
+        *(tf.string, tf.bool, tf.float32, tf.float64, tf.int8, tf.int16),
+        *(tf.int32, tf.int64, tf.uint8, tf.uint32, tf.uint64),
+    )
+}
+# What each of numpy's kinds of types takes; others take integers.
+_TAKES: dict[str, set[type]] = {
+    "O": {str, dict},
+    "b": {bool},
+    "f": {int, float, NamedFloat},
+}
+
+
+class WrongValueError(ServingError):
+    """A value that goes into no tensor of its signature's.
+
+    Args:
+        code, message: as of `ServingError`.
+        row: int. Its place in the outermost list.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str, row: int) -> None:
+        super().__init__(code, message)
+        self.row = row
 
 
 def tensor_from_json(value: Any, dtype: int) -> tensor_pb2.TensorProto:
@@ -68,73 +77,65 @@ def tensor_from_json(value: Any, dtype: int) -> tensor_pb2.TensorProto:
     >>> [dim.size for dim in tensor.tensor_shape.dim]
     [2, 2]
     """
-    shape = json_shape(value)
-    leaves = _leaves(value, shape)
-    converted = _converted(leaves, dtype)
-    if converted is None:
-        raise _not_of_type(_first_wrong(leaves, dtype), dtype)
+    shape, leaves = _flattened(value)
     tensor = tensor_pb2.TensorProto(dtype=dtype)
     for size in shape:
         tensor.tensor_shape.dim.add(size=size)
-    if isinstance(converted, list):
-        tensor.string_val.extend(converted)
-    else:
-        tensor.tensor_content = converted.tobytes()
+    try:
+        _fill(tensor, leaves)
+    except ServingError:
+        at, error = _first_wrong(leaves, dtype)
+        row = at * shape[0] // len(leaves) if shape else 0
+        raise WrongValueError(error.code, error.message, row) from None
     return tensor
 
 
-def rows_json(outputs: Outputs) -> bytes:
-    """The answer to `instances`: `predictions`, an element a row.
+def outputs_json(
+    outputs: Mapping[str, tensor_pb2.TensorProto], in_rows: bool
+) -> bytes:
+    """The answer to `instances` or to `inputs`.
 
     Args:
-        outputs: mapping. Tensors of one first dimension, at least one tensor;
-            a single one goes without its name. A string tensor whose name ends
-            in `_bytes` becomes `{"b64": ...}` objects; other strings are
-            written as they are, also where they are no UTF-8.
+        outputs: mapping. At least one tensor; a single one goes without its
+            name. A string tensor whose name ends in `_bytes` becomes
+            `{"b64": ...}` objects; other strings are written as they are,
+            also where they are no UTF-8.
+        in_rows: bool. Whether to answer with `predictions`, an element a row
+            of the tensors' common first dimension, or with `outputs`, a value
+            a tensor.
 
     Raises:
-        ServingError: INVALID_ARGUMENT for scalars, for unequal first
-            dimensions and for types that JSON cannot carry.
+        ServingError: INVALID_ARGUMENT for types that JSON cannot carry; in
+            rows, for scalars and unequal first dimensions.
 
     Example:
 
-    >>> json.loads(rows_json({"ctr": tf.make_tensor_proto([0.25, 1.0])}))
+    >>> tensors = {"ctr": tf.make_tensor_proto([0.25, 1.0])}
+    >>> json.loads(outputs_json(tensors, in_rows=True))
     {'predictions': [0.25, 1.0]}
     """
-    columns = _columns(outputs)
-    sizes = []
-    for name in columns:
+    if not outputs:
+        raise invalid_argument("Cannot convert empty tensor map to JSON")
+    columns = {name: _values(name, outputs[name]) for name in sorted(outputs)}
+    values = columns if len(columns) > 1 else next(iter(columns.values()))
+    if not in_rows:
+        return document("outputs", values)
+    for name, column in columns.items():
         if not outputs[name].tensor_shape.dim:
             raise invalid_argument(
                 f"Tensor name: {name} has no shape information "
             )
-        sizes.append(outputs[name].tensor_shape.dim[0].size)
-        if sizes[-1] != sizes[0]:
+        if len(column) != len(columns[min(columns)]):
             raise invalid_argument(
                 f"Tensor name: {name} has inconsistent batch size: "
-                f"{sizes[-1]} expecting: {sizes[0]}"
+                f"{len(column)}"
             )
-    rows = next(iter(columns.values()))
     if len(columns) > 1:
-        rows = [
+        values = [
             dict(zip(columns, row, strict=True))
             for row in zip(*columns.values(), strict=True)
         ]
-    return document("predictions", rows)
-
-
-def columns_json(outputs: Outputs) -> bytes:
-    """The answer to `inputs`: `outputs`, a value a tensor.
-
-    Args:
-        outputs: mapping. As in `rows_json`, but of any shapes.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT for types that JSON cannot carry.
-    """
-    columns = _columns(outputs)
-    is_one = len(columns) == 1
-    return document("outputs", columns.popitem()[1] if is_one else columns)
+    return document("predictions", values)
 
 
 def document(key: str, value: Any) -> bytes:
@@ -150,22 +151,6 @@ def short_floats(values: Array | list[float]) -> list[float]:
     [0.1, 0.33333334]
     """
     return list(map(float, map(str, np.asarray(values, np.float32))))
-
-
-def json_shape(value: Any) -> list[int]:
-    """The shape that the first elements of nested lists announce."""
-    shape: list[int] = []
-    while type(value) is list:
-        shape.append(len(value))
-        if len(shape) > MAX_RANK:
-            raise invalid_argument(
-                f"Lists may be nested {MAX_RANK} deep in a tensor; these "
-                "are nested deeper. Send fewer dimensions."
-            )
-        if not value:
-            break
-        value = value[0]
-    return shape
 
 
 def is_base64(value: Any) -> bool:
@@ -187,7 +172,7 @@ def decode_base64(value: Any) -> bytes:
     text = "".join(value["b64"].split()).rstrip("=")
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise invalid_argument("Unable to base64 decode") from None
 
 
@@ -200,13 +185,12 @@ def number(value: float | int) -> float:
     Raises:
         ServingError: INVALID_ARGUMENT for what a double cannot hold.
     """
-    try:
-        converted = float(value)
-    except OverflowError:
-        raise number_too_big() from None
-    if type(value) is float and math.isinf(value):
-        raise number_too_big()
-    return converted
+    if type(value) is not float or not math.isinf(value):
+        try:
+            return float(value)
+        except OverflowError:
+            pass
+    raise number_too_big()
 
 
 def number_too_big() -> ServingError:
@@ -229,7 +213,7 @@ def json_type(value: Any) -> str:
     """What messages call a value's type."""
     if type(value) is bool:
         return str(value)
-    return _TYPES.get(type(value), "Number")
+    return _JSON_TYPES.get(type(value), "Number")
 
 
 def shown(value: Any) -> str:
@@ -240,101 +224,100 @@ def shown(value: Any) -> str:
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
 
 
-def _leaves(value: Any, shape: list[int]) -> list[Any]:
-    """Every scalar in order; raises unless all lists are of `shape`."""
+def _flattened(value: Any) -> tuple[list[int], list[Any]]:
+    """The shape of nested lists, and every scalar in order."""
+    shape: list[int] = []
     level: list[Any] = [value]
-    for depth, size in enumerate(shape):
-        if set(map(type, level)) != {list}:
-            wrong = next(item for item in level if type(item) is not list)
-            raise invalid_argument(
-                f"JSON Value: {shown(wrong)} found at incorrect level: "
-                f"{depth + 1} in the JSON DOM. Expected at level: {len(shape)}"
-            )
-        if set(map(len, level)) != {size}:
-            wrong = next(len(item) for item in level if len(item) != size)
-            raise invalid_argument(
-                f"Encountered list at unexpected size: {wrong} at level: "
-                f"{depth} expected size: {size}"
-            )
+    while list in set(map(type, level)):
+        depth = len(shape)
+        sizes = [len(v) if type(v) is list else None for v in level]
+        if set(sizes) != {sizes[0]}:
+            at = next(i for i, size in enumerate(sizes) if size != sizes[0])
+            text = f"Encountered list at unexpected level: {depth}"
+            if sizes[at] is None:
+                text = (
+                    f"JSON Value: {shown(level[at])} found at incorrect level: "
+                    f"{depth + 1} in the JSON DOM."
+                )
+            elif sizes[0] is not None:
+                text = (
+                    f"Encountered list at unexpected size: {sizes[at]} at "
+                    f"level: {depth} expected size: {sizes[0]}"
+                )
+            row = at * shape[0] // len(level)
+            raise WrongValueError(_INVALID, text, row)
+        shape.append(len(level[0]))
         level = list(itertools.chain.from_iterable(level))
-    if list in set(map(type, level)):
-        raise invalid_argument(
-            f"Encountered list at unexpected level: {len(shape)} expected < "
-            f"{len(shape)}"
-        )
-    return level
+    return shape, level
 
 
-def _converted(leaves: list[Any], dtype: int) -> Array | list[bytes] | None:
-    """All scalars at once, or None where one of them is of another type."""
-    types = set(map(type, leaves))
+def _fill(tensor: tensor_pb2.TensorProto, leaves: list[Any]) -> None:
+    """Puts scalars into a tensor; raises unless its type takes all of them."""
     if not leaves:
-        return []
-    if dtype == types_pb2.DT_STRING and types <= {str, dict}:
+        return
+    if tensor.dtype not in _TYPES:
+        raise ServingError(
+            grpc.StatusCode.UNIMPLEMENTED,
+            f"Conversion of JSON Value: {shown(leaves[0])} to type: "
+            f"{_type_name(tensor.dtype)}",
+        )
+    dtype = _TYPES[tensor.dtype]
+    takes = _TAKES.get(dtype.kind, {int})
+    is_right = set(map(type, leaves)) <= takes
+    if is_right and takes == {int}:
+        # The small ones are checked as int32 and then cut, as the real server
+        # does.
+        bounds = np.iinfo(dtype if dtype.itemsize > 2 else np.int32)
+        is_right = bounds.min <= min(leaves) and max(leaves) <= bounds.max
+    if not is_right:
+        raise invalid_argument(
+            f"JSON Value: {shown(leaves[0])} Type: {json_type(leaves[0])} is "
+            f"not of expected type: {_type_name(tensor.dtype)}"
+        )
+    if dtype == np.object_:
         try:
-            return list(map(str.encode, leaves))
+            tensor.string_val.extend(list(map(str.encode, leaves)))
         except (UnicodeEncodeError, TypeError):  # other bytes, or base64
-            return [
+            tensor.string_val.extend(
                 text_bytes(leaf) if type(leaf) is str else decode_base64(leaf)
                 for leaf in leaves
-            ]
-    if dtype == types_pb2.DT_BOOL and types <= {bool}:
-        return np.array(leaves, np.bool_)
-    if dtype in _INTEGERS and types <= {int}:
-        kind, low, high = _INTEGERS[dtype]
-        if min(leaves) >= low and max(leaves) <= high:
-            wide = np.uint64 if high > 2**63 else np.int64
-            return np.array(leaves, wide).astype(kind)
-    if dtype in _FLOATS and types <= {int, float, NamedFloat}:
+            )
+        return
+    wide = np.uint64 if dtype == np.uint64 else np.int64
+    numbers = _doubles(leaves) if dtype.kind == "f" else np.array(leaves, wide)
+    with np.errstate(over="ignore"):
+        tensor.tensor_content = numbers.astype(dtype).tobytes()
+
+
+def _first_wrong(leaves: list[Any], dtype: int) -> tuple[int, ServingError]:
+    """The place of the first scalar that a type does not take, and why not."""
+    at = 0
+    while True:
+        half = leaves[: (len(leaves) + 1) // 2]
         try:
-            numbers = np.array(leaves, np.float64)
-        except OverflowError:
-            raise number_too_big() from None
-        # Infinities that were spelled out must be told from overflows.
-        if float in types and np.isinf(numbers).any():
-            numbers = np.array(list(map(number, leaves)))
-        with np.errstate(over="ignore"):
-            return numbers.astype(_FLOATS[dtype])
-    return None
+            _fill(tensor_pb2.TensorProto(dtype=dtype), half)
+            at += len(half)
+            leaves = leaves[len(half) :]
+        except ServingError as error:
+            if len(half) == 1:
+                return at, error
+            leaves = half
 
 
-def _first_wrong(leaves: list[Any], dtype: int) -> Any:
-    while len(leaves) > 1:
-        half = leaves[: len(leaves) // 2]
-        is_good = _converted(half, dtype) is not None
-        leaves = leaves[len(half) :] if is_good else half
-    return leaves[0]
-
-
-def _not_of_type(value: Any, dtype: int) -> ServingError:
-    if dtype not in {*_FLOATS, *_INTEGERS, *_OTHERS}:
-        return ServingError(
-            grpc.StatusCode.UNIMPLEMENTED,
-            f"Conversion of JSON Value: {shown(value)} to type: "
-            f"{_type_name(dtype)}",
-        )
-    return invalid_argument(
-        f"JSON Value: {shown(value)} Type: {json_type(value)} is not of "
-        f"expected type: {_type_name(dtype)}"
-    )
-
-
-def _type_name(dtype: int) -> str:
-    """TensorFlow's C++ name of a type."""
-    name: str = types_pb2.DataType.Name(dtype)
-    return name.removeprefix("DT_").lower()
-
-
-def _columns(outputs: Outputs) -> dict[str, Any]:
-    """The JSON values of the tensors, by name."""
-    if not outputs:
-        raise invalid_argument("Cannot convert empty tensor map to JSON")
-    return {name: _values(name, outputs[name]) for name in sorted(outputs)}
+def _doubles(leaves: list[Any]) -> Array:
+    try:
+        doubles = np.array(leaves, np.float64)
+    except OverflowError:
+        raise number_too_big() from None
+    # Infinities that were spelled out must be told from overflows.
+    if np.isinf(doubles).any():
+        doubles = np.array(list(map(number, leaves)))
+    return doubles
 
 
 def _values(name: str, tensor: tensor_pb2.TensorProto) -> Any:
     """A scalar, or lists nested by the tensor's shape."""
-    if tensor.dtype not in {*_FLOATS, *_INTEGERS, *_OTHERS}:
+    if tensor.dtype not in _TYPES:
         raise invalid_argument(
             "Failed to write JSON value for tensor type: "
             f"{_type_name(tensor.dtype)}"
@@ -352,10 +335,16 @@ def _values(name: str, tensor: tensor_pb2.TensorProto) -> Any:
         values = [{"b64": base64.b64encode(v).decode()} for v in values]
     elif tensor.dtype == types_pb2.DT_STRING:
         values = [value.decode(errors="surrogateescape") for value in values]
-    for at in range(len(shape) - 1, -1, -1):
-        size = shape[at]
-        values = [
-            values[row * size : (row + 1) * size]
-            for row in range(math.prod(shape[:at]))
-        ]
-    return values[0]
+    return _nested(iter(values), shape)
+
+
+def _nested(values: Iterator[Any], shape: list[int]) -> Any:
+    if not shape:
+        return next(values)
+    return [_nested(values, shape[1:]) for _ in range(shape[0])]
+
+
+def _type_name(dtype: int) -> str:
+    """TensorFlow's C++ name of a type."""
+    name: str = types_pb2.DataType.Name(dtype)
+    return name.removeprefix("DT_").lower()

@@ -41,33 +41,29 @@ _MESSAGES = {
 def message_type(name: str) -> Any:
     """The class of one of TensorFlow Serving's own configuration messages.
 
-    Args:
-        name: str. `"MonitoringConfig"`, `"PrometheusConfig"` or
-            `"SSLConfig"`.
-
-    Returns:
-        A protobuf message class with the real one's field names.
-
     Example:
         >>> monitoring = message_type("MonitoringConfig")()
         >>> monitoring.prometheus_config.enable = True
     """
+    file: Any = descriptor_pb2.FileDescriptorProto(
+        name="config.proto", package=_PACKAGE, syntax="proto3"
+    )
+    for message_name, fields in _MESSAGES.items():
+        described = file.message_type.add(name=message_name)
+        for number, (field, kind) in enumerate(fields.items(), start=1):
+            of_kind = {"type_name" if kind[0] == "." else "type": kind}
+            described.field.add(
+                name=field, number=number, label="LABEL_OPTIONAL", **of_kind
+            )
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(_file_descriptor())
+    pool.Add(file)
     return message_factory.GetMessageClass(
         pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")
     )
 
 
 def read_text_proto(path: str | os.PathLike[str], into: _Message) -> _Message:
-    """Fill a message from a file in protobuf's text format.
-
-    Args:
-        path: path. A UTF-8 file.
-        into: message. An empty one; it is changed.
-
-    Returns:
-        `into`.
+    """Fill a message from a file in protobuf's text format, and return it.
 
     Raises:
         ValueError: the file is missing, or is not such a text.
@@ -91,13 +87,7 @@ def read_text_proto(path: str | os.PathLike[str], into: _Message) -> _Message:
 
 
 def read_server_credentials(path: str) -> grpc.ServerCredentials | None:
-    """What a server's TLS file says.
-
-    Args:
-        path: str. Of a text SSLConfig; "" means none.
-
-    Returns:
-        The credentials; None without a file.
+    """What a server's TLS file says, a text SSLConfig; None without a path.
 
     Raises:
         ValueError: names the file, and the field that must be otherwise.
@@ -142,20 +132,3 @@ def single_model_config(name: str, base_path: str) -> ModelServerConfig:
         name=name, base_path=base_path, model_platform="tensorflow"
     )
     return config
-
-
-def _file_descriptor() -> descriptor_pb2.FileDescriptorProto:
-    """The messages of `_MESSAGES`, as the compiler would describe them."""
-    file: Any = descriptor_pb2.FileDescriptorProto(
-        name="deepfm_tf/serving/config.proto",
-        package=_PACKAGE,
-        syntax="proto3",
-    )
-    for name, fields in _MESSAGES.items():
-        described = file.message_type.add(name=name)
-        for number, (field, kind) in enumerate(fields.items(), start=1):
-            of_kind = {"type_name" if kind[0] == "." else "type": kind}
-            described.field.add(
-                name=field, number=number, label="LABEL_OPTIONAL", **of_kind
-            )
-    return file

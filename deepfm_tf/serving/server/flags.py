@@ -19,10 +19,10 @@ _INT32_MAX = 2**31 - 1
 def _flag(
     default: bool | int | str,
     meaning: str,
-    between: tuple[int, int] | None = None,
+    between: tuple[int, int] | None = (0, 2**31 - 1),
     heading: str = "",
 ) -> Any:
-    """A flag: what the help says of it, and which numbers it takes.
+    """A flag: what the help says of it, and which whole numbers it takes.
 
     The first one of a group has the group's heading.
     """
@@ -59,7 +59,7 @@ class Options:
         "labels; instead of the two above",
     )
     model_config_file_poll_wait_seconds: int = _flag(
-        0, "read it again this often; 0 never"
+        0, "read it again this often; 0 never", None
     )
     saved_model_tags: str = _flag(
         "serve", "tags of the graph to load, with commas between"
@@ -90,14 +90,13 @@ class Options:
     file_system_poll_wait_seconds: int = _flag(
         1,
         "look for versions this often; 0 once, negative never",
+        None,
         heading="How versions come and go",
     )
     num_load_threads: int = _flag(
         0, "versions loaded at once; 0 means 1", (0, 1024)
     )
-    max_num_load_retries: int = _flag(
-        5, "tries after a load has failed", (0, _INT32_MAX)
-    )
+    max_num_load_retries: int = _flag(5, "tries after a load has failed")
     load_retry_interval_micros: int = _flag(
         60 * 1000 * 1000, "between those tries", (0, 2**63 - 1)
     )
@@ -119,18 +118,16 @@ class Options:
         False, "answer with tensor_content: quicker to decode"
     )
     tensorflow_session_parallelism: int = _flag(
-        0, "threads of TensorFlow's: sets both of the next two", (0, _INT32_MAX)
+        0, "threads of TensorFlow's: sets both of the next two"
     )
     tensorflow_intra_op_parallelism: int = _flag(
         0,
         "threads for the work of one operation; 0 leaves it to TensorFlow",
-        (0, _INT32_MAX),
     )
     tensorflow_inter_op_parallelism: int = _flag(
         0,
         "threads for operations that run side by side; 0 leaves it to "
         "TensorFlow",
-        (0, _INT32_MAX),
     )
     monitoring_config_file: str = _flag(
         "",
@@ -140,63 +137,58 @@ class Options:
     enable_grpc_healthcheck_service: bool = _flag(False, "offer grpc.health.v1")
 
 
-_BATCHING = "it runs each request by itself; TensorFlow Serving can batch them"
-_TFLITE = "models of TensorFlow Lite are not served; saved_model.pb is"
-_XLA = "a graph runs as it was saved"
-
 # Flags of tensorflow_model_server that have no meaning in this server. A
 # command line moves from one to the other, so they are read, checked for
-# their kind, and told of in a line: the real server's default, and what
-# happens here in place of it.
-UNUSED_FLAGS: dict[str, tuple[bool | int | float | str, str]] = {
-    "enable_batching": (False, _BATCHING),
-    "batching_parameters_file": ("", _BATCHING),
-    "enable_per_model_batching_parameters": (False, _BATCHING),
-    "rest_api_enable_cors_support": (
-        False,
-        "answers have no CORS headers; put a proxy that adds them in front",
-    ),
-    "num_unload_threads": (0, "one thread of its own unloads versions"),
-    "flush_filesystem_caches": (
-        True,
-        "the caches of the file system are left to the kernel",
-    ),
-    "tensorflow_session_config_file": (
-        "",
-        "sessions are set by the three flags --tensorflow_..._parallelism",
-    ),
-    "platform_config_file": ("", "the one platform is TensorFlow"),
-    "per_process_gpu_memory_fraction": (
-        0.0,
-        "TensorFlow takes the memory of the GPUs as it does by default",
-    ),
-    "remove_unused_fields_from_bundle_metagraph": (
-        True,
-        "of a graph's message only the signatures are kept, always",
-    ),
-    "prefer_tflite_model": (False, _TFLITE),
-    "num_tflite_pools": (0, _TFLITE),
-    "num_tflite_interpreters_per_pool": (0, _TFLITE),
-    "xla_cpu_compilation_enabled": (False, _XLA),
-    "xla_gpu_compilation_enabled": (False, _XLA),
-    "enable_profiler": (False, "there is no profiler service"),
-    "thread_pool_factory_config_file": (
-        "",
-        "runs share TensorFlow's own thread pools",
-    ),
-    "mixed_precision": ("", "a graph runs in the precision it was saved in"),
-    "skip_initialize_tpu": (False, "there are no TPUs"),
-    "use_alts_credentials": (
-        False,
-        "gRPC is plain, or over TLS with --ssl_config_file",
-    ),
-    "version": (False, "the server starts"),
+# their kind, and told of in a line: what happens here, and the real server's
+# defaults.
+_UNUSED: dict[str, dict[str, bool | int | float | str]] = {
+    "it runs each request by itself; TensorFlow Serving can batch them": {
+        "enable_batching": False,
+        "batching_parameters_file": "",
+        "enable_per_model_batching_parameters": False,
+    },
+    "models of TensorFlow Lite are not served; saved_model.pb is": {
+        "prefer_tflite_model": False,
+        "num_tflite_pools": 0,
+        "num_tflite_interpreters_per_pool": 0,
+    },
+    "a graph runs as it was saved": {
+        "xla_cpu_compilation_enabled": False,
+        "xla_gpu_compilation_enabled": False,
+        "mixed_precision": "",
+    },
+    "TensorFlow's own defaults count": {
+        "per_process_gpu_memory_fraction": 0.0,
+        "thread_pool_factory_config_file": "",
+        "skip_initialize_tpu": False,
+    },
+    "answers have no CORS headers; put a proxy that adds them in front": {
+        "rest_api_enable_cors_support": False
+    },
+    "one thread of its own unloads versions": {"num_unload_threads": 0},
+    "the caches of the file system are left to the kernel": {
+        "flush_filesystem_caches": True
+    },
+    "sessions are set by the three flags --tensorflow_..._parallelism": {
+        "tensorflow_session_config_file": ""
+    },
+    "the one platform is TensorFlow": {"platform_config_file": ""},
+    "of a graph's message only the signatures are kept, always": {
+        "remove_unused_fields_from_bundle_metagraph": True
+    },
+    "there is no profiler service": {"enable_profiler": False},
+    "gRPC is plain, or over TLS with --ssl_config_file": {
+        "use_alts_credentials": False
+    },
+    "the server starts": {"version": False},
 }
-
+UNUSED_FLAGS = {
+    name: why for why, defaults in _UNUSED.items() for name in defaults
+}
 _FIELDS = dataclasses.fields(Options)
 _DEFAULTS: dict[str, Any] = {
     **{field.name: field.default for field in _FIELDS},
-    **{name: default for name, (default, _) in UNUSED_FLAGS.items()},
+    **{k: v for defaults in _UNUSED.values() for k, v in defaults.items()},
 }
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -232,7 +224,10 @@ def parse_flags(arguments: Sequence[str]) -> Options:
                 "Write --flag=value; --help lists the flags."
             )
         if name not in _DEFAULTS:
-            raise UserError(_unknown(name))
+            hint = did_you_mean(name, _DEFAULTS, "--{}".format)
+            raise UserError(
+                f"Unknown flag: --{name}.{hint} --help lists the flags."
+            )
         is_boolean = isinstance(_DEFAULTS[name], bool)
         if not equals and is_boolean:
             text = rest.pop(0) if rest[:1] and rest[0] in _BOOLEANS else "true"
@@ -253,11 +248,8 @@ def parse_flags(arguments: Sequence[str]) -> Options:
     options = Options(**given)
     _check(options)
     for name in unused:
-        _LOG.warning(
-            "--%s has no effect in this server: %s.",
-            name,
-            UNUSED_FLAGS[name][1],
-        )
+        why = UNUSED_FLAGS[name]
+        _LOG.warning("--%s has no effect in this server: %s.", name, why)
     return options
 
 
@@ -293,44 +285,26 @@ def help_text() -> str:
     for field in _FIELDS:
         if heading := field.metadata["heading"]:
             lines.append(f"\n{heading}:")
-        default = _DEFAULTS[field.name]
-        shown = str(default).lower() if default != "" else "none"
-        lines.append(f"  --{field.name}={shown}")
-        indent = " " * 6
-        lines += textwrap.wrap(
-            field.metadata["meaning"],
-            width=78,
-            initial_indent=indent,
-            subsequent_indent=indent,
-        )
+        default = str(field.default).lower() if field.default != "" else "none"
+        lines.append(f"  --{field.name}={default}")
+        text = textwrap.fill(field.metadata["meaning"], width=72)
+        lines.append(textwrap.indent(text, " " * 6))
     return "\n".join(lines) + "\n"
 
 
 def _convert(name: str, text: str) -> bool | int | float | str:
     """The value of a flag in its own type."""
-    default = _DEFAULTS[name]
-    if isinstance(default, bool):
-        if text.lower() not in _BOOLEANS:
-            raise UserError(
-                f"--{name} must be true or false. Received: {text!r}."
-            )
-        return _BOOLEANS[text.lower()]
-    if isinstance(default, int | float):
-        kind = type(default)
-        wanted = "a whole number" if kind is int else "a number"
-        try:
-            return kind(text)
-        except ValueError:
-            raise UserError(
-                f"--{name} must be {wanted}. Received: {text!r}."
-            ) from None
-    return text
-
-
-def _unknown(name: str) -> str:
-    """What to say of a flag that does not exist."""
-    hint = did_you_mean(name, _DEFAULTS, "--{}".format)
-    return f"Unknown flag: --{name}.{hint} --help lists the flags."
+    kind = type(_DEFAULTS[name])
+    wanted = {bool: "true or false", int: "a whole number", float: "a number"}
+    try:
+        if kind is bool:
+            return _BOOLEANS[text.lower()]
+        converted: int | float | str = kind(text)
+    except (KeyError, ValueError):
+        raise UserError(
+            f"--{name} must be {wanted[kind]}. Received: {text!r}."
+        ) from None
+    return converted
 
 
 def _check(options: Options) -> None:
@@ -359,10 +333,12 @@ def _check(options: Options) -> None:
             f"{options.port} for both. The customary pair is 8501 and 8500."
         )
     for field in _FIELDS:
-        lowest, highest = field.metadata["between"] or (None, None)
+        between = field.metadata["between"]
         value = getattr(options, field.name)
-        if lowest is not None and not lowest <= value <= highest:
-            raise UserError(
-                f"--{field.name} must be from {lowest} to {highest}. "
-                f"Received: {value}."
-            )
+        if type(value) is int and between:
+            lowest, highest = between
+            if not lowest <= value <= highest:
+                raise UserError(
+                    f"--{field.name} must be from {lowest} to {highest}. "
+                    f"Received: {value}."
+                )

@@ -13,8 +13,19 @@ from typing import Any
 import grpc
 from google.protobuf import message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    predict_pb2,
+    regression_pb2,
+)
 
 from deepfm_tf.errors import UserError
+from deepfm_tf.serving.engine import handlers
+from deepfm_tf.serving.engine.handlers import require_model_spec
 from deepfm_tf.serving.errors import (
     ServingError,
     from_tensorflow,
@@ -22,18 +33,26 @@ from deepfm_tf.serving.errors import (
 )
 from deepfm_tf.serving.ports import Drain, bind
 from deepfm_tf.serving.server.flags import Options, channel_arguments
-from deepfm_tf.serving.server.grpc_methods import (
-    Method,
-    methods,
-    model_name,
-    num_examples,
-    remaining,
-    too_late,
-)
 from deepfm_tf.serving.server.metrics import Metrics
 from deepfm_tf.serving.versions.store import ModelStore
 
-_LOG = logging.getLogger(__name__)
+# Each service's methods, and what they are sent.
+SERVICES: dict[str, dict[str, type[message.Message]]] = {
+    "tensorflow.serving.PredictionService": {
+        "Predict": predict_pb2.PredictRequest,
+        "Classify": classification_pb2.ClassificationRequest,
+        "Regress": regression_pb2.RegressionRequest,
+        "MultiInference": inference_pb2.MultiInferenceRequest,
+        "GetModelMetadata": get_model_metadata_pb2.GetModelMetadataRequest,
+    },
+    "tensorflow.serving.ModelService": {
+        "GetModelStatus": get_model_status_pb2.GetModelStatusRequest,
+        "HandleReloadConfigRequest": model_management_pb2.ReloadConfigRequest,
+    },
+}
+# Those that run a model; what they are called in the metrics and in `handlers`.
+_RUNS = {"Predict": "predict", "Classify": "classify", "Regress": "regress"}
+_RUNS["MultiInference"] = "multi_inference"
 _HEALTH_NAMES = ("", "ModelService", "PredictionService")
 # Calls accepted at once, those that wait for their turn or are still being
 # received included. The next one gets RESOURCE_EXHAUSTED.
@@ -41,7 +60,8 @@ MAX_CONCURRENT_RPCS = 1024
 # A request of 100 MB needs a line of 14 Mbit/s for it.
 RECEIVE_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
-_STOPPING = "The server is stopping. Ask another one."
+_FOREVER_SECONDS = 1e9  # "no deadline" arrives as some centuries
+_LOG = logging.getLogger(__name__)
 
 
 class GrpcServer:
@@ -49,7 +69,8 @@ class GrpcServer:
 
     Args:
         store: `ModelStore`. Lends the models.
-        options: `Options`. Ports, threads, channel arguments, health.
+        options: `Options`. Ports, threads, channel arguments, health, and how
+            to answer.
         metrics: `Metrics`. Counts every request.
         credentials: grpc.ServerCredentials or None. Of TLS; None is plain.
 
@@ -69,31 +90,32 @@ class GrpcServer:
         metrics: Metrics,
         credentials: grpc.ServerCredentials | None,
     ) -> None:
+        self._store = store
+        self._options = options
         self._metrics = metrics
         # A thread for every call, or slow senders would keep out the others;
         # of those that have arrived, a few are worked on at once.
-        self._threads = futures.ThreadPoolExecutor(
-            MAX_CONCURRENT_RPCS, thread_name_prefix="grpc"
-        )
+        threads = futures.ThreadPoolExecutor(MAX_CONCURRENT_RPCS, "grpc")
         self._turns = threading.Semaphore(options.grpc_max_threads)
         self._receive_deadline = ReceiveDeadline(RECEIVE_SECONDS)
         self.drain = Drain()
         self._has_closed = threading.Event()
+        arguments: dict[str, int | str] = {
+            "grpc.max_receive_message_length": -1,
+            "grpc.max_send_message_length": -1,
+            # Or a second server on the port gets half the calls.
+            "grpc.so_reuseport": 0,
+            **channel_arguments(options.grpc_channel_arguments),
+        }
         self._server = grpc.server(
-            self._threads,
-            options=list(
-                {
-                    "grpc.max_receive_message_length": -1,
-                    "grpc.max_send_message_length": -1,
-                    # Or a second server on the port gets half the calls.
-                    "grpc.so_reuseport": 0,
-                    **channel_arguments(options.grpc_channel_arguments),
-                }.items()
-            ),
+            threads,
+            options=list(arguments.items()),
             maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS,
         )
-        for service, found in methods(store, options, metrics).items():
-            made = {method.name: self._handler(method) for method in found}
+        for service, requests in SERVICES.items():
+            made = {
+                name: self._handler(name, requests[name]) for name in requests
+            }
             self._server.add_generic_rpc_handlers(
                 [grpc.method_handlers_generic_handler(service, made)]
             )
@@ -149,31 +171,86 @@ class GrpcServer:
                     else self._server.add_insecure_port(address)
                 )
             except RuntimeError as error:
-                if credentials and not ports:
-                    # gRPC does not tell a bad key from a taken port.
-                    bind(options.port, "--port").close()
-                    raise UserError(
-                        "--ssl_config_file must hold a server_key and a "
-                        "server_cert that belong together, as PEM text. "
-                        f"Received: {options.ssl_config_file}, with which "
-                        "gRPC opens no port."
-                    ) from error
+                # gRPC does not tell a bad key from a taken port.
+                bind(0 if ports else options.port, "--port").close()
                 raise UserError(
-                    f"gRPC must be able to listen on {address}. It cannot: "
-                    "another server has it, or it is not allowed. Stop that "
-                    "one, or choose another with --port or "
-                    "--grpc_socket_path."
+                    f"gRPC must be able to listen on {address}. It cannot. "
+                    "Check --grpc_socket_path, or that server_key and "
+                    "server_cert in --ssl_config_file belong together."
                 ) from error
         return ports[0]
 
-    def _handler(self, method: Method) -> grpc.RpcMethodHandler:
-        """Bytes in, bytes out: parsing is part of what is answered."""
+    def _answer(
+        self, name: str, request: Any, context: grpc.ServicerContext
+    ) -> message.Message:
+        """What a method responds."""
+        if name in _RUNS:
+            return self._run(name, request, context)
+        if name == "GetModelMetadata":
+            return handlers.get_model_metadata(self._store, request)
+        if name == "HandleReloadConfigRequest":
+            return self._reload(request, context)
+        # A label is ignored, as TensorFlow Serving does.
+        return get_model_status_pb2.GetModelStatusResponse(
+            model_version_status=self._store.status(require_model_spec(request))
+        )
+
+    def _run(
+        self, name: str, request: Any, context: grpc.ServicerContext
+    ) -> message.Message:
+        """A model, when it is the request's turn.
+
+        Other methods take no turn: a reload may wait for long, and a probe
+        must not wait at all.
+        """
+        check = self._options.enable_signature_method_name_check
+        given = {"signature_method_name_check": check}
+        if name == "Predict":
+            as_content = self._options.enable_serialization_as_tensor_content
+            given["tensor_content"] = as_content
+        if not self._turns.acquire(timeout=_remaining(context)):
+            raise _too_late()
+        begin = time.perf_counter()
+        try:
+            response: message.Message = getattr(handlers, _RUNS[name])(
+                self._store, request, _remaining(context), **given
+            )
+        finally:
+            self._turns.release()
+        seconds = time.perf_counter() - begin
+        self._metrics.add_run(_model_name(request), name, seconds)
+        return response
+
+    def _reload(
+        self,
+        request: model_management_pb2.ReloadConfigRequest,
+        context: grpc.ServicerContext,
+    ) -> model_management_pb2.ReloadConfigResponse:
+        """Serve what a request says; answers once new ones are available."""
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise invalid_argument(
+                "ServerModelConfig type not supported by "
+                "HandleReloadConfigRequest. Only ModelConfigList is currently "
+                "supported"
+            )
+        self._store.reload(request.config, lambda: not context.is_active())
+        response = model_management_pb2.ReloadConfigResponse()
+        response.status.error_code = 0
+        return response
+
+    def _handler(
+        self, name: str, request_type: type[message.Message]
+    ) -> grpc.RpcMethodHandler:
+        """A method: bytes in, bytes out, as parsing is answered as well."""
 
         def behaviour(
             requests: Iterator[bytes], context: grpc.ServicerContext
         ) -> bytes:
             if not self.drain.note_call():
-                context.abort(grpc.StatusCode.UNAVAILABLE, _STOPPING)
+                context.abort(
+                    grpc.StatusCode.UNAVAILABLE,
+                    "The server is stopping. Ask another one.",
+                )
             try:
                 with self._receive_deadline.waiting(context):
                     data = next(requests)
@@ -184,16 +261,14 @@ class GrpcServer:
             answer = b""
             error: ServingError | None = None
             try:
-                request = _parse(method.request_type, data)
-                answer = self._answer(method, request, context)
-            except ServingError as raised:
-                error = raised
+                request = _parse(request_type, data)
+                answer = self._answer(
+                    name, request, context
+                ).SerializeToString()
             except Exception as raised:  # a request never ends the process
                 error = from_tensorflow(raised)
-                if error.code == grpc.StatusCode.INTERNAL:
-                    _LOG.exception("%s failed.", method.name)
             seconds = time.perf_counter() - begin
-            self._note(method, request, context, error, seconds)
+            self._note(name, request, context, error, seconds)
             self._hold_back(context)
             if error is not None:
                 context.abort(error.code, error.message)
@@ -203,6 +278,36 @@ class GrpcServer:
         # the context while the request is still on its way.
         return grpc.stream_unary_rpc_method_handler(behaviour)
 
+    def _note(
+        self,
+        name: str,
+        request: Any,
+        context: grpc.ServicerContext,
+        error: ServingError | None,
+        seconds: float,
+    ) -> None:
+        """Count it, and write a line about it."""
+        model = _model_name(request)
+        status = error.code.name if error else "OK"
+        if name in _RUNS:
+            api = _RUNS[name]
+            self._metrics.add_request(model, api, "GRPC", status, seconds)
+            sent = getattr(request, "input", None)
+            if sent is not None and not error:
+                examples = getattr(sent, sent.WhichOneof("kind")).examples
+                self._metrics.add_examples(model, len(examples))
+        if error or _LOG.isEnabledFor(logging.DEBUG):
+            _LOG.log(
+                logging.WARNING if error else logging.DEBUG,
+                "%s model=%r peer=%s ms=%.1f %s %r",
+                name,
+                model,
+                context.peer(),
+                seconds * 1e3,
+                status,
+                error.message if error else "",
+            )
+
     def _hold_back(self, context: grpc.ServicerContext) -> None:
         """Let no answer go while the server waits for the last calls."""
         if self.drain.has_begun:
@@ -210,72 +315,17 @@ class GrpcServer:
             self._has_closed.wait(seconds)
         self.drain.note_answer()
 
-    def _answer(
-        self,
-        method: Method,
-        request: message.Message,
-        context: grpc.ServicerContext,
-    ) -> bytes:
-        """The serialized response, in turn."""
-        with contextlib.ExitStack() as stack:
-            # A reload may wait for long, and a probe must not wait at all.
-            if method.takes_turn:
-                if not self._turns.acquire(timeout=remaining(context)):
-                    raise too_late()
-                stack.callback(self._turns.release)
-            answer: bytes = method.respond(request, context).SerializeToString()
-        return answer
-
-    def _note(
-        self,
-        method: Method,
-        request: Any,
-        context: grpc.ServicerContext,
-        error: ServingError | None,
-        seconds: float,
-    ) -> None:
-        """Count it, and write a line about it."""
-        name = model_name(request)
-        status = error.code.name if error else "OK"
-        if method.api:
-            self._metrics.add_request(name, method.api, "GRPC", status, seconds)
-            examples = num_examples(request) if request else None
-            if examples is not None and not error:
-                self._metrics.add_examples(name, examples)
-        level = logging.WARNING if error else logging.DEBUG
-        if _LOG.isEnabledFor(level):
-            _LOG.log(
-                level,
-                "%s model=%r peer=%s ms=%.1f %s %r",
-                method.name,
-                name,
-                context.peer(),
-                seconds * 1e3,
-                status,
-                error.message if error else "",
-            )
-
 
 class ReceiveDeadline:
     """Cancels calls whose request does not arrive in time.
 
     gRPC has deadlines of the client's, but none for a client that sends
     half a message and then nothing: it would keep its place for ever.
-
-    Args:
-        seconds: float. What a whole request may take to arrive.
-
-    Example:
-        deadline = ReceiveDeadline(60.0)
-        with deadline.waiting(context):
-            data = next(request_iterator)
-        deadline.stop()
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._lock = threading.Lock()
-        # In the order of their ends, as all wait equally long.
         self._waiting: dict[grpc.ServicerContext, float] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(
@@ -318,3 +368,29 @@ def _parse(request_type: type[message.Message], data: bytes) -> message.Message:
             f"The bytes must be a {request_type.DESCRIPTOR.full_name}. "
             f"Received: {len(data)} bytes that cannot be parsed ({error})."
         ) from error
+
+
+def _remaining(context: grpc.ServicerContext) -> float | None:
+    """Seconds to the client's deadline; None where it has none."""
+    seconds: float | None = context.time_remaining()
+    if seconds is None or seconds > _FOREVER_SECONDS:
+        return None
+    if seconds <= 0:
+        raise _too_late()
+    return seconds
+
+
+def _too_late() -> ServingError:
+    """What a request is told that nobody waits for any more."""
+    return ServingError(
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        "The deadline passed before the request was worked on.",
+    )
+
+
+def _model_name(request: Any) -> str:
+    """The model that a request is about, for the log and the metrics."""
+    if isinstance(request, inference_pb2.MultiInferenceRequest):
+        request = request.tasks[0] if request.tasks else None
+    spec = getattr(request, "model_spec", None)
+    return spec.name if spec else ""

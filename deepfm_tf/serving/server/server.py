@@ -6,10 +6,8 @@ import logging
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.config.model_server_config_pb2 import (
     ModelServerConfig,
 )
@@ -18,7 +16,6 @@ from deepfm_tf.serving.engine.handlers import warm_up
 from deepfm_tf.serving.engine.servable import Servable
 from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.ports import bind
-from deepfm_tf.serving.rest.server import HttpServer
 from deepfm_tf.serving.server.config import (
     METRICS_PATH,
     message_type,
@@ -27,10 +24,12 @@ from deepfm_tf.serving.server.config import (
     single_model_config,
 )
 from deepfm_tf.serving.server.flags import Options
-from deepfm_tf.serving.server.grpc_methods import get_model_status
 from deepfm_tf.serving.server.grpc_server import GrpcServer
 from deepfm_tf.serving.server.metrics import Metrics
 from deepfm_tf.serving.versions.store import ModelStore
+
+if TYPE_CHECKING:
+    from deepfm_tf.serving.server.rest_server import RestServer
 
 # Kubernetes kills 30 seconds after it has asked.
 GRACE_SECONDS = 25
@@ -78,31 +77,23 @@ class Server:
         self.is_asked_to_stop = False
         self._stopping = threading.Event()
         self._grpc: GrpcServer | None = None
-        self._http: HttpServer | None = None
+        self._rest: RestServer | None = None
         self._config_poller: threading.Thread | None = None
+        retry_seconds = options.load_retry_interval_micros / 1e6
         self.store = ModelStore(
             self._load,
-            poll_wait_seconds=options.file_system_poll_wait_seconds,
-            num_load_threads=options.num_load_threads,
-            max_num_load_retries=options.max_num_load_retries,
-            load_retry_interval_seconds=(
-                options.load_retry_interval_micros / 1e6
-            ),
-            allow_unavailable_labels=(
-                options.allow_version_labels_for_unavailable_models
-            ),
+            options.file_system_poll_wait_seconds,
+            options.num_load_threads,
+            options.max_num_load_retries,
+            retry_seconds,
+            options.allow_version_labels_for_unavailable_models,
         )
 
     def __enter__(self) -> Server:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
     def start(self, timeout: float | None = None) -> None:
@@ -134,13 +125,18 @@ class Server:
                 self.store, self.options, self.metrics, self._credentials
             )
             if self.options.rest_api_port:
-                self._http = HttpServer(
-                    self._rest_application(),
-                    max(self.options.rest_api_port, 0),
+                # Its packages take a while to import; gRPC alone needs none.
+                from deepfm_tf.serving.server.rest_server import RestServer
+
+                self._rest = RestServer(
+                    self.store,
+                    self.options,
+                    self.metrics,
+                    self.metrics_path,
                     GRACE_SECONDS,
                 )
-                self._http.start()
-                self.rest_port = self._http.port
+                self._rest.start()
+                self.rest_port = self._rest.port
             self._grpc.start()
             self.port = self._grpc.port
         except BaseException:
@@ -172,11 +168,11 @@ class Server:
             grace: float. Seconds that requests under way have.
         """
         self._stopping.set()
-        if self._http:
-            self._http.ask_to_stop()
+        if self._rest:
+            self._rest.ask_to_stop()
         ended = self._grpc.stop(grace) if self._grpc else None
-        if self._http:
-            self._http.stop()
+        if self._rest:
+            self._rest.stop()
         if ended:
             ended.wait()
         if self._config_poller:
@@ -185,44 +181,42 @@ class Server:
 
     def _load(self, path: Path) -> Servable:
         """Load a version and warm it up, with the times taken."""
+        options, is_loaded = self.options, False
+        both = options.tensorflow_session_parallelism
         begin = time.perf_counter()
-        is_loaded = False
         try:
-            both = self.options.tensorflow_session_parallelism
             servable = Servable(
                 path,
-                both or self.options.tensorflow_intra_op_parallelism,
-                both or self.options.tensorflow_inter_op_parallelism,
-                self.options.saved_model_tags.split(","),
+                both or options.tensorflow_intra_op_parallelism,
+                both or options.tensorflow_inter_op_parallelism,
+                options.saved_model_tags.split(","),
             )
             is_loaded = True
         finally:
             seconds = time.perf_counter() - begin
             self.metrics.add_load(str(path), is_loaded, seconds)
-        if not self.options.enable_model_warmup:
-            return servable
-        begin = time.perf_counter()
-        status = "OK"
-        try:
-            warm_up(servable, self.options.num_request_iterations_for_warmup)
-        except ServingError as error:
-            status = error.code.name
-            servable.close()
-            raise
-        finally:
-            seconds = time.perf_counter() - begin
-            self.metrics.add_warmup(str(path), status, seconds)
+        if options.enable_model_warmup:
+            status = "OK"
+            begin = time.perf_counter()
+            try:
+                warm_up(servable, options.num_request_iterations_for_warmup)
+            except ServingError as error:
+                status = error.code.name
+                servable.close()
+                raise
+            finally:
+                seconds = time.perf_counter() - begin
+                self.metrics.add_warmup(str(path), status, seconds)
         return servable
 
     def _read_config(self) -> ModelServerConfig:
         """The models of the options, from the file or the two flags."""
-        if not self.options.model_config_file:
-            return single_model_config(
-                self.options.model_name, self.options.model_base_path
+        options = self.options
+        if options.model_config_file:
+            return read_text_proto(
+                options.model_config_file, ModelServerConfig()
             )
-        return read_text_proto(
-            self.options.model_config_file, ModelServerConfig()
-        )
+        return single_model_config(options.model_name, options.model_base_path)
 
     def _poll_config(self) -> None:
         """Take over what the configuration file says whenever it changes."""
@@ -239,37 +233,6 @@ class Server:
                 if str(error) != complaint:
                     complaint = str(error)
                     _LOG.error("The old configuration stays: %s", complaint)
-
-    def _rest_application(self) -> Any:
-        """The REST side; imported here, as gRPC alone needs none of it."""
-        from deepfm_tf.serving.rest.application import rest_application
-
-        return rest_application(
-            self.store,
-            model_status=self._model_status,
-            timeout_seconds=self.options.rest_api_timeout_in_ms / 1e3,
-            metrics_path=self.metrics_path,
-            metrics_text=self.metrics.text,
-            num_threads=self.options.rest_api_num_threads,
-            signature_method_name_check=(
-                self.options.enable_signature_method_name_check
-            ),
-            on_answer=lambda name, api, status, seconds: (
-                self.metrics.add_request(name, api, "REST", status, seconds)
-            ),
-        )
-
-    def _model_status(
-        self, name: str, version: int | None, label: str | None
-    ) -> get_model_status_pb2.GetModelStatusResponse:
-        """As REST asks for it."""
-        request = get_model_status_pb2.GetModelStatusRequest()
-        request.model_spec.name = name
-        if version is not None:
-            request.model_spec.version.value = version
-        elif label is not None:
-            request.model_spec.version_label = label
-        return get_model_status(self.store, request)
 
 
 def _metrics_path(monitoring_config_file: str) -> str | None:

@@ -1,8 +1,9 @@
-"""Loads, retries and closes versions on threads of its own."""
+"""The versions of models, and the threads that load, retry and close them."""
 
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import gc
 import logging
 import threading
@@ -10,176 +11,149 @@ import time
 from collections.abc import Callable
 from concurrent import futures
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
+from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
 
 from deepfm_tf.serving.engine.servable import LoadedVersion
 from deepfm_tf.serving.errors import ServingError, one_line
-from deepfm_tf.serving.versions.model import (
-    Model,
-    ModelVersion,
-    State,
-    look_for_versions,
-)
 
 if TYPE_CHECKING:
     from deepfm_tf.serving.engine.servable import Servable
 
+State = get_model_status_pb2.ModelVersionStatus
 _LOG = logging.getLogger(__name__)
-_NEVER = float("inf")
+
+
+@dataclasses.dataclass(eq=False)
+class ModelVersion:
+    """The life of a version, from the directory to the end.
+
+    `START` (known, queued) -> `LOADING` (also between two tries) ->
+    `AVAILABLE` -> `UNLOADING` (the last requests run out) -> `END`; a
+    version that could not be loaded goes from `LOADING` to `END` with its
+    error. Every attribute belongs to the lock of the `VersionLoader`.
+
+    Args:
+        name: str. The model's name.
+        version: int. The version number.
+        path: `Path`. The version's directory.
+        state: int. One of `ModelVersionStatus.State`.
+        error: `ServingError` or None. What the last load failed with.
+        failed: bool. No more tries while the directory stays.
+        num_tries: int. Loads that failed so far.
+        in_work: bool. Whether a thread is loading or closing it.
+        num_requests: int. Requests that hold it.
+        loaded: `LoadedVersion` or None. Set while it takes memory.
+    """
+
+    name: str
+    version: int
+    path: Path
+    state: Any = State.START
+    error: ServingError | None = None
+    failed: bool = False
+    num_tries: int = 0
+    in_work: bool = False
+    num_requests: int = 0
+    loaded: LoadedVersion | None = None
+
+    def status(self) -> get_model_status_pb2.ModelVersionStatus:
+        """As GetModelStatus shows it."""
+        status = State(version=self.version, state=self.state)
+        status.status.error_code = 0
+        if self.state == State.END and self.error is not None:
+            status.status.error_code = self.error.code.value[0]
+            status.status.error_message = self.error.message
+        return status
+
+
+@dataclasses.dataclass(eq=False)
+class Model:
+    """A model: its configuration and all versions that it ever had.
+
+    Args:
+        config: `ModelConfig` or None. None once it is no longer configured.
+        wanted: dict. Version to directory: what ought to be served.
+        versions: dict. Version to its `ModelVersion`, ended ones too.
+        available: dict. The part of `versions` that takes requests.
+        complaint: str. What was last logged about its base path.
+    """
+
+    config: ModelConfig | None = None
+    wanted: dict[int, Path] = dataclasses.field(default_factory=dict)
+    versions: dict[int, ModelVersion] = dataclasses.field(default_factory=dict)
+    available: dict[int, ModelVersion] = dataclasses.field(default_factory=dict)
+    complaint: str = ""
+
+    @property
+    def newest(self) -> ModelVersion | None:
+        """The highest version that takes requests."""
+        return self.available[max(self.available)] if self.available else None
+
+    def failures(self) -> str:
+        """What the wanted versions failed with, once all are given up."""
+        wanted = [self.versions.get(number) for number in sorted(self.wanted)]
+        return "".join(
+            f"{{name: {version.name} version: {version.version} due to error: "
+            f"{version.error}}} "
+            for version in wanted
+            if version and all(each and each.failed for each in wanted)
+        )
+
+    def no_longer_needed(self) -> list[ModelVersion]:
+        """Available versions that may be unloaded now, the lowest first.
+
+        Availability comes first: while no wanted version is available, the
+        highest of the others goes on serving, unless nothing is wanted.
+        """
+        others = [
+            version
+            for number, version in sorted(self.available.items())
+            if number not in self.wanted
+        ]
+        if not self.wanted or len(others) < len(self.available):
+            return others
+        return others[:-1]
 
 
 class VersionLoader:
-    """Brings the versions in memory to what lies in the base paths.
+    """Brings the versions in memory to what is wanted.
 
-    One thread polls and decides, and does nothing that takes long. Loads run
-    in a pool and closing in another thread, so that a load that hangs holds
-    nothing up; between two tries a version occupies no thread at all.
+    Loads run in a pool, closing and the waits between two tries in threads of
+    their own, so that a load that hangs or fails holds nothing else up.
 
-    Args:
-        load: callable. From a version's directory to a `Servable`.
-        poll_wait_seconds: float. Between two looks at the base paths; 0
-            looks once per configuration, negative never.
-        num_load_threads: int. Versions loaded at once; 0 means 1.
-        max_num_load_retries: int. Tries after the first.
-        load_retry_interval_seconds: float. Between tries.
+    Args: as of `ModelStore`.
 
     Attributes:
         changed: `threading.Condition`. Its lock guards `models` and all in
             them, and is held for moments only; notified at every change.
         models: dict. Name to `Model`, also of those configured earlier.
-        num_polls: int. Looks at all base paths so far.
     """
 
     def __init__(
         self,
         load: Callable[[Path], Servable],
-        poll_wait_seconds: float,
         num_load_threads: int,
         max_num_load_retries: int,
         load_retry_interval_seconds: float,
     ) -> None:
         self.changed = threading.Condition(threading.Lock())
         self.models: dict[str, Model] = {}
-        self.num_polls = 0
         self._load = load
-        self._poll_wait_seconds = poll_wait_seconds
         self._max_num_load_retries = max_num_load_retries
         self._load_retry_interval_seconds = load_retry_interval_seconds
-        self._generation = 0  # of the configuration
-        self._is_dirty = False
-        self._must_poll = False
-        self._is_stopping = False
         self._loaders = futures.ThreadPoolExecutor(
             max(num_load_threads, 1), thread_name_prefix="load-version"
         )
         self._closer = futures.ThreadPoolExecutor(
             1, thread_name_prefix="close-version"
         )
-        self._thread = threading.Thread(
-            target=self._run, name="keep-versions", daemon=True
-        )
-        self._thread.start()
 
-    def configure(self, configs: dict[str, ModelConfig]) -> None:
-        """Keep these models from now on, and no others. Needs the lock."""
-        for name in configs.keys() - self.models.keys():
-            self.models[name] = Model()
-        for name, model in self.models.items():
-            model.config = configs.get(name)
-            if model.config is None:
-                model.wanted = {}
-        self._generation += 1
-        self._must_poll = self._poll_wait_seconds >= 0
-        self._wake()
-
-    def release(self, version: ModelVersion) -> None:
-        """Take back what a request held. Needs the lock."""
-        version.num_requests -= 1
-        if version.state == State.UNLOADING and not version.num_requests:
-            self._close(version)
-
-    def stop(self, timeout: float | None) -> None:
-        """Unload everything; see `ModelStore.stop`."""
-        with self.changed:
-            self._is_stopping = True
-            self.configure({})
-        self._thread.join()
-        self._loaders.shutdown(cancel_futures=True)
-        with self.changed:
-            self._decide()
-            is_done = self.changed.wait_for(
-                lambda: (
-                    not any(
-                        version.loaded
-                        for model in self.models.values()
-                        for version in model.versions.values()
-                    )
-                ),
-                timeout,
-            )
-        if is_done:
-            self._closer.shutdown()
-        else:  # it closes what those requests give back later
-            _LOG.warning("Stopped while requests still held a version.")
-
-    def _wake(self) -> None:
-        """Have the deciding thread look again. Needs the lock."""
-        self._is_dirty = True
-        self.changed.notify_all()
-
-    def _run(self) -> None:
-        """Poll and decide until stopped."""
-        poll_at = _NEVER
-        while True:
-            with self.changed:
-                now = time.monotonic()
-                retry_at = self._decide()
-                timeout = min(poll_at, retry_at) - now
-                self.changed.wait_for(
-                    lambda: self._is_dirty,
-                    None if timeout == _NEVER else max(timeout, 0),
-                )
-                self._is_dirty = False
-                if self._is_stopping:
-                    return
-                is_due = self._must_poll or time.monotonic() >= poll_at
-                self._must_poll = False
-            if is_due:
-                self._poll()
-                if self._poll_wait_seconds > 0:
-                    poll_at = time.monotonic() + self._poll_wait_seconds
-
-    def _poll(self) -> None:
-        """Look what lies in the base paths; errors leave all as it was."""
-        with self.changed:
-            generation = self._generation
-            configs = {n: m.config for n, m in self.models.items() if m.config}
-        for name, config in configs.items():
-            wanted, complaint = look_for_versions(name, config)
-            with self.changed:
-                if generation != self._generation:
-                    return  # and the new configuration is polled next
-                model = self.models[name]
-                is_news = bool(complaint) and complaint != model.complaint
-                model.complaint = complaint
-                if wanted is not None:
-                    model.wanted = wanted
-            if is_news:  # outside the lock: the log may be slow
-                _LOG.warning("%s", complaint)
-        with self.changed:
-            self.num_polls += 1
-            self.changed.notify_all()
-
-    def _decide(self) -> float:
-        """Start what is due; monotonic seconds of the next retry, or inf.
-
-        Needs the lock.
-        """
-        now = time.monotonic()
-        next_retry = _NEVER
+    def decide(self) -> None:
+        """Start what is due, after any change. Needs the lock."""
         for name, model in self.models.items():
             for number, path in model.wanted.items():
                 version = model.versions.get(number)
@@ -195,36 +169,51 @@ class VersionLoader:
                     version.failed = False
                     if version.state == State.LOADING and not version.in_work:
                         version.state = State.END
-                        self.changed.notify_all()
-                elif version.retry_at is not None:
-                    if version.retry_at <= now:
-                        self._start_load(version)
-                    else:
-                        next_retry = min(next_retry, version.retry_at)
             for version in model.no_longer_needed():
-                model.set_available(version, False)
-                version.state = State.UNLOADING
-                if not version.num_requests:
-                    self._close(version)
-        return next_retry
+                del model.available[version.version]
+                self._unload(version)
+        self.changed.notify_all()
+
+    def release(self, version: ModelVersion) -> None:
+        """Take back what a request held. Needs the lock."""
+        version.num_requests -= 1
+        if version.state == State.UNLOADING:
+            self._unload(version)
+
+    def stop(self, timeout: float | None) -> None:
+        """Unload everything; see `ModelStore.stop`."""
+        self._loaders.shutdown(cancel_futures=True)
+        with self.changed:
+            is_done = self.changed.wait_for(
+                lambda: (
+                    not any(
+                        version.loaded
+                        for model in self.models.values()
+                        for version in model.versions.values()
+                    )
+                ),
+                timeout,
+            )
+        if is_done:
+            self._closer.shutdown()
+        else:  # it closes what those requests give back later
+            _LOG.warning("Stopped while requests still held a version.")
 
     def _start_load(self, version: ModelVersion) -> None:
         """Queue a try. Needs the lock."""
         version.in_work = True
-        version.retry_at = None
         self._loaders.submit(self._load_version, version)
 
     def _load_version(self, version: ModelVersion) -> None:
         """Try to load; in a thread of the pool."""
         model = self.models[version.name]
         with self.changed:
-            if version.version not in model.wanted:
-                version.in_work = False
-                version.state = State.END
-                self._wake()
-                return
-            version.state = State.LOADING
+            is_wanted = version.version in model.wanted
+            version.state = State.LOADING if is_wanted else State.END
+            version.in_work = is_wanted
             self.changed.notify_all()
+        if not is_wanted:
+            return
         begin = time.monotonic()
         try:
             servable = self._load(version.path)
@@ -245,11 +234,10 @@ class VersionLoader:
             )
             if version.version in model.wanted:
                 version.state = State.AVAILABLE
-                model.set_available(version, True)
+                model.available[version.version] = version
             else:  # deleted meanwhile: no request may see it
-                version.state = State.UNLOADING
-                self._close(version)
-            self._wake()
+                self._unload(version)
+            self.decide()
 
     def _note_failure(self, version: ModelVersion, error: Exception) -> None:
         """Plan another try, or give the version up."""
@@ -257,6 +245,7 @@ class VersionLoader:
             error = ServingError(
                 grpc.StatusCode.UNKNOWN, f"{type(error).__name__}: {error}"
             )
+        seconds = self._load_retry_interval_seconds
         num_tries = version.num_tries + 1
         is_last = num_tries > self._max_num_load_retries
         _LOG.error(
@@ -268,29 +257,35 @@ class VersionLoader:
             one_line(error),
             "Delete or replace the directory."
             if is_last
-            else f"Next try in {self._load_retry_interval_seconds:g} s; "
-            "deleting the directory ends it.",
+            else f"Next try in {seconds:g} s; deleting the directory ends it.",
         )
         with self.changed:
             version.in_work = False
             version.error = error
             version.num_tries = num_tries
+            version.failed = is_last
             if is_last:
-                version.failed = True
                 version.state = State.END
             else:
-                version.retry_at = (
-                    time.monotonic() + self._load_retry_interval_seconds
-                )
-            self._wake()
+                timer = threading.Timer(seconds, self._try_again, [version])
+                timer.daemon = True
+                timer.start()
+            self.decide()
+
+    def _try_again(self, version: ModelVersion) -> None:
+        """Unless its directory was deleted meanwhile."""
+        with self.changed:
+            if version.state == State.LOADING:
+                self._start_load(version)
+
+    def _unload(self, version: ModelVersion) -> None:
+        """Close a version as soon as nobody holds it. Needs the lock."""
+        version.state = State.UNLOADING
+        if not version.num_requests and not version.in_work:
+            version.in_work = True
+            self._closer.submit(self._close, version)
 
     def _close(self, version: ModelVersion) -> None:
-        """Queue the close of a version that nobody holds. Needs the lock."""
-        if not version.in_work:
-            version.in_work = True
-            self._closer.submit(self._close_version, version)
-
-    def _close_version(self, version: ModelVersion) -> None:
         """Give the memory back; in the closing thread."""
         loaded, version.loaded = version.loaded, None
         try:
@@ -310,7 +305,7 @@ class VersionLoader:
         with self.changed:
             version.in_work = False
             version.state = State.END
-            self._wake()
+            self.decide()
 
 
 def return_memory() -> None:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-from collections.abc import Callable, Collection, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 from tensorflow_serving.config.model_server_config_pb2 import (
-    TENSORFLOW,
     ModelConfig,
     ModelServerConfig,
 )
 
 from deepfm_tf.serving.engine.servable import LoadedVersion
 from deepfm_tf.serving.errors import ServingError, invalid_argument
-from deepfm_tf.serving.versions.loader import VersionLoader
-from deepfm_tf.serving.versions.model import Model
+from deepfm_tf.serving.versions.loader import Model, VersionLoader
+from deepfm_tf.serving.versions.wanted import check_config, look_for_versions
 
 if TYPE_CHECKING:
     from deepfm_tf.serving.engine.servable import Servable
@@ -54,13 +53,7 @@ class ModelStore:
 
     Attributes:
         loader: `VersionLoader`. Keeps the models and their versions.
-
-    Example:
-        store = ModelStore(Servable)
-        store.reload(single_model_config("ctr", "saved_models/ctr"))
-        with store.acquire(ModelSpec(name="ctr")) as loaded:
-            loaded.servable.run(...)
-        store.stop()
+        num_polls: int. Looks at all base paths so far.
     """
 
     def __init__(
@@ -74,15 +67,19 @@ class ModelStore:
     ) -> None:
         self.loader = VersionLoader(
             load,
-            poll_wait_seconds,
             num_load_threads,
             max_num_load_retries,
             load_retry_interval_seconds,
         )
+        self.num_polls = 0
+        self._poll_wait_seconds = poll_wait_seconds
         self._allow_unavailable_labels = allow_unavailable_labels
-        # The loader's lock guards all that follows.
-        self._labels: dict[str, dict[str, int]] = {}
         self._is_stopping = False
+        self._must_poll = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name="poll-versions", daemon=True
+        )
+        self._thread.start()
 
     def reload(
         self,
@@ -104,7 +101,18 @@ class ModelStore:
                 where no version of a new model could be loaded,
                 DEADLINE_EXCEEDED where the wait was given up.
         """
-        self._wait_until_available(self._configure(config), is_given_up)
+        check_config(config)
+        configs = {m.name: m for m in config.model_config_list.config}
+        with self.loader.changed:
+            for name, model_config in configs.items():
+                self._check_labels(name, model_config.version_labels)
+            old = self._names()
+            self._keep(configs)
+        if self._poll_wait_seconds >= 0:
+            self._must_poll.set()
+        for name, model_config in configs.items():
+            _LOG.info("Model %s: versions in %s", name, model_config.base_path)
+        self._wait_until_available(configs.keys() - old, is_given_up)
 
     @contextlib.contextmanager
     def acquire(
@@ -112,12 +120,7 @@ class ModelStore:
     ) -> Iterator[LoadedVersion]:
         """Hold a version for the time of a request.
 
-        Args:
-            model_spec: `ModelSpec`. A name; a version or a label, or
-                neither for the highest version available.
-
-        Returns:
-            A context manager that gives the `LoadedVersion`.
+        Without a version and a label, the highest version available.
 
         Raises:
             ServingError: INVALID_ARGUMENT without a name or with an unknown
@@ -133,11 +136,15 @@ class ModelStore:
                 held = model.newest if model else None
                 wanted = f"Latest({name})"
             else:
-                number = (
-                    model_spec.version.value
-                    if choice == "version"
-                    else self._version_of(name, model_spec.version_label)
-                )
+                number = model_spec.version.value
+                if choice == "version_label":
+                    label = model_spec.version_label
+                    labels = _labels(model)
+                    if label not in labels:
+                        raise invalid_argument(
+                            f"Unrecognized servable version label: {label}"
+                        )
+                    number = labels[label]
                 held = model.available.get(number) if model else None
                 wanted = f"Specific({name}, {number})"
             if held is None or held.loaded is None:
@@ -156,19 +163,15 @@ class ModelStore:
     def names(self) -> set[str]:
         """The models in the present configuration."""
         with self.loader.changed:
-            return {n for n, m in self.loader.models.items() if m.config}
+            return self._names()
 
     def status(
         self, model_spec: model_pb2.ModelSpec
     ) -> list[get_model_status_pb2.ModelVersionStatus]:
-        """The states of a model's versions, the highest version first.
+        """The states of a model's versions, or of the one that is asked for.
 
-        Args:
-            model_spec: `ModelSpec`. A name, and perhaps one version; a label
-                is ignored, as TensorFlow Serving does.
-
-        Returns:
-            List of `ModelVersionStatus`, ended versions included.
+        The highest version comes first; ended versions are included. A label
+        is ignored, as TensorFlow Serving does.
 
         Raises:
             ServingError: NOT_FOUND where nothing of the kind was ever seen.
@@ -177,20 +180,18 @@ class ModelStore:
         with self.loader.changed:
             model = self.loader.models.get(name)
             versions = model.versions if model else {}
+            wanted = sorted(versions, reverse=True)
+            which = "any versions"
             if model_spec.HasField("version"):
                 number = model_spec.version.value
-                if number not in versions:
-                    raise ServingError(
-                        grpc.StatusCode.NOT_FOUND,
-                        f"Could not find version {number} of model {name}",
-                    )
-                return [versions[number].status()]
-            if not versions:
+                wanted = [number] if number in versions else []
+                which = f"version {number}"
+            if not wanted:
                 raise ServingError(
                     grpc.StatusCode.NOT_FOUND,
-                    f"Could not find any versions of model {name}",
+                    f"Could not find {which} of model {name}",
                 )
-            return [versions[v].status() for v in sorted(versions)[::-1]]
+            return [versions[number].status() for number in wanted]
 
     def stop(self, timeout: float | None = None) -> None:
         """Unload everything once the requests have ended, and come back.
@@ -201,42 +202,57 @@ class ModelStore:
         """
         with self.loader.changed:
             self._is_stopping = True
-            self.loader.changed.notify_all()
+            self._keep({})
+        self._must_poll.set()
+        self._thread.join()
         self.loader.stop(timeout)
 
-    def _configure(self, config: ModelServerConfig) -> set[str]:
-        """Take a configuration over; the names of the models that are new."""
-        check_config(config)
-        configs = {m.name: m for m in config.model_config_list.config}
-        labels = {n: dict(m.version_labels) for n, m in configs.items()}
+    def _names(self) -> set[str]:
+        return {n for n, m in self.loader.models.items() if m.config}
+
+    def _keep(self, configs: dict[str, ModelConfig]) -> None:
+        """These models from now on, and no others. Needs the lock."""
+        for name in configs.keys() - self.loader.models.keys():
+            self.loader.models[name] = Model()
+        for name, model in self.loader.models.items():
+            model.config = configs.get(name)
+            if model.config is None:
+                model.wanted = {}
+        self.loader.decide()
+
+    def _run(self) -> None:
+        """Look into the base paths until stopped."""
+        wait = self._poll_wait_seconds
+        while True:
+            self._must_poll.wait(wait if wait > 0 else None)
+            self._must_poll.clear()
+            if self._is_stopping:
+                return
+            for name, model in list(self.loader.models.items()):
+                if config := model.config:
+                    self._look(name, model, config)
+            with self.loader.changed:
+                self.num_polls += 1
+                self.loader.changed.notify_all()
+
+    def _look(self, name: str, model: Model, config: ModelConfig) -> None:
+        """What lies in a base path is wanted; an error leaves all as it was."""
+        wanted, complaint = look_for_versions(name, config)
         with self.loader.changed:
-            for name, versions in labels.items():
-                self._check_labels(name, versions)
-            new = {
-                name
-                for name in configs
-                if name not in self.loader.models
-                or self.loader.models[name].config is None
-            }
-            self._labels = labels
-            self.loader.configure(configs)
-        for name, model_config in configs.items():
-            _LOG.info("Model %s: versions in %s", name, model_config.base_path)
-        return new
+            if model.config is not config:
+                return  # and the new configuration is polled next
+            is_news = bool(complaint) and complaint != model.complaint
+            model.complaint = complaint
+            if wanted is not None:
+                model.wanted = wanted
+                self.loader.decide()
+        if is_news:  # outside the lock: the log may be slow
+            _LOG.warning("%s", complaint)
 
-    def _version_of(self, name: str, label: str) -> int:
-        """The version that a label stands for. Needs the lock."""
-        try:
-            return self._labels[name][label]
-        except KeyError:
-            raise invalid_argument(
-                f"Unrecognized servable version label: {label}"
-            ) from None
-
-    def _check_labels(self, name: str, labels: dict[str, int]) -> None:
+    def _check_labels(self, name: str, labels: Mapping[str, int]) -> None:
         """Refuse labels of versions that take no requests. Needs the lock."""
         model = self.loader.models.get(name, Model())
-        old = self._labels.get(name, {})
+        old = _labels(model)
         for label, version in labels.items():
             if version in model.available:
                 continue
@@ -260,12 +276,12 @@ class ModelStore:
             while True:
                 models = {name: self.loader.models[name] for name in names}
                 waiting = [n for n, m in models.items() if not m.newest]
-                failed = [n for n in waiting if models[n].has_failed()]
+                failed = [f for n in waiting if (f := models[n].failures())]
                 if failed:
                     raise ServingError(
                         grpc.StatusCode.UNKNOWN,
                         f"{len(failed)} model(s) did not become available: "
-                        + "".join(models[n].failures() for n in failed),
+                        + "".join(failed),
                     )
                 if not waiting:
                     return
@@ -278,55 +294,6 @@ class ModelStore:
                 self.loader.changed.wait(_WAKE_SECONDS)
 
 
-def check_config(config: ModelServerConfig) -> None:
-    """Refuse a configuration that cannot be served.
-
-    Args:
-        config: `ModelServerConfig`. With a `model_config_list`.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT, with TensorFlow Serving's text where
-            it has one.
-    """
-    names: set[str] = set()
-    for model in config.model_config_list.config:
-        if model.name in names:
-            raise invalid_argument(
-                f"Illegal to list model {model.name} multiple times in "
-                "config list"
-            )
-        names.add(model.name)
-        if "://" in model.base_path:
-            raise invalid_argument(
-                f"Model {model.name}: base_path must be a local directory; "
-                f"got base_path()={model.base_path}. Copy or mount it, or "
-                "use TensorFlow Serving itself."
-            )
-        if not os.path.isabs(model.base_path):
-            raise invalid_argument(
-                f"Expected model {model.name} to have an absolute path or "
-                f"URI; got base_path()={model.base_path}"
-            )
-        _check_platform(model)
-
-
-def _check_platform(model: ModelConfig) -> None:
-    """Refuse any other platform than TensorFlow."""
-    platform = model.model_platform
-    if model.model_type == TENSORFLOW:
-        if platform:
-            raise invalid_argument(
-                "Illegal setting both ModelServerConfig::model_type "
-                "(deprecated) and ModelServerConfig::model_platform."
-            )
-        return
-    if not platform:
-        raise invalid_argument(
-            "Illegal setting neither ModelServerConfig::model_type "
-            "(deprecated) nor ModelServerConfig::model_platform, model name "
-            f"is {model.name}"
-        )
-    if platform != "tensorflow":
-        raise invalid_argument(
-            f"Model {model.name} requests unsupported platform {platform}"
-        )
+def _labels(model: Model | None) -> Mapping[str, int]:
+    """The versions that labels of a model stand for."""
+    return dict(model.config.version_labels) if model and model.config else {}

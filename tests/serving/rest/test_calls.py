@@ -8,42 +8,40 @@ import tensorflow as tf
 from deepfm_tf.serving.engine.servable import Servable
 from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.rest.calls import (
-    RestCall,
+    METADATA,
+    STATUS,
     RestCalls,
     error_json,
     parse_path,
 )
+from tests.serving.fake_versions import spec
 from tests.serving.toy_model import COLUMNS, ToyModels
 
 
 @pytest.mark.parametrize(
-    ("verb", "path", "expected"),
+    ("verb", "path", "method", "expected"),
     [
-        ("POST", "/v1/models/toy:predict", RestCall("predict", "toy")),
-        ("POST", "/V1/Models/toy:classify", RestCall("classify", "toy")),
-        ("POST", "/v1/models/toy/versions/007:regress",
-         RestCall("regress", "toy", 7)),
-        ("POST", "/v1/models/toy/labels/can%20ary:predict",
-         RestCall("predict", "toy", None, "can ary")),
-        ("POST", "/v1/models/..%2f..%3a:predict",
-         RestCall("predict", "../..:")),
-        ("GET", "/v1/models/toy", RestCall("get_model_status", "toy")),
-        ("GET", "/v1/models/%ff", RestCall("get_model_status", "�")),
-        ("GET", "/v1/models/%C3%A9", RestCall("get_model_status", "é")),
+        ("POST", "toy:predict", "predict", spec("toy")),
+        ("POST", "toy/versions/007:regress", "regress", spec("toy", 7)),
+        ("POST", "toy/labels/can%20ary:predict", "predict",
+         spec("toy", label="can ary")),
+        ("POST", "..%2f..%3a:predict", "predict", spec("../..:")),
+        ("GET", "toy", STATUS, spec("toy")),
+        ("GET", "%ff", STATUS, spec("\N{REPLACEMENT CHARACTER}")),
+        ("GET", "%C3%A9", STATUS, spec("é")),
         # The bytes of é as they are, which ASGI's raw_path keeps.
-        ("GET", "/v1/models/\u00c3\u00a9", RestCall("get_model_status", "é")),
-        ("GET", "/v1/models/toy/versions/9223372036854775807",
-         RestCall("get_model_status", "toy", 2**63 - 1)),
-        ("GET", "/v1/models/toy/metadata",
-         RestCall("get_model_metadata", "toy")),
-        ("GET", "/v1/models/toy/METADATA",
-         RestCall("get_model_status", "toy")),
-        ("GET", "/v1/models/toy/labels/stable/metadata",
-         RestCall("get_model_metadata", "toy", None, "stable")),
+        ("GET", "\u00c3\u00a9", STATUS, spec("é")),
+        ("GET", "toy/versions/9223372036854775807", STATUS,
+         spec("toy", 2**63 - 1)),
+        ("GET", "toy/metadata", METADATA, spec("toy")),
+        ("GET", "toy/METADATA", STATUS, spec("toy")),
+        ("GET", "toy/labels/stable/metadata", METADATA,
+         spec("toy", label="stable")),
     ],
 )  # fmt: skip
-def test_paths_are_taken_apart(verb, path, expected):
-    assert parse_path(verb, path) == expected
+def test_paths_are_taken_apart(verb, path, method, expected):
+    assert parse_path(verb, f"/v1/models/{path}") == (method, expected)
+    assert parse_path(verb, f"/V1/Models/{path}") == (method, expected)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +58,10 @@ def test_paths_are_taken_apart(verb, path, expected):
         ("get", "/v1/models/toy"),
         ("GET", "/v1/models/"),
         ("GET", "/v1/models/toy:predict"),
+        ("POST", "/v1/models:predict"),
+        ("POST", "/v1/models/toy:predict/metadata"),
         ("GET", "/v1/"),
+        ("get", "/v1/models"),
     ],
 )
 def test_other_paths_are_malformed(verb, path):
@@ -72,15 +73,17 @@ def test_other_paths_are_malformed(verb, path):
     assert caught.value.code.name == "INVALID_ARGUMENT"
 
 
-def test_a_model_must_be_named():
-    with pytest.raises(ServingError, match="Missing model name in request."):
-        parse_path("GET", "/v1/models")
-
-
 @pytest.mark.parametrize("digits", ["9223372036854775808", "9" * 5000])
 def test_a_version_has_64_bits(digits):
     with pytest.raises(ServingError, match="Failed to convert version: 9"):
         parse_path("GET", f"/v1/models/toy/versions/{digits}")
+
+
+def answer(models, method, document, seconds=10.0, **options):
+    calls = RestCalls(models, **options)
+    body = json.dumps(document).encode()
+    deadline = time.monotonic() + seconds
+    return json.loads(calls.answer(method, spec("toy"), body, deadline))
 
 
 def test_the_version_that_gave_the_signature_answers(toy_models):
@@ -92,38 +95,27 @@ def test_the_version_that_gave_the_signature_answers(toy_models):
             held.append(model_spec.name)
             return toy_models.acquire(model_spec)
 
-    calls = RestCalls(Models(), model_status=None)
-    body = json.dumps({"inputs": COLUMNS}).encode()
+    found = answer(Models(), "predict", {"inputs": COLUMNS})
 
-    answer = calls.answer(
-        RestCall("predict", "toy"), body, time.monotonic() + 10
-    )
-
-    assert len(json.loads(answer)["outputs"]) == 3
+    assert len(found["outputs"]) == 3
     assert held == ["toy"]
 
 
-@pytest.mark.parametrize("method", ["predict", "classify", "regress"])
-def test_nothing_runs_after_the_deadline(toy_models, method):
-    calls = RestCalls(toy_models, model_status=None)
-    key = "inputs" if method == "predict" else "examples"
-    body = json.dumps({key: COLUMNS if key == "inputs" else [{}]}).encode()
-
+def test_nothing_runs_after_the_deadline():
     with pytest.raises(ServingError, match="REST timeout") as caught:
-        calls.answer(RestCall(method, "toy"), body, time.monotonic() - 1)
+        answer(None, "predict", {"inputs": COLUMNS}, seconds=-1)
 
     assert caught.value.code.name == "DEADLINE_EXCEEDED"
 
 
 def test_method_names_are_checked_where_asked(toy_models):
     """The toy's signatures are all of predict."""
-    calls = RestCalls(
-        toy_models, model_status=None, signature_method_name_check=True
-    )
-    body = b'{"signature_name": "regress", "examples": [{}]}'
+    document = {"signature_name": "regress", "examples": [{}]}
 
     with pytest.raises(ServingError, match="method_name"):
-        calls.answer(RestCall("regress", "toy"), body, time.monotonic() + 10)
+        answer(
+            toy_models, "regress", document, signature_method_name_check=True
+        )
 
 
 # As an export tells it.
@@ -139,7 +131,7 @@ FIELDS = json.dumps(
 
 
 @pytest.fixture(scope="module")
-def field_calls(tmp_path_factory):
+def field_models(tmp_path_factory):
     path = str(tmp_path_factory.mktemp("fields") / "1")
     text = tf.TensorSpec([None], tf.string, "marital_status")
     number = tf.TensorSpec([None], tf.float32, "age")
@@ -157,14 +149,13 @@ def field_calls(tmp_path_factory):
     signatures = {"serving_default": predict, "fields": fields}
     tf.saved_model.save(module, path, signatures=signatures)
     servable = Servable(path)
-    yield RestCalls(ToyModels(servable), model_status=None)
+    yield ToyModels(servable)
     servable.close()
 
 
-def refusal(calls, document):
-    body = json.dumps(document).encode()
+def refusal(models, document):
     with pytest.raises(ServingError) as caught:
-        calls.answer(RestCall("predict", "toy"), body, time.monotonic() + 10)
+        answer(models, "predict", document)
     return caught.value
 
 
@@ -174,10 +165,10 @@ HINT = (
 )
 
 
-def test_rows_that_name_a_field_are_told_its_input(field_calls):
+def test_rows_that_name_a_field_are_told_its_input(field_models):
     row = {"marital-status": "1", "age": 3.5}
 
-    error = refusal(field_calls, {"instances": [row, row]})
+    error = refusal(field_models, {"instances": [row, row]})
 
     # TensorFlow Serving's own text, and ours behind it.
     assert error.message == (
@@ -188,10 +179,10 @@ def test_rows_that_name_a_field_are_told_its_input(field_calls):
     assert error.code.name == "INVALID_ARGUMENT"
 
 
-def test_columns_that_name_a_field_are_told_its_input(field_calls):
+def test_columns_that_name_a_field_are_told_its_input(field_models):
     columns = {"marital-status": ["1"], "age": [3.5]}
 
-    error = refusal(field_calls, {"inputs": columns})
+    error = refusal(field_models, {"inputs": columns})
 
     assert error.message == (
         f"Missing named input: marital_status in 'inputs' object.{HINT}"
@@ -202,18 +193,16 @@ def test_columns_that_name_a_field_are_told_its_input(field_calls):
     "row",
     [{"other": "1", "age": 3.5}, {"age": 3.5}, {"age": "x"}, [1.5]],
 )
-def test_other_errors_are_tensorflow_serving_s_own(field_calls, row):
-    assert "field" not in refusal(field_calls, {"instances": [row]}).message
+def test_other_errors_are_tensorflow_serving_s_own(field_models, row):
+    assert "field" not in refusal(field_models, {"instances": [row]}).message
 
 
-def test_the_names_of_the_inputs_are_right(field_calls):
-    body = b'{"instances": [{"marital_status": "1", "age": 3.5}]}'
+def test_the_names_of_the_inputs_are_right(field_models):
+    rows = [{"marital_status": "1", "age": 3.5}]
 
-    answer = field_calls.answer(
-        RestCall("predict", "toy"), body, time.monotonic() + 10
-    )
+    found = answer(field_models, "predict", {"instances": rows})
 
-    assert json.loads(answer) == {"predictions": [4.5]}
+    assert found == {"predictions": [4.5]}
 
 
 def test_an_error_is_an_object_whatever_it_says():

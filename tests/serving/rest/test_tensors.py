@@ -9,11 +9,9 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.rest.tensors import (
-    MAX_RANK,
     MAX_SHOWN,
     NamedFloat,
-    columns_json,
-    rows_json,
+    outputs_json,
     short_floats,
     shown,
     tensor_from_json,
@@ -56,31 +54,18 @@ STRING, BOOL = types_pb2.DT_STRING, types_pb2.DT_BOOL
         ([10**39, 1], FLOAT, np.array([np.inf, 1], np.float32)),
         ([1.7e308], DOUBLE, np.array([1.7e308])),
         ([1e-50, -0.0], FLOAT, np.array([0, -0.0], np.float32)),
+        (["a", {"b64": "AP8="}, {"b64": "AP8"}, {"b64": "A P\n8="}], STRING,
+         np.array([b"a"] + [b"\x00\xff"] * 3, object)),
         # What came as bytes of another encoding.
         (["K\udcf6ln"], STRING, np.array([b"K\xf6ln"], object)),
     ],
-)
+)  # fmt: skip
 def test_values_become_tensors_of_the_signatures_type(value, dtype, expected):
-    array = tf.make_ndarray(tensor_from_json(value, dtype))
+    proto = tensor_from_json(value, dtype)
+    tensor = tf.io.parse_tensor(proto.SerializeToString(), dtype).numpy()
 
-    np.testing.assert_array_equal(array, expected)
-    assert array.dtype == expected.dtype
-
-
-def test_tensorflow_reads_the_tensor_back():
-    proto = tensor_from_json([[1.5, 2.5]], FLOAT)
-
-    tensor = tf.io.parse_tensor(proto.SerializeToString(), tf.float32)
-
-    np.testing.assert_array_equal(tensor, [[1.5, 2.5]])
-
-
-def test_base64_objects_are_bytes():
-    value = ["a", {"b64": "AP8="}, {"b64": "AP8"}, {"b64": "A P\n8="}]
-
-    proto = tensor_from_json(value, STRING)
-
-    assert list(proto.string_val) == [b"a"] + [b"\x00\xff"] * 3
+    np.testing.assert_array_equal(tensor, expected)
+    assert proto.dtype == dtype
 
 
 @pytest.mark.parametrize(
@@ -109,10 +94,9 @@ def test_base64_objects_are_bytes():
                           "double."),
         ([[1], [1, 2]], FLOAT, "Encountered list at unexpected size: 2 at "
                                "level: 1 expected size: 1"),
-        ([1, [1]], FLOAT, "Encountered list at unexpected level: 1 expected "
-                          "< 1"),
+        ([1, [1]], FLOAT, "Encountered list at unexpected level: 1"),
         ([[1], 1], FLOAT, "JSON Value: 1 found at incorrect level: 2 in the "
-                          "JSON DOM. Expected at level: 2"),
+                          "JSON DOM."),
         ({"b64": "AA", "c": 1}, STRING, "not formatted correctly for base64 "
                                         "data"),
         ({"b64": "*"}, STRING, "Unable to base64 decode"),
@@ -135,23 +119,6 @@ def test_types_that_json_cannot_carry_are_unimplemented():
         tensor_from_json([1], types_pb2.DT_HALF)
 
     assert caught.value.code.name == "UNIMPLEMENTED"
-
-
-def test_too_many_dimensions_are_refused():
-    value = 1
-    for _ in range(MAX_RANK + 1):
-        value = [value]
-
-    with pytest.raises(ServingError, match="nested 254 deep"):
-        tensor_from_json(value, FLOAT)
-
-
-def test_254_dimensions_are_taken():
-    value = 1
-    for _ in range(MAX_RANK):
-        value = [value]
-
-    assert len(tensor_from_json(value, FLOAT).tensor_shape.dim) == 254
 
 
 @pytest.mark.parametrize("place", [0, 1, 6, 9])
@@ -212,20 +179,6 @@ def test_lists_of_unequal_lengths_are_refused(dtype, nested):
     assert is_taken(value, dtype) == is_regular(value)
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ("1", '"1"'),
-        (1.5, "1.5"),
-        (None, "null"),
-        ({"a": [1]}, '{"a": [1]}'),
-        ("\N{SNOWMAN}", '"\N{SNOWMAN}"'),
-    ],
-)
-def test_a_value_is_shown_as_json(value, text):
-    assert shown(value) == text
-
-
 def test_a_long_or_deep_value_is_cut():
     deep = []
     for _ in range(5000):
@@ -248,6 +201,14 @@ def test_every_float32_reads_back_as_itself():
     assert max(len(re.sub("e.*|^-?[0.]*|[0.]*$", "", t)) for t in texts) <= 10
 
 
+def rows(values):
+    return json.loads(outputs_json(values, in_rows=True))["predictions"]
+
+
+def columns(values):
+    return json.loads(outputs_json(values, in_rows=False))["outputs"]
+
+
 def outputs(**values):
     return {name: tf.make_tensor_proto(value) for name, value in values.items()}
 
@@ -262,57 +223,36 @@ def typed(values):
     return proto
 
 
-def test_a_single_output_goes_without_its_name():
-    values = outputs(ctr=[0.25, 0.5])
+@pytest.mark.parametrize(
+    "name", ["a", "性別", 'say "x"', "%s", "\N{SNOWMAN}\n"]
+)
+def test_several_outputs_are_objects_by_any_name(name):
+    values = {name: typed([[1, 2], [3, 4]]), "50%": typed([-0.0, 6])}
 
-    assert json.loads(rows_json(values)) == {"predictions": [0.25, 0.5]}
-    assert json.loads(columns_json(values)) == {"outputs": [0.25, 0.5]}
-
-
-@pytest.mark.parametrize("name", ["性別", 'say "x"', "%s", "\N{SNOWMAN}\n", ""])
-def test_an_output_may_have_any_name(name):
-    values = {name: typed([1, float("nan")]), "n": typed([-0.0, 2])}
-
-    (first, second) = json.loads(rows_json(values))["predictions"]
-    columns = json.loads(columns_json(values))["outputs"]
-
-    assert (first[name], second["n"]) == (1.0, 2.0)
-    assert second[name] != second[name]
-    assert str(first["n"]) == "-0.0"
-    assert columns[name][0] == 1.0
-
-
-def test_several_outputs_are_objects():
-    values = {"a": typed([[1, 2], [3, 4]]), "50%": typed([5, 6])}
-
-    assert json.loads(rows_json(values)) == {
-        "predictions": [
-            {"a": [1.0, 2.0], "50%": 5.0},
-            {"a": [3.0, 4.0], "50%": 6.0},
-        ]
-    }
-    assert json.loads(columns_json(values)) == {
-        "outputs": {"a": [[1.0, 2.0], [3.0, 4.0]], "50%": [5.0, 6.0]}
-    }
+    assert rows(values) == [
+        {name: [1.0, 2.0], "50%": 0.0},
+        {name: [3.0, 4.0], "50%": 6.0},
+    ]
+    assert columns(values) == {name: [[1.0, 2.0], [3.0, 4.0]], "50%": [0.0, 6]}
+    assert str(columns(values)["50%"][0]) == "-0.0"
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0), (2, 0, 3), (2, 1, 3)])
 def test_any_shape_is_nested_right(shape):
     array = np.arange(np.prod(shape), dtype=np.int64).reshape(shape)
 
-    found = json.loads(rows_json(outputs(x=array)))
-
-    assert found == {"predictions": array.tolist()}
+    assert rows(outputs(x=array)) == array.tolist()
+    assert columns(outputs(x=array)) == array.tolist()
 
 
 def test_a_scalar_is_an_output_but_no_row():
     values = outputs(x=np.float32(0.5))
 
-    assert json.loads(columns_json(values)) == {"outputs": 0.5}
+    assert columns(values) == 0.5
     with pytest.raises(
         ServingError, match="Tensor name: x has no shape information "
     ):
-        rows_json(values)
+        rows(values)
 
 
 def test_more_dimensions_than_numpy_has_are_written():
@@ -321,7 +261,7 @@ def test_more_dimensions_than_numpy_has_are_written():
     for _ in range(100):
         proto.tensor_shape.dim.add(size=1)
 
-    text = rows_json({"x": proto}).decode()
+    text = outputs_json({"x": proto}, in_rows=True).decode()
 
     assert "[" * 100 + "0.5" + "]" * 100 in text
 
@@ -337,17 +277,12 @@ def test_more_dimensions_than_numpy_has_are_written():
     ],
 )
 def test_types_keep_their_values(value, expected):
-    assert json.loads(rows_json(outputs(x=value))) == {"predictions": expected}
+    assert rows(outputs(x=value)) == expected
 
 
-def test_named_bytes_are_base64():
-    found = json.loads(rows_json(outputs(image_bytes=[b"\x00\xff"])))
-
-    assert found == {"predictions": [{"b64": "AP8="}]}
-
-
-def test_other_strings_leave_as_they_are():
-    assert b'["a\xff"]' in rows_json(outputs(text=[b"a\xff"]))
+def test_named_bytes_are_base64_and_other_strings_leave_as_they_are():
+    assert rows(outputs(image_bytes=[b"\x00\xff"])) == [{"b64": "AP8="}]
+    assert b'["a\xff"]' in outputs_json(outputs(text=[b"a\xff"]), in_rows=True)
 
 
 @pytest.mark.parametrize(
@@ -355,11 +290,11 @@ def test_other_strings_leave_as_they_are():
     [
         ({}, "Cannot convert empty tensor map to JSON"),
         (outputs(a=[1.0], b=[1.0, 2.0]),
-         "Tensor name: b has inconsistent batch size: 2 expecting: 1"),
+         "Tensor name: b has inconsistent batch size: 2"),
         (outputs(a=np.array([1], np.float16)),
          "Failed to write JSON value for tensor type: half"),
     ],
 )  # fmt: skip
 def test_what_has_no_rows_is_refused(values, message):
     with pytest.raises(ServingError, match=re.escape(message)):
-        rows_json(values)
+        rows(values)

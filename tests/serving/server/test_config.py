@@ -117,8 +117,3 @@ def test_a_tls_file_that_cannot_be_used_is_refused(tmp_path, fields, error):
 
     with pytest.raises(ValueError, match=error):
         read_server_credentials(tls_file(tmp_path / "tls", **given))
-
-
-def test_a_tls_file_must_be_there(tmp_path):
-    with pytest.raises(ValueError, match="SSLConfig file must be readable"):
-        read_server_credentials(str(tmp_path / "nope"))

@@ -27,6 +27,9 @@ def test_defaults_are_those_of_the_real_server():
     assert not options.enable_grpc_healthcheck_service
 
 
+HEALTH = "enable_grpc_healthcheck_service"
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -34,33 +37,17 @@ def test_defaults_are_those_of_the_real_server():
         (["--port", "9000"], {"port": 9000}),
         (["-port=9000"], {"port": 9000}),
         (["--model_name", "ctr"], {"model_name": "ctr"}),
-        (["--file_system_poll_wait_seconds=-1"], {}),
-        (
-            ["--enable_grpc_healthcheck_service"],
-            {"enable_grpc_healthcheck_service": True},
-        ),
-        (
-            ["--enable_grpc_healthcheck_service=true"],
-            {"enable_grpc_healthcheck_service": True},
-        ),
-        (
-            ["--enable_grpc_healthcheck_service=False"],
-            {"enable_grpc_healthcheck_service": False},
-        ),
-        (
-            ["--enable_grpc_healthcheck_service", "false"],
-            {"enable_grpc_healthcheck_service": False},
-        ),
-        (
-            ["--enable_grpc_healthcheck_service", "--port=1"],
-            {"enable_grpc_healthcheck_service": True, "port": 1},
-        ),
-        (
-            ["--grpc_channel_arguments=a=1,b=x"],
-            {"grpc_channel_arguments": "a=1,b=x"},
-        ),
+        (["--file_system_poll_wait_seconds=-1"],
+         {"file_system_poll_wait_seconds": -1}),
+        ([f"--{HEALTH}"], {HEALTH: True}),
+        ([f"--{HEALTH}=true"], {HEALTH: True}),
+        ([f"--{HEALTH}=False"], {HEALTH: False}),
+        ([f"--{HEALTH}", "false"], {HEALTH: False}),
+        ([f"--{HEALTH}", "--port=1"], {HEALTH: True, "port": 1}),
+        (["--grpc_channel_arguments=a=1,b=x"],
+         {"grpc_channel_arguments": "a=1,b=x"}),
     ],
-)
+)  # fmt: skip
 def test_flags_are_read_in_every_form(arguments, expected):
     options = parse_flags([BASE, *arguments])
 
@@ -133,28 +120,18 @@ def test_the_help_shows_every_flag_once():
 
 # What tensorflow_model_server's main.cc declares and this server has no use
 # for, with a value that asks for something.
-FOREIGN = [
-    "--enable_batching",
-    "--batching_parameters_file=batching.config",
-    "--rest_api_enable_cors_support",
-    "--enable_per_model_batching_parameters=true",
-    "--num_unload_threads=1",
-    "--flush_filesystem_caches=false",
-    "--tensorflow_session_config_file=session.config",
-    "--use_alts_credentials=false",
-    "--platform_config_file=platform.config",
-    "--per_process_gpu_memory_fraction=0.5",
-    "--remove_unused_fields_from_bundle_metagraph=false",
-    "--prefer_tflite_model",
-    "--num_tflite_pools=2",
-    "--num_tflite_interpreters_per_pool=2",
-    "--xla_cpu_compilation_enabled",
-    "--xla_gpu_compilation_enabled",
-    "--enable_profiler",
-    "--thread_pool_factory_config_file=threads.config",
-    "--mixed_precision=bfloat16",
-    "--skip_initialize_tpu",
-]
+FOREIGN = """
+--enable_batching --batching_parameters_file=batching.config
+--enable_per_model_batching_parameters=true --rest_api_enable_cors_support
+--num_unload_threads=1 --flush_filesystem_caches=false
+--tensorflow_session_config_file=session.config --use_alts_credentials=false
+--platform_config_file=platform.config --per_process_gpu_memory_fraction=0.5
+--remove_unused_fields_from_bundle_metagraph=false --prefer_tflite_model
+--num_tflite_pools=2 --num_tflite_interpreters_per_pool=2
+--xla_cpu_compilation_enabled --xla_gpu_compilation_enabled --enable_profiler
+--thread_pool_factory_config_file=threads.config --mixed_precision=bfloat16
+--skip_initialize_tpu
+""".split()
 
 
 @pytest.mark.parametrize("flag", FOREIGN)
@@ -165,15 +142,6 @@ def test_a_flag_without_a_meaning_here_is_told_in_a_line(flag, caplog):
     (record,) = caplog.records
     name = flag.partition("=")[0]
     assert record.getMessage().startswith(f"{name} has no effect in this")
-
-
-def test_batching_is_left_to_the_real_server(caplog):
-    parse_flags([BASE, "--enable_batching"])
-
-    assert caplog.messages == [
-        "--enable_batching has no effect in this server: it runs each request "
-        "by itself; TensorFlow Serving can batch them."
-    ]
 
 
 def test_no_flag_without_a_meaning_is_an_option_too():

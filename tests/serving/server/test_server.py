@@ -3,18 +3,15 @@
 import threading
 import time
 
-import grpc
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import (
     prediction_log_pb2,
-    prediction_service_pb2_grpc,
 )
 
 from deepfm_tf.serving.engine.handlers import WARM_UP_FILE
 from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.ports import bind
-from deepfm_tf.serving.rest import application
 from deepfm_tf.serving.server.flags import Options
 from deepfm_tf.serving.server.server import Server
 from tests.serving.fake_versions import spec
@@ -52,12 +49,6 @@ def wait_for(server, predicate):
         assert server.store.loader.changed.wait_for(predicate, SECONDS)
 
 
-def predict(channel):
-    """The official stub's answer to the toy's request."""
-    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-    return stub.Predict(predict_request(), timeout=SECONDS)
-
-
 def test_a_configuration_file_is_followed(tmp_path, toy_versions, caplog):
     toy_versions(tmp_path / "toy", 1)
     toy_versions(tmp_path / "other", 3)
@@ -87,17 +78,6 @@ def wait_for_log(caplog, text):
     while text not in caplog.text:
         assert time.monotonic() < end
         time.sleep(0.01)
-
-
-def test_a_bad_configuration_file_is_refused(tmp_path):
-    file = tmp_path / "models.config"
-    file.write_text("models { }")
-
-    with pytest.raises(
-        ValueError,
-        match="Error parsing text-format tensorflow.serving.ModelServerConfig",
-    ):
-        Server(options(model_config_file=str(file)))
 
 
 def test_labels_in_the_first_configuration_need_the_flag(
@@ -136,13 +116,6 @@ def test_a_taken_port_is_told_before_anything_is_loaded(tmp_path):
     assert server.store.names() == set()
 
 
-def test_a_start_without_versions_can_be_given_up(tmp_path):
-    server = Server(options(model_base_path=str(tmp_path)))
-
-    with pytest.raises(ServingError, match="in time: toy"):
-        server.start(timeout=0.1)
-
-
 def test_a_signal_ends_a_start_that_waits_for_versions(tmp_path):
     server = Server(options(model_base_path=str(tmp_path / "none")))
     asking = threading.Timer(0.2, server.ask_to_stop)
@@ -160,13 +133,6 @@ def test_a_version_given_as_base_path_is_told(toy_path, caplog):
         Server(options(model_base_path=str(toy_path))).start(timeout=0.3)
 
     assert "a version itself: give the directory above" in caplog.text
-
-
-def test_a_remote_base_path_is_refused():
-    server = Server(options(model_base_path="s3://bucket/toy"))
-
-    with pytest.raises(ServingError, match="must be a local directory"):
-        server.start()
 
 
 def test_a_bad_warm_up_record_fails_the_load(tmp_path, toy_versions):
@@ -238,32 +204,6 @@ def test_the_flags_of_parallelism_reach_the_session(
     )
 
 
-def test_the_number_of_rest_threads_reaches_the_application(
-    toy_path, monkeypatch
-):
-    rest_application, seen = application.rest_application, []
-
-    def recorded(*arguments, num_threads, **keywords):
-        seen.append(num_threads)
-        return rest_application(*arguments, **keywords)
-
-    monkeypatch.setattr(application, "rest_application", recorded)
-    given = {"rest_api_port": -1, "rest_api_num_threads": 3}
-
-    with Server(options(model_base_path=str(toy_path.parent), **given)):
-        pass
-
-    assert seen == [3]
-
-
-def test_a_tls_file_that_cannot_be_is_refused(tmp_path):
-    file = tmp_path / "tls"
-    file.write_text('server_key: "k" server_cert: "c"')
-
-    with pytest.raises(ValueError, match=f"server_cert in {file} must be"):
-        Server(options(model_base_path="/m", ssl_config_file=str(file)))
-
-
 @pytest.mark.parametrize(
     ("text", "path"),
     [
@@ -285,21 +225,3 @@ def test_the_monitoring_file_says_where_metrics_are(tmp_path, text, path):
 
     assert server.metrics_path == path
     server.stop()
-
-
-def test_stopping_unloads_and_closes_the_port(tmp_path, toy_versions):
-    toy_versions(tmp_path, 1)
-    with (
-        Server(options(model_base_path=str(tmp_path))) as server,
-        grpc.insecure_channel(f"localhost:{server.port}") as channel,
-    ):
-        predict(channel)
-
-        server.stop()
-        server.stop()
-
-        with pytest.raises(grpc.RpcError) as caught:
-            predict(channel)
-    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
-    [status] = server.store.status(spec())
-    assert status.state == status.END

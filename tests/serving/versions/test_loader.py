@@ -1,16 +1,22 @@
-"""Loading, retrying and closing, seen from inside the store."""
+"""Loading, retrying and closing, and which versions may go."""
 
 import ctypes
 import threading
 import weakref
+from pathlib import Path
 
+import grpc
 import pytest
 
+from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.versions import loader as version_loader
-from deepfm_tf.serving.versions.loader import VersionLoader, return_memory
-from tests.serving.fake_versions import FakeLoader, FakeModels, state_name
-
-SECONDS = 20.0
+from deepfm_tf.serving.versions.loader import (
+    Model,
+    ModelVersion,
+    State,
+    return_memory,
+)
+from tests.serving.fake_versions import FakeModels
 
 
 @pytest.fixture(autouse=True)
@@ -20,118 +26,116 @@ def no_collection(monkeypatch):
 
 
 @pytest.fixture
-def loader():
-    return FakeLoader()
-
-
-@pytest.fixture
-def versions(loader):
-    made = VersionLoader(loader, 0.01, 1, 2, 0.0)
-    yield made
-    made.stop(timeout=0)
-
-
-def keep(versions, models, extra=""):
-    """Configure it with the models' folder."""
-    [config] = models.config(extra).model_config_list.config
-    with versions.changed:
-        versions.configure({"toy": config})
-
-
-def wait_for(versions, version, state):
-    """Wait until a version of the toy is in this state."""
-    with versions.changed:
-        assert versions.changed.wait_for(
-            lambda: (
-                (found := versions.models["toy"].versions.get(version))
-                and state_name(found.state) == state
-            ),
-            SECONDS,
-        )
-
-
-@pytest.fixture
 def models(tmp_path):
-    made = FakeModels(tmp_path, poll_wait_seconds=-1)
+    made = FakeModels(tmp_path, max_num_load_retries=2)
     yield made
-    made.store.stop()
-
-
-def test_a_load_is_tried_again_as_often_as_told(versions, loader, models):
-    loader.failures.add("1")
-    models.add(1)
-
-    keep(versions, models)
-
-    wait_for(versions, 1, "END")
-    assert loader.tries == ["1", "1", "1"]
+    made.store.stop(timeout=0)
 
 
 def test_what_a_load_failed_with_is_one_line_of_the_log(models, caplog):
-    def load(path):
-        raise OSError("cut short:\n\t[[restore]]")
-
-    versions = VersionLoader(load, 0.01, 1, 0, 0.0)
+    models.loader.failures.add("1")
     models.add(1)
-    keep(versions, models)
-    wait_for(versions, 1, "END")
-    versions.stop(timeout=0)
 
-    (line,) = [m for m in caplog.messages if "could not be loaded" in m]
-    assert line.endswith(
-        "OSError: cut short: [[restore]]. Delete or replace the directory."
-    )
+    with pytest.raises(ServingError):
+        models.start()
+
+    assert models.loader.tries == ["1", "1", "1"]
+    lines = [m for m in caplog.messages if "could not be loaded" in m]
+    assert "OSError: bad 1. Next try in 0.01 s; deleting" in lines[0]
+    assert lines[2].endswith("bad 1. Delete or replace the directory.")
 
 
-def test_a_version_deleted_while_it_waits_its_turn_is_not_loaded(
-    versions, loader, models
-):
-    gate = loader.held["3"] = threading.Event()
+def test_a_version_deleted_while_it_waits_its_turn_is_not_loaded(models):
+    gate = models.loader.held["3"] = threading.Event()
     for version in (1, 3):
         models.add(version)
-    keep(versions, models, "model_version_policy { all {} }")
-    wait_for(versions, 3, "LOADING")
-    wait_for(versions, 1, "START")
+    models.configure("model_version_policy { all {} }")
+    models.wait_for_states(v3="LOADING", v1="START")
 
     models.delete(1)
-    polls = versions.num_polls
-    with versions.changed:
-        versions.changed.wait_for(
-            lambda: versions.num_polls > polls + 1, SECONDS
-        )
+    models.wait_for_polls()
     gate.set()
 
-    wait_for(versions, 1, "END")
-    wait_for(versions, 3, "AVAILABLE")
-    assert loader.tries == ["3"]
+    models.wait_for_states(v1="END", v3="AVAILABLE")
+    assert models.loader.tries == ["3"]
 
 
-def test_a_close_that_fails_is_logged_and_ends(
-    versions, loader, models, caplog
-):
+def test_a_close_that_fails_is_logged_and_ends(models, caplog):
     models.add(1)
-    keep(versions, models)
-    wait_for(versions, 1, "AVAILABLE")
+    models.start()
 
     def fail():
         raise RuntimeError("stuck")
 
-    loader.loaded[0].close = fail
+    models.loader.loaded[0].close = fail
     models.delete(1)
 
-    wait_for(versions, 1, "END")
+    models.wait_for_states(v1="END")
     assert "version 1 did not close cleanly" in caplog.text
 
 
-def test_a_negative_poll_wait_never_looks(loader, models):
-    versions = VersionLoader(loader, -1, 1, 0, 0.0)
+def test_a_negative_poll_wait_never_looks(tmp_path):
+    models = FakeModels(tmp_path, poll_wait_seconds=-1)
     models.add(1)
+    models.configure()
 
-    keep(versions, models)
+    models.store.stop(timeout=0)
 
-    versions.stop(timeout=0)
-    assert versions.num_polls == 0
-    assert loader.tries == []
+    assert models.store.num_polls == 0
+    assert models.loader.tries == []
+
+
+def model(wanted, available):
+    """A model with these versions."""
+    made = Model(wanted={v: Path(str(v)) for v in wanted})
+    for version in available:
+        made.available[version] = ModelVersion("m", version, Path("p"))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("wanted", "available", "leaving"),
+    [
+        ([3], [3], []),
+        ([3], [1, 2], [1]),  # 2 serves until 3 does
+        ([3], [1, 2, 3], [1, 2]),
+        ([], [1, 2], [1, 2]),
+        ([1], [1, 2], [2]),
+        ([4, 3], [3, 1], [1]),
+    ],
+)
+def test_availability_comes_before_memory(wanted, available, leaving):
+    versions = model(wanted, available).no_longer_needed()
+
+    assert [version.version for version in versions] == leaving
+
+
+def test_a_model_has_failed_when_all_its_versions_have():
+    made = model([1, 2], [])
+    error = ServingError(grpc.StatusCode.NOT_FOUND, "gone")
+    for number in (1, 2):
+        assert not made.failures()
+        made.versions[number] = ModelVersion(
+            "m", number, Path("p"), failed=True, error=error
+        )
+
+    assert made.failures() == (
+        "{name: m version: 1 due to error: NOT_FOUND: gone} "
+        "{name: m version: 2 due to error: NOT_FOUND: gone} "
+    )
+
+
+@pytest.mark.parametrize(("state", "code"), [("LOADING", 0), ("END", 5)])
+def test_the_error_is_shown_once_there_are_no_more_tries(state, code):
+    version = ModelVersion(
+        "m",
+        1,
+        Path("p"),
+        state=getattr(State, state),
+        error=ServingError(grpc.StatusCode.NOT_FOUND, "gone"),
+    )
+
+    assert version.status().status.error_code == code
 
 
 class Node:

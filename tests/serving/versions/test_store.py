@@ -1,20 +1,14 @@
 """Models come, change version and go; loads are made up."""
 
 import contextlib
-import re
 import threading
 import time
 
 import grpc
 import pytest
-from google.protobuf import text_format
-from tensorflow_serving.config.model_server_config_pb2 import (
-    ModelServerConfig,
-)
 
 from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.versions import loader as version_loader
-from deepfm_tf.serving.versions.store import check_config
 from tests.serving.fake_versions import FakeModels, spec
 
 
@@ -161,19 +155,6 @@ def test_a_load_that_hangs_holds_up_no_other(tmp_path):
     models.store.stop()
 
 
-def test_policies_keep_several_versions(models):
-    for version in (1, 2, 3):
-        models.add(version)
-    models.start("model_version_policy { all {} }")
-    models.wait_for_states(v1="AVAILABLE", v2="AVAILABLE", v3="AVAILABLE")
-    assert [served(models, version=v) for v in (1, 2, 3)] == [1, 2, 3]
-
-    models.start("model_version_policy { specific { versions: 2 } }")
-
-    models.wait_for_states(v1="END", v2="AVAILABLE", v3="END")
-    assert served(models) == 2
-
-
 def test_an_emptied_base_path_unloads_all_a_missing_one_nothing(models, caplog):
     models.add(1)
     models.start()
@@ -197,9 +178,9 @@ def test_a_complaint_is_logged_once(models, caplog):
     models.start()
     (models.root / "toy").rename(models.root / "away")
     models.wait_for(lambda: bool(models.store.loader.models["toy"].complaint))
-    polls = models.store.loader.num_polls
+    polls = models.store.num_polls
 
-    models.wait_for(lambda: models.store.loader.num_polls > polls + 3)
+    models.wait_for(lambda: models.store.num_polls > polls + 3)
 
     assert caplog.text.count("Could not find base path") == 1
 
@@ -212,25 +193,9 @@ def test_a_specific_version_that_is_missing_is_logged(models, caplog):
     )
 
     assert served(models) == 1
-    polls = models.store.loader.num_polls
-    models.wait_for(lambda: models.store.loader.num_polls > polls)
+    polls = models.store.num_polls
+    models.wait_for(lambda: models.store.num_polls > polls)
     assert "Versions [4] of servable toy" in caplog.text
-
-
-def test_labels_are_for_available_versions(models):
-    models.add(1)
-    models.start()
-    models.start('version_labels { key: "stable" value: 1 }')
-    assert served(models, label="stable") == 1
-
-    with refused(
-        grpc.StatusCode.FAILED_PRECONDITION,
-        "Request to assign label to version 3 of model toy, which is not "
-        "currently available for inference",
-    ):
-        models.start('version_labels { key: "stable" value: 3 }')
-
-    assert served(models, label="stable") == 1
 
 
 def test_the_flag_allows_new_labels_but_no_moves_to_nowhere(tmp_path):
@@ -248,20 +213,6 @@ def test_the_flag_allows_new_labels_but_no_moves_to_nowhere(tmp_path):
     with pytest.raises(ServingError, match="label to version 8"):
         models.start('version_labels { key: "next" value: 8 }')
     models.store.stop()
-
-
-def test_a_reload_adds_and_removes_models(models):
-    models.add(1)
-    models.add(5, "other")
-    models.start()
-
-    models.start("", "other")
-
-    assert served(models, "other") == 5
-    models.wait_for_states(v1="END")
-    assert models.store.names() == {"other"}
-    models.start()
-    assert served(models) == 1
 
 
 def test_a_refused_configuration_changes_nothing(models):
@@ -303,12 +254,10 @@ def test_a_wait_that_is_given_up_ends(models):
 
 
 def test_a_model_may_come_after_the_configuration(models):
-    with pytest.raises(ServingError):
-        models.store.reload(models.config(), lambda: True)
+    models.configure()
 
     models.add(1)
 
-    models.wait_for(lambda: 1 in models.store.loader.models["toy"].versions)
     models.wait_for_states(v1="AVAILABLE")
 
 
@@ -316,12 +265,12 @@ def test_a_poll_wait_of_zero_looks_once(tmp_path):
     models = FakeModels(tmp_path, poll_wait_seconds=0)
     models.add(1)
     models.start()
-    polls = models.store.loader.num_polls
+    polls = models.store.num_polls
 
     models.add(2)
 
     assert served(models) == 1
-    assert models.store.loader.num_polls == polls == 1
+    assert models.store.num_polls == polls == 1
     models.start()
     models.wait_for_states(v2="AVAILABLE")
     models.store.stop()
@@ -350,39 +299,3 @@ def test_stopping_does_not_wait_for_ever(models):
     assert still_open
     models.wait_for_states(v1="END")
     assert loaded.servable.is_closed.is_set()
-
-
-@pytest.mark.parametrize(
-    ("models", "error"),
-    [
-        (
-            'config { name: "toy" base_path: "/a" model_type: TENSORFLOW } '
-            'config { name: "toy" base_path: "/b" model_type: TENSORFLOW }',
-            "^Illegal to list model toy multiple times in config list$",
-        ),
-        (
-            'config { name: "toy" base_path: "s3://bucket/toy" '
-            'model_platform: "tensorflow" }',
-            "must be a local directory.*s3://bucket/toy",
-        ),
-        (
-            'config { name: "toy" base_path: "/a" model_type: TENSORFLOW '
-            'model_platform: "tensorflow" }',
-            "^Illegal setting both",
-        ),
-        (
-            'config { name: "toy" base_path: "/a" model_platform: "caffe" }',
-            "^Model toy requests unsupported platform caffe$",
-        ),
-    ],
-)
-def test_a_configuration_that_cannot_be_served_is_refused(models, error):
-    config = text_format.Parse(
-        f"model_config_list {{ {models} }}", ModelServerConfig()
-    )
-
-    with pytest.raises(ServingError) as caught:
-        check_config(config)
-
-    assert caught.value.code == grpc.StatusCode.INVALID_ARGUMENT
-    assert re.search(error, caught.value.message)
