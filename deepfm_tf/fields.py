@@ -31,6 +31,7 @@ __all__ = [
 SCALINGS = ("none", "standardize", "log")
 BUCKET_METHODS = ("quantiles", "boundaries", "log_square")
 POOLINGS = ("sum", "mean")
+KEPT_ENDS = ("first", "last")
 TIME_PARTS = ("hour", "weekday", "is_weekend")
 
 
@@ -197,13 +198,17 @@ class BucketizedField(Field):
 class MultiValuedField(Field):
     """A column holding several values at once, such as `Action|Comedy`.
 
-    Empty parts are dropped, the first `max_length` values are kept, and
-    their vectors are pooled into one. Padding contributes nothing.
+    Empty parts are dropped, the first or the last `max_length` values are
+    kept, in their order, and their vectors are pooled into one. Padding
+    contributes nothing.
 
     Args:
         name: str. The column's name.
         separator: str. What stands between two values.
         max_length: int. Values kept per example. Defaults to 8.
+        keep: `"first"` or `"last"`: which of more than `max_length` values
+            are kept. `"last"` is for histories whose latest value stands
+            last. Defaults to `"first"`.
         pooling: `"sum"`, or `"mean"`: the sum divided by the number of
             values (by the sum of the weights where there are weights).
         weight_separator: str or None. Where values carry weights, as in
@@ -220,6 +225,8 @@ class MultiValuedField(Field):
 
     >>> MultiValuedField("genres", separator="|", pooling="mean").max_length
     8
+    >>> MultiValuedField("seen_items", max_length=50, keep="last").keep
+    'last'
     """
 
     type_name: ClassVar[str] = "multi_valued"
@@ -234,10 +241,12 @@ class MultiValuedField(Field):
     missing: str = "nothing"
     share_with: str | None = None
     vocabulary_size: int | None = None
+    keep: str = "first"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice(self, "pooling", POOLINGS)
+        check_choice(self, "keep", KEPT_ENDS)
         check_positive(self, "max_length")
         for name in ("separator", "weight_separator"):
             value = getattr(self, name)

@@ -321,7 +321,15 @@ class GraphLookup(tf.Module):
         tokens = self._drop_missing(tokens)
         if self._vocabulary.drops_point_zero(field):
             tokens = _point_zero_dropped(tokens)
-        keep = parts.with_flat_values(tf.not_equal(tokens, ""))
+        keep = tf.not_equal(tokens, "")
+        if field.keep == "last":
+            rows = parts.value_rowids()
+            counted = tf.cast(keep, tf.int32)
+            # For each value, how many of its row come after it.
+            ends = tf.cumsum(tf.math.segment_sum(counted, rows))
+            after = tf.gather(ends, rows) - tf.cumsum(counted)
+            keep = tf.logical_and(keep, after < field.max_length)
+        keep = parts.with_flat_values(keep)
 
         def pad(flat: tf.Tensor, default: str | float) -> tf.Tensor:
             ragged = tf.ragged.boolean_mask(parts.with_flat_values(flat), keep)

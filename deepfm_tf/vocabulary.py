@@ -303,8 +303,12 @@ class Vocabulary:
             field, column, self.schema.missing_values
         )
         shape = (len(column), field.max_length)
-        position = np.arange(len(rows)) - np.searchsorted(rows, rows)
-        keep = position < field.max_length
+        first = np.searchsorted(rows, rows)
+        if field.keep == "last":
+            limit = np.searchsorted(rows, rows, side="right")
+            first = np.maximum(first, limit - field.max_length)
+        position = np.arange(len(rows)) - first
+        keep = (position >= 0) & (position < field.max_length)
         ids = np.full(shape, NO_ID, dtype=np.int32)
         ids[rows[keep], position[keep]] = self.look_up(field, tokens)[keep]
         if field.missing == "value":

@@ -312,10 +312,11 @@ class VocabularyCounts:
                 stacklevel=3,
             )
         if entry.get("truncated"):
+            kept = getattr(field, "keep", "first")
             warnings.warn(
                 f"Field '{name}': {entry['truncated']} of {self.rows} rows "
                 f"have more than max_length={field.num_ids} values; "
-                "the further ones are left out.",
+                f"only the {kept} ones are kept (keep='{kept}').",
                 stacklevel=3,
             )
 

@@ -2,10 +2,13 @@
 
 import collections
 import math
+import os
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings, strategies as st
 
 import deepfm_tf
 from deepfm_tf.buckets import LOG_SQUARE_THRESHOLDS
@@ -13,6 +16,8 @@ from deepfm_tf.files import text
 from deepfm_tf.lookup import GraphLookup, raw_dtype
 from deepfm_tf.vocabulary import Vocabulary
 from tests.conftest import make_log, make_schema
+
+EXAMPLES = int(os.environ.get("DEEPFM_TF_EXAMPLES", "1"))
 
 
 def fit(values, **arguments):
@@ -187,6 +192,99 @@ def test_multi_valued_fields_keep_the_first_values_and_their_weights():
     assert vocabulary.values["a"].tolist() == ["x", "y"]
     assert packed["ids"].tolist() == [[1, 2], [-1, -1], [2, 1], [2, -1]]
     assert packed["weights"].tolist() == [[0.5, 1], [1, 1], [2, 3], [1, 1]]
+
+
+def test_histories_keep_the_last_values_in_their_order():
+    field = deepfm_tf.MultiValuedField(
+        "a", max_length=2, weight_separator=":", min_count=1, keep="last"
+    )
+    data = {"a": ["x:0.5|y", "", "|y:2||x:3|x:4|", "y:1"], "y": [0, 1, 0, 1]}
+
+    with pytest.warns(UserWarning, match="only the last ones are kept"):
+        vocabulary = deepfm_tf.fit_vocabulary(
+            data, deepfm_tf.Schema((field,), "y")
+        )
+    packed = deepfm_tf.encode(data, vocabulary)
+
+    assert packed["ids"].tolist() == [[1, 2], [-1, -1], [1, 1], [2, -1]]
+    assert packed["weights"].tolist() == [[0.5, 1], [1, 1], [3, 4], [1, 1]]
+
+
+def test_lists_keep_their_last_elements(tmp_path):
+    values = [["x", "y", None, "z"], [], ["z"]]
+    field = deepfm_tf.MultiValuedField(
+        "a", max_length=2, min_count=1, keep="last"
+    )
+    schema = deepfm_tf.Schema((field,), "y")
+    vocabulary = Vocabulary(schema, {"a": ["x", "y", "z"]}, {"a": {}})
+    path = tmp_path / "log.parquet"
+    pd.DataFrame({"a": values, "y": [0, 1, 0]}).to_parquet(path)
+
+    in_memory = deepfm_tf.encode({"a": values}, vocabulary)
+    of_file = deepfm_tf.encode(path, vocabulary)
+
+    assert in_memory["ids"].tolist() == [[2, 3], [-1, -1], [3, -1]]
+    assert of_file["ids"].tolist() == in_memory["ids"].tolist()
+
+
+@given(
+    rows=st.lists(
+        st.lists(st.sampled_from(["x", "y", "", "?"]), max_size=6),
+        min_size=1,
+    ),
+    length=st.integers(1, 4),
+    missing=st.sampled_from(["value", "nothing"]),
+)
+@settings(max_examples=10 * EXAMPLES, deadline=None, derandomize=True)
+def test_the_graph_keeps_the_last_values_that_a_list_slice_keeps(
+    tmp_path_factory, rows, length, missing
+):
+    field = deepfm_tf.MultiValuedField(
+        "a", max_length=length, min_count=1, keep="last", missing=missing
+    )
+    schema = deepfm_tf.Schema((field,), "y", missing_values=("?",))
+    vocabulary = Vocabulary(schema, {"a": ["x", "y"]}, {"a": {}})
+    first = 2 if missing == "value" else 1
+    expected = []
+    for row in rows:
+        kept = [v for v in row if v in ("x", "y")][-length:]
+        ids = ["xy".index(v) + first for v in kept]
+        ids = ids or [1] * (missing == "value")
+        expected.append(ids + [-1] * (length - len(ids)))
+    texts = np.array(["|".join(row) for row in rows], dtype=object)
+
+    asset = tmp_path_factory.mktemp("vocabulary") / "asset.txt"
+    served = GraphLookup(vocabulary, asset)(
+        {"a": tf.constant(texts, dtype=tf.string)}
+    )
+    encoded = deepfm_tf.encode({"a": texts}, vocabulary)
+
+    assert served["ids"].numpy().tolist() == expected
+    assert encoded["ids"].tolist() == expected
+
+
+def test_what_is_kept_is_part_of_the_fingerprint_and_of_the_files(tmp_path):
+    first, last = (
+        Vocabulary(
+            deepfm_tf.Schema(
+                (deepfm_tf.MultiValuedField("a", keep=keep),), "y"
+            ),
+            {"a": ["x"]},
+            {"a": {"rows": 1, "missing": 0}},
+        )
+        for keep in ("first", "last")
+    )
+    last.save(tmp_path / "last")
+    first.save(tmp_path / "first")
+
+    assert first.fingerprint() != last.fingerprint()
+    loaded = Vocabulary.load(tmp_path / "last")
+    assert loaded.schema.field("a").keep == "last"
+    # What versions before 0.6 wrote has no such key.
+    assert "keep" not in (tmp_path / "first" / "schema.json").read_text()
+    assert Vocabulary.load(tmp_path / "first").fingerprint() == (
+        first.fingerprint()
+    )
 
 
 def test_columns_that_teach_nothing_are_warned_of():

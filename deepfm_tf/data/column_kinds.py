@@ -39,6 +39,8 @@ _MAX_ODD = 20
 # Distinct texts that are looked at first for times.
 _MIN_TIMES = 1000
 _SEPARATORS = ("|", ";")
+# That an inferred field keeps of a row.
+_MOST_VALUES = 16
 # Seconds since 1970: from 1980 to 2100, by which day they begin and end.
 _FIRST_TIME, _LAST_TIME = np.array(["1980-01-01", "2100-01-01"], "M8[us]").view(
     np.int64
@@ -253,12 +255,18 @@ def _texts(name: str, values: _Values, is_number: Array) -> Decision:
         recurring = len(pc.unique(parts.flatten())) < 0.75 * lengths.sum()
         if (lengths > 1).mean() >= 0.2 and recurring:
             longest = int(lengths.max())
+            reason = f"up to {longest} values between {separator!r}"
+            if longest > _MOST_VALUES:
+                reason += (
+                    f", of which the first {_MOST_VALUES} are kept (in a "
+                    'history, the last: "keep": "last" in the schema)'
+                )
             field = MultiValuedField(
-                name, separator=separator, max_length=min(longest, 16)
+                name,
+                separator=separator,
+                max_length=min(longest, _MOST_VALUES),
             )
-            return _field(
-                field, f"up to {longest} values between {separator!r}"
-            )
+            return _field(field, reason)
     return _field(
         CategoricalField(name),
         f"text of {len(unique):,} different values",

@@ -363,6 +363,17 @@ def test_headers_of_all_files_are_compared_before_any_work(tmp_path):
         next(blocks)
 
 
+def test_of_long_lists_the_reason_says_which_values_are_kept():
+    seen = ["|".join("abcdefghij"[: 1 + n % 10] * 2) for n in range(40)]
+    data = {"seen": seen, "clicked": [0, 1] * 20}
+
+    schema = deepfm_tf.infer_schema(data, label="clicked")
+
+    assert schema.fields[0].max_length == 16
+    assert "the first 16 are kept" in schema.summary()
+    assert '"keep": "last"' in schema.summary()
+
+
 @pytest.mark.parametrize(
     "kind", [pa.list_(pa.int64(), 1), pa.large_list(pa.int8())]
 )
