@@ -70,6 +70,11 @@ class Field:
         return "sum"
 
     @property
+    def candidate(self) -> str | None:
+        """The field that its values are weighed against, if there is one."""
+        return None
+
+    @property
     def separator(self) -> str | None:
         """What stands between two values, where there may be several."""
         return None

@@ -30,7 +30,7 @@ __all__ = [
 
 SCALINGS = ("none", "standardize", "log")
 BUCKET_METHODS = ("quantiles", "boundaries", "log_square")
-POOLINGS = ("sum", "mean")
+POOLINGS = ("sum", "mean", "attention")
 KEPT_ENDS = ("first", "last")
 TIME_PARTS = ("hour", "weekday", "is_weekend")
 
@@ -209,8 +209,15 @@ class MultiValuedField(Field):
         keep: `"first"` or `"last"`: which of more than `max_length` values
             are kept. `"last"` is for histories whose latest value stands
             last. Defaults to `"first"`.
-        pooling: `"sum"`, or `"mean"`: the sum divided by the number of
-            values (by the sum of the weights where there are weights).
+        candidate: str or None. For `"attention"`, the categorical or
+            multi-valued field that says what is offered. History and
+            candidate best have the same vectors: let the history
+            `share_with` it.
+        pooling: `"sum"`; `"mean"`: the sum divided by the number of
+            values (by the sum of the weights where there are weights); or
+            `"attention"`: each value's vector weighed by what it means to
+            `candidate`, and these added up (see `layers.TargetAttention`).
+            The first-order weights are then pooled by mean.
         weight_separator: str or None. Where values carry weights, as in
             `a:0.3|b:1`, what stands before the weight (here `":"`). A value
             without a weight has weight 1.
@@ -225,8 +232,16 @@ class MultiValuedField(Field):
 
     >>> MultiValuedField("genres", separator="|", pooling="mean").max_length
     8
-    >>> MultiValuedField("seen_items", max_length=50, keep="last").keep
-    'last'
+    >>> history = MultiValuedField(
+    ...     "seen_items",
+    ...     max_length=50,
+    ...     keep="last",
+    ...     pooling="attention",
+    ...     candidate="item",
+    ...     share_with="item",
+    ... )
+    >>> history.candidate
+    'item'
     """
 
     type_name: ClassVar[str] = "multi_valued"
@@ -242,6 +257,7 @@ class MultiValuedField(Field):
     share_with: str | None = None
     vocabulary_size: int | None = None
     keep: str = "first"
+    candidate: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -257,10 +273,25 @@ class MultiValuedField(Field):
                     f"Field '{self.name}': `{name}` must be a non-empty "
                     f"string. Received: {name}={value!r}."
                 )
+        self._check_attention()
         if self.separator == self.weight_separator:
             raise UserError(
                 f"Field '{self.name}': `separator` and `weight_separator` "
                 f"must differ. Received: {self.separator!r} for both."
+            )
+
+    def _check_attention(self) -> None:
+        if (self.pooling == "attention") != (self.candidate is not None):
+            raise UserError(
+                f"Field '{self.name}': `candidate` must name a field where, "
+                "and only where, pooling='attention'. Received: "
+                f"pooling={self.pooling!r}, candidate={self.candidate!r}."
+            )
+        if self.candidate is not None and self.weight_separator is not None:
+            raise UserError(
+                f"Field '{self.name}': `weight_separator` must be None with "
+                "pooling='attention', which finds the weights itself. "
+                f"Received: weight_separator={self.weight_separator!r}."
             )
 
     @property

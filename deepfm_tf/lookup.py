@@ -319,20 +319,19 @@ class GraphLookup(tf.Module):
             tokens = self._drop_missing(tokens)
             weights = _weights(tf.where(tf.equal(tokens, ""), "1", texts))
         tokens = self._drop_missing(tokens)
+        keep = tf.not_equal(tokens, "")
         if self._vocabulary.drops_point_zero(field):
             tokens = _point_zero_dropped(tokens)
-        keep = tf.not_equal(tokens, "")
         if field.keep == "last":
-            rows = parts.value_rowids()
-            counted = tf.cast(keep, tf.int32)
-            # For each value, how many of its row come after it.
+            rows, counted = parts.value_rowids(), tf.cast(keep, tf.int32)
             ends = tf.cumsum(tf.math.segment_sum(counted, rows))
+            # How many of its row come after each value.
             after = tf.gather(ends, rows) - tf.cumsum(counted)
             keep = tf.logical_and(keep, after < field.max_length)
-        keep = parts.with_flat_values(keep)
+        mask = parts.with_flat_values(keep)
 
         def pad(flat: tf.Tensor, default: str | float) -> tf.Tensor:
-            ragged = tf.ragged.boolean_mask(parts.with_flat_values(flat), keep)
+            ragged = tf.ragged.boolean_mask(parts.with_flat_values(flat), mask)
             return ragged.to_tensor(default, shape=(None, field.max_length))
 
         return pad(tokens, ""), pad(weights, 1.0)

@@ -98,6 +98,9 @@ class PackedLayout:
 
     @property
     def is_in_mean(self) -> Array:
-        """(num_ids,) bool: whether the column's field is pooled by mean."""
-        is_mean = np.array([f.pooling == "mean" for f in self.fields], bool)
+        """(num_ids,) bool: whether the column's field is pooled by mean.
+
+        So are the first-order weights of a field that is by attention.
+        """
+        is_mean = np.array([f.pooling != "sum" for f in self.fields], bool)
         return is_mean[self.column_fields[: self.num_ids]]

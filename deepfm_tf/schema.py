@@ -318,7 +318,24 @@ def _check_schema(schema: Schema) -> None:
         )
     for field in schema.fields:
         _check_sharing(schema, field)
+        _check_candidate(schema, field)
     check_num_rows(schema.table_fields)
+
+
+def _check_candidate(schema: Schema, field: Field) -> None:
+    if field.candidate is None:
+        return
+    candidate = schema.field(field.candidate)
+    if (
+        not candidate.is_text
+        or candidate.is_time
+        or candidate.candidate is not None
+    ):
+        raise UserError(
+            f"Field '{field.name}': `candidate` must name a categorical or "
+            "multi-valued field that is not itself pooled by attention. "
+            f"Received: candidate='{field.candidate}'."
+        )
 
 
 def _check_sharing(schema: Schema, field: Field) -> None:

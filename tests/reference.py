@@ -117,6 +117,36 @@ def mlp(
     return hidden
 
 
+def target_attention(
+    sequence: np.ndarray,
+    target: np.ndarray,
+    present: np.ndarray,
+    kernel: np.ndarray,
+    bias: np.ndarray,
+    output_kernel: np.ndarray,
+    output_bias: np.ndarray,
+) -> np.ndarray:
+    """`sum_j a(e_j, v_A) e_j`, with ReLU in `a` [Zhou et al., 2018, eq. 3]."""
+    batch, length, dim = np.shape(sequence)
+    pooled = np.zeros((batch, dim))
+    for example in range(batch):
+        v = [float(x) for x in target[example]]
+        for j in range(length):
+            if not present[example][j]:
+                continue
+            e = [float(x) for x in sequence[example][j]]
+            z = e + [e[k] * v[k] for k in range(dim)] + v
+            weight = float(output_bias[0])
+            for unit in range(len(bias)):
+                total = float(bias[unit])
+                for place, value in enumerate(z):
+                    total += value * float(kernel[place][unit])
+                weight += relu(total) * float(output_kernel[unit][0])
+            for k in range(dim):
+                pooled[example, k] += weight * e[k]
+    return pooled
+
+
 def central_difference(
     function: Callable[[np.ndarray], float],
     array: np.ndarray,

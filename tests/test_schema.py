@@ -19,6 +19,19 @@ def test_json_round_trip_keeps_every_kind_of_field():
     assert Schema.from_json(schema.to_json()) == schema
 
 
+def attending(candidate):
+    """A schema whose first field attends to one of the others."""
+    history = MultiValuedField("a", pooling="attention", candidate=candidate)
+    return Schema((history, CategoricalField("b"), NumericField("n")), "y")
+
+
+def test_a_history_survives_json():
+    schema = attending("b")
+
+    assert Schema.from_json(schema.to_json()) == schema
+    assert schema.to_dict()["fields"][0]["candidate"] == "b"
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -39,6 +52,24 @@ def test_json_round_trip_keeps_every_kind_of_field():
             "must differ",
         ),
         (lambda: MultiValuedField("a", max_length=0), "`max_length` must be"),
+        (lambda: MultiValuedField("a", keep="newest"), "`keep` must be one of"),
+        (
+            lambda: MultiValuedField("a", pooling="attention"),
+            "`candidate` must name a field where.*candidate=None",
+        ),
+        (
+            lambda: MultiValuedField("a", pooling="mean", candidate="b"),
+            "`candidate` must name a field where.*candidate='b'",
+        ),
+        (
+            lambda: MultiValuedField(
+                "a", pooling="attention", candidate="b", weight_separator=":"
+            ),
+            "`weight_separator` must be None",
+        ),
+        (lambda: attending("c"), "no field 'c'"),
+        (lambda: attending("a"), "`candidate` must name a categorical or"),
+        (lambda: attending("n"), "`candidate` must name a categorical or"),
         (lambda: Schema((), "y"), "at least one field"),
         (lambda: Schema((CategoricalField("y"),), "y"), "given the answer"),
         (lambda: Schema((CategoricalField("a"),) * 2, "y"), "are named 'a'"),

@@ -58,8 +58,12 @@ def top_feature_pairs(
         million different pairs of features in a pair of fields; beyond that
         the rarest are dropped.
 
+    Fields that attend to a candidate are left out: what a value of theirs
+    adds depends on the candidate, too.
+
     Raises:
-        ValueError: the model has no pair terms, or a field does not exist.
+        ValueError: the model has no pair terms, or a field does not exist, or
+            attends to a candidate.
 
     Example:
 
@@ -93,8 +97,11 @@ def top_feature_pairs(
                 np.transpose(model_terms.pair_fields or np.empty((0, 2), int))
             )
         ]
-        order = np.argsort(-strengths)[:_FIELD_PAIRS]
+        order = np.argsort(-strengths)
         positions = [model_terms.pair_fields[number] for number in order]
+        positions = [
+            pair for pair in positions if not _attending(model_terms, pair)
+        ][:_FIELD_PAIRS]
     else:
         positions = [_positions(model_terms, pair) for pair in field_pairs]
     totals = {pair: _PairTotals() for pair in positions}
@@ -141,7 +148,18 @@ def _positions(
             "`field_pairs` must pair different fields. Received: "
             f"{tuple(pair)}."
         )
+    if attending := _attending(model_terms, (first, second)):
+        raise UserError(
+            "`field_pairs` must not name fields with pooling='attention', "
+            "whose values add another amount for each candidate. Received: "
+            f"'{attending[0]}'."
+        )
     return first, second
+
+
+def _attending(model_terms: ModelTerms, pair: tuple[int, int]) -> list[str]:
+    fields = model_terms.schema.embedded_fields
+    return [fields[i].name for i in pair if fields[i].candidate is not None]
 
 
 class _PairTotals:

@@ -163,16 +163,26 @@ class ModelTerms:
         )
 
     def pooled(self, packed: Mapping[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:
-        """`sum_s x_s v_s` (batch, F, k) and `sum_s x_s w_s` (batch, F)."""
-        rows, x, _ = self.features(packed)
+        """`sum_s x_s v_s` (batch, F, k) and `sum_s x_s w_s` (batch, F).
+
+        Of a field that attends to a candidate `v_U(A)` and `sum_s x_s w_s`.
+        """
+        rows, x, present = self.features(packed)
+        # (batch, columns, k + 1)
+        vectors = self.table_rows(rows)
         # (columns, batch, k + 1)
-        terms = tf.transpose(self.table_rows(rows) * x[:, :, None], [1, 0, 2])
+        terms = tf.transpose(vectors * x[:, :, None], [1, 0, 2])
         fields = tf.constant(self.column_fields)
         # (batch, F, k + 1); columns ascend by field.
         sums = tf.transpose(tf.math.segment_sum(terms, fields), [1, 0, 2])
         shape = (None, len(self.fields), self.embedding_dim + 1)
         sums = tf.ensure_shape(sums, shape)
-        return sums[:, :, :-1], sums[:, :, -1]
+        pooled = sums[:, :, :-1]
+        if self.model.embedding_layer.attention:
+            # Columns of ids come first.
+            attend = self.model.embedding_layer.attend
+            pooled = attend(pooled, vectors, present)
+        return pooled, sums[:, :, -1]
 
     def pairs(self, vectors: tf.Tensor) -> tf.Tensor:
         """`<v_i, v_j>` of (batch, F, k) vectors, (batch, pairs)."""

@@ -22,7 +22,7 @@ from deepfm_tf.export.signatures import (
 )
 from deepfm_tf.fields import Field
 from deepfm_tf.lookup import GraphLookup
-from deepfm_tf.models import CTRModel, FieldTerms
+from deepfm_tf.models import CTRModel, FieldTerms, JoinedTerms, add_terms
 from deepfm_tf.schema import Schema
 
 # Before the names of the context's matrices in `packed_rank`.
@@ -63,6 +63,7 @@ def rank_signatures(
         )
         for fields in (context, candidates)
     )
+    joined = JoinedTerms(model)
     matrices = matrix_specification(candidates) | {
         f"{CONTEXT_PREFIX}{name}": tf.TensorSpec(
             (1, spec.shape[1]), spec.dtype, name=f"{CONTEXT_PREFIX}{name}"
@@ -83,8 +84,7 @@ def rank_signatures(
             lookup.encode(raw.get("texts"), raw.get("numbers"), candidates)
         )
         # (N, ...) + (1, ...)
-        terms = {name: term + shared[name] for name, term in terms.items()}
-        return to_probability(model.from_terms(terms), calibration)
+        return to_probability(joined(add_terms(terms, shared)), calibration)
 
     @tf.function(
         input_signature=[

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from deepfm_tf.calibration import Calibration
-from deepfm_tf.models import CTRModel, FieldTerms
+from deepfm_tf.models import CTRModel, FieldTerms, JoinedTerms
 from deepfm_tf.schema import Schema
 
 # Packed inputs -> (batch,) probabilities.
@@ -36,9 +36,8 @@ def make_score(
         )
     names = [field.name for field in model.schema.fields]
     terms = FieldTerms(model, names, table, assume_all_present)
-    return lambda packed: to_probability(
-        model.from_terms(terms(packed)), calibration
-    )
+    joined = JoinedTerms(model)
+    return lambda packed: to_probability(joined(terms(packed)), calibration)
 
 
 def to_probability(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -44,3 +45,10 @@ def check_ids(
         "(OOV).",
         argument="ids",
     )
+
+
+def are_integers(values: Any, minimum: int) -> bool:
+    """Whether `values` is a non-empty sequence of integers >= `minimum`."""
+    if not isinstance(values, Sequence) or len(values) == 0:
+        return False
+    return all(isinstance(v, Integral) and int(v) >= minimum for v in values)

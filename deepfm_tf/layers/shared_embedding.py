@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import accumulate
-from numbers import Integral
 from typing import Any
 
 import keras
@@ -11,7 +10,7 @@ from keras import ops
 
 from deepfm_tf.errors import UserError, UserTypeError, refuse_unknown
 from deepfm_tf.kernels import local_value
-from deepfm_tf.layers.id_range import check_ids
+from deepfm_tf.layers.id_range import are_integers, check_ids
 from deepfm_tf.layers.large_table import FirstValues
 from deepfm_tf.layers.row_pooling import shared_pooling
 from deepfm_tf.layers.table_rows import shared_rows
@@ -113,7 +112,7 @@ class SharedEmbedding(keras.layers.Layer):
         super().__init__(**kwargs)
         # Else Keras casts `weights` to the compute dtype on the way in.
         self.autocast = False
-        if not _are_integers(vocabulary_sizes, minimum=1):
+        if not are_integers(vocabulary_sizes, minimum=1):
             raise UserError(
                 "`vocabulary_sizes` must be a non-empty sequence of positive "
                 f"integers. Received: vocabulary_sizes={vocabulary_sizes}."
@@ -123,11 +122,13 @@ class SharedEmbedding(keras.layers.Layer):
                 "`vocabulary_sizes` must add up to less than 2^31, as ids "
                 f"have 32 bits. Received: {sum(vocabulary_sizes)} rows."
             )
-        if not _are_integers([embedding_dim], minimum=1):
+        if not are_integers([embedding_dim], minimum=1):
             raise UserError(
                 "`embedding_dim` must be a positive integer. "
                 f"Received: embedding_dim={embedding_dim}."
             )
+        # Fields that attend, with their candidates: see AttentiveEmbedding.
+        self.attention: tuple[Any, ...] = ()
         # For messages; the model knows them.
         self.field_names: Sequence[str] | None = None
         self.first_order = first_order
@@ -136,7 +137,7 @@ class SharedEmbedding(keras.layers.Layer):
         self.embedding_dim = int(embedding_dim)
         last = len(vocabulary_sizes) - 1
         if field_tables is not None and not (
-            _are_integers(field_tables, minimum=0) and max(field_tables) <= last
+            are_integers(field_tables, minimum=0) and max(field_tables) <= last
         ):
             raise UserError(
                 f"`field_tables` must be integers from 0 to {last}, indices of "
@@ -144,7 +145,7 @@ class SharedEmbedding(keras.layers.Layer):
             )
         self.field_tables = field_tables and tuple(map(int, field_tables))
         if columns_per_field is not None and not (
-            _are_integers(columns_per_field, minimum=1)
+            are_integers(columns_per_field, minimum=1)
             and len(columns_per_field) == self.num_fields
         ):
             raise UserError(
@@ -266,13 +267,20 @@ class SharedEmbedding(keras.layers.Layer):
             self.check_ids(ids)
         table = local_value(self.embeddings)
         return self._pooling.pool_columns(
-            self._read_ids(table, ids),
+            self.read_rows(ids),
             None if values is None else self._read(table, self._rows.numeric),
             ids,
             weights,
             values,
             self._assume_all_present,
         )
+
+    def read_rows(self, ids: Any) -> Any:
+        """(batch, num_ids, num_columns): row by row; any of an id < 0."""
+        if ids is None:
+            return None
+        rows = self._rows.of_ids(ids, self._assume_all_present)
+        return self._read(local_value(self.embeddings), rows)
 
     def check_ids(self, ids: Any) -> None:
         """Raise UserError if an id is at or above the size of its block.
@@ -319,6 +327,11 @@ class SharedEmbedding(keras.layers.Layer):
         values: Any = None,
         training: bool | None = None,
     ) -> Any:
+        outputs, _ = self.pool(ids, weights, values, training)
+        return self.cast_outputs(outputs)
+
+    def pool(self, ids: Any, weights: Any, values: Any, training: Any) -> Any:
+        """What `call` gives, uncast, and the rows of the ids, one by one."""
         if ids is not None:
             if not keras.backend.is_int_dtype(ids.dtype):
                 raise UserTypeError(
@@ -329,15 +342,15 @@ class SharedEmbedding(keras.layers.Layer):
         table = local_value(self.embeddings)
         if training:
             vectors = tf.gather(table, self._rows.touched(ids, values))
-            outputs = self._pooling.fused_pool(vectors, ids, weights, values)
-        else:
-            outputs = self._pooling.pool(
-                self._read_ids(table, ids),
-                self._read(table, tf.constant(self._rows.numeric, "int32")),
-                ids,
-                weights,
-                values,
-            )
+            pooled = self._pooling.fused_pool(vectors, ids, weights, values)
+            return pooled, vectors
+        vectors = self.read_rows(ids)
+        numeric = self._read(table, tf.constant(self._rows.numeric, "int32"))
+        pooled = self._pooling.pool(vectors, numeric, ids, weights, values)
+        return pooled, vectors
+
+    def cast_outputs(self, outputs: tuple[Any, ...]) -> Any:
+        """In the layer's precision; the embeddings alone if that is all."""
         # (batch, num_fields, embedding_dim) and, if asked for, (batch, 1)
         outputs = tuple(ops.cast(x, self.compute_dtype) for x in outputs)
         return outputs if len(outputs) > 1 else outputs[0]
@@ -381,17 +394,3 @@ class SharedEmbedding(keras.layers.Layer):
 
     def _read(self, table: Any, rows: Any) -> Any:
         return ops.cast(tf.gather(table, rows), self.variable_dtype)
-
-    def _read_ids(self, table: Any, ids: Any) -> Any:
-        if ids is None:
-            return None
-        return self._read(
-            table, self._rows.of_ids(ids, self._assume_all_present)
-        )
-
-
-def _are_integers(values: Any, minimum: int) -> bool:
-    """Whether `values` is a non-empty sequence of integers >= `minimum`."""
-    if not isinstance(values, Sequence) or len(values) == 0:
-        return False
-    return all(isinstance(v, Integral) and int(v) >= minimum for v in values)

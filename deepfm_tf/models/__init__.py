@@ -4,6 +4,7 @@ from deepfm_tf.models.ctr_model import CTRModel
 from deepfm_tf.models.deepfm import DeepFM
 from deepfm_tf.models.field_terms import FieldTerms
 from deepfm_tf.models.fm import FM
+from deepfm_tf.models.joined_terms import JoinedTerms, add_terms
 from deepfm_tf.models.logistic_regression import LogisticRegression
 from deepfm_tf.models.nfm import NFM
 from deepfm_tf.models.packed_inputs import packed_inputs
@@ -15,9 +16,11 @@ __all__ = [
     "DeepFM",
     "FM",
     "FieldTerms",
+    "JoinedTerms",
     "LogisticRegression",
     "NFM",
     "WideAndDeep",
+    "add_terms",
     "packed_inputs",
     "shared_embedding",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from keras import ops
 
-from deepfm_tf.layers import SharedEmbedding
+from deepfm_tf.layers import AttentiveEmbedding, SharedEmbedding
 from deepfm_tf.models.packed_inputs import check_schema
 from deepfm_tf.schema import Schema
 
@@ -31,7 +33,8 @@ def shared_embedding(
     """The one table that all terms of a model read, first order included.
 
     Its last column is the first-order weight: one read of a row costs less
-    than one of each of two tables (see tests/benchmarks/README.md).
+    than one of each of two tables (see tests/benchmarks/README.md). Fields of
+    `pooling="attention"` attend to their candidates in it.
 
     Args:
         schema: Schema of a fitted vocabulary.
@@ -39,7 +42,10 @@ def shared_embedding(
         embeddings_initializer, embeddings_regularizer, factored: see
             `SharedEmbedding`.
     """
-    return SharedEmbedding(
+    kind: Callable[..., SharedEmbedding] = SharedEmbedding
+    if attention := attention_pairs(schema):
+        kind = functools.partial(AttentiveEmbedding, attention=attention)
+    return kind(
         embedding_dim=embedding_dim,
         embeddings_initializer=embeddings_initializer,
         embeddings_regularizer=embeddings_regularizer,
@@ -49,6 +55,16 @@ def shared_embedding(
         name="shared_embedding",
         **table_arguments(schema),
     )
+
+
+def attention_pairs(schema: Schema) -> list[tuple[int, int]]:
+    """Positions of the fields that attend, each with its candidate's."""
+    names = [field.name for field in schema.embedded_fields]
+    return [
+        (place, names.index(field.candidate))
+        for place, field in enumerate(schema.embedded_fields)
+        if field.candidate is not None
+    ]
 
 
 def embedding_config(layer: SharedEmbedding) -> dict[str, Any]:

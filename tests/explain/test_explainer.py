@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import deepfm_tf
 from deepfm_tf.explain import Explainer
+from tests import reference
 from tests.catalogue import MODELS
 from tests.explain.small import (
     deep_part,
@@ -20,6 +21,7 @@ from tests.explain.small import (
     small_rows,
 )
 from tests.models.test_ctr_model import SCHEMA
+from tests.models.test_joined_terms import draw, model_of
 
 EVERY_MODEL = pytest.mark.parametrize("name", MODELS)
 DEEP = pytest.mark.parametrize("name", ["DeepFM", "WideAndDeep", "NFM"])
@@ -276,3 +278,35 @@ def test_prepared_data_is_no_data_set_yet(tmp_path):
     ):
         with pytest.raises(TypeError, match=r"Give its `.dataset\(batch_size"):
             function(model, prepared)
+
+
+@DEEP
+def test_what_a_history_adds_is_that_of_its_attended_vector(name):
+    model, packed = model_of(name), draw(12)
+    explainer = Explainer(model, [draw(30)])
+
+    result = explainer.explain(packed)
+
+    total = result.bias + result.baseline + result.pairs.sum(axis=1)
+    total += (result.first_order + result.deep).sum(axis=1)
+    np.testing.assert_allclose(total, logits(model, packed), atol=2e-4)
+    table = np.array(model.shared_embedding.embeddings, "float64")
+    seen = packed["ids"][:, :3]
+    item = packed["ids"][:, 3]
+    vectors = table[:, :3]
+    attended = reference.target_attention(
+        vectors[np.maximum(seen, 0)],
+        np.where(item[:, None] < 0, 0, vectors[np.maximum(item, 0)]),
+        seen >= 0,
+        *(
+            np.array(weight)
+            for weight in model.shared_embedding.attention_units[0].weights
+        ),
+    )
+    pooled_vectors, _ = explainer.model_terms.pooled(packed)
+    np.testing.assert_allclose(pooled_vectors[:, 0], attended, atol=1e-5)
+    first = [
+        table[row[row >= 0], 3].sum() / max((row >= 0).sum(), 1) for row in seen
+    ]
+    np.testing.assert_allclose(result.first_order[:, 0], first, atol=1e-6)
+    assert result.fields[0] == "seen"

@@ -122,6 +122,25 @@ def test_a_model_without_pair_terms_is_refused():
         deepfm_tf.explain.top_feature_pairs(small_model("NFM"), data()[1])
 
 
+def test_a_field_that_attends_is_in_no_pair():
+    item = deepfm_tf.CategoricalField("item", vocabulary_size=4)
+    user = deepfm_tf.CategoricalField("user", vocabulary_size=3)
+    seen = deepfm_tf.MultiValuedField(
+        "seen", "|", 1, "attention", share_with="item", candidate="item"
+    )
+    schema = deepfm_tf.Schema((item, user, seen), "y")
+    model = deepfm_tf.FM(schema, embedding_dim=2)
+    rows = {"ids": np.array([[1, 2, 3]] * 10, "int32")}
+
+    pairs = deepfm_tf.explain.top_feature_pairs(model, [rows])
+
+    assert [pair["pair"] for pair in pairs] == ["item=#1 × user=#2"]
+    with pytest.raises(ValueError, match="must not name fields.*'seen'"):
+        deepfm_tf.explain.top_feature_pairs(
+            model, [rows], field_pairs=[("user", "seen")]
+        )
+
+
 @pytest.mark.parametrize(
     ("pair", "message"),
     [

@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import deepfm_tf
+from deepfm_tf.export.rank import rank_signatures
+from deepfm_tf.lookup import GraphLookup
+from deepfm_tf.vocabulary import Vocabulary
 from tests import saved_model_c_api
 from tests.catalogue import build
 from tests.conftest import make_schema
@@ -14,6 +18,7 @@ from tests.export.conftest import (
     definitions,
     raw_of,
 )
+from tests.export.operations import KNOWN
 from tests.test_conformance import randomize
 
 
@@ -118,3 +123,36 @@ def test_candidates_may_leave_out_a_default_too(linear, odd_log):
 
     np.testing.assert_array_equal(*(s["probability"] for s in served))
     assert set(definitions(linear)["rank"].defaults) == {"site", "user"}
+
+
+def test_a_history_in_the_context_attends_to_each_candidate(tmp_path):
+    history = deepfm_tf.MultiValuedField(
+        "seen",
+        max_length=3,
+        keep="last",
+        pooling="attention",
+        candidate="item",
+        share_with="item",
+    )
+    item = deepfm_tf.CategoricalField("item", min_count=1)
+    vocabulary = Vocabulary(
+        deepfm_tf.Schema((history, item), "clicked"),
+        {"item": ["a", "b", "c", "d"]},
+        {"seen": {}, "item": {}},
+    )
+    model = build("FM", vocabulary.schema)
+    randomize(model)
+    candidates = ["a", "c", "new", ""]
+    lookup = GraphLookup(vocabulary, tmp_path / "values")
+
+    rank, packed_rank = rank_signatures(model, lookup, ["seen"], {})
+    raw = {"seen": tf.constant(["a|b|c|d"]), "item": tf.constant(candidates)}
+    served = rank.function(raw)["probability"]
+
+    # Of four values the last three, after OOV and missing.
+    ids = [[3, 4, 5, id_] for id_ in (2, 4, 0, 1)]
+    expected = model({"ids": np.array(ids)}, training=False)["probability"]
+    np.testing.assert_allclose(served, expected[:, 0], atol=1e-6)
+    graph = packed_rank.function.get_concrete_function().graph.as_graph_def()
+    used = {node.op for f in graph.library.function for node in f.node_def}
+    assert used <= {line.split()[0] for line in KNOWN.splitlines()}
