@@ -91,9 +91,10 @@ DOORS = {
         ("keras", "tensorflow"),
     ),
     "models": (
-        ("keras_internals", "layers", "models", "packed_layout", "presets")
-        + ("schema",),
-        ("keras", "numpy"),
+        # Fields, files, raw_values: the vectors of values that a file has.
+        ("keras_internals", "layers", "models", "packed_layout", "schema")
+        + ("fields", "files", "presets", "raw_values"),
+        ("keras", "numpy", "pyarrow"),
     ),
     "files": (
         ("files", "options", "raw_values", "storage"),

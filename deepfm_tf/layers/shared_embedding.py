@@ -10,9 +10,11 @@ from keras import ops
 
 from deepfm_tf.errors import UserError, UserTypeError, refuse_unknown
 from deepfm_tf.kernels import local_value
-from deepfm_tf.layers.id_range import are_integers, check_ids
+from deepfm_tf.layers.frozen_columns import without_gradient
+from deepfm_tf.layers.id_range import check_ids
 from deepfm_tf.layers.large_table import FirstValues
 from deepfm_tf.layers.row_pooling import shared_pooling
+from deepfm_tf.layers.table_arguments import check_table_arguments
 from deepfm_tf.layers.table_rows import shared_rows
 
 
@@ -112,21 +114,9 @@ class SharedEmbedding(keras.layers.Layer):
         super().__init__(**kwargs)
         # Else Keras casts `weights` to the compute dtype on the way in.
         self.autocast = False
-        if not are_integers(vocabulary_sizes, minimum=1):
-            raise UserError(
-                "`vocabulary_sizes` must be a non-empty sequence of positive "
-                f"integers. Received: vocabulary_sizes={vocabulary_sizes}."
-            )
-        if sum(vocabulary_sizes) >= 2**31:
-            raise UserError(
-                "`vocabulary_sizes` must add up to less than 2^31, as ids "
-                f"have 32 bits. Received: {sum(vocabulary_sizes)} rows."
-            )
-        if not are_integers([embedding_dim], minimum=1):
-            raise UserError(
-                "`embedding_dim` must be a positive integer. "
-                f"Received: embedding_dim={embedding_dim}."
-            )
+        check_table_arguments(
+            vocabulary_sizes, embedding_dim, columns_per_field, field_tables
+        )
         # Fields that attend, with their candidates: see AttentiveEmbedding.
         self.attention: tuple[Any, ...] = ()
         # For messages; the model knows them.
@@ -135,24 +125,7 @@ class SharedEmbedding(keras.layers.Layer):
         self.factored = factored
         self.vocabulary_sizes = tuple(map(int, vocabulary_sizes))
         self.embedding_dim = int(embedding_dim)
-        last = len(vocabulary_sizes) - 1
-        if field_tables is not None and not (
-            are_integers(field_tables, minimum=0) and max(field_tables) <= last
-        ):
-            raise UserError(
-                f"`field_tables` must be integers from 0 to {last}, indices of "
-                f"`vocabulary_sizes`. Received: field_tables={field_tables}."
-            )
         self.field_tables = field_tables and tuple(map(int, field_tables))
-        if columns_per_field is not None and not (
-            are_integers(columns_per_field, minimum=1)
-            and len(columns_per_field) == self.num_fields
-        ):
-            raise UserError(
-                "`columns_per_field` must be one positive integer for each of "
-                f"{self.num_fields} fields. "
-                f"Received: columns_per_field={columns_per_field}."
-            )
         self.columns_per_field = columns_per_field and tuple(
             map(int, columns_per_field)
         )
@@ -212,6 +185,27 @@ class SharedEmbedding(keras.layers.Layer):
         # For optimizers that have a rule of its own for first-order weights.
         self.embeddings.first_order_columns = int(self.first_order)
         self._lay_out(num_pooled)
+
+    def freeze(self, blocks: Sequence[int]) -> None:
+        """Let training leave the vectors of some blocks as they are.
+
+        They get no gradient, and the optimizers of this package neither
+        decay nor regularize them. First-order weights go on learning.
+
+        Args:
+            blocks: Sequence of ints. Which blocks of the table; those that
+                are not among them learn again.
+        """
+        first_rows = [0, *accumulate(self.vocabulary_sizes)]
+        # For optimizers.
+        self.embeddings.frozen_rows = tuple(
+            (first_rows[block], first_rows[block + 1])
+            for block in sorted(set(blocks))
+        )
+        tables = self.field_tables or range(self.num_fields)
+        self._is_frozen_id = tuple(
+            tables[field] in blocks for field in self._id_fields
+        )
 
     def subset(
         self,
@@ -304,6 +298,7 @@ class SharedEmbedding(keras.layers.Layer):
         fields = [field for field, n in enumerate(counts) for _ in range(n)]
         id_rows = tuple(first_rows[tables[field]] for field in fields)
         self._id_fields = tuple(fields)
+        self._is_frozen_id = (False,) * len(fields)
         self._id_sizes = tuple(
             self.vocabulary_sizes[tables[field]] for field in fields
         )
@@ -342,6 +337,10 @@ class SharedEmbedding(keras.layers.Layer):
         table = local_value(self.embeddings)
         if training:
             vectors = tf.gather(table, self._rows.touched(ids, values))
+            if any(self._is_frozen_id):
+                vectors = without_gradient(
+                    vectors, ids, self._is_frozen_id, self.embedding_dim
+                )
             pooled = self._pooling.fused_pool(vectors, ids, weights, values)
             return pooled, vectors
         vectors = self.read_rows(ids)

@@ -3,6 +3,12 @@
 from deepfm_tf.models.ctr_model import CTRModel
 from deepfm_tf.models.deepfm import DeepFM
 from deepfm_tf.models.field_terms import FieldTerms
+from deepfm_tf.models.field_vectors import (
+    FieldVectors,
+    VectorsSet,
+    embeddings_of,
+    set_embeddings,
+)
 from deepfm_tf.models.fm import FM
 from deepfm_tf.models.joined_terms import JoinedTerms, add_terms
 from deepfm_tf.models.logistic_regression import LogisticRegression
@@ -16,11 +22,15 @@ __all__ = [
     "DeepFM",
     "FM",
     "FieldTerms",
+    "FieldVectors",
     "JoinedTerms",
     "LogisticRegression",
     "NFM",
+    "VectorsSet",
     "WideAndDeep",
     "add_terms",
+    "embeddings_of",
     "packed_inputs",
+    "set_embeddings",
     "shared_embedding",
 ]

@@ -15,6 +15,7 @@ from deepfm_tf.errors import UserError, arguments_of, refuse_unknown
 from deepfm_tf.keras_internals import is_saving_hdf5
 from deepfm_tf.layers import SamplingOffset
 from deepfm_tf.layers.pair_products import field_sums, products_of_sums
+from deepfm_tf.models.shared_table import freeze_fields
 from deepfm_tf.schema import Schema
 
 # Keras's own arguments of a model.
@@ -54,6 +55,13 @@ class CTRModel(keras.Model):
             given. To that end `log w` is subtracted from the logits in
             training, and only there; evaluation and export need no further
             correction. Defaults to 1.0: all of them.
+        freeze_embeddings: names of fields whose vectors training leaves as
+            they are (see `set_embeddings`), those of the fields that share
+            them too; their first-order weights learn. As with Keras's
+            `trainable`, it may be set later: `model.freeze_embeddings =
+            ["item"]`, then compile anew. Optimizers of this package also keep
+            weight decay and penalties off these vectors; give others none.
+            Defaults to `()`.
         **kwargs: `name`, `trainable` and `dtype` (a dtype policy; by default
             the one that `set_precision` set), as for every Keras model.
 
@@ -101,6 +109,7 @@ class CTRModel(keras.Model):
         inputs: dict[str, Any],
         logits: Any,
         negative_sampling: float = 1.0,
+        freeze_embeddings: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         if not 0 < negative_sampling <= 1:
@@ -126,6 +135,7 @@ class CTRModel(keras.Model):
         if self.embedding_layer is not None:
             names = tuple(f.name for f in schema.embedded_fields)
             self.embedding_layer.field_names = names
+        self.freeze_embeddings = freeze_embeddings
         if negative_sampling < 1 and self.linear_term is not None:
             # So that training starts from even odds, as it does without.
             self.linear_term.bias.assign(shift)
@@ -137,6 +147,17 @@ class CTRModel(keras.Model):
         Its columns are the latent vector and then the first-order weight.
         """
         return self.shared_embedding
+
+    @property
+    def freeze_embeddings(self) -> tuple[str, ...]:
+        """Names of the fields whose vectors do not learn."""
+        return self._frozen_fields
+
+    @freeze_embeddings.setter
+    def freeze_embeddings(self, names: Sequence[str]) -> None:
+        names = (names,) if isinstance(names, str) else tuple(names)
+        freeze_fields(self.schema, self.embedding_layer, names)
+        self._frozen_fields = names
 
     def deep_logits(self, embeddings: Any) -> Any:
         """What neither single features nor pairs add to the logits.
@@ -267,6 +288,7 @@ class CTRModel(keras.Model):
             "dtype": self.dtype_policy.name,
             "schema": self.schema.to_dict(),
             "negative_sampling": self.negative_sampling,
+            "freeze_embeddings": list(self.freeze_embeddings),
         }
 
     @classmethod

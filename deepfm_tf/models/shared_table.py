@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras import ops
 
+from deepfm_tf.errors import UserError
 from deepfm_tf.layers import AttentiveEmbedding, SharedEmbedding
 from deepfm_tf.models.packed_inputs import check_schema
 from deepfm_tf.schema import Schema
@@ -65,6 +66,39 @@ def attention_pairs(schema: Schema) -> list[tuple[int, int]]:
         for place, field in enumerate(schema.embedded_fields)
         if field.candidate is not None
     ]
+
+
+def freeze_fields(schema: Schema, layer: Any, names: Sequence[str]) -> None:
+    """Let the vectors of some fields not learn, those of all others learn.
+
+    Args:
+        schema: the model's.
+        layer: its `SharedEmbedding`; None, or one without vectors, has
+            nothing to freeze.
+        names: of the fields.
+
+    Raises:
+        ValueError: a field is not there, or has no vectors by value.
+    """
+    for name in names:
+        if schema.field(name).is_numeric:
+            raise UserError(
+                "`freeze_embeddings` must name fields with ids. Received: "
+                f"'{name}', a numeric field.",
+                argument="freeze_embeddings",
+            )
+    if layer is None or not layer.first_order:
+        if names:
+            raise UserError(
+                "`freeze_embeddings` must be empty for a model that has no "
+                f"vectors. Received: {', '.join(names)}.",
+                argument="freeze_embeddings",
+            )
+        return
+    owners = [field.name for field in schema.table_fields]
+    layer.freeze(
+        [owners.index(schema.owner(schema.field(n)).name) for n in names]
+    )
 
 
 def embedding_config(layer: SharedEmbedding) -> dict[str, Any]:

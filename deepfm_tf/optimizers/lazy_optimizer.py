@@ -11,6 +11,7 @@ import tensorflow as tf
 from deepfm_tf.errors import UserError, refuse_unknown
 from deepfm_tf.keras_internals import weight_decay_of
 from deepfm_tf.kernels import local_value, tf_variable
+from deepfm_tf.optimizers.frozen_rows import keep_frozen
 from deepfm_tf.optimizers.merged_gradients import MergedGradients
 
 
@@ -162,24 +163,27 @@ class LazyOptimizer(MergedGradients):
         state = local_value(state, table.device)
         learning_rate = tf.cast(learning_rate, table.dtype)
         if not isinstance(gradient, tf.IndexedSlices):
+            values = tf.convert_to_tensor(table)
             new_values, new_state = self._decay_and_update(
                 variable,
                 gradient,
-                tf.convert_to_tensor(table),
+                values,
                 tf.convert_to_tensor(state),
                 learning_rate,
             )
-            table.assign(new_values)
+            table.assign(keep_frozen(variable, None, values, new_values))
             state.assign(new_state)
             return
         rows = gradient.indices
+        values = tf.gather(table, rows)
         new_values, new_state = self._decay_and_update(
             variable,
             gradient.values,
-            tf.gather(table, rows),
+            values,
             tf.gather(state, rows),
             learning_rate,
         )
+        new_values = keep_frozen(variable, rows, values, new_values)
         table.scatter_update(tf.IndexedSlices(new_values, rows))
         state.scatter_update(tf.IndexedSlices(new_state, rows))
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from deepfm_tf.keras_internals import StepHooks, merged
 from deepfm_tf.kernels import compiled, tf_variable
+from deepfm_tf.optimizers.frozen_rows import frozen_rows, keeping_frozen
 
 
 class MergedGradients(StepHooks):
@@ -60,9 +61,17 @@ class MergedGradients(StepHooks):
 
     def _step_of(self, variable: Any) -> Callable[[Any, Any, Any], None]:
         """What updates a variable's part on one replica by its gradient."""
-        return lambda part, gradient, rate: self.update_step(
-            gradient, part, rate
-        )
+
+        def step(part: Any, gradient: Any, rate: Any) -> None:
+            self.update_step(gradient, part, rate)
+
+        if frozen_rows(variable):
+            return keeping_frozen(self, variable, step)
+        return step
+
+    def decay(self, variables: Sequence[Any]) -> None:
+        """Apply weight decay, of tables with frozen rows in their step."""
+        super().decay([v for v in variables if not frozen_rows(v)])
 
 
 def merge_duplicates(gradient: Any) -> Any:
