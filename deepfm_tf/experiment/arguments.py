@@ -128,6 +128,25 @@ def share_kept(text: str) -> float:
     return value
 
 
+def field_files(text: str) -> tuple[str, ...]:
+    """FIELD=FILE between commas; see `split_field_file`."""
+    given = tuple(text.split(","))
+    for each in given:
+        field, _, file = each.partition("=")
+        if not field or not file:
+            raise argparse.ArgumentTypeError(
+                "must be FIELD=FILE, such as item=embeddings.parquet, one or "
+                f"several between commas, not {text!r}"
+            )
+    return given
+
+
+def split_field_file(given: str) -> tuple[str, str]:
+    """The field and the file of FIELD=FILE."""
+    field, _, file = given.partition("=")
+    return field, file
+
+
 def values_of(
     parse: Callable[[str], Any], allowed: Sequence[str] | None = None
 ) -> Callable[[str], tuple[Any, ...]]:

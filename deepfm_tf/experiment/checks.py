@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import deepfm_tf
 from deepfm_tf import seeds
 from deepfm_tf.experiment import export as exporting, training as learning
+from deepfm_tf.experiment.arguments import split_field_file
 from deepfm_tf.experiment.commands import SWEPT
 from deepfm_tf.experiment.files import check_file, check_folder
 from deepfm_tf.experiment.report import check_extra, check_plots, check_report
@@ -42,6 +43,7 @@ def check(settings: Settings) -> None:
         if settings.tensorboard:
             check_extra("--tensorboard writes its files", "tensorboard")
     check_data(settings)
+    _check_vectors(settings)
     if settings.export is not None:
         check_folder("--export", settings.export)
     report = settings.report
@@ -98,6 +100,14 @@ def check_sweep(settings: SweepSettings) -> None:
     check(settings)
 
 
+def _check_vectors(settings: Settings) -> None:
+    for each in settings.embeddings:
+        try:
+            open(split_field_file(each)[1], "rb").close()
+        except OSError as error:
+            raise UserError(f"--embeddings: {error}") from error
+
+
 def check_data(settings: DataSettings) -> None:
     """The same, of the options about the data alone.
 
@@ -122,7 +132,8 @@ def check_fields(settings: Settings, schema: deepfm_tf.Schema) -> None:
         settings: the options.
         schema: the Schema of the data.
     """
-    for name in settings.slice_by:
+    vectors = (split_field_file(each)[0] for each in settings.embeddings)
+    for name in (*settings.slice_by, *settings.freeze_embeddings, *vectors):
         schema.field(name)  # says what there is, if not this
     exporting.check_context(settings, schema)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepfm_tf.experiment.arguments import (
+    field_files,
     float_from_zero,
     hidden_units,
     names_among,
@@ -183,6 +184,21 @@ class Settings(ExportSettings, DataSettings):
         choices=tuple(INITIALIZERS),
         builds="embeddings_initializer",
         **_chosen,
+    )
+    embeddings: tuple[str, ...] = _training(
+        (),
+        "vectors that something else has learnt, for the values of a field to "
+        "start from: a Parquet file of value and vector, as long as "
+        "--embedding-dim; values without one start from --embedding-init",
+        field_files,
+        "FIELD=FILE[,FIELD=FILE]",
+    )
+    freeze_embeddings: tuple[str, ...] = _embedding(
+        (),
+        "fields whose vectors stay as they start (see --embeddings)",
+        names_of_text,
+        "A,B,C",
+        argument="freeze_embeddings",
     )
     optimizer: str = _training(
         "lazy_adam",

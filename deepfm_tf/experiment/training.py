@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import deepfm_tf
+from deepfm_tf.experiment.arguments import split_field_file
 from deepfm_tf.experiment.settings import (
     MODELS,
+    WITH_EMBEDDINGS,
     Settings,
 )
 
@@ -81,8 +83,9 @@ def build(
     """The model called `name`, compiled."""
     schema, preset = train.schema, settings.preset_for(name, train)
     arguments = preset.model_arguments()
-    if "hidden_units" in arguments:
-        arguments["activation"] = settings.activation
+    for each in settings.options.values():
+        if name in each.models:
+            arguments.setdefault(each.builds, getattr(settings, each.name))
     l2 = settings.embedding_l2
     if l2 and not settings.has_batch_l2:
         columns = arguments.get("embedding_dim", 0) + 1
@@ -96,13 +99,20 @@ def build(
                 "batch only, give --optimizer lazy_adam."
             )
         penalized = (
-            "embeddings_regularizer" if columns > 1 else ("weights_regularizer")
+            "embeddings_regularizer" if columns > 1 else "weights_regularizer"
         )
         # Keras's L2 has no half.
         arguments[penalized] = {"class_name": "L2", "config": {"l2": l2 / 2}}
     model: deepfm_tf.CTRModel = getattr(deepfm_tf, MODELS[name])(
         schema, negative_sampling=train.negative_sampling, **arguments
     )
+    if name in WITH_EMBEDDINGS:
+        for field, file in map(split_field_file, settings.embeddings):
+            print(
+                deepfm_tf.models.set_embeddings(
+                    model, field, train.vocabulary, file
+                )
+            )
     deepfm_tf.compile_model(
         model,
         settings.optimizer,

@@ -282,13 +282,15 @@ class CTRModel(keras.Model):
         # no method of the model but this one.
         if is_saving_hdf5():
             _refuse_hdf5("an HDF5 file")
+        frozen = list(self.freeze_embeddings)
         return {
             "name": self.name,
             "trainable": self.trainable,
             "dtype": self.dtype_policy.name,
             "schema": self.schema.to_dict(),
             "negative_sampling": self.negative_sampling,
-            "freeze_embeddings": list(self.freeze_embeddings),
+            # Versions before 0.6 read the file of a model that has none.
+            **({"freeze_embeddings": frozen} if frozen else {}),
         }
 
     @classmethod

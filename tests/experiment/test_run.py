@@ -4,6 +4,7 @@ import argparse
 import errno
 import io
 import json
+import re
 import shlex
 import shutil
 import sys
@@ -301,6 +302,38 @@ def test_the_benchmarks_options_reach_the_model(finished_run):
     assert deepfm.shared_embedding.embeddings_initializer.stddev == 1e-4
 
 
+def test_vectors_of_a_file_are_where_training_starts(
+    finished_run, tmp_path, capsys
+):
+    vectors = pd.DataFrame(
+        {"value": ["s 1", "s 9"], "vector": [[1.0] * 10] * 2}
+    )
+    vectors.to_parquet(tmp_path / "site.parquet")
+    settings = settings_of(
+        *OWN,
+        *("--embeddings", f"site={tmp_path / 'site.parquet'}"),
+        *("--freeze-embeddings", "site"),
+    )
+    train = finished_run[1].data["train"]
+
+    model = learning.build(settings, "deepfm", train)
+
+    found = deepfm_tf.models.embeddings_of(
+        model, "site", train.vocabulary, ["s 1", "s 2"]
+    )
+    assert found.vectors[0].tolist() == [1.0] * 10
+    assert found.vectors[1].tolist() != [1.0] * 10
+    assert model.freeze_embeddings == ("site",)
+    assert "'site': 1 of 4 values have got" in capsys.readouterr().out
+
+
+def test_files_of_vectors_are_looked_for_before_any_work(clicks, capsys):
+    given = ["--embeddings", "site=none.parquet"]
+
+    assert main(tabular.RECIPE, [*OWN, *given]) == 2
+    assert re.search("--embeddings: .*none.parquet", capsys.readouterr().err)
+
+
 def test_l2_of_a_batch_and_bfloat16_reach_the_model(clicks, finished_run):
     settings = settings_of(*BENCHMARK, "--l2-mode", "batch", "--mixed-bfloat16")
     asked = learning.build(settings, "deepfm", begin(settings)[1]["train"])
@@ -513,6 +546,7 @@ def test_mistakes_in_the_data_are_one_sentence(
     [
         (["--model", "deepmf"], "'deepmf' is not a model. Allowed"),
         (["--hidden-units", "30;20"], "widths between commas"),
+        (["--embeddings", "site"], "must be FIELD=FILE"),
         (["--dropout", "1"], "from 0 to below 1"),
         (["--epochs", "0"], "a whole number of at least 1"),
         (["--learning-rate", "-1"], "must be a positive number"),
