@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import deepfm_tf
 from deepfm_tf.explain import Explainer
+from deepfm_tf.explain.model_terms import ModelTerms
 from tests import reference
 from tests.catalogue import MODELS
 from tests.explain.small import (
@@ -280,33 +281,39 @@ def test_prepared_data_is_no_data_set_yet(tmp_path):
             function(model, prepared)
 
 
-@DEEP
-def test_what_a_history_adds_is_that_of_its_attended_vector(name):
-    model, packed = model_of(name), draw(12)
-    explainer = Explainer(model, [draw(30)])
+def test_what_a_history_adds_is_that_of_its_attended_vector():
+    model, packed = model_of("FM"), draw(12)
 
-    result = explainer.explain(packed)
+    result = Explainer(model).explain(packed)
 
-    total = result.bias + result.baseline + result.pairs.sum(axis=1)
-    total += (result.first_order + result.deep).sum(axis=1)
-    np.testing.assert_allclose(total, logits(model, packed), atol=2e-4)
     table = np.array(model.shared_embedding.embeddings, "float64")
-    seen = packed["ids"][:, :3]
-    item = packed["ids"][:, 3]
-    vectors = table[:, :3]
+    seen, item, user = np.split(packed["ids"], [3, 4], axis=1)
+    item = table[item[:, 0]] * (item >= 0)
+    user = table[7 + user[:, 0]] * (user >= 0)
     attended = reference.target_attention(
-        vectors[np.maximum(seen, 0)],
-        np.where(item[:, None] < 0, 0, vectors[np.maximum(item, 0)]),
+        table[np.maximum(seen, 0), :3],
+        item[:, :3],
         seen >= 0,
         *(
             np.array(weight)
             for weight in model.shared_embedding.attention_units[0].weights
         ),
     )
-    pooled_vectors, _ = explainer.model_terms.pooled(packed)
-    np.testing.assert_allclose(pooled_vectors[:, 0], attended, atol=1e-5)
+    # Pairs are seen × item, seen × user and so on.
+    by_item, by_user = (
+        (attended * other[:, :3]).sum(axis=1) for other in (item, user)
+    )
+    np.testing.assert_allclose(result.pairs[:, 0], by_item, atol=1e-5)
+    np.testing.assert_allclose(result.pairs[:, 1], by_user, atol=1e-5)
     first = [
         table[row[row >= 0], 3].sum() / max((row >= 0).sum(), 1) for row in seen
     ]
     np.testing.assert_allclose(result.first_order[:, 0], first, atol=1e-6)
-    assert result.fields[0] == "seen"
+    total = result.bias + result.contributions.sum(axis=1)
+    np.testing.assert_allclose(total, logits(model, packed), atol=1e-5)
+
+
+@DEEP
+def test_a_model_with_a_history_declares_its_own_terms(name):
+    # Which raises if the terms of made-up rows do not add up to the logits.
+    assert ModelTerms(model_of(name)).fields[0] == "seen"

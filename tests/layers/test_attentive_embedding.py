@@ -84,13 +84,12 @@ def test_the_x_of_a_history_are_for_its_first_order_weights(training):
     )
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_gradient_of_the_table_matches_central_differences(training):
-    layer, ids = build("float64"), draw(3)
-    upstream = np.random.default_rng(5).normal(size=(3, 4, DIM))
+def test_gradient_of_the_table_matches_central_differences():
+    layer, ids = build("float64"), draw(2)
+    upstream = np.random.default_rng(5).normal(size=(2, 4, DIM))
 
     with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(layer(ids, training=training) * upstream)
+        loss = tf.reduce_sum(layer(ids, training=True) * upstream)
     gradient = tf.convert_to_tensor(tape.gradient(loss, layer.embeddings.value))
 
     expected = reference.central_difference(

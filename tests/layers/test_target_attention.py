@@ -132,16 +132,6 @@ def test_one_example_goes_with_many(alone):
     np.testing.assert_allclose(layer(*one), layer(*many), rtol=1e-5, atol=1e-5)
 
 
-def test_compiled_output_equals_eager_output():
-    inputs = [tf.constant(x) for x in draw(5)]
-    layer = build()
-
-    compiled = tf.function(layer, jit_compile=True)(*inputs)
-
-    # XLA may sum in another order.
-    np.testing.assert_allclose(compiled, layer(*inputs), rtol=1e-5, atol=1e-5)
-
-
 def test_half_precision_rounds_and_no_more():
     sequence, target, present = draw(5)
     half = TargetAttention(units=UNITS, dtype="mixed_bfloat16")

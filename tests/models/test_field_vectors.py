@@ -191,25 +191,3 @@ def test_a_model_says_which_vectors_do_not_learn():
 def test_only_fields_with_ids_can_be_frozen(name, message):
     with pytest.raises(ValueError, match=message):
         build("FM", VOCABULARY.schema, freeze_embeddings=[name])
-
-
-def test_frozen_vectors_stay_in_training_and_the_rest_learns():
-    model = numbered()
-    model.freeze_embeddings = ["item"]
-    deepfm_tf.compile_model(model, batch_l2=0.1)
-    model.run_eagerly = True
-    before = np.array(model.shared_embedding.embeddings)
-    seen = [1, 2] + [-1] * 6
-    packed = {
-        "ids": np.array([[2, 3, *seen, 1]], "int32"),
-        "values": np.array([[0.5]], "float32"),
-    }
-
-    model.train_on_batch(packed, np.zeros((1, 1)))
-
-    after = np.array(model.shared_embedding.embeddings)
-    np.testing.assert_array_equal(after[4:8, :2], before[4:8, :2])
-    moved = np.flatnonzero((after != before).any(axis=1))
-    # Site y, the items by their first-order weights, the user, the number.
-    assert {2, 5, 6, 7} < set(moved.tolist())
-    assert not {0, 1, 3, 4} & set(moved.tolist())

@@ -38,7 +38,7 @@ def build(cls=SharedEmbedding, **arguments):
     return layer
 
 
-def train(layer, optimizer, steps=3, l2=0.0):
+def train(layer, optimizer, steps=2, l2=0.0):
     variables = layer.trainable_variables
     for _ in range(steps):
         with tf.GradientTape() as tape:
@@ -68,7 +68,7 @@ def test_frozen_vectors_stay_and_all_else_learns(name, l2):
     assert (after[[4, 6]] != before[[4, 6]]).all()
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", ["lazy_adam", "composite", "adam"])
 def test_what_is_not_frozen_learns_as_if_nothing_were(name):
     frozen, plain = build(), build()
     frozen.freeze([0])
@@ -80,8 +80,7 @@ def test_what_is_not_frozen_learns_as_if_nothing_were(name):
         train(layer, optimizer)
 
     tables = np.array(frozen.embeddings), np.array(plain.embeddings)
-    if name != "rowwise_adagrad":  # one rate for a whole row
-        np.testing.assert_allclose(tables[0][:, 2], tables[1][:, 2], rtol=1e-5)
+    np.testing.assert_allclose(tables[0][:, 2], tables[1][:, 2], rtol=1e-5)
     np.testing.assert_allclose(
         tables[0][LEARNING], tables[1][LEARNING], rtol=1e-5
     )
@@ -127,11 +126,12 @@ def test_a_compiled_step_leaves_them_too():
     layer = build()
     layer.freeze([1])
     before = np.array(layer.embeddings)
-    optimizer = OPTIMIZERS["adam"]()
+    optimizer = OPTIMIZERS["sgd"]()
     optimizer.build(layer.trainable_variables)
 
     tf.function(lambda: train(layer, optimizer, steps=1))()
 
     after = np.array(layer.embeddings)
     np.testing.assert_array_equal(after[LEARNING, :2], before[LEARNING, :2])
-    assert (after[FROZEN] != before[FROZEN]).all()
+    # Rows 1 to 3 are in the batch.
+    assert (after[1:4] != before[1:4]).all()
