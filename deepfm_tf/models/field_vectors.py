@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.fields import Field
-from deepfm_tf.files.frames import columns_of, to_arrow
+from deepfm_tf.files.frames import to_arrow
 from deepfm_tf.models.batches import check_model
 from deepfm_tf.models.ctr_model import CTRModel
 from deepfm_tf.raw_values import Bad, missing_to_null, to_texts
@@ -183,9 +183,9 @@ def set_embeddings(
         raise UserError(
             f"`model` must have vectors. Received: {type(model).__name__}."
         )
-    columns = _columns(source, known.name, owner.name)
-    texts = _texts(known, vocabulary, to_arrow(columns["value"], "value"))
-    vectors = _vectors(to_arrow(columns["vector"], "vector"), dim)
+    values, lists = _columns(source, known.name, owner.name)
+    texts = _texts(known, vocabulary, values)
+    vectors = _vectors(lists, dim)
     named = np.array(texts.to_pylist(), dtype=object)
     ids = _ids(known, vocabulary, texts, named)
     unknown = ids < 0
@@ -248,25 +248,42 @@ def _table(known: Any) -> list[tuple[str, int | None]]:
     return [(field.name, field.vocabulary_size) for field in fields]
 
 
-def _columns(source: Any, *names: str) -> dict[str, Any]:
-    """The columns `value` and `vector`, of the rows of the named fields."""
+def _columns(source: Any, *names: str) -> tuple[pa.Array, list[Any]]:
+    """The values and their vectors, of the rows of the named fields."""
     if isinstance(source, (str, Path)):
-        source = pq.read_table(source)
-    columns = columns_of(source)
+        try:
+            source = pq.read_table(source)
+        except pa.ArrowInvalid as error:
+            raise UserError(
+                f"`source` must be a Parquet file. Received: {source}: {error}"
+            ) from error
+    given = getattr(source, "column_names", source)  # of an Arrow table
     for name in ("value", "vector"):
-        if name not in columns:
+        if name not in given:
             raise UserError(
                 "`source` must have the columns `value` and `vector`. "
-                f"Received: {', '.join(map(str, columns))}."
+                f"Received: {', '.join(map(str, given))}."
             )
-    if "field" not in columns:
-        return columns
-    fields = np.asarray(to_arrow(columns["field"], "field").to_pylist())
-    rows = pa.array(np.flatnonzero(np.isin(fields, names)))
-    return {
-        name: to_arrow(columns[name], name).take(rows)
-        for name in ("value", "vector")
-    }
+    value, vector = (
+        to_arrow(source["value"], "value"),
+        _as_list(source["vector"]),
+    )
+    if len(value) != len(vector):
+        raise UserError(
+            "`source` must have a vector for each value. Received: "
+            f"{len(value)} values, {len(vector)} vectors."
+        )
+    if "field" not in given:
+        return value, vector
+    fields = np.asarray(_as_list(source["field"]))
+    rows = np.flatnonzero(np.isin(fields, names))
+    return value.take(pa.array(rows)), [vector[row] for row in rows]
+
+
+def _as_list(column: Any) -> list[Any]:
+    """The values of a column of a frame, an Arrow table or a dict."""
+    is_arrow = isinstance(column, (pa.Array, pa.ChunkedArray))
+    return column.to_pylist() if is_arrow else list(column)
 
 
 def _texts(field: Field, vocabulary: Any, values: pa.Array) -> pa.Array:
@@ -289,16 +306,17 @@ def _ids(field: Field, vocabulary: Any, texts: pa.Array, named: Array) -> Array:
     return ids
 
 
-def _vectors(column: pa.Array, dim: int) -> Array:
-    """(n, dim) float32 of a column of lists."""
-    lengths = {0 if row is None else len(row) for row in column.to_pylist()}
+def _vectors(rows: list[Any], dim: int) -> Array:
+    """(n, dim) float32 of lists."""
+    kinds = (list, tuple, np.ndarray)
+    lengths = {len(row) if isinstance(row, kinds) else 0 for row in rows}
     if lengths - {dim}:
         raise UserError(
             f"Each `vector` must hold {dim} numbers, the model's "
             f"`embedding_dim`. Received: {', '.join(map(str, sorted(lengths)))}"
             "."
         )
-    vectors = np.array(column.to_pylist(), np.float32).reshape(-1, dim)
+    vectors = np.array(rows, np.float32).reshape(-1, dim)
     if not np.isfinite(vectors).all():
         row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
         raise UserError(

@@ -61,7 +61,7 @@ def test_missing_has_a_row_where_it_is_a_value():
         embeddings_of(model, "item", VOCABULARY, [None])
 
 
-@pytest.mark.parametrize("kind", ["dict", "frame", "file"])
+@pytest.mark.parametrize("kind", ["dict", "array", "frame", "file"])
 def test_vectors_are_set_by_value_and_counted(kind, tmp_path):
     model = numbered()
     before = np.array(model.shared_embedding.embeddings)
@@ -69,8 +69,11 @@ def test_vectors_are_set_by_value_and_counted(kind, tmp_path):
         "value": ["9", "z", "7.0"],
         "vector": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
     }
-    if kind != "dict":
+    if kind == "array":
+        source["vector"] = np.array(source["vector"])
+    elif kind != "dict":
         source = pd.DataFrame(source)
+        source["vector"] = source["vector"].map(np.array)
     if kind == "file":
         source.to_parquet(tmp_path / "embeddings.parquet")
         source = tmp_path / "embeddings.parquet"
@@ -119,7 +122,13 @@ def test_what_export_embeddings_wrote_is_read_again(tmp_path):
             r"two for '7.0' \(also written '7'\)",
         ),
         ({"value": ["a"], "vector": [[1.0, 2.0]]}, "none of which.*'a'.*'7'"),
+        ({"value": ["7"], "vector": ["1 2"]}, "must hold 2 numbers.*: 0"),
+        (
+            {"value": ["7", "8"], "vector": [[1.0, 2.0]]},
+            "for each value.*2 values, 1 vectors",
+        ),
         ({"value": ["a"]}, "columns `value` and `vector`.*: value"),
+        (__file__, "`source` must be a Parquet file.*test_field_vectors.py"),
     ],
 )
 def test_vectors_that_do_not_fit_are_refused_and_nothing_is_set(
