@@ -63,7 +63,6 @@ class Preset:
             fewer examples a feature has, the more it is held back.
         reduce_lr: bool. A tenth of the learning rate after each evaluation
             that brings no improvement.
-        patience: int. Evaluations without improvement before it ends.
     """
 
     model: str
@@ -78,7 +77,6 @@ class Preset:
     batch_size: int = _LARGEST_BATCH
     batch_l2: float | None = None
     reduce_lr: bool = True
-    patience: int = 2
 
     def __str__(self) -> str:
         """In words, as a run says it."""

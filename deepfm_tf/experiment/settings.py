@@ -18,6 +18,7 @@ from deepfm_tf.experiment.arguments import (
     positive_int,
     row_counts,
     share,
+    split_field_file,
 )
 from deepfm_tf.experiment.data_settings import DataSettings
 from deepfm_tf.files.layout import names_of_text
@@ -185,7 +186,7 @@ class Settings(ExportSettings, DataSettings):
         builds="embeddings_initializer",
         **_chosen,
     )
-    embeddings: tuple[str, ...] = _training(
+    embeddings: tuple[str, ...] = _embedding(
         (),
         "vectors that something else has learnt, for the values of a field to "
         "start from: a Parquet file of value and vector, as long as "
@@ -379,6 +380,11 @@ class Settings(ExportSettings, DataSettings):
         # What the presets say may change from version to version.
         lines += [repr(self.preset_for(name, data["train"])) for name in MODELS]
         lines += [part.fingerprint for part in data.values()]
+        files = (split_field_file(each)[1] for each in self.embeddings)
+        lines += [
+            hashlib.blake2b(Path(file).read_bytes()).hexdigest()
+            for file in files
+        ]
         return hashlib.blake2b(
             "\n".join(lines).encode(), digest_size=16
         ).hexdigest()

@@ -13,7 +13,6 @@ import deepfm_tf
 from deepfm_tf.experiment.arguments import split_field_file
 from deepfm_tf.experiment.settings import (
     MODELS,
-    WITH_EMBEDDINGS,
     Settings,
 )
 
@@ -86,6 +85,7 @@ def build(
     for each in settings.options.values():
         if name in each.models:
             arguments.setdefault(each.builds, getattr(settings, each.name))
+    vectors = arguments.pop("embeddings", ())
     l2 = settings.embedding_l2
     if l2 and not settings.has_batch_l2:
         columns = arguments.get("embedding_dim", 0) + 1
@@ -106,13 +106,12 @@ def build(
     model: deepfm_tf.CTRModel = getattr(deepfm_tf, MODELS[name])(
         schema, negative_sampling=train.negative_sampling, **arguments
     )
-    if name in WITH_EMBEDDINGS:
-        for field, file in map(split_field_file, settings.embeddings):
-            print(
-                deepfm_tf.models.set_embeddings(
-                    model, field, train.vocabulary, file
-                )
+    for field, file in map(split_field_file, vectors):
+        print(
+            deepfm_tf.models.set_embeddings(
+                model, field, train.vocabulary, file
             )
+        )
     deepfm_tf.compile_model(
         model,
         settings.optimizer,

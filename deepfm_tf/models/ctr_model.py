@@ -39,6 +39,9 @@ class CTRModel(keras.Model):
         logits = linear_term(sum_i w_i x_i) + sum_{i<j} <v_i, v_j> x_i x_j
                  + deep_logits([v_1 x_1, ..., v_f x_f])
 
+    where `v_i x_i` of a field that attends to a candidate is `v_U(A)` (see
+    `TargetAttention`).
+
     - `shared_embedding` holds the table: the function of this name makes it.
     - `linear_term` adds the bias: a `FirstOrderBias`.
     - `has_pairs` says whether the logits have the terms of the pairs.
