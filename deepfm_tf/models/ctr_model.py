@@ -259,7 +259,11 @@ class CTRModel(keras.Model):
         return self.deep_logits(terms["embeddings"])
 
     def from_terms(self, terms: Mapping[str, Any]) -> Any:
-        """(batch, 1) logits in inference, from the terms of all fields."""
+        """(batch, 1) logits in inference, from the terms of all fields.
+
+        Of fields that attend to a candidate `FieldTerms` has no such terms
+        yet: `JoinedTerms` makes them, and calls this.
+        """
         dim = self.embedding_layer.num_columns - 1
         if not self.has_pairs:
             logits = ops.add(terms["linear"], self.linear_term.bias)
