@@ -380,11 +380,9 @@ class Settings(ExportSettings, DataSettings):
         # What the presets say may change from version to version.
         lines += [repr(self.preset_for(name, data["train"])) for name in MODELS]
         lines += [part.fingerprint for part in data.values()]
-        files = (split_field_file(each)[1] for each in self.embeddings)
-        lines += [
-            hashlib.blake2b(Path(file).read_bytes()).hexdigest()
-            for file in files
-        ]
+        for each in self.embeddings:
+            content = Path(split_field_file(each)[1]).read_bytes()
+            lines.append(hashlib.blake2b(content).hexdigest())
         return hashlib.blake2b(
             "\n".join(lines).encode(), digest_size=16
         ).hexdigest()

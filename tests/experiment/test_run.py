@@ -325,9 +325,9 @@ def test_vectors_of_a_file_are_where_training_starts(
     assert found.vectors[1].tolist() != [1.0] * 10
     assert model.freeze_embeddings == ("site",)
     assert "'site': 1 of 4 values have got" in capsys.readouterr().out
-    before = settings.fingerprint({})
+    before = settings.fingerprint({"train": train})
     vectors.head(1).to_parquet(tmp_path / "site.parquet")
-    assert settings.fingerprint({}) != before
+    assert settings.fingerprint({"train": train}) != before
 
 
 def test_files_of_vectors_are_looked_for_before_any_work(clicks, capsys):
