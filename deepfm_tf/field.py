@@ -124,6 +124,16 @@ class Field:
         """Statistics of the vocabulary that encoding does not do without."""
         return ()
 
+    @property
+    def encodings(self) -> tuple[str, ...]:
+        """Numbers that the model is given of its values: see `ENCODINGS`."""
+        return ()
+
+    @property
+    def column(self) -> str:
+        """The column of the data that it is made of."""
+        return self.name
+
 
 def as_tuple(value: Any) -> tuple[Any, ...]:
     """A list or tuple as a tuple."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from deepfm_tf.errors import UserError
@@ -21,11 +21,13 @@ __all__ = [
     "FIELD_TYPES",
     "BucketizedField",
     "CategoricalField",
+    "EncodingField",
     "Field",
     "MultiValuedField",
     "NumericField",
     "TimestampField",
     "check_num_rows",
+    "encoding_fields",
 ]
 
 SCALINGS = ("none", "standardize", "log")
@@ -33,6 +35,7 @@ BUCKET_METHODS = ("quantiles", "boundaries", "log_square")
 POOLINGS = ("sum", "mean", "attention")
 KEPT_ENDS = ("first", "last")
 TIME_PARTS = ("hour", "weekday", "is_weekend")
+ENCODINGS = ("count", "target_mean")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +65,11 @@ class CategoricalField(Field):
             the other field's settings.
         vocabulary_size: int or None. Number of ids, OOV included. Filled in
             by the fitted vocabulary; set it only when you bring your own ids.
+        encodings: some of `"count"` and `"target_mean"`, given to the model
+            as numbers beside the id: how often the value occurs in the
+            training data, and its smoothed click rate. They tell values
+            apart that are too rare for an id (see `ValueEncodings`). Defaults
+            to none.
 
     Example:
 
@@ -77,6 +85,20 @@ class CategoricalField(Field):
     missing: str = "value"
     share_with: str | None = None
     vocabulary_size: int | None = None
+    encodings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        encodings = as_tuple(self.encodings)
+        object.__setattr__(self, "encodings", encodings)
+        repeated = len(set(encodings)) < len(encodings)
+        if repeated or any(name not in ENCODINGS for name in encodings):
+            raise UserError(
+                f"Field '{self.name}': `encodings` must be some of "
+                f"{', '.join(map(repr, ENCODINGS))}, each once. Received: "
+                f"encodings={encodings!r}.",
+                argument="encodings",
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -361,6 +383,60 @@ class TimestampField(Field):
     def has_one_id(self) -> bool:
         """Never: missing is an id of the first part alone."""
         return False
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodingField(Field):
+    """A number that is looked up by the value of a categorical field.
+
+    No column of the data: a field with `encodings` brings its own.
+
+    Args:
+        name: str.
+        source: str. The categorical field.
+        encoding: `"count"` or `"target_mean"`.
+    """
+
+    type_name: ClassVar[str] = "encoding"
+    is_text: ClassVar[bool] = False
+
+    source: str
+    encoding: str
+    missing: str = "nothing"
+    scaling: str = "encoding"
+
+    @property
+    def num_ids(self) -> int:
+        """None: it is a number."""
+        return 0
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Rows in the table: the number's vector."""
+        return 1
+
+    @property
+    def column(self) -> str:
+        """The column of the categorical field."""
+        return self.source
+
+
+def encoding_fields(fields: Iterable[Field]) -> tuple[EncodingField, ...]:
+    """The numbers that these fields bring, in their order.
+
+    Example:
+
+    >>> field = CategoricalField("C3", encodings=("count", "target_mean"))
+    >>> [number.name for number in encoding_fields([field])]
+    ['C3 (count)', 'C3 (target mean)']
+    """
+    return tuple(
+        EncodingField(
+            f"{field.name} ({encoding.replace('_', ' ')})", field.name, encoding
+        )
+        for field in fields
+        for encoding in field.encodings
+    )
 
 
 FIELD_TYPES: dict[str, type[Field]] = {

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.buckets import LOG_SQUARE_THRESHOLDS, bucketize
+from deepfm_tf.encodings import ABSENT_PLACE, FIRST_PLACE, MISSING_PLACE
 from deepfm_tf.fields import (
     BucketizedField,
     Field,
@@ -36,7 +37,8 @@ class GraphLookup(tf.Module):
     """What `Vocabulary.encode` does, as TensorFlow ops.
 
     All values of all fields lie in one table, each behind the number of its
-    field, so that a call costs one look-up however many fields there are.
+    field, so that a call costs one look-up however many fields there are. It
+    serves the ids and, of fields with `encodings`, their numbers too.
 
     Args:
         vocabulary: a fitted Vocabulary.
@@ -68,9 +70,11 @@ class GraphLookup(tf.Module):
                 ):
                     continue
                 values = vocabulary.values[field.name]
+                rare = vocabulary.rare.get(field.name, ())
                 self._first_lines[field.name] = line
                 file.writelines(f"{number}:{value}\n" for value in values)
-                line += len(values)
+                file.writelines(f"{number}:{value}\n" for value in rare)
+                line += len(values) + len(rare)
         self._table = None
         if line:
             self._table = tf.lookup.StaticHashTable(
@@ -83,6 +87,12 @@ class GraphLookup(tf.Module):
                 ),
                 default_value=_ABSENT,
             )
+        # Field with `encodings` -> (places, encodings).
+        self._encoded = {
+            field.name: tf.Variable(vocabulary.encoded(field), trainable=False)
+            for field in self._schema.fields
+            if field.encodings
+        }
 
     def __call__(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         fields = [f for f in self._schema.fields if f.name in raw]
@@ -117,15 +127,19 @@ class GraphLookup(tf.Module):
                     tf.equal(numbers, value), np.float32(np.nan), numbers
                 )
         packed = {}
-        ids, weights = self._look_up(texts, numbers, fields)
+        encoded: dict[str, tf.Tensor] = {}
+        ids, weights = self._look_up(texts, numbers, fields, encoded)
         if ids is not None:
             packed["ids"] = ids
         if weights:
             packed["weights"] = _join(weights)
         numeric = [f for f in fields if isinstance(f, NumericField)]
+        values = [encoded[f.name] for f in fields if f.encodings]
         if numeric:
             columns = _columns(numbers, number_fields(fields), numeric)
-            packed["values"] = self._scale(columns, numeric)
+            values.insert(0, self._scale(columns, numeric))
+        if values:
+            packed["values"] = _join(values)
         return packed
 
     def _look_up(
@@ -133,8 +147,12 @@ class GraphLookup(tf.Module):
         texts: tf.Tensor | None,
         numbers: tf.Tensor | None,
         fields: Sequence[Field],
+        encoded: dict[str, tf.Tensor],
     ) -> tuple[tf.Tensor | None, list[tf.Tensor]]:
-        """(batch, id columns), and the weights of each weighted field."""
+        """(batch, id columns), and the weights of each weighted field.
+
+        `encoded` gets (batch, encodings) of each field that has some.
+        """
         layout = PackedLayout(fields)
         places = range(layout.num_ids)
 
@@ -169,7 +187,7 @@ class GraphLookup(tf.Module):
         for buckets, members in groups.items():
             owned = [field for group, _ in members for field in group]
             joined = _join([columns for _, columns in members])
-            parts.append(self._text_ids(owned, joined, buckets))
+            parts.append(self._text_ids(owned, joined, buckets, encoded))
             order += [column for f in owned for column in columns_of(f)]
         bucketized = [f for f in fields if isinstance(f, BucketizedField)]
         if bucketized:
@@ -195,16 +213,20 @@ class GraphLookup(tf.Module):
         return self._schema.owner(field).hash_buckets
 
     def _text_ids(
-        self, fields: Sequence[Field], texts: tf.Tensor, buckets: int | None
+        self,
+        fields: Sequence[Field],
+        texts: tf.Tensor,
+        buckets: int | None,
+        encoded: dict[str, tf.Tensor],
     ) -> tf.Tensor:
         """(batch, id columns) int32; texts are "" where missing."""
         lengths = [field.num_ids for field in fields]
         first = np.array([self._vocabulary.first_id(f) for f in fields])
+        first = np.repeat(first, lengths)
         if buckets:
-            ids = tf.strings.to_hash_bucket_fast(texts, buckets)
-            ids = ids + np.repeat(first, lengths)
+            ids = tf.strings.to_hash_bucket_fast(texts, buckets) + first
         elif self._table is None:
-            ids = tf.fill(tf.shape(texts), np.int64(OOV_ID))
+            ids = tf.fill(tf.shape(texts), np.int64(_ABSENT))
         else:
             owners = [self._schema.owner(f).name for f in fields]
             names = [f.name for f in self._schema.table_fields]
@@ -214,10 +236,24 @@ class GraphLookup(tf.Module):
             prefix = tf.tile(prefix, [tf.shape(texts)[0], 1])
             # (batch, id columns): the value's line in the file.
             keys = tf.strings.join([prefix, texts])
-            ids = self._table.lookup(keys) + np.repeat(first - lines, lengths)
-            ids = tf.maximum(ids, np.int64(OOV_ID))
+            ids = self._table.lookup(keys) + first - np.repeat(lines, lengths)
+        is_missing = tf.equal(texts, "")
+        if any(field.encodings for field in fields):
+            places = tf.maximum(ids - first + FIRST_PLACE, ABSENT_PLACE)
+            places = tf.where(is_missing, np.int64(MISSING_PLACE), places)
+            starts = np.cumsum([0, *lengths])
+            for field, start in zip(fields, starts, strict=False):
+                if field.encodings:
+                    encoded[field.name] = tf.gather(
+                        self._encoded[field.name], places[:, start]
+                    )
+        sizes = [self._schema.owner(f).vocabulary_size for f in fields]
+        if any(self._schema.keeps_rare(f) for f in fields):
+            # A rare value has counts, but no id.
+            ids = tf.where(ids < np.repeat(sizes, lengths), ids, OOV_ID)
+        ids = tf.maximum(ids, np.int64(OOV_ID))
         missing = np.concatenate([self._missing_ids(f) for f in fields])
-        return tf.where(tf.equal(texts, ""), missing, tf.cast(ids, tf.int32))
+        return tf.where(is_missing, missing, tf.cast(ids, tf.int32))
 
     def _missing_ids(self, field: Field) -> Array:
         ids = np.full(field.num_ids, NO_ID, dtype=np.int32)

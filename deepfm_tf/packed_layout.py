@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.fields import Field
+from deepfm_tf.fields import Field, encoding_fields
 
 
 class PackedLayout:
@@ -16,7 +16,7 @@ class PackedLayout:
     The one place that counts columns. In `ids` each field has `num_ids`
     columns, and as many in `weights` if its values carry weights; a numeric
     field has one column of `values`. Fields follow each other as in the
-    schema.
+    schema; the numbers that they bring (`encodings`) stand last.
 
     Args:
         fields: those of a schema, or some of them, in its order.
@@ -38,7 +38,8 @@ class PackedLayout:
     def __init__(self, fields: Iterable[Field]) -> None:
         fields = tuple(fields)
         id_fields = tuple(f for f in fields if not f.is_numeric)
-        self.fields = id_fields + tuple(f for f in fields if f.is_numeric)
+        numeric = tuple(f for f in fields if f.is_numeric)
+        self.fields = id_fields + numeric + encoding_fields(fields)
         self.num_ids = self.num_weights = self.num_values = 0
         self._columns: dict[str, dict[str, slice]] = {}
         for field in self.fields:

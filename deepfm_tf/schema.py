@@ -14,6 +14,7 @@ from deepfm_tf.fields import (
     FIELD_TYPES,
     Field,
     check_num_rows,
+    encoding_fields,
 )
 from deepfm_tf.input_names import input_names
 from deepfm_tf.labels import NEGATIVE_LABELS, POSITIVE_LABELS, explicit_labels
@@ -100,8 +101,9 @@ class Schema:
 
     @property
     def numeric_fields(self) -> tuple[Field, ...]:
-        """Fields embedded as value times vector."""
-        return tuple(f for f in self.fields if f.is_numeric)
+        """Fields embedded as value times vector, then all `encodings`."""
+        numeric = tuple(f for f in self.fields if f.is_numeric)
+        return numeric + encoding_fields(self.fields)
 
     @property
     def embedded_fields(self) -> tuple[Field, ...]:
@@ -154,8 +156,8 @@ class Schema:
         return input_names(field.name for field in self.fields)
 
     def field(self, name: str) -> Field:
-        """The field called `name`."""
-        for field in self.fields:
+        """The field called `name`, one of `encodings` too."""
+        for field in (*self.fields, *encoding_fields(self.fields)):
             if field.name == name:
                 return field
         raise UserError(
@@ -167,6 +169,11 @@ class Schema:
         """The field whose vocabulary and rows `field` uses."""
         shared = field.share_with
         return field if shared is None else self.field(shared)
+
+    def keeps_rare(self, field: Field) -> bool:
+        """Whether values without an id are kept, for `encodings`."""
+        owner = self.owner(field)
+        return any(f.encodings and self.owner(f) == owner for f in self.fields)
 
     def has_missing_id(self, field: Field) -> bool:
         """Whether id 1 of the field's vocabulary stands for "missing".
@@ -279,8 +286,9 @@ def _check_schema(schema: Schema) -> None:
             f"label={schema.label!r}."
         )
     names = [f.name for f in schema.fields]
+    all_names = names + [f.name for f in encoding_fields(schema.fields)]
     for name in names:
-        if names.count(name) > 1:
+        if all_names.count(name) > 1:
             raise UserError(f"Two fields of the schema are named '{name}'.")
     input_names(names)  # Told now, not when a trained model is exported.
     if schema.label in names:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
 
@@ -15,9 +15,16 @@ import pyarrow.compute as pc
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.buckets import bucket_names, bucket_texts
+from deepfm_tf.encodings import (
+    ABSENT_PLACE,
+    FIRST_PLACE,
+    MISSING_PLACE,
+    ValueEncodings,
+)
 from deepfm_tf.errors import damaged
 from deepfm_tf.fields import (
     BucketizedField,
+    EncodingField,
     Field,
     MultiValuedField,
     NumericField,
@@ -67,6 +74,10 @@ class Vocabulary:
             `times`, `midnights`, `whole_hours`, `zones` (`drift.clocks`);
             `negatives` has some of them for the rows whose label is 0, where
             these were sampled.
+        rare: for each owner of a vocabulary that a field with `encodings`
+            reads, the values that have no id, but counts.
+        counts: for each field with `encodings`, the rows and the clicks of
+            its values and of the rare ones: see `ValueEncodings`.
 
     Example:
 
@@ -85,7 +96,16 @@ class Vocabulary:
         schema: Schema,
         values: Mapping[str, Array],
         statistics: Mapping[str, Mapping[str, Any]],
+        rare: Mapping[str, Array] | None = None,
+        counts: Mapping[str, Array] | None = None,
     ) -> None:
+        self.rare = {
+            n: np.asarray(v, dtype=object) for n, v in (rare or {}).items()
+        }
+        self.value_encodings = {
+            n: ValueEncodings(c, schema.field(n).missing == "value")
+            for n, c in (counts or {}).items()
+        }
         self.values = {
             name: np.asarray(v, dtype=object)
             for name, v in {**_fixed_values(schema), **values}.items()
@@ -94,8 +114,13 @@ class Vocabulary:
         self.schema = schema.with_vocabulary_sizes(
             {f.name: self._size(schema, f) for f in schema.id_fields}
         )
+        self._encoded = {
+            n: e.table(schema.field(n).encodings)
+            for n, e in self.value_encodings.items()
+        }
         self._indexes = {
-            n: pd.Index(v, dtype=object) for n, v in self.values.items()
+            n: pd.Index(np.append(v, self.rare.get(n, ())), dtype=object)
+            for n, v in self.values.items()
         }
         for index in self._indexes.values():
             # Builds the hash table now: building it is not thread-safe.
@@ -117,13 +142,20 @@ class Vocabulary:
         owner = self.schema.owner(field)
         return bool(self.statistics.get(owner.name, {}).get(WHOLE_NUMBERS))
 
-    def encode(self, columns: Columns) -> dict[str, Array]:
+    def encode(
+        self,
+        columns: Columns,
+        encode_places: Callable[[Field, Array], Array] | None = None,
+    ) -> dict[str, Array]:
         """Columns of raw values to the packed inputs of the models.
 
         Args:
             columns: field name -> text array, dictionary or not, with nulls
                 (id fields), or float32 array with NaN (numeric and
                 bucketized fields).
+            encode_places: a field with `encodings`, and the `places` of its
+                values, to their numbers. Defaults to those of all training
+                rows, which are wrong for the training rows themselves.
 
         Returns:
             `"ids"` (rows, id columns) int32 and, where the schema has such
@@ -135,7 +167,11 @@ class Vocabulary:
             "values": [],
             "weights": [],
         }
+        encoded: dict[str, Array] = {}
+        encode_places = encode_places or self._numbers_of_places
         for field in self.schema.embedded_fields:
+            if isinstance(field, EncodingField):
+                continue
             column = columns[field.name]
             if isinstance(field, NumericField):
                 packed["values"].append(self._scale(field, column)[:, None])
@@ -151,8 +187,16 @@ class Vocabulary:
             else:
                 if isinstance(field, BucketizedField):
                     column = self.bucket_labels(field, column)
-                ids = self.look_up(field, column)
+                if field.encodings:
+                    places = self.places(field, column)
+                    encoded[field.name] = encode_places(field, places)
+                    ids = self._ids_of_places(field, places)
+                else:
+                    ids = self.look_up(field, column)
                 packed["ids"].append(ids[:, None])
+        packed["values"] += [
+            encoded[f.name] for f in self.schema.fields if f.encodings
+        ]
         return {
             name: np.concatenate(parts, axis=1)
             for name, parts in packed.items()
@@ -161,6 +205,22 @@ class Vocabulary:
 
     def look_up(self, field: Field, column: pa.Array) -> Array:
         """Ids (int32) of a text array; nulls get the field's missing id."""
+        places, rows = self._look_up(field, column)
+        return np.asarray(self._ids_of_places(field, places)[rows])
+
+    def places(self, field: Field, column: pa.Array) -> Array:
+        """Where in the field's counts each text of an array stands."""
+        places, rows = self._look_up(field, column)
+        return np.asarray(places[rows])
+
+    def num_places(self, field: Field) -> int:
+        """Rows of the field's counts."""
+        owner = self.schema.owner(field)
+        num_values = owner.hash_buckets or len(self._indexes[owner.name])
+        return FIRST_PLACE + num_values
+
+    def _look_up(self, field: Field, column: pa.Array) -> tuple[Array, Array]:
+        """Places of the distinct texts; and which of them each row has."""
         encoded = column
         if not pa.types.is_dictionary(column.type):
             encoded = column.dictionary_encode()
@@ -169,23 +229,44 @@ class Vocabulary:
         if self.drops_point_zero(field):
             texts = drop_point_zero(texts)
         unique = texts.to_numpy(zero_copy_only=False)
-        first = self.first_id(field)
         if owner.hash_buckets:
-            ids = hash_values(unique, owner.hash_buckets) + first
+            found = hash_values(unique, owner.hash_buckets)
         else:
             found = self._indexes[owner.name].get_indexer(
                 pd.Index(unique, dtype=object)
             )
-            ids = np.where(found < 0, OOV_ID, found + first)
+        places = np.where(found < 0, ABSENT_PLACE, found + FIRST_PLACE)
         if field.has_one_id and self.drops_point_zero(field):
             # -1.0 is missing where -1 is.
             marked = missing_to_null(texts, self.schema.missing_values)
             is_missing = marked.is_null().to_numpy(zero_copy_only=False)
-            ids[is_missing] = self.missing_id(field)
+            places[is_missing] = MISSING_PLACE
         # The last entry serves the nulls, whose index is set to -1.
-        ids = np.append(ids, self.missing_id(field)).astype(np.int32)
+        places = np.append(places, MISSING_PLACE)
         indices = pc.fill_null(encoded.indices, -1)
-        return np.asarray(ids[indices.to_numpy(zero_copy_only=False)])
+        return places, indices.to_numpy(zero_copy_only=False)
+
+    def _ids_of_places(self, field: Field, places: Array) -> Array:
+        first = self.first_id(field)
+        ids = places + (first - FIRST_PLACE)
+        # A rare value has counts, but no id.
+        is_oov = ids >= (self.schema.owner(field).vocabulary_size or 0)
+        ids[is_oov | (places == ABSENT_PLACE)] = OOV_ID
+        ids[places == MISSING_PLACE] = self.missing_id(field)
+        return ids.astype(np.int32)
+
+    def _numbers_of_places(self, field: Field, places: Array) -> Array:
+        return np.asarray(self._encoded[field.name][places])
+
+    def with_counts(self, counts: Mapping[str, Array]) -> Vocabulary:
+        """The same, with the rows and clicks that `encodings` are made of."""
+        return Vocabulary(
+            self.schema, self.values, self.statistics, self.rare, counts
+        )
+
+    def encoded(self, field: Field) -> Array:
+        """(places, encodings) float32: the numbers of each value."""
+        return self._encoded[field.name]
 
     def bucket_labels(self, field: BucketizedField, column: Any) -> pa.Array:
         """The bucket of each number, as text; null where missing."""
@@ -212,7 +293,12 @@ class Vocabulary:
         And digests of them, so that `load` notices a damaged one.
         """
         write_vocabulary(
-            Path(directory), self.schema, self.statistics, self.values
+            Path(directory),
+            self.schema,
+            self.statistics,
+            self.values,
+            self.rare,
+            {n: e.counts for n, e in self.value_encodings.items()},
         )
 
     @classmethod
@@ -224,8 +310,9 @@ class Vocabulary:
                 versions before digests wrote is searched for contradictions.
         """
         directory = Path(directory)
-        schema, values, statistics = read_vocabulary(directory)
-        vocabulary = cls(schema, values, statistics)
+        schema, *contents = read_vocabulary(directory)
+        values = contents[0]
+        vocabulary = cls(schema, *contents)
         for name, file in value_files(schema).items():
             expected = schema.field(name).vocabulary_size or 0
             found = vocabulary.schema.field(name).vocabulary_size or 0
@@ -244,6 +331,10 @@ class Vocabulary:
         digest.update(json.dumps(self.statistics, sort_keys=True).encode())
         for name in sorted(self.values):
             digest.update("\n".join([name, *self.values[name]]).encode())
+        for name, encodings in self.value_encodings.items():
+            owner = self.schema.owner(self.schema.field(name)).name
+            digest.update("\n".join([name, *self.rare.get(owner, ())]).encode())
+            digest.update(encodings.counts.astype("<f8").tobytes())
         return digest.hexdigest()
 
     def _size(self, schema: Schema, field: Field) -> int:
@@ -261,13 +352,18 @@ class Vocabulary:
             return np.asarray(np.sign(x) * np.log1p(np.abs(x)))
         return x
 
-    def unscale(self, field: NumericField, scaled: Array) -> Array:
+    def unscale(
+        self, field: NumericField | EncodingField, scaled: Array
+    ) -> Array:
         """The numbers (float64) that were scaled, without rounding errors.
 
         Args:
             field: the field.
             scaled: float32 of any shape, as in the packed inputs.
         """
+        if isinstance(field, EncodingField):
+            encodings = self.value_encodings[field.source]
+            return encodings.decode(field.encoding, scaled)
         y = np.asarray(scaled, dtype=np.float32).astype(np.float64)
         if field.scaling == "none":
             return y

@@ -177,6 +177,7 @@ class VocabularyCounts:
                 "rows to fit a vocabulary on."
             )
         values: dict[str, Array] = {}
+        rare: dict[str, Array] = {}
         statistics: dict[str, dict[str, Any]] = {}
         for field in self.schema.fields:
             entry: dict[str, Any] = {
@@ -213,14 +214,17 @@ class VocabularyCounts:
                 if self._are_whole.get(field.name):
                     counts.drop_point_zero(self.schema.missing_values)
                 entry["distinct"] = counts.distinct
-                kept = counts.kept(
-                    field.min_count,
-                    field.max_vocabulary_size,
-                    first,
-                )
+                cap = field.max_vocabulary_size
+                kept = counts.kept(field.min_count, cap, first)
                 values[field.name] = kept["value"].to_numpy(
                     zero_copy_only=False
                 )
+                if self.schema.keeps_rare(field):
+                    # In the order of their counts: those kept come first.
+                    rest = counts.kept(1, cap, first).slice(kept.num_rows)
+                    rare[field.name] = rest["value"].to_numpy(
+                        zero_copy_only=False
+                    )
                 self._add_expected(field, kept, statistics)
             if self._are_whole.get(field.name):
                 entry[WHOLE_NUMBERS] = True
@@ -228,7 +232,7 @@ class VocabularyCounts:
             entry.get(NEGATIVES, {}).update(own.pop(NEGATIVES, {}))
             statistics[field.name] = entry | own
             self._warn(field.name, entry, values.get(field.name))
-        return Vocabulary(self.schema, values, statistics)
+        return Vocabulary(self.schema, values, statistics, rare)
 
     def _add_expected(
         self,

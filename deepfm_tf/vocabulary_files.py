@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 from collections.abc import Mapping
@@ -26,13 +27,15 @@ def write_vocabulary(
     schema: Schema,
     statistics: Mapping[str, Any],
     values: Mapping[str, Array],
+    rare: Mapping[str, Array],
+    counts: Mapping[str, Array],
 ) -> None:
     """Write what a Vocabulary consists of.
 
     Args:
         directory: made if it is not there.
         schema: with vocabulary sizes.
-        statistics, values: as of `Vocabulary`.
+        statistics, values, rare, counts: as of `Vocabulary`.
     """
     directory.mkdir(parents=True, exist_ok=True)
     # Last written, first removed: it speaks of whole files alone.
@@ -40,15 +43,19 @@ def write_vocabulary(
     schema.save(directory / SCHEMA_FILE)
     text = json.dumps(statistics, indent=1, ensure_ascii=False)
     (directory / STATISTICS_FILE).write_text(text, encoding="utf-8")
-    files = value_files(schema)
-    for field, name in files.items():
+    texts = {name: values[field] for field, name in value_files(schema).items()}
+    texts |= {name: rare[field] for field, name in rare_files(schema).items()}
+    for name, lines in texts.items():
         with open(
             directory / name, "w", encoding="utf-8", newline="\n"
         ) as file:
-            file.writelines(f"{value}\n" for value in values[field])
+            file.writelines(f"{value}\n" for value in lines)
+    arrays = count_files(schema)
+    for field, name in arrays.items():
+        np.save(directory / name, counts[field].astype("<f8"))
     digests = {
         name: _digest((directory / name).read_bytes())
-        for name in (SCHEMA_FILE, STATISTICS_FILE, *files.values())
+        for name in (SCHEMA_FILE, STATISTICS_FILE, *texts, *arrays.values())
     }
     text = json.dumps(digests, indent=1)
     (directory / DIGESTS_FILE).write_text(text, encoding="utf-8")
@@ -56,8 +63,14 @@ def write_vocabulary(
 
 def read_vocabulary(
     directory: Path,
-) -> tuple[Schema, dict[str, Array], dict[str, Any]]:
-    """The schema, the values and the statistics that were written.
+) -> tuple[
+    Schema,
+    dict[str, Array],
+    dict[str, Any],
+    dict[str, Array],
+    dict[str, Array],
+]:
+    """What `write_vocabulary` wrote: the schema, values, statistics, ...
 
     Raises:
         ValueError: a file is absent, or is not as it was written.
@@ -68,17 +81,24 @@ def read_vocabulary(
         )
     digests = _read_digests(directory / DIGESTS_FILE)
 
-    def read(name: str) -> str:
+    def read_bytes(name: str) -> bytes:
         path = directory / name
         if not path.is_file():
             raise damaged(path, "is not there")
         data = path.read_bytes()
         if digests is not None and digests.get(name) != _digest(data):
             raise damaged(path, "is not as it was written")
+        return data
+
+    def read(name: str) -> str:
         try:
-            return data.decode("utf-8")
+            return read_bytes(name).decode("utf-8")
         except UnicodeDecodeError as error:
-            raise damaged(path, "is not UTF-8") from error
+            raise damaged(directory / name, "is not UTF-8") from error
+
+    def read_lines(name: str) -> Array:
+        # str.splitlines would also split at U+2028 and the like.
+        return np.array(read(name).split("\n")[:-1], dtype=object)
 
     text = read(SCHEMA_FILE)
     try:
@@ -89,16 +109,17 @@ def read_vocabulary(
     statistics = _parse_statistics(
         read(STATISTICS_FILE), directory / STATISTICS_FILE
     )
-    values = {
-        # str.splitlines would also split at U+2028 and the like.
-        field: np.array(read(name).split("\n")[:-1], dtype=object)
-        for field, name in value_files(schema).items()
+    values = {f: read_lines(name) for f, name in value_files(schema).items()}
+    rare = {f: read_lines(name) for f, name in rare_files(schema).items()}
+    counts = {
+        f: np.load(io.BytesIO(read_bytes(name)), allow_pickle=False)
+        for f, name in count_files(schema).items()
     }
     if digests is None:
         _check_statistics(schema, statistics, directory / STATISTICS_FILE)
         for field, name in value_files(schema).items():
             _check_values(values[field], directory / name)
-    return schema, values, statistics
+    return schema, values, statistics, rare, counts
 
 
 def value_files(schema: Schema) -> dict[str, str]:
@@ -107,6 +128,24 @@ def value_files(schema: Schema) -> dict[str, str]:
         field.name: f"{number:03d}_{_file_name(field.name)}.txt"
         for number, field in enumerate(schema.table_fields)
         if not (field.is_numeric or field.hash_buckets)
+    }
+
+
+def rare_files(schema: Schema) -> dict[str, str]:
+    """Each field with values that have counts alone -> their file."""
+    return {
+        name: file.replace(".txt", ".rare.txt")
+        for name, file in value_files(schema).items()
+        if schema.keeps_rare(schema.field(name))
+    }
+
+
+def count_files(schema: Schema) -> dict[str, str]:
+    """Each field with `encodings` -> the file of the counts."""
+    return {
+        field.name: f"{number:03d}_{_file_name(field.name)}.counts.npy"
+        for number, field in enumerate(schema.fields)
+        if field.encodings
     }
 
 

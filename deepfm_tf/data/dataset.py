@@ -348,7 +348,7 @@ def _check_ids(ids: Array, schema: Schema) -> None:
     if not np.issubdtype(ids.dtype, np.integer):
         raise UserTypeError(f"`ids` must be integers. Received: {ids.dtype}.")
     layout = PackedLayout(schema.id_fields)
-    for field in layout.fields:
+    for field in schema.id_fields:
         size = schema.owner(field).vocabulary_size or 0
         column = ids[:, layout.columns(field.name)["ids"]]
         wrong = column[(column >= size) | (column < -1)]

@@ -67,7 +67,10 @@ def _hashes(data: PreparedData, modulus: int) -> tuple[Array, Array]:
     Rows with an unseen value look alike whatever that value is.
     """
     chosen, known, num_rows = [np.empty(0, np.uint64)], [np.empty(0, bool)], 0
+    num_values = sum(field.is_numeric for field in data.schema.fields)
     for inputs, label, *_ in data.dataset(_BATCH).as_numpy_iterator():
+        # A training row's `encodings` are not those of the same row elsewhere.
+        inputs["values"] = inputs.get("values", label)[:, :num_values]
         parts = [label, *(inputs[name] for name in sorted(inputs))]
         words = np.concatenate(
             [np.ascontiguousarray(part).view(np.uint32) for part in parts],

@@ -23,6 +23,7 @@ from deepfm_tf.data.manifest import (
     is_prepared,
     write_manifest,
 )
+from deepfm_tf.data.out_of_fold import OutOfFold
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.part import Part
 from deepfm_tf.data.reuse import known_digests, load_if_same, write_stamps
@@ -119,14 +120,16 @@ def prepare(
             new = temporary / "new"
             new.mkdir()
             digests = pool.submit(inputs.digests)
-            blocks: Reading | SpilledBlocks
+            blocks: Reading | SpilledBlocks = reading
+            encodings = None
             if vocabulary is None:
                 blocks = SpilledBlocks(temporary / "blocks")
                 vocabulary = count_values(reading, "Reading", blocks.write)
-            else:
-                blocks = reading
+                if any(field.encodings for field in known.fields):
+                    encodings = OutOfFold(vocabulary, blocks)
+                    vocabulary = encodings.vocabulary
             vocabulary.save(new / VOCABULARY_DIRECTORY)
-            manifest = _write_rows(reading, blocks, vocabulary, new)
+            manifest = _write_rows(reading, blocks, vocabulary, new, encodings)
             manifest |= {"recipe": recipe, "sources": digests.result()}
             inputs.check_unchanged()
             write_manifest(new, manifest)
@@ -171,13 +174,17 @@ def _write_rows(
     blocks: Reading | SpilledBlocks,
     vocabulary: Vocabulary,
     directory: Path,
+    encodings: OutOfFold | None,
 ) -> dict[str, Any]:
     layout = RowLayout.of(vocabulary.schema)
     num_rows = num_positives = num_rejected = num_sampled_out = 0
     counts = DataCounts(vocabulary, reading.negative_sampling)
 
     def encode(block: CheckedBlock) -> tuple[Array, Any, list[Any], int]:
-        packed, own = DataCounts.encode(vocabulary, block.columns)
+        encode_places = encodings.encoder(block) if encodings else None
+        packed, own = DataCounts.encode(
+            vocabulary, block.columns, encode_places
+        )
         rows = layout.pack(packed, np.asarray(block.label), block.weight)
         return rows, own, block.rejected, block.num_sampled_out
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,18 +57,27 @@ class SpilledBlocks:
         self._num_rows[block.number] = len(label)
 
     def map_blocks(
-        self, function: Callable[[CheckedBlock], _Result], progress: str = ""
+        self,
+        function: Callable[[CheckedBlock], _Result],
+        progress: str = "",
+        is_last: bool = True,
     ) -> Iterator[_Result]:
-        """As `Reading.map_blocks`; each block is deleted after its use."""
+        """As `Reading.map_blocks`; the last time each block is deleted."""
+        numbers = sorted(self._num_rows)
+        stops = itertools.accumulate(self._num_rows[n] for n in numbers)
+        first_rows = dict(zip(numbers, [0, *stops], strict=False))
 
         def work(number: int) -> tuple[int, _Result]:
-            result = function(self._read(number))
-            self._path(number).unlink()
+            block = self._read(number)
+            block = dataclasses.replace(block, first_row=first_rows[number])
+            result = function(block)
+            if is_last:
+                self._path(number).unlink()
             return self._num_rows[number], result
 
         total = sum(self._num_rows.values())
         with progress_bar(progress, total, " rows") as bar:
-            for num_rows, result in ordered_map(work, sorted(self._num_rows)):
+            for num_rows, result in ordered_map(work, numbers):
                 bar.update(num_rows)
                 yield result
 

@@ -18,6 +18,7 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.cpus import num_cpus
 from deepfm_tf.data.columns import CheckedColumns, check_columns
 from deepfm_tf.data.on_error import check_on_error
+from deepfm_tf.data.out_of_fold import OutOfFold
 from deepfm_tf.data.part import Part, sample_negatives
 from deepfm_tf.data.time_split import TimePart
 from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
@@ -44,6 +45,7 @@ class CheckedBlock:
         columns, label, weight: of the rows that are kept.
         rejected: the rows that cannot be read.
         num_sampled_out: int. Negatives that the part does not keep.
+        first_row: int. Rows of the blocks before it, of one that was spilled.
     """
 
     number: int
@@ -52,6 +54,7 @@ class CheckedBlock:
     rejected: list[BadRow]
     weight: Array | None = None
     num_sampled_out: int = 0
+    first_row: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,13 +97,17 @@ class Reading:
         return 1.0 if self.part is None else self.part.negative_sampling
 
     def map_blocks(
-        self, function: Callable[[CheckedBlock], _Result], progress: str = ""
+        self,
+        function: Callable[[CheckedBlock], _Result],
+        progress: str = "",
+        is_last: bool = True,
     ) -> Iterator[_Result]:
         """`function` of each block, run in parallel, results in order.
 
         Args:
             function: called in worker threads.
             progress: what a progress bar is to say. Empty shows none.
+            is_last: bool. For `SpilledBlocks`.
         """
         names = self.columns
         blocks = enumerate(read_blocks(self.source, names, self.text_format))
@@ -193,10 +200,13 @@ def fit_vocabulary(
         on_error: `"raise"` or `"skip"`, for rows that cannot be read.
 
     Returns:
-        Vocabulary.
+        Vocabulary. With `encodings` in the schema, the source is read twice.
     """
     reading = Reading(source, schema, text_format, None, on_error)
-    return count_values(reading, progress="")
+    vocabulary = count_values(reading, progress="")
+    if any(field.encodings for field in schema.fields):
+        vocabulary = OutOfFold(vocabulary, reading).vocabulary
+    return vocabulary
 
 
 def count_values(
@@ -204,7 +214,10 @@ def count_values(
     progress: str,
     keep: Callable[[CheckedBlock], None] | None = None,
 ) -> Vocabulary:
-    """The vocabulary of what `reading` reads; `keep` gets each block too."""
+    """The vocabulary of what `reading` reads; `keep` gets each block too.
+
+    Without what `encodings` are made of: see `OutOfFold`.
+    """
     sampling = reading.negative_sampling
     counts = VocabularyCounts(reading.schema, sampling)
 

@@ -98,10 +98,11 @@ class DataCounts:
 
     @classmethod
     def encode(
-        cls, vocabulary: Vocabulary, columns: Columns
+        cls, vocabulary: Vocabulary, columns: Columns, encode_places: Any = None
     ) -> tuple[dict[str, Array], DataCounts]:
         """What `Vocabulary.encode` makes of some rows, and their counts."""
-        packed, counts = vocabulary.encode(columns), cls(vocabulary)
+        packed = vocabulary.encode(columns, encode_places)
+        counts = cls(vocabulary)
         counts.count(packed, columns)
         return packed, counts
 
@@ -121,7 +122,7 @@ class DataCounts:
         layout = PackedLayout(self.vocabulary.schema.fields)
         # (id columns, rows): a field is read several times, and lies together.
         all_ids = np.ascontiguousarray(packed.get("ids", np.empty((0, 0))).T)
-        for field in layout.fields:
+        for field in self.vocabulary.schema.fields:
             _, place = layout.place(field.name)
             if columns is not None and not field.is_text:
                 self._count_numbers(field, np.asarray(columns[field.name]))

@@ -211,8 +211,10 @@ def _raw_rows(
             continue
         owner = vocabulary.schema.owner(field).name
         known = vocabulary.values.get(owner, np.empty(0, object)).tolist()
+        rare = vocabulary.rare.get(owner, np.empty(0, object)).tolist()
         # The most frequent values, the rarest, an unseen one, and none.
-        values = [*known[:16], *known[-16:], "never seen \N{SNOWMAN}", ""]
+        values = [*known[:16], *known[-16:], *rare[:8]]
+        values += ["never seen \N{SNOWMAN}", ""]
         if field.is_time:
             values = [*_TIMES, *values[-2:]]
         texts = random.choice(np.array(values, dtype=object), num_rows)

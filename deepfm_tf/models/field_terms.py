@@ -71,7 +71,7 @@ class FieldTerms:
         self._fields = [
             position
             for position, field in enumerate(schema.embedded_fields)
-            if field.name in names
+            if field.column in names
         ]
         self._layout = PackedLayout(f for f in schema.fields if f.name in names)
         self._embedding = model.embedding_layer.subset(

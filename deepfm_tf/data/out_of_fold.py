@@ -1,0 +1,107 @@
+"""Encodings of training rows, without what the rows say of themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepfm_tf.arrays import Array
+from deepfm_tf.encodings import MISSING_PLACE
+from deepfm_tf.fields import Field
+from deepfm_tf.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from deepfm_tf.data.spill import SpilledBlocks
+    from deepfm_tf.data.stream import CheckedBlock, Reading
+
+NUM_FOLDS = 5
+
+
+class OutOfFold:
+    """Rows and clicks of each value, by fold of the training data.
+
+    Were a training row's own label among its inputs, the model would learn
+    from them what no other row tells. So a row's numbers are those of the
+    other folds, where a value that occurs once is as absent as it will be
+    later. Leaving out the one row alone would tell its label: a value's
+    click rate is then the lower, the higher the label. The rows of the other
+    folds count 5/4 times in `count`.
+
+    A row's fold is a hash of its place among the rows that are kept, so it
+    does not depend on how the rows are cut into blocks, nor on the workers.
+
+    Args:
+        vocabulary: of all training rows, without counts.
+        blocks: their blocks. Only those that were spilled know their rows'
+            places; of others only the `vocabulary` is right.
+
+    Attributes:
+        vocabulary: the same, with the counts.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, blocks: Reading | SpilledBlocks
+    ) -> None:
+        fields = [f for f in vocabulary.schema.fields if f.encodings]
+        # Float32 counts exactly up to 2^24 rows of a value in a fold.
+        self._sums = {
+            f.name: np.zeros((vocabulary.num_places(f), NUM_FOLDS, 2), "<f4")
+            for f in fields
+        }
+
+        def count(block: CheckedBlock) -> tuple[Array, dict[str, Array]]:
+            label = np.asarray(block.label, np.float64)
+            mass = np.ones(len(label)) if block.weight is None else block.weight
+            folds = folds_of(block.first_row, len(label))
+            cells = {
+                f.name: vocabulary.places(f, block.columns[f.name]) * NUM_FOLDS
+                + folds
+                for f in fields
+            }
+            return np.stack([mass, mass * label], axis=1), cells
+
+        for rows, cells in blocks.map_blocks(count, is_last=False):
+            for name, places in cells.items():
+                flat = self._sums[name].reshape(-1, 2)
+                np.add.at(flat, places, rows)
+        self.vocabulary = vocabulary.with_counts(
+            {n: s.sum(axis=1, dtype=np.float64) for n, s in self._sums.items()}
+        )
+
+    def encoder(self, block: CheckedBlock) -> Any:
+        """What `Vocabulary.encode` takes for the rows of a block."""
+        scale = NUM_FOLDS / (NUM_FOLDS - 1)
+
+        def encode(field: Field, places: Array) -> Array:
+            counts = self._sums[field.name][places]
+            folds = folds_of(block.first_row, len(places))
+            counts[np.arange(len(places)), folds] = 0
+            encodings = self.vocabulary.value_encodings[field.name]
+            numbers = encodings.encode(
+                counts.sum(axis=1, dtype=np.float64), field.encodings, scale
+            )
+            if field.missing == "nothing":
+                numbers[places == MISSING_PLACE] = np.nan
+            return numbers
+
+        return encode
+
+
+def folds_of(first_row: int, num_rows: int) -> Array:
+    """(num_rows,): the fold of each of some consecutive rows.
+
+    Neighbours fall into folds at random (by SplitMix64's last steps): rows
+    that belong together may come in groups of a fixed size.
+
+    Example:
+
+    >>> folds_of(2, 4).tolist() == folds_of(0, 6).tolist()[2:]
+    True
+    """
+    x = np.arange(first_row + 1, first_row + num_rows + 1, dtype=np.uint64)
+    x *= np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((x ^ (x >> np.uint64(31))) % np.uint64(NUM_FOLDS)).astype(np.int64)
