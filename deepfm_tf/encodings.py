@@ -15,6 +15,8 @@ FIRST_PLACE = 2
 
 # Rows that the base rate counts for in each value's click rate.
 PRIOR_STRENGTH = 10.0
+# About the standard deviation of a logarithm of counts with a long tail.
+COUNT_UNIT = 2.0
 
 
 class ValueEncodings:
@@ -22,13 +24,14 @@ class ValueEncodings:
 
     Of a value that n training rows hold, c of them with a click,
 
-        count:        (log(1 + n) - mean) / std
+        count:        (log(1 + n) - mean) / 2
         target_mean:  logit((c + a p) / (n + a)) - logit(p)
 
-    where p is the base rate, a = 10 the prior strength, and mean and std are
-    those of the training rows. A value that training never saw has n = c = 0:
-    its target mean is 0, as is that of the base rate. It is not divided by its
-    standard deviation: the less a field tells, the smaller it stays.
+    where p is the base rate, a = 10 the prior strength, and mean that of the
+    logarithm over the training rows. A value that training never saw has n =
+    c = 0: its target mean is 0, as is that of the base rate. Neither is divided
+    by its standard deviation: the less a field tells, the smaller its numbers
+    stay, and the unseen value of a field that has few is no outlier.
 
     Rows count with their example weight. Where negatives were sampled, n, c
     and p are those of the rows that were kept: that shifts all logits alike,
@@ -61,7 +64,6 @@ class ValueEncodings:
         share = self.counts[:, 0] / max(rows, 1)
         logs = np.log1p(self.counts[:, 0])
         self._mean = share @ logs
-        self._std = np.sqrt(share @ (logs - self._mean) ** 2) or 1.0
 
     def encode(
         self, counts: Array, encodings: Sequence[str], scale: float = 1.0
@@ -81,7 +83,7 @@ class ValueEncodings:
         base, prior = self._base_rate, PRIOR_STRENGTH
         rate = (clicks + prior * base) / (rows + prior)
         columns = {
-            "count": (np.log1p(scale * rows) - self._mean) / self._std,
+            "count": (np.log1p(scale * rows) - self._mean) / COUNT_UNIT,
             "target_mean": _logit(rate) - _logit(base),
         }
         chosen = [columns[name] for name in encodings]
@@ -100,9 +102,10 @@ class ValueEncodings:
         """The number of rows, or the click rate, that a number stands for."""
         numbers = np.asarray(numbers, np.float64)
         if encoding == "count":
-            return np.expm1(numbers * self._std + self._mean)
-        return 1 / (1 + np.exp(-numbers - _logit(self._base_rate)))
+            return np.asarray(np.expm1(numbers * COUNT_UNIT + self._mean))
+        logits = numbers + _logit(self._base_rate)
+        return np.asarray(1 / (1 + np.exp(-logits)))
 
 
 def _logit(probability: Array | float) -> Array:
-    return np.log(probability) - np.log1p(-np.asarray(probability))
+    return np.asarray(np.log(probability) - np.log1p(-np.asarray(probability)))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
+from deepfm_tf.encoding_field import check_encodings
 from deepfm_tf.errors import UserError
 from deepfm_tf.field import (
     MAX_ROWS,
@@ -21,13 +22,11 @@ __all__ = [
     "FIELD_TYPES",
     "BucketizedField",
     "CategoricalField",
-    "EncodingField",
     "Field",
     "MultiValuedField",
     "NumericField",
     "TimestampField",
     "check_num_rows",
-    "encoding_fields",
 ]
 
 SCALINGS = ("none", "standardize", "log")
@@ -35,7 +34,6 @@ BUCKET_METHODS = ("quantiles", "boundaries", "log_square")
 POOLINGS = ("sum", "mean", "attention")
 KEPT_ENDS = ("first", "last")
 TIME_PARTS = ("hour", "weekday", "is_weekend")
-ENCODINGS = ("count", "target_mean")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,16 +87,8 @@ class CategoricalField(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        encodings = as_tuple(self.encodings)
-        object.__setattr__(self, "encodings", encodings)
-        repeated = len(set(encodings)) < len(encodings)
-        if repeated or any(name not in ENCODINGS for name in encodings):
-            raise UserError(
-                f"Field '{self.name}': `encodings` must be some of "
-                f"{', '.join(map(repr, ENCODINGS))}, each once. Received: "
-                f"encodings={encodings!r}.",
-                argument="encodings",
-            )
+        object.__setattr__(self, "encodings", as_tuple(self.encodings))
+        check_encodings(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -383,60 +373,6 @@ class TimestampField(Field):
     def has_one_id(self) -> bool:
         """Never: missing is an id of the first part alone."""
         return False
-
-
-@dataclasses.dataclass(frozen=True)
-class EncodingField(Field):
-    """A number that is looked up by the value of a categorical field.
-
-    No column of the data: a field with `encodings` brings its own.
-
-    Args:
-        name: str.
-        source: str. The categorical field.
-        encoding: `"count"` or `"target_mean"`.
-    """
-
-    type_name: ClassVar[str] = "encoding"
-    is_text: ClassVar[bool] = False
-
-    source: str
-    encoding: str
-    missing: str = "nothing"
-    scaling: str = "encoding"
-
-    @property
-    def num_ids(self) -> int:
-        """None: it is a number."""
-        return 0
-
-    @property
-    def vocabulary_size(self) -> int:
-        """Rows in the table: the number's vector."""
-        return 1
-
-    @property
-    def column(self) -> str:
-        """The column of the categorical field."""
-        return self.source
-
-
-def encoding_fields(fields: Iterable[Field]) -> tuple[EncodingField, ...]:
-    """The numbers that these fields bring, in their order.
-
-    Example:
-
-    >>> field = CategoricalField("C3", encodings=("count", "target_mean"))
-    >>> [number.name for number in encoding_fields([field])]
-    ['C3 (count)', 'C3 (target mean)']
-    """
-    return tuple(
-        EncodingField(
-            f"{field.name} ({encoding.replace('_', ' ')})", field.name, encoding
-        )
-        for field in fields
-        for encoding in field.encodings
-    )
 
 
 FIELD_TYPES: dict[str, type[Field]] = {

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.buckets import LOG_SQUARE_THRESHOLDS, bucketize
+from deepfm_tf.bucket_lookup import bucket_steps
 from deepfm_tf.encodings import ABSENT_PLACE, FIRST_PLACE, MISSING_PLACE
 from deepfm_tf.fields import (
     BucketizedField,
@@ -247,7 +247,7 @@ class GraphLookup(tf.Module):
                     encoded[field.name] = tf.gather(
                         self._encoded[field.name], places[:, start]
                     )
-        sizes = [self._schema.owner(f).vocabulary_size for f in fields]
+        sizes = [self._schema.owner(f).vocabulary_size or 0 for f in fields]
         if any(self._schema.keeps_rare(f) for f in fields):
             # A rare value has counts, but no id.
             ids = tf.where(ids < np.repeat(sizes, lengths), ids, OOV_ID)
@@ -290,7 +290,7 @@ class GraphLookup(tf.Module):
         """(batch, fields) int32, with one search for all of them."""
         # An infinity can only come in serving; it counts as missing.
         present = tf.math.is_finite(x)
-        steps = [self._steps(field) for field in fields]
+        steps = [bucket_steps(field, self._vocabulary) for field in fields]
         width = max(1, *(len(edges) for edges, _ in steps))
         edges = np.full((len(fields), width), np.inf, dtype=np.float32)
         ids = np.zeros((len(fields), width + 1), dtype=np.int32)
@@ -306,36 +306,6 @@ class GraphLookup(tf.Module):
         found = tf.transpose(tf.gather(ids.reshape(-1), step))
         missing = [self._vocabulary.missing_id(field) for field in fields]
         return tf.where(present, found, np.array(missing, dtype=np.int32))
-
-    def _steps(self, field: BucketizedField) -> tuple[Array, Array]:
-        """Numbers at which the id changes, and the ids between them."""
-        first = self._vocabulary.first_id(field)
-        if field.has_boundaries:
-            edges = np.asarray(
-                self._vocabulary.statistics[field.name]["boundaries"],
-                dtype=np.float32,
-            )
-            return edges, np.arange(first, first + len(edges) + 1)
-        known = self._vocabulary.values[field.name].astype(np.int64)
-        ids = dict(zip(known.tolist(), range(first, 2**31), strict=False))
-        # Every edge of a known bucket; between two of them the id is one.
-        whole = known[known <= 2].astype(np.float32)
-        next_whole = np.maximum(
-            whole + 1, np.nextafter(whole, np.float32(np.inf))
-        )
-        above = np.nextafter(np.float32(2), np.float32(3))
-        large = known[known >= 0]
-        raised = np.concatenate([large - 1, large])
-        raised = raised[(raised >= 0) & (raised < len(LOG_SQUARE_THRESHOLDS))]
-        edges = np.unique(
-            np.concatenate(
-                [whole, next_whole, [2, above], LOG_SQUARE_THRESHOLDS[raised]]
-            ).astype(np.float32)
-        )
-        # One number of each interval; the first reaches down to -infinity.
-        inside = np.concatenate([[-np.inf], edges]).astype(np.float32)
-        buckets = bucketize(field, inside, ())
-        return edges, np.array([ids.get(b, OOV_ID) for b in buckets.tolist()])
 
     def _split(
         self, field: MultiValuedField, column: tf.Tensor
@@ -375,12 +345,7 @@ class GraphLookup(tf.Module):
     def _scale(self, x: tf.Tensor, fields: Sequence[NumericField]) -> tf.Tensor:
         """(batch, numeric fields), scaled; NaN where missing."""
         mean, std = np.transpose(
-            [
-                self._vocabulary.scaling_constants(f)
-                if f.scaling == "standardize"
-                else (np.float32(0), np.float32(1))
-                for f in fields
-            ]
+            [self._vocabulary.scaling_constants(f) for f in fields]
         )
         scaled = (x - mean) / std
         is_log = np.array([f.scaling == "log" for f in fields])

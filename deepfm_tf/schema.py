@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from deepfm_tf.encoding_field import encoding_fields
 from deepfm_tf.errors import Argument, UserError, UserTypeError
 from deepfm_tf.field import as_tuple
 from deepfm_tf.fields import (
     FIELD_TYPES,
+    CategoricalField,
     Field,
     check_num_rows,
-    encoding_fields,
 )
 from deepfm_tf.input_names import input_names
 from deepfm_tf.labels import NEGATIVE_LABELS, POSITIVE_LABELS, explicit_labels
@@ -193,6 +194,32 @@ class Schema:
             for f in self.fields
         )
         return dataclasses.replace(self, fields=fields)
+
+    def with_encodings(
+        self, encodings: Sequence[str], names: Sequence[str] = ()
+    ) -> Schema:
+        """The same schema, with other `encodings` of some fields.
+
+        Args:
+            encodings: see `CategoricalField`.
+            names: of categorical fields. Defaults to all of them.
+        """
+        fields = {field.name: field for field in self.fields}
+        categorical = [
+            f.name for f in self.fields if isinstance(f, CategoricalField)
+        ]
+        for name in names or categorical:
+            field: Any = self.field(name)
+            if not isinstance(field, CategoricalField):
+                raise UserError(
+                    "`encodings` must be for categorical fields. Received: "
+                    f"'{name}', which is {field.type_name}.",
+                    argument="encodings",
+                )
+            fields[name] = dataclasses.replace(
+                field, encodings=tuple(encodings)
+            )
+        return dataclasses.replace(self, fields=tuple(fields.values()))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form; values that equal the default are left out."""

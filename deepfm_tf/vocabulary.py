@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.buckets import bucket_names, bucket_texts
+from deepfm_tf.encoding_field import EncodingField
 from deepfm_tf.encodings import (
     ABSENT_PLACE,
     FIRST_PLACE,
@@ -24,7 +24,6 @@ from deepfm_tf.encodings import (
 from deepfm_tf.errors import damaged
 from deepfm_tf.fields import (
     BucketizedField,
-    EncodingField,
     Field,
     MultiValuedField,
     NumericField,
@@ -35,8 +34,10 @@ from deepfm_tf.raw_values import (
     missing_to_null,
     split_values,
 )
+from deepfm_tf.scaling import scaled, unscaled
 from deepfm_tf.schema import Schema
 from deepfm_tf.timestamps import part_values, time_ids
+from deepfm_tf.value_index import ValueIndex, hash_values
 from deepfm_tf.vocabulary_files import (
     read_vocabulary,
     value_files,
@@ -119,12 +120,9 @@ class Vocabulary:
             for n, e in self.value_encodings.items()
         }
         self._indexes = {
-            n: pd.Index(np.append(v, self.rare.get(n, ())), dtype=object)
+            n: ValueIndex(np.append(v, self.rare.get(n, ())))
             for n, v in self.values.items()
         }
-        for index in self._indexes.values():
-            # Builds the hash table now: building it is not thread-safe.
-            index.get_indexer(pd.Index([], dtype=object))
 
     def first_id(self, field: Field) -> int:
         """The id of the field's most frequent value."""
@@ -232,9 +230,7 @@ class Vocabulary:
         if owner.hash_buckets:
             found = hash_values(unique, owner.hash_buckets)
         else:
-            found = self._indexes[owner.name].get_indexer(
-                pd.Index(unique, dtype=object)
-            )
+            found = self._indexes[owner.name].find(unique)
         places = np.where(found < 0, ABSENT_PLACE, found + FIRST_PLACE)
         if field.has_one_id and self.drops_point_zero(field):
             # -1.0 is missing where -1 is.
@@ -344,49 +340,30 @@ class Vocabulary:
         return first + (owner.hash_buckets or num_values)
 
     def _scale(self, field: NumericField, column: Any) -> Array:
-        x = np.asarray(column, dtype=np.float32)
-        if field.scaling == "standardize":
-            mean, std = self.scaling_constants(field)
-            return (x - mean) / std
-        if field.scaling == "log":
-            return np.asarray(np.sign(x) * np.log1p(np.abs(x)))
-        return x
+        constants = self.scaling_constants(field)
+        return scaled(np.asarray(column, np.float32), field.scaling, *constants)
 
     def unscale(
-        self, field: NumericField | EncodingField, scaled: Array
+        self, field: NumericField | EncodingField, numbers: Array
     ) -> Array:
         """The numbers (float64) that were scaled, without rounding errors.
 
         Args:
             field: the field.
-            scaled: float32 of any shape, as in the packed inputs.
+            numbers: float32 of any shape, as in the packed inputs.
         """
         if isinstance(field, EncodingField):
             encodings = self.value_encodings[field.source]
-            return encodings.decode(field.encoding, scaled)
-        y = np.asarray(scaled, dtype=np.float32).astype(np.float64)
-        if field.scaling == "none":
-            return y
-        if field.scaling == "log":
-            x = np.sign(y) * np.expm1(np.abs(y))
-            error = np.abs(y) * (1 + np.abs(x))
-        else:
-            mean, std = map(float, self.scaling_constants(field))
-            x = y * std + mean
-            error = abs(mean) + np.abs(x)
-        # A power of ten above what float32 may be off by: 2.9999999 is 3.
-        error = np.maximum(4 * np.finfo(np.float32).eps * error, 1e-30)
-        digits = np.floor(-np.log10(error))
-        # A tenth is no float: whole powers of ten alone are exact.
-        unit = 10.0 ** np.abs(digits)
-        return np.where(
-            digits < 0, np.round(x / unit) * unit, np.round(x * unit) / unit
-        )
+            return encodings.decode(field.encoding, numbers)
+        mean, std = map(float, self.scaling_constants(field))
+        return unscaled(numbers, field.scaling, mean, std)
 
     def scaling_constants(
         self, field: NumericField
     ) -> tuple[np.float32, np.float32]:
         """Mean and standard deviation; a constant column is not divided."""
+        if field.scaling != "standardize":
+            return np.float32(0), np.float32(1)
         statistics = self.statistics[field.name]
         return np.float32(statistics["mean"]), np.float32(
             statistics["std"] or 1.0
@@ -427,15 +404,3 @@ def take_rows(columns: Columns, rows: Array) -> dict[str, Any]:
         else column.take(pa.array(rows))
         for name, column in columns.items()
     }
-
-
-def hash_values(values: Array, num_buckets: int) -> Array:
-    """Bucket of each text, by the very op that the exported graph uses."""
-    # FarmHash exists in no package that vocabulary may import; an own
-    # implementation could drift from the serving graph's.
-    import tensorflow as tf
-
-    with tf.device("CPU:0"):
-        texts = tf.constant(values, dtype=tf.string, shape=(len(values),))
-        buckets = tf.strings.to_hash_bucket_fast(texts, num_buckets)
-        return np.asarray(buckets)

@@ -26,16 +26,21 @@ DOORS = {
     "timestamps": ((), ("numpy", "pyarrow")),
     "extras": (("shell",), ()),
     "field": ((), ()),
-    "fields": (("field",), ()),
-    "packed_layout": (("fields",), ("numpy",)),
+    "encoding_field": (("field",), ()),
+    "fields": (("encoding_field", "field"), ()),
+    "packed_layout": (("encoding_field", "fields"), ("numpy",)),
+    "encodings": ((), ("numpy",)),
+    "scaling": ((), ("numpy",)),
+    # TensorFlow for its string hash alone: serving must hash alike.
+    "value_index": ((), ("numpy", "pandas", "tensorflow")),
     "buckets": (("fields", "metrics"), ("numpy", "pyarrow")),
     "raw_values": (("fields", "raw_values"), ("numpy", "pandas", "pyarrow")),
     "input_names": ((), ()),
     # The one exception: `Schema.infer` opens `data`; both go with 0.7.
     "schema": (
         (
-            *("field", "fields", "input_names", "labels", "schema_json"),
-            *("schema_table", "data"),
+            *("encoding_field", "field", "fields", "input_names", "labels"),
+            *("schema_json", "schema_table", "data"),
         ),
         (),
     ),
@@ -47,10 +52,10 @@ DOORS = {
     "text_table": ((), ()),
     "vocabulary_files": (("schema",), ("numpy",)),
     "vocabulary": (
-        ("buckets", "fields", "raw_values", "schema", "timestamps")
+        ("buckets", "encoding_field", "encodings", "fields", "raw_values")
+        + ("scaling", "schema", "timestamps", "value_index")
         + ("vocabulary_files",),
-        # TensorFlow for its string hash alone: serving must hash alike.
-        ("pandas", "numpy", "pyarrow", "tensorflow"),
+        ("numpy", "pyarrow"),
     ),
     "vocabulary_counts": (
         (
@@ -76,9 +81,10 @@ DOORS = {
     ),
     "value_counts": (("raw_values",), ("numpy", "pyarrow")),
     "time_lookup": (("timestamps",), ("tensorflow", "numpy")),
+    "bucket_lookup": (("buckets", "fields", "vocabulary"), ("numpy",)),
     "lookup": (
-        ("buckets", "fields", "packed_layout", "raw_values", "schema")
-        + ("time_lookup", "vocabulary"),
+        ("bucket_lookup", "encodings", "fields", "packed_layout", "raw_values")
+        + ("schema", "time_lookup", "vocabulary"),
         ("tensorflow", "numpy"),
     ),
     # What `layers` and `optimizers` both need of TensorFlow itself.
@@ -105,6 +111,7 @@ DOORS = {
             "cpus",
             "data",
             "drift",
+            "encodings",
             "field",
             "fields",
             "files",
@@ -209,8 +216,8 @@ DOORS = {
     # One experiment after the other; it knows the package by its public face,
     # and what a command needs before TensorFlow is imported.
     "experiment": (
-        ("", "experiment", "backend", "extras", "files", "labels", "options")
-        + ("presets", "seeds", "shell", "storage"),
+        ("", "experiment", "backend", "encoding_field", "extras", "files")
+        + ("labels", "options", "presets", "seeds", "shell", "storage"),
         # tomli: `tomllib` of Python 3.10.
         ("numpy", "pandas", "optuna", "tomli"),
     ),

@@ -25,6 +25,7 @@ from deepfm_tf.data.manifest import (
     check_sizes,
     read_manifest,
 )
+from deepfm_tf.data.out_of_fold import check_may_train
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.shard_files import ShardFiles
 from deepfm_tf.data.shards import ShardRows
@@ -197,7 +198,8 @@ def dataset_from_memory(
 
     Args:
         source: DataFrame, Arrow table, dict of arrays, or file name(s).
-        vocabulary: a fitted Vocabulary.
+        vocabulary: a fitted Vocabulary. With `encodings`, rows that it was
+            fitted on tell their own labels: `prepare` them to train.
         batch_size, shuffle, seed, drop_remainder: as for
             `PreparedData.dataset`; shuffling is over all rows.
         text_format: layout of text files.
@@ -216,6 +218,8 @@ def dataset_from_memory(
     """
     schema = vocabulary.schema
     layout = RowLayout.of(schema)
+    if shuffle:
+        check_may_train(vocabulary)
 
     def encode(block: CheckedBlock) -> tuple[Array, DataCounts]:
         label = np.asarray(block.label)

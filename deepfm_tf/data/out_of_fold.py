@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.encodings import MISSING_PLACE
+from deepfm_tf.errors import UserError
 from deepfm_tf.fields import Field
 from deepfm_tf.vocabulary import Vocabulary
 
@@ -89,6 +89,19 @@ class OutOfFold:
         return encode
 
 
+def check_may_train(vocabulary: Vocabulary) -> None:
+    """Raise UserError if training rows, of no known fold, tell their labels."""
+    if vocabulary.value_encodings:
+        name = next(iter(vocabulary.value_encodings))
+        raise UserError(
+            "Rows to be shuffled, and so to train on, must be prepared where "
+            f"fields have `encodings`. Received: shuffle=True, and '{name}' "
+            "has some; the numbers of a training row would hold its own label. "
+            "Call `prepare`, and shuffle its `.dataset(batch_size)`.",
+            argument="shuffle",
+        )
+
+
 def folds_of(first_row: int, num_rows: int) -> Array:
     """(num_rows,): the fold of each of some consecutive rows.
 
@@ -100,8 +113,11 @@ def folds_of(first_row: int, num_rows: int) -> Array:
     >>> folds_of(2, 4).tolist() == folds_of(0, 6).tolist()[2:]
     True
     """
-    x = np.arange(first_row + 1, first_row + num_rows + 1, dtype=np.uint64)
+    x: Array = np.arange(
+        first_row + 1, first_row + num_rows + 1, dtype=np.uint64
+    )
     x *= np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((x ^ (x >> np.uint64(31))) % np.uint64(NUM_FOLDS)).astype(np.int64)
+    x = (x ^ (x >> np.uint64(31))) % np.uint64(NUM_FOLDS)
+    return x.astype(np.int64)

@@ -16,6 +16,7 @@ from tensorflow import Tensor
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.data.batches import shuffle_groups, split_rows, with_options
+from deepfm_tf.data.out_of_fold import check_may_train
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.stream import Reading
 from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
@@ -60,7 +61,8 @@ def dataset_from_text(
 
     Args:
         source: file name(s) of CSV or TSV, compressed or not.
-        vocabulary: a fitted Vocabulary.
+        vocabulary: a fitted Vocabulary. With `encodings`, rows that it was
+            fitted on tell their own labels: `prepare` them to train.
         batch_size: int. Examples in a batch, over all replicas.
         shuffle: bool. Mixes each 65,536 rows, in a new order each epoch.
         seed: int. Decides all the orders.
@@ -92,6 +94,8 @@ def dataset_from_text(
             f"batch_size={batch_size!r}."
         )
     seed = check_seed(seed)
+    if shuffle:
+        check_may_train(vocabulary)
     blocks = _Blocks(list_text_files(source), vocabulary, text_format)
     return _batches(
         blocks,

@@ -122,6 +122,11 @@ def check_data(settings: DataSettings) -> None:
     check_folder("--run", settings.run)
     if settings.prepared is not None:
         check_folder("--prepared", settings.prepared)
+    if settings.encoded_fields and not settings.encodings:
+        raise UserError(
+            "--encoded-fields says what --encodings is for. Give --encodings "
+            "too, such as count,target_mean."
+        )
     _check_inputs(settings)
 
 

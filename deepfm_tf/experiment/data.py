@@ -59,7 +59,7 @@ def read_schema(settings: DataSettings) -> deepfm_tf.Schema:
                 f"--example-weight is '{settings.example_weight}', but "
                 f"{settings.schema_file} does not say so. Make them agree."
             )
-        return schema
+        return settings.encode(schema)
     schema = deepfm_tf.infer_schema(
         settings.train,
         settings.label,
@@ -71,6 +71,7 @@ def read_schema(settings: DataSettings) -> deepfm_tf.Schema:
         categorical=settings.categorical,
         ignore=settings.ignore,
     )
+    schema = settings.encode(schema)
     settings.run.mkdir(parents=True, exist_ok=True)
     path = settings.run / "schema.json"
     schema.save(path)

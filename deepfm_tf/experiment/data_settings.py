@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from deepfm_tf import shell
+from deepfm_tf.encoding_field import ENCODINGS
 from deepfm_tf.experiment.arguments import (
+    names_among,
     path,
     positive_int,
     seed as seed_of_text,
@@ -106,6 +108,21 @@ class Columns:
         positive_int,
         "N",
         needs="schema",
+    )
+    encodings: tuple[str, ...] = _data(
+        (),
+        f"numbers of each category that the model is given too: "
+        f"{', '.join(ENCODINGS)} (its rows in --train, its click rate)",
+        names_among(ENCODINGS, "number of a category"),
+        "NAME[,NAME]",
+        argument="encodings",
+    )
+    encoded_fields: tuple[str, ...] = _data(
+        (),
+        "the fields that --encodings is for",
+        names_of_text,
+        "A,B,C",
+        default_text="all categorical ones",
     )
 
 
@@ -217,7 +234,13 @@ class DataSettings(TextLayout, Columns):
     def fixed_schema(self) -> Schema | None:
         """The Schema, where the data set has one."""
         make = self.recipe.schema
-        return None if make is None else make(self.min_count)
+        return None if make is None else self.encode(make(self.min_count))
+
+    def encode(self, schema: Schema) -> Schema:
+        """A Schema with the `--encodings` that are asked for."""
+        if not self.encodings:
+            return schema
+        return schema.with_encodings(self.encodings, self.encoded_fields)
 
     @property
     def derive(self) -> Callable[[pd.DataFrame], pd.DataFrame] | None:

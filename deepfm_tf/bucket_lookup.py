@@ -1,0 +1,41 @@
+"""Ids of numbers in buckets, as a graph looks them up."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deepfm_tf.arrays import Array
+from deepfm_tf.buckets import LOG_SQUARE_THRESHOLDS, bucketize
+from deepfm_tf.fields import BucketizedField
+from deepfm_tf.vocabulary import OOV_ID, Vocabulary
+
+
+def bucket_steps(
+    field: BucketizedField, vocabulary: Vocabulary
+) -> tuple[Array, Array]:
+    """Numbers at which the id changes, and the ids between them."""
+    first = vocabulary.first_id(field)
+    if field.has_boundaries:
+        edges = np.asarray(
+            vocabulary.statistics[field.name]["boundaries"],
+            dtype=np.float32,
+        )
+        return edges, np.arange(first, first + len(edges) + 1)
+    known = vocabulary.values[field.name].astype(np.int64)
+    ids = dict(zip(known.tolist(), range(first, 2**31), strict=False))
+    # Every edge of a known bucket; between two of them the id is one.
+    whole = known[known <= 2].astype(np.float32)
+    next_whole = np.maximum(whole + 1, np.nextafter(whole, np.float32(np.inf)))
+    above = np.nextafter(np.float32(2), np.float32(3))
+    large = known[known >= 0]
+    raised = np.concatenate([large - 1, large])
+    raised = raised[(raised >= 0) & (raised < len(LOG_SQUARE_THRESHOLDS))]
+    edges = np.unique(
+        np.concatenate(
+            [whole, next_whole, [2, above], LOG_SQUARE_THRESHOLDS[raised]]
+        ).astype(np.float32)
+    )
+    # One number of each interval; the first reaches down to -infinity.
+    inside = np.concatenate([[-np.inf], edges]).astype(np.float32)
+    buckets = bucketize(field, inside, ())
+    return edges, np.array([ids.get(b, OOV_ID) for b in buckets.tolist()])
