@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.bucket_lookup import bucket_steps
-from deepfm_tf.encodings import ABSENT_PLACE, FIRST_PLACE, MISSING_PLACE
+from deepfm_tf.encoding_lookup import Encoded, EncodingLookup
 from deepfm_tf.fields import (
     BucketizedField,
     Field,
@@ -87,12 +87,7 @@ class GraphLookup(tf.Module):
                 ),
                 default_value=_ABSENT,
             )
-        # Field with `encodings` -> (places, encodings).
-        self._encoded = {
-            field.name: tf.Variable(vocabulary.encoded(field), trainable=False)
-            for field in self._schema.fields
-            if field.encodings
-        }
+        self._encodings = EncodingLookup(vocabulary)
 
     def __call__(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         fields = [f for f in self._schema.fields if f.name in raw]
@@ -127,14 +122,14 @@ class GraphLookup(tf.Module):
                     tf.equal(numbers, value), np.float32(np.nan), numbers
                 )
         packed = {}
-        encoded: dict[str, tf.Tensor] = {}
+        encoded: list[Encoded] = []
         ids, weights = self._look_up(texts, numbers, fields, encoded)
         if ids is not None:
             packed["ids"] = ids
         if weights:
             packed["weights"] = _join(weights)
         numeric = [f for f in fields if isinstance(f, NumericField)]
-        values = [encoded[f.name] for f in fields if f.encodings]
+        values = self._encodings.join(fields, encoded)
         if numeric:
             columns = _columns(numbers, number_fields(fields), numeric)
             values.insert(0, self._scale(columns, numeric))
@@ -147,11 +142,11 @@ class GraphLookup(tf.Module):
         texts: tf.Tensor | None,
         numbers: tf.Tensor | None,
         fields: Sequence[Field],
-        encoded: dict[str, tf.Tensor],
+        encoded: list[Encoded],
     ) -> tuple[tf.Tensor | None, list[tf.Tensor]]:
         """(batch, id columns), and the weights of each weighted field.
 
-        `encoded` gets (batch, encodings) of each field that has some.
+        `encoded` gets the numbers of the fields that have `encodings`.
         """
         layout = PackedLayout(fields)
         places = range(layout.num_ids)
@@ -217,7 +212,7 @@ class GraphLookup(tf.Module):
         fields: Sequence[Field],
         texts: tf.Tensor,
         buckets: int | None,
-        encoded: dict[str, tf.Tensor],
+        encoded: list[Encoded],
     ) -> tf.Tensor:
         """(batch, id columns) int32; texts are "" where missing."""
         lengths = [field.num_ids for field in fields]
@@ -238,15 +233,13 @@ class GraphLookup(tf.Module):
             keys = tf.strings.join([prefix, texts])
             ids = self._table.lookup(keys) + first - np.repeat(lines, lengths)
         is_missing = tf.equal(texts, "")
-        if any(field.encodings for field in fields):
-            places = tf.maximum(ids - first + FIRST_PLACE, ABSENT_PLACE)
-            places = tf.where(is_missing, np.int64(MISSING_PLACE), places)
+        own = [field for field in fields if field.encodings]
+        if own:  # fields of one value alone
             starts = np.cumsum([0, *lengths])
-            for field, start in zip(fields, starts, strict=False):
-                if field.encodings:
-                    encoded[field.name] = tf.gather(
-                        self._encoded[field.name], places[:, start]
-                    )
+            chosen = [starts[fields.index(field)] for field in own]
+            found = tf.gather(ids - first, chosen, axis=1)
+            gone = tf.gather(is_missing, chosen, axis=1)
+            encoded.append(self._encodings.find(own, found, gone))
         sizes = [self._schema.owner(f).vocabulary_size or 0 for f in fields]
         if any(self._schema.keeps_rare(f) for f in fields):
             # A rare value has counts, but no id.

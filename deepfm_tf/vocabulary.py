@@ -115,7 +115,8 @@ class Vocabulary:
         self.schema = schema.with_vocabulary_sizes(
             {f.name: self._size(schema, f) for f in schema.id_fields}
         )
-        self._encoded = {
+        # (places, encodings) float32: the numbers of each value.
+        self.encoded = {
             n: e.table(schema.field(n).encodings)
             for n, e in self.value_encodings.items()
         }
@@ -252,17 +253,13 @@ class Vocabulary:
         return ids.astype(np.int32)
 
     def _numbers_of_places(self, field: Field, places: Array) -> Array:
-        return np.asarray(self._encoded[field.name][places])
+        return np.asarray(self.encoded[field.name][places])
 
     def with_counts(self, counts: Mapping[str, Array]) -> Vocabulary:
         """The same, with the rows and clicks that `encodings` are made of."""
         return Vocabulary(
             self.schema, self.values, self.statistics, self.rare, counts
         )
-
-    def encoded(self, field: Field) -> Array:
-        """(places, encodings) float32: the numbers of each value."""
-        return self._encoded[field.name]
 
     def bucket_labels(self, field: BucketizedField, column: Any) -> pa.Array:
         """The bucket of each number, as text; null where missing."""

@@ -81,10 +81,14 @@ DOORS = {
     ),
     "value_counts": (("raw_values",), ("numpy", "pyarrow")),
     "time_lookup": (("timestamps",), ("tensorflow", "numpy")),
+    "encoding_lookup": (
+        ("encodings", "fields", "vocabulary"),
+        ("tensorflow", "numpy"),
+    ),
     "bucket_lookup": (("buckets", "fields", "vocabulary"), ("numpy",)),
     "lookup": (
-        ("bucket_lookup", "encodings", "fields", "packed_layout", "raw_values")
-        + ("schema", "time_lookup", "vocabulary"),
+        ("bucket_lookup", "encoding_lookup", "fields", "packed_layout")
+        + ("raw_values", "schema", "time_lookup", "vocabulary"),
         ("tensorflow", "numpy"),
     ),
     # What `layers` and `optimizers` both need of TensorFlow itself.

@@ -56,3 +56,19 @@ def test_rows_that_recur_by_chance_are_told_from_copies(tmp_path):
     again = train.duplicated(keys, keep=False).mean()
     assert found.by_chance == pytest.approx(again)
     assert found.share == pytest.approx(again, abs=0.03)
+
+
+def test_numbers_of_values_do_not_hide_copies(tmp_path):
+    train = make(2000, 1, num_values=1000)
+    field = deepfm_tf.CategoricalField("item", encodings=("target_mean",))
+    schema = deepfm_tf.Schema((field,), "click")
+    first = deepfm_tf.prepare(train, tmp_path / "train", schema=schema)
+    second = deepfm_tf.prepare(
+        train[:500], tmp_path / "other", vocabulary=first.vocabulary
+    )
+
+    found = shared_rows(first, second)
+
+    # A copy of a row whose item has no id is not told from others.
+    known = train["item"].isin(first.vocabulary.values["item"].astype(int))
+    assert found.shared == known[:500].sum()

@@ -227,3 +227,31 @@ def test_metrics_of_a_run_have_gauc(begin, monkeypatch):
     )
     assert result["test"]["grouped_auc"] == right.auc
     assert right.num_groups == 2
+
+
+def test_encodings_are_of_all_categorical_fields_or_of_those_named(begin):
+    write("train.csv", ["x", "y"], [f"u{n}" for n in range(100)])
+
+    _, _, data = begin("--encodings", "count,target_mean")
+    _, _, named = begin(
+        *("--run", "two", "--encodings", "count"),
+        *("--encoded-fields", "user_id"),
+    )
+
+    assert [f.name for f in data["train"].schema.numeric_fields] == [
+        "device (count)",
+        "device (target mean)",
+        "user_id (count)",
+        "user_id (target mean)",
+    ]
+    fields = named["valid"].schema.numeric_fields
+    assert [f.name for f in fields] == ["user_id (count)"]
+
+
+def test_fields_to_encode_need_a_word_on_how(begin, capsys):
+    write("train.csv", ["x", "y"], ["u1", "u2"])
+
+    status, _, _ = begin("--encoded-fields", "user_id")
+
+    assert status == 2
+    assert "Give --encodings too" in capsys.readouterr().err
