@@ -187,9 +187,9 @@ class Vocabulary:
                 if isinstance(field, BucketizedField):
                     column = self.bucket_labels(field, column)
                 if field.encodings:
-                    places = self.places(field, column)
-                    encoded[field.name] = encode_places(field, places)
-                    ids = self._ids_of_places(field, places)
+                    places, rows = self.places(field, column)
+                    encoded[field.name] = encode_places(field, places[rows])
+                    ids = self._ids_of_places(field, places)[rows]
                 else:
                     ids = self.look_up(field, column)
                 packed["ids"].append(ids[:, None])
@@ -204,13 +204,8 @@ class Vocabulary:
 
     def look_up(self, field: Field, column: pa.Array) -> Array:
         """Ids (int32) of a text array; nulls get the field's missing id."""
-        places, rows = self._look_up(field, column)
+        places, rows = self.places(field, column)
         return np.asarray(self._ids_of_places(field, places)[rows])
-
-    def places(self, field: Field, column: pa.Array) -> Array:
-        """Where in the field's counts each text of an array stands."""
-        places, rows = self._look_up(field, column)
-        return np.asarray(places[rows])
 
     def num_places(self, field: Field) -> int:
         """Rows of the field's counts."""
@@ -218,8 +213,12 @@ class Vocabulary:
         num_values = owner.hash_buckets or len(self._indexes[owner.name])
         return FIRST_PLACE + num_values
 
-    def _look_up(self, field: Field, column: pa.Array) -> tuple[Array, Array]:
-        """Places of the distinct texts; and which of them each row has."""
+    def places(self, field: Field, column: pa.Array) -> tuple[Array, Array]:
+        """Where in the field's counts the texts of an array stand.
+
+        Returns:
+            The places of its distinct texts; and which of them each row has.
+        """
         encoded = column
         if not pa.types.is_dictionary(column.type):
             encoded = column.dictionary_encode()
