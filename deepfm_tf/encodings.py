@@ -15,8 +15,9 @@ FIRST_PLACE = 2
 
 # Rows that the base rate counts for in each value's click rate.
 PRIOR_STRENGTH = 10.0
-# About the standard deviation of a logarithm of counts with a long tail.
-COUNT_UNIT = 2.0
+# So that counts, of which the ids tell much already, start as a small input:
+# with 2, about one standard deviation, Criteo's log loss was .4761, not .4752.
+COUNT_UNIT = 6.0
 
 
 class ValueEncodings:
@@ -24,7 +25,7 @@ class ValueEncodings:
 
     Of a value that n training rows hold, c of them with a click,
 
-        count:        (log(1 + n) - mean) / 2
+        count:        (log(1 + n) - mean) / 6
         target_mean:  logit((c + a p) / (n + a)) - logit(p)
 
     where p is the base rate, a = 10 the prior strength, and mean that of the

@@ -23,7 +23,7 @@ def test_numbers_are_those_of_the_formulas():
 
     expected = [
         [
-            (math.log(1 + n) - mean) / 2,
+            (math.log(1 + n) - mean) / 6,
             logit((c + 10 * base) / (n + 10)) - logit(base),
         ]
         for n, c in COUNTS

@@ -75,7 +75,7 @@ def expected(frame, rows, mass, out_of_fold):
         n *= 5 / 4 if out_of_fold else 1
         numbers.append(
             (
-                (math.log(1 + n) - mean) / 2,
+                (math.log(1 + n) - mean) / 6,
                 math.log(rate / (1 - rate)) - math.log(base / (1 - base)),
             )
         )
