@@ -48,8 +48,9 @@ class ValueEncodings:
 
     >>> counts = np.array([[0, 0], [0, 0], [90, 30], [10, 0]])
     >>> site = ValueEncodings(counts)
-    >>> site.encode([[10, 0]], ["target_mean"]).round(4).tolist()
-    [[-0.8832]]
+    >>> (number,) = site.encode([[10, 0]], ["target_mean"])[0]
+    >>> f"{number:.2f}"
+    '-0.89'
 
     Reference:
         [Micci-Barreca, 2001](https://doi.org/10.1145/507533.507538),
