@@ -245,12 +245,8 @@ class MultiValuedField(Field):
     >>> MultiValuedField("genres", separator="|", pooling="mean").max_length
     8
     >>> history = MultiValuedField(
-    ...     "seen_items",
-    ...     max_length=50,
-    ...     keep="last",
-    ...     pooling="attention",
-    ...     candidate="item",
-    ...     share_with="item",
+    ...     *("seen", "|", 50), keep="last", pooling="attention",
+    ...     candidate="item", share_with="item"
     ... )
     >>> history.candidate
     'item'

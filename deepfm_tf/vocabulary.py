@@ -360,10 +360,8 @@ class Vocabulary:
         """Mean and standard deviation; a constant column is not divided."""
         if field.scaling != "standardize":
             return np.float32(0), np.float32(1)
-        statistics = self.statistics[field.name]
-        return np.float32(statistics["mean"]), np.float32(
-            statistics["std"] or 1.0
-        )
+        found = self.statistics[field.name]
+        return np.float32(found["mean"]), np.float32(found["std"] or 1.0)
 
     def _encode_values(
         self, field: MultiValuedField, column: pa.Array
