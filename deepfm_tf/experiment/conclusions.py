@@ -89,7 +89,9 @@ def conclude(
     }
     said = [
         findings.not_below_constant(
-            *(row["model"], loss, constant["log_loss"], flags[row["model"]])
+            *(row["model"], loss, constant["log_loss"]),
+            # A row may be of a model's calibration: "fm, platt".
+            flags[row["model"].partition(", ")[0]],
         )
         for row in summary
         if (loss := row["log_loss"]["mean"]) is not None

@@ -65,7 +65,7 @@ class DeepFM(PyramidModel):
     ... )
     >>> model = DeepFM(Schema(fields, label="click"), embedding_dim=4)
     >>> model.count_params()
-    1257
+    10195
 
     Reference:
         [Guo et al., 2017](https://arxiv.org/abs/1703.04247), equations 1-4.

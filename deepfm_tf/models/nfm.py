@@ -59,7 +59,7 @@ class NFM(PyramidModel):
     ... )
     >>> model = NFM(Schema(fields, label="click"), embedding_dim=4)
     >>> model.count_params()
-    531
+    723
 
     Reference:
         [He and Chua, 2017](https://arxiv.org/abs/1708.05027), equations 3-7.

@@ -59,7 +59,7 @@ class WideAndDeep(PyramidModel):
     ... )
     >>> model = WideAndDeep(Schema(fields, label="click"), embedding_dim=4)
     >>> model.count_params()
-    1257
+    10195
 
     Reference:
         [Cheng et al., 2016](https://arxiv.org/abs/1606.07792), equation 3.

@@ -182,7 +182,9 @@ def test_large_weights_that_cancel_are_no_disagreement(tmp_path):
     schema = deepfm_tf.Schema(tuple(fields), "y")
     log = pd.DataFrame({**data, "y": [0, 1] * 100})
     vocabulary = deepfm_tf.fit_vocabulary(log, schema)
-    model = deepfm_tf.DeepFM(vocabulary.schema)
+    model = deepfm_tf.DeepFM(
+        vocabulary.schema, hidden_units=(30, 20, 10), batch_normalization=False
+    )
     randomize(model)
     model.set_weights([3 * w for w in model.get_weights()])
 

@@ -15,6 +15,7 @@ from deepfm_tf.optimizers import (
     LazyFTRL,
     RowwiseAdagrad,
 )
+from tests.catalogue import build
 from tests.conftest import make_log
 from tests.optimizers import rules
 
@@ -83,7 +84,7 @@ def test_the_learning_rate_multiplies_those_of_all_three(small_vocabulary):
     moved = {}
     for scale in (1.0, 0.1, 0.0):
         deepfm_tf.set_seed(0)
-        model = deepfm_tf.DeepFM(small_vocabulary.schema, hidden_units=(4,))
+        model = build("DeepFM", small_vocabulary.schema, hidden_units=(4,))
         rule = CompositeOptimizer(
             LazyAdam(), RowwiseAdagrad(), keras.optimizers.SGD()
         )

@@ -1,6 +1,7 @@
 """The recipes from the command line, on small files."""
 
 import json
+import types
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,16 @@ def test_the_textbook_format_is_read(tmp_path, capsys):
     assert main(ctr.RECIPE, ["--train", "train.csv"], begin) == 0
     assert "34 categorical fields, 170 rows" in capsys.readouterr().out
     defaults = CommandLine(ctr.RECIPE).settings(["--train", "x"])
-    assert (defaults.embedding_dim, defaults.hidden_units) == (10, (30, 20, 10))
-    assert (defaults.dropout, defaults.learning_rate) == (0.1, 0.01)
-    assert (defaults.batch_size, defaults.epochs) == (2048, 30)
+    train = types.SimpleNamespace(
+        schema=ctr.schema(4).with_vocabulary_sizes(
+            dict.fromkeys(ctr.COLUMNS[1:], 5)
+        ),
+        num_rows=480,
+    )
+    preset = defaults.preset_for("deepfm", train)
+    assert (preset.embedding_dim, preset.hidden_units) == (10, (30, 20, 10))
+    assert (preset.dropout, preset.learning_rate) == (0.1, 0.01)
+    assert (preset.batch_size, defaults.epochs) == (2048, 30)
     assert defaults.min_count == 4
 
 
