@@ -184,7 +184,10 @@ DOORS = {
     ),
     # What serves knows SavedModels and gRPC, no model class: it serves
     # anybody's. The client knows nothing of the server.
-    "serving": (("serving",), ("google", "grpc", "tensorflow")),
+    "serving": (
+        ("serving",),
+        ("tensorflow", "tensorflow_serving", "google", "grpc", "numpy"),
+    ),
     "serving.__init__": (("serving.client",), ()),
     "serving.__main__": (
         ("serving.client", "serving.server", "serving")

@@ -9,8 +9,7 @@ import deepfm_tf
 from deepfm_tf.lookup import GraphLookup
 from deepfm_tf.raw_values import to_texts
 from deepfm_tf.serving.client.arrays import to_array
-from deepfm_tf.serving.client.signature import TensorInfo
-from deepfm_tf.serving.served_fields import ServedField
+from deepfm_tf.serving.signature import ServedField, TensorInfo
 
 
 def test_lists_drop_what_is_missing_and_follow_the_rule():

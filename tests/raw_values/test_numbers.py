@@ -11,7 +11,7 @@ import deepfm_tf
 from deepfm_tf.files.frames import to_arrow
 from deepfm_tf.raw_values import MISSING_NUMBERS, to_numbers
 from deepfm_tf.serving.client.arrays import to_array
-from deepfm_tf.serving.client.signature import TensorInfo
+from deepfm_tf.serving.signature import TensorInfo
 
 
 @pytest.mark.parametrize("value", [*MISSING_NUMBERS, "", " NA ", None, np.nan])

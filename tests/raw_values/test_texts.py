@@ -27,7 +27,7 @@ from deepfm_tf.raw_values import (
     to_texts,
 )
 from deepfm_tf.serving.client.arrays import to_array
-from deepfm_tf.serving.client.signature import TensorInfo
+from deepfm_tf.serving.signature import TensorInfo
 from deepfm_tf.vocabulary import Vocabulary
 from tests.raw_values.kinds import HOUR, KINDS, SETTINGS, WRITTEN
 

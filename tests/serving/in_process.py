@@ -4,9 +4,9 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 
 from deepfm_tf.serving.client.calls import Call, Model
 from deepfm_tf.serving.client.channel import PredictError
-from deepfm_tf.serving.client.signature import Target
 from deepfm_tf.serving.engine import handlers
 from deepfm_tf.serving.errors import ServingError
+from deepfm_tf.serving.signature import Target
 
 _HANDLERS = {
     "Predict": handlers.predict,

@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from deepfm_tf.serving import config_command
-from deepfm_tf.serving.server.config import message_type
+from deepfm_tf.serving.server.server import message_type
 from deepfm_tf.shell import command_line
 
 # Of tensorflow_model_server 2.20; an unknown one makes it exit.

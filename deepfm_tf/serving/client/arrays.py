@@ -30,8 +30,7 @@ from deepfm_tf.raw_values import (
     to_texts,
 )
 from deepfm_tf.serving.client.channel import PredictError
-from deepfm_tf.serving.client.signature import TensorInfo
-from deepfm_tf.serving.served_fields import ServedField
+from deepfm_tf.serving.signature import ServedField, TensorInfo
 
 # gRPC clients take 4 MiB (4,194,304 bytes) at most unless told otherwise,
 # and proxies are often set alike. The rest is for names and framing.

@@ -36,18 +36,16 @@ from deepfm_tf.serving.client.columns import (
     rank_columns,
     to_examples,
 )
-from deepfm_tf.serving.client.signature import (
-    Classes,
-    ModelMetadata,
-    Signature,
-    Target,
-    VersionStatus,
-)
-from deepfm_tf.serving.served_fields import (
+from deepfm_tf.serving.signature import (
     FIELDS,
     ROWS,
     SIGNATURE,
+    Classes,
+    ModelMetadata,
     ServedFields,
+    Signature,
+    Target,
+    VersionStatus,
 )
 
 # How the C++ core says that an input without a default was left out.

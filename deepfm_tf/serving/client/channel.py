@@ -9,7 +9,7 @@ from typing import Any, Union
 import grpc
 
 from deepfm_tf.errors import UserError
-from deepfm_tf.serving.tls import client_credentials
+from deepfm_tf.serving.connections import client_credentials
 
 # Whether, and how, a channel is encrypted.
 Ssl = Union[bool, str, Path, bytes, grpc.ChannelCredentials]  # noqa: UP007

@@ -25,7 +25,7 @@ from deepfm_tf.serving.client.channel import (
     predict_error,
 )
 from deepfm_tf.serving.client.columns import Data
-from deepfm_tf.serving.client.signature import (
+from deepfm_tf.serving.signature import (
     Classes,
     ModelMetadata,
     Target,

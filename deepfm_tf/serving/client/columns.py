@@ -14,8 +14,13 @@ import tensorflow as tf
 
 from deepfm_tf.errors import UserError, UserTypeError, did_you_mean
 from deepfm_tf.serving.client.arrays import to_array
-from deepfm_tf.serving.client.signature import Signature, TensorInfo, shown
-from deepfm_tf.serving.served_fields import NO_FIELDS, ServedFields
+from deepfm_tf.serving.signature import (
+    NO_FIELDS,
+    ServedFields,
+    Signature,
+    TensorInfo,
+    shown,
+)
 
 # What the client takes for rows: a frame, columns, or rows as dicts.
 Data = Union[  # noqa: UP007

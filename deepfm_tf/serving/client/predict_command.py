@@ -194,7 +194,7 @@ def _score(options: argparse.Namespace, kind: str) -> None:
     from deepfm_tf.files.readers import num_rows, read_rows
     from deepfm_tf.files.writers import row_writer
     from deepfm_tf.serving.client.client import PredictClient
-    from deepfm_tf.serving.tls import client_credentials
+    from deepfm_tf.serving.connections import client_credentials
 
     names = names_of_card(options.model_card)
     pem = (

@@ -28,7 +28,7 @@ from deepfm_tf.serving.engine.handlers import DEFAULT_SIGNATURE, Models
 from deepfm_tf.serving.engine.servable import LoadedVersion
 from deepfm_tf.serving.errors import ServingError, invalid_argument
 from deepfm_tf.serving.rest import requests, tensors
-from deepfm_tf.serving.served_fields import (
+from deepfm_tf.serving.signature import (
     FIELDS,
     ROWS,
     SIGNATURE,

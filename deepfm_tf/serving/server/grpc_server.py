@@ -24,6 +24,7 @@ from tensorflow_serving.apis import (
 )
 
 from deepfm_tf.errors import UserError
+from deepfm_tf.serving.connections import Drain, bind
 from deepfm_tf.serving.engine import handlers
 from deepfm_tf.serving.engine.handlers import require_model_spec
 from deepfm_tf.serving.errors import (
@@ -31,7 +32,6 @@ from deepfm_tf.serving.errors import (
     from_tensorflow,
     invalid_argument,
 )
-from deepfm_tf.serving.ports import Drain, bind
 from deepfm_tf.serving.server.flags import Options, channel_arguments
 from deepfm_tf.serving.server.metrics import Metrics
 from deepfm_tf.serving.versions.store import ModelStore

@@ -22,13 +22,13 @@ from starlette.types import Receive, Scope, Send
 from tensorflow_serving.apis import model_pb2
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from deepfm_tf.serving.connections import Drain, bind
 from deepfm_tf.serving.errors import (
     ServingError,
     from_tensorflow,
     invalid_argument,
     one_line,
 )
-from deepfm_tf.serving.ports import Drain, bind
 from deepfm_tf.serving.rest.calls import (
     INFERENCE_METHODS,
     RestCalls,

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message,
+    message_factory,
+    text_format,
+)
 from tensorflow_serving.config.model_server_config_pb2 import (
     ModelServerConfig,
 )
 
+from deepfm_tf.errors import UserError
+from deepfm_tf.serving.connections import bind, server_credentials
 from deepfm_tf.serving.engine.handlers import warm_up
 from deepfm_tf.serving.engine.servable import Servable
 from deepfm_tf.serving.errors import ServingError
-from deepfm_tf.serving.ports import bind
-from deepfm_tf.serving.server.config import (
-    METRICS_PATH,
-    message_type,
-    read_server_credentials,
-    read_text_proto,
-    single_model_config,
-)
 from deepfm_tf.serving.server.flags import Options
 from deepfm_tf.serving.server.grpc_server import GrpcServer
 from deepfm_tf.serving.server.metrics import Metrics
@@ -34,8 +36,22 @@ if TYPE_CHECKING:
 # Kubernetes kills 30 seconds after it has asked.
 GRACE_SECONDS = 25
 _LOOK_SECONDS = 0.2
-
+_METRICS_PATH = "/monitoring/prometheus/metrics"
 _LOG = logging.getLogger(__name__)
+_Message = TypeVar("_Message", bound=message.Message)
+_PACKAGE = "tensorflow.serving"
+# The official package has no Python for these files. Text format knows fields
+# by name, so that the numbers are ours.
+_MESSAGES = {
+    "PrometheusConfig": {"enable": "TYPE_BOOL", "path": "TYPE_STRING"},
+    "MonitoringConfig": {"prometheus_config": f".{_PACKAGE}.PrometheusConfig"},
+    "SSLConfig": {
+        "server_key": "TYPE_STRING",
+        "server_cert": "TYPE_STRING",
+        "custom_ca": "TYPE_STRING",
+        "client_verify": "TYPE_BOOL",
+    },
+}
 
 
 class Server:
@@ -72,8 +88,16 @@ class Server:
         self.rest_port = 0
         self.metrics = Metrics()
         self._config = self._read_config()
-        self._credentials = read_server_credentials(options.ssl_config_file)
-        self.metrics_path = _metrics_path(options.monitoring_config_file)
+        self._credentials = self.metrics_path = None
+        if path := options.ssl_config_file:
+            tls = read_text_proto(path, message_type("SSLConfig")())
+            self._credentials = server_credentials(tls, path)
+        if path := options.monitoring_config_file:
+            monitoring = read_text_proto(
+                path, message_type("MonitoringConfig")()
+            ).prometheus_config
+            if monitoring.enable:
+                self.metrics_path = monitoring.path or _METRICS_PATH
         self.is_asked_to_stop = False
         self._stopping = threading.Event()
         self._grpc: GrpcServer | None = None
@@ -235,13 +259,63 @@ class Server:
                     _LOG.error("The old configuration stays: %s", complaint)
 
 
-def _metrics_path(monitoring_config_file: str) -> str | None:
-    """Where to serve the metrics; None for nowhere."""
-    if not monitoring_config_file:
-        return None
-    monitoring: Any = read_text_proto(
-        monitoring_config_file, message_type("MonitoringConfig")()
+def message_type(name: str) -> Any:
+    """The class of one of TensorFlow Serving's own configuration messages.
+
+    Example:
+        >>> monitoring = message_type("MonitoringConfig")()
+        >>> monitoring.prometheus_config.enable = True
+    """
+    file: Any = descriptor_pb2.FileDescriptorProto(
+        name="config.proto", package=_PACKAGE, syntax="proto3"
     )
-    if not monitoring.prometheus_config.enable:
-        return None
-    return monitoring.prometheus_config.path or METRICS_PATH
+    for message_name, fields in _MESSAGES.items():
+        described = file.message_type.add(name=message_name)
+        for number, (field, kind) in enumerate(fields.items(), start=1):
+            of_kind = {"type_name" if kind[0] == "." else "type": kind}
+            described.field.add(
+                name=field, number=number, label="LABEL_OPTIONAL", **of_kind
+            )
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(
+        pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")
+    )
+
+
+def read_text_proto(path: str | os.PathLike[str], into: _Message) -> _Message:
+    """Fill a message from a file in protobuf's text format, and return it.
+
+    Raises:
+        ValueError: the file is missing, or is not such a text.
+    """
+    name = into.DESCRIPTOR.full_name
+    try:
+        with open(path, encoding="utf-8") as file:
+            text_format.Parse(file.read(), into)
+    except OSError as error:
+        raise UserError(
+            f"The {name} file must be readable. Received: {path} "
+            f"({error.strerror}). Check the path."
+        ) from error
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        # The first five words are what the real server prints.
+        raise UserError(
+            f"Error parsing text-format {name}: {path}:{error}. "
+            "The file must be such a message in protobuf's text format."
+        ) from error
+    return into
+
+
+def single_model_config(name: str, base_path: str) -> ModelServerConfig:
+    """What --model_name and --model_base_path mean.
+
+    A relative path counts from the current directory.
+    """
+    if "://" not in base_path:
+        base_path = os.path.abspath(base_path)
+    config = ModelServerConfig()
+    config.model_config_list.config.add(
+        name=name, base_path=base_path, model_platform="tensorflow"
+    )
+    return config

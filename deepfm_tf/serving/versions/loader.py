@@ -6,6 +6,8 @@ import ctypes
 import dataclasses
 import gc
 import logging
+import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 from tensorflow_serving.apis import get_model_status_pb2
+from tensorflow_serving.config.file_system_storage_path_source_pb2 import (
+    FileSystemStoragePathSourceConfig,
+)
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
 
 from deepfm_tf.serving.engine.servable import LoadedVersion
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
 
 State = get_model_status_pb2.ModelVersionStatus
 _LOG = logging.getLogger(__name__)
+# What TensorFlow's own parser of int64 takes: no "+", no "_", ASCII digits.
+_INT64 = re.compile(r"-?[0-9]+", re.ASCII)
 
 
 @dataclasses.dataclass(eq=False)
@@ -320,3 +327,51 @@ def return_memory() -> None:
     except (AttributeError, OSError, TypeError):
         return  # not glibc: musl, macOS and Windows give back by themselves
     malloc_trim(0)
+
+
+def find_versions(base_path: str | os.PathLike[str]) -> dict[int, Path]:
+    """The version directories below a base path: those named by an int64.
+
+    Other names are ignored, and so is what vanishes or cannot be looked at
+    while this function runs. Of "1" and "001" the first by name is taken.
+
+    Returns:
+        Version to directory, the highest version first.
+
+    Raises:
+        OSError: the base path is missing or cannot be read.
+    """
+    found: dict[int, Path] = {}
+    for name in sorted(os.listdir(base_path)):
+        path = Path(base_path, name)
+        if not _INT64.fullmatch(name) or not -(2**63) <= int(name) < 2**63:
+            continue
+        if not os.path.isdir(path):
+            continue
+        first = found.setdefault(int(name), path)
+        if first != path:
+            _LOG.warning(
+                "Version %s is in both %s and %s; the latter is ignored.",
+                int(name),
+                first,
+                path,
+            )
+    return dict(sorted(found.items(), reverse=True))
+
+
+def choose_versions(
+    policy: FileSystemStoragePathSourceConfig.ServableVersionPolicy,
+    found: dict[int, Path],
+) -> dict[int, Path]:
+    """The part of `find_versions` that a policy wants.
+
+    An empty policy means the latest version, as 0 latest ones do.
+    """
+    choice = policy.WhichOneof("policy_choice")
+    if choice == "all":
+        return dict(found)
+    if choice == "specific":
+        wanted = set(policy.specific.versions)
+        return {v: path for v, path in found.items() if v in wanted}
+    num_versions = policy.latest.num_versions or 1
+    return dict(list(found.items())[:num_versions])

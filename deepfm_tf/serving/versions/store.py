@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -12,14 +13,19 @@ from typing import TYPE_CHECKING
 import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 from tensorflow_serving.config.model_server_config_pb2 import (
+    TENSORFLOW,
     ModelConfig,
     ModelServerConfig,
 )
 
 from deepfm_tf.serving.engine.servable import LoadedVersion
 from deepfm_tf.serving.errors import ServingError, invalid_argument
-from deepfm_tf.serving.versions.loader import Model, VersionLoader
-from deepfm_tf.serving.versions.wanted import check_config, look_for_versions
+from deepfm_tf.serving.versions.loader import (
+    Model,
+    VersionLoader,
+    choose_versions,
+    find_versions,
+)
 
 if TYPE_CHECKING:
     from deepfm_tf.serving.engine.servable import Servable
@@ -297,3 +303,83 @@ class ModelStore:
 def _labels(model: Model | None) -> Mapping[str, int]:
     """The versions that labels of a model stand for."""
     return dict(model.config.version_labels) if model and model.config else {}
+
+
+def check_config(config: ModelServerConfig) -> None:
+    """Refuse what cannot be served, in TensorFlow Serving's own words.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT.
+    """
+    names: set[str] = set()
+    for model in config.model_config_list.config:
+        if model.name in names:
+            raise invalid_argument(
+                f"Illegal to list model {model.name} multiple times in "
+                "config list"
+            )
+        names.add(model.name)
+        got = f"got base_path()={model.base_path}"
+        if "://" in model.base_path:
+            raise invalid_argument(
+                f"Model {model.name}: base_path must be a local directory; "
+                f"{got}. Copy or mount it, or use TensorFlow Serving itself."
+            )
+        if not os.path.isabs(model.base_path):
+            raise invalid_argument(
+                f"Expected model {model.name} to have an absolute path or "
+                f"URI; {got}"
+            )
+        platform = model.model_platform
+        if bool(platform) == (model.model_type == TENSORFLOW):
+            raise invalid_argument(
+                f"Illegal setting {'both' if platform else 'neither'} "
+                "ModelServerConfig::model_type (deprecated) "
+                f"{'and' if platform else 'nor'} "
+                "ModelServerConfig::model_platform, model name is "
+                f"{model.name}"
+            )
+        if platform not in ("", "tensorflow"):
+            raise invalid_argument(
+                f"Model {model.name} requests unsupported platform {platform}"
+            )
+
+
+def look_for_versions(
+    name: str, config: ModelConfig
+) -> tuple[dict[int, Path] | None, str]:
+    """What a model's policy wants of what lies in its base path.
+
+    Returns:
+        Version to directory, the highest first, or None where the base path
+        cannot be read; and what there is to complain of, or "".
+    """
+    base = config.base_path
+    try:
+        found = find_versions(base)
+    except OSError as error:
+        return None, (
+            f"Could not find base path {base} for servable {name}: "
+            f"{error.strerror}"
+        )
+    wanted = choose_versions(config.model_version_policy, found)
+    missing = sorted(
+        set(config.model_version_policy.specific.versions) - set(found)
+    )
+    complaint = ""
+    if not wanted:
+        complaint = (
+            f"No versions of servable {name} found under base path {base}. "
+            "The versions must be directories named by a number, such as 1/; "
+            f"found: {sorted(found) or 'none'}."
+        )
+        if Path(base, "saved_model.pb").is_file():
+            complaint += (
+                " The path is a version itself: give the directory above it."
+            )
+    elif missing:
+        complaint = (
+            f"Versions {missing} of servable {name}, which the version policy "
+            f"names, were not found under base path {base}."
+        )
+    return wanted, complaint

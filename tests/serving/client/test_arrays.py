@@ -9,8 +9,7 @@ import tensorflow as tf
 from deepfm_tf.serving.client import arrays as client_arrays
 from deepfm_tf.serving.client.arrays import to_array
 from deepfm_tf.serving.client.channel import PredictError
-from deepfm_tf.serving.client.signature import TensorInfo
-from deepfm_tf.serving.served_fields import ServedField
+from deepfm_tf.serving.signature import ServedField, TensorInfo
 
 TEXT = TensorInfo("string", (None,))
 FLOAT = TensorInfo("float32", (None,))

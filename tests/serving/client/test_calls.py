@@ -11,7 +11,7 @@ from tensorflow_serving.apis import predict_pb2
 from deepfm_tf.serving import AsyncPredictClient, PredictClient
 from deepfm_tf.serving.client.calls import Model
 from deepfm_tf.serving.client.channel import PredictError
-from deepfm_tf.serving.client.signature import Target
+from deepfm_tf.serving.signature import Target
 from tests.serving.in_process import InProcessClient, metadata_response
 from tests.serving.scripted_service import FLOAT, TEXT, signature_def
 

@@ -15,8 +15,12 @@ from deepfm_tf.serving.client.columns import (
     rank_columns,
     to_examples,
 )
-from deepfm_tf.serving.client.signature import Signature, TensorInfo
-from deepfm_tf.serving.served_fields import ServedField, ServedFields
+from deepfm_tf.serving.signature import (
+    ServedField,
+    ServedFields,
+    Signature,
+    TensorInfo,
+)
 
 COLUMNS = {"site": ["a", "b"], "price": [1.5, 2.5]}
 

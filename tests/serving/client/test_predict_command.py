@@ -15,9 +15,8 @@ from google.protobuf import text_format
 from deepfm_tf.files.formats import format_of
 from deepfm_tf.files.writers import row_writer
 from deepfm_tf.serving.client import predict_command
-from deepfm_tf.serving.server.config import message_type
 from deepfm_tf.serving.server.flags import Options
-from deepfm_tf.serving.server.server import Server
+from deepfm_tf.serving.server.server import Server, message_type
 from tests.serving.localhost_tls import CERTIFICATE, KEY
 from tests.serving.toy_model import COLUMNS, expected_ctr
 

@@ -17,7 +17,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from deepfm_tf.serving import ports
+from deepfm_tf.serving import connections
 from deepfm_tf.serving.engine import handlers
 from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.server import grpc_server
@@ -397,7 +397,7 @@ def test_a_call_that_a_stopping_server_refuses_is_not_worked_on(start, store):
 
 
 def test_answers_wait_while_a_stop_waits_for_calls(start, store, monkeypatch):
-    monkeypatch.setattr(ports, "ANSWER_SECONDS", SECONDS)
+    monkeypatch.setattr(connections, "ANSWER_SECONDS", SECONDS)
     store.gate.set()
     channel = start()
     drain, is_late = start.server.drain, threading.Event()

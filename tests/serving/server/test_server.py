@@ -3,17 +3,27 @@
 import threading
 import time
 
+import grpc
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import (
     prediction_log_pb2,
+    prediction_service_pb2_grpc,
+)
+from tensorflow_serving.config.model_server_config_pb2 import (
+    ModelServerConfig,
 )
 
+from deepfm_tf.serving.connections import bind
 from deepfm_tf.serving.engine.handlers import WARM_UP_FILE
 from deepfm_tf.serving.errors import ServingError
-from deepfm_tf.serving.ports import bind
 from deepfm_tf.serving.server.flags import Options
-from deepfm_tf.serving.server.server import Server
+from deepfm_tf.serving.server.server import (
+    Server,
+    message_type,
+    read_text_proto,
+    single_model_config,
+)
 from tests.serving.fake_versions import spec
 from tests.serving.toy_model import predict_request
 
@@ -114,6 +124,13 @@ def test_a_taken_port_is_told_before_anything_is_loaded(tmp_path):
             server.start()
 
     assert server.store.names() == set()
+
+
+def test_a_start_without_versions_can_be_given_up(tmp_path):
+    server = Server(options(model_base_path=str(tmp_path)))
+
+    with pytest.raises(ServingError, match="in time: toy"):
+        server.start(timeout=0.1)
 
 
 def test_a_signal_ends_a_start_that_waits_for_versions(tmp_path):
@@ -225,3 +242,87 @@ def test_the_monitoring_file_says_where_metrics_are(tmp_path, text, path):
 
     assert server.metrics_path == path
     server.stop()
+
+
+def test_stopping_unloads_and_closes_the_port(tmp_path, toy_versions):
+    toy_versions(tmp_path, 1)
+    with (
+        Server(options(model_base_path=str(tmp_path))) as server,
+        grpc.insecure_channel(f"localhost:{server.port}") as channel,
+    ):
+        ask = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict
+        ask(predict_request(), timeout=SECONDS)
+
+        server.stop()
+        server.stop()
+
+        with pytest.raises(grpc.RpcError) as caught:
+            ask(predict_request(), timeout=SECONDS)
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+    [status] = server.store.status(spec())
+    assert status.state == status.END
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        (
+            "MonitoringConfig",
+            'prometheus_config { enable: true path: "/metrics" }',
+            lambda m: m.prometheus_config.path == "/metrics",
+        ),
+        (
+            "SSLConfig",
+            'server_key: "k" server_cert: "c" custom_ca: "a" '
+            "client_verify: true",
+            lambda m: m.client_verify and m.server_key == "k",
+        ),
+    ],
+)
+def test_text_of_the_real_server_is_read(tmp_path, name, text, expected):
+    file = tmp_path / "file"
+    file.write_text(text)
+
+    message = read_text_proto(file, message_type(name)())
+
+    assert message.DESCRIPTOR.full_name == f"tensorflow.serving.{name}"
+    assert expected(message)
+
+
+def test_a_bad_file_is_refused_in_the_real_servers_words(tmp_path):
+    file = tmp_path / "models.config"
+    file.write_text("model_config_list { konfig {} }")
+
+    with pytest.raises(
+        ValueError,
+        match="Error parsing text-format "
+        "tensorflow.serving.ModelServerConfig: .*konfig",
+    ):
+        read_text_proto(file, ModelServerConfig())
+
+
+@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir()])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, make):
+    file = tmp_path / "absent"
+    make(file)
+
+    with pytest.raises(ValueError, match="must be readable.*absent"):
+        read_text_proto(file, ModelServerConfig())
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    file = tmp_path / "binary"
+    file.write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(ValueError, match="Error parsing text-format"):
+        read_text_proto(file, ModelServerConfig())
+
+
+def test_a_relative_base_path_of_the_flag_counts_from_here(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+
+    [model] = single_model_config("m", "models/m").model_config_list.config
+
+    assert model.base_path == str(tmp_path / "models" / "m")

@@ -1,14 +1,20 @@
 """Models come, change version and go; loads are made up."""
 
 import contextlib
+import re
 import threading
 import time
 
 import grpc
 import pytest
+from google.protobuf import text_format
+from tensorflow_serving.config.model_server_config_pb2 import (
+    ModelServerConfig,
+)
 
 from deepfm_tf.serving.errors import ServingError
 from deepfm_tf.serving.versions import loader as version_loader
+from deepfm_tf.serving.versions.store import check_config
 from tests.serving.fake_versions import FakeModels, spec
 
 
@@ -299,3 +305,39 @@ def test_stopping_does_not_wait_for_ever(models):
     assert still_open
     models.wait_for_states(v1="END")
     assert loaded.servable.is_closed.is_set()
+
+
+@pytest.mark.parametrize(
+    ("models", "error"),
+    [
+        (
+            'config { name: "toy" base_path: "/a" model_type: TENSORFLOW } '
+            'config { name: "toy" base_path: "/b" model_type: TENSORFLOW }',
+            "^Illegal to list model toy multiple times in config list$",
+        ),
+        (
+            'config { name: "toy" base_path: "s3://bucket/toy" '
+            'model_platform: "tensorflow" }',
+            "must be a local directory.*s3://bucket/toy",
+        ),
+        (
+            'config { name: "toy" base_path: "/a" model_type: TENSORFLOW '
+            'model_platform: "tensorflow" }',
+            "^Illegal setting both ModelServerConfig::model_type ",
+        ),
+        (
+            'config { name: "toy" base_path: "/a" model_platform: "caffe" }',
+            "^Model toy requests unsupported platform caffe$",
+        ),
+    ],
+)
+def test_a_configuration_that_cannot_be_served_is_refused(models, error):
+    config = text_format.Parse(
+        f"model_config_list {{ {models} }}", ModelServerConfig()
+    )
+
+    with pytest.raises(ServingError) as caught:
+        check_config(config)
+
+    assert caught.value.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert re.search(error, caught.value.message)
