@@ -67,14 +67,10 @@ def predict(
     signature_method_name_check: bool = False,
     tensor_content: bool = False,
 ) -> predict_pb2.PredictResponse:
-    """Runs a signature on named tensors.
+    """Runs a signature on named tensors; `timeout` is in seconds.
 
-    Args:
-        models: Models. Where the version comes from.
-        request: PredictRequest.
-        timeout: float or None. Seconds left for the run.
-        signature_method_name_check: bool. Refuse signatures of other methods.
-        tensor_content: bool. Numbers as packed bytes, not `float_val`.
+    `signature_method_name_check` refuses signatures of other methods;
+    `tensor_content` answers numbers as packed bytes, not as `float_val`.
     """
     spec = require_model_spec(request)
     with models.acquire(spec) as loaded:
@@ -132,23 +128,15 @@ def _run_examples(
         }
     examples = examples_tensor(request.input)
     arrays = loaded.servable.run_union(
-        [
-            (signature, {"inputs": examples})
-            for signature in signatures.values()
-        ],
+        [(each, {"inputs": examples}) for each in signatures.values()],
         [tensor for found in tensors.values() for tensor in found.values()],
         timeout,
     )
     for name, found in tensors.items():
         method = METHODS[methods[name]]
         outputs = {key: arrays[tensor] for key, tensor in found.items()}
-        yield (
-            method,
-            {
-                "model_spec": _answered(loaded, name),
-                "result": method.result(outputs, len(examples.string_val)),
-            },
-        )
+        result = method.result(outputs, len(examples.string_val))
+        yield method, {"model_spec": _answered(loaded, name), "result": result}
 
 
 def _infer(
@@ -189,10 +177,7 @@ def multi_inference(
     *,
     signature_method_name_check: bool = False,
 ) -> inference_pb2.MultiInferenceResponse:
-    """Several signatures of one model on the same examples, in one run.
-
-    Arguments as for `predict`.
-    """
+    """Several signatures of one model on the same examples, in one run."""
     spec = model_pb2.ModelSpec()
     if request.tasks:
         spec = request.tasks[0].model_spec
@@ -255,9 +240,8 @@ def get_model_metadata(
 def warm_up(servable: Servable, iterations: int = 1) -> int:
     """Runs each of the version's warm-up records so often; their number.
 
-    Raises:
-        ServingError: with the number of the first record that fails (from
-            0), or when there are more than 1000.
+    A ServingError tells the first record that fails, by its number from 0, or
+    that there are more than 1000.
     """
     path = servable.path / WARM_UP_FILE
     if not path.is_file():

@@ -100,27 +100,18 @@ class Parsers:
         with graph.as_default(), tf.name_scope(_SCOPE):
             for signature in signature_defs.values():
                 fed = {tensor_name(i.name) for i in signature.inputs.values()}
-                self._add_vector(
-                    [
-                        name
-                        for name in sorted(fed - self.parsed.keys())
-                        if dtypes.get(name) in PARSABLE
-                    ],
-                    dtypes,
-                )
+                new = sorted(fed - self.parsed.keys())
+                names = [n for n in new if dtypes.get(n) in PARSABLE]
+                if names:
+                    self._add_vector(names, dtypes)
 
     def _add_vector(self, names: list[str], dtypes: Mapping[str, int]) -> None:
-        if not names:
-            return
         vector = tf.compat.v1.placeholder(tf.string, [len(names)])
         pieces = tf.unstack(vector)
         for place, (name, piece) in enumerate(zip(names, pieces, strict=True)):
             self._places[name] = len(self._vectors), place
-            self.parsed[name] = tf.io.parse_tensor(
-                piece,
-                tf.as_dtype(dtypes[name]),
-                name=f"parse_{len(self.parsed)}",
-            )
+            dtype, node = tf.as_dtype(dtypes[name]), f"parse_{len(self.parsed)}"
+            self.parsed[name] = tf.io.parse_tensor(piece, dtype, name=node)
         self._vectors.append((vector, len(names)))
 
     def feed(self, serialized: Mapping[str, bytes]) -> dict[tf.Tensor, Array]:
@@ -200,12 +191,9 @@ def repeated_bytes(proto: tensor_pb2.TensorProto, length: int) -> int:
 def to_proto(
     array: Array, tensor_content: bool = False
 ) -> tensor_pb2.TensorProto:
-    """A TensorProto as TensorFlow Serving answers it.
+    """A TensorProto as TensorFlow Serving answers it; strings are `bytes`.
 
-    Args:
-        array: what a session returned; bytes as objects for strings.
-        tensor_content: bool. Numbers as packed bytes instead of `float_val`
-            and the like, which are the default.
+    Numbers are in `float_val` and the like; or, with `tensor_content`, packed.
 
     Example:
 

@@ -74,7 +74,6 @@ class Servable:
             SavedModel, has no such tags, or is damaged.
 
     Attributes:
-        path: Path.
         signature_defs: dict. Every signature by its name, the one that
             initializes included.
     """
@@ -174,19 +173,11 @@ class Servable:
         timeout: float | None = None,
         tensor_content: bool = False,
     ) -> dict[str, TensorProto]:
-        """Runs one signature.
+        """Some outputs of a signature, from a proto for each of its inputs.
 
-        Args:
-            signature: SignatureDef. A value of `signature_defs`.
-            feeds: dict. A proto for every input of the signature.
-            outputs: list of str. Which of its outputs to compute.
-            timeout: float or None. Seconds.
-            tensor_content: bool. Numbers as packed bytes.
-
-        Raises:
-            ServingError: the op's own code and message; INVALID_ARGUMENT for
-                a wrong type or a proto that cannot be parsed;
-                DEADLINE_EXCEEDED after the timeout.
+        A ServingError has the op's own code and message; INVALID_ARGUMENT for
+        a wrong type or a proto that cannot be parsed; DEADLINE_EXCEEDED after
+        the timeout, which is in seconds.
         """
         names = {alias: signature.outputs[alias].name for alias in outputs}
         fetches = tuple(sorted(set(names.values())))
@@ -207,13 +198,10 @@ class Servable:
         fetches: Sequence[str],
         timeout: float | None = None,
     ) -> dict[str, Array]:
-        """Runs several signatures at once.
+        """Runs several signatures at once, each with its feeds; as `run`.
 
-        Args:
-            tasks: list of (SignatureDef, feeds), as for `run`.
-            fetches: list of str. Tensor names, as in `outputs[alias].name`;
-                the arrays come by these names, strings as objects.
-            timeout: float or None. Seconds.
+        The arrays come by the names of the tensors that are fetched, strings
+        as objects.
         """
         serialized: dict[str, bytes] = {}
         aliases: dict[str, str] = {}
@@ -244,14 +232,15 @@ class Servable:
             )
         milliseconds = 0 if timeout is None else max(1, int(timeout * 1000))
         options = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds)
+        fetched = [self._fetch(name) for name in names]
         try:
-            feed = self._feed(serialized)
-            arrays = run(feed, [self._fetch(name) for name in names], options)
+            arrays = run(self._feed(serialized), fetched, options)
         except (tf.errors.OpError, UnicodeDecodeError) as error:
             failed = self._parsers.failed(getattr(error, "message", ""))
+            refusal = from_tensorflow(error)
             if failed in aliases:
-                raise _parsing_error(aliases[failed]) from error
-            raise from_tensorflow(error) from error
+                refusal = _parsing_error(aliases[failed])
+            raise refusal from error
         return dict(zip(names, arrays, strict=True))
 
     def _feed(self, serialized: dict[str, bytes]) -> dict[tf.Tensor, Array]:
@@ -269,9 +258,8 @@ class Servable:
 
     def _fetch(self, name: str) -> tf.Tensor:
         """A tensor of the model, or what is wired in its place."""
-        tensor = self._parsers.parsed.get(tensor_name(name))
-        if tensor is None:
-            tensor = find_tensor(self._graph, name)
+        wired = self._parsers.parsed.get(tensor_name(name))
+        tensor = find_tensor(self._graph, name) if wired is None else wired
         if tensor is None:
             raise invalid_argument(
                 f"FetchOutputs node {name}: no such tensor in the graph"
@@ -279,16 +267,13 @@ class Servable:
         return tensor
 
     def close(self) -> None:
-        """Frees variables and tables; a run that is on its way is cancelled.
-
-        Runs that come later raise ServingError.
-        """
+        """Frees variables and tables; runs, also those under way, fail."""
         session, self._session = self._session, None
         self._run_session = None
         if session is not None:
+            # Its last reference goes as well: a closed session still has its
+            # variables.
             session.close()
-            # The last reference goes, and with it what the session owns: a
-            # closed one still has its variables.
 
 
 @dataclasses.dataclass(frozen=True)

@@ -59,20 +59,11 @@ class Store(Models, Protocol):
 def parse_path(verb: str, path: str) -> tuple[str, model_pb2.ModelSpec]:
     """The method that a request is for, and of which model.
 
-    A name is only ever compared with the names of models, so that
-    `..%2f..` is an unknown model and no path.
-
-    Args:
-        verb: str. `GET`, `POST` or another.
-        path: str. As sent: percent-encoded, without the query.
-
-    Returns:
-        `predict`, `classify`, `regress`, `get_model_status` or
-        `get_model_metadata`; and the `ModelSpec`, percent-decoded.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT for anything that the API does not
-            have, in TensorFlow Serving's words.
+    One of `INFERENCE_METHODS`, `STATUS` or `METADATA`, and the `ModelSpec`.
+    The path is as sent, percent-encoded, without the query. A name is only
+    ever compared with the names of models, so that `..%2f..` is an unknown
+    model and no path. What the API does not have is a ServingError in
+    TensorFlow Serving's words.
 
     Example:
 
@@ -129,15 +120,10 @@ class RestCalls:
         body: Body,
         deadline: float,
     ) -> bytes:
-        """The JSON that answers a call.
+        """The JSON that answers a call of `parse_path`'s.
 
-        Args:
-            method, spec: as `parse_path` gives them.
-            body: the request's body, decompressed.
-            deadline: float. In `time.monotonic()`'s seconds.
-
-        Raises:
-            ServingError: codes and texts are TensorFlow Serving's.
+        The body is decompressed; the deadline in `time.monotonic()`'s seconds.
+        Codes and texts of a ServingError are TensorFlow Serving's.
         """
         if time.monotonic() >= deadline:
             raise too_late()

@@ -37,18 +37,10 @@ _TOKENS = re.compile(r'\\.|"|-?Inf(?!i)|-NaN', re.DOTALL)
 def parse_body(body: bytes | bytearray) -> dict[str, Any]:
     """The JSON object of a request, with what TensorFlow Serving lets pass.
 
-    Of a key that comes twice, the first value counts. What follows the
-    object is ignored. `Inf` is infinity. Bytes in strings that are not UTF-8
-    stay what they are: `text_bytes` gives them back.
-
-    Args:
-        body: bytes or bytearray. UTF-8, with or without a byte order mark.
-
-    Returns:
-        A dict; infinities and NaN that were spelled out are `NamedFloat`.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT where it is no JSON object.
+    Of a key that comes twice, the first value counts. A byte order mark, and
+    what follows the object, are ignored. Infinities, also as `Inf`, and NaN
+    that are spelled out become `NamedFloat`. Bytes in strings that are not
+    UTF-8 stay what they are: `text_bytes` gives them back.
 
     Example:
 
@@ -97,16 +89,10 @@ def signature_name(document: dict[str, Any]) -> str:
 def predict_tensors(document: dict[str, Any], inputs: Inputs) -> Tensors:
     """A predict request's `instances` or `inputs`: one tensor an input.
 
-    Args:
-        document: dict. The request. `instances` are rows, which are batched
-            along the first dimension: objects that each hold every input and
-            nothing else. `inputs` is an object of columns; what else it holds
-            is ignored. For a single input its plain values will do.
-        inputs: mapping. The signature's inputs by name, at least one.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT unless it has one of the two; it names
-            the first wrong element, or a missing input.
+    `instances` are rows, which are batched along the first dimension: objects
+    that each hold every input and nothing else. `inputs` is an object of
+    columns; what else it holds is ignored. For a single input its plain values
+    will do. A ServingError names the first wrong element, or a missing input.
 
     Example:
 
@@ -137,15 +123,8 @@ def fill_examples(document: dict[str, Any], target: input_pb2.Input) -> None:
     """Puts a classify or regress request's `examples` into its `input`.
 
     A value without a decimal point becomes an int64: what a float feature
-    wants is `1.0`.
-
-    Args:
-        document: dict. The request; `context`, where it has one, goes into
-            an example_list_with_context.
-        target: Input. Filled.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT that names the feature.
+    wants is `1.0`. A `context` makes it an example_list_with_context. A
+    ServingError names the feature that is wrong.
     """
     examples = target.example_list.examples
     if "context" in document:

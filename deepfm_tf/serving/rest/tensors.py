@@ -15,6 +15,7 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from deepfm_tf.arrays import Array
+from deepfm_tf.serving.engine.protos import type_name
 from deepfm_tf.serving.errors import ServingError, invalid_argument
 
 # An error repeats what came, but not megabytes of it.
@@ -44,12 +45,7 @@ _TAKES: dict[str, set[type]] = {
 
 
 class WrongValueError(ServingError):
-    """A value that goes into no tensor of its signature's.
-
-    Args:
-        code, message: as of `ServingError`.
-        row: int. Its place in the outermost list.
-    """
+    """A value that goes into no tensor; `row` is its outermost place."""
 
     def __init__(self, code: grpc.StatusCode, message: str, row: int) -> None:
         super().__init__(code, message)
@@ -59,17 +55,10 @@ class WrongValueError(ServingError):
 def tensor_from_json(value: Any, dtype: int) -> tensor_pb2.TensorProto:
     """Turns a scalar or nested lists into a tensor of the signature's type.
 
-    Args:
-        value: Any. What `json` parsed: a scalar, or lists of equal lengths
-            nested to any depth; `{"b64": "..."}` stands for bytes.
-        dtype: int. The DataType that the signature wants.
-
-    Returns:
-        A TensorProto; its shape is that of the nested lists.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT for ragged lists and values of another
-            type, UNIMPLEMENTED for a type that JSON cannot carry.
+    Lists have equal lengths, which are the tensor's shape, to any depth;
+    `{"b64": "..."}` stands for bytes. A ServingError is INVALID_ARGUMENT for
+    ragged lists and values of another type, UNIMPLEMENTED for a type that JSON
+    cannot carry.
 
     Example:
 
@@ -93,20 +82,14 @@ def tensor_from_json(value: Any, dtype: int) -> tensor_pb2.TensorProto:
 def outputs_json(
     outputs: Mapping[str, tensor_pb2.TensorProto], in_rows: bool
 ) -> bytes:
-    """The answer to `instances` or to `inputs`.
+    """The answer to `instances` (`in_rows`) or to `inputs`.
 
-    Args:
-        outputs: mapping. At least one tensor; a single one goes without its
-            name. A string tensor whose name ends in `_bytes` becomes
-            `{"b64": ...}` objects; other strings are written as they are,
-            also where they are no UTF-8.
-        in_rows: bool. Whether to answer with `predictions`, an element a row
-            of the tensors' common first dimension, or with `outputs`, a value
-            a tensor.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT for types that JSON cannot carry; in
-            rows, for scalars and unequal first dimensions.
+    In rows it is `predictions`, an element a row of the tensors' common first
+    dimension, else `outputs`, a value a tensor; a single tensor goes without
+    its name. A string tensor whose name ends in `_bytes` becomes
+    `{"b64": ...}` objects; other strings are written as they are, also where
+    they are no UTF-8. A ServingError is INVALID_ARGUMENT for types that JSON
+    cannot carry; in rows, for scalars and unequal first dimensions.
 
     Example:
 
@@ -180,10 +163,8 @@ def number(value: float | int) -> float:
     """A JSON number as a double, from which a float is then rounded.
 
     An integer has any size: JSON libraries write 1435774380.0 without its
-    fraction. What a float32 cannot hold becomes infinity in it.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT for what a double cannot hold.
+    fraction. What a float32 cannot hold becomes infinity in it, what a double
+    cannot hold is refused.
     """
     if type(value) is not float or not math.isinf(value):
         try:
@@ -259,7 +240,7 @@ def _fill(tensor: tensor_pb2.TensorProto, leaves: list[Any]) -> None:
         raise ServingError(
             grpc.StatusCode.UNIMPLEMENTED,
             f"Conversion of JSON Value: {shown(leaves[0])} to type: "
-            f"{_type_name(tensor.dtype)}",
+            f"{type_name(tensor.dtype)}",
         )
     dtype = _TYPES[tensor.dtype]
     takes = _TAKES.get(dtype.kind, {int})
@@ -272,7 +253,7 @@ def _fill(tensor: tensor_pb2.TensorProto, leaves: list[Any]) -> None:
     if not is_right:
         raise invalid_argument(
             f"JSON Value: {shown(leaves[0])} Type: {json_type(leaves[0])} is "
-            f"not of expected type: {_type_name(tensor.dtype)}"
+            f"not of expected type: {type_name(tensor.dtype)}"
         )
     if dtype == np.object_:
         try:
@@ -320,7 +301,7 @@ def _values(name: str, tensor: tensor_pb2.TensorProto) -> Any:
     if tensor.dtype not in _TYPES:
         raise invalid_argument(
             "Failed to write JSON value for tensor type: "
-            f"{_type_name(tensor.dtype)}"
+            f"{type_name(tensor.dtype)}"
         )
     shape = [dim.size for dim in tensor.tensor_shape.dim]
     flat = tensor_pb2.TensorProto()
@@ -342,9 +323,3 @@ def _nested(values: Iterator[Any], shape: list[int]) -> Any:
     if not shape:
         return next(values)
     return [_nested(values, shape[1:]) for _ in range(shape[0])]
-
-
-def _type_name(dtype: int) -> str:
-    """TensorFlow's C++ name of a type."""
-    name: str = types_pb2.DataType.Name(dtype)
-    return name.removeprefix("DT_").lower()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 State = get_model_status_pb2.ModelVersionStatus
 _LOG = logging.getLogger(__name__)
+_GIVEN_UP = "Delete or replace the directory."
 # What TensorFlow's own parser of int64 takes: no "+", no "_", ASCII digits.
 _INT64 = re.compile(r"-?[0-9]+", re.ASCII)
 
@@ -44,9 +45,7 @@ class ModelVersion:
     error. Every attribute belongs to the lock of the `VersionLoader`.
 
     Args:
-        name: str. The model's name.
-        version: int. The version number.
-        path: `Path`. The version's directory.
+        name, version, path: the model's name, its number, its directory.
         state: int. One of `ModelVersionStatus.State`.
         error: `ServingError` or None. What the last load failed with.
         failed: bool. No more tries while the directory stays.
@@ -66,6 +65,9 @@ class ModelVersion:
     in_work: bool = False
     num_requests: int = 0
     loaded: LoadedVersion | None = None
+
+    def __str__(self) -> str:
+        return f"Model {self.name} version {self.version}"
 
     def status(self) -> get_model_status_pb2.ModelVersionStatus:
         """As GetModelStatus shows it."""
@@ -190,17 +192,14 @@ class VersionLoader:
     def stop(self, timeout: float | None) -> None:
         """Unload everything; see `ModelStore.stop`."""
         self._loaders.shutdown(cancel_futures=True)
+        models = self.models.values()
+
+        def is_empty() -> bool:
+            versions = (v for m in models for v in m.versions.values())
+            return not any(version.loaded for version in versions)
+
         with self.changed:
-            is_done = self.changed.wait_for(
-                lambda: (
-                    not any(
-                        version.loaded
-                        for model in self.models.values()
-                        for version in model.versions.values()
-                    )
-                ),
-                timeout,
-            )
+            is_done = self.changed.wait_for(is_empty, timeout)
         if is_done:
             self._closer.shutdown()
         else:  # it closes what those requests give back later
@@ -227,12 +226,8 @@ class VersionLoader:
         except Exception as error:  # any: the status and the log show it
             self._note_failure(version, error)
             return
-        _LOG.info(
-            "Model %s version %d: available after %.1f s.",
-            version.name,
-            version.version,
-            time.monotonic() - begin,
-        )
+        seconds = time.monotonic() - begin
+        _LOG.info("%s: available after %.1f s.", version, seconds)
         with self.changed:
             version.in_work = False
             version.error = None
@@ -255,16 +250,11 @@ class VersionLoader:
         seconds = self._load_retry_interval_seconds
         num_tries = version.num_tries + 1
         is_last = num_tries > self._max_num_load_retries
+        advice = f"Next try in {seconds:g} s; deleting the directory ends it."
         _LOG.error(
-            "Model %s version %d could not be loaded (try %d of %d): %s. %s",
-            version.name,
-            version.version,
-            num_tries,
-            self._max_num_load_retries + 1,
-            one_line(error),
-            "Delete or replace the directory."
-            if is_last
-            else f"Next try in {seconds:g} s; deleting the directory ends it.",
+            "%s could not be loaded (try %d of %d): %s. %s",
+            *(version, num_tries, self._max_num_load_retries + 1),
+            *(one_line(error), _GIVEN_UP if is_last else advice),
         )
         with self.changed:
             version.in_work = False
@@ -299,16 +289,10 @@ class VersionLoader:
             if loaded is not None:
                 loaded.servable.close()
         except Exception:
-            _LOG.exception(
-                "Model %s version %d did not close cleanly.",
-                version.name,
-                version.version,
-            )
+            _LOG.exception("%s did not close cleanly.", version)
         del loaded
         return_memory()
-        _LOG.info(
-            "Model %s version %d: unloaded.", version.name, version.version
-        )
+        _LOG.info("%s: unloaded.", version)
         with self.changed:
             version.in_work = False
             version.state = State.END
@@ -330,31 +314,23 @@ def return_memory() -> None:
 
 
 def find_versions(base_path: str | os.PathLike[str]) -> dict[int, Path]:
-    """The version directories below a base path: those named by an int64.
+    """The directories below a base path that are named by an int64.
 
-    Other names are ignored, and so is what vanishes or cannot be looked at
-    while this function runs. Of "1" and "001" the first by name is taken.
-
-    Returns:
-        Version to directory, the highest version first.
-
-    Raises:
-        OSError: the base path is missing or cannot be read.
+    The highest version comes first. Other names are ignored, and so is what
+    vanishes or cannot be looked at while this function runs. Of "1" and "001"
+    the first by name is taken. An OSError where the path cannot be read.
     """
     found: dict[int, Path] = {}
     for name in sorted(os.listdir(base_path)):
         path = Path(base_path, name)
-        if not _INT64.fullmatch(name) or not -(2**63) <= int(name) < 2**63:
-            continue
-        if not os.path.isdir(path):
+        is_version = _INT64.fullmatch(name) and -(2**63) <= int(name) < 2**63
+        if not is_version or not path.is_dir():
             continue
         first = found.setdefault(int(name), path)
         if first != path:
             _LOG.warning(
                 "Version %s is in both %s and %s; the latter is ignored.",
-                int(name),
-                first,
-                path,
+                *(int(name), first, path),
             )
     return dict(sorted(found.items(), reverse=True))
 

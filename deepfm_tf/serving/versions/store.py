@@ -49,13 +49,9 @@ class ModelStore:
     Args:
         load: callable. From a version's directory to a `Servable`, warmed
             up. Whatever it raises is a failed try.
-        poll_wait_seconds: float. Between two looks at the base paths; 0
-            looks once per configuration, negative never. Defaults to 1.
-        num_load_threads: int. Versions loaded at once; 0 means 1.
-        max_num_load_retries: int. Tries after the first. Defaults to 5.
-        load_retry_interval_seconds: float. Between tries. Defaults to 60.
-        allow_unavailable_labels: bool. Whether a new label may name a
-            version that is not available. Defaults to False.
+        poll_wait_seconds, num_load_threads, max_num_load_retries,
+            load_retry_interval_seconds, allow_unavailable_labels: as the flags
+            of these names, or nearly.
 
     Attributes:
         loader: `VersionLoader`. Keeps the models and their versions.
@@ -97,15 +93,11 @@ class ModelStore:
         Returns when every model that is new has a version available; old
         models go on serving meanwhile, also when the call fails later.
 
-        Args:
-            config: `ModelServerConfig`. With a `model_config_list`.
-            is_given_up: callable. Polled while waiting; True ends the wait.
-
         Raises:
             ServingError: INVALID_ARGUMENT or FAILED_PRECONDITION where the
                 configuration is refused (nothing has changed then), UNKNOWN
                 where no version of a new model could be loaded,
-                DEADLINE_EXCEEDED where the wait was given up.
+                DEADLINE_EXCEEDED where `is_given_up`, which is polled.
         """
         check_config(config)
         configs = {m.name: m for m in config.model_config_list.config}
@@ -126,11 +118,9 @@ class ModelStore:
     ) -> Iterator[LoadedVersion]:
         """Hold a version for the time of a request.
 
-        Without a version and a label, the highest version available.
-
-        Raises:
-            ServingError: INVALID_ARGUMENT without a name or with an unknown
-                label, NOT_FOUND where no such version is available.
+        Without a version and a label, the highest version available. A
+        ServingError is INVALID_ARGUMENT without a name or with an unknown
+        label, NOT_FOUND where no such version is available.
         """
         name = model_spec.name
         if not name:
@@ -177,10 +167,8 @@ class ModelStore:
         """The states of a model's versions, or of the one that is asked for.
 
         The highest version comes first; ended versions are included. A label
-        is ignored, as TensorFlow Serving does.
-
-        Raises:
-            ServingError: NOT_FOUND where nothing of the kind was ever seen.
+        is ignored, as TensorFlow Serving does. NOT_FOUND is what was never
+        seen.
         """
         name = model_spec.name
         with self.loader.changed:
@@ -202,9 +190,8 @@ class ModelStore:
     def stop(self, timeout: float | None = None) -> None:
         """Unload everything once the requests have ended, and come back.
 
-        Args:
-            timeout: float. Seconds to wait for requests; None waits for
-                all. A load that is under way is waited for in any case.
+        After so many seconds it waits no longer for them; a load that is under
+        way is waited for in any case.
         """
         with self.loader.changed:
             self._is_stopping = True
@@ -306,11 +293,7 @@ def _labels(model: Model | None) -> Mapping[str, int]:
 
 
 def check_config(config: ModelServerConfig) -> None:
-    """Refuse what cannot be served, in TensorFlow Serving's own words.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT.
-    """
+    """Refuse what cannot be served, in TensorFlow Serving's own words."""
     names: set[str] = set()
     for model in config.model_config_list.config:
         if model.name in names:
@@ -350,9 +333,7 @@ def look_for_versions(
 ) -> tuple[dict[int, Path] | None, str]:
     """What a model's policy wants of what lies in its base path.
 
-    Returns:
-        Version to directory, the highest first, or None where the base path
-        cannot be read; and what there is to complain of, or "".
+    None where that cannot be read; and what there is to complain of, or "".
     """
     base = config.base_path
     try:
