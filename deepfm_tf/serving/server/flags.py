@@ -19,7 +19,7 @@ _INT32_MAX = 2**31 - 1
 def _flag(
     default: bool | int | str,
     meaning: str,
-    between: tuple[int, int] | None = (0, 2**31 - 1),
+    between: tuple[int, int] | None = (0, _INT32_MAX),
     heading: str = "",
 ) -> Any:
     """A flag: what the help says of it, and which whole numbers it takes.
@@ -194,20 +194,12 @@ _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def parse_flags(arguments: Sequence[str]) -> Options:
-    """Read a command line.
+    """Read a command line, without the name of the command.
 
-    Args:
-        arguments: sequence of str. `--flag=value`, `--flag value`, and for
-            booleans also `--flag` alone. One dash will do. Without the
-            name of the command.
-
-    Returns:
-        The `Options`. A flag of the real server's that has no meaning here
-        is told in a line of the log.
-
-    Raises:
-        ValueError: an unknown flag, a value of the wrong kind, or flags
-            that contradict each other.
+    `--flag=value`, `--flag value`, and for booleans also `--flag` alone; one
+    dash will do. A flag of the real server's that has no meaning here is told
+    in a line of the log. A ValueError is an unknown flag, a value of the wrong
+    kind, or flags that contradict each other.
 
     Example:
         >>> parse_flags(["--port=0", "--model_base_path", "/models/ctr"]).port
@@ -256,11 +248,7 @@ def parse_flags(arguments: Sequence[str]) -> Options:
 def channel_arguments(text: str) -> dict[str, int | str]:
     """What --grpc_channel_arguments asks for; whole numbers become such.
 
-    Args:
-        text: str. `key=value,key=value`.
-
-    Raises:
-        ValueError: it is something else.
+    A ValueError where it is not `key=value,key=value`.
 
     Example:
         >>> channel_arguments("grpc.max_receive_message_length=1000,a=b")
@@ -297,14 +285,14 @@ def _convert(name: str, text: str) -> bool | int | float | str:
     kind = type(_DEFAULTS[name])
     wanted = {bool: "true or false", int: "a whole number", float: "a number"}
     try:
-        if kind is bool:
-            return _BOOLEANS[text.lower()]
-        converted: int | float | str = kind(text)
+        made: bool | int | float | str = (
+            _BOOLEANS[text.lower()] if kind is bool else kind(text)
+        )
+        return made
     except (KeyError, ValueError):
         raise UserError(
             f"--{name} must be {wanted[kind]}. Received: {text!r}."
         ) from None
-    return converted
 
 
 def _check(options: Options) -> None:
@@ -335,10 +323,9 @@ def _check(options: Options) -> None:
     for field in _FIELDS:
         between = field.metadata["between"]
         value = getattr(options, field.name)
-        if type(value) is int and between:
-            lowest, highest = between
-            if not lowest <= value <= highest:
-                raise UserError(
-                    f"--{field.name} must be from {lowest} to {highest}. "
-                    f"Received: {value}."
-                )
+        is_bounded = type(value) is int and between
+        if is_bounded and not between[0] <= value <= between[1]:
+            raise UserError(
+                f"--{field.name} must be from {between[0]} to {between[1]}. "
+                f"Received: {value}."
+            )

@@ -51,8 +51,8 @@ SERVICES: dict[str, dict[str, type[message.Message]]] = {
     },
 }
 # Those that run a model; what they are called in the metrics and in `handlers`.
-_RUNS = {"Predict": "predict", "Classify": "classify", "Regress": "regress"}
-_RUNS["MultiInference"] = "multi_inference"
+_RUNS = {"Predict": "predict", "Classify": "classify"}
+_RUNS |= {"Regress": "regress", "MultiInference": "multi_inference"}
 _HEALTH_NAMES = ("", "ModelService", "PredictionService")
 # Calls accepted at once, those that wait for their turn or are still being
 # received included. The next one gets RESOURCE_EXHAUSTED.
@@ -67,20 +67,12 @@ _LOG = logging.getLogger(__name__)
 class GrpcServer:
     """The gRPC side of a server.
 
-    Args:
-        store: `ModelStore`. Lends the models.
-        options: `Options`. Ports, threads, channel arguments, health, and how
-            to answer.
-        metrics: `Metrics`. Counts every request.
-        credentials: grpc.ServerCredentials or None. Of TLS; None is plain.
+    A ValueError where the credentials (None is plain) or the channel
+    arguments are not usable, or the port is taken.
 
     Attributes:
         port: int. The one it listens on.
         drain: `Drain`. What a stop waits for.
-
-    Raises:
-        ValueError: the credentials or the channel arguments are not usable,
-            or the port is taken.
     """
 
     def __init__(
@@ -112,10 +104,8 @@ class GrpcServer:
             options=list(arguments.items()),
             maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS,
         )
-        for service, requests in SERVICES.items():
-            made = {
-                name: self._handler(name, requests[name]) for name in requests
-            }
+        for service, kinds in SERVICES.items():
+            made = {name: self._handler(name, kinds[name]) for name in kinds}
             self._server.add_generic_rpc_handlers(
                 [grpc.method_handlers_generic_handler(service, made)]
             )
@@ -140,9 +130,7 @@ class GrpcServer:
 
         Before that it waits for a moment without calls, 2 seconds at most,
         unless `grace` is 0: gRPC cancels what has arrived and has no thread.
-
-        Returns:
-            An event that is set when the last one has ended.
+        The event is set when the last one has ended.
         """
         if self._health:
             self._health.enter_graceful_shutdown()
@@ -262,9 +250,8 @@ class GrpcServer:
             error: ServingError | None = None
             try:
                 request = _parse(request_type, data)
-                answer = self._answer(
-                    name, request, context
-                ).SerializeToString()
+                response = self._answer(name, request, context)
+                answer = response.SerializeToString()
             except Exception as raised:  # a request never ends the process
                 error = from_tensorflow(raised)
             seconds = time.perf_counter() - begin
@@ -296,16 +283,13 @@ class GrpcServer:
             if sent is not None and not error:
                 examples = getattr(sent, sent.WhichOneof("kind")).examples
                 self._metrics.add_examples(model, len(examples))
-        if error or _LOG.isEnabledFor(logging.DEBUG):
+        level = logging.WARNING if error else logging.DEBUG
+        if _LOG.isEnabledFor(level):
             _LOG.log(
-                logging.WARNING if error else logging.DEBUG,
+                level,
                 "%s model=%r peer=%s ms=%.1f %s %r",
-                name,
-                model,
-                context.peer(),
-                seconds * 1e3,
-                status,
-                error.message if error else "",
+                *(name, model, context.peer(), seconds * 1e3),
+                *(status, error.message if error else ""),
             )
 
     def _hold_back(self, context: grpc.ServicerContext) -> None:
@@ -360,7 +344,6 @@ class ReceiveDeadline:
 
 
 def _parse(request_type: type[message.Message], data: bytes) -> message.Message:
-    """The request; bytes that are none are the client's fault."""
     try:
         return request_type.FromString(data)
     except message.DecodeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import generate_latest
@@ -68,28 +69,20 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._names: set[str] = set()
         self._lock = threading.Lock()
+        to: Any = {"registry": self._registry}
         self._counters = {
             # One "_total" is the library's own.
-            name: Counter(
-                f":tensorflow:{name}_total",
-                text,
-                labels,
-                registry=self._registry,
-            )
+            name: Counter(f":tensorflow:{name}_total", text, labels, **to)
             for name, (text, *labels) in _COUNTERS.items()
         }
-        self._histograms = {
-            name: Histogram(
-                f":tensorflow:{name}",
-                text,
-                labels,
-                registry=self._registry,
-                buckets=(
-                    _COUNT_BUCKETS if "counts" in name else _LATENCY_BUCKETS
-                ),
+        self._histograms = {}
+        for name, (text, *labels) in _HISTOGRAMS.items():
+            to["buckets"] = (
+                _COUNT_BUCKETS if "counts" in name else _LATENCY_BUCKETS
             )
-            for name, (text, *labels) in _HISTOGRAMS.items()
-        }
+            self._histograms[name] = Histogram(
+                f":tensorflow:{name}", text, labels, **to
+            )
 
     def add_request(
         self,

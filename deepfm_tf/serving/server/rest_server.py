@@ -74,15 +74,13 @@ _LOG = logging.getLogger(__name__)
 
 
 class RestServer:
-    """The REST side of a server.
+    """The REST side of a server; a ValueError where it has no port.
 
     Each request is read within its time and size, then parsed, run and
     written in one of a fixed number of threads.
 
     Args:
-        store: `ModelStore`. Lends the models.
-        options: `Options`. Port, threads, time of a request, and how to
-            answer.
+        store, options: what is served, and how.
         metrics: `Metrics`. Counts every request that names a model.
         metrics_path: str or None. Where the metrics are served.
         grace_seconds: int. Requests under way have this long at a stop.
@@ -90,9 +88,6 @@ class RestServer:
     Attributes:
         port: int. The one it listens on.
         drain: `Drain`. What a stop waits for.
-
-    Raises:
-        ValueError: the port is taken or not allowed.
     """
 
     def __init__(
@@ -139,11 +134,7 @@ class RestServer:
         )
 
     def start(self) -> None:
-        """Take requests; back when it does.
-
-        Raises:
-            RuntimeError: it did not start.
-        """
+        """Take requests; back when it does."""
         self._thread.start()
         end = time.monotonic() + _START_SECONDS
         while not self._server.started:
@@ -175,8 +166,9 @@ class RestServer:
         """Answers one request, for ASGI; no error of a client raises here."""
         self.drain.note_call()
         path = scope["raw_path"].decode("latin-1")
+        is_read = scope["method"] in ("GET", "HEAD")
         try:
-            if (scope["method"], scope["path"]) == ("GET", self._metrics_path):
+            if is_read and scope["path"] == self._metrics_path:
                 # Not in our threads: all may be busy when the numbers matter.
                 text = await asyncio.to_thread(self._metrics.text)
                 kind = "text/plain; version=0.0.4"
@@ -195,12 +187,10 @@ class RestServer:
 
     async def _answer(self, path: str, request: Request) -> Response:
         begin = time.monotonic()
-        name = method = ""
-        code = _CODES.OK
-        status = 200
+        spec, method = model_pb2.ModelSpec(), ""
+        code, status = _CODES.OK, 200
         try:
             method, spec = parse_path(request.method, path)
-            name = spec.name
             deadline = begin + self._timeout_seconds
             body = await self._run(method, spec, request, deadline)
         except ClientDisconnect:
@@ -211,16 +201,11 @@ class RestServer:
             status = _HTTP_CODES.get(code, 500)
             if isinstance(error, BodyTooLarge):
                 status = 413
-            _LOG.info(
-                "%s %s: %s %s",
-                request.method,
-                one_line(path[:200]),
-                status,
-                one_line(error),
-            )
+            asked = request.method, one_line(path[:200])
+            _LOG.info("%s %s: %s %s", *asked, status, one_line(error))
         if method:
-            seconds = time.monotonic() - begin
-            self._metrics.add_request(name, method, "REST", code.name, seconds)
+            told = method, "REST", code.name, time.monotonic() - begin
+            self._metrics.add_request(spec.name, *told)
         headers = {"content-type": "application/json"}
         if status in (413, 429, 504):
             # What the client still sends is not worth reading.
@@ -237,7 +222,6 @@ class RestServer:
         content = bytearray()
         if method in INFERENCE_METHODS:
             content = await _before(deadline, self._bodies.read(request))
-
         future = self._threads.submit(
             self._calls.answer, method, spec, content, deadline
         )
@@ -276,10 +260,8 @@ class Bodies:
     async def read(self, request: Request) -> bytearray:
         """The content, without gzip; a bomb is met before it has grown.
 
-        Raises:
-            ServingError: BodyTooLarge, already for the announced length;
-                RESOURCE_EXHAUSTED where there is no room; INVALID_ARGUMENT
-                for another encoding and for what is not valid gzip.
+        BodyTooLarge comes already for the announced length,
+        RESOURCE_EXHAUSTED where there is no room.
         """
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > self._max_bytes:
@@ -316,9 +298,8 @@ class Bodies:
         try:
             plain: bytes = unpack.decompress(chunk, self._max_bytes + 1)
         except zlib.error as error:
-            raise invalid_argument(
-                f"The body is not valid gzip: {error}"
-            ) from None
+            told = f"The body is not valid gzip: {error}"
+            raise invalid_argument(told) from None
         # More members are refused: each costs a copy of what follows it.
         if unpack.unused_data:
             raise invalid_argument(_ONE_MEMBER)

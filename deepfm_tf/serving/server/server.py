@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -60,19 +61,14 @@ class Server:
     As with the real one, the ports open when every model has a version
     available: a port that answers is a server that serves.
 
-    Args:
-        options: `Options`. What to serve, where and how.
+    A ValueError where a file that the options name cannot be read or parsed.
 
     Attributes:
-        store: `ModelStore`. The models.
-        metrics: `Metrics`. What was counted.
+        store, metrics: the models, and what was counted.
         port: int. Of gRPC, once started; also where the option was 0.
         rest_port: int. Of REST, once started; 0 without.
         metrics_path: str or None. Of the metrics, on the REST port.
         is_asked_to_stop: bool. Whether `ask_to_stop` was called.
-
-    Raises:
-        ValueError: a file that the options name cannot be read or parsed.
 
     Example:
         options = Options(
@@ -103,13 +99,12 @@ class Server:
         self._grpc: GrpcServer | None = None
         self._rest: RestServer | None = None
         self._config_poller: threading.Thread | None = None
-        retry_seconds = options.load_retry_interval_micros / 1e6
         self.store = ModelStore(
             self._load,
             options.file_system_poll_wait_seconds,
             options.num_load_threads,
             options.max_num_load_retries,
-            retry_seconds,
+            options.load_retry_interval_micros / 1e6,
             options.allow_version_labels_for_unavailable_models,
         )
 
@@ -132,7 +127,7 @@ class Server:
                 model could be loaded (in time).
             ValueError: a port is taken, or an option cannot be used.
         """
-        end = None if timeout is None else time.monotonic() + timeout
+        end = math.inf if timeout is None else time.monotonic() + timeout
         try:
             # A port that is taken is told now, not after a long load.
             bind(self.options.port, "--port").close()
@@ -142,7 +137,7 @@ class Server:
                 lambda: (
                     self.is_asked_to_stop
                     or self._stopping.is_set()
-                    or (end is not None and time.monotonic() > end)
+                    or time.monotonic() > end
                 ),
             )
             self._grpc = GrpcServer(
@@ -153,11 +148,8 @@ class Server:
                 from deepfm_tf.serving.server.rest_server import RestServer
 
                 self._rest = RestServer(
-                    self.store,
-                    self.options,
-                    self.metrics,
-                    self.metrics_path,
-                    GRACE_SECONDS,
+                    *(self.store, self.options, self.metrics),
+                    *(self.metrics_path, GRACE_SECONDS),
                 )
                 self._rest.start()
                 self.rest_port = self._rest.port
@@ -188,8 +180,7 @@ class Server:
     def stop(self, grace: float = GRACE_SECONDS) -> None:
         """Take no more requests, finish those under way, unload all.
 
-        Args:
-            grace: float. Seconds that requests under way have.
+        Those have `grace` seconds for it.
         """
         self._stopping.set()
         if self._rest:
@@ -220,8 +211,7 @@ class Server:
             seconds = time.perf_counter() - begin
             self.metrics.add_load(str(path), is_loaded, seconds)
         if options.enable_model_warmup:
-            status = "OK"
-            begin = time.perf_counter()
+            status, begin = "OK", time.perf_counter()
             try:
                 warm_up(servable, options.num_request_iterations_for_warmup)
             except ServingError as error:
