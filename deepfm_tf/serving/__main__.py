@@ -42,8 +42,7 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
 def main(
-    arguments: Sequence[str] | None = None,
-    command: str = "deepfm-tf serve",
+    arguments: Sequence[str] | None = None, command: str = "deepfm-tf serve"
 ) -> int:
     """Run the command.
 

@@ -22,8 +22,7 @@ FILES = "models.config monitoring.config batching.config Dockerfile".split()
 
 
 def main(
-    arguments: Sequence[str] | None = None,
-    command: str = "deepfm-tf config",
+    arguments: Sequence[str] | None = None, command: str = "deepfm-tf config"
 ) -> int:
     """Write the files that the command line asks for; the exit status."""
     parser = Parser(prog=command, description=_filled("about.txt", {}))

@@ -129,8 +129,7 @@ class Signature:
 
     Args:
         method_name: str. TF Serving's name for the kind of call.
-        inputs: input name -> TensorInfo.
-        outputs: output name -> TensorInfo.
+        inputs, outputs: name -> TensorInfo.
         defaults: inputs that may be left out. Recent servers do not say.
     """
 
@@ -168,8 +167,8 @@ class ServedField:
     """A field and its input.
 
     Args:
-        name: str. What the column is called in the data.
-        input: str. What the input is called in the signatures.
+        name, input: str. What the column is called in the data, and the input
+            in the signatures.
         separator: str or None. What stands between the values of a row,
             where a row has several.
         missing_values: texts that stand for a missing number.
@@ -230,10 +229,7 @@ class ServedFields:
     ) -> ServedField | None:
         """The field whose column an input takes.
 
-        Args:
-            name: str. The input.
-            shape: its shape, None where it is not known. A matrix is no
-                field's, whatever it is called.
+        A matrix is no field's, whatever it is called.
         """
         is_column = shape is not None and len(shape) == 1
         return self.by_input.get(name) if is_column else None
@@ -256,11 +252,10 @@ NO_FIELDS = ServedFields()
 
 @dataclasses.dataclass(frozen=True)
 class ModelMetadata:
-    """A version of a model and its signatures.
+    """A version of a model, and what it tells of itself.
 
     Args:
-        name: str. The model's name.
-        version: int. The version that the server took.
+        name, version: the model's name, and the version that the server took.
         signatures: signature name -> Signature.
         fields: the fields and their inputs, as far as the model tells them.
     """

@@ -62,19 +62,16 @@ def to_array(
     reads as a number is taken for one, `NA` and the like for none. Bytes for
     text stay as they are.
 
+    A ValueError, which names the column, for what the input cannot take.
+
     Args:
-        name: str. The column, for messages.
         values: array, list, Series, or Arrow array; nested for an input of
             more than one dimension. One value suffices for a context input.
-        info: the input's dtype and shape.
         field: what the model tells of the input's field, if it does: further
             marks of missing values, and what joins the elements of lists.
         is_finite: bool. Whether infinities, and what is too large for a
             float32, are refused as in training. A field's always are.
         missing_values: texts that mean missing, besides the field's.
-
-    Raises:
-        ValueError: a value or a shape that the input cannot take.
 
     Example:
 
@@ -93,13 +90,8 @@ def to_array(
         elif getattr(values, "ndim", 1) > 1:
             values = list(values)
     flat, shape = _flatten(name, values, info)
-    # Values a row, to tell in which one a value stands.
-    column = _Column(
-        name,
-        flat,
-        max(1, math.prod(shape[1:])),
-        (*(field.missing_values if field else ()), *missing_values),
-    )
+    marks = (*(field.missing_values if field else ()), *missing_values)
+    column = _Column(name, flat, max(1, math.prod(shape[1:])), marks)
     dtype = info.numpy_dtype
     if info.dtype == "string":
         array = column.texts(separator)
@@ -240,7 +232,7 @@ class _Column:
 
     name: str
     values: Any
-    width: int  # how many of them are of one row
+    width: int  # how many are of one row, to tell in which one a value stands
     marks: tuple[str, ...]  # texts that mean missing
 
     def texts(self, separator: str | None) -> Array:
@@ -333,12 +325,12 @@ class _Column:
         if not self.marks:
             return texts
         if separator is not None:
-            lists = (
-                text and text.split(separator) for text in texts.to_pylist()
-            )
             kept = [
-                each and separator.join(v for v in each if v not in self.marks)
-                for each in lists
+                text
+                and separator.join(
+                    v for v in text.split(separator) if v not in self.marks
+                )
+                for text in texts.to_pylist()
             ]
             texts = pa.array(kept, pa.string())
         return missing_to_null(texts, self.marks)

@@ -52,11 +52,9 @@ from deepfm_tf.serving.signature import (
 _INPUT_IS_MISSING = ("Missing but required", "not found in request")
 # What an example's classes take in an answer, about.
 _BYTES_PER_RESULT = 64
+_CODES = grpc.StatusCode
 # The calls that end so may be right for another version.
-_REFUSED = (
-    grpc.StatusCode.INVALID_ARGUMENT,
-    grpc.StatusCode.FAILED_PRECONDITION,
-)
+_REFUSED = (_CODES.INVALID_ARGUMENT, _CODES.FAILED_PRECONDITION)
 # How often a server may change versions during one call.
 _ATTEMPTS = 4
 # A method, its messages and how many they are -> the answers, in that order.
@@ -115,12 +113,10 @@ class Call:
 
     async def status(self) -> list[VersionStatus]:
         """The state of the versions, the newest first."""
-        answer = await self._ask(
-            "GetModelStatus",
-            get_model_status_pb2.GetModelStatusRequest(
-                model_spec=self.target.spec(self.model.name)
-            ),
+        request = get_model_status_pb2.GetModelStatusRequest(
+            model_spec=self.target.spec(self.model.name)
         )
+        answer = await self._ask("GetModelStatus", request)
         name = get_model_status_pb2.ModelVersionStatus.State.Name
         return sorted(
             [
@@ -227,11 +223,8 @@ class Call:
             )
 
         def finish(answers: list[Any]) -> Any:
-            result = client_arrays.join(
-                [answer.outputs for answer in answers],
-                slices,
-                self.model.address,
-            )
+            outputs = [answer.outputs for answer in answers]
+            result = client_arrays.join(outputs, slices, self.model.address)
             return result if len(wanted) > 1 else next(iter(result.values()))
 
         return _Requests("Predict", message, slices, finish, missing, others)
@@ -241,9 +234,8 @@ class Call:
     ) -> list[Any]:
         def prepare(metadata: ModelMetadata, _: Signature) -> _Requests:
             raw = metadata.signatures.get("serving_default")
-            found = to_examples(
-                examples, raw.inputs if raw else {}, metadata.fields
-            )
+            inputs = raw.inputs if raw else {}
+            found = to_examples(examples, inputs, metadata.fields)
             lengths = np.fromiter((e.ByteSize() for e in found), np.int64)
             slices = client_arrays.cut(
                 lengths + _BYTES_PER_RESULT, self.model.max_rows
@@ -279,7 +271,7 @@ class Call:
             except (PredictError, ValueError) as error:
                 is_ours = asked is self.target
                 code = getattr(error, "code", None)
-                is_gone = code is grpc.StatusCode.NOT_FOUND and not is_ours
+                is_gone = code is _CODES.NOT_FOUND and not is_ours
                 may_be_stale = code in (None, *_REFUSED) or is_gone
                 if self.target.version is not None or not may_be_stale:
                     raise
@@ -307,10 +299,9 @@ class Call:
         if not requests.slices:
             return []
         messages = (requests.message(asked, rows) for rows in requests.slices)
+        count = len(requests.slices)
         try:
-            return await self.send(
-                requests.method, messages, len(requests.slices)
-            )
+            return await self.send(requests.method, messages, count)
         except PredictError as error:
             # Recent servers keep the defaults of inputs to themselves. So a
             # request without some may be right.
@@ -337,7 +328,7 @@ class Call:
         try:
             fields = await self._read_fields(metadata.version)
         except PredictError as error:
-            is_gone = error.code is grpc.StatusCode.NOT_FOUND
+            is_gone = error.code is _CODES.NOT_FOUND
             if not is_gone or attempts == 1:
                 raise
             return await self._read_metadata(attempts - 1)

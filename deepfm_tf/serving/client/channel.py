@@ -104,11 +104,7 @@ def predict_error(
 
 
 def channel_options(address: str) -> list[tuple[str, Any]]:
-    """gRPC's options for a channel of ours.
-
-    Raises:
-        ValueError: the address cannot be one of gRPC's.
-    """
+    """gRPC's options for a channel; a ValueError for what is no address."""
     if address.startswith(("http:", "https:")) or ":" not in address:
         raise UserError(
             "The address must be host:port, such as 'localhost:8500' (gRPC's "
@@ -135,12 +131,7 @@ def channel_options(address: str) -> list[tuple[str, Any]]:
 
 
 def channel_credentials(ssl: Ssl) -> grpc.ChannelCredentials | None:
-    """What a client's `ssl` stands for; None is no encryption.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it holds no certificates.
-    """
+    """What a client's `ssl` stands for; None is no encryption."""
     if ssl is False:
         return None
     if isinstance(ssl, grpc.ChannelCredentials):

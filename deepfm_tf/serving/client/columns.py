@@ -38,11 +38,8 @@ def as_columns(data: Any, inputs: Collection[str]) -> dict[str, Any]:
     """Column name -> values, of any kind of data.
 
     Of a DataFrame, an Arrow table, a dict of columns, or rows as dicts;
-    where a model has but one input, also of its bare values.
-
-    Raises:
-        ValueError: two columns of one name, or a row that lacks a key.
-        TypeError: data of another kind.
+    where a model has but one input, also of its bare values. A ValueError
+    tells two columns of one name, or a row that lacks a key.
 
     Example:
 
@@ -79,10 +76,7 @@ def match_columns(
     Where the model tells its fields, the column of an input is the one called
     like its field or, without one, like the input itself. Elsewhere names of
     inputs hold only letters, digits and `_`: where no column is called like
-    an input, the one whose name becomes it is taken.
-
-    Raises:
-        ValueError: two columns are meant for one input.
+    an input, the one whose name becomes it is taken, if it is the only one.
 
     Example:
 
@@ -170,12 +164,9 @@ def rank_columns(
 ) -> dict[str, Any]:
     """The context's values and the candidates' columns, by input name.
 
-    Which inputs are the context's shows in the signature called `name`:
-    their first dimension is one.
-
-    Raises:
-        ValueError: the signature has no context inputs or nothing else, or a
-            field stands on the wrong side.
+    Which inputs are the context's shows in the signature called `name`: their
+    first dimension is one. A ValueError where there are none, or nothing else,
+    or where a field stands on the wrong side.
     """
     fixed = signature.context
     rest = [n for n in signature.inputs if n not in fixed]
@@ -223,12 +214,8 @@ def to_examples(
     to it; else `str` and `bytes` become text, `float` floats, `int` and
     `bool` integers.
 
-    Args:
-        data: rows as `PredictClient.predict` takes them, or a list of
-            `tf.train.Example`, serialized or not. Lists in a row become
-            features of several values.
-        inputs: inputs whose names and dtypes tell the kinds of features.
-        fields: the model's fields; none where it does not tell them.
+    Rows are as `PredictClient.predict` takes them, or `tf.train.Example`s,
+    serialized or not. Lists in a row become features of several values.
 
     Example:
 
@@ -267,8 +254,7 @@ def to_examples(
 
 def _unique(names: Iterable[str], columns: Iterable[Any]) -> dict[str, Any]:
     names = list(names)
-    double = {name for name in names if names.count(name) > 1}
-    if double:
+    if double := {name for name in names if names.count(name) > 1}:
         raise UserError(
             f"Each column must have a name of its own. Received twice: "
             f"{shown(sorted(double))}."
@@ -321,10 +307,8 @@ def _example(row: Mapping[str, Any], with_missing: bool) -> tf.train.Example:
                 feature.value.extend(map(converted, values))
                 break
         else:
-            raise UserError(
-                f"Column '{name}' must hold text or numbers. Received: "
-                f"{values[0]!r}."
-            )
+            got = f"Received: {values[0]!r}."
+            raise UserError(f"Column '{name}' must hold text or numbers. {got}")
     return example
 
 

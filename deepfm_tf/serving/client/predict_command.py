@@ -40,8 +40,7 @@ BLOCK_BYTES = 8 * 2**20
 
 
 def main(
-    argv: Sequence[str] | None = None,
-    command: str = "deepfm-tf predict",
+    argv: Sequence[str] | None = None, command: str = "deepfm-tf predict"
 ) -> int:
     """Score a file as the command line says.
 

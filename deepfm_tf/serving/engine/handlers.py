@@ -314,8 +314,7 @@ def _answered(
 
 
 def _feeds(
-    signature: meta_graph_pb2.SignatureDef,
-    request: predict_pb2.PredictRequest,
+    signature: meta_graph_pb2.SignatureDef, request: predict_pb2.PredictRequest
 ) -> dict[str, tensor_pb2.TensorProto]:
     """A proto for every input: the request's, or else the default."""
     required, given = set(signature.inputs), dict(request.inputs)

@@ -329,10 +329,7 @@ METHODS = {
         classification_result,
     ),
     REGRESS: Method(
-        "regression",
-        ("outputs",),
-        "one output Tensor",
-        regression_result,
+        "regression", ("outputs",), "one output Tensor", regression_result
     ),
 }
 

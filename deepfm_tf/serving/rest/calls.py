@@ -28,12 +28,7 @@ from deepfm_tf.serving.engine.handlers import DEFAULT_SIGNATURE, Models
 from deepfm_tf.serving.engine.servable import LoadedVersion
 from deepfm_tf.serving.errors import ServingError, invalid_argument
 from deepfm_tf.serving.rest import requests, tensors
-from deepfm_tf.serving.signature import (
-    FIELDS,
-    ROWS,
-    SIGNATURE,
-    ServedFields,
-)
+from deepfm_tf.serving.signature import FIELDS, ROWS, SIGNATURE, ServedFields
 
 Body = bytes | bytearray
 INFERENCE_METHODS = ("classify", "regress", "predict")
@@ -98,12 +93,7 @@ def parse_path(verb: str, path: str) -> tuple[str, model_pb2.ModelSpec]:
 
 
 class RestCalls:
-    """Answers calls with bytes of JSON; blocks while it does.
-
-    Args:
-        store: Store. Where the handlers get their versions from.
-        signature_method_name_check: bool. As in `handlers.predict`.
-    """
+    """Answers calls of a store's models with JSON; blocks while it does."""
 
     def __init__(
         self, store: Store, signature_method_name_check: bool = False

@@ -121,8 +121,7 @@ class Options:
         0, "threads of TensorFlow's: sets both of the next two"
     )
     tensorflow_intra_op_parallelism: int = _flag(
-        0,
-        "threads for the work of one operation; 0 leaves it to TensorFlow",
+        0, "threads for the work of one operation; 0 leaves it to TensorFlow"
     )
     tensorflow_inter_op_parallelism: int = _flag(
         0,

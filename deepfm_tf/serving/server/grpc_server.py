@@ -196,8 +196,8 @@ class GrpcServer:
         if name == "Predict":
             as_content = self._options.enable_serialization_as_tensor_content
             given["tensor_content"] = as_content
-        if not self._turns.acquire(timeout=_remaining(context)):
-            raise _too_late()
+        while not self._turns.acquire(timeout=_remaining(context)):
+            continue  # which ends, as nothing remains
         begin = time.perf_counter()
         try:
             response: message.Message = getattr(handlers, _RUNS[name])(
@@ -359,16 +359,11 @@ def _remaining(context: grpc.ServicerContext) -> float | None:
     if seconds is None or seconds > _FOREVER_SECONDS:
         return None
     if seconds <= 0:
-        raise _too_late()
+        raise ServingError(
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+            "The deadline passed before the request was worked on.",
+        )
     return seconds
-
-
-def _too_late() -> ServingError:
-    """What a request is told that nobody waits for any more."""
-    return ServingError(
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        "The deadline passed before the request was worked on.",
-    )
 
 
 def _model_name(request: Any) -> str:

@@ -17,9 +17,7 @@ from google.protobuf import (
     message_factory,
     text_format,
 )
-from tensorflow_serving.config.model_server_config_pb2 import (
-    ModelServerConfig,
-)
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from deepfm_tf.errors import UserError
 from deepfm_tf.serving.connections import bind, server_credentials

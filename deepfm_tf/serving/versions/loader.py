@@ -149,7 +149,7 @@ class VersionLoader:
         max_num_load_retries: int,
         load_retry_interval_seconds: float,
     ) -> None:
-        self.changed = threading.Condition(threading.Lock())
+        self.changed = threading.Condition()
         self.models: dict[str, Model] = {}
         self._load = load
         self._max_num_load_retries = max_num_load_retries

@@ -104,7 +104,7 @@ class ModelStore:
         with self.loader.changed:
             for name, model_config in configs.items():
                 self._check_labels(name, model_config.version_labels)
-            old = self._names()
+            old = self.names()
             self._keep(configs)
         if self._poll_wait_seconds >= 0:
             self._must_poll.set()
@@ -159,7 +159,7 @@ class ModelStore:
     def names(self) -> set[str]:
         """The models in the present configuration."""
         with self.loader.changed:
-            return self._names()
+            return {n for n, m in self.loader.models.items() if m.config}
 
     def status(
         self, model_spec: model_pb2.ModelSpec
@@ -199,9 +199,6 @@ class ModelStore:
         self._must_poll.set()
         self._thread.join()
         self.loader.stop(timeout)
-
-    def _names(self) -> set[str]:
-        return {n for n, m in self.loader.models.items() if m.config}
 
     def _keep(self, configs: dict[str, ModelConfig]) -> None:
         """These models from now on, and no others. Needs the lock."""
