@@ -44,16 +44,10 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 def main(
     arguments: Sequence[str] | None = None, command: str = "deepfm-tf serve"
 ) -> int:
-    """Run the command.
+    """Run the command, which the user called so; its exit status.
 
-    Args:
-        arguments: sequence of str. None takes `sys.argv`.
-        command: str. What the user typed before them.
-
-    Returns:
-        Exit status: 0 after an orderly stop, 1 where the server could not
-        start or serve, 2 for a wrong command line, 130 after Ctrl-C before
-        the server was there.
+    That is 0 after an orderly stop, 1 where the server could not start or
+    serve, 2 for a wrong command line, 130 after Ctrl-C before it was there.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:

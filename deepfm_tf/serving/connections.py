@@ -39,14 +39,12 @@ class Drain:
     answer then sends nothing more, and once no call comes, the port can be
     closed and the answers be sent.
 
-    Not under a lock: each attribute is one assignment.
+    Not under a lock: each attribute is one assignment. `has_begun` tells
+    whether answers are to be held back.
 
     Args:
         quiet_seconds: float. Without a call or an answer.
         most_seconds: float. After which the port is closed all the same.
-
-    Attributes:
-        has_begun: bool. Whether answers are to be held back.
     """
 
     def __init__(
@@ -125,15 +123,9 @@ def client_credentials(
 ) -> grpc.ChannelCredentials:
     """What a client trusts, and what it shows a server that asks.
 
-    Args:
-        roots: str or None. The PEM file of the authorities to trust; None
-            trusts the system's.
-        certificate, key: str or None. The PEM files of the client's own
-            certificate and of its private key.
-
-    Raises:
-        OSError: a file cannot be read.
-        ValueError: names the file that does not hold what it must.
+    All are PEM files: of the authorities to trust (None trusts the system's),
+    of the client's own certificate and of its private key. A ValueError names
+    the file that does not hold what it must.
     """
     trusted, shown, secret = (
         Path(path).read_bytes() if path else None

@@ -18,11 +18,7 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 class ServingError(Exception):
     """What a client is told: a status code and a message.
 
-    Args:
-        code: grpc.StatusCode. Not OK.
-        message: str. Cut after 1024 characters, as TensorFlow Serving does.
-
-    Example:
+    The text is cut after 1024 characters, as TensorFlow Serving does.
 
     >>> error = ServingError(grpc.StatusCode.NOT_FOUND, "no such model")
     >>> error.code.name, error.message
@@ -43,8 +39,6 @@ class ServingError(Exception):
 def one_line(text: object) -> str:
     """A text for the log: no line breaks, nothing that terminals obey.
 
-    Example:
-
     >>> one_line("no such file\\n  [[node]] \\x1b[31m")
     'no such file [[node]] \\\\x1b[31m'
     """
@@ -60,13 +54,10 @@ def invalid_argument(message: str) -> ServingError:
 def from_tensorflow(error: Exception) -> ServingError:
     """The same failure as a status: TensorFlow's codes are gRPC's.
 
-    Args:
-        error: tf.errors.OpError keeps its code and message. Bytes that are
-            no protocol buffer, or text that is no UTF-8, are the client's
-            fault: INVALID_ARGUMENT, with what can be read of it. Anything
-            else is INTERNAL, and logged with its traceback.
-
-    Example:
+    A tf.errors.OpError keeps its code and message. Bytes that are no protocol
+    buffer, or text that is no UTF-8, are the client's fault: INVALID_ARGUMENT,
+    with what can be read of it. Anything else is INTERNAL, and logged with its
+    traceback.
 
     >>> from_tensorflow(tf.errors.InvalidArgumentError(None, None, "rank"))
     ServingError('rank')

@@ -79,8 +79,6 @@ class TensorInfo:
         shape: a length for each dimension, None for any; None altogether
             where even the number of dimensions is open.
 
-    Example:
-
     >>> TensorInfo("float32", (None,)).is_batched
     True
     """
@@ -188,8 +186,6 @@ class ServedFields:
 
     Args:
         fields: ServedFields, in the order of the schema.
-
-    Example:
 
     >>> fields = ServedFields((ServedField("home-town", "home_town"),))
     >>> fields.column("home_town"), fields.column("site")

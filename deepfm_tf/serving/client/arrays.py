@@ -73,8 +73,6 @@ def to_array(
             float32, are refused as in training. A field's always are.
         missing_values: texts that mean missing, besides the field's.
 
-    Example:
-
     >>> to_array("price", ["1.5", None], TensorInfo("float32", (None,)))
     array([1.5, nan], dtype=float32)
     >>> field = ServedField("tags", "tags", separator="|")
@@ -138,8 +136,6 @@ def cut(row_bytes: Array, max_rows: int) -> list[slice]:
     """Slices of consecutive rows, each within a message and `max_rows`.
 
     At least one; a row larger than a message has one of its own.
-
-    Example:
 
     >>> cut(np.array([1, 1, 1, 1, 1]), 2)
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]

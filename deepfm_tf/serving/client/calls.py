@@ -70,9 +70,7 @@ class Model:
     max_rows: int
     missing_values: Sequence[str] = ()
     # By version and label. Races do no harm: the last reader wins.
-    known: dict[tuple[int | None, str | None], ModelMetadata] = (
-        dataclasses.field(default_factory=dict)
-    )
+    known: dict[Any, ModelMetadata] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.max_rows < 1:
@@ -236,10 +234,9 @@ class Call:
             raw = metadata.signatures.get("serving_default")
             inputs = raw.inputs if raw else {}
             found = to_examples(examples, inputs, metadata.fields)
-            lengths = np.fromiter((e.ByteSize() for e in found), np.int64)
-            slices = client_arrays.cut(
-                lengths + _BYTES_PER_RESULT, self.model.max_rows
-            )
+            sizes = np.fromiter((e.ByteSize() for e in found), np.int64)
+            sizes += _BYTES_PER_RESULT
+            slices = client_arrays.cut(sizes, self.model.max_rows)
 
             def message(asked: Target, rows: slice) -> Any:
                 request = kind(model_spec=asked.spec(self.model.name))
@@ -261,9 +258,8 @@ class Call:
         prepared anew, by what that version takes, and that version asked.
         Nothing has been computed when it, or this client, refuses a request.
         """
-        name = self.target.signature
+        name, asked = self.target.signature, self.target
         metadata = await self.metadata(fresh=False)
-        asked = self.target
         for _ in range(_ATTEMPTS):
             try:
                 requests = prepare(metadata, metadata.signature(name))

@@ -41,8 +41,6 @@ def as_columns(data: Any, inputs: Collection[str]) -> dict[str, Any]:
     where a model has but one input, also of its bare values. A ValueError
     tells two columns of one name, or a row that lacks a key.
 
-    Example:
-
     >>> as_columns([{"site": "a"}, {"site": None}], ["site"])
     {'site': ['a', None]}
     """
@@ -77,8 +75,6 @@ def match_columns(
     like its field or, without one, like the input itself. Elsewhere names of
     inputs hold only letters, digits and `_`: where no column is called like
     an input, the one whose name becomes it is taken, if it is the only one.
-
-    Example:
 
     >>> match_columns(["site", "age (years)"], ["site", "age__years_", "ad"])
     {'site': 'site', 'age__years_': 'age (years)'}
@@ -216,8 +212,6 @@ def to_examples(
 
     Rows are as `PredictClient.predict` takes them, or `tf.train.Example`s,
     serialized or not. Lists in a row become features of several values.
-
-    Example:
 
     >>> (example,) = to_examples([{"price": 3, "site": "a"}], {})
     >>> example.features.feature["price"].int64_list.value

@@ -88,11 +88,8 @@ def _parser(command: str) -> Parser:
             about = f"{about} (default: %(default)s)".strip()
         parser.add_argument(flag, help=about, default=default, **more)
 
-    add(
-        "--input",
-        f"{FORMATS}; text may be compressed, and have any name",
-        required=True,
-    )
+    about = f"{FORMATS}; text may be compressed, and have any name"
+    add("--input", about, required=True)
     layout = parser.add_argument_group("layout of a text file --input")
     for declared in _LAYOUT.values():  # as in the commands that train
         flag = "--" + declared.flag.lstrip("-").replace("-", "_")
@@ -132,12 +129,8 @@ def _parser(command: str) -> Parser:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model_version", type=int, help="default: the newest")
     which.add_argument("--version_label", help="a version by its label")
-    add(
-        "--timeout",
-        "seconds for each request",
-        60.0,
-        type=_above_zero(float, "seconds, more than 0"),
-    )
+    seconds = _above_zero(float, "seconds, more than 0")
+    add("--timeout", "seconds for each request", 60.0, type=seconds)
     add(
         "--max_rows",
         "rows of a request at most; fewer where a row takes long, as in the "
@@ -196,11 +189,8 @@ def _score(options: argparse.Namespace, kind: str) -> None:
     from deepfm_tf.serving.connections import client_credentials
 
     names = names_of_card(options.model_card)
-    pem = (
-        options.ssl_root_certificates,
-        options.ssl_client_certificate,
-        options.ssl_client_key,
-    )
+    pem = [options.ssl_root_certificates, options.ssl_client_certificate]
+    pem.append(options.ssl_client_key)
     client = PredictClient(
         options.address,
         options.model_name,
@@ -209,11 +199,9 @@ def _score(options: argparse.Namespace, kind: str) -> None:
         max_rows=options.max_rows,
         missing_values=options.missing,
     )
+    total = num_rows(options.input)
     progress = tqdm.tqdm(
-        total=num_rows(options.input),
-        unit=" rows",
-        delay=_QUIET_SECONDS,
-        file=sys.stderr,
+        total=total, unit=" rows", delay=_QUIET_SECONDS, file=sys.stderr
     )
     which = {"version": options.model_version, "label": options.version_label}
     asked = {"signature": options.signature, "outputs": options.outputs}
@@ -273,10 +261,7 @@ def _score(options: argparse.Namespace, kind: str) -> None:
 
 
 def names_of_card(model_card: str | None) -> dict[str, list[str]]:
-    """Output -> what its columns are called, as the card has it.
-
-    Or, of the directory of a model's versions, the card of the newest.
-    """
+    """Output -> what its columns are called, as the (newest) card has it."""
     if model_card is None:
         return {}
     path = Path(model_card)
@@ -308,8 +293,7 @@ def free_names(
 ) -> dict[str, str]:
     """What each output's column is called: its name, if that is free.
 
-    A field may be called as the output is, such as `probability`; the output
-    is then `predicted_probability`.
+    Of an output that is called as a field is, it is `predicted_probability`.
     """
     called: dict[str, str] = {}
     for name in outputs:
@@ -325,8 +309,7 @@ def output_columns(
 ) -> dict[str, Array]:
     """A column for each output, or for each of its values in a row.
 
-    Outputs are (rows, ...). Their columns are called as `names` says, see
-    `names_of_card`; those of other outputs are numbered.
+    They are called as the `names_of_card` say, or numbered.
     """
     columns: dict[str, Any] = {}
     for name, array in outputs.items():

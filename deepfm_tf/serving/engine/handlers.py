@@ -26,13 +26,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from deepfm_tf.serving.engine.protos import (
-    CLASSIFY,
-    METHODS,
-    REGRESS,
-    Method,
-    examples_tensor,
-)
+from deepfm_tf.serving.engine import protos
 from deepfm_tf.serving.engine.servable import LoadedVersion, Servable
 from deepfm_tf.serving.errors import (
     ServingError,
@@ -44,7 +38,7 @@ DEFAULT_SIGNATURE = "serving_default"
 WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
 MAX_WARM_UP_RECORDS = 1000
 _SIGNATURE_DEF = "signature_def"
-_PREDICTABLE = ("tensorflow/serving/predict", CLASSIFY, REGRESS)
+_PREDICTABLE = ("tensorflow/serving/predict", protos.CLASSIFY, protos.REGRESS)
 
 
 class Models(Protocol):
@@ -107,7 +101,7 @@ def _run_examples(
     request: Any,
     timeout: float | None,
     method_name_check: bool,
-) -> Iterator[tuple[Method, dict[str, Any]]]:
+) -> Iterator[tuple[protos.Method, dict[str, Any]]]:
     """What signatures answer for the same examples, in one run.
 
     From their names to those of their methods; for each of them the method,
@@ -116,7 +110,7 @@ def _run_examples(
     signatures = {n: loaded.servable.signature_defs[n] for n in methods}
     tensors: dict[str, dict[str, str]] = {}
     for name, signature in signatures.items():
-        method = METHODS[methods[name]]
+        method = protos.METHODS[methods[name]]
         if method_name_check and signature.method_name != methods[name]:
             raise invalid_argument(
                 f"Expected {method.noun} signature method_name to be "
@@ -126,14 +120,14 @@ def _run_examples(
             key: signature.outputs[key].name
             for key in method.outputs(signature)
         }
-    examples = examples_tensor(request.input)
+    examples = protos.examples_tensor(request.input)
     arrays = loaded.servable.run_union(
         [(each, {"inputs": examples}) for each in signatures.values()],
         [tensor for found in tensors.values() for tensor in found.values()],
         timeout,
     )
     for name, found in tensors.items():
-        method = METHODS[methods[name]]
+        method = protos.METHODS[methods[name]]
         outputs = {key: arrays[tensor] for key, tensor in found.items()}
         result = method.result(outputs, len(examples.string_val))
         yield method, {"model_spec": _answered(loaded, name), "result": result}
@@ -165,9 +159,11 @@ def _infer(
 # Labels and scores of examples, and one number for each; the arguments after
 # the first two are those of `predict`.
 classify = functools.partial(
-    _infer, CLASSIFY, classification_pb2.ClassificationResponse
+    _infer, protos.CLASSIFY, classification_pb2.ClassificationResponse
 )
-regress = functools.partial(_infer, REGRESS, regression_pb2.RegressionResponse)
+regress = functools.partial(
+    _infer, protos.REGRESS, regression_pb2.RegressionResponse
+)
 
 
 def multi_inference(
@@ -199,7 +195,7 @@ def multi_inference(
                 raise invalid_argument(
                     f"Requested signature not found in model graph: {name}"
                 )
-            if task.method_name not in METHODS:
+            if task.method_name not in protos.METHODS:
                 raise ServingError(
                     grpc.StatusCode.UNIMPLEMENTED,
                     f"Unsupported signature method_name: {task.method_name}",

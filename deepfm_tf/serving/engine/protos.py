@@ -167,8 +167,6 @@ def repeated_bytes(proto: tensor_pb2.TensorProto, length: int) -> int:
     That is of `length` bytes, and of a type in `PARSABLE`. None where every
     value is there, or the shape is no shape.
 
-    Example:
-
     >>> proto = tf.make_tensor_proto(0.5, shape=[1000])
     >>> repeated_bytes(proto, proto.ByteSize())
     4000
@@ -194,8 +192,6 @@ def to_proto(
     """A TensorProto as TensorFlow Serving answers it; strings are `bytes`.
 
     Numbers are in `float_val` and the like; or, with `tensor_content`, packed.
-
-    Example:
 
     >>> proto = to_proto(np.float32([0.5, 2]))
     >>> list(proto.float_val), proto.tensor_shape.dim[0].size

@@ -28,16 +28,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow_serving.apis import model_pb2
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.serving.engine.protos import (
-    MAX_REPEATED_BYTES,
-    PARSABLE,
-    Parsers,
-    find_tensor,
-    repeated_bytes,
-    tensor_name,
-    to_proto,
-    type_name,
-)
+from deepfm_tf.serving.engine import protos
 from deepfm_tf.serving.errors import (
     ServingError,
     from_tensorflow,
@@ -113,7 +104,7 @@ class Servable:
             self.signature_defs[name] = SignatureDef()
             self.signature_defs[name].CopyFrom(signature)
         self._graph = tf.Graph()
-        self._parsers = Parsers(
+        self._parsers = protos.Parsers(
             self._graph, meta_graph.graph_def, self.signature_defs
         )
         del meta_graph  # The loader reads its own.
@@ -138,7 +129,11 @@ class Servable:
         """What each of them feeds; a line in the log for what cannot be."""
         for name, signature in self.signature_defs.items():
             self._inputs[id(signature)] = sorted(
-                (tensor_name(info.name), alias, self._dtype_of(info.name))
+                (
+                    protos.tensor_name(info.name),
+                    alias,
+                    self._dtype_of(info.name),
+                )
                 for alias, info in signature.inputs.items()
             )
             if name.startswith("__saved_model_"):  # run once, by the loader
@@ -148,21 +143,21 @@ class Servable:
                     dtype = self._dtype_of(info.name)
                     fits = dtype is not None and (
                         kind == "outputs"
-                        or (dtype == info.dtype and dtype in PARSABLE)
+                        or (dtype == info.dtype and dtype in protos.PARSABLE)
                     )
                     if fits or info.WhichOneof("encoding") not in _BY_NAME:
                         continue
-                    found = "nothing" if dtype is None else type_name(dtype)
+                    found = protos.type_name(dtype) if dtype else "nothing"
                     _log.warning(
                         "%s: signature '%s' needs for '%s' a tensor %r of "
                         "type %s. The graph has %s there, which decides: "
                         "requests that do not fit it fail.",
                         *(self.path, name, alias),
-                        *(info.name, type_name(info.dtype), found),
+                        *(info.name, protos.type_name(info.dtype), found),
                     )
 
     def _dtype_of(self, name: str) -> int | None:
-        tensor = find_tensor(self._graph, name)
+        tensor = protos.find_tensor(self._graph, name)
         return None if tensor is None else tensor.dtype.as_datatype_enum
 
     def run(
@@ -188,7 +183,7 @@ class Servable:
             fetches = tuple(sorted(every))
         arrays = self.run_union([(signature, feeds)], fetches, timeout)
         return {
-            alias: to_proto(arrays[name], tensor_content)
+            alias: protos.to_proto(arrays[name], tensor_content)
             for alias, name in names.items()
         }
 
@@ -211,16 +206,17 @@ class Servable:
                 self._inputs[id(signature)]
             ):
                 proto = feeds[alias]
-                if proto.dtype != dtype or dtype not in PARSABLE:
+                if proto.dtype != dtype or dtype not in protos.PARSABLE:
                     raise _misfit(proto.dtype, place, name, alias, dtype)
                 content = serialized[name] = proto.SerializeToString()
                 aliases[name] = alias
-                repeated += repeated_bytes(proto, len(content))
-        if repeated > MAX_REPEATED_BYTES:
+                repeated += protos.repeated_bytes(proto, len(content))
+        if repeated > protos.MAX_REPEATED_BYTES:
             raise invalid_argument(
                 "tensor parsing error: the shapes say more than the values. "
                 f"To repeat the last ones would take {repeated} bytes; at "
-                f"most {MAX_REPEATED_BYTES} may be repeated. Send every value."
+                f"most {protos.MAX_REPEATED_BYTES} may be repeated. Send every "
+                "value."
             )
         run, names = self._run_session, list(dict.fromkeys(fetches))
         if run is None:
@@ -251,15 +247,16 @@ class Servable:
         """
         arrays = {}
         for name in serialized.keys() - self._parsers.parsed.keys():
-            tensor: tf.Tensor = find_tensor(self._graph, name)
+            tensor: tf.Tensor = protos.find_tensor(self._graph, name)
             parsed = tf.io.parse_tensor(serialized.pop(name), tensor.dtype)
             arrays[tensor] = parsed.numpy()
         return {**self._parsers.feed(serialized), **arrays}
 
     def _fetch(self, name: str) -> tf.Tensor:
         """A tensor of the model, or what is wired in its place."""
-        wired = self._parsers.parsed.get(tensor_name(name))
-        tensor = find_tensor(self._graph, name) if wired is None else wired
+        tensor = self._parsers.parsed.get(protos.tensor_name(name))
+        if tensor is None:
+            tensor = protos.find_tensor(self._graph, name)
         if tensor is None:
             raise invalid_argument(
                 f"FetchOutputs node {name}: no such tensor in the graph"
@@ -324,11 +321,11 @@ def _misfit(
             grpc.StatusCode.NOT_FOUND,
             f"FeedInputs: unable to find feed output {name}",
         )
-    if provided not in PARSABLE:
+    if provided not in protos.PARSABLE:
         return _parsing_error(alias)
     return invalid_argument(
-        f"Expects arg[{place}] to be {type_name(expected)} but "
-        f"{type_name(provided)} is provided"
+        f"Expects arg[{place}] to be {protos.type_name(expected)} but "
+        f"{protos.type_name(provided)} is provided"
     )
 
 

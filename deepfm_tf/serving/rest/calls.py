@@ -60,8 +60,6 @@ def parse_path(verb: str, path: str) -> tuple[str, model_pb2.ModelSpec]:
     model and no path. What the API does not have is a ServingError in
     TensorFlow Serving's words.
 
-    Example:
-
     >>> method, spec = parse_path("POST", "/v1/models/ctr/versions/3:predict")
     >>> method, spec.name, spec.version.value
     ('predict', 'ctr', 3)
@@ -99,9 +97,8 @@ class RestCalls:
         self, store: Store, signature_method_name_check: bool = False
     ) -> None:
         self._store = store
-        self._options = {
-            "signature_method_name_check": signature_method_name_check
-        }
+        check = signature_method_name_check
+        self._options = {"signature_method_name_check": check}
 
     def answer(
         self,

@@ -42,8 +42,6 @@ def parse_body(body: bytes | bytearray) -> dict[str, Any]:
     that are spelled out become `NamedFloat`. Bytes in strings that are not
     UTF-8 stay what they are: `text_bytes` gives them back.
 
-    Example:
-
     >>> parse_body(b'{"instances": [1.5, NaN], "instances": []} end')
     {'instances': [1.5, nan]}
     """
@@ -93,8 +91,6 @@ def predict_tensors(document: dict[str, Any], inputs: Inputs) -> Tensors:
     that each hold every input and nothing else. `inputs` is an object of
     columns; what else it holds is ignored. For a single input its plain values
     will do. A ServingError names the first wrong element, or a missing input.
-
-    Example:
 
     >>> dtype = tensor_pb2.TensorProto(dtype="DT_INT64").dtype
     >>> inputs = {"age": meta_graph_pb2.TensorInfo(dtype=dtype)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import json
 import math
@@ -60,8 +61,6 @@ def tensor_from_json(value: Any, dtype: int) -> tensor_pb2.TensorProto:
     ragged lists and values of another type, UNIMPLEMENTED for a type that JSON
     cannot carry.
 
-    Example:
-
     >>> tensor = tensor_from_json([[1.5, 2], [3, 4]], types_pb2.DT_FLOAT)
     >>> [dim.size for dim in tensor.tensor_shape.dim]
     [2, 2]
@@ -90,8 +89,6 @@ def outputs_json(
     `{"b64": ...}` objects; other strings are written as they are, also where
     they are no UTF-8. A ServingError is INVALID_ARGUMENT for types that JSON
     cannot carry; in rows, for scalars and unequal first dimensions.
-
-    Example:
 
     >>> tensors = {"ctr": tf.make_tensor_proto([0.25, 1.0])}
     >>> json.loads(outputs_json(tensors, in_rows=True))
@@ -167,10 +164,8 @@ def number(value: float | int) -> float:
     cannot hold is refused.
     """
     if type(value) is not float or not math.isinf(value):
-        try:
+        with contextlib.suppress(OverflowError):
             return float(value)
-        except OverflowError:
-            pass
     raise number_too_big()
 
 

@@ -42,9 +42,8 @@ class Options:
     a version that keeps failing blocks everything else, a rollback too. Here
     loads always have threads of their own, and 0 means one of them.
 
-    Example:
-        >>> Options(model_base_path="/models/ctr").port
-        8500
+    >>> Options(model_base_path="/models/ctr").port
+    8500
     """
 
     model_base_path: str = _flag(
@@ -200,9 +199,8 @@ def parse_flags(arguments: Sequence[str]) -> Options:
     in a line of the log. A ValueError is an unknown flag, a value of the wrong
     kind, or flags that contradict each other.
 
-    Example:
-        >>> parse_flags(["--port=0", "--model_base_path", "/models/ctr"]).port
-        0
+    >>> parse_flags(["--port=0", "--model_base_path", "/models/ctr"]).port
+    0
     """
     given: dict[str, Any] = {}
     rest = list(arguments)
@@ -249,9 +247,8 @@ def channel_arguments(text: str) -> dict[str, int | str]:
 
     A ValueError where it is not `key=value,key=value`.
 
-    Example:
-        >>> channel_arguments("grpc.max_receive_message_length=1000,a=b")
-        {'grpc.max_receive_message_length': 1000, 'a': 'b'}
+    >>> channel_arguments("grpc.max_receive_message_length=1000,a=b")
+    {'grpc.max_receive_message_length': 1000, 'a': 'b'}
     """
     arguments: dict[str, int | str] = {}
     for pair in filter(None, text.split(",")):

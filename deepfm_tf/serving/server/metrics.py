@@ -58,11 +58,10 @@ class Metrics:
 
     Every method may be called from any thread.
 
-    Example:
-        >>> metrics = Metrics()
-        >>> metrics.add_request("ctr", "predict", "GRPC", "OK", 0.002)
-        >>> b'request_count{model_name="ctr",status="OK"} 1' in metrics.text()
-        True
+    >>> metrics = Metrics()
+    >>> metrics.add_request("ctr", "predict", "GRPC", "OK", 0.002)
+    >>> b'request_count{model_name="ctr",status="OK"} 1' in metrics.text()
+    True
     """
 
     def __init__(self) -> None:

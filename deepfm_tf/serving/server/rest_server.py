@@ -139,10 +139,8 @@ class RestServer:
         end = time.monotonic() + _START_SECONDS
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > end:
-                raise RuntimeError(
-                    f"The REST server did not start on port {self.port}; the "
-                    "log says why."
-                )
+                told = f"The REST server did not start on port {self.port}"
+                raise RuntimeError(f"{told}; the log says why.")
             time.sleep(0.01)
 
     def ask_to_stop(self) -> None:
@@ -246,10 +244,8 @@ class Bodies:
 
     Slow clients could otherwise fill the memory with bodies that are almost
     complete; and a body that means to takes 50 times its size when it is
-    turned into tensors or examples.
-
-    Args:
-        max_bytes: int. Of one body, before and after it is unpacked.
+    turned into tensors or examples. One has at most `max_bytes`, before and
+    after it is unpacked.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -281,7 +277,15 @@ class Bodies:
                     chunk = await asyncio.to_thread(self._plain, unpack, chunk)
                 if len(content) + len(chunk) > self._max_bytes:
                     raise BodyTooLarge(self._max_bytes)
-                self._take(len(chunk))
+                with self._lock:
+                    if len(chunk) > self._room:
+                        raise ServingError(
+                            _CODES.RESOURCE_EXHAUSTED,
+                            "The bodies of all requests under way take more "
+                            f"than {_MAX_BODIES * self._max_bytes} bytes. Try "
+                            "again later.",
+                        )
+                    self._room -= len(chunk)
                 content += chunk
             if unpack is not None and not unpack.eof:
                 raise invalid_argument(_ONE_MEMBER)
@@ -304,16 +308,6 @@ class Bodies:
         if unpack.unused_data:
             raise invalid_argument(_ONE_MEMBER)
         return plain
-
-    def _take(self, num_bytes: int) -> None:
-        with self._lock:
-            if num_bytes > self._room:
-                raise ServingError(
-                    _CODES.RESOURCE_EXHAUSTED,
-                    "The bodies of all requests under way take more than "
-                    f"{_MAX_BODIES * self._max_bytes} bytes. Try again later.",
-                )
-            self._room -= num_bytes
 
 
 class _DrainingServer(uvicorn.Server):

@@ -67,13 +67,6 @@ class Server:
         rest_port: int. Of REST, once started; 0 without.
         metrics_path: str or None. Of the metrics, on the REST port.
         is_asked_to_stop: bool. Whether `ask_to_stop` was called.
-
-    Example:
-        options = Options(
-            port=0, model_name="ctr", model_base_path="saved_models/ctr"
-        )
-        with Server(options) as server:
-            channel = grpc.insecure_channel(f"localhost:{server.port}")
     """
 
     def __init__(self, options: Options) -> None:
@@ -116,14 +109,10 @@ class Server:
     def start(self, timeout: float | None = None) -> None:
         """Load the models, then open the ports.
 
-        Args:
-            timeout: float. Seconds to wait for the models; None waits until
-                they are there or `ask_to_stop` is called.
-
-        Raises:
-            ServingError: the configuration is refused, or no version of a
-                model could be loaded (in time).
-            ValueError: a port is taken, or an option cannot be used.
+        So many seconds, or without a timeout until `ask_to_stop`, it waits for
+        the models. A ServingError tells that the configuration is refused, or
+        no version of a model could be loaded (in time); a ValueError, that a
+        port is taken or an option cannot be used.
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
         try:
@@ -146,8 +135,11 @@ class Server:
                 from deepfm_tf.serving.server.rest_server import RestServer
 
                 self._rest = RestServer(
-                    *(self.store, self.options, self.metrics),
-                    *(self.metrics_path, GRACE_SECONDS),
+                    self.store,
+                    self.options,
+                    self.metrics,
+                    self.metrics_path,
+                    GRACE_SECONDS,
                 )
                 self._rest.start()
                 self.rest_port = self._rest.port
@@ -248,12 +240,7 @@ class Server:
 
 
 def message_type(name: str) -> Any:
-    """The class of one of TensorFlow Serving's own configuration messages.
-
-    Example:
-        >>> monitoring = message_type("MonitoringConfig")()
-        >>> monitoring.prometheus_config.enable = True
-    """
+    """The class of one of TensorFlow Serving's own configuration messages."""
     file: Any = descriptor_pb2.FileDescriptorProto(
         name="config.proto", package=_PACKAGE, syntax="proto3"
     )
@@ -272,11 +259,7 @@ def message_type(name: str) -> Any:
 
 
 def read_text_proto(path: str | os.PathLike[str], into: _Message) -> _Message:
-    """Fill a message from a file in protobuf's text format, and return it.
-
-    Raises:
-        ValueError: the file is missing, or is not such a text.
-    """
+    """Fill a message from a file in protobuf's text format, and return it."""
     name = into.DESCRIPTOR.full_name
     try:
         with open(path, encoding="utf-8") as file:

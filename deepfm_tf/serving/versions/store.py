@@ -50,8 +50,8 @@ class ModelStore:
         load: callable. From a version's directory to a `Servable`, warmed
             up. Whatever it raises is a failed try.
         poll_wait_seconds, num_load_threads, max_num_load_retries,
-            load_retry_interval_seconds, allow_unavailable_labels: as the flags
-            of these names, or nearly.
+            load_retry_interval_seconds, allow_unavailable_labels: as the
+            server's flags.
 
     Attributes:
         loader: `VersionLoader`. Keeps the models and their versions.
@@ -336,14 +336,11 @@ def look_for_versions(
     try:
         found = find_versions(base)
     except OSError as error:
-        return None, (
-            f"Could not find base path {base} for servable {name}: "
-            f"{error.strerror}"
-        )
-    wanted = choose_versions(config.model_version_policy, found)
-    missing = sorted(
-        set(config.model_version_policy.specific.versions) - set(found)
-    )
+        told = f"Could not find base path {base} for servable {name}: "
+        return None, f"{told}{error.strerror}"
+    policy = config.model_version_policy
+    wanted = choose_versions(policy, found)
+    missing = sorted(set(policy.specific.versions) - found.keys())
     complaint = ""
     if not wanted:
         complaint = (
