@@ -169,14 +169,10 @@ def announcement(server: Server, command: str) -> str:
     if server.options.grpc_socket_path:
         lines.append(f"  gRPC  unix:{server.options.grpc_socket_path}")
     if server.rest_port:
-        lines.append(
-            f"  REST  http://localhost:{server.rest_port}/v1/models/{names[0]}"
-        )
-    if server.rest_port and server.metrics_path:
-        lines.append(
-            f"  Metrics  http://localhost:{server.rest_port}"
-            f"{server.metrics_path}"
-        )
+        address = f"http://localhost:{server.rest_port}"
+        lines.append(f"  REST  {address}/v1/models/{names[0]}")
+        if server.metrics_path:
+            lines.append(f"  Metrics  {address}{server.metrics_path}")
     predict = command_line(
         *_beside(command, "predict").split(),
         *("--address", f"localhost:{server.port}"),

@@ -406,9 +406,12 @@ def test_metrics_count_the_answers_of_rest(config_file, tmp_path):
         call(server.rest_port, PREDICT, {"instances": ROWS})
         call(server.rest_port, PREDICT, {})
 
-        status, text = call(server.rest_port, "/monitoring/prometheus/metrics")
+        path = "/monitoring/prometheus/metrics"
+        status, text = call(server.rest_port, path)
+        head = call(server.rest_port, path, verb="HEAD")
 
     assert status == 200
+    assert head == (200, b"")
     count = b':tensorflow:serving:request_count{model_name="toy",status="%b"} 1'
     assert count % b"OK" in text
     assert count % b"INVALID_ARGUMENT" in text

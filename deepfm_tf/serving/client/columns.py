@@ -202,16 +202,14 @@ def to_examples(
 ) -> list[tf.train.Example]:
     """Rows as examples.
 
-    A model reads a feature as text, float or integer, and refuses the
-    others. Where the model tells its fields, the features are called like
-    them, and a missing value is sent as such, `""` or NaN: left out it would
-    be the field's default. Elsewhere, what is missing in a row is left out of
-    it; where an input of the same name tells the kind, values are converted
-    to it; else `str` and `bytes` become text, `float` floats, `int` and
-    `bool` integers.
-
     Rows are as `PredictClient.predict` takes them, or `tf.train.Example`s,
-    serialized or not. Lists in a row become features of several values.
+    serialized or not. Lists in a row become features of several values. A
+    model reads a feature as text, float or integer, and refuses the others.
+    Where the model tells its fields, the features are called like them, and a
+    missing value is sent as such, `""` or NaN: left out it would be the
+    field's default. Elsewhere what is missing is left out; values become what
+    an input of the same name takes, or else text of `str` and `bytes`, floats
+    of `float`, integers of `int` and `bool`.
 
     >>> (example,) = to_examples([{"price": 3, "site": "a"}], {})
     >>> example.features.feature["price"].int64_list.value

@@ -87,12 +87,9 @@ def predict(
         answers = loaded.servable.run(
             signature, feeds, outputs, timeout, tensor_content
         )
-        response = predict_pb2.PredictResponse(
-            model_spec=_answered(loaded, name)
+        return predict_pb2.PredictResponse(
+            model_spec=_answered(loaded, name), outputs=answers
         )
-    for alias, proto in answers.items():
-        response.outputs[alias].CopyFrom(proto)
-    return response
 
 
 def _run_examples(

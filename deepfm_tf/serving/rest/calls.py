@@ -151,7 +151,6 @@ class RestCalls:
     def _predict(
         self, spec: model_pb2.ModelSpec, given: dict[str, Any], deadline: float
     ) -> bytes:
-        request = predict_pb2.PredictRequest(model_spec=spec)
         # One version gives the signature and the answer, also where a new
         # one becomes available in between.
         with self._store.acquire(spec) as loaded:
@@ -161,11 +160,9 @@ class RestCalls:
             except ServingError as error:
                 hint = _field_names(given, loaded, inputs)
                 raise ServingError(error.code, error.message + hint) from error
-            for name, tensor in found.items():
-                request.inputs[name].CopyFrom(tensor)
             response = handlers.predict(
                 loaded,
-                request,
+                predict_pb2.PredictRequest(model_spec=spec, inputs=found),
                 deadline - time.monotonic(),
                 tensor_content=True,
                 **self._options,

@@ -68,11 +68,8 @@ class GrpcServer:
     """The gRPC side of a server.
 
     A ValueError where the credentials (None is plain) or the channel
-    arguments are not usable, or the port is taken.
-
-    Attributes:
-        port: int. The one it listens on.
-        drain: `Drain`. What a stop waits for.
+    arguments are not usable, or the port is taken. `port` is the one it
+    listens on, `drain` what a stop waits for.
     """
 
     def __init__(

@@ -79,15 +79,13 @@ class RestServer:
     Each request is read within its time and size, then parsed, run and
     written in one of a fixed number of threads.
 
+    `port` is the one it listens on, `drain` what a stop waits for.
+
     Args:
         store, options: what is served, and how.
         metrics: `Metrics`. Counts every request that names a model.
         metrics_path: str or None. Where the metrics are served.
         grace_seconds: int. Requests under way have this long at a stop.
-
-    Attributes:
-        port: int. The one it listens on.
-        drain: `Drain`. What a stop waits for.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import gc
@@ -134,8 +135,6 @@ class VersionLoader:
     Loads run in a pool, closing and the waits between two tries in threads of
     their own, so that a load that hangs or fails holds nothing else up.
 
-    Args: as of `ModelStore`.
-
     Attributes:
         changed: `threading.Condition`. Its lock guards `models` and all in
             them, and is held for moments only; notified at every change.
@@ -228,12 +227,10 @@ class VersionLoader:
             return
         seconds = time.monotonic() - begin
         _LOG.info("%s: available after %.1f s.", version, seconds)
+        loaded = LoadedVersion(version.name, version.version, servable)
         with self.changed:
             version.in_work = False
-            version.error = None
-            version.loaded = LoadedVersion(
-                version.name, version.version, servable
-            )
+            version.error, version.loaded = None, loaded
             if version.version in model.wanted:
                 version.state = State.AVAILABLE
                 model.available[version.version] = version
@@ -306,11 +303,9 @@ def return_memory() -> None:
     the allocator keeps: without this the process grows at every switch.
     """
     gc.collect()
-    try:
-        malloc_trim = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):
-        return  # not glibc: musl, macOS and Windows give back by themselves
-    malloc_trim(0)
+    # Others than glibc (musl, macOS, Windows) give back by themselves.
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def find_versions(base_path: str | os.PathLike[str]) -> dict[int, Path]:

@@ -49,9 +49,7 @@ class ModelStore:
     Args:
         load: callable. From a version's directory to a `Servable`, warmed
             up. Whatever it raises is a failed try.
-        poll_wait_seconds, num_load_threads, max_num_load_retries,
-            load_retry_interval_seconds, allow_unavailable_labels: as the
-            server's flags.
+        poll_wait_seconds and the others: as the server's flags.
 
     Attributes:
         loader: `VersionLoader`. Keeps the models and their versions.
