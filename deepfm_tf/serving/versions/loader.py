@@ -319,7 +319,7 @@ def find_versions(base_path: str | os.PathLike[str]) -> dict[int, Path]:
     for name in sorted(os.listdir(base_path)):
         path = Path(base_path, name)
         is_version = _INT64.fullmatch(name) and -(2**63) <= int(name) < 2**63
-        if not is_version or not path.is_dir():
+        if not is_version or not os.path.isdir(path):
             continue
         first = found.setdefault(int(name), path)
         if first != path:

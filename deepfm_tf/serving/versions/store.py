@@ -95,7 +95,7 @@ class ModelStore:
             ServingError: INVALID_ARGUMENT or FAILED_PRECONDITION where the
                 configuration is refused (nothing has changed then), UNKNOWN
                 where no version of a new model could be loaded,
-                DEADLINE_EXCEEDED where `is_given_up`, which is polled.
+                DEADLINE_EXCEEDED once `is_given_up`, which is polled.
         """
         check_config(config)
         configs = {m.name: m for m in config.model_config_list.config}
