@@ -221,8 +221,8 @@ class Call:
             )
 
         def finish(answers: list[Any]) -> Any:
-            outputs = [answer.outputs for answer in answers]
-            result = client_arrays.join(outputs, slices, self.model.address)
+            found = [answer.outputs for answer in answers]
+            result = client_arrays.join(found, slices, self.model.address)
             return result if len(wanted) > 1 else next(iter(result.values()))
 
         return _Requests("Predict", message, slices, finish, missing, others)
