@@ -35,7 +35,13 @@ def check(settings: Settings) -> None:
     if settings.auto and settings.preset != "default":
         raise UserError(
             f"--auto tries the presets {', '.join(CANDIDATES)}. Leave out "
-            f"--auto, or --preset {settings.preset}."
+            f"--preset {settings.preset}, or --auto (--no-auto where a file "
+            "of --config has it)."
+        )
+    if settings.auto and settings.embeddings and not settings.embedding_dim:
+        raise UserError(
+            "--auto tries vectors of several lengths, and those of "
+            "--embeddings have one. Give --embedding-dim, their length, too."
         )
     with user_errors():
         exporting.check_options(settings)
@@ -102,10 +108,12 @@ def check_sweep(settings: SweepSettings) -> None:
 
 def _check_vectors(settings: Settings) -> None:
     for each in settings.embeddings:
+        file = split_field_file(each)[1]
         try:
-            open(split_field_file(each)[1], "rb").close()
+            open(file, "rb").close()
         except OSError as error:
-            raise UserError(f"--embeddings: {error}") from error
+            reason = f"{file}: {error.strerror}."
+            raise UserError(f"--embeddings: {reason}") from error
 
 
 def check_data(settings: DataSettings) -> None:

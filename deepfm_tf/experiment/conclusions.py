@@ -75,7 +75,7 @@ def conclude(
     if comparisons is None:
         comparisons = _with_simpler(rows, test.groups)
     names = {run["model"]: run["preset"] for run in runs}
-    models, presets = list(names), {}
+    presets = {}
     for model, name in names.items():  # those of a sweep are its structures
         kind = model if model in MODELS else settings.model[0]
         presets[model] = settings.preset_for(kind, data["train"], name)
@@ -87,6 +87,13 @@ def conclude(
         )
         for model, preset in presets.items()
     }
+    courses = {}
+    for model, preset in presets.items():
+        own = [run["history"] for run in runs if run["model"] == model]
+        steps = num_steps(preset, data["train"])
+        courses[model] = _of_training(settings, model, own, steps, flags[model])
+        if "still" in courses[model]:  # nothing to hold back yet
+            flags[model] = findings.more_epochs(settings.epochs)
     said = [
         findings.not_below_constant(
             *(row["model"], loss, constant["log_loss"]),
@@ -100,10 +107,8 @@ def conclude(
     rarer = min(test.num_positives, negatives)
     if rarer < findings.ENOUGH:
         said.append(_few(settings, test, best, rows))
-    for model in models:
-        own = [run["history"] for run in runs if run["model"] == model]
-        steps = num_steps(presets[model], data["train"])
-        said += _of_training(settings, model, own, steps, flags[model])
+    for course in courses.values():
+        said += course.values()
     equal: str | None = None
     for entry in comparisons:
         if entry["metric"] != "log_loss":
@@ -223,7 +228,7 @@ def _of_training(
     histories: Sequence[Mapping[str, Any]],
     steps: int,
     flags: str,
-) -> list[str | None]:
+) -> dict[str, str]:
     """What the course of the training says, in most of a model's runs."""
     metric, every = settings.monitor, settings.evaluate_every or steps
     found: dict[str, list[str]] = {"overfits": [], "still": []}
@@ -250,6 +255,8 @@ def _of_training(
             ),
         ):
             found[name] += [] if text is None else [text]
-    return [
-        texts[0] for texts in found.values() if 2 * len(texts) > len(histories)
-    ]
+    return {
+        name: texts[0]
+        for name, texts in found.items()
+        if 2 * len(texts) > len(histories)
+    }

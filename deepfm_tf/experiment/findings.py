@@ -124,7 +124,7 @@ def still_improving(
     """
     if len(values) < allowed or best_evaluation(values, metric) + 1 < allowed:
         return None
-    more = f"give --epochs {max(_EPOCHS, 2 * epochs)}"
+    more = f"give {more_epochs(epochs)}"
     if allowed == 1:
         return (
             f"{model} was evaluated once, which does not tell whether it is "
@@ -251,6 +251,15 @@ def gentler_flags(
     elif not flags:
         flags.append(f"--embedding-l2 {10 * embedding_l2:.2g}")
     return " ".join(flags)
+
+
+def more_epochs(epochs: int) -> str:
+    """The option for a training that ended while it was improving.
+
+    Args:
+        epochs: int. Those that it was allowed.
+    """
+    return f"--epochs {max(_EPOCHS, 2 * epochs)}"
 
 
 def best_evaluation(values: Sequence[float], metric: str) -> int:

@@ -75,7 +75,8 @@ def run(
         )
         models[name], result, rows = train(own, name, data, strategy)
         if tried is not None:
-            told_first.append(auto.told(name, tried, settings.monitor))
+            if len(tried) > 1:
+                told_first.append(auto.told(name, tried, settings.monitor))
             result["presets"] = [vars(trial) for trial in tried]
             result["seconds"] = sum(trial.seconds for trial in tried)
         if settings.report is not None:

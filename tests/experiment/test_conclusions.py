@@ -99,6 +99,8 @@ def test_nothing_learnt_is_said():
         "deepfm is not better than fm beyond noise",
     ]
     assert "fm is not better than a constant: its test log loss of 0.75" in told
+    # It improves as it is: to hold it back would be wrong.
+    assert "Do not use it; try --epochs 10, more rows" in told
     assert "only 40 negatives among 80 rows: deepfm's AUC of" in told
     assert "Give more test rows: --test with a larger file." in told
     assert "no better than guessing" in found["verdict"]

@@ -330,6 +330,15 @@ def test_vectors_of_a_file_are_where_training_starts(
     assert settings.fingerprint({"train": train}) != before
 
 
+def test_auto_needs_the_length_of_given_vectors(clicks, capsys):
+    vectors = pd.DataFrame({"value": ["s 1"], "vector": [[1.0, 2.0]]})
+    vectors.to_parquet("site.parquet")
+    given = [*OWN, "--auto", "--embeddings", "site=site.parquet"]
+
+    assert main(tabular.RECIPE, given) == 2
+    assert "Give --embedding-dim, their length, too" in capsys.readouterr().err
+
+
 def test_files_of_vectors_are_looked_for_before_any_work(clicks, capsys):
     given = ["--embeddings", "site=none.parquet"]
 
