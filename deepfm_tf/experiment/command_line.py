@@ -62,7 +62,9 @@ def main(
     settings = line.settings(
         tuple(sys.argv[1:] if arguments is None else arguments)
     )
-    if command in ("compare", "sweep"):
+    models = getattr(settings, "model", ())
+    is_auto = getattr(settings, "auto", False)
+    if command in ("compare", "sweep") or is_auto or len(models) > 1:
         # Many models in one process are traced again and again, as they must.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:

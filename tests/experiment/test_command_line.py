@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import shlex
 import signal
@@ -384,3 +385,20 @@ def test_the_help_of_a_calibration_is_true(capsys):
         f"needs {deepfm_tf.calibration.ISOTONIC_ROWS:,} validation rows, "
         f"{deepfm_tf.calibration.ISOTONIC_CLASS_ROWS} of each class" in text
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "is_quiet"),
+    [("", False), ("--model fm,deepfm", True), ("--auto", True)],
+)
+def test_several_models_may_be_traced_without_a_warning(options, is_quiet):
+    logger = logging.getLogger("tensorflow")
+    level, levels = logger.level, []
+    words = f"--train x --label y {options}".split()
+
+    command_line.main(
+        tabular.RECIPE, words, run_with=lambda _: levels.append(logger.level)
+    )
+    logger.setLevel(level)
+
+    assert (levels[0] == logging.ERROR) is is_quiet
