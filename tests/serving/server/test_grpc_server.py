@@ -207,7 +207,11 @@ def code_if_done(future):
     return None
 
 
-def test_a_request_whose_time_is_over_is_not_worked_on(start, store):
+def test_a_request_whose_time_is_over_is_not_worked_on(
+    start, store, monkeypatch
+):
+    ended = threading.Semaphore(0)
+    monkeypatch.setattr(Metrics, "add_request", lambda *_: ended.release())
     channel = start(grpc_max_threads=1)
     first = predict(channel)
     assert store.entered.acquire(timeout=SECONDS)
@@ -215,6 +219,8 @@ def test_a_request_whose_time_is_over_is_not_worked_on(start, store):
     second = predict(channel, timeout=0.1)
 
     assert code(second) == "DEADLINE_EXCEEDED"
+    # The server counts the time from when the call has arrived.
+    assert ended.acquire(timeout=SECONDS)
     store.gate.set()
     assert code(first) == "NOT_FOUND"
     assert code(predict(channel)) == "NOT_FOUND"
