@@ -1,6 +1,6 @@
 """One experiment, from options to report; several, side by side."""
 
-from deepfm_tf.experiment.auto import train_best
+from deepfm_tf.experiment.best import train_best
 from deepfm_tf.experiment.command_line import main
 from deepfm_tf.experiment.commands import OWN_FILES, Recipe
 from deepfm_tf.experiment.settings import Settings

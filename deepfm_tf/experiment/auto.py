@@ -7,7 +7,6 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import deepfm_tf
@@ -141,60 +140,6 @@ def told(model: str, trials: Sequence[Trial], monitor: str = "log_loss") -> str:
         f"{model}: of {len(trials)} presets {first.preset} is best by "
         f"validation {title} ({', '.join(texts)})."
     )
-
-
-def train_best(
-    train: deepfm_tf.PreparedData,
-    valid: deepfm_tf.PreparedData,
-    directory: str | Path,
-    model: str = "deepfm",
-    *,
-    presets: Sequence[str] = CANDIDATES,
-    epochs: int = 30,
-    seed: int = 1,
-    strategy: Any = None,
-) -> tuple[deepfm_tf.CTRModel, list[Trial]]:
-    """Train a model with several presets; keep the best on validation data.
-
-    What `deepfm-tf train --auto` does.
-
-    Args:
-        train, valid: prepared data.
-        directory: where checkpoints go, a folder for each preset.
-        model: str. `"deepfm"`, `"fm"`, `"wide_and_deep"`, `"nfm"` or
-            `"logistic_regression"`.
-        presets: names, of `deepfm_tf.presets.PRESETS`.
-        epochs: int. At most.
-        seed: int.
-        strategy: of `deepfm_tf.create_strategy`. Defaults to all GPUs.
-
-    Returns:
-        The model, with its best weights; and what came of each preset, the
-        best first.
-    """
-    from deepfm_tf.experiment.commands import OWN_FILES
-    from deepfm_tf.experiment.run import fit
-
-    settings = Settings(
-        recipe=OWN_FILES,
-        train=[],
-        label=train.schema.label,
-        run=Path(directory),
-        command_words=("train_best",),
-        model=(model,),
-        epochs=epochs,
-        seed=seed,
-    )
-    data = {"train": train, "valid": valid}
-    strategy = strategy or deepfm_tf.create_strategy()
-    forget(settings, model)
-    best, trials = choose(
-        settings,
-        model,
-        list(presets),
-        lambda own: fit(own, model, data, strategy)[1],
-    )
-    return fit(best, model, data, strategy)[0], trials
 
 
 def forget(settings: Settings, name: str) -> None:

@@ -2,12 +2,7 @@
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import pytest
-
-import deepfm_tf
-from deepfm_tf.experiment import OWN_FILES, Settings, auto, train_best
+from deepfm_tf.experiment import OWN_FILES, Settings, auto
 
 
 def settings_for(run, **options):
@@ -81,23 +76,3 @@ def test_the_time_is_told_once_after_the_first_preset():
     assert times == [1]
     # 2 x 6 epochs of a second, then 4 of the one that is left.
     assert told[1] == "The 2 presets will take about 16 s in all."
-
-
-def test_train_best_returns_the_model_with_its_best_weights(tmp_path):
-    random = np.random.default_rng(0)
-    frame = pd.DataFrame({"x": random.normal(size=400)})
-    frame["y"] = (frame.x + random.normal(size=400) > 0).astype(int)
-    schema = deepfm_tf.Schema((deepfm_tf.NumericField("x"),), label="y")
-    train = deepfm_tf.prepare(frame[:300], tmp_path / "train", schema=schema)
-    valid = deepfm_tf.prepare(
-        frame[300:], tmp_path / "valid", vocabulary=train.vocabulary
-    )
-    model, trials = train_best(
-        *(train, valid, tmp_path / "run", "logistic_regression"),
-        presets=("default", "seed"),
-        epochs=2,
-    )
-    assert [t.preset for t in trials] == ["default", "seed"]
-    reached = deepfm_tf.evaluate(model, valid.dataset(50))["log_loss"]
-    assert reached == pytest.approx(trials[0].value, abs=1e-6)
-    assert trials[0].value < trials[1].value
