@@ -170,10 +170,11 @@ def infer_schema(
         if len(padded) > _NUM_SHOWN:
             shown += f" and {len(padded) - _NUM_SHOWN} more"
         warnings.warn(
-            f"All values of {shown} begin with a blank, as where columns "
-            "stand apart by a comma and a blank. ' a' is then another value "
-            "than 'a', also in what is served. To drop these blanks give "
-            f"`separator` ({option('--separator', ', ')}).",
+            f"All values of {shown} begin with a blank: ' a' is another value "
+            "than 'a', also in what is served. Of a text file with a comma "
+            "and a blank between its columns, `separator` "
+            f"({option('--separator', ', ')}) drops these blanks; otherwise "
+            "take them off.",
             stacklevel=2,
         )
     return schema
