@@ -1,4 +1,4 @@
-"""`deepfm_tf.DeepFM`, built and compiled as in the README."""
+"""`deepfm_tf.DeepFM` with the pyramid of its peers."""
 
 import keras
 
@@ -30,6 +30,8 @@ def build(settings: dict) -> KerasTrainer:
         embedding_dim=settings["embedding_dim"],
         hidden_units=settings["hidden_units"],
         dropout=0.0,
+        # The peers have none either.
+        batch_normalization=False,
     )
     deepfm_tf.compile_model(
         model,
