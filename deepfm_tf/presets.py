@@ -24,10 +24,10 @@ PRESETS = {
 # What --auto and `train_best` try.
 CANDIDATES = ("default", "gentle", "strong")
 
-# Below this batch normalization does harm; up to the second it does where a
-# feature has few examples.
-_FEW_EXAMPLES, _RATHER_FEW = 4_000, 15_000
-_FEW_OF_A_FEATURE = 160
+# Below this many examples batch normalization does harm; with more, it does
+# where a feature has few: where the product of both numbers is below this.
+_FEW_EXAMPLES = 4_000
+_FEW_OF_A_FEATURE = 1_300_000
 # Steps in an epoch, where the batch may be as large as that makes it.
 _STEPS = 128
 _SMALLEST_BATCH, _LARGEST_BATCH = 32, 2048
@@ -134,8 +134,9 @@ def choose_preset(
         schema: Schema of a fitted vocabulary, such as `prepared.schema`.
         num_examples: int. Those to learn from: `prepared.num_rows`.
         name: str. One of `PRESETS`: `"default"`; `"gentle"`, for few or noisy
-            examples, which is also the default below 4,000, and below 15,000
-            where a feature has fewer than 160 on average; `"strong"`, wide and
+            examples, which is also the default below 4,000, and where their
+            number times that of the examples of a feature, on average, is
+            below 1.3 million; `"strong"`, wide and
             slow; or `"seed"`, the textbook's.
 
     Raises:
@@ -194,8 +195,9 @@ def choose_preset(
         return dataclasses.replace(
             preset, hidden_units=(256, 128), embedding_dim=16
         )
-    is_small = num_examples < _FEW_EXAMPLES or (
-        num_examples < _RATHER_FEW and examples_of_feature < _FEW_OF_A_FEATURE
+    is_small = (
+        num_examples < _FEW_EXAMPLES
+        or num_examples * examples_of_feature < _FEW_OF_A_FEATURE
     )
     if name == "gentle" or is_small:
         return dataclasses.replace(

@@ -48,7 +48,9 @@ def test_rare_features_are_held_back_more(sizes, num_examples, l2):
         (5_000, 10, False),  # 500 of a feature
         (10_000, 100, True),  # 100 of a feature
         (10_000, 50, False),
-        (50_000, 10_000, False),
+        (40_000, 1_600, True),  # 25 of a feature
+        (40_000, 1_000, False),
+        (150_000, 10_000, False),  # 15 of a feature
     ],
 )
 def test_few_examples_get_the_gentle_preset(num_examples, size, is_gentle):
