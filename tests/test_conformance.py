@@ -109,13 +109,25 @@ def expected_probability(name, model, packed):
     return np.array(result)
 
 
+@pytest.fixture(scope="module")
+def randomized(vocabulary):
+    """Gives a model with random weights: one for all tests that change none."""
+
+    @functools.cache
+    def randomized(name):
+        model = build(name, vocabulary.schema)
+        randomize(model)
+        return model
+
+    return randomized
+
+
 @EVERY_MODEL
-def test_probabilities_are_the_papers_sums(name, vocabulary):
+def test_probabilities_are_the_papers_sums(name, vocabulary, randomized):
     log = make_log(41, seed=9)
     packed = deepfm_tf.encode(log, vocabulary)
     packed["values"][:3] = [[np.nan], [np.inf], [-40.0]]
-    model = build(name, vocabulary.schema)
-    randomize(model)
+    model = randomized(name)
 
     probability = model.predict(packed, verbose=0)["probability"]
 
@@ -129,10 +141,11 @@ def test_probabilities_are_the_papers_sums(name, vocabulary):
 
 @EVERY_MODEL
 @pytest.mark.parametrize("batch", [0, 1, 7])
-def test_any_batch_size_gives_the_same_rows(name, batch, vocabulary):
+def test_any_batch_size_gives_the_same_rows(
+    name, batch, vocabulary, randomized
+):
     packed = deepfm_tf.encode(make_log(7), vocabulary)
-    model = build(name, vocabulary.schema)
-    randomize(model)
+    model = randomized(name)
 
     part = model({k: v[:batch] for k, v in packed.items()}, training=False)
     whole = model(packed, training=False)
@@ -143,10 +156,9 @@ def test_any_batch_size_gives_the_same_rows(name, batch, vocabulary):
 
 
 @EVERY_MODEL
-def test_compiled_by_xla_it_gives_the_same(name, vocabulary):
+def test_compiled_by_xla_it_gives_the_same(name, vocabulary, randomized):
     packed = deepfm_tf.encode(make_log(9), vocabulary)
-    model = build(name, vocabulary.schema)
-    randomize(model)
+    model = randomized(name)
 
     compiled = tf.function(
         lambda x: model(x, training=False)["probability"], jit_compile=True
@@ -158,8 +170,8 @@ def test_compiled_by_xla_it_gives_the_same(name, vocabulary):
 
 
 @EVERY_MODEL
-def test_config_round_trip_keeps_the_architecture(name, vocabulary):
-    model = build(name, vocabulary.schema)
+def test_config_round_trip_keeps_the_architecture(name, randomized):
+    model = randomized(name)
 
     clone = type(model).from_config(model.get_config())
 
@@ -312,9 +324,11 @@ def test_weights_in_hdf5_are_read_again(vocabulary, tmp_path):
 
 
 @EVERY_MODEL
-def test_an_id_of_the_next_field_is_refused_by_an_eager_call(name, vocabulary):
+def test_an_id_of_the_next_field_is_refused_by_an_eager_call(
+    name, vocabulary, randomized
+):
     packed = deepfm_tf.encode(make_log(9), vocabulary)
-    model = build(name, vocabulary.schema)
+    model = randomized(name)
     size = vocabulary.schema.field("site").vocabulary_size
     packed["ids"][7, 0] = size
 
