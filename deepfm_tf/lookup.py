@@ -302,11 +302,11 @@ class GraphLookup(tf.Module):
 
     def _split(
         self, field: MultiValuedField, column: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """(batch, max_length) values, "" where none, and their weights."""
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """(batch, max_length) values, "" where none; their weights, if any."""
         parts = tf.strings.split(column, field.separator)
-        tokens = parts.flat_values
-        weights = tf.ones_like(tokens, dtype=tf.float32)
+        tokens, rows = parts.flat_values, parts.value_rowids()
+        weights = None
         if field.weight_separator:
             separator = re.escape(field.weight_separator)
             pattern = f"(?s)^(.*){separator}(.*)$"
@@ -322,18 +322,22 @@ class GraphLookup(tf.Module):
         if self._vocabulary.drops_point_zero(field):
             tokens = _point_zero_dropped(tokens)
         if field.keep == "last":
-            rows, counted = parts.value_rowids(), tf.cast(keep, tf.int32)
+            counted = tf.cast(keep, tf.int32)
             ends = tf.cumsum(tf.math.segment_sum(counted, rows))
             # How many of its row come after each value.
             after = tf.gather(ends, rows) - tf.cumsum(counted)
             keep = tf.logical_and(keep, after < field.max_length)
-        mask = parts.with_flat_values(keep)
+        # `tf.ragged.boolean_mask` would be most of the time of tracing.
+        kept = tf.where(keep)[:, 0]
+        rows = tf.gather(rows, kept)
 
         def pad(flat: tf.Tensor, default: str | float) -> tf.Tensor:
-            ragged = tf.ragged.boolean_mask(parts.with_flat_values(flat), mask)
+            ragged = tf.RaggedTensor.from_value_rowids(
+                tf.gather(flat, kept), rows, parts.nrows(), validate=False
+            )
             return ragged.to_tensor(default, shape=(None, field.max_length))
 
-        return pad(tokens, ""), pad(weights, 1.0)
+        return pad(tokens, ""), None if weights is None else pad(weights, 1.0)
 
     def _scale(self, x: tf.Tensor, fields: Sequence[NumericField]) -> tf.Tensor:
         """(batch, numeric fields), scaled; NaN where missing."""
