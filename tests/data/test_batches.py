@@ -1,26 +1,9 @@
 """The order of epochs: a function of seed and number, whatever happened."""
 
-import shutil
-import subprocess
-import sys
-import textwrap
-
-import keras
 import numpy as np
 import pytest
 
 import deepfm_tf
-from deepfm_tf.callbacks.checkpoints import Checkpoints, read_state
-from tests.conftest import make_log
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    """3,072 rows: 48 whole batches of 64, 6 of 512."""
-    directory = tmp_path_factory.mktemp("batches") / "p"
-    fields = [deepfm_tf.CategoricalField(n) for n in ("site", "ad", "user")]
-    schema = deepfm_tf.Schema(tuple(fields), "clicked")
-    return deepfm_tf.prepare(make_log(3072), directory, schema=schema)
 
 
 def numbered(directory, num_rows):
@@ -154,64 +137,3 @@ def test_wrong_arguments_are_refused(numbers):
         numbers.dataset(first_epoch=-1)
     with pytest.raises(ValueError, match="`first_step` must be below 50"):
         numbers.dataset(100, first_step=50)
-
-
-def train(prepared, directory, batch_size, replicas, fork=None):
-    """Train up to epoch 2, from where the directory's checkpoint stands.
-
-    The directory as it is after epoch 1 is copied to `fork`.
-    """
-    strategy = deepfm_tf.create_strategy(replicas)
-    deepfm_tf.set_seed(3)
-    first_epoch = 0
-    with strategy.scope():
-        if (directory / "state.json").exists():
-            model, first_epoch = deepfm_tf.load_checkpoint(directory)
-        else:
-            model = deepfm_tf.LogisticRegression(prepared.schema)
-            deepfm_tf.compile_model(model, learning_rate=0.02)
-    dataset = prepared.dataset(
-        batch_size, shuffle=True, seed=5, first_epoch=first_epoch
-    )
-
-    def copy(epoch, logs):
-        if fork is not None and epoch == 0:
-            shutil.copytree(directory, fork)
-
-    model.fit(
-        dataset,
-        initial_epoch=first_epoch,
-        epochs=2,
-        callbacks=[
-            Checkpoints(directory),
-            keras.callbacks.LambdaCallback(on_epoch_end=copy),
-        ],
-        shuffle=False,
-        verbose=0,
-    )
-    return model.get_weights()
-
-
-@pytest.mark.slow_process
-def test_a_fresh_process_resumes_to_the_same_weights(prepared, tmp_path):
-    # Six batches and two replicas: everything is read ahead.
-    cut = tmp_path / "b"
-    whole = train(prepared, tmp_path / "a", 512, replicas=2, fork=cut)
-    assert read_state(cut)["epoch"] == 1
-    program = """
-        import sys, pathlib, numpy as np
-        from tests.conftest import set_up_tensorflow
-        from tests.data.test_batches import deepfm_tf, train
-        set_up_tensorflow()
-        data, directory = map(pathlib.Path, sys.argv[1:])
-        prepared = deepfm_tf.PreparedData.load(data)
-        weights = train(prepared, directory, 512, replicas=2)
-        np.savez(directory / "weights.npz", *weights)
-    """
-    command = [sys.executable, "-c", textwrap.dedent(program)]
-    subprocess.run([*command, prepared.directory, cut], check=True, timeout=240)
-
-    assert read_state(cut)["epoch"] == 2
-    with np.load(cut / "weights.npz") as resumed:
-        for name, expected in zip(resumed.files, whole, strict=True):
-            np.testing.assert_array_equal(resumed[name], expected)
