@@ -6,11 +6,19 @@ from pathlib import Path
 import grpc
 import pytest
 
-from deepfm_tf.serving.client import predict_command
+from deepfm_tf.serving.client import channel, predict_command
 from deepfm_tf.serving.engine.servable import LoadedVersion, Servable
 from deepfm_tf.serving.server.flags import Options
 from deepfm_tf.serving.server.server import Server
 from tests.serving.toy_model import ToyModels, copy_with_bias, toy_model
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_pauses() -> Iterator[None]:
+    """Clients ask a server that is away as often as ever, but sooner."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(channel.RETRY_POLICY, "initialBackoff", "0.01s")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -235,7 +235,7 @@ def test_a_wait_for_a_model_that_never_comes_ends_with_the_deadline(client):
     )
 
     with pytest.raises(grpc.RpcError) as caught:
-        client.reload(both(ALL, absent), timeout=1)
+        client.reload(both(ALL, absent), timeout=0.3)
 
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     assert client.predict() == 2

@@ -15,7 +15,7 @@ from deepfm_tf.serving.connections import client_credentials
 Ssl = Union[bool, str, Path, bytes, grpc.ChannelCredentials]  # noqa: UP007
 # Only UNAVAILABLE is safe to send again: the server did not take it on. gRPC
 # counts the attempts and waits between them, about a second in all.
-_RETRY_POLICY = {
+RETRY_POLICY = {
     "maxAttempts": 4,
     "initialBackoff": "0.1s",
     "maxBackoff": "1s",
@@ -114,7 +114,7 @@ def channel_options(address: str) -> list[tuple[str, Any]]:
         {"service": f"tensorflow.serving.{name}Service"}
         for name in ("Prediction", "Model")
     ]
-    policy = {"name": services, "retryPolicy": _RETRY_POLICY}
+    policy = {"name": services, "retryPolicy": RETRY_POLICY}
     config: dict[str, Any] = {"methodConfig": [policy]}
     if address.startswith("dns:"):
         config["loadBalancingConfig"] = [{"round_robin": {}}]
