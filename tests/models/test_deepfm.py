@@ -99,7 +99,7 @@ def test_a_wide_pyramid_gives_the_papers_sums(training, vocabulary):
 def test_factors_change_the_cost_of_training_alone(
     small_vocabulary, monkeypatch, tmp_path
 ):
-    dataset = deepfm_tf.dataset_from_memory(make_log(256), small_vocabulary, 64)
+    dataset = deepfm_tf.dataset_from_memory(make_log(128), small_vocabulary, 64)
     models = []
     for least in (deepfm.FACTORED_UNITS, 10**6):
         monkeypatch.setattr(deepfm, "FACTORED_UNITS", least)
@@ -116,7 +116,7 @@ def test_factors_change_the_cost_of_training_alone(
     assert not plain.shared_embedding.factored
     for a, b in zip(factored.weights, plain.weights, strict=True):
         assert a.path == b.path
-        # Four steps, the sums in another order.
+        # Two steps, the sums in another order.
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
     # Compares what it exports with the model.
     deepfm_tf.export_saved_model(factored, small_vocabulary, tmp_path / "wide")
