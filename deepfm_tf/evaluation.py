@@ -8,8 +8,10 @@ from typing import Any, NamedTuple, cast
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from deepfm_tf.arrays import Array
+from deepfm_tf.data.batches import with_options
 from deepfm_tf.drift import (
     DataCounts,
     DriftEntry,
@@ -290,9 +292,21 @@ def _probability(model: keras.Model, inputs: Mapping[str, Array]) -> Array:
     layer = getattr(model, "embedding_layer", None)
     if layer is not None and "ids" in inputs:
         layer.check_ids(inputs["ids"])
-    output = model.predict(inputs, batch_size=_PREDICT_ROWS, verbose=0)
+    output = model.predict(_batches_of(inputs), verbose=0)
     probability: Array = output["probability"][:, 0]
     return probability
+
+
+def _batches_of(inputs: Mapping[str, Array]) -> tf.data.Dataset:
+    """What Keras makes of arrays too, with functions that must be traced."""
+    num_rows = len(next(iter(inputs.values())))
+    num_batches = -(-num_rows // _PREDICT_ROWS)
+    batches = (
+        tf.data.Dataset.from_tensors(dict(inputs))
+        .rebatch(_PREDICT_ROWS)
+        .apply(tf.data.experimental.assert_cardinality(num_batches))
+    )
+    return with_options(batches, auto_shard=True)
 
 
 def _chunks(

@@ -140,8 +140,8 @@ DOORS = {
     ),
     "slicing": (("metrics", "schema", "fields"), ("numpy",)),
     "evaluation": (
-        ("drift", "metrics", "models", "packed_layout", "slicing"),
-        ("keras", "numpy"),
+        ("data", "drift", "metrics", "models", "packed_layout", "slicing"),
+        ("keras", "numpy", "tensorflow"),
     ),
     "explain": (
         (
