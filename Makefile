@@ -16,6 +16,8 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest \
 LINT := ruff==0.17.6 mypy==2.4.1 numpy==2.2.6 ast-serialize==0.13.1 \
 	librt==0.17.0 mypy-extensions==1.2.0 pathspec==1.1.1 tomli==2.5.0 \
 	typing-extensions==4.16.0
+STYLE := $(VENV)/lint/bin/ruff check . && $(VENV)/lint/bin/ruff format --check .
+TYPES := $(VENV)/lint/bin/mypy deepfm_tf pipelines
 
 .PHONY: help demo test test-fast lint bench clean
 
@@ -32,17 +34,21 @@ help:
 demo: $(VENV)/installed
 	@$(BIN)/python -m pipelines.synthetic
 
-test: lint
-	@$(PYTEST)
+# Types are checked beside the tests, whose first seconds are spent on imports;
+# what is wrong with them is said last.
+test: $(VENV)/installed-test $(VENV)/lint/installed
+	@$(STYLE)
+	@$(TYPES) >$(VENV)/lint/types 2>&1 & types=$$!; \
+	$(PYTEST); tests=$$?; wait $$types; types=$$?; cat $(VENV)/lint/types; \
+	exit $$((tests ? tests : types))
 
 test-fast: lint
 	@$(PYTEST) -m "not slow_process" \
 		$(FAST)
 
 lint: $(VENV)/installed-test $(VENV)/lint/installed
-	@$(VENV)/lint/bin/ruff check .
-	@$(VENV)/lint/bin/ruff format --check .
-	@$(VENV)/lint/bin/mypy deepfm_tf pipelines
+	@$(STYLE)
+	@$(TYPES)
 
 # Installs the peers first, once: some minutes and 5 GB, all under runs/.
 bench: $(VENV)/installed
