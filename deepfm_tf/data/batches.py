@@ -131,14 +131,11 @@ def make_batches(
 
     def groups(epoch: Tensor) -> tf.data.Dataset:
         first = passes.first_step // group_steps
-        numbers = tf.data.Dataset.range(first, num_groups)
-        if seed is None:
-            return numbers.map(lambda group: (epoch, group))
-        order = rows.order(key(epoch))
-        return numbers.map(lambda group: (epoch, group, order))
+        order = () if seed is None else (rows.order(key(epoch)),)
+        return _numbered((first, num_groups), epoch, *order)
 
     def load(
-        epoch: Tensor, group: Tensor, order: Tensor | None = None
+        group: Tensor, epoch: Tensor, order: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         start = group * group_steps * size
         # The last group has the rows that `drop_remainder` leaves out, too.
@@ -158,14 +155,12 @@ def make_batches(
 
     def steps(epoch: Tensor, group: Tensor, *tables: Tensor) -> tf.data.Dataset:
         start = group * group_steps
-        numbers = tf.data.Dataset.range(
-            tf.maximum(start, passes.first_step),
-            tf.minimum(start + group_steps, num_batches),
-        )
-        return numbers.map(lambda step: (epoch, step, *tables))
+        stop = tf.minimum(start + group_steps, num_batches)
+        first = tf.maximum(start, passes.first_step)
+        return _numbered((first, stop), epoch, *tables)
 
     def batch(
-        epoch: Tensor, step: Tensor, table: Tensor, places: Tensor | None = None
+        step: Tensor, epoch: Tensor, table: Tensor, places: Tensor | None = None
     ) -> tuple[Any, ...]:
         start = step % group_steps * size
         if places is None:
@@ -188,6 +183,12 @@ def make_batches(
         )
         .prefetch(4)
     )
+
+
+def _numbered(bounds: tuple[Any, Any], *same: Tensor) -> tf.data.Dataset:
+    """Each number, with what is the same for all; no function to trace."""
+    repeated = [tf.data.Dataset.from_tensors(x).repeat() for x in same]
+    return tf.data.Dataset.zip((tf.data.Dataset.range(*bounds), *repeated))
 
 
 class _EpochCounter:
