@@ -21,7 +21,7 @@ def bucket_steps(
             dtype=np.float32,
         )
         return edges, np.arange(first, first + len(edges) + 1)
-    known = vocabulary.values[field.name].astype(np.int64)
+    known: Array = vocabulary.values[field.name].astype(np.int64)
     ids = dict(zip(known.tolist(), range(first, 2**31), strict=False))
     # Every edge of a known bucket; between two of them the id is one.
     whole = known[known <= 2].astype(np.float32)

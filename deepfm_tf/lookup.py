@@ -26,6 +26,7 @@ from deepfm_tf.raw_values import (
     POINT_ZERO_REWRITE,
     missing_numbers,
 )
+from deepfm_tf.text_arrays import joined
 from deepfm_tf.time_lookup import look_up_times
 from deepfm_tf.vocabulary import NO_ID, OOV_ID, Vocabulary
 
@@ -61,7 +62,7 @@ class GraphLookup(tf.Module):
         self._schema = vocabulary.schema
         self._first_lines: dict[str, int] = {}
         line = 0
-        with open(asset_file, "w", encoding="utf-8", newline="\n") as file:
+        with open(asset_file, "wb") as file:
             for number, field in enumerate(self._schema.table_fields):
                 if (
                     field.name not in vocabulary.values
@@ -69,12 +70,12 @@ class GraphLookup(tf.Module):
                     or field.is_time
                 ):
                     continue
-                values = vocabulary.values[field.name]
-                rare = vocabulary.rare.get(field.name, ())
                 self._first_lines[field.name] = line
-                file.writelines(f"{number}:{value}\n" for value in values)
-                file.writelines(f"{number}:{value}\n" for value in rare)
-                line += len(values) + len(rare)
+                for texts in (vocabulary.texts, vocabulary.rare_texts):
+                    if field.name in texts:
+                        lines = joined(texts[field.name], f"{number}:", "\n")
+                        file.writelines(lines)
+                        line += len(texts[field.name])
         self._table = None
         if line:
             self._table = tf.lookup.StaticHashTable(

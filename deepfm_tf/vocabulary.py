@@ -36,6 +36,7 @@ from deepfm_tf.raw_values import (
 )
 from deepfm_tf.scaling import scaled, unscaled
 from deepfm_tf.schema import Schema
+from deepfm_tf.text_arrays import PythonTexts, as_texts, joined
 from deepfm_tf.timestamps import part_values, time_ids
 from deepfm_tf.value_index import ValueIndex, hash_values
 from deepfm_tf.vocabulary_files import (
@@ -95,22 +96,22 @@ class Vocabulary:
     def __init__(
         self,
         schema: Schema,
-        values: Mapping[str, Array],
+        values: Mapping[str, Any],
         statistics: Mapping[str, Mapping[str, Any]],
-        rare: Mapping[str, Array] | None = None,
+        rare: Mapping[str, Any] | None = None,
         counts: Mapping[str, Array] | None = None,
     ) -> None:
-        self.rare = {
-            n: np.asarray(v, dtype=object) for n, v in (rare or {}).items()
-        }
+        # A dozen bytes a value, and Python's texts for those who want them.
+        self.rare_texts = {n: as_texts(v) for n, v in (rare or {}).items()}
+        self.rare = PythonTexts(self.rare_texts)
         self.value_encodings = {
             n: ValueEncodings(c, schema.field(n).missing == "value")
             for n, c in (counts or {}).items()
         }
-        self.values = {
-            name: np.asarray(v, dtype=object)
-            for name, v in {**_fixed_values(schema), **values}.items()
-        }
+        times = [f for f in schema.fields if isinstance(f, TimestampField)]
+        fixed = {field.name: part_values(field.parts) for field in times}
+        self.texts = {n: as_texts(v) for n, v in {**fixed, **values}.items()}
+        self.values = PythonTexts(self.texts)
         self.statistics = {n: dict(s) for n, s in statistics.items()}
         self.schema = schema.with_vocabulary_sizes(
             {f.name: self._size(schema, f) for f in schema.id_fields}
@@ -121,8 +122,8 @@ class Vocabulary:
             for n, e in self.value_encodings.items()
         }
         self._indexes = {
-            n: ValueIndex(np.append(v, self.rare.get(n, ())))
-            for n, v in self.values.items()
+            n: ValueIndex(t, self.rare_texts.get(n))
+            for n, t in self.texts.items()
         }
 
     def first_id(self, field: Field) -> int:
@@ -167,7 +168,7 @@ class Vocabulary:
             "weights": [],
         }
         encoded: dict[str, Array] = {}
-        encode_places = encode_places or self._numbers_of_places
+        encode_places = encode_places or (lambda f, p: self.encoded[f.name][p])
         for field in self.schema.embedded_fields:
             if isinstance(field, EncodingField):
                 continue
@@ -226,11 +227,10 @@ class Vocabulary:
         owner = self.schema.owner(field)
         if self.drops_point_zero(field):
             texts = drop_point_zero(texts)
-        unique = texts.to_numpy(zero_copy_only=False)
         if owner.hash_buckets:
-            found = hash_values(unique, owner.hash_buckets)
+            found = hash_values(texts, owner.hash_buckets)
         else:
-            found = self._indexes[owner.name].find(unique)
+            found = self._indexes[owner.name].find(texts)
         places = np.where(found < 0, ABSENT_PLACE, found + FIRST_PLACE)
         if field.has_one_id and self.drops_point_zero(field):
             # -1.0 is missing where -1 is.
@@ -251,13 +251,10 @@ class Vocabulary:
         ids[places == MISSING_PLACE] = self.missing_id(field)
         return ids.astype(np.int32)
 
-    def _numbers_of_places(self, field: Field, places: Array) -> Array:
-        return np.asarray(self.encoded[field.name][places])
-
     def with_counts(self, counts: Mapping[str, Array]) -> Vocabulary:
         """The same, with the rows and clicks that `encodings` are made of."""
         return Vocabulary(
-            self.schema, self.values, self.statistics, self.rare, counts
+            self.schema, self.texts, self.statistics, self.rare_texts, counts
         )
 
     def bucket_labels(self, field: BucketizedField, column: Any) -> pa.Array:
@@ -288,8 +285,8 @@ class Vocabulary:
             Path(directory),
             self.schema,
             self.statistics,
-            self.values,
-            self.rare,
+            self.texts,
+            self.rare_texts,
             {n: e.counts for n, e in self.value_encodings.items()},
         )
 
@@ -321,18 +318,18 @@ class Vocabulary:
         """A digest of everything that decides how values become ids."""
         digest = hashlib.blake2b(self.schema.to_json().encode(), digest_size=16)
         digest.update(json.dumps(self.statistics, sort_keys=True).encode())
-        for name in sorted(self.values):
-            digest.update("\n".join([name, *self.values[name]]).encode())
+        for name in sorted(self.texts):
+            _add_lines(digest, name, self.texts[name])
         for name, encodings in self.value_encodings.items():
             owner = self.schema.owner(self.schema.field(name)).name
-            digest.update("\n".join([name, *self.rare.get(owner, ())]).encode())
+            _add_lines(digest, name, self.rare_texts.get(owner, as_texts(())))
             digest.update(encodings.counts.astype("<f8").tobytes())
         return digest.hexdigest()
 
     def _size(self, schema: Schema, field: Field) -> int:
         owner = schema.owner(field)
         first = MISSING_ID + 1 if schema.has_missing_id(field) else 1
-        num_values = len(self.values.get(owner.name, ()))
+        num_values = len(self.texts.get(owner.name, ()))
         return first + (owner.hash_buckets or num_values)
 
     def _scale(self, field: NumericField, column: Any) -> Array:
@@ -385,9 +382,10 @@ class Vocabulary:
         return ids, packed
 
 
-def _fixed_values(schema: Schema) -> dict[str, Any]:
-    times = [f for f in schema.fields if isinstance(f, TimestampField)]
-    return {field.name: part_values(field.parts) for field in times}
+def _add_lines(digest: Any, name: str, texts: pa.Array) -> None:
+    digest.update(name.encode())
+    for lines in joined(texts, before="\n"):
+        digest.update(lines)
 
 
 def take_rows(columns: Columns, rows: Array) -> dict[str, Any]:

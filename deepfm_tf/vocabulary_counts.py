@@ -176,8 +176,8 @@ class VocabularyCounts:
                 "The training data must have at least one row. Received: 0 "
                 "rows to fit a vocabulary on."
             )
-        values: dict[str, Array] = {}
-        rare: dict[str, Array] = {}
+        values: dict[str, Any] = {}
+        rare: dict[str, Any] = {}
         statistics: dict[str, dict[str, Any]] = {}
         for field in self.schema.fields:
             entry: dict[str, Any] = {
@@ -202,10 +202,8 @@ class VocabularyCounts:
                     )
                 entry["boundaries"] = [float(b) for b in boundaries]
             if "boundaries" in field.needed_statistics:
-                values[field.name] = np.array(
-                    [str(i) for i in range(len(entry["boundaries"]) + 1)],
-                    dtype=object,
-                )
+                num_buckets = len(entry["boundaries"]) + 1
+                values[field.name] = [str(i) for i in range(num_buckets)]
             elif field.name in self._values:
                 first = (
                     MISSING_ID + 1 if self.schema.has_missing_id(field) else 1
@@ -216,15 +214,11 @@ class VocabularyCounts:
                 entry["distinct"] = counts.distinct
                 cap = field.max_vocabulary_size
                 kept = counts.kept(field.min_count, cap, first)
-                values[field.name] = kept["value"].to_numpy(
-                    zero_copy_only=False
-                )
+                values[field.name] = kept["value"]
                 if self.schema.keeps_rare(field):
                     # In the order of their counts: those kept come first.
                     rest = counts.kept(1, cap, first).slice(kept.num_rows)
-                    rare[field.name] = rest["value"].to_numpy(
-                        zero_copy_only=False
-                    )
+                    rare[field.name] = rest["value"]
                 self._add_expected(field, kept, statistics)
             if self._are_whole.get(field.name):
                 entry[WHOLE_NUMBERS] = True
@@ -287,9 +281,7 @@ class VocabularyCounts:
             are_whole = are_whole_numbers(counted["value"])
             self._are_whole[owner] = both(self._are_whole[owner], are_whole)
 
-    def _warn(
-        self, name: str, entry: Mapping[str, Any], values: Array | None
-    ) -> None:
+    def _warn(self, name: str, entry: Mapping[str, Any], values: Any) -> None:
         field = self.schema.field(name)
         shared = [f for f in self.schema.fields if f.share_with == name]
         message = None

@@ -6,15 +6,17 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import MissingFileError, damaged
 from deepfm_tf.schema import Schema
+from deepfm_tf.text_arrays import joined, texts_of_lines
 
 SCHEMA_FILE = "schema.json"
 STATISTICS_FILE = "statistics.json"
@@ -26,8 +28,8 @@ def write_vocabulary(
     directory: Path,
     schema: Schema,
     statistics: Mapping[str, Any],
-    values: Mapping[str, Array],
-    rare: Mapping[str, Array],
+    values: Mapping[str, pa.Array],
+    rare: Mapping[str, pa.Array],
     counts: Mapping[str, Array],
 ) -> None:
     """Write what a Vocabulary consists of.
@@ -46,10 +48,8 @@ def write_vocabulary(
     texts = {name: values[field] for field, name in value_files(schema).items()}
     texts |= {name: rare[field] for field, name in rare_files(schema).items()}
     for name, lines in texts.items():
-        with open(
-            directory / name, "w", encoding="utf-8", newline="\n"
-        ) as file:
-            file.writelines(f"{value}\n" for value in lines)
+        with open(directory / name, "wb") as file:
+            file.writelines(joined(lines, behind="\n"))
     arrays = count_files(schema)
     for field, name in arrays.items():
         np.save(directory / name, counts[field].astype("<f8"))
@@ -65,9 +65,9 @@ def read_vocabulary(
     directory: Path,
 ) -> tuple[
     Schema,
-    dict[str, Array],
+    dict[str, pa.Array],
     dict[str, Any],
-    dict[str, Array],
+    dict[str, pa.Array],
     dict[str, Array],
 ]:
     """What `write_vocabulary` wrote: the schema, values, statistics, ...
@@ -90,15 +90,17 @@ def read_vocabulary(
             raise damaged(path, "is not as it was written")
         return data
 
-    def read(name: str) -> str:
+    def decode(name: str, decoded: Callable[[bytes], Any]) -> Any:
         try:
-            return read_bytes(name).decode("utf-8")
+            return decoded(read_bytes(name))
         except UnicodeDecodeError as error:
             raise damaged(directory / name, "is not UTF-8") from error
 
-    def read_lines(name: str) -> Array:
-        # str.splitlines would also split at U+2028 and the like.
-        return np.array(read(name).split("\n")[:-1], dtype=object)
+    def read(name: str) -> str:
+        return str(decode(name, bytes.decode))
+
+    def read_lines(name: str) -> pa.Array:
+        return decode(name, texts_of_lines)
 
     text = read(SCHEMA_FILE)
     try:
@@ -188,9 +190,9 @@ def _check_statistics(
             raise damaged(path, what)
 
 
-def _check_values(values: Array, path: Path) -> None:
+def _check_values(values: pa.Array, path: Path) -> None:
     seen: dict[str, int] = {}
-    for number, value in enumerate(values, 1):
+    for number, value in enumerate(values.to_pylist(), 1):
         if value in seen or not value:
             what = f"has nothing in line {number}"
             if value:

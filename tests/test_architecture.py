@@ -32,7 +32,8 @@ DOORS = {
     "encodings": ((), ("numpy",)),
     "scaling": ((), ("numpy",)),
     # TensorFlow for its string hash alone: serving must hash alike.
-    "value_index": ((), ("numpy", "pandas", "tensorflow")),
+    "value_index": (("text_arrays",), ("numpy", "pyarrow", "tensorflow")),
+    "text_arrays": ((), ("numpy", "pyarrow", "xxhash")),
     "buckets": (("fields", "metrics"), ("numpy", "pyarrow")),
     "raw_values": (("fields", "raw_values"), ("numpy", "pandas", "pyarrow")),
     "input_names": ((), ()),
@@ -50,10 +51,10 @@ DOORS = {
     "schema_json": ((), ()),
     "schema_table": (("fields", "text_table"), ()),
     "text_table": ((), ()),
-    "vocabulary_files": (("schema",), ("numpy",)),
+    "vocabulary_files": (("schema", "text_arrays"), ("numpy", "pyarrow")),
     "vocabulary": (
         ("buckets", "encoding_field", "encodings", "fields", "raw_values")
-        + ("scaling", "schema", "timestamps", "value_index")
+        + ("scaling", "schema", "text_arrays", "timestamps", "value_index")
         + ("vocabulary_files",),
         ("numpy", "pyarrow"),
     ),
@@ -79,7 +80,7 @@ DOORS = {
         + ("vocabulary",),
         ("numpy", "pyarrow"),
     ),
-    "value_counts": (("raw_values",), ("numpy", "pyarrow")),
+    "value_counts": (("raw_values", "text_arrays"), ("numpy", "pyarrow")),
     "time_lookup": (("timestamps",), ("tensorflow", "numpy")),
     "encoding_lookup": (
         ("encodings", "fields", "vocabulary"),
@@ -88,7 +89,7 @@ DOORS = {
     "bucket_lookup": (("buckets", "fields", "vocabulary"), ("numpy",)),
     "lookup": (
         ("bucket_lookup", "encoding_lookup", "fields", "packed_layout")
-        + ("raw_values", "schema", "time_lookup", "vocabulary"),
+        + ("raw_values", "schema", "text_arrays", "time_lookup", "vocabulary"),
         ("tensorflow", "numpy"),
     ),
     # What `layers` and `optimizers` both need of TensorFlow itself.
@@ -226,7 +227,7 @@ DOORS = {
         ("", "experiment", "backend", "encoding_field", "extras", "files")
         + ("labels", "options", "presets", "seeds", "shell", "storage"),
         # tomli: `tomllib` of Python 3.10.
-        ("numpy", "pandas", "optuna", "tomli"),
+        ("numpy", "pandas", "distributed", "optuna", "tomli"),
     ),
     "__main__": ((), ()),
 }
