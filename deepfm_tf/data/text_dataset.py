@@ -21,12 +21,9 @@ from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.stream import Reading
 from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
 from deepfm_tf.errors import Argument, UserError
-from deepfm_tf.files.readers import (
-    Source,
-    check_file_columns,
-    list_text_files,
-)
-from deepfm_tf.files.text import TextBlock, text_blocks
+from deepfm_tf.files.header import check_columns
+from deepfm_tf.files.readers import Source, list_text_files
+from deepfm_tf.files.text import TextBlock, header_of, text_blocks
 from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.lookup import GraphLookup
 from deepfm_tf.raw_values import MISSING_NUMBERS
@@ -150,9 +147,10 @@ class _Blocks:
         self.reading = Reading(paths, schema, text_format, on_error="skip")
         # A column that is not there should be missed at once.
         self._column_names = [
-            check_file_columns(path, self.names, self.text_format)
-            for path in paths
+            header_of(path, self.text_format) for path in paths
         ]
+        for path, names in zip(paths, self._column_names, strict=True):
+            check_columns(self.names, names, path, self.text_format)
         counts = DataCounts(vocabulary)
         for path in paths:
             # What cannot be read is told of when it is read.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deepfm_tf import seeds
+from deepfm_tf.files.urls import is_url
 
 
 def path(text: str) -> Path:
@@ -15,6 +16,11 @@ def path(text: str) -> Path:
     if not text.strip():
         raise argparse.ArgumentTypeError(
             f"must name a file or folder, not {text!r}"
+        )
+    if is_url(text):
+        raise argparse.ArgumentTypeError(
+            f"{text} must be on a disk of this machine, or mounted here: only "
+            "what is read may be a URL. Name a path, and copy it from there"
         )
     return Path(text)
 

@@ -16,6 +16,7 @@ import deepfm_tf
 from deepfm_tf import labels, shell
 from deepfm_tf.files import readers
 from deepfm_tf.files.paths import expanded
+from deepfm_tf.files.urls import identity_of, is_url
 
 if TYPE_CHECKING:
     from deepfm_tf.experiment.data_settings import DataSettings
@@ -161,7 +162,11 @@ def _say_same_files(train: list[str], other: list[str], option: str) -> None:
     for ours in expanded(train):
         for theirs in expanded(other):
             first, second = Path(ours), Path(theirs)
-            if first.samefile(second):
+            if is_url(ours) or is_url(theirs):
+                if ours != theirs:
+                    continue  # they are not fetched for this
+                how = f"both name {theirs}"
+            elif first.samefile(second):
                 how = f"both name {theirs}"
             elif _have_same_content(first, second):
                 how = f"have the same rows: {ours} and {theirs} are equal"
@@ -261,15 +266,19 @@ def derived_files(
 
 def _derived_digest(settings: DataSettings, derive: Derive, file: str) -> str:
     """Of all that decides what is made of a file."""
-    stat = Path(file).stat()
-    # `cp -p` sets the time of the last write, but not that of the change.
-    looks = (stat.st_dev, stat.st_ino, stat.st_size)
-    times = (stat.st_mtime_ns, stat.st_ctime_ns)
+    looks: object
+    if is_url(file):
+        looks = file, identity_of(file)
+    else:
+        stat = Path(file).stat()
+        # `cp -p` sets the time of the last write, but not that of the change.
+        looks = (
+            *(str(Path(file).resolve()), stat.st_dev, stat.st_ino),
+            *(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns),
+        )
     key = repr(
         (
-            str(Path(file).resolve()),
             looks,
-            times,
             _FORMAT_VERSION,
             settings.text_format,
             settings.on_error,

@@ -9,6 +9,7 @@ import zlib
 from typing import Any, BinaryIO
 
 from deepfm_tf.errors import MissingPackageError, UserError
+from deepfm_tf.files.urls import head_of, is_url, open_binary
 
 # First bytes -> how what follows is compressed.
 _COMPRESSIONS = {
@@ -49,7 +50,7 @@ _HEAD_BYTES = 512
 def is_parquet(path: str) -> bool:
     """Whether a file is Parquet, by its first bytes or by its name."""
     is_named = path.lower().endswith((".parquet", ".pq"))
-    return is_named or _head(path)[:4] == b"PAR1"
+    return is_named or head_of(path)[:4] == b"PAR1"
 
 
 def is_json_lines(path: str) -> bool:
@@ -60,6 +61,8 @@ def is_json_lines(path: str) -> bool:
 def plain_name(path: str) -> str:
     """The name of a file in small letters, without that of its packing."""
     name = path.lower()
+    if is_url(name):
+        name = name.partition("?")[0]
     for suffix in _SUFFIXES:
         name = name.removesuffix(suffix)
     return name
@@ -67,7 +70,7 @@ def plain_name(path: str) -> str:
 
 def compression_of(path: str) -> str | None:
     """How a file is compressed, whatever its name; None if it is not."""
-    head = _head(path)
+    head = head_of(path)
     for magic, name in _COMPRESSIONS.items():
         # "BZh" may begin a text; a bzip2 file goes on with pi.
         is_bz2 = head[4:10] in (b"1AY&SY", b"\x17rE8P\x90")
@@ -93,12 +96,13 @@ class TextContent:
         self._compression = compression_of(path)
         self._decoder: Any = None
         self._is_at_end = False
+        self._packed: BinaryIO | None = None
         self._file = self._open()
         self._waiting = b""
         try:
             self._begin()
         except BaseException:
-            self._file.close()
+            self._close()
             raise
 
     def read(self, size: int) -> bytes:
@@ -117,7 +121,12 @@ class TextContent:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
         self._file.close()
+        if self._packed is not None:
+            self._packed.close()
 
     def _next(self, size: int) -> bytes:
         """Some bytes, about `size` of them."""
@@ -161,19 +170,25 @@ class TextContent:
         path, how = self._path, self._compression
         try:
             if how is None:
-                return open(path, "rb")
+                return open_binary(path)
+            file = open_binary(path, is_read_anywhere=how == "zip")
+            self._packed = file
             if how == "gzip":
-                return gzip.open(path, "rb")  # type: ignore[return-value]
+                return gzip.open(file, "rb")  # type: ignore[return-value]
             if how == "xz":
-                return _open_xz(path)
+                return _open_xz(path, file)
             if how == "zip":
-                return _open_zip(path)
+                return _open_zip(path, file)
             import pyarrow as pa  # what it cannot read is told sooner without
 
-            stream: BinaryIO = pa.CompressedInputStream(pa.OSFile(path), how)
+            stream: BinaryIO = pa.CompressedInputStream(file, how)
             return stream
-        except (zipfile.BadZipFile, NotImplementedError) as error:
-            raise self._damaged(error) from error
+        except BaseException as error:
+            if self._packed is not None:
+                self._packed.close()
+            if isinstance(error, (zipfile.BadZipFile, NotImplementedError)):
+                raise self._damaged(error) from error
+            raise
 
     def _unpack(self, size: int) -> bytes:
         if self._compression is None:
@@ -191,12 +206,7 @@ class TextContent:
         )
 
 
-def _head(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(16)
-
-
-def _open_xz(path: str) -> BinaryIO:
+def _open_xz(path: str, file: BinaryIO) -> BinaryIO:
     try:
         import lzma
     except ImportError as error:  # a Python that was built without it
@@ -204,11 +214,11 @@ def _open_xz(path: str) -> BinaryIO:
             f"{path} is compressed (xz), which this Python was built "
             "without. Unpack it, or compress it with gzip or zstd."
         ) from error
-    return lzma.open(path, "rb")  # type: ignore[return-value]
+    return lzma.open(file, "rb")  # type: ignore[return-value]
 
 
-def _open_zip(path: str) -> BinaryIO:
-    archive = zipfile.ZipFile(path)
+def _open_zip(path: str, file: BinaryIO) -> BinaryIO:
+    archive = zipfile.ZipFile(file)
     members = [
         info
         for info in archive.infolist()

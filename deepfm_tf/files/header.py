@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from deepfm_tf.errors import UserError, did_you_mean
 from deepfm_tf.files.content import TextContent, is_json_lines, is_parquet
+from deepfm_tf.files.folders import partition_of
 from deepfm_tf.files.text_format import TextFormat
 
 # What is read at first for a line of column names.
@@ -31,6 +32,8 @@ def check_plain_headers(
     for path in files:
         names = _plain_names(path, text_format)
         if names is not None:
+            folders = partition_of(path)
+            names = [*names, *(n for n in folders if n not in names)]
             check_columns(columns, names, path, text_format)
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from deepfm_tf.errors import UserError
+from deepfm_tf.files.urls import is_url, open_binary
 from deepfm_tf.raw_values import register_types
 
 # Where Arrow keeps the types of the table that was written, in the footer.
@@ -22,7 +23,11 @@ def open_parquet(path: str) -> pa.parquet.ParquetFile:
     """A Parquet file; a ValueError says that it cannot be read, and why."""
     register_types()
     try:
-        return pa.parquet.ParquetFile(path)
+        if not is_url(path):
+            return pa.parquet.ParquetFile(path)
+        source = open_binary(path, is_read_anywhere=True)
+        # What adjoins in the file is asked for at once.
+        return pa.parquet.ParquetFile(source, pre_buffer=True)
     except pa.ArrowInvalid as error:
         unreadable = _uuid_categories(path)
         if not unreadable:
@@ -122,7 +127,7 @@ def _uuid_categories(path: str) -> list[str]:
 
 
 def _footer(path: str) -> bytes:
-    with open(path, "rb") as file:
+    with open_binary(path, is_read_anywhere=True) as file:
         file.seek(-8, io.SEEK_END)
         size = int.from_bytes(file.read(4), "little")
         file.seek(-8 - size, io.SEEK_END)

@@ -3,27 +3,53 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from deepfm_tf.errors import MissingFileError
+from deepfm_tf.files.folders import is_hidden
 from deepfm_tf.files.formats import check_file
+from deepfm_tf.files.urls import files_at, is_url, local_name
 
 
 def expanded(names: Iterable[str | Path]) -> list[str]:
-    """The files of some names, patterns expanded.
+    """The files of some names: folders and patterns opened.
 
     Args:
-        names: of files, or patterns such as `day-*.csv`.
+        names: paths or URLs of files, of folders of files, or patterns such
+            as `day-*.csv`. In a folder, what begins with `_` or `.` is left
+            out.
 
     Raises:
         MissingFileError: there is no such file; with a guess.
     """
     files: list[str] = []
-    for name in map(str, names):
+    for name in map(local_name, names):
+        if is_url(name):
+            files += files_at(name)
+            continue
         matches = [name] if Path(name).is_file() else sorted(glob.glob(name))
-        matches = [match for match in matches if Path(match).is_file()]
         if not matches:
-            advice = f"Name its files, e.g. '{name}/*.csv'."
-            matches = [str(check_file(name, advice))]
-        files += matches
+            check_file(name)
+        found = [match for match in matches if Path(match).is_file()]
+        if not found:
+            found = [file for match in matches for file in _files_below(match)]
+        if not found:
+            raise MissingFileError(
+                f"There is no file in {name}: it is an empty folder, but for "
+                "files whose names begin with _ or a dot. Name one with data."
+            )
+        files += found
     return files
+
+
+def _files_below(path: str) -> list[str]:
+    """All files in a folder and in those in it, sorted."""
+    files = [
+        os.path.join(folder, name)
+        for folder, _, names in os.walk(path)
+        for name in names
+        if not is_hidden(os.path.relpath(os.path.join(folder, name), path))
+    ]
+    return sorted(files)

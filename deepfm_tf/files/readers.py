@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.content import is_json_lines, is_parquet
+from deepfm_tf.files.folders import InFolders, partition_of
 from deepfm_tf.files.formats import check_file
 from deepfm_tf.files.frames import (
     FrameBlock,
@@ -26,9 +27,12 @@ from deepfm_tf.files.parquet import open_parquet, parquet_tables
 from deepfm_tf.files.paths import expanded
 from deepfm_tf.files.text import TextBlock, header_of, text_blocks
 from deepfm_tf.files.text_format import TextFormat
+from deepfm_tf.files.urls import size_of
 
 # Rows of a Parquet file, a DataFrame or arrays that make a block.
 BLOCK_ROWS = 65_536
+# Where in the number of a block that of its file begins.
+_FILE_BITS = 32
 
 Source = Union[  # noqa: UP007
     str, Path, Sequence[Any], pd.DataFrame, pa.Table, Mapping[str, Any]
@@ -59,7 +63,9 @@ class TableBlock:
         ]
 
 
-Block = Union[TextBlock, JsonBlock, TableBlock, FrameBlock]  # noqa: UP007
+Block = Union[  # noqa: UP007
+    TextBlock, JsonBlock, TableBlock, FrameBlock, InFolders
+]
 
 
 def list_files(source: Source) -> list[str] | None:
@@ -118,7 +124,15 @@ def column_names(
 
 
 def file_columns(path: str, text_format: TextFormat | None = None) -> list[str]:
-    """The columns of a file; the first lines' keys if it is JSON lines."""
+    """The columns of a file, then those that its folders' names hold.
+
+    Of JSON lines, the keys of the first lines.
+    """
+    names = _own_columns(path, text_format)
+    return [*names, *(n for n in partition_of(path) if n not in names)]
+
+
+def _own_columns(path: str, text_format: TextFormat | None) -> list[str]:
     if is_parquet(path):
         with open_parquet(path) as file:
             return list(file.schema_arrow.names)
@@ -160,21 +174,39 @@ def read_blocks(
         text_format: layout of text files.
         block_bytes: int or None. About how much text makes a block.
     """
+    blocks = numbered_blocks(source, columns, text_format, 0, block_bytes)
+    for _, block in blocks:
+        yield block
+
+
+def numbered_blocks(
+    source: Source,
+    columns: Sequence[str],
+    text_format: TextFormat | None = None,
+    first_file: int = 0,
+    block_bytes: int | None = None,
+) -> Iterator[tuple[int, Block]]:
+    """The blocks of a source and their numbers, which ascend.
+
+    A number says which file, and which block of it: it is known without
+    having read the files before.
+
+    Args:
+        source, columns, text_format, block_bytes: as of `read_blocks`.
+        first_file: int. The number of the first file.
+    """
     files = list_files(source)
     if files is None:
         check_columns(columns, column_names(source), "The data")
-        yield from frame_blocks(columns_of(source), columns, BLOCK_ROWS)
+        yield from enumerate(
+            frame_blocks(columns_of(source), columns, BLOCK_ROWS)
+        )
         return
     # Of all of them: the last may be hours away.
     check_headers(files, columns, text_format)
-    for path in files:
-        layout = text_format or TextFormat()
-        if is_parquet(path):
-            yield from _parquet_blocks(path, columns)
-        elif is_json_lines(path):
-            yield from json_blocks(path, block_bytes)
-        else:
-            yield from text_blocks(path, layout, block_bytes)
+    for number, path in enumerate(files, first_file):
+        blocks = _file_blocks(path, columns, text_format, block_bytes)
+        yield from enumerate(blocks, number << _FILE_BITS)
 
 
 def read_rows(
@@ -226,9 +258,34 @@ def check_file_columns(
     return names
 
 
+def _file_blocks(
+    path: str,
+    columns: Sequence[str],
+    text_format: TextFormat | None,
+    block_bytes: int | None,
+) -> Iterator[Block]:
+    values, own = partition_of(path), list(columns)
+    if not values.keys().isdisjoint(columns):
+        present = _own_columns(path, text_format)
+        values = {n: v for n, v in values.items() if n not in present}
+        # Of a file of which none is wanted, one tells how many rows it has.
+        own = [n for n in columns if n not in values] or present[:1]
+    blocks: Iterator[Any]
+    if is_parquet(path):
+        blocks = _parquet_blocks(path, own)
+    elif is_json_lines(path):
+        blocks = json_blocks(path, block_bytes)
+    else:
+        layout = text_format or TextFormat()
+        blocks = text_blocks(path, layout, block_bytes)
+    if values.keys().isdisjoint(columns):
+        return blocks
+    return (InFolders(block, values, own) for block in blocks)
+
+
 def _parquet_blocks(path: str, columns: Sequence[str]) -> Iterator[TableBlock]:
     with open_parquet(path) as file:
-        size = Path(path).stat().st_size / max(1, file.metadata.num_rows)
+        size = size_of(path) / max(1, file.metadata.num_rows)
     row = 1
     for table in parquet_tables(path, BLOCK_ROWS, columns):
         yield TableBlock(path, table, row, int(size * table.num_rows))

@@ -1,0 +1,114 @@
+"""Folders of files, and what their names say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import deepfm_tf
+from deepfm_tf.files.folders import is_hidden, partition_of, pattern_of
+from deepfm_tf.files.readers import column_names, read_blocks
+
+
+def test_folders_as_hive_writes_them_are_columns():
+    path = "s3://b/logs/day=2024-05-01/site=a%2Fb/x=__HIVE_DEFAULT_PARTITION__/"
+
+    assert partition_of(path + "y=1.csv") == {
+        "day": "2024-05-01",
+        "site": "a/b",
+        "x": None,
+    }
+    assert partition_of("data/2=3/day.csv") == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("_SUCCESS", True),
+        ("/_temporary/0/part.csv", True),
+        ("day=1/.part.csv.crc", True),
+        ("day=1/part_0.csv", False),
+    ],
+)
+def test_what_engines_write_beside_the_rows_is_left_out(path, expected):
+    assert is_hidden(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "yes", "no"),
+    [
+        ("b/*.csv", ["b/a.csv", "b/a.csv/0"], ["b/d/a.csv", "b/acsv"]),
+        ("b/**/x.csv", ["b/x.csv", "b/1/2/x.csv"], ["c/x.csv"]),
+        ("b/d=[12]", ["b/d=1/x.csv"], ["b/d=3/x.csv", "b/d=12/x.csv"]),
+        ("b/[!a]*", ["b/b"], ["b/a"]),
+        ("b/**", ["b/x", "b/1/x"], ["a/x"]),
+    ],
+)
+def test_signs_stand_for_names_and_folders(pattern, yes, no):
+    found, root = pattern_of(pattern)
+
+    assert root == "b"
+    assert all(found.fullmatch(name) for name in yes)
+    assert not any(found.fullmatch(name) for name in no)
+
+
+def write_days(folder, suffix):
+    for day, sites in (("2024-05-01", "ab"), ("2024-05-02", "cdd")):
+        target = folder / f"day={day}"
+        target.mkdir(parents=True)
+        (target / "_SUCCESS").write_text("")
+        frame = pd.DataFrame({"site": list(sites), "click": 0})
+        frame.loc[0, "click"] = 1
+        if suffix == "parquet":
+            frame.to_parquet(target / "part-0.parquet")
+        elif suffix == "csv":
+            frame.to_csv(target / "part-0.csv", index=False)
+        else:
+            frame.to_json(target / "part-0.jsonl", orient="records", lines=True)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_folder_is_all_its_files_with_the_columns_of_its_name(
+    suffix, tmp_path
+):
+    write_days(tmp_path / "log", suffix)
+    fields = [deepfm_tf.CategoricalField(n, min_count=1) for n in ("day",)]
+    schema = deepfm_tf.Schema(tuple(fields), "click")
+
+    vocabulary = deepfm_tf.fit_vocabulary(tmp_path / "log", schema)
+
+    assert column_names(tmp_path / "log") == ["site", "click", "day"]
+    # By descending count.
+    assert vocabulary.values["day"].tolist() == ["2024-05-02", "2024-05-01"]
+    blocks = list(read_blocks(tmp_path / "log", ["day"]))
+    tables = [block.read(["day"])[0] for block in blocks]
+    assert [table.num_rows for table in tables] == [2, 3]
+    assert tables[1]["day"].to_pylist() == ["2024-05-02"] * 3
+
+
+def test_a_split_by_time_may_be_one_by_folders(tmp_path):
+    write_days(tmp_path / "log", "csv")
+
+    _, last = deepfm_tf.split_by_time(tmp_path / "log", "day", (0.5,))
+
+    assert np.datetime64(last.start, "us") == np.datetime64("2024-05-02")
+
+
+def test_a_column_in_the_file_stands_before_that_of_its_folder(tmp_path):
+    folder = tmp_path / "day=1"
+    folder.mkdir()
+    pd.DataFrame({"day": [7], "click": [1]}).to_csv(folder / "a.csv")
+
+    (block,) = read_blocks(folder / "a.csv", ["day", "click"])
+
+    table, _ = block.read(["day", "click"])
+    assert table["day"].to_pylist() == [b"7"]
+
+
+def test_a_bad_row_below_folders_is_told_by_its_place(tmp_path):
+    folder = tmp_path / "day=1"
+    folder.mkdir()
+    (folder / "a.csv").write_text("click\n1\n0\nmaybe\n")
+    field = deepfm_tf.CategoricalField("day")
+
+    with pytest.raises(ValueError, match="a.csv, line 4, column 'click'"):
+        deepfm_tf.fit_vocabulary(tmp_path, deepfm_tf.Schema((field,), "click"))
