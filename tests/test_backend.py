@@ -98,7 +98,7 @@ def test_the_wheel_holds_the_package_alone(wheel):
     tops = {name.split("/")[0] for name in names}
     assert {t for t in tops if not t.endswith(".dist-info")} == {"deepfm_tf"}
     assert "deepfm_tf/layers/shared_embedding.py" in names
-    assert "deepfm_tf/data/prepare.py" in names
+    assert "deepfm_tf/data/preparation.py" in names
 
 
 @pytest.mark.skipif(not MYPY.exists(), reason="needs mypy: make lint")

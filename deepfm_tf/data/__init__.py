@@ -1,22 +1,32 @@
-"""Raw files to prepared shards to tf.data."""
+"""Raw files to prepared shards to tf.data.
 
-from deepfm_tf.data.dataset import (
-    PreparedData,
-    dataset_from_ids,
-    dataset_from_memory,
-)
+What needs TensorFlow is imported when it is first used: the workers of a
+preparation do without.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from deepfm_tf.data.derived import UnreadableRows, write_derived
 from deepfm_tf.data.drift import compare_with_training
+from deepfm_tf.data.file_counts import fit_vocabulary
 from deepfm_tf.data.inference import infer_schema, label_counts
-from deepfm_tf.data.overlap import Overlap, shared_rows
 from deepfm_tf.data.part import Part
-from deepfm_tf.data.prepare import prepare
 from deepfm_tf.data.raw_column import raw_column
-from deepfm_tf.data.stream import encode, fit_vocabulary
-from deepfm_tf.data.text_dataset import dataset_from_text
+from deepfm_tf.data.stream import encode
 from deepfm_tf.data.time_split import TimePart, split_by_time
 from deepfm_tf.files.readers import check_headers, column_names, list_files
 from deepfm_tf.files.text_format import TextFormat
+
+if TYPE_CHECKING:
+    from deepfm_tf.data.dataset import (
+        PreparedData,
+        dataset_from_ids,
+        dataset_from_memory,
+    )
+    from deepfm_tf.data.overlap import Overlap, shared_rows
+    from deepfm_tf.data.preparation import prepare
+    from deepfm_tf.data.text_dataset import dataset_from_text
 
 __all__ = [
     "Overlap",
@@ -42,3 +52,18 @@ __all__ = [
     "raw_column",
     "write_derived",
 ]
+
+_LATER = {
+    "dataset": "PreparedData dataset_from_ids dataset_from_memory",
+    "overlap": "Overlap shared_rows",
+    "preparation": "prepare",
+    "text_dataset": "dataset_from_text",
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _LATER.items():
+        if name in names.split():
+            found = importlib.import_module(f"deepfm_tf.data.{module}")
+            return getattr(found, name)
+    raise AttributeError(f"deepfm_tf.data has no name {name}", name=name)

@@ -1,66 +1,86 @@
-"""Digests of what is prepared: of the very contents that were read."""
+"""The inputs of a preparation: whether they are those of an earlier one."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
-
+from deepfm_tf.data.digests import digest_of
+from deepfm_tf.data.file_counts import FileTask
+from deepfm_tf.data.spill import SpilledBlocks
 from deepfm_tf.data.stamps import Stamp
 from deepfm_tf.data.stream import Reading
 from deepfm_tf.errors import UserError
-from deepfm_tf.files.readers import list_files, read_blocks
+from deepfm_tf.files.urls import is_url
 
 
 class Inputs:
     """The inputs of a preparation: made before the first of them is read.
 
     Args:
-        reading: how they are read.
+        readings: how each is read.
+        names: their files as the user named them; None for what is in memory.
         known: real path of a file -> (its stamp, digest), as of an earlier
             time. A file that looks the same is not read for its digest.
+        run: as Python's `map`: who reads files for their digests alone.
     """
 
     def __init__(
         self,
-        reading: Reading,
-        known: Mapping[str, tuple[list[int] | None, str]] | None = None,
+        readings: Sequence[Reading],
+        names: Sequence[str] | None,
+        known: Mapping[str, tuple[list[int] | None, str]],
+        run: Callable[..., Iterable[str]] = map,
     ) -> None:
-        self._reading = reading
-        files = list_files(reading.source)
-        self._is_memory = files is None
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
+        self._readings = readings
+        self._names = names
+        self._run = run
         self._stamps: dict[str, Stamp] = {}
         self._settled: set[str] = set()
-        self._digests: dict[str, str] = {}
-        self._paths = [os.path.realpath(name) for name in files or ()]
-        for path in self._paths:
+        self._paths = [
+            name if is_url(name) else os.path.realpath(name)
+            for name in names or ()
+        ]
+        # Place -> digest.
+        self._digests: dict[int, str] = {}
+        for place, path in enumerate(self._paths):
+            if is_url(path):
+                continue
             stamp = self._stamps[path] = Stamp.of(path)
             if stamp.is_settled():
                 self._settled.add(path)
-            earlier, digest = (known or {}).get(path, (None, ""))
+            earlier, digest = known.get(path, (None, ""))
             if stamp.proves(earlier):
-                self._digests[path] = digest
+                self._digests[place] = digest
+
+    def tasks(self, spilled: SpilledBlocks, is_counted: bool) -> list[FileTask]:
+        """What must be done to read them: see `FileTask`."""
+        names: Sequence[str | None] = self._names or [None]
+        return [
+            FileTask(
+                reading, spilled, is_counted, self._digests.get(place), name
+            )
+            for place, (reading, name) in enumerate(
+                zip(self._readings, names, strict=True)
+            )
+        ]
+
+    def add_digests(self, digests: Iterable[str]) -> None:
+        """Learn the digests of all inputs from those who read them."""
+        self._digests = dict(enumerate(digests))
 
     def digests(self) -> list[dict[str, Any]]:
         """Path and digest of each, in order; may take as long as reading."""
-        # Asked for in one thread while another may ask too.
-        with self._lock:
-            if self._is_memory:
-                if not self._digests:
-                    self._digests[""] = _digest_of_memory(self._reading)
-                return [{"digest": self._digests[""]}]
-            for path in self._paths:
-                if path not in self._digests:
-                    self._digests[path] = self._digest(path)
-            return [
-                {"path": p, "digest": self._digests[p]} for p in self._paths
-            ]
+        places = range(len(self._readings))
+        missing = [place for place in places if place not in self._digests]
+        self._digests |= self._read(missing)
+        if not self._paths:
+            return [{"digest": self._digests[place]} for place in places]
+        return [
+            {"path": self._paths[place], "digest": self._digests[place]}
+            for place in places
+        ]
 
     def stamps(self) -> dict[str, Stamp]:
         """Real path -> its stamp, where a later change must show."""
@@ -71,39 +91,26 @@ class Inputs:
 
         Then its digest, or what was made of it, may be of other contents.
         """
-        self.digests()
-        for path, stamp in self._stamps.items():
+        doubtful = []
+        for place, path in enumerate(self._paths):
             try:
-                same = path in self._settled and Stamp.of(path) == stamp
-                if not same:
-                    same = self._digest(path) == self._digests[path]
-            except FileNotFoundError:
-                same = False
-            if not same:
-                raise UserError(
-                    f"{path} changed while it was read; nothing was kept. "
-                    "Prepare again when it is written to no more."
-                )
+                if path not in self._settled or (
+                    Stamp.of(path) != self._stamps[path]
+                ):
+                    doubtful.append(place)
+            except FileNotFoundError as error:
+                raise _changed(path) from error
+        for place, digest in self._read(doubtful).items():
+            if digest != self._digests[place]:
+                raise _changed(self._paths[place])
 
-    def stop(self) -> None:
-        """End `digests` in another thread soon: nobody wants them."""
-        self._stop.set()
-
-    def _digest(self, path: str) -> str:
-        digest = hashlib.blake2b(digest_size=16)
-        with open(path, "rb") as file:
-            while (data := file.read(2**22)) and not self._stop.is_set():
-                digest.update(data)
-        return digest.hexdigest()
+    def _read(self, places: Sequence[int]) -> dict[int, str]:
+        digests = self._run(digest_of, [self._readings[p] for p in places])
+        return dict(zip(places, digests, strict=True))
 
 
-def _digest_of_memory(reading: Reading) -> str:
-    names = reading.columns
-    digest = hashlib.blake2b(digest_size=16)
-    for block in read_blocks(reading.source, names):
-        table, _ = block.read(names)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-        digest.update(sink.getvalue())
-    return digest.hexdigest()
+def _changed(path: str) -> UserError:
+    return UserError(
+        f"{path} changed while it was read; nothing was kept. Prepare again "
+        "when it is written to no more."
+    )

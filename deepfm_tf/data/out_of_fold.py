@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +15,7 @@ from deepfm_tf.fields import Field
 from deepfm_tf.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from deepfm_tf.data.spill import SpilledBlocks
-    from deepfm_tf.data.stream import CheckedBlock, Reading
+    from deepfm_tf.data.stream import CheckedBlock
 
 NUM_FOLDS = 5
 
@@ -33,20 +34,34 @@ class OutOfFold:
     does not depend on how the rows are cut into blocks, nor on the workers.
 
     Args:
-        vocabulary: of all training rows, without counts.
-        blocks: their blocks. Only those that were spilled know their rows'
-            places; of others only the `vocabulary` is right.
-
-    Attributes:
-        vocabulary: the same, with the counts.
+        vocabulary: of all training rows, with their counts.
+        sums: for each field with `encodings`, (places, folds, 2): rows and
+            clicks.
     """
 
     def __init__(
-        self, vocabulary: Vocabulary, blocks: Reading | SpilledBlocks
+        self, vocabulary: Vocabulary, sums: Mapping[str, Array]
     ) -> None:
+        self.vocabulary = vocabulary
+        self._sums = sums
+
+    @classmethod
+    def count(
+        cls,
+        vocabulary: Vocabulary,
+        map_blocks: Callable[[Callable[[Any], Any]], Iterator[Any]],
+    ) -> OutOfFold:
+        """Count all training rows.
+
+        Args:
+            vocabulary: of them, without counts.
+            map_blocks: calls what it is given with each of their blocks. Only
+                those that were spilled know their rows' places; of others
+                only the `vocabulary` is right.
+        """
         fields = [f for f in vocabulary.schema.fields if f.encodings]
         # Float32 counts exactly up to 2^24 rows of a value in a fold.
-        self._sums = {
+        totals = {
             f.name: np.zeros((vocabulary.num_places(f), NUM_FOLDS, 2), "<f4")
             for f in fields
         }
@@ -69,11 +84,28 @@ class OutOfFold:
                 sums[field.name] = places, np.stack(found, 1).reshape(shape)
             return sums
 
-        for sums in blocks.map_blocks(count, is_last=False):
+        for sums in map_blocks(count):
             for name, (places, found) in sums.items():
-                self._sums[name][places] += found
-        self.vocabulary = vocabulary.with_counts(
-            {n: s.sum(axis=1, dtype=np.float64) for n, s in self._sums.items()}
+                totals[name][places] += found
+        counts = {n: s.sum(axis=1, dtype=np.float64) for n, s in totals.items()}
+        return cls(vocabulary.with_counts(counts), totals)
+
+    def save(self, directory: Path) -> None:
+        """Write what `load` needs beside the vocabulary."""
+        directory.mkdir()
+        for number, sums in enumerate(self._sums.values()):
+            np.save(directory / f"{number:03d}.npy", sums)
+
+    @classmethod
+    def load(cls, directory: Path, vocabulary: Vocabulary) -> OutOfFold:
+        """What `save` wrote, for rows that another process encodes."""
+        names = [f.name for f in vocabulary.schema.fields if f.encodings]
+        return cls(
+            vocabulary,
+            {
+                name: np.load(directory / f"{number:03d}.npy", mmap_mode="r")
+                for number, name in enumerate(names)
+            },
         )
 
     def encoder(self, block: CheckedBlock) -> Any:

@@ -14,7 +14,7 @@ from deepfm_tf.data.stream import Reading, ordered_map
 from deepfm_tf.data.time_split import TimePart
 from deepfm_tf.errors import UserError
 from deepfm_tf.fields import CategoricalField
-from deepfm_tf.files.readers import Source, read_blocks
+from deepfm_tf.files.readers import Source, numbered_blocks
 from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.schema import Schema
 
@@ -58,7 +58,7 @@ def raw_column(
     field = CategoricalField(copy)
     extended = dataclasses.replace(schema, fields=(*schema.fields, field))
     reading = dataclasses.replace(reading, schema=extended)
-    blocks = enumerate(read_blocks(source, names, text_format))
+    blocks = numbered_blocks(source, names, text_format)
 
     def texts(item: tuple[int, Any]) -> Array:
         number, block = item

@@ -3,104 +3,118 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
-from collections.abc import Callable, Iterator
+import secrets
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from deepfm_tf.data.stream import CheckedBlock, ordered_map, progress_bar
-from deepfm_tf.files.bad_row import BadRow
+from deepfm_tf.data.stream import CheckedBlock, ordered_map
 
 _Result = TypeVar("_Result")
 
 
+class Piece(NamedTuple):
+    """Some rows of a block.
+
+    Args:
+        block: int. Its number.
+        start, stop: int. The first row, and that behind the last.
+        first_row: int. Of the piece, among the rows of all blocks.
+    """
+
+    block: int
+    start: int
+    stop: int
+    first_row: int
+
+
+@dataclasses.dataclass(frozen=True)
 class SpilledBlocks:
     """Blocks that are read and checked once, and needed again.
 
     Values can be encoded only when all of them have been counted. Until then
     the blocks wait here, their columns as codes and distinct values, which
-    is smaller than the text and needs no parsing.
+    is smaller than the text and needs no parsing. Several processes, on
+    several hosts, may write and read them.
 
     Args:
-        directory: an empty directory of their own.
+        directory: one of their own.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        directory.mkdir()
-        self._num_rows: dict[int, int] = {}
+    directory: Path
+
+    @property
+    def is_there(self) -> bool:
+        """Whether this host has the directory."""
+        return self.directory.is_dir()
 
     def write(self, block: CheckedBlock) -> None:
-        """Keep a block; may be called from several threads."""
+        """Keep a block, whole or not at all."""
         label = np.asarray(block.label)
         targets = [label] if block.weight is None else [label, block.weight]
         columns = [pa.array(c) for c in (*block.columns.values(), *targets)]
         # Numbers, because a field may have any name.
         names = [str(number) for number in range(len(columns))]
         batch = pa.record_batch(columns, names=names)
-        metadata = {
-            "names": json.dumps(list(block.columns)),
-            "rejected": json.dumps(block.rejected),
-            "num_sampled_out": str(block.num_sampled_out),
-        }
+        metadata = {"names": json.dumps(list(block.columns))}
         schema = batch.schema.with_metadata(metadata)
-        path = self._path(block.number)
+        path = self.path(block.number)
+        # A name of its own: a task may run twice, and one of them be killed.
+        unfinished = path.with_suffix(f".{secrets.token_hex(8)}")
         with (
-            pa.OSFile(str(path), "wb") as sink,
+            pa.OSFile(str(unfinished), "wb") as sink,
             pa.ipc.new_file(sink, schema) as writer,
         ):
             writer.write_batch(batch.replace_schema_metadata(metadata))
-        self._num_rows[block.number] = len(label)
+        unfinished.replace(path)
+
+    def read(self, piece: Piece) -> CheckedBlock:
+        """Some rows of a block; which ones were rejected is not kept."""
+        with pa.memory_map(str(self.path(piece.block))) as source:
+            batch = pa.ipc.open_file(source).get_batch(0)
+        names = json.loads(batch.schema.metadata[b"names"])
+        batch = batch.slice(piece.start, piece.stop - piece.start)
+        columns = [_column(column) for column in batch.columns]
+        label, weight, *_ = *columns[len(names) :], None
+        by_name = dict(zip(names, columns, strict=False))
+        return CheckedBlock(
+            piece.block, by_name, label, [], weight, first_row=piece.first_row
+        )
 
     def map_blocks(
         self,
+        rows: Mapping[int, int],
         function: Callable[[CheckedBlock], _Result],
-        progress: str = "",
-        is_last: bool = True,
     ) -> Iterator[_Result]:
-        """As `Reading.map_blocks`; the last time each block is deleted."""
-        numbers = sorted(self._num_rows)
-        stops = itertools.accumulate(self._num_rows[n] for n in numbers)
-        first_rows = dict(zip(numbers, [0, *stops], strict=False))
+        """`function` of whole blocks, in worker threads; results in order.
 
-        def work(number: int) -> tuple[int, _Result]:
-            block = self._read(number)
-            block = dataclasses.replace(block, first_row=first_rows[number])
-            result = function(block)
-            if is_last:
-                self._path(number).unlink()
-            return self._num_rows[number], result
-
-        total = sum(self._num_rows.values())
-        with progress_bar(progress, total, " rows") as bar:
-            for num_rows, result in ordered_map(work, numbers):
-                bar.update(num_rows)
-                yield result
-
-    def _read(self, number: int) -> CheckedBlock:
-        with pa.memory_map(str(self._path(number))) as source:
-            batch = pa.ipc.open_file(source).get_batch(0)
-        metadata = batch.schema.metadata
-        names = json.loads(metadata[b"names"])
-        columns = [_column(column) for column in batch.columns]
-        label, weight, *_ = *columns[len(names) :], None
-        rejected = [BadRow(*row) for row in json.loads(metadata[b"rejected"])]
-        by_name = dict(zip(names, columns, strict=False))
-        return CheckedBlock(
-            number,
-            by_name,
-            label,
-            rejected,
-            weight,
-            int(metadata[b"num_sampled_out"]),
+        Args:
+            rows: number of a block -> its rows.
+            function: called in the threads.
+        """
+        return ordered_map(
+            lambda piece: function(self.read(piece)), pieces_of(rows)
         )
 
-    def _path(self, number: int) -> Path:
-        return self._directory / f"{number:08d}.arrow"
+    def path(self, number: int) -> Path:
+        """Where a block is."""
+        return self.directory / f"{number:016d}.arrow"
+
+
+def pieces_of(rows: Mapping[int, int]) -> Iterator[Piece]:
+    """Whole blocks, in the order of their numbers.
+
+    Args:
+        rows: number of a block -> its rows.
+    """
+    first = 0
+    for number in sorted(rows):
+        yield Piece(number, 0, rows[number], first)
+        first += rows[number]
 
 
 def _column(column: pa.Array) -> Any:

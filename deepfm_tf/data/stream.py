@@ -5,10 +5,10 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,19 +18,23 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.cpus import num_cpus
 from deepfm_tf.data.columns import CheckedColumns, check_columns
 from deepfm_tf.data.on_error import check_on_error
-from deepfm_tf.data.out_of_fold import OutOfFold
 from deepfm_tf.data.part import Part, sample_negatives
 from deepfm_tf.data.time_split import TimePart
 from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.content import compression_of
-from deepfm_tf.files.readers import Block, Source, list_files, read_blocks
+from deepfm_tf.files.readers import (
+    Block,
+    Source,
+    list_files,
+    numbered_blocks,
+)
 from deepfm_tf.files.text_format import TextFormat
+from deepfm_tf.files.urls import is_url, size_of
 from deepfm_tf.raw_values import Bad
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import Columns, Vocabulary, take_rows
-from deepfm_tf.vocabulary_counts import VocabularyCounts
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -56,6 +60,11 @@ class CheckedBlock:
     num_sampled_out: int = 0
     first_row: int = 0
 
+    @property
+    def num_rows(self) -> int:
+        """Rows that are kept."""
+        return len(next(iter(self.columns.values())))
+
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
@@ -69,6 +78,8 @@ class Reading:
         on_error: `"raise"`, or `"skip"` bad rows and report them.
         with_label: bool. Whether the label and the example weight are read
             too.
+        first_file: int. The number of the first file, where these are some
+            of many.
     """
 
     source: Source
@@ -77,6 +88,7 @@ class Reading:
     part: Part | TimePart | None = None
     on_error: str = "raise"
     with_label: bool = True
+    first_file: int = 0
 
     def __post_init__(self) -> None:
         check_on_error(self.on_error)
@@ -96,42 +108,42 @@ class Reading:
         """The share of the rows with label 0 that is kept."""
         return 1.0 if self.part is None else self.part.negative_sampling
 
-    def map_blocks(
-        self,
-        function: Callable[[CheckedBlock], _Result],
-        progress: str = "",
-        is_last: bool = True,
-    ) -> Iterator[_Result]:
-        """`function` of each block, run in parallel, results in order.
+    def by_file(self, is_elsewhere: bool = False) -> list[Reading]:
+        """Readings of one file each; of what is in memory, this one.
 
         Args:
-            function: called in worker threads.
-            progress: what a progress bar is to say. Empty shows none.
-            is_last: bool. For `SpilledBlocks`.
+            is_elsewhere: bool. Whether others read them, who may be in
+                another folder.
         """
-        names = self.columns
-        blocks = enumerate(read_blocks(self.source, names, self.text_format))
+        files = list_files(self.source)
+        if files is None:
+            return [self]
+        if is_elsewhere:
+            files = [p if is_url(p) else os.path.abspath(p) for p in files]
+        return [
+            dataclasses.replace(self, source=[path], first_file=number)
+            for number, path in enumerate(files, self.first_file)
+        ]
 
-        def work(item: tuple[int, Block]) -> tuple[int, int, _Result]:
-            checked = self.check(*item, names)
-            size, num_rows = item[1].size, _num_rows(checked)
-            return size, num_rows, function(checked)
+    def blocks(self) -> Iterator[tuple[int, Block]]:
+        """The blocks and their numbers, which decide what is drawn of them."""
+        return numbered_blocks(
+            self.source, self.columns, self.text_format, self.first_file
+        )
 
-        total, unit = _extent(self.source)
-        with progress_bar(progress, total, unit) as bar:
-            begin, count = time.perf_counter(), 0
-            for size, num_rows, result in ordered_map(work, blocks):
-                count += num_rows
-                rate = count / (time.perf_counter() - begin)
-                text = f"{count:,} rows, {rate:,.0f} rows/s"
-                bar.set_postfix_str(text, refresh=False)
-                bar.update(size)
-                yield result
+    def map_blocks(
+        self, function: Callable[[CheckedBlock], _Result]
+    ) -> Iterator[_Result]:
+        """`function` of each block, in worker threads; results in order."""
+        return ordered_map(
+            lambda item: function(self.check(*item)), self.blocks()
+        )
 
     def check(
-        self, number: int, block: Block, names: list[str]
+        self, number: int, block: Block, names: list[str] | None = None
     ) -> CheckedBlock:
-        """Read and check the columns `names` of a block."""
+        """Read and check a block, and columns `names` that are not ours."""
+        names = self.columns if names is None else names
         table, rejected = block.read(names)
         rows: Array = np.arange(table.num_rows)
         cells: Bad = {}
@@ -183,56 +195,6 @@ class Reading:
         )
 
 
-def fit_vocabulary(
-    source: Source,
-    schema: Schema,
-    *,
-    text_format: TextFormat | None = None,
-    on_error: str = "raise",
-) -> Vocabulary:
-    """Count the values of training data and fit the schema's scalings.
-
-    Args:
-        source: file name(s), DataFrame, Arrow table or dict of arrays:
-            training data only.
-        schema: the Schema.
-        text_format: layout of text files.
-        on_error: `"raise"` or `"skip"`, for rows that cannot be read.
-
-    Returns:
-        Vocabulary. With `encodings` in the schema, the source is read twice.
-    """
-    reading = Reading(source, schema, text_format, None, on_error)
-    vocabulary = count_values(reading, progress="")
-    if any(field.encodings for field in schema.fields):
-        vocabulary = OutOfFold(vocabulary, reading).vocabulary
-    return vocabulary
-
-
-def count_values(
-    reading: Reading,
-    progress: str,
-    keep: Callable[[CheckedBlock], None] | None = None,
-) -> Vocabulary:
-    """The vocabulary of what `reading` reads; `keep` gets each block too.
-
-    Without what `encodings` are made of: see `OutOfFold`.
-    """
-    sampling = reading.negative_sampling
-    counts = VocabularyCounts(reading.schema, sampling)
-
-    def count(block: CheckedBlock) -> VocabularyCounts:
-        partial = VocabularyCounts(reading.schema, sampling)
-        partial.count(block.columns, block.number, block.label)
-        if keep is not None:
-            keep(block)
-        return partial
-
-    for partial in reading.map_blocks(count, progress):
-        counts.merge(partial)
-    return counts.finish()
-
-
 def encode(
     source: Source,
     vocabulary: Vocabulary,
@@ -251,7 +213,7 @@ def encode(
 
     Example:
 
-    >>> from deepfm_tf import CategoricalField, Schema
+    >>> from deepfm_tf import CategoricalField, Schema, fit_vocabulary
     >>> schema = Schema((CategoricalField("site", min_count=1),), "click")
     >>> data = {"site": ["b", "a", "b"], "click": [1, 0, 0]}
     >>> vocabulary = fit_vocabulary(data, schema)
@@ -284,15 +246,19 @@ def _take(checked: CheckedColumns, rows: Array) -> CheckedColumns:
     return CheckedColumns(columns, label, {}, weight)
 
 
-def _num_rows(block: CheckedBlock) -> int:
-    return len(next(iter(block.columns.values())))
-
-
 def ordered_map(
-    function: Callable[[_Item], _Result], items: Iterable[_Item]
+    function: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    workers: int | None = None,
 ) -> Iterator[_Result]:
-    """Like `map`, in threads, holding only a few items at a time."""
-    workers = num_cpus()
+    """Like `map`, in threads, holding only a few items at a time.
+
+    Args:
+        function: called in the threads.
+        items: what it is called with.
+        workers: int or None. Threads; None takes as many as there are CPUs.
+    """
+    workers = workers or num_cpus()
     waiting: collections.deque[Future[_Result]] = collections.deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="deepfm_tf-data")
     try:
@@ -321,6 +287,26 @@ def progress_bar(description: str, total: int | None, unit: str) -> Any:
     )
 
 
+@contextlib.contextmanager
+def reading_progress(
+    description: str, source: Source
+) -> Iterator[Callable[[int, int], None]]:
+    """A bar, moved on by the size and the rows of what was read."""
+    total, unit = _extent(source)
+    with progress_bar(description, total, unit) as bar:
+        begin, count = time.perf_counter(), 0
+
+        def advance(size: int, num_rows: int) -> None:
+            nonlocal count
+            count += num_rows
+            rate = count / (time.perf_counter() - begin)
+            text = f"{count:,} rows, {rate:,.0f} rows/s"
+            bar.set_postfix_str(text, refresh=False)
+            bar.update(size)
+
+        yield advance
+
+
 def _extent(source: Source) -> tuple[int | None, str]:
     """How much there is to read, and of what."""
     files = list_files(source)
@@ -332,7 +318,7 @@ def _extent(source: Source) -> tuple[int | None, str]:
     # A compressed file is larger than it looks: its bar has no end to show.
     if any(map(compression_of, files)):
         return None, "B"
-    return sum(Path(f).stat().st_size for f in files), "B"
+    return sum(map(size_of, files)), "B"
 
 
 class _NoBar:

@@ -10,13 +10,14 @@ from deepfm_tf.drift.comparison import (
     plain_comparison,
     warn_of_drift,
 )
-from deepfm_tf.drift.counts import DataCounts
+from deepfm_tf.drift.counts import DataCounts, FieldCounts
 from deepfm_tf.drift.expected import expected_unseen
 
 __all__ = [
     "DataCounts",
     "Drift",
     "DriftEntry",
+    "FieldCounts",
     "FieldShares",
     "compare_counts",
     "plain_comparison",

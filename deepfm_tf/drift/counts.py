@@ -177,7 +177,11 @@ class DataCounts:
 
     def merge(self, other: DataCounts) -> None:
         """Add the counts of later blocks."""
-        for name, counts in other.fields.items():
+        self.add(other.fields)
+
+    def add(self, fields: Mapping[str, FieldCounts]) -> None:
+        """Add what later rows hold of each field."""
+        for name, counts in fields.items():
             self.fields[name].merge(counts)
 
     def _count_ids(self, field: Any, ids: Array) -> FieldCounts:

@@ -4,7 +4,6 @@ import errno
 import itertools
 import os
 import shutil
-import sys
 
 import numpy as np
 import pandas as pd
@@ -12,10 +11,7 @@ import pytest
 import tensorflow as tf
 
 import deepfm_tf
-from deepfm_tf.data import stamps
-
-# `deepfm_tf.data.prepare` itself is the function.
-module = sys.modules["deepfm_tf.data.prepare"]
+from deepfm_tf.data import preparation, stamps
 
 SCHEMA = deepfm_tf.Schema(
     (
@@ -148,7 +144,7 @@ def test_an_unchanged_file_is_not_read_again(
     log, tmp_path, monkeypatch, settled
 ):
     deepfm_tf.prepare(log, tmp_path / "p", schema=SCHEMA)
-    monkeypatch.setattr("deepfm_tf.data.inputs.hashlib", None)
+    monkeypatch.setattr("deepfm_tf.data.digests.hashlib", None)
 
     prepared = deepfm_tf.prepare(log, tmp_path / "p", schema=SCHEMA)
 
@@ -160,7 +156,7 @@ def test_on_a_network_file_system_a_file_is_read_for_its_digest(
 ):
     monkeypatch.setattr(stamps.Stamp, "is_local", lambda self: False)
     deepfm_tf.prepare(log, tmp_path / "p", schema=SCHEMA)
-    monkeypatch.setattr("deepfm_tf.data.inputs.hashlib", None)
+    monkeypatch.setattr("deepfm_tf.data.digests.hashlib", None)
 
     with pytest.raises(AttributeError, match="blake2b"):
         deepfm_tf.prepare(log, tmp_path / "p", schema=SCHEMA)
@@ -173,7 +169,7 @@ def test_a_touched_file_is_read_once_more_only(
     os.utime(log)
     inode = (tmp_path / "p").stat().st_ino
     deepfm_tf.prepare(log, tmp_path / "p", schema=SCHEMA)
-    monkeypatch.setattr("deepfm_tf.data.inputs.hashlib", None)
+    monkeypatch.setattr("deepfm_tf.data.digests.hashlib", None)
 
     deepfm_tf.prepare(log, tmp_path / "p", schema=SCHEMA)
 
@@ -184,37 +180,24 @@ def test_a_touched_file_is_read_once_more_only(
 def test_a_file_that_changes_while_it_is_read_is_refused(
     is_settled, log, tmp_path, monkeypatch
 ):
-    status, count = log.stat(), module.count_values
+    status, tasks_of = log.stat(), preparation.shard_tasks
     if is_settled:
         monkeypatch.setattr(stamps, "SETTLED_NANOSECONDS", -(10**12))
 
     def change(*arguments):
-        vocabulary = count(*arguments)
+        # The rows are read, and the digest is of the old contents.
         with open(log, "r+b") as file:
             file.seek(-2, os.SEEK_END)
             file.write(b"0")
         os.utime(log, ns=(status.st_atime_ns, status.st_mtime_ns))
-        return vocabulary
+        return tasks_of(*arguments)
 
-    monkeypatch.setattr(module, "count_values", change)
-    # Its digest is of the old contents, however slow the disk.
-    monkeypatch.setattr(
-        module, "ThreadPoolExecutor", lambda *_, **__: _AtOnce()
-    )
+    monkeypatch.setattr(preparation, "shard_tasks", change)
 
     with pytest.raises(ValueError, match="log.csv changed while it was read"):
         deepfm_tf.prepare(log, tmp_path / "p", schema=SCHEMA)
 
     assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
-
-
-class _AtOnce:
-    def submit(self, function):
-        value = function()
-        return type("Done", (), {"result": staticmethod(lambda: value)})
-
-    def shutdown(self, wait):
-        pass
 
 
 def test_negatives_are_drawn_anew_in_each_block(tmp_path, monkeypatch):

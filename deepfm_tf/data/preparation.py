@@ -5,36 +5,39 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import functools
 import itertools
 import json
 import os
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from deepfm_tf.arrays import Array
 from deepfm_tf.data.dataset import PreparedData
+from deepfm_tf.data.file_counts import FileCounts
 from deepfm_tf.data.inputs import Inputs
 from deepfm_tf.data.manifest import (
+    CHECKSUMS_FILE,
     VOCABULARY_DIRECTORY,
     is_prepared,
     write_manifest,
 )
+from deepfm_tf.data.maps import Maps
 from deepfm_tf.data.out_of_fold import OutOfFold
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.part import Part
+from deepfm_tf.data.rejected import RejectedWriter
 from deepfm_tf.data.reuse import known_digests, load_if_same, write_stamps
-from deepfm_tf.data.shard_writer import RejectedWriter, ShardWriter
+from deepfm_tf.data.shard_writer import Encoder, shard_tasks
 from deepfm_tf.data.spill import SpilledBlocks
-from deepfm_tf.data.stream import CheckedBlock, Reading, count_values
+from deepfm_tf.data.stream import Reading
 from deepfm_tf.data.time_split import TimePart
 from deepfm_tf.drift import DataCounts, plain_comparison, warn_of_drift
 from deepfm_tf.errors import Argument, ExistingFileError, UserError
-from deepfm_tf.files.readers import Source, list_files
+from deepfm_tf.files.readers import Source, check_headers, list_files
 from deepfm_tf.files.text_format import TextFormat
+from deepfm_tf.files.urls import is_url
 from deepfm_tf.schema import Schema
 from deepfm_tf.storage import sync, sync_tree, unpublished
 from deepfm_tf.vocabulary import Vocabulary
@@ -49,6 +52,7 @@ def prepare(
     text_format: TextFormat | None = None,
     part: Part | TimePart | None = None,
     on_error: str = "raise",
+    executor: Executor | None = None,
 ) -> PreparedData:
     """Turn raw data into a directory that training reads at full speed.
 
@@ -61,7 +65,10 @@ def prepare(
 
     Args:
         source: file name(s) of CSV, TSV or JSON lines (compressed or not) or
-            Parquet, a DataFrame, an Arrow table, or a dict of arrays.
+            Parquet, a DataFrame, an Arrow table, or a dict of arrays. A name
+            may be a path or a URL (s3, gs, hdfs, abfs, file), of a file, of a
+            folder of files, or with `*`. Of folders that are called
+            `day=2024-05-01`, `day` is a column.
         directory: where to put the result. Replaced if it holds prepared
             data; anything else there is left alone and refused.
         schema: the Schema, for training data.
@@ -73,6 +80,12 @@ def prepare(
         on_error: `"raise"`, or `"skip"` to leave out rows that cannot be
             read; they are counted (`num_rejected`) and written, with the
             reason, to `rejected.csv` in the directory.
+        executor: who does the work: any `concurrent.futures.Executor`, such
+            as `dask.distributed.Client(...).get_executor()`. Each task takes
+            one file, then one shard, and one CPU. The result is the same,
+            byte for byte. All of its workers must see the files and the
+            directory by the names that they have here. Defaults to threads
+            of this process, one for each CPU.
 
     Returns:
         PreparedData.
@@ -102,35 +115,37 @@ def prepare(
             "data) must be given. Received: "
             f"{'neither' if schema is None else 'both'}."
         )
+    if is_url(directory):
+        raise UserError(
+            "`directory` must be on a disk of this machine, or mounted here: "
+            f"only what is read may be a URL. Received: {directory}. Name a "
+            "path, and copy it from there.",
+            argument="directory",
+        )
     directory = Path(directory)
     reading = Reading(source, known, text_format, part, on_error)
     _check_replaceable(directory)
     recipe = _recipe(reading, vocabulary)
-    inputs = Inputs(reading, known_digests(directory))
+    maps = Maps(executor)
+    inputs = Inputs(
+        reading.by_file(maps.is_elsewhere),
+        list_files(source),
+        known_digests(directory),
+        maps.run,
+    )
     done = load_if_same(directory, recipe, inputs)
     if done is not None:
         _warn_of_one_class(done)
         warn_of_drift(done.drift, directory.name)
         return done
-    pool = ThreadPoolExecutor(1, thread_name_prefix="deepfm_tf-digest")
     # The link stays where the directory is one.
     place = directory.resolve()
     try:
         with unpublished(place.parent, f".{place.name}.", ".tmp") as temporary:
             new = temporary / "new"
             new.mkdir()
-            digests = pool.submit(inputs.digests)
-            blocks: Reading | SpilledBlocks = reading
-            encodings = None
-            if vocabulary is None:
-                blocks = SpilledBlocks(temporary / "blocks")
-                vocabulary = count_values(reading, "Reading", blocks.write)
-                if any(field.encodings for field in known.fields):
-                    encodings = OutOfFold(vocabulary, blocks)
-                    vocabulary = encodings.vocabulary
-            vocabulary.save(new / VOCABULARY_DIRECTORY)
-            manifest = _write_rows(reading, blocks, vocabulary, new, encodings)
-            manifest |= {"recipe": recipe, "sources": digests.result()}
+            manifest = _write(new, reading, inputs, vocabulary, maps)
+            manifest |= {"recipe": recipe, "sources": inputs.digests()}
             inputs.check_unchanged()
             write_manifest(new, manifest)
             write_stamps(new, manifest, inputs)
@@ -143,9 +158,6 @@ def prepare(
             f"The disk of {directory.parent} is full; nothing was kept. Make "
             "room, or prepare into another directory",
         ) from error
-    finally:
-        inputs.stop()
-        pool.shutdown(wait=True)
     prepared = PreparedData.load(directory)
     _warn_of_one_class(prepared)
     warn_of_drift(prepared.drift, directory.name)
@@ -166,43 +178,47 @@ def _recipe(reading: Reading, vocabulary: Vocabulary | None) -> dict[str, Any]:
         "part": part,
         "on_error": reading.on_error,
     }
+    if part and len(list_files(reading.source) or ()) > 1:
+        # Until 0.6 other rows were drawn of all files but the first.
+        recipe["blocks"] = "numbered by file"
     return dict(json.loads(json.dumps(recipe)))
 
 
-def _write_rows(
-    reading: Reading,
-    blocks: Reading | SpilledBlocks,
-    vocabulary: Vocabulary,
+def _write(
     directory: Path,
-    encodings: OutOfFold | None,
+    reading: Reading,
+    inputs: Inputs,
+    vocabulary: Vocabulary | None,
+    maps: Maps,
 ) -> dict[str, Any]:
-    layout = RowLayout.of(vocabulary.schema)
-    num_rows = num_positives = num_rejected = num_sampled_out = 0
-    counts = DataCounts(vocabulary, reading.negative_sampling)
+    """Fill a directory, and say what is in it.
 
-    def encode(block: CheckedBlock) -> tuple[Array, Any, list[Any], int]:
-        encode_places = encodings.encoder(block) if encodings else None
-        packed, own = DataCounts.encode(
-            vocabulary, block.columns, encode_places
+    Args:
+        directory: an empty one; what is needed for a while is put beside it.
+        reading: Reading of all rows.
+        inputs: of the same; learns their digests.
+        vocabulary: None if it is to be fitted.
+        maps: Maps.
+    """
+    spilled = SpilledBlocks(directory.with_name("blocks"))
+    spilled.directory.mkdir()
+    is_counted = vocabulary is None
+    total = _count(directory, reading, inputs, spilled, is_counted, maps)
+    encodings = folds = None
+    if vocabulary is None:
+        vocabulary = total.counts.finish()
+        if any(field.encodings for field in reading.schema.fields):
+            read = functools.partial(spilled.map_blocks, total.rows)
+            encodings = OutOfFold.count(vocabulary, read)
+            vocabulary = encodings.vocabulary
+            folds = directory.with_name("folds")
+            encodings.save(folds)
+    num_rows = sum(total.rows.values())
+    if total.num_sampled_out and total.num_positives == num_rows:
+        raise _no_negatives(
+            reading.part, total.num_positives, total.num_sampled_out
         )
-        rows = layout.pack(packed, np.asarray(block.label), block.weight)
-        return rows, own, block.rejected, block.num_sampled_out
-
-    with (
-        ShardWriter(directory, layout) as shards,
-        RejectedWriter(directory) as rejected,
-    ):
-        encoded = blocks.map_blocks(encode, "Encoding")
-        for rows, own, bad, sampled_out in encoded:
-            shards.write(rows)
-            counts.merge(own)
-            rejected.write(bad)
-            num_rows += len(rows)
-            num_positives += int((rows[:, 0] != 0).sum())
-            num_rejected += len(bad)
-            num_sampled_out += sampled_out
-    if num_sampled_out and num_positives == num_rows:
-        raise _no_negatives(reading.part, num_positives, num_sampled_out)
+    num_rejected = len(total.rejected)
     if not num_rows:
         share = f" in the part {reading.part}" if reading.part else ""
         left_out = f"; {num_rejected} rows were rejected" * bool(num_rejected)
@@ -211,14 +227,51 @@ def _write_rows(
             f"The data must have at least one row{share}. Received: none in "
             f"{name}{left_out}."
         )
+    vocabulary.save(directory / VOCABULARY_DIRECTORY)
+    counts = DataCounts(vocabulary, reading.negative_sampling)
+    encoder = Encoder(vocabulary, encodings)
+    tasks = shard_tasks(total.rows, spilled, directory, folds)
+    sizes = {}
+    with open(directory / CHECKSUMS_FILE, "wb") as checksums:
+        shards = maps.write(tasks, encoder, num_rows)
+        for task, shard in zip(tasks, shards, strict=True):
+            sizes[shard.name] = shard.size
+            checksums.write(shard.checksums)
+            counts.add(shard.counts)
+            for piece in task.pieces:
+                if piece.stop == total.rows[piece.block]:
+                    spilled.path(piece.block).unlink()
     return {
         "num_rows": num_rows,
-        "num_positives": num_positives,
+        "num_positives": total.num_positives,
         "num_rejected": num_rejected,
-        "shards": shards.sizes,
-        "layout": dataclasses.asdict(layout),
+        "shards": sizes,
+        "layout": dataclasses.asdict(RowLayout.of(vocabulary.schema)),
         **plain_comparison(counts),
     }
+
+
+def _count(
+    directory: Path,
+    reading: Reading,
+    inputs: Inputs,
+    spilled: SpilledBlocks,
+    is_counted: bool,
+    maps: Maps,
+) -> FileCounts:
+    """All that the inputs hold; rows that cannot be read are written."""
+    if list_files(reading.source) is not None:
+        # Of all of them: the last may be hours away.
+        check_headers(reading.source, reading.columns, reading.text_format)
+    tasks = inputs.tasks(spilled, is_counted)
+    total, digests = FileCounts.of(reading), []
+    with RejectedWriter(directory) as rejected:
+        for found in maps.count(tasks, reading):
+            rejected.write(found.rejected)
+            digests.append(found.digest)
+            total.merge(found)
+    inputs.add_digests(digests)
+    return total
 
 
 def _no_negatives(

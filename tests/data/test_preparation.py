@@ -3,7 +3,6 @@
 import errno
 import os
 import shutil
-import sys
 
 import numpy as np
 import pandas as pd
@@ -11,12 +10,9 @@ import pytest
 import tensorflow as tf
 
 import deepfm_tf
-from deepfm_tf.data import shard_writer
+from deepfm_tf.data import preparation, shard_writer
 from deepfm_tf.files import text
 from tests.conftest import make_log, make_schema
-
-# `deepfm_tf.data.prepare` itself is the function.
-module = sys.modules["deepfm_tf.data.prepare"]
 
 
 def rows_of(dataset):
@@ -113,7 +109,7 @@ def test_preparing_again_does_nothing(csv_file, tmp_path, monkeypatch):
     target = tmp_path / "p"
     deepfm_tf.prepare(csv_file, target, schema=make_schema())
     os.utime(csv_file)
-    monkeypatch.setattr(module, "ShardWriter", None)
+    monkeypatch.setattr(preparation, "shard_tasks", None)
 
     prepared = deepfm_tf.prepare(csv_file, target, schema=make_schema())
 
@@ -220,12 +216,19 @@ def test_skipped_rows_are_counted_and_written(csv_file, tmp_path, monkeypatch):
     assert ",701,clicked,maybe," in rejected[2]
 
 
-@pytest.mark.parametrize("stage", ["count_values", "ShardWriter", "sync_tree"])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "spill.SpilledBlocks.write",
+        "shard_writer.ShardWriter",
+        "preparation.sync_tree",
+    ],
+)
 def test_a_full_disk_leaves_nothing(csv_file, tmp_path, monkeypatch, stage):
     def fail(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module, stage, fail)
+    monkeypatch.setattr(f"deepfm_tf.data.{stage}", fail)
 
     with pytest.raises(OSError, match="is full; nothing was kept"):
         deepfm_tf.prepare(csv_file, tmp_path / "p", schema=make_schema())
@@ -238,7 +241,7 @@ def test_a_killed_run_leaves_nothing_and_the_next_is_whole(
 ):
     running, killed = tmp_path / "running", tmp_path / "killed"
     running.mkdir()
-    write = module.ShardWriter.write
+    write = shard_writer.ShardWriter.write
 
     def copy(self, rows):
         # All that a kill leaves: the files of this moment, and no lock held.
@@ -247,7 +250,7 @@ def test_a_killed_run_leaves_nothing_and_the_next_is_whole(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module.ShardWriter, "write", copy)
+        patch.setattr(shard_writer.ShardWriter, "write", copy)
         deepfm_tf.prepare(csv_file, running / "p", schema=make_schema())
 
     assert not (killed / "p").exists()
