@@ -123,13 +123,16 @@ def prepare(
             argument="directory",
         )
     directory = Path(directory)
+    # Once: files may come to a folder meanwhile.
+    files = list_files(source)
+    source = source if files is None else files
     reading = Reading(source, known, text_format, part, on_error)
     _check_replaceable(directory)
     recipe = _recipe(reading, vocabulary)
     maps = Maps(executor)
     inputs = Inputs(
         reading.by_file(maps.is_elsewhere),
-        list_files(source),
+        files,
         known_digests(directory),
         maps.run,
     )

@@ -163,10 +163,8 @@ def files_at(url: str) -> list[str]:
     with _told(url):
         system, name = _resolved(url)
         pattern, root = pattern_of(name)
-        if pattern is None:
-            info = system.get_file_info(name)
-            if info.is_file:
-                return [url]
+        if pattern is None and _is_file(url):
+            return [url]
         selector = pyarrow.fs.FileSelector(
             root, allow_not_found=True, recursive=True
         )
@@ -178,6 +176,7 @@ def files_at(url: str) -> list[str]:
             and (pattern is None or pattern.fullmatch(info.path))
         )
         if not names:
+            _check_bucket(system, name.split("/")[0], url)
             raise MissingFileError(
                 f"There is no file {url}.{_hint(system, name, url)}"
             )
@@ -187,6 +186,22 @@ def files_at(url: str) -> list[str]:
         parts._replace(path=quote(found[start:], safe="/=:,+@!$&'()~")).geturl()
         for found in names
     ]
+
+
+def _is_file(url: str) -> bool:
+    try:
+        _check_is_file(url)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@functools.lru_cache(maxsize=65_536)
+def _check_is_file(url: str) -> None:
+    """Asked for as often as the files are listed; what fails is asked anew."""
+    system, name = _resolved(url)
+    if not system.get_file_info(name).is_file:
+        raise FileNotFoundError(url)
 
 
 def _check_url(url: str, parts: SplitResult) -> None:
@@ -219,6 +234,17 @@ def _store(url: str) -> tuple[FileSystem, str]:
 
     system, root = pyarrow.fs.FileSystem.from_uri(url)
     return system, root
+
+
+def _check_bucket(system: FileSystem, bucket: str, url: str) -> None:
+    from pyarrow.fs import FileType
+
+    info = system.get_file_info(bucket) if bucket else None
+    if info is not None and info.type == FileType.NotFound:
+        raise MissingFileError(
+            f"There is no bucket {bucket}, of {url}. Look at its name, and "
+            "its region."
+        )
 
 
 def _hint(system: FileSystem, name: str, url: str) -> str:

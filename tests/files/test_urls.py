@@ -164,3 +164,59 @@ def test_gzip_in_a_store_is_unpacked(bucket):
     assert identity_of(f"{url}/a.csv").startswith("size ")
     vocabulary = deepfm_tf.fit_vocabulary(f"{url}/a.csv", SCHEMA)
     assert vocabulary.values["site"].tolist() == ["a", "b"]
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    """Gives a bucket of a server that speaks S3, as what writes and a URL."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(port=0)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+    server.start()
+    host, port = server.get_host_and_port()
+    query = f"?endpoint_override={host}:{port}&scheme=http&region=us-east-1"
+    store, _ = pyarrow.fs.FileSystem.from_uri(
+        f"s3://clicks{query}&allow_bucket_creation=true"
+    )
+    store.create_dir("clicks")
+    yield store, query
+    server.stop()
+
+
+@pytest.mark.s3
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_files_in_s3_are_read_as_those_on_a_disk(s3, tmp_path):
+    store, query = s3
+    write(tmp_path / "log")
+    for path in sorted((tmp_path / "log").rglob("*.*")):
+        name = path.relative_to(tmp_path / "log").as_posix()
+        # Arrow would pack what is called .gz.
+        with store.open_output_stream(
+            f"clicks/{name}", compression=None
+        ) as file:
+            file.write(path.read_bytes())
+    fields = (*SCHEMA.fields, deepfm_tf.CategoricalField("day", min_count=1))
+    schema = deepfm_tf.Schema(fields, "click")
+
+    for name, where in (("path", tmp_path / "log"), ("url", "s3://clicks")):
+        suffix = query if name == "url" else ""
+        for kind, files, known in (
+            ("parquet", ["day=*"], schema),
+            ("text", ["x.csv", "a%20b.csv.gz", "x.zip"], SCHEMA),
+        ):
+            names = [f"{where}/{file}{suffix}" for file in files]
+            if name == "path":
+                names = [each.replace("%20", " ") for each in names]
+            deepfm_tf.prepare(names, tmp_path / name / kind, schema=known)
+
+    for kind in ("parquet", "text"):
+        found = [
+            (tmp_path / name / kind / "shard-00000.bin").read_bytes()
+            for name in ("path", "url")
+        ]
+        assert found[0] == found[1]
+    assert "etag none" not in identity_of(f"s3://clicks/x.csv{query}")
+    with pytest.raises(FileNotFoundError, match="mean s3://clicks/x.csv"):
+        files_at(f"s3://clicks/x.cvs{query}")
+    with pytest.raises(FileNotFoundError, match="no bucket klicks"):
+        files_at(f"s3://klicks/x.csv{query}")
