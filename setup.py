@@ -68,6 +68,8 @@ setup(
     ],
     extras_require={
         "calibration": CALIBRATION,
+        # Dask without its data frames: a scheduler, workers, an executor.
+        "dask": ["distributed>=2026.8,<2027"],
         "plots": PLOTS,
         "serving": SERVING,
         "tensorboard": ["tensorboard>=2.19,<3"],

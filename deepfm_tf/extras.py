@@ -9,6 +9,7 @@ from deepfm_tf.shell import command_line
 # Extra of setup.py -> module -> the package that holds it.
 EXTRAS = {
     "calibration": {"sklearn": "scikit-learn"},
+    "dask": {"distributed": "distributed"},
     "plots": {"matplotlib": "matplotlib"},
     "serving": {
         "grpc_health": "grpcio-health-checking",

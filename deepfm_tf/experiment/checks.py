@@ -17,6 +17,7 @@ from deepfm_tf.experiment.structures import Space
 from deepfm_tf.experiment.training import UserError, user_errors
 from deepfm_tf.files.header import check_plain_headers
 from deepfm_tf.files.paths import expanded
+from deepfm_tf.files.urls import open_binary
 from deepfm_tf.presets import CANDIDATES
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ def check_data(settings: DataSettings) -> None:
             "--split-by-time sets aside rows of --train, for which both "
             "--valid and --test are given. Leave out one of the three."
         )
+    if settings.dask is not None:
+        check_extra("--dask prepares data on a Dask cluster", "dask")
     check_folder("--run", settings.run)
     if settings.prepared is not None:
         check_folder("--prepared", settings.prepared)
@@ -186,7 +189,7 @@ def _check_inputs(settings: DataSettings) -> None:
         try:
             files = expanded(source)
             for file in files:
-                open(file, "rb").close()
+                open_binary(file).close()
             check_plain_headers(
                 files, settings.columns_of(name), settings.text_format
             )

@@ -12,6 +12,7 @@ import deepfm_tf
 from deepfm_tf.backend import import_tensorflow
 from deepfm_tf.experiment.command_line import words_of
 from deepfm_tf.experiment.config import write_config
+from deepfm_tf.experiment.dask import dask_executor
 from deepfm_tf.experiment.files import writing
 from deepfm_tf.experiment.inputs import (
     check_columns,
@@ -25,6 +26,7 @@ from deepfm_tf.experiment.report import summary
 from deepfm_tf.experiment.training import user_errors
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
     from pathlib import Path
 
     from deepfm_tf.experiment.data_settings import DataSettings
@@ -114,7 +116,7 @@ def prepare_and_say(settings: DataSettings) -> dict[str, Any]:
         write_config(settings)
         data = prepare(settings, schema)
     folder = settings.prepared_folder
-    words = words_of(settings, prepared=folder, run=None)
+    words = words_of(settings, prepared=folder, run=None, dask=None)
     command = deepfm_tf.shell.command_line(
         *settings.recipe.command_words, *words
     )
@@ -142,6 +144,15 @@ def prepare(
         settings: the options.
         schema: the Schema.
     """
+    with dask_executor(settings.dask) as executor:
+        return _prepare(settings, schema, executor)
+
+
+def _prepare(
+    settings: DataSettings,
+    schema: deepfm_tf.Schema,
+    executor: Executor | None,
+) -> dict[str, deepfm_tf.PreparedData]:
     sources = {
         "train": settings.train,
         "valid": settings.valid,
@@ -187,6 +198,7 @@ def prepare(
                 text_format=settings.text_format,
                 part=parts.get(name),
                 on_error=settings.on_error,
+                executor=executor,
             )
         prepared = data[name]
         positive = prepared.num_positives / prepared.num_rows

@@ -160,6 +160,14 @@ class DataSettings(TextLayout, Columns):
         choices=("raise", "skip"),
         argument="on_error",
     )
+    dask: str | None = _data(
+        None,
+        "prepare the data on the workers of this Dask scheduler, such as "
+        "tcp://10.0.0.1:8786; all must see the files, and RUN, by the same "
+        "names",
+        metavar="ADDRESS",
+        is_kept=False,
+    )
     negative_sampling: float = option(
         1.0,
         "train on this share of the negatives, drawn by --seed; probabilities "

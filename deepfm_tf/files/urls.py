@@ -201,7 +201,7 @@ def _check_is_file(url: str) -> None:
     """Asked for as often as the files are listed; what fails is asked anew."""
     system, name = _resolved(url)
     if not system.get_file_info(name).is_file:
-        raise FileNotFoundError(url)
+        raise MissingFileError(url)
 
 
 def _check_url(url: str, parts: SplitResult) -> None:
