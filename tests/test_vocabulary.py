@@ -3,9 +3,11 @@
 import collections
 import math
 import os
+import tracemalloc
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings, strategies as st
@@ -584,3 +586,22 @@ def test_more_rows_than_ids_are_refused_by_their_total():
 
     with pytest.raises(ValueError, match="3221225472, of which 1073741824 for"):
         deepfm_tf.Schema(tuple(fields), "y")
+
+
+def test_a_value_takes_at_most_sixty_bytes():
+    values = pa.array([f"{n:010d}" for n in range(100_000)], pa.large_string())
+    field = deepfm_tf.CategoricalField("a")
+    tracemalloc.start()
+    try:
+        before = pa.total_allocated_bytes()
+        vocabulary = Vocabulary(
+            deepfm_tf.Schema((field,), "y"), {"a": values}, {"a": {}}
+        )
+        made = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    made += pa.total_allocated_bytes() - before + values.nbytes
+
+    assert len(vocabulary.texts["a"]) == 100_000
+    # Ten of text, eight of its place, eight of its hash, four whose it is.
+    assert 100_000 * 30 <= made <= 100_000 * 60
