@@ -62,7 +62,9 @@ def as_texts(values: Any) -> pa.LargeStringArray:
     DataType(large_string)
     """
     if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
+        # One chunk would be copied.
+        is_one = values.num_chunks == 1
+        values = values.chunk(0) if is_one else values.combine_chunks()
     if isinstance(values, pa.ChunkedArray):  # pyarrow < 17 with no chunk
         values = pa.concat_arrays(values.chunks)
     if isinstance(values, pa.Array):

@@ -64,7 +64,8 @@ class ValueCounts:
     ) -> pa.Table:
         """The counts that are kept, by descending count, then by text."""
         table = self.table()
-        table = table.filter(pc.greater_equal(table["count"], min_count))
+        if min_count > 1:
+            table = table.filter(pc.greater_equal(table["count"], min_count))
         table = table.combine_chunks()
         # Vocabularies are line by line, here and in the exported asset, so a
         # value with a line break in it cannot be a member: it is OOV.

@@ -50,6 +50,7 @@ class FileCounts:
 
     Attributes:
         counts: VocabularyCounts of its rows.
+        size: int. Bytes of it that were read.
         rows: number of a block -> rows that are kept of it.
         rejected: the rows that cannot be read.
         num_positives: int. Rows that are kept whose label is 1.
@@ -58,6 +59,7 @@ class FileCounts:
     """
 
     counts: VocabularyCounts
+    size: int = 0
     rows: dict[int, int] = dataclasses.field(default_factory=dict)
     rejected: list[BadRow] = dataclasses.field(default_factory=list)
     num_positives: int = 0
@@ -73,6 +75,7 @@ class FileCounts:
     def merge(self, other: FileCounts) -> None:
         """Add what was found in later rows."""
         self.counts.merge(other.counts)
+        self.size += other.size
         self.rows |= other.rows
         self.rejected += other.rejected
         self.num_positives += other.num_positives
@@ -142,11 +145,12 @@ def count_files(
                 block.source = task.name or block.source
                 yield place, number, block
 
-    def work(item: tuple[int, int, Block]) -> tuple[int, int, FileCounts]:
+    def work(item: tuple[int, int, Block]) -> tuple[int, FileCounts]:
         place, number, block = item
         task = tasks[place]
         checked = task.reading.check(number, block)
         found = FileCounts.of(task.reading)
+        found.size = block.size
         found.rows[number] = checked.num_rows
         found.rejected += checked.rejected
         found.num_positives += int(np.count_nonzero(np.asarray(checked.label)))
@@ -155,7 +159,7 @@ def count_files(
             found.counts.count(checked.columns, number, checked.label)
         if task.spilled is not None:
             task.spilled.write(checked)
-        return place, block.size, found
+        return place, found
 
     with _digesting(tasks) as digests:
         done = ordered_map(work, blocks(), workers)
@@ -163,9 +167,9 @@ def count_files(
         for place, task in enumerate(tasks):
             result = FileCounts.of(task.reading)
             while waiting is not None and waiting[0] == place:
-                _, size, found = waiting
+                found = waiting[1]
                 result.merge(found)
-                advance(size, sum(found.rows.values()))
+                advance(found.size, sum(found.rows.values()))
                 waiting = next(done, None)
             result.digest = digests[place].result()
             yield result

@@ -22,7 +22,6 @@ from deepfm_tf.data.shard_writer import (
 from deepfm_tf.data.stream import Reading, progress_bar, reading_progress
 from deepfm_tf.errors import UserTypeError
 from deepfm_tf.files.readers import list_files
-from deepfm_tf.files.urls import size_of
 
 
 class Maps:
@@ -59,9 +58,8 @@ class Maps:
             if self._executor is None or files is None:
                 yield from count_files(tasks, advance=advance)
                 return
-            counted = self._executor.map(count_file, tasks)
-            for path, found in zip(files, counted, strict=True):
-                advance(size_of(path), sum(found.rows.values()))
+            for found in self._executor.map(count_file, tasks):
+                advance(found.size, sum(found.rows.values()))
                 yield found
 
     def write(

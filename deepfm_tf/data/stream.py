@@ -315,8 +315,9 @@ def _extent(source: Source) -> tuple[int | None, str]:
             first = next(iter(source.values()), ())
             return (len(first) if hasattr(first, "__len__") else None), " rows"
         return len(source), " rows"  # type: ignore[arg-type]
-    # A compressed file is larger than it looks: its bar has no end to show.
-    if any(map(compression_of, files)):
+    # A compressed file is larger than it looks, and a store takes a while to
+    # say how large one is: their bar has no end to show.
+    if any(is_url(file) or compression_of(file) for file in files):
         return None, "B"
     return sum(map(size_of, files)), "B"
 

@@ -51,21 +51,26 @@ def expected_unseen(
     if kept.num_rows and kept.num_rows < pc.sum(frequent).as_py():
         # A cap on the size cut off values of about the last one's count.
         least = max(min_count, kept["count"][-1].as_py())
-    safe = kept.filter(pc.greater(kept["count"], least))
-    total = _sum(counted if own is None else own)
+    is_safe = pc.greater(kept["count"], least)
+    total = _sum((counted if own is None else own)["count"])
     return {
         "values": total,
         "oov": total - _sum(_part(own, kept)),
-        "oov_expected": total - _sum(_part(own, safe)),
+        "oov_expected": total - _sum(_part(own, kept, is_safe)),
     }
 
 
-def _part(own: pa.Table | None, values: pa.Table) -> pa.Table:
+def _part(
+    own: pa.Table | None, kept: pa.Table, mask: pa.ChunkedArray | None = None
+) -> pa.ChunkedArray:
     """The counts of these values, in one field if there are several."""
+    column = kept["count" if own is None else "value"]
+    if mask is not None:
+        column = column.filter(mask)
     if own is None:
-        return values
-    return own.filter(pc.is_in(own["value"], value_set=values["value"]))
+        return column
+    return own["count"].filter(pc.is_in(own["value"], value_set=column))
 
 
-def _sum(table: pa.Table) -> int:
-    return int(pc.sum(table["count"], min_count=0).as_py())
+def _sum(counts: pa.ChunkedArray) -> int:
+    return int(pc.sum(counts, min_count=0).as_py())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Union
 
@@ -27,12 +29,14 @@ from deepfm_tf.files.parquet import open_parquet, parquet_tables
 from deepfm_tf.files.paths import expanded
 from deepfm_tf.files.text import TextBlock, header_of, text_blocks
 from deepfm_tf.files.text_format import TextFormat
-from deepfm_tf.files.urls import size_of
+from deepfm_tf.files.urls import is_url, size_of
 
 # Rows of a Parquet file, a DataFrame or arrays that make a block.
 BLOCK_ROWS = 65_536
 # Where in the number of a block that of its file begins.
 _FILE_BITS = 32
+# Files in a store whose headers are asked for at once.
+_STORE_THREADS = 16
 
 Source = Union[  # noqa: UP007
     str, Path, Sequence[Any], pd.DataFrame, pa.Table, Mapping[str, Any]
@@ -156,8 +160,14 @@ def check_headers(
     files = list_files(source)
     if files is None:
         check_columns(columns, column_names(source), "The data")
-    for path in files or ():
-        check_file_columns(path, columns, text_format or TextFormat())
+    layout = text_format or TextFormat()
+    # A file in a store is waited for, one of this machine is not.
+    workers = _STORE_THREADS if any(map(is_url, files or ())) else 1
+    with ThreadPoolExecutor(workers) as pool:
+        check = functools.partial(
+            check_file_columns, columns=columns, text_format=layout
+        )
+        list(pool.map(check, files or ()))
 
 
 def read_blocks(
