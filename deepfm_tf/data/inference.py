@@ -15,6 +15,7 @@ from deepfm_tf.data.columns import flatten
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.fields import CategoricalField
 from deepfm_tf.files.bad_row import BadRow
+from deepfm_tf.files.folders import InFolders
 from deepfm_tf.files.frames import columns_of, slicer
 from deepfm_tf.files.json_lines import JsonBlock
 from deepfm_tf.files.readers import (
@@ -257,8 +258,9 @@ class _Head:
 
 def _read(block: Block, names: Sequence[str]) -> tuple[pa.Table, list[BadRow]]:
     # A column of objects must not cost the others their rows.
-    if isinstance(block, JsonBlock):
-        return block.read(names, with_objects=True)
+    own = block.block if isinstance(block, InFolders) else block
+    if isinstance(own, JsonBlock):
+        return block.read(names, with_objects=True)  # type: ignore[call-arg]
     return block.read(names)
 
 

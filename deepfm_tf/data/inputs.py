@@ -35,7 +35,8 @@ class Inputs:
     ) -> None:
         self._readings = readings
         self._names = names
-        self._run = run
+        # What is in memory stays here.
+        self._run = run if names else map
         self._stamps: dict[str, Stamp] = {}
         self._settled: set[str] = set()
         self._paths = [

@@ -60,25 +60,27 @@ class InFolders:
     ) -> None:
         self.size: int = block.size
         self.unit: str = block.unit
-        self._block = block
+        self.block = block
         self._values = values
         self._own = own
 
     @property
     def source(self) -> str:
         """What messages call the file."""
-        return str(self._block.source)
+        return str(self.block.source)
 
     @source.setter
     def source(self, name: str) -> None:
-        self._block.source = name
+        self.block.source = name
 
-    def read(self, columns: Sequence[str]) -> tuple[pa.Table, list[Any]]:
+    def read(
+        self, columns: Sequence[str], **options: bool
+    ) -> tuple[pa.Table, list[Any]]:
         """The columns, those of the folders' names as text."""
         import pyarrow as pa
 
         own = [name for name in columns if name not in self._values]
-        table, bad = self._block.read(own or self._own)
+        table, bad = self.block.read(own or self._own, **options)
         arrays = dict(zip(table.column_names, table.columns, strict=True))
         codes = pa.array([0] * table.num_rows, pa.int32())
         for name, value in self._values.items():
@@ -92,7 +94,7 @@ class InFolders:
 
     def locate(self, rows: Sequence[int]) -> list[tuple[int, str]]:
         """Numbers, from 1, and texts of some rows."""
-        located: list[tuple[int, str]] = self._block.locate(rows)
+        located: list[tuple[int, str]] = self.block.locate(rows)
         return located
 
 

@@ -93,6 +93,17 @@ def test_a_split_by_time_may_be_one_by_folders(tmp_path):
     assert np.datetime64(last.start, "us") == np.datetime64("2024-05-02")
 
 
+def test_a_column_of_objects_below_folders_costs_no_rows(tmp_path):
+    folder = tmp_path / "day=1"
+    folder.mkdir()
+    rows = [{"a": i % 3, "more": {"x": 1}, "click": i % 2} for i in range(9)]
+    pd.DataFrame(rows).to_json(folder / "a.jsonl", orient="records", lines=True)
+
+    schema = deepfm_tf.infer_schema(tmp_path, "click", ignore=["more"])
+
+    assert [field.name for field in schema.fields] == ["a"]
+
+
 def test_a_column_in_the_file_stands_before_that_of_its_folder(tmp_path):
     folder = tmp_path / "day=1"
     folder.mkdir()
