@@ -81,6 +81,8 @@ class Vocabulary:
         counts: for each field with `encodings`, the rows and the clicks of
             its values and of the rare ones: see `ValueEncodings`.
 
+    `texts` and `rare_texts` hold values and rare ones as Arrow arrays.
+
     Example:
 
     >>> from deepfm_tf import CategoricalField, Schema, fit_vocabulary
@@ -101,7 +103,7 @@ class Vocabulary:
         rare: Mapping[str, Any] | None = None,
         counts: Mapping[str, Array] | None = None,
     ) -> None:
-        # A dozen bytes a value, and Python's texts for those who want them.
+        # As Arrow arrays, of which `values` and `rare` make Python's texts.
         self.rare_texts = {n: as_texts(v) for n, v in (rare or {}).items()}
         self.rare = PythonTexts(self.rare_texts)
         self.value_encodings = {

@@ -142,7 +142,7 @@ class Reading:
     def check(
         self, number: int, block: Block, names: list[str] | None = None
     ) -> CheckedBlock:
-        """Read and check a block, and columns `names` that are not ours."""
+        """Read and check a block; of `names`, if they are not our columns."""
         names = self.columns if names is None else names
         table, rejected = block.read(names)
         rows: Array = np.arange(table.num_rows)

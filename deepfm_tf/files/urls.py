@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import SplitResult, quote, unquote, urlsplit
-from urllib.request import url2pathname
 
 from deepfm_tf.errors import MissingFileError, UserError, did_you_mean
 from deepfm_tf.files.folders import is_hidden, pattern_of
@@ -69,6 +68,9 @@ def local_name(name: str | Path) -> str:
     text = str(name)
     if not text.lower().startswith("file://"):
         return text
+    # It brings half of Python's network code, and `--help` needs none.
+    from urllib.request import url2pathname
+
     parts = urlsplit(text, allow_fragments=False)
     if parts.netloc not in ("", "localhost"):
         raise UserError(
