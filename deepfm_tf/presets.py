@@ -63,6 +63,8 @@ class Preset:
             fewer examples a feature has, the more it is held back.
         reduce_lr: bool. A tenth of the learning rate after each evaluation
             that brings no improvement.
+        chosen: str. The name of the preset and, where `"default"` became
+            another one, why.
     """
 
     model: str
@@ -77,6 +79,8 @@ class Preset:
     batch_size: int = _LARGEST_BATCH
     batch_l2: float | None = None
     reduce_lr: bool = True
+    # What it says is how the others came about, not one more of them.
+    chosen: str = dataclasses.field(default="", repr=False, compare=False)
 
     def __str__(self) -> str:
         """In words, as a run says it."""
@@ -168,6 +172,7 @@ def choose_preset(
     if name == "seed":
         return Preset(
             model=model,
+            chosen=name,
             hidden_units=(30, 20, 10),
             dropout=0.1,
             batch_normalization=False,
@@ -182,25 +187,44 @@ def choose_preset(
     batch = min(max(batch, _SMALLEST_BATCH), _LARGEST_BATCH)
     if model == "LogisticRegression":
         rate = usual_rate(model, "lazy_adam")
-        return Preset(model=model, learning_rate=rate, batch_size=batch)
+        return Preset(
+            model=model, learning_rate=rate, batch_size=batch, chosen=name
+        )
     if model == "FM":
-        return Preset(model=model, batch_size=batch)
+        return Preset(model=model, batch_size=batch, chosen=name)
     l2 = _L2_EXAMPLES / examples_of_feature
     preset = Preset(
         model=model,
         batch_size=batch,
         batch_l2=min(max(l2, _LEAST_L2), _MOST_L2),
+        chosen=name,
     )
     if name == "strong":
         return dataclasses.replace(
             preset, hidden_units=(256, 128), embedding_dim=16
         )
-    is_small = (
-        num_examples < _FEW_EXAMPLES
-        or num_examples * examples_of_feature < _FEW_OF_A_FEATURE
-    )
-    if name == "gentle" or is_small:
+    few = _few(num_examples, examples_of_feature)
+    if name == "gentle" or few:
         return dataclasses.replace(
-            preset, batch_normalization=False, learning_rate=0.001
+            preset,
+            batch_normalization=False,
+            learning_rate=0.001,
+            chosen="gentle" if name == "gentle" else f"gentle, as {few}",
         )
     return preset
+
+
+def _few(num_examples: int, of_feature: float) -> str:
+    """Why batch normalization would do harm; nothing where it would not."""
+    if num_examples < _FEW_EXAMPLES:
+        return (
+            f"there are only {num_examples:,} training rows (below "
+            f"{_FEW_EXAMPLES:,})"
+        )
+    if num_examples * of_feature < _FEW_OF_A_FEATURE:
+        return (
+            f"there are only {num_examples:,} training rows, and "
+            f"{of_feature:.0f} of a value on average (their product is below "
+            f"{_FEW_OF_A_FEATURE:,})"
+        )
+    return ""

@@ -62,6 +62,34 @@ def test_few_examples_get_the_gentle_preset(num_examples, size, is_gentle):
     assert not gentle.batch_normalization
 
 
+@pytest.mark.parametrize(
+    ("num_examples", "size", "name", "chosen"),
+    [
+        (5_000, 10, "default", "default"),
+        (
+            3_999,
+            10,
+            "default",
+            "gentle, as there are only 3,999 training rows (below 4,000)",
+        ),
+        (
+            10_000,
+            100,
+            "default",
+            "gentle, as there are only 10,000 training rows (below 15,000), "
+            "and 100 of a value on average (below 160)",
+        ),
+        (3_000, 10, "gentle", "gentle"),
+        (3_000, 10, "strong", "strong"),
+        (3_000, 10, "seed", "seed"),
+    ],
+)
+def test_a_preset_says_which_it_is_and_why(num_examples, size, name, chosen):
+    preset = choose_preset("DeepFM", schema_of(size), num_examples, name)
+    assert preset.chosen == chosen
+    assert "chosen" not in repr(preset)  # which tells trainings apart
+
+
 def test_the_seed_is_the_textbook_whatever_the_data():
     for num_examples in (100, 10**7):
         preset = choose_preset("DeepFM", schema_of(9), num_examples, "seed")

@@ -1,6 +1,11 @@
 """Callbacks for Keras `fit`: exact validation, checkpoints, curves."""
 
-from deepfm_tf.callbacks.checkpoints import Checkpoints, load_checkpoint
+from deepfm_tf.callbacks.checkpoints import (
+    Checkpoints,
+    load_checkpoint,
+    read_state,
+)
+from deepfm_tf.callbacks.epoch_ends import EpochEnds
 from deepfm_tf.callbacks.learning_curve import LearningCurve
 from deepfm_tf.callbacks.training_callbacks import (
     MONITORS,
@@ -11,8 +16,10 @@ from deepfm_tf.callbacks.validation_metrics import ValidationMetrics
 __all__ = [
     "MONITORS",
     "Checkpoints",
+    "EpochEnds",
     "LearningCurve",
     "ValidationMetrics",
     "load_checkpoint",
+    "read_state",
     "training_callbacks",
 ]

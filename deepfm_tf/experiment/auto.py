@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import deepfm_tf
+from deepfm_tf.experiment.forecast import Forecast, duration
 from deepfm_tf.experiment.settings import Settings
 from deepfm_tf.presets import CANDIDATES, PRESETS
 
@@ -18,11 +17,10 @@ FOLDER = "auto"
 # Epochs after which the worse half is given up (successive halving, [Jamieson
 # and Talwalkar, 2016](https://arxiv.org/abs/1502.07943)).
 _RUNGS = (6, 12)
-# Epochs that most trainings end within, for the time said beforehand.
-_USUAL_EPOCHS = 10
 
-# Trains with these settings up to their `epochs`, and returns the result.
-Train = Callable[[Settings], Mapping[str, Any]]
+# Trains with these settings up to their `epochs`, calls the function at the
+# end of each, and returns the result.
+Train = Callable[[Settings, Callable[[], None]], Mapping[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +41,10 @@ class Trial:
 
 
 def candidates(
-    settings: Settings, name: str, train: deepfm_tf.PreparedData
+    settings: Settings,
+    name: str,
+    train: deepfm_tf.PreparedData,
+    say: Callable[[str], None] = print,
 ) -> list[str]:
     """The presets that differ for a model, with the options that are given.
 
@@ -51,12 +52,22 @@ def candidates(
         settings: the options.
         name: str. The model.
         train: the data to learn from.
+        say: told which do not differ.
     """
-    chosen: dict[str, str] = {}
+    alike: dict[str, list[str]] = {}
     for preset in CANDIDATES:
         found = settings.preset_for(name, train, preset)
-        chosen.setdefault(repr(found), preset)
-    return list(chosen.values())
+        alike.setdefault(repr(found), []).append(preset)
+    for first, *others in alike.values():
+        if others:
+            chosen = settings.preset_for(name, train, first).chosen
+            _, _, why = chosen.partition(", ")
+            say(
+                f"\n{name}: the presets {', '.join([first, *others])} are one "
+                f"and the same here{f', {why}' if why else ''}. It is trained "
+                "once."
+            )
+    return [first for first, *_ in alike.values()]
 
 
 def choose(
@@ -69,7 +80,8 @@ def choose(
     """Train presets on the same data, and choose one by the validation data.
 
     Each begins; after 6 epochs, and again after 12, the worse half is given
-    up. What is left ends as any training does.
+    up. What is left ends as any training does. The time of all is told as
+    soon as it is known, and what is left of it before each further trial.
 
     Args:
         settings: the options; each preset has a folder in `run`.
@@ -84,29 +96,50 @@ def choose(
     """
     sign = -1 if settings.monitor == "auc" else 1
     trials: dict[str, Trial] = {}
+    ended: set[str] = set()
     left = list(presets)
-    for epochs in _ends(settings.epochs, len(presets)):
-        for number, preset in enumerate(left, 1):
-            own = _of(settings, preset, epochs)
+    ends = _ends(settings.epochs, len(presets))
+    forecast = Forecast(ends)
+    is_told = len(presets) == 1
+
+    def end_epoch() -> None:
+        nonlocal is_told
+        forecast.end_epoch()
+        seconds = None if is_told else forecast.seconds(0, presets)
+        if seconds is not None:
+            most = "at most " if forecast.is_bound else ""
             say(
-                f"\n{name}, preset {preset} ({number} of {len(left)}), "
+                f"The {len(presets)} presets will take {most}about "
+                f"{duration(seconds)} in all."
+            )
+            is_told = not forecast.is_bound
+
+    for rung, epochs in enumerate(ends):
+        # Patience may have ended some already.
+        going_on = [preset for preset in left if preset not in ended]
+        for number, preset in enumerate(going_on, 1):
+            head = (
+                f"\n{name}, preset {preset} ({number} of {len(going_on)}), "
                 f"up to epoch {epochs}"
             )
-            begin = time.perf_counter()
-            result = train(own)
+            rest = forecast.seconds(rung, going_on[number - 1 :])
+            if rest is not None:
+                head += f", about {duration(rest)} left"
+                is_told = True
+            say(head)
+            forecast.begin(preset)
+            result = train(_of(settings, preset, epochs), end_epoch)
             values = result["history"][f"val_{settings.monitor}"]
-            times = result["history"]["train_seconds"]
             trials[preset] = Trial(
                 preset,
                 deepfm_tf.metrics.best_value(
                     [{settings.monitor: v} for v in values], settings.monitor
                 ),
                 result["epochs"],
-                sum(times),
+                sum(result["history"]["train_seconds"]),
             )
-            if len(trials) == 1 < len(presets):
-                took = time.perf_counter() - begin
-                say(_forecast(took, times, len(presets), settings.epochs))
+            if result["ended"]:
+                ended.add(preset)
         left.sort(key=lambda preset: sign * trials[preset].value)
         if epochs != settings.epochs:
             left = left[: -(-len(left) // 2)]
@@ -172,24 +205,3 @@ def _ends(epochs: int, num_presets: int) -> list[int]:
     """The epochs up to which those that are left are trained."""
     rungs = [e for e in _RUNGS if e < epochs] if num_presets > 1 else []
     return [*rungs, epochs]
-
-
-def _forecast(
-    seconds: float, times: Sequence[float], num_presets: int, most: int
-) -> str:
-    """What all will take, by what the first preset took up to its first end.
-
-    Args:
-        seconds: float. All of it.
-        times: of the training alone, epoch by epoch.
-        num_presets: int.
-        most: int. Epochs allowed.
-    """
-    usual = statistics.median(times[1:] or times)
-    fixed = max(0.0, seconds - usual * len(times))
-    whole, before, left = 0.0, 0, num_presets
-    for end in _ends(min(most, _USUAL_EPOCHS), num_presets):
-        whole += left * (fixed + usual * (end - before))
-        left, before = -(-left // 2), end
-    shown = f"{whole / 60:.0f} min" if whole >= 120 else f"{whole:.0f} s"
-    return f"The {num_presets} presets will take about {shown} in all."

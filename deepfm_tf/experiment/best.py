@@ -80,6 +80,6 @@ def train_best(
         settings,
         name,
         list(presets),
-        lambda own: fit(own, name, data, strategy)[1],
+        lambda own, end: fit(own, name, data, strategy, end_epoch=end)[1],
     )
     return fit(best, name, data, strategy)[0], trials

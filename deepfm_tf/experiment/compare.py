@@ -167,6 +167,8 @@ def _run(
         own.run / name / "curve.json",
     )
     first = seed == settings.seed
+    if first:
+        print(f"  preset {preset.chosen}: {preset}")
     train_and_test(own, name, data, strategy, curve, path, first)
 
 

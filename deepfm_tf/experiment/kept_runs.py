@@ -15,6 +15,7 @@ import numpy as np
 import deepfm_tf
 from deepfm_tf.experiment.command_line import words_of
 from deepfm_tf.experiment.files import writing
+from deepfm_tf.experiment.forecast import duration
 from deepfm_tf.experiment.report import write_json
 from deepfm_tf.experiment.results import insight
 from deepfm_tf.experiment.run import train
@@ -122,11 +123,7 @@ def time_left(runs: Sequence[dict[str, Any]], wanted: Sequence[str]) -> str:
         seconds.setdefault(run["model"], []).append(run["wall_seconds"])
     usual = statistics.fmean(run["wall_seconds"] for run in runs)
     left = sum(statistics.fmean(seconds.get(name, [usual])) for name in wanted)
-    if left < 90:
-        return f", about {left:.0f} s left"
-    if left < 5400:
-        return f", about {left / 60:.0f} min left"
-    return f", about {left / 3600:.1f} h left"
+    return f", about {duration(left)} left"
 
 
 def next_command(settings: Settings, model: str, **changed: Any) -> str:

@@ -8,6 +8,7 @@ import shutil
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ import deepfm_tf
 from deepfm_tf.arrays import Array
 from deepfm_tf.backend import import_tensorflow
 from deepfm_tf.experiment import auto, training as learning
-from deepfm_tf.experiment.checks import check, check_fields
+from deepfm_tf.experiment.checks import check
 from deepfm_tf.experiment.conclusions import Predicted, conclude
 from deepfm_tf.experiment.config import changed_options, write_config
 from deepfm_tf.experiment.data import prepare, read_schema
-from deepfm_tf.experiment.export import export
+from deepfm_tf.experiment.export import check_context, export
 from deepfm_tf.experiment.files import is_begun, writing
 from deepfm_tf.experiment.inputs import (
     check_columns,
@@ -69,9 +70,10 @@ def run(
         own, tried = settings, None
         if settings.auto:
             own, tried = _choose(settings, name, data, strategy)
+        preset = own.preset_for(name, data["train"])
         print(
-            f"\n{name}, {strategy.num_replicas_in_sync} replica(s): "
-            f"{own.preset_for(name, data['train'])}"
+            f"\n{name}, {strategy.num_replicas_in_sync} replica(s), preset "
+            f"{preset.chosen}: {preset}"
         )
         models[name], result, rows = train(own, name, data, strategy)
         if tried is not None:
@@ -119,7 +121,7 @@ def _choose(
         settings,
         name,
         auto.candidates(settings, name, data["train"]),
-        lambda own: fit(own, name, data, strategy)[1],
+        lambda own, end: fit(own, name, data, strategy, end_epoch=end)[1],
     )
 
 
@@ -137,7 +139,7 @@ def begin(
         strategy = deepfm_tf.create_strategy(settings.replicas)
         check_targets(settings)
         schema = read_schema(settings)
-        check_fields(settings, schema)
+        check_context(settings, schema)
         check_columns(settings, schema)
         data = prepare(settings, schema)
         if settings.calibration is not None:
@@ -161,6 +163,7 @@ def train(
         test data.
     """
     model, result = fit(settings, name, data, strategy, curve)
+    result.pop("ended", None)  # it says nothing of a model
     rows = deepfm_tf.evaluation.predict_with_weights(
         model, data["test"].dataset(settings.evaluation_batch_size)
     )
@@ -176,6 +179,7 @@ def fit(
     data: dict[str, deepfm_tf.PreparedData],
     strategy: Any,
     curve: deepfm_tf.callbacks.LearningCurve | None = None,
+    end_epoch: Callable[[], None] | None = None,
 ) -> tuple[deepfm_tf.CTRModel, dict[str, Any]]:
     """Train a model, or go on with it; the test data are left alone.
 
@@ -186,6 +190,7 @@ def fit(
         strategy: of `deepfm_tf.create_strategy`.
         curve: records the validation metrics between epochs, and nothing
             is said of them then but in a terminal. Optional.
+        end_epoch: called at the end of each epoch. Optional.
     """
     directory = settings.run / name
     fingerprint = settings.fingerprint(data)
@@ -196,7 +201,6 @@ def fit(
     with strategy.scope():
         if resumes and (directory / "state.json").is_file():
             model, first_epoch = deepfm_tf.load_checkpoint(directory)
-            print(f"Resumed after epoch {first_epoch}")
         else:
             shutil.rmtree(directory, ignore_errors=True)
             model = learning.build(settings, name, data["train"])
@@ -205,6 +209,11 @@ def fit(
     dataset, stretch = learning.training_data(
         *(settings, preset, data["train"], first_epoch)
     )
+    if first_epoch:
+        before = deepfm_tf.callbacks.read_state(directory) or {}
+        is_over = before.get("ended") or first_epoch >= stretch["epochs"]
+        begun = "Trained already, up to" if is_over else "Resumed after"
+        print(f"{begun} epoch {first_epoch}")
     callbacks = deepfm_tf.training_callbacks(
         data["valid"].dataset(settings.evaluation_batch_size),
         directory,
@@ -215,6 +224,8 @@ def fit(
     )
     if curve is not None:
         callbacks.insert(1, curve)
+    if end_epoch is not None:
+        callbacks.append(deepfm_tf.callbacks.EpochEnds(end_epoch))
     begin = time.perf_counter()
     with (
         writing(directory, _again("--run", settings)),
@@ -245,6 +256,7 @@ def fit(
         "epochs": round(share * len(history["loss"]), 2),
         "best_epoch": round(share * (state["best_epoch"] + 1), 2),
         "history": history,
+        "ended": state.get("ended", False),
     }
 
 

@@ -1,8 +1,13 @@
 """Presets side by side: the worse half is given up, the best is kept."""
 
+import types
 from pathlib import Path
 
+import pytest
+
+import deepfm_tf
 from deepfm_tf.experiment import OWN_FILES, Settings, auto
+from deepfm_tf.experiment.forecast import Forecast
 
 
 def settings_for(run, **options):
@@ -12,17 +17,23 @@ def settings_for(run, **options):
 
 
 class Trainer:
-    """Stands in for a training: the metric of each epoch is known."""
+    """Stands in for a training: the metric of each epoch is known.
+
+    One that has fewer epochs than it is allowed was ended by patience.
+    """
 
     def __init__(self, curves):
         self.curves = curves
         self.asked = []
 
-    def __call__(self, settings):
+    def __call__(self, settings, end_epoch):
         self.asked.append((settings.preset, settings.epochs))
         values = self.curves[settings.preset][: settings.epochs]
+        for _ in values:
+            end_epoch()
         return {
             "epochs": len(values),
+            "ended": len(values) < settings.epochs,
             "history": {
                 "val_log_loss": values,
                 "val_auc": values,
@@ -65,14 +76,75 @@ def test_a_larger_auc_is_better():
     assert best.preset == "high"
 
 
-def test_the_time_is_told_once_after_the_first_preset():
-    curves = {"a": [0.5] * 30, "b": [0.4] * 30}
-    told = []
-    auto.choose(
-        *(settings_for(Path("r")), "fm", list(curves), Trainer(curves)),
+def test_what_patience_ended_is_not_trained_again():
+    curves = {"a": [0.4] * 5, "b": [0.5] * 30, "c": [0.6] * 30}
+    train, told = Trainer(curves), []
+    best, trials = auto.choose(
+        *(settings_for(Path("r")), "deepfm", list(curves), train),
         say=told.append,
     )
-    times = [number for number, t in enumerate(told) if "in all" in t]
-    assert times == [1]
-    # 2 x 6 epochs of a second, then 4 of the one that is left.
-    assert told[1] == "The 2 presets will take about 16 s in all."
+    assert train.asked == [("a", 6), ("b", 6), ("c", 6), ("b", 12)]
+    assert "deepfm, preset b (1 of 1), up to epoch 12" in told[-1]
+    assert best.preset == "a"
+    assert trials[0].epochs == 5
+
+
+def test_the_time_is_told_within_the_first_preset(monkeypatch):
+    curves = {"a": [0.5] * 30, "b": [0.4] * 30}
+    now = iter(range(0, 10_000, 30))  # each epoch, and all before it, 30 s
+    monkeypatch.setattr(
+        auto, "Forecast", lambda ends: Forecast(ends, now.__next__)
+    )
+    told = []
+
+    class Told(Trainer):
+        def __call__(self, settings, end_epoch):
+            told.append("trains")
+            end_epoch()
+            told.append("one epoch")
+            end_epoch()
+            return super().__call__(settings, lambda: None)
+
+    auto.choose(
+        *(settings_for(Path("r")), "fm", list(curves), Told(curves)),
+        say=told.append,
+    )
+    # 2 x 6 epochs of half a minute, then 4 of the one that is left.
+    assert told[1:5] == [
+        "trains",
+        "The 2 presets will take at most about 8 min in all.",
+        "one epoch",
+        "The 2 presets will take about 8 min in all.",
+    ]
+    assert [t.rpartition(", ")[2] for t in told if "up to epoch" in t] == [
+        "up to epoch 6",
+        "about 5 min left",
+        "about 2 min left",
+        "up to epoch 30",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "presets", "told"),
+    [
+        (
+            3_999,
+            ["default", "strong"],
+            "deepfm: the presets default, gentle are one and the same here, as "
+            "there are only 3,999 training rows (below 4,000). It is trained "
+            "once.",
+        ),
+        (4_000, ["default", "gentle", "strong"], None),
+    ],
+)
+def test_presets_that_are_one_are_told(rows, presets, told):
+    field = deepfm_tf.CategoricalField("site", vocabulary_size=9)
+    train = types.SimpleNamespace(
+        schema=deepfm_tf.Schema((field,), "y"), num_rows=rows
+    )
+    settings, said = settings_for(Path("r")), []
+
+    found = auto.candidates(settings, "deepfm", train, said.append)
+
+    assert found == presets
+    assert [text.strip() for text in said] == ([told] if told else [])

@@ -1,0 +1,45 @@
+"""Tells of the end of each epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+
+class EpochEnds(keras.callbacks.Callback):
+    """Calls a function when all is over that an epoch consists of.
+
+    Its validation and its checkpoint are: what is written then stands between
+    the lines of two epochs, also in a terminal, where Keras writes over a line
+    as long as the epoch lasts.
+
+    Args:
+        function: called without arguments.
+    """
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        super().__init__()
+        self._function = function
+        self._is_running = False
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """No epoch has begun."""
+        self._is_running = False
+
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        """End the epoch before."""
+        self._end()
+        self._is_running = True
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """End the last epoch, if there was one."""
+        self._end()
+        self._is_running = False
+
+    def _end(self) -> None:
+        if self._is_running:
+            self._function()

@@ -1,0 +1,28 @@
+"""An epoch has ended when the next begins, or the training ends."""
+
+from deepfm_tf.callbacks import EpochEnds
+
+
+def test_each_epoch_ends_once_when_all_of_it_is_over():
+    told = []
+    callback = EpochEnds(lambda: told.append("end"))
+
+    for _ in range(2):  # a model may be fitted again
+        callback.on_train_begin()
+        for epoch in (3, 4):
+            callback.on_epoch_begin(epoch)
+            told.append(epoch)
+            callback.on_epoch_end(epoch)
+        callback.on_train_end()
+
+    assert told == [3, "end", 4, "end"] * 2
+
+
+def test_a_training_of_no_epoch_has_no_end_of_one():
+    told = []
+    callback = EpochEnds(lambda: told.append("end"))
+
+    callback.on_train_begin()
+    callback.on_train_end()
+
+    assert told == []
