@@ -214,7 +214,18 @@ def opposite(flag: str) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are two lines, not the whole usage."""
+    """An argument parser whose errors are two lines, not the whole usage.
+
+    Args:
+        elsewhere: flags of other commands -> the commands, as one types them.
+        **options: as of argparse.
+    """
+
+    def __init__(
+        self, *, elsewhere: Mapping[str, str] | None = None, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self._elsewhere = elsewhere or {}
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, but a mistyped option is told first.
@@ -224,6 +235,16 @@ class Parser(argparse.ArgumentParser):
         args = sys.argv[1:] if args is None else list(args)
         self._check_names(args)
         return super().parse_args(args, namespace)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        # Python 3.14 guesses too, but not as all our messages do.
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            hint = did_you_mean(str(value), map(str, action.choices or ()))
+            if "you mean" not in error.message:
+                error.message += f".{hint}" * bool(hint)
+            raise
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and exit."""
@@ -270,6 +291,11 @@ class Parser(argparse.ArgumentParser):
                 continue
             if name in self._option_string_actions:
                 continue
+            if name in self._elsewhere:
+                self.error(
+                    f"{name} is an option of {self._elsewhere[name]}, not of "
+                    f"{self.prog}."
+                )
             hint = did_you_mean(name.replace("_", "-"), known, str)
             self.error(f"There is no option {name}.{hint}")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deepfm_tf.encoding_field import encoding_fields
-from deepfm_tf.errors import Argument, UserError, UserTypeError
+from deepfm_tf.errors import Argument, UserError, UserTypeError, did_you_mean
 from deepfm_tf.field import as_tuple
 from deepfm_tf.fields import (
     FIELD_TYPES,
@@ -161,9 +161,10 @@ class Schema:
         for field in (*self.fields, *encoding_fields(self.fields)):
             if field.name == name:
                 return field
+        names = [f.name for f in self.fields]
         raise UserError(
-            f"The schema has no field '{name}'. Its fields are: "
-            f"{', '.join(f.name for f in self.fields)}."
+            f"The schema has no field '{name}'.{did_you_mean(name, names)} Its "
+            f"fields are: {', '.join(names)}."
         )
 
     def owner(self, field: Field) -> Field:
@@ -208,13 +209,19 @@ class Schema:
         categorical = [
             f.name for f in self.fields if isinstance(f, CategoricalField)
         ]
+        if not names and not categorical:
+            raise UserError(
+                "`encodings` must have a categorical field to be for. "
+                "Received: a schema without one.",
+                argument="encodings",
+            )
         for name in names or categorical:
             field: Any = self.field(name)
             if not isinstance(field, CategoricalField):
                 raise UserError(
                     "`encodings` must be for categorical fields. Received: "
                     f"'{name}', which is {field.type_name}.",
-                    argument="encodings",
+                    argument="names",
                 )
             fields[name] = dataclasses.replace(
                 field, encodings=tuple(encodings)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deepfm_tf import seeds
+from deepfm_tf.errors import did_you_mean
 from deepfm_tf.files.urls import is_url
 
 
@@ -169,7 +170,8 @@ def values_of(
             if allowed is not None and part not in allowed:
                 raise argparse.ArgumentTypeError(
                     f"{part!r} is not known. Allowed, one or several between "
-                    f"commas: {', '.join(allowed)}"
+                    f"commas: {', '.join(allowed)}."
+                    f"{did_you_mean(part, allowed)}"
                 )
         return tuple(map(parse, parts))
 
@@ -192,7 +194,8 @@ def names_among(
             if name not in allowed:
                 raise argparse.ArgumentTypeError(
                     f"{name!r} is not a {what}. Allowed, one or several "
-                    f"between commas: {', '.join(allowed)}"
+                    f"between commas: {', '.join(allowed)}."
+                    f"{did_you_mean(name, allowed)}"
                 )
         return names
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import deepfm_tf
 from deepfm_tf import seeds
 from deepfm_tf.experiment import export as exporting, training as learning
 from deepfm_tf.experiment.arguments import split_field_file
@@ -15,6 +14,7 @@ from deepfm_tf.experiment.report import check_extra, check_plots, check_report
 from deepfm_tf.experiment.settings import WITH_PYRAMID
 from deepfm_tf.experiment.structures import Space
 from deepfm_tf.experiment.training import UserError, user_errors
+from deepfm_tf.files.content import is_parquet
 from deepfm_tf.files.header import check_plain_headers
 from deepfm_tf.files.paths import expanded
 from deepfm_tf.files.urls import open_binary
@@ -115,6 +115,11 @@ def _check_vectors(settings: Settings) -> None:
         except OSError as error:
             reason = f"{file}: {error.strerror}."
             raise UserError(f"--embeddings: {reason}") from error
+        if not is_parquet(file):
+            raise UserError(
+                f"--embeddings: {file} must be a Parquet file with the columns "
+                "`value` and `vector`."
+            )
 
 
 def check_data(settings: DataSettings) -> None:
@@ -139,19 +144,6 @@ def check_data(settings: DataSettings) -> None:
             "too, such as count,target_mean."
         )
     _check_inputs(settings)
-
-
-def check_fields(settings: Settings, schema: deepfm_tf.Schema) -> None:
-    """Raise UserError for fields that there are not.
-
-    Args:
-        settings: the options.
-        schema: the Schema of the data.
-    """
-    vectors = (split_field_file(each)[0] for each in settings.embeddings)
-    for name in (*settings.slice_by, *settings.freeze_embeddings, *vectors):
-        schema.field(name)  # says what there is, if not this
-    exporting.check_context(settings, schema)
 
 
 def _refuse_export(settings: Settings, what: str) -> None:

@@ -139,6 +139,7 @@ class CommandLine:
             description=description.format(command=shell.command_line(*words)),
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            elsewhere=_others(self.command, self.recipe),
         )
         hidden = self.command.hidden
         parser.add_options(self.options.values(), GROUPS, self.defaults, hidden)
@@ -244,6 +245,16 @@ def words_of(settings: DataSettings, **changed: Any) -> list[str]:
         if name in changed or value != default:
             words += [] if value is None else declared.words(value)
     return words
+
+
+def _others(command: Command, recipe: Recipe) -> dict[str, str]:
+    """The flags that other commands have -> which ones."""
+    names: dict[str, list[str]] = {}
+    for other in COMMANDS.values():
+        for declared in options_for(other, recipe).values():
+            if declared.name not in other.hidden and other is not command:
+                names.setdefault(declared.flag, []).append(other.name)
+    return {flag: ", ".join(found) for flag, found in names.items()}
 
 
 def _say_fault(command: str) -> None:

@@ -80,7 +80,9 @@ def values_of_config(
             try:
                 values[by_key[key].name] = _value(by_key[key], value)
             except argparse.ArgumentTypeError as error:
-                raise UserError(f"--config {path}: {key} {error}.") from error
+                text = str(error).rstrip(".")
+                end = "" if text.endswith("?") else "."
+                raise UserError(f"--config {path}: {key} {text}{end}") from None
     return values
 
 

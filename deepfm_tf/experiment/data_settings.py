@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from deepfm_tf import shell
 from deepfm_tf.encoding_field import ENCODINGS
+from deepfm_tf.errors import UserError
 from deepfm_tf.experiment.arguments import (
     names_among,
     path,
     positive_int,
     seed as seed_of_text,
     share_kept,
+    split_field_file,
 )
 from deepfm_tf.files.layout import TextLayout, names_of_text
 from deepfm_tf.options import Option, option, options_of
@@ -123,6 +125,7 @@ class Columns:
         names_of_text,
         "A,B,C",
         default_text="all categorical ones",
+        argument="names",
     )
 
 
@@ -140,6 +143,8 @@ class DataSettings(TextLayout, Columns):
 
     # Whether `--report` names a folder.
     report_is_folder: ClassVar[bool] = False
+    # The options that name fields.
+    field_options: ClassVar[tuple[str, ...]] = ("encoded_fields",)
     recipe: Recipe
     command_words: tuple[str, ...] = ()
     command_name: str = "train"
@@ -217,26 +222,57 @@ class DataSettings(TextLayout, Columns):
         """How text files are laid out."""
         return self.recipe.text_format or self.to_text_format()
 
-    def columns_of(self, part: str) -> list[str]:
+    def columns_of(self, part: str) -> dict[str, str]:
         """The columns that options name in the files of a part.
 
         Args:
             part: str. `"train"`, `"valid"` or `"test"`.
+
+        Returns:
+            Column -> the option, empty where a recipe decides.
         """
-        names: list[str | None] = [self.label, self.example_weight]
+        named = self._named("label", "example_weight")
         is_raw = self.derive is None
         if part == "train" and is_raw:
-            names.append(self.split_by_time)
+            named |= self._named("split_by_time")
             if self.schema_file is None and self.recipe.schema is None:
-                names += [*self.categorical, *self.ignore, *self.named_fields]
+                named |= self._named("categorical", "ignore")
+                named |= self.named_fields
         if is_raw and part == ("test" if self.test else "train"):
-            names.append(self.group_by)
-        return [name for name in names if name is not None]
+            named |= self._named("group_by")
+        return named
 
     @property
-    def named_fields(self) -> tuple[str, ...]:
-        """The fields that options name: columns, if the schema is inferred."""
-        return ()
+    def named_fields(self) -> dict[str, str]:
+        """The fields that options name -> the option.
+
+        They are columns, if the schema is inferred.
+        """
+        return self._named(*self.field_options)
+
+    def check_fields(self, schema: Schema) -> None:
+        """Raise UserError for fields that options name, and there are not."""
+        for field, flag in self.named_fields.items():
+            try:
+                schema.field(field)  # says what there is, if not this
+            except UserError as error:
+                raise UserError(f"{flag}: {error}") from error
+
+    def _named(self, *attributes: str) -> dict[str, str]:
+        """What options name -> the flag, empty where a recipe decides."""
+        named: dict[str, str] = {}
+        for attribute in attributes:
+            value = getattr(self, attribute)
+            declared = self.options.get(attribute)
+            is_typed = declared is not None and self.recipe.offers(declared)
+            flag = declared.flag if declared and is_typed else ""
+            many = isinstance(value, (tuple, list))
+            for name in value if many else [value]:
+                if attribute == "embeddings":
+                    name, _ = split_field_file(name)
+                if name is not None:
+                    named[name] = flag
+        return named
 
     @property
     def fixed_schema(self) -> Schema | None:
@@ -245,7 +281,12 @@ class DataSettings(TextLayout, Columns):
         return None if make is None else self.encode(make(self.min_count))
 
     def encode(self, schema: Schema) -> Schema:
-        """A Schema with the `--encodings` that are asked for."""
+        """A Schema with the `--encodings` that are asked for.
+
+        Raises:
+            UserError: an option names a field that it does not have.
+        """
+        self.check_fields(schema)
         if not self.encodings:
             return schema
         return schema.with_encodings(self.encodings, self.encoded_fields)

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from deepfm_tf.experiment.arguments import (
     field_files,
@@ -137,6 +137,10 @@ class ExportSettings:
 class Settings(ExportSettings, DataSettings):
     """The options of an experiment."""
 
+    field_options: ClassVar[tuple[str, ...]] = (
+        *("encoded_fields", "slice_by", "context_fields"),
+        *("freeze_embeddings", "embeddings"),
+    )
     model: tuple[str, ...] = option(
         ("deepfm",),
         f"one or more of {', '.join(MODELS)}",
@@ -317,11 +321,6 @@ class Settings(ExportSettings, DataSettings):
         path,
         "FILE",
     )
-
-    @property
-    def named_fields(self) -> tuple[str, ...]:
-        """The fields that options name."""
-        return (*self.slice_by, *self.context_fields)
 
     @property
     def kept(self) -> str:

@@ -106,12 +106,15 @@ def build(
     model: deepfm_tf.CTRModel = getattr(deepfm_tf, MODELS[name])(
         schema, negative_sampling=train.negative_sampling, **arguments
     )
-    for field, file in map(split_field_file, vectors):
-        print(
-            deepfm_tf.models.set_embeddings(
+    for each in vectors:
+        field, file = split_field_file(each)
+        try:
+            told = deepfm_tf.models.set_embeddings(
                 model, field, train.vocabulary, file
             )
-        )
+        except UserError as error:
+            raise UserError(f"--embeddings {each}: {error}") from error
+        print(told)
     deepfm_tf.compile_model(
         model,
         settings.optimizer,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from deepfm_tf.errors import UserError, did_you_mean
 from deepfm_tf.files.content import TextContent, is_json_lines, is_parquet
@@ -15,8 +15,12 @@ from deepfm_tf.files.text_format import TextFormat
 HEADER_BYTES = 2**16
 
 
+# Columns; where options name them, those, which errors then begin with.
+Wanted = Sequence[str] | Mapping[str, str]
+
+
 def check_plain_headers(
-    files: Iterable[str], columns: Sequence[str], text_format: TextFormat
+    files: Iterable[str], columns: Wanted, text_format: TextFormat
 ) -> None:
     """Raise UserError unless files have columns, where that is told at once.
 
@@ -38,7 +42,7 @@ def check_plain_headers(
 
 
 def check_columns(
-    wanted: Sequence[str],
+    wanted: Wanted,
     present: Sequence[str],
     source: str,
     text_format: TextFormat | None = None,
@@ -46,16 +50,19 @@ def check_columns(
     """Raise UserError unless columns are there, each once.
 
     Args:
-        wanted: names.
+        wanted: names; or name -> the option that wants it.
         present: those that there are.
         source: str. What is to have them.
         text_format: layout, of a text file.
     """
     for name in wanted:
-        if list(present).count(name) > 1:
+        option = wanted[name] if isinstance(wanted, Mapping) else ""
+        before = f"{option}: " if option else ""
+        count = list(present).count(name)
+        if count > 1:
             raise UserError(
-                f"{source} has {list(present).count(name)} columns named "
-                f"'{name}'. Rename all but one."
+                f"{before}{source} has {count} columns named '{name}'. Rename "
+                "all but one."
             )
         if name in present:
             continue
@@ -68,7 +75,7 @@ def check_columns(
         shown = ", ".join(map(repr, list(present)[:20]))
         more = f" and {len(present) - 20} more" if len(present) > 20 else ""
         raise UserError(
-            f"{source} has no column '{name}'.{hint} Its columns are: "
+            f"{before}{source} has no column '{name}'.{hint} Its columns are: "
             f"{shown}{more}."
         )
 

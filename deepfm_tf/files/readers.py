@@ -23,7 +23,7 @@ from deepfm_tf.files.frames import (
     frame_blocks,
     row_text,
 )
-from deepfm_tf.files.header import check_columns
+from deepfm_tf.files.header import Wanted, check_columns
 from deepfm_tf.files.json_lines import JsonBlock, json_blocks, json_keys
 from deepfm_tf.files.parquet import open_parquet, parquet_tables
 from deepfm_tf.files.paths import expanded
@@ -147,14 +147,14 @@ def _own_columns(path: str, text_format: TextFormat | None) -> list[str]:
 
 def check_headers(
     source: Source,
-    columns: Sequence[str],
+    columns: Wanted,
     text_format: TextFormat | None = None,
 ) -> None:
     """Raise UserError unless every file of a source has the columns.
 
     Args:
         source: file name(s), DataFrame, Arrow table or dict of arrays.
-        columns: the columns wanted.
+        columns: the columns wanted; or column -> the option that wants it.
         text_format: layout of text files.
     """
     files = list_files(source)
@@ -259,7 +259,7 @@ def num_rows(path: str | Path) -> int | None:
 
 
 def check_file_columns(
-    path: str, columns: Sequence[str], text_format: TextFormat
+    path: str, columns: Wanted, text_format: TextFormat
 ) -> list[str]:
     """The columns of a file, which must have some of them, each once."""
     names = file_columns(path, text_format)

@@ -39,6 +39,16 @@ ROOT = Path(__file__).parents[2]
         ("train", "--export=", "argument --export: must name a file or f"),
         ("train", "--config=", "argument --config: must name a file or f"),
         ("train", "--zzz", "There is no option --zzz.\n"),
+        (
+            "prepare",
+            "--preset strong",
+            "--preset is an option of train, compare, sweep, not of "
+            "deepfm-tf prepare.\n",
+        ),
+        ("compare", "--trials 3", "--trials is an option of sweep, not of"),
+        ("train", "--preset storng", "'seed'). Did you mean 'strong'?"),
+        ("prepare", "--encodings cout", "target_mean. Did you mean 'count'?"),
+        ("sweep", "--shapes conic,diamont", "'conic' is not known. Allowed"),
         ("train", "--train a.csv", "are required: --label\n"),
         ("train", "--train a.csv --label b c", "unrecognized argum"),
         ("compare", "--recipe cencus", "invalid choice: 'cencus'"),

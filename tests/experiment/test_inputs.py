@@ -65,6 +65,43 @@ def test_a_file_that_lacks_a_column_is_named_at_once(part, kind, capsys):
     assert "rows" not in captured.out
 
 
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ("--freeze-embeddings sit", "--freeze-embeddings: X 'sit'. Did you"),
+        ("--slice-by site,prize", "--slice-by: X 'prize'. Did you mean 'pri"),
+        ("--context-fields sight", "--context-fields: X 'sight'. Did you"),
+        ("--embeddings sit=v.parquet", "--embeddings: X 'sit'. Did you mean"),
+        (
+            "--encodings count --encoded-fields sit",
+            "--encoded-fields: X 'sit'. Did you mean 'site'?",
+        ),
+        ("--split-by-time hour", "--split-by-time: X 'hour'."),
+        ("--ignore site,ad", "--ignore: X 'ad'."),
+    ],
+)
+@pytest.mark.parametrize("with_schema", [False, True])
+def test_a_name_that_there_is_not_is_told_with_its_option(
+    options, error, with_schema, capsys
+):
+    write("train.csv")
+    write("v.parquet")
+    is_of_columns = options.split()[0] in ("--split-by-time", "--ignore")
+    if with_schema:
+        deepfm_tf.infer_schema("train.csv", "click").save("schema.json")
+        options += " --schema schema.json"
+
+    status = start(*options.split(), "--report", "r.html", "--export", "m")
+
+    told = "train.csv has no column"
+    if with_schema and not is_of_columns:
+        told = "The schema has no field"
+    elif with_schema and "--ignore" in options:
+        error = "--ignore is for a schema that is inferred."
+    assert status == 2
+    assert error.replace("X", told) in capsys.readouterr().err
+
+
 def test_labels_in_words_are_told_with_flags_that_work(capsys):
     words = np.where(np.arange(600) % 3, "not bought", "bought it")
     write("train.csv", end=words)
