@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.errors import UserError
+from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.fields import Field
 from deepfm_tf.files.frames import to_arrow
+from deepfm_tf.layers.stored_rows import read_rows, write_rows
 from deepfm_tf.models.batches import check_model
 from deepfm_tf.models.ctr_model import CTRModel
 from deepfm_tf.raw_values import Bad, missing_to_null, to_texts
@@ -98,7 +99,8 @@ def embeddings_of(
             `None`: all values of the vocabulary, in the order of their ids.
 
     Raises:
-        ValueError: no such field, or one of another kind.
+        ValueError: no such field, or one of another kind; `values` that is
+            no list.
 
     Example:
 
@@ -112,6 +114,11 @@ def embeddings_of(
     ([3, 0], (2, 2))
     """
     known, rows = _rows_of(model, field, vocabulary)
+    if isinstance(values, (str, bytes)):
+        raise UserTypeError(
+            "`values` must be a list of values, or None. Received: "
+            f"{values!r}. Give [{values!r}] for this one."
+        )
     if values is None:
         texts: Any = vocabulary.values[vocabulary.schema.owner(known).name]
         first = vocabulary.first_id(known)
@@ -125,8 +132,7 @@ def embeddings_of(
                 "for it (missing='nothing')."
             )
         texts = np.array(column.to_pylist(), dtype=object)
-    table = np.asarray(model.embedding_layer.embeddings)
-    found = table[rows.start + ids]
+    found = read_rows(model.embedding_layer.embeddings, rows.start + ids)
     return FieldVectors(
         np.asarray(texts, dtype=object), ids, found[:, :-1], found[:, -1]
     )
@@ -191,6 +197,11 @@ def set_embeddings(
     unknown = ids < 0
     _check_once(named, ids)
     table = model.embedding_layer.embeddings
+    if not len(ids):
+        raise UserError(
+            f"`source` must have a vector at least, of the field '{field}' "
+            "where it has a column `field`. Received: none."
+        )
     if unknown.all():
         raise UserError(
             "`source` must have vectors of values that the vocabulary of "
@@ -198,9 +209,10 @@ def set_embeddings(
             f"({_some(named)}), where it has "
             f"{_some(vocabulary.values[owner.name])}."
         )
-    new_table = np.array(table)
-    new_table[rows.start + ids[~unknown], :dim] = vectors[~unknown]
-    table.assign(new_table)
+    chosen = rows.start + ids[~unknown]
+    new = read_rows(table, chosen)
+    new[:, :dim] = vectors[~unknown]
+    write_rows(table, chosen, new)
     first = vocabulary.first_id(known)
     is_set = np.isin(np.arange(first, len(rows)), ids)
     return VectorsSet(

@@ -1,5 +1,6 @@
 """Vectors of values, read from a model and given to one."""
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -148,13 +149,34 @@ def test_vectors_that_do_not_fit_are_refused_and_nothing_is_set(
     [
         ("user", "'user', hashed into 5 buckets"),
         ("price", "'price', a numeric field"),
-        ("x", "no field 'x'"),
+        ("itm", "no field 'itm'. Did you mean 'item'?"),
     ],
 )
 def test_fields_without_rows_by_value_are_refused(field, message):
     for function in (embeddings_of, set_embeddings):
         with pytest.raises(ValueError, match=message):
             function(numbered(), field, VOCABULARY, ["7"])
+
+
+def test_a_text_in_place_of_values_is_refused():
+    with pytest.raises(TypeError, match=r"a list of values.*'9'. Give \['9'\]"):
+        embeddings_of(numbered(), "item", VOCABULARY, "9")
+
+
+def test_neither_way_touches_the_whole_table(monkeypatch):
+    model, vectors = numbered(), {"value": ["9"], "vector": [[1.0, 2.0]]}
+
+    def whole(*_, **__):
+        raise AssertionError("the whole table")
+
+    with monkeypatch.context() as patch:
+        for name in ("assign", "numpy", "__array__"):
+            patch.setattr(keras.Variable, name, whole)
+        set_embeddings(model, "item", VOCABULARY, vectors)
+        found = embeddings_of(model, "item", VOCABULARY, ["9", "8"])
+
+    assert found.vectors.tolist() == [[1, 2], [600, 601]]
+    assert found.first_order.tolist() == [7, 6]
 
 
 def test_a_vocabulary_of_other_rows_is_refused():
