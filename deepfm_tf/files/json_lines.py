@@ -13,7 +13,12 @@ import pyarrow as pa
 from deepfm_tf.errors import UserError
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.content import TextContent
-from deepfm_tf.raw_values import NoTextError, from_elements, to_text
+from deepfm_tf.raw_values import (
+    NoTextError,
+    from_elements,
+    to_text,
+    with_lists,
+)
 
 # What one worker holds of a file at a time.
 BLOCK_BYTES = 16 * 2**20
@@ -206,7 +211,10 @@ def _array(values: list[Any]) -> pa.Array:
         mask=np.array([*(items is None for items in lists), False]),
     )
     flat = [item for items in lists for item in items or ()]
-    return pa.ListArray.from_arrays(offsets, _texts(flat))
+    array = pa.ListArray.from_arrays(offsets, _texts(flat))
+    if all(value is None or isinstance(value, list) for value in values):
+        return array
+    return with_lists(values, array)
 
 
 def _texts(values: list[Any]) -> pa.Array:

@@ -24,17 +24,21 @@ from deepfm_tf.raw_values.numbers import (
     to_doubles,
     to_numbers,
 )
-from deepfm_tf.raw_values.texts import (
+from deepfm_tf.raw_values.objects import (
     ELEMENTS,
-    Bad,
-    cell_text,
     from_elements,
     is_elements,
+    may_be_lists,
+    shown_elements,
+    with_lists,
+)
+from deepfm_tf.raw_values.texts import (
+    Bad,
+    cell_text,
     is_list,
     is_text,
     missing_to_null,
     register_types,
-    shown_elements,
     to_texts,
 )
 from deepfm_tf.raw_values.whole_numbers import (
@@ -59,6 +63,7 @@ __all__ = [
     "is_elements",
     "is_list",
     "is_text",
+    "may_be_lists",
     "missing_numbers",
     "missing_to_null",
     "parse_numbers",
@@ -70,4 +75,5 @@ __all__ = [
     "to_numbers",
     "to_text",
     "to_texts",
+    "with_lists",
 ]

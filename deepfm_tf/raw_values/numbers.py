@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.raw_values.element import shown
+from deepfm_tf.raw_values.objects import ELEMENTS, may_be_lists
 from deepfm_tf.raw_values.texts import (
-    ELEMENTS,
     Bad,
     cell_text,
     codes_of,
@@ -64,7 +64,7 @@ def to_doubles(
         numbers = pc.cast(array, pa.float64(), safe=False)
         return _floats(numbers)
     wrong = {}
-    if kind == ELEMENTS:
+    if kind == ELEMENTS or may_be_lists(kind):
         # A number beyond 2^53 is no name, but it is a number.
         text = array.field(0)
     else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import uuid
-from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
@@ -19,55 +19,17 @@ from deepfm_tf.raw_values.element import (
     DURATION,
     FAR,
     LARGEST_WHOLE,
-    NoTextError,
     shown,
     to_text,
+)
+from deepfm_tf.raw_values.objects import (
+    ELEMENTS,
+    from_elements,
+    may_be_lists,
 )
 
 # Row (or value) -> column, value and reason.
 Bad = dict[int, tuple[str, str, str]]
-
-# Objects of several types: each one's text, and why it has none.
-ELEMENTS = pa.struct(
-    [("deepfm_tf.text", pa.string()), ("deepfm_tf.refused", pa.string())]
-)
-
-
-def from_elements(values: Iterable[Any]) -> pa.StructArray:
-    """The texts of objects of any types, as an array of type `ELEMENTS`."""
-    texts: list[str | None] = []
-    refused: list[str | None] = []
-    for value in values:
-        reason = None
-        try:
-            text = to_text(value)
-        except NoTextError as error:
-            text, reason = shown(value), str(error)
-        texts.append(text)
-        refused.append(reason)
-    return pa.StructArray.from_arrays(
-        [pa.array(texts, pa.string()), pa.array(refused, pa.string())],
-        fields=list(ELEMENTS),
-    )
-
-
-def is_elements(kind: pa.DataType) -> bool:
-    """Whether it is the type `ELEMENTS`, or lists of it."""
-    return bool(
-        kind == ELEMENTS
-        or (pa.types.is_list(kind) and kind.value_type == ELEMENTS)
-    )
-
-
-def shown_elements(array: pa.Array) -> pa.Array:
-    """The texts of such an array, also of what has none, for people."""
-    if array.type == ELEMENTS:
-        return array.field(0)
-    lengths = pc.fill_null(pc.list_value_length(array), 0)
-    ends = np.append(0, np.cumsum(lengths.to_numpy(zero_copy_only=False)))
-    is_missing = array.is_null().to_numpy(zero_copy_only=False)
-    offsets = pa.array(ends, pa.int32(), mask=np.append(is_missing, False))
-    return pa.ListArray.from_arrays(offsets, array.flatten().field(0))
 
 
 @functools.cache
@@ -85,7 +47,8 @@ def cell_text(cell: pa.Scalar) -> str:
         value = cell.as_py()
     except (ValueError, TypeError, OverflowError, pa.ArrowException):
         return shown(cell)
-    if cell.type == ELEMENTS and value is not None:
+    is_object = cell.type == ELEMENTS or may_be_lists(cell.type)
+    if is_object and value is not None:
         value = value[ELEMENTS.field(0).name]
     return "" if value is None else shown(value)
 
@@ -106,7 +69,9 @@ def to_texts(
         UserTypeError: no value of the array's type has a text.
     """
     kind = array.type
-    if kind == ELEMENTS:
+    if may_be_lists(kind) and separator is not None:
+        return to_texts(array.field(2), name, bad, separator)
+    if kind == ELEMENTS or may_be_lists(kind):
         return _element_texts(array, name, bad)
     if isinstance(kind, pa.BaseExtensionType):
         return to_texts(_storage(array), name, bad, separator)

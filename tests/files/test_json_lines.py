@@ -106,6 +106,40 @@ def test_values_of_several_types_are_texts_by_the_one_rule(tmp_path):
     assert in_lists == [{"a": ["1", "b"]}]
 
 
+@pytest.mark.parametrize(
+    ("kind", "values", "bad"),
+    [
+        (
+            "CategoricalField",
+            ["x", ["x", "y"], None],
+            r"\['x', 'y'\] is a list",
+        ),
+        (
+            "CategoricalField",
+            [7, ["y"], 8],
+            r"\['y'\] is a list, not one value",
+        ),
+        ("NumericField", [1.5, [2.5], 3], r"'\[2.5\]' is not a finite number"),
+        ("MultiValuedField", ["x", ["x", "y"], None], None),
+    ],
+)
+def test_a_list_among_single_values_is_a_bad_row(kind, values, bad, tmp_path):
+    rows = [{"a": v, "b": v, "click": 1} for v in values]
+    path = write(tmp_path / "r.jsonl", *rows)
+    least = {} if kind == "NumericField" else {"min_count": 1}
+    field = getattr(deepfm_tf, kind)("a", **least)
+    schema = deepfm_tf.Schema((field,), "click")
+
+    if bad is None:
+        vocabulary = deepfm_tf.fit_vocabulary(path, schema)
+        assert vocabulary.values["a"].tolist() == ["x", "y"]
+        return
+    with pytest.raises(UserError, match=f"line 2, column 'a': {bad}"):
+        deepfm_tf.fit_vocabulary(path, schema)
+    vocabulary = deepfm_tf.fit_vocabulary(path, schema, on_error="skip")
+    assert vocabulary.statistics["a"]["rows"] == 2
+
+
 def test_a_bad_value_names_its_line(tmp_path):
     path = write(
         tmp_path / "r.jsonl",
