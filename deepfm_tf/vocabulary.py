@@ -73,9 +73,9 @@ class Vocabulary:
             `missing`, and where they apply `mean`, `std`, `minimum`,
             `maximum`, `boundaries`, `distinct`, `whole_numbers`, and
             `values`, `oov`, `oov_expected` (see `drift.expected_unseen`) and
-            `times`, `midnights`, `whole_hours`, `zones` (`drift.clocks`);
-            `negatives` has some of them for the rows whose label is 0, where
-            these were sampled.
+            `times`, `midnights`, `whole_hours`, `zones`, `hours`, `weekdays`
+            (`drift.clocks`); `negatives` has some of them for the rows whose
+            label is 0, where these were sampled.
         rare: for each owner of a vocabulary that a field with `encodings`
             reads, the values that have no id, but counts.
         counts: for each field with `encodings`, the rows and the clicks of

@@ -75,9 +75,10 @@ DOORS = {
     "moments": ((), ("numpy",)),
     "quantile_sample": ((), ("numpy",)),
     # How much of other data is unlike the training data.
+    "shares": ((), ()),
     "drift": (
-        ("drift", "fields", "packed_layout", "raw_values", "timestamps")
-        + ("vocabulary",),
+        ("drift", "fields", "packed_layout", "raw_values", "shares")
+        + ("timestamps", "vocabulary"),
         ("numpy", "pyarrow"),
     ),
     "value_counts": (("raw_values", "text_arrays"), ("numpy", "pyarrow")),
@@ -170,9 +171,11 @@ DOORS = {
         # Explain: the signature `explain` is an Explainer.
         (
             "calibration",
+            "drift",
             "export",
             "explain",
             "fields",
+            "packed_layout",
             "raw_values",
             "schema",
             "vocabulary",
@@ -197,7 +200,7 @@ DOORS = {
     ),
     "serving.client": (
         ("serving.client", "serving", "backend", "files", "options")
-        + ("raw_values",),
+        + ("raw_values", "shares"),
         ("tensorflow", "tensorflow_serving", "grpc", "numpy")
         + ("pandas", "pyarrow", "tqdm"),
     ),

@@ -20,7 +20,7 @@ from deepfm_tf.fields import (
 )
 from deepfm_tf.raw_values import MISSING_NUMBERS, parse_numbers
 from deepfm_tf.shell import option
-from deepfm_tf.timestamps import NO_MOMENT, NOT_A_TIME, moments
+from deepfm_tf.timestamps import NO_MOMENT, NOT_A_TIME, local_times, moments
 
 # A whole number with more values than this measures; with fewer, it names.
 _MAX_NAMES = 64
@@ -232,12 +232,15 @@ def _times(name: str, values: _Values, odd: _Values) -> Decision:
         for moment in (found.min(), found.max())
     )
     parts: tuple[str, ...] = TIME_PARTS
+    days = np.unique(local_times(values.texts)[0] // 86_400_000_000)
     if (found % 86_400_000_000 == 0).all():
         first, last, parts = first[:10], last[:10], TIME_PARTS[1:]
-    reason = (
-        f"times from {first} to {last}, of which {', '.join(parts)}; to test "
-        f"on the latest rows: {option('--split-by-time', name)}"
-    )
+    elif len(days) == 1:
+        parts = TIME_PARTS[:1]
+    reason = f"times from {first} to {last}, of which {', '.join(parts)}"
+    if len(days) == 1:
+        reason += ", as all are of one day"
+    reason += f"; to test on the latest rows: {option('--split-by-time', name)}"
     return _field(TimestampField(name, parts), reason, odd=odd.as_dict())
 
 

@@ -25,7 +25,7 @@ from deepfm_tf.data.manifest import (
     check_sizes,
     read_manifest,
 )
-from deepfm_tf.data.out_of_fold import check_may_train
+from deepfm_tf.data.out_of_fold import TrainingRows, check_may_train
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.shard_files import ShardFiles
 from deepfm_tf.data.shards import ShardRows
@@ -198,14 +198,18 @@ def dataset_from_memory(
 
     Args:
         source: DataFrame, Arrow table, dict of arrays, or file name(s).
-        vocabulary: a fitted Vocabulary. With `encodings`, rows that it was
-            fitted on tell their own labels: `prepare` them to train.
+        vocabulary: a fitted Vocabulary. With `encodings`, not that of these
+            very rows, which would tell their own labels: `prepare` them.
         batch_size, shuffle, seed, drop_remainder: as for
             `PreparedData.dataset`; shuffling is over all rows.
         text_format: layout of text files.
 
     Returns:
         `tf.data.Dataset` with the elements of `PreparedData.dataset`.
+
+    Raises:
+        ValueError: there are no rows; or fields have `encodings`, and these
+            are the rows that they were counted on.
 
     Example:
 
@@ -221,16 +225,21 @@ def dataset_from_memory(
     if shuffle:
         check_may_train(vocabulary)
 
-    def encode(block: CheckedBlock) -> tuple[Array, DataCounts]:
+    known = TrainingRows(vocabulary)
+
+    def encode(block: CheckedBlock) -> tuple[Array, DataCounts, Any]:
         label = np.asarray(block.label)
         packed, counts = DataCounts.encode(vocabulary, block.columns)
-        return layout.pack(packed, label, block.weight), counts
+        rows = layout.pack(packed, label, block.weight)
+        return rows, counts, known.count(block)
 
     parts, counts = [], DataCounts(vocabulary)
     reading = Reading(source, schema, text_format)
-    for rows, own in reading.map_blocks(encode):
+    for rows, own, sums in reading.map_blocks(encode):
         parts.append(rows)
         counts.merge(own)
+        known.add(sums)
+    known.refuse()
     warn_of_drift(compare_counts(counts), "the data")
     if not sum(map(len, parts)):
         raise UserError(

@@ -34,7 +34,13 @@ from deepfm_tf.labels import (
     say_two_labels,
     two_labels,
 )
-from deepfm_tf.raw_values import Bad, is_list, missing_to_null, to_texts
+from deepfm_tf.raw_values import (
+    Bad,
+    is_list,
+    may_be_lists,
+    missing_to_null,
+    to_texts,
+)
 from deepfm_tf.schema import Schema
 from deepfm_tf.shell import option
 
@@ -144,6 +150,12 @@ def infer_schema(
         decisions.append(decision)
     notes = tuple(f"{d.name!r}: {d.kind}, {d.reason}." for d in decisions)
     fields = tuple(d.field for d in decisions if d.field is not None)
+    if not fields and head.num_rows == 1:
+        raise UserError(
+            "The data to infer a schema from must have more than one row: in a "
+            "single one no column tells anything apart. Give more rows, or "
+            "write the schema yourself."
+        )
     if not fields:
         raise UserError(
             "No column can be a field: " + " ".join(notes) + " Write the "
@@ -161,23 +173,6 @@ def infer_schema(
     for decision in decisions:
         for message in _doubts(decision, head, missing_values):
             warnings.warn(message, stacklevel=2)
-    padded = [
-        f.name
-        for f in fields
-        if f.name not in categorical and head.begins_with_blanks(f.name)
-    ]
-    if padded:
-        shown = ", ".join(padded[:_NUM_SHOWN])
-        if len(padded) > _NUM_SHOWN:
-            shown += f" and {len(padded) - _NUM_SHOWN} more"
-        warnings.warn(
-            f"All values of {shown} begin with a blank: ' a' is another value "
-            "than 'a', also in what is served. Of a text file with a comma "
-            "and a blank between its columns, `separator` "
-            f"({option('--separator', ', ')}) drops these blanks; otherwise "
-            "take them off.",
-            stacklevel=2,
-        )
     return schema
 
 
@@ -231,13 +226,7 @@ class _Head:
     def holds_lists(self, name: str) -> bool:
         """Whether any file has lists in a column."""
         kinds = [table.schema.field(name).type for table in self._tables]
-        return any(map(is_list, kinds))
-
-    def begins_with_blanks(self, name: str) -> bool:
-        """Whether every value that there is begins with a blank."""
-        texts = self.texts(name).drop_null()
-        found = pc.all(pc.starts_with(texts, " ")).as_py()
-        return bool(len(texts) and found)
+        return any(is_list(kind) or may_be_lists(kind) for kind in kinds)
 
     def labels(self, label: str) -> dict[str, int]:
         """Each label, without blanks around it, and its number of rows."""

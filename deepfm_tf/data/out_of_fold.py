@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from deepfm_tf.data.stream import CheckedBlock
 
 NUM_FOLDS = 5
+# Sums of weights may differ by so much, by the order of the rows.
+_ROUNDED = 1e-4
+# Field -> places of its values; their rows and clicks, by fold.
+_Sums = dict[str, tuple[Array, Array]]
 
 
 class OutOfFold:
@@ -59,32 +64,13 @@ class OutOfFold:
                 those that were spilled know their rows' places; of others
                 only the `vocabulary` is right.
         """
-        fields = [f for f in vocabulary.schema.fields if f.encodings]
+        fields = _encoded_fields(vocabulary)
         # Float32 counts exactly up to 2^24 rows of a value in a fold.
         totals = {
             f.name: np.zeros((vocabulary.num_places(f), NUM_FOLDS, 2), "<f4")
             for f in fields
         }
-
-        def count(block: CheckedBlock) -> dict[str, tuple[Array, Array]]:
-            label = np.asarray(block.label, np.float64)
-            mass = np.ones(len(label)) if block.weight is None else block.weight
-            folds = folds_of(block.first_row, len(label))
-            sums = {}
-            for field in fields:
-                places, rows = vocabulary.places(
-                    field, block.columns[field.name]
-                )
-                # Several texts may be read as one: 7.0 as 7.
-                places, merged = np.unique(places, return_inverse=True)
-                cells = merged[rows] * NUM_FOLDS + folds
-                size = len(places) * NUM_FOLDS
-                found = [np.bincount(cells, mass * y, size) for y in (1, label)]
-                shape = (-1, NUM_FOLDS, 2)
-                sums[field.name] = places, np.stack(found, 1).reshape(shape)
-            return sums
-
-        for sums in map_blocks(count):
+        for sums in map_blocks(functools.partial(_sums_of, vocabulary)):
             for name, (places, found) in sums.items():
                 totals[name][places] += found
         counts = {n: s.sum(axis=1, dtype=np.float64) for n, s in totals.items()}
@@ -99,7 +85,7 @@ class OutOfFold:
     @classmethod
     def load(cls, directory: Path, vocabulary: Vocabulary) -> OutOfFold:
         """What `save` wrote, for rows that another process encodes."""
-        names = [f.name for f in vocabulary.schema.fields if f.encodings]
+        names = [field.name for field in _encoded_fields(vocabulary)]
         return cls(
             vocabulary,
             {
@@ -126,6 +112,57 @@ class OutOfFold:
         return encode
 
 
+class TrainingRows:
+    """Notices that rows are those that `encodings` were counted on.
+
+    Their numbers, of all training rows, hold their own labels: a model that
+    learns from them trusts what no other row tells, and one that is measured
+    on them seems better than it is. They are taken for the training rows
+    where each value has the same rows and clicks.
+
+    Args:
+        vocabulary: of the training data.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._counts = {
+            name: np.zeros_like(encodings.counts)
+            for name, encodings in vocabulary.value_encodings.items()
+        }
+        # Without any encodings, nothing is told.
+        self.is_possible = bool(self._counts)
+
+    def count(self, block: CheckedBlock) -> _Sums:
+        """What `add` takes; may be called from several threads."""
+        return _sums_of(self._vocabulary, block) if self._counts else {}
+
+    def add(self, sums: _Sums) -> None:
+        """Add the counts of a block."""
+        for name, (places, found) in sums.items():
+            own = self._counts[name]
+            own[places] += found.sum(axis=1)
+            most = self._vocabulary.value_encodings[name].counts[places]
+            if (own[places] > most + _ROUNDED * (1 + most)).any():
+                self.is_possible = False  # some are of other rows
+
+    def refuse(self) -> None:
+        """Raise UserError if all blocks together are the training rows."""
+        if not self.is_possible:
+            return
+        for name, encodings in self._vocabulary.value_encodings.items():
+            own = self._counts[name]
+            if not np.allclose(own, encodings.counts, _ROUNDED, _ROUNDED):
+                return
+        raise UserError(
+            "Rows other than the training rows must be given where fields have "
+            f"`encodings`. Received: the very rows that those of '{name}' were "
+            "counted on, so that the numbers of each row would hold its own "
+            "label. To train on them, or to measure on them, `prepare` them "
+            "with `schema`: that leaves a row's own label out."
+        )
+
+
 def check_may_train(vocabulary: Vocabulary) -> None:
     """Raise UserError if training rows, of no known fold, tell their labels."""
     if vocabulary.value_encodings:
@@ -137,6 +174,28 @@ def check_may_train(vocabulary: Vocabulary) -> None:
             "Call `prepare`, and shuffle its `.dataset(batch_size)`.",
             argument="shuffle",
         )
+
+
+def _encoded_fields(vocabulary: Vocabulary) -> list[Field]:
+    return [field for field in vocabulary.schema.fields if field.encodings]
+
+
+def _sums_of(vocabulary: Vocabulary, block: CheckedBlock) -> _Sums:
+    """Rows and clicks of each value in a block, by fold."""
+    label = np.asarray(block.label, np.float64)
+    mass = np.ones(len(label)) if block.weight is None else block.weight
+    folds = folds_of(block.first_row, len(label))
+    sums = {}
+    for field in _encoded_fields(vocabulary):
+        places, rows = vocabulary.places(field, block.columns[field.name])
+        # Several texts may be read as one: 7.0 as 7.
+        places, merged = np.unique(places, return_inverse=True)
+        cells = merged[rows] * NUM_FOLDS + folds
+        size = len(places) * NUM_FOLDS
+        found = [np.bincount(cells, mass * y, size) for y in (1, label)]
+        shape = (-1, NUM_FOLDS, 2)
+        sums[field.name] = places, np.stack(found, 1).reshape(shape)
+    return sums
 
 
 def folds_of(first_row: int, num_rows: int) -> Array:

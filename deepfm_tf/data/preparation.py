@@ -24,7 +24,7 @@ from deepfm_tf.data.manifest import (
     write_manifest,
 )
 from deepfm_tf.data.maps import Maps
-from deepfm_tf.data.out_of_fold import OutOfFold
+from deepfm_tf.data.out_of_fold import OutOfFold, TrainingRows
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.part import Part
 from deepfm_tf.data.rejected import RejectedWriter
@@ -33,7 +33,12 @@ from deepfm_tf.data.shard_writer import Encoder, shard_tasks
 from deepfm_tf.data.spill import SpilledBlocks
 from deepfm_tf.data.stream import Reading
 from deepfm_tf.data.time_split import TimePart
-from deepfm_tf.drift import DataCounts, plain_comparison, warn_of_drift
+from deepfm_tf.drift import (
+    DataCounts,
+    plain_comparison,
+    warn_of_blanks,
+    warn_of_drift,
+)
 from deepfm_tf.errors import Argument, ExistingFileError, UserError
 from deepfm_tf.files.readers import Source, check_headers, list_files
 from deepfm_tf.files.text_format import TextFormat
@@ -138,8 +143,7 @@ def prepare(
     )
     done = load_if_same(directory, recipe, inputs)
     if done is not None:
-        _warn_of_one_class(done)
-        warn_of_drift(done.drift, directory.name)
+        _warn(done, schema is not None)
         return done
     # The link stays where the directory is one.
     place = directory.resolve()
@@ -162,8 +166,7 @@ def prepare(
             "room, or prepare into another directory",
         ) from error
     prepared = PreparedData.load(directory)
-    _warn_of_one_class(prepared)
-    warn_of_drift(prepared.drift, directory.name)
+    _warn(prepared, schema is not None)
     return prepared
 
 
@@ -216,6 +219,11 @@ def _write(
             vocabulary = encodings.vocabulary
             folds = directory.with_name("folds")
             encodings.save(folds)
+    elif vocabulary.value_encodings:
+        known = TrainingRows(vocabulary)
+        for sums in spilled.map_blocks(total.rows, known.count):
+            known.add(sums)
+        known.refuse()
     num_rows = sum(total.rows.values())
     if total.num_sampled_out and total.num_positives == num_rows:
         raise _no_negatives(
@@ -294,13 +302,17 @@ def _no_negatives(
     )
 
 
-def _warn_of_one_class(prepared: PreparedData) -> None:
+def _warn(prepared: PreparedData, is_training: bool) -> None:
+    """Warn of what no error is, and hardly meant."""
     if prepared.num_positives in (0, prepared.num_rows):
         warnings.warn(
             f"Every label is {int(prepared.num_positives > 0)} in the "
             f"{prepared.num_rows:,} rows: there is nothing to tell apart.",
             stacklevel=3,
         )
+    if is_training:
+        warn_of_blanks(prepared.vocabulary, stacklevel=3)
+    warn_of_drift(prepared.drift, prepared.directory.name, stacklevel=3)
 
 
 def _check_replaceable(directory: Path) -> None:

@@ -16,7 +16,7 @@ from tensorflow import Tensor
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.data.batches import shuffle_groups, split_rows, with_options
-from deepfm_tf.data.out_of_fold import check_may_train
+from deepfm_tf.data.out_of_fold import TrainingRows, check_may_train
 from deepfm_tf.data.packing import RowLayout
 from deepfm_tf.data.stream import Reading
 from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
@@ -58,8 +58,8 @@ def dataset_from_text(
 
     Args:
         source: file name(s) of CSV or TSV, compressed or not.
-        vocabulary: a fitted Vocabulary. With `encodings`, rows that it was
-            fitted on tell their own labels: `prepare` them to train.
+        vocabulary: a fitted Vocabulary. With `encodings`, not that of these
+            very rows, which would tell their own labels: `prepare` them.
         batch_size: int. Examples in a batch, over all replicas.
         shuffle: bool. Mixes each 65,536 rows, in a new order each epoch.
         seed: int. Decides all the orders.
@@ -70,7 +70,8 @@ def dataset_from_text(
         `tf.data.Dataset` with the elements of `PreparedData.dataset`.
 
     Raises:
-        ValueError: the source is not text, or a column is absent.
+        ValueError: the source is not text, or a column is absent; or fields
+            have `encodings`, and these are the rows that they were counted on.
         tf.errors.InvalidArgumentError: while reading, a row cannot be read;
             the message names file, line, column and value.
 
@@ -151,6 +152,7 @@ class _Blocks:
         ]
         for path, names in zip(paths, self._column_names, strict=True):
             check_columns(self.names, names, path, self.text_format)
+        _refuse_training_rows(self.reading, vocabulary)
         counts = DataCounts(vocabulary)
         for path in paths:
             # What cannot be read is told of when it is read.
@@ -337,6 +339,17 @@ class _Parser:
         packed = self._vocabulary.encode(checked.columns)
         label = np.asarray(checked.label)
         return self.layout.pack(packed, label, checked.weight)
+
+
+def _refuse_training_rows(reading: Reading, vocabulary: Vocabulary) -> None:
+    """Read until rows are none of training's: mostly no more than a block."""
+    known = TrainingRows(vocabulary)
+    if known.is_possible:
+        for sums in reading.map_blocks(known.count):
+            known.add(sums)
+            if not known.is_possible:
+                break
+    known.refuse()
 
 
 def _is_utf8(data: bytes) -> bool:

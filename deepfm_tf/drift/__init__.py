@@ -1,5 +1,6 @@
 """Whether data are like the training data: missing and unseen values."""
 
+from deepfm_tf.drift.blanks import warn_of_blanks
 from deepfm_tf.drift.comparison import (
     Drift,
     DriftEntry,
@@ -11,7 +12,7 @@ from deepfm_tf.drift.comparison import (
     warn_of_drift,
 )
 from deepfm_tf.drift.counts import DataCounts, FieldCounts
-from deepfm_tf.drift.expected import expected_unseen
+from deepfm_tf.drift.expected import expected_unseen, training_counts
 
 __all__ = [
     "DataCounts",
@@ -24,5 +25,7 @@ __all__ = [
     "expected_notes",
     "expected_unseen",
     "field_shares",
+    "training_counts",
+    "warn_of_blanks",
     "warn_of_drift",
 ]

@@ -1,26 +1,32 @@
-"""How times are written: midnights and zones, compared with training's.
+"""The times of some data, compared with training's.
 
-Hours that are shifted are not looked for: rows of another time of the day,
-week or year, which every split by time has, cannot be told from them.
+How they are written: midnights and zones. And hours and days of the week that
+training never saw. Hours that are shifted are not looked for: rows of another
+time of the day, which every split by time has, cannot be told from them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.drift.shares import is_far_above
+from deepfm_tf.shares import is_far_above
 from deepfm_tf.timestamps import NO_MOMENT, NO_ZONE, local_times
 
 NOT_WRITTEN = "none"
 
 _SECOND = 10**6
 _HOUR, _DAY = 3600 * _SECOND, 86_400 * _SECOND
+_THURSDAY = 3  # of 1 January 1970; Monday is 0
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+# Days of the week that are one value of a part.
+_PART_WIDTH = {"is_weekend": 5}
+_NAMES = {"hour": "the hours", "weekday": "the days", "is_weekend": "the days"}
 _MOST_EXAMPLES = 3
 # Of a block: taking times apart costs more than looking up an id.
 _MOST_ROWS = 8192
@@ -32,13 +38,16 @@ _SAVED_MINUTES = 60
 
 
 class ClockFault(NamedTuple):
-    """Times that are written otherwise than training's.
+    """Times that are written otherwise than training's, or lie elsewhere.
 
     Attributes:
-        measure: str. `"midnight"`, `"time_of_day"` or `"zone"`.
+        measure: str. `"midnight"`, `"time_of_day"`, `"zone"`, `"hour"`,
+            `"weekday"` or `"is_weekend"`.
         now, expected: a count of times, and of how many.
         examples: three of them at most.
-        what, cause: str. How they are written, and what that may mean.
+        what, cause: str. How they are written, or where they lie, and what
+            that may mean.
+        kind: str. As of `Cause`.
     """
 
     measure: str
@@ -47,6 +56,7 @@ class ClockFault(NamedTuple):
     examples: tuple[str, ...]
     what: str
     cause: str
+    kind: str = "format"
 
 
 @dataclasses.dataclass
@@ -61,7 +71,9 @@ class ClockCounts:
             none is written. `Z`, `UTC` and seconds since 1970 are `+00:00`; a
             date alone has no zone that could be written.
         days: days since 1970 at whose midnight a time is; two at most.
-        examples: measure or zone -> three such texts at most.
+        hours, weekdays: of the day, and with Monday as 0 -> times.
+        examples: measure, zone, `hour=7` or `weekday=0` -> three such texts at
+            most.
     """
 
     times: int = 0
@@ -69,6 +81,8 @@ class ClockCounts:
     whole_hours: int = 0
     zones: dict[str, int] = dataclasses.field(default_factory=dict)
     days: set[int] = dataclasses.field(default_factory=set)
+    hours: dict[int, int] = dataclasses.field(default_factory=dict)
+    weekdays: dict[int, int] = dataclasses.field(default_factory=dict)
     examples: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -101,6 +115,14 @@ class ClockCounts:
         found._add_examples("midnight", texts, is_midnight)
         others = ~is_midnight & (counts > 0)
         found._add_examples("time_of_day", texts, others)
+        for part, values, found_part in (
+            ("hour", local // _HOUR % 24, found.hours),
+            ("weekday", (local // _DAY + _THURSDAY) % 7, found.weekdays),
+        ):
+            for value in np.unique(values[counts > 0]).tolist():
+                chosen = (counts > 0) & (values == value)
+                found_part[value] = int(counts[chosen].sum())
+                found._add_examples(f"{part}={value}", texts, chosen)
         is_date = is_midnight & (zones == NO_ZONE)
         may_have = (counts > 0) & ~is_date
         for zone in np.unique(zones[may_have]).tolist():
@@ -115,8 +137,14 @@ class ClockCounts:
         self.times += other.times
         self.midnights += other.midnights
         self.whole_hours += other.whole_hours
-        for zone, count in other.zones.items():
-            self.zones[zone] = self.zones.get(zone, 0) + count
+        counts: Any
+        for counts, more in (
+            (self.zones, other.zones),
+            (self.hours, other.hours),
+            (self.weekdays, other.weekdays),
+        ):
+            for value, count in more.items():
+                counts[value] = counts.get(value, 0) + count
         self.days = set(sorted(self.days | other.days)[:2])
         for name, texts in other.examples.items():
             known = self.examples.setdefault(name, [])
@@ -130,6 +158,8 @@ class ClockCounts:
             "midnights": self.midnights,
             "whole_hours": self.whole_hours,
             "zones": dict(sorted(self.zones.items())),
+            "hours": sorted(self.hours),
+            "weekdays": sorted(self.weekdays),
         }
 
     def _add_examples(self, name: str, texts: pa.Array, mask: Array) -> None:
@@ -139,9 +169,9 @@ class ClockCounts:
 
 
 def clock_faults(
-    own: ClockCounts, training: Mapping[str, Any]
+    own: ClockCounts, training: Mapping[str, Any], parts: Sequence[str] = ()
 ) -> list[ClockFault]:
-    """In which way times are written otherwise than training's.
+    """In which way times are written otherwise than training's, or lie.
 
     - More midnights: the time of day was lost. Rows of but one hour may be
       midnights without a fault. So where all of them are of one day, nearly
@@ -149,15 +179,19 @@ def clock_faults(
     - A time of day, where training's times are all dates.
     - Zones that training does not have, and none that is an hour from them,
       as daylight saving time makes of one.
+    - Hours that training does not have, and days of the week where it has but
+      one of them: of the others nothing was learnt. Not told where the times
+      are written otherwise, which makes other hours of them.
 
     Args:
         own: of the data.
         training: what `ClockCounts.summary` gave.
+        parts: of the field, of which it has vectors.
     """
     before = training.get("times", 0)
     if not own.times or not before:
         return []
-    return [
+    written = [
         fault
         for fault in (
             _midnights(own, training),
@@ -166,6 +200,10 @@ def clock_faults(
         )
         if fault is not None
     ]
+    unseen = {part: _unseen_part(part, own, training) for part in parts}
+    if unseen.get("weekday") is not None:  # tells of the weekend too
+        unseen.pop("is_weekend", None)
+    return written or [f for f in unseen.values() if f is not None]
 
 
 def _midnights(
@@ -234,6 +272,41 @@ def _zones(own: ClockCounts, training: Mapping[str, Any]) -> ClockFault | None:
         + f"; in training: {', '.join(known)})",
         "the hour that is written is read, whatever the zone. Where these "
         "clocks differ from training's, so do hour and day: convert them.",
+    )
+
+
+def _unseen_part(
+    part: str, own: ClockCounts, training: Mapping[str, Any]
+) -> ClockFault | None:
+    name = "hour" if part == "hour" else "weekday"
+    seen = training.get(f"{name}s")
+    if seen is None:  # counted before this was
+        return None
+    width = _PART_WIDTH.get(part, 1)
+    known = {value // width for value in seen}
+    if name == "weekday" and len(known) > 1:
+        return None  # as it is of every log of less than a week
+    counts = own.hours if name == "hour" else own.weekdays
+    unseen = [v for v in sorted(counts) if v // width not in known]
+    now = sum(counts[value] for value in unseen), own.times
+    expected = 0.0, training["times"]
+    if not is_far_above(now, expected):
+        return None
+    if part == "hour":
+        shown = ", ".join(map(str, seen))
+    else:
+        shown = ", ".join(_DAYS[value] for value in seen)
+    examples = [own.examples[f"{name}={value}"][0] for value in unseen]
+    return ClockFault(
+        part,
+        now,
+        expected,
+        tuple(examples[:_MOST_EXAMPLES]),
+        f"of a value of '{part}' that training does not have",
+        f"training's times have {_NAMES[part]} {shown} alone, and of others "
+        f"nothing was learnt. Train on more days, or leave '{part}' out of the "
+        "field's `parts`.",
+        "time",
     )
 
 

@@ -13,7 +13,8 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.drift.cause import Cause, likely_cause, number_cause
 from deepfm_tf.drift.clocks import ClockFault, clock_faults
 from deepfm_tf.drift.counts import DataCounts, FieldCounts
-from deepfm_tf.drift.shares import (
+from deepfm_tf.drift.expected import expected_of
+from deepfm_tf.shares import (
     LEAST_G_OF_FAULTS,
     LEAST_GAP_OF_FAULTS,
     is_far_above,
@@ -24,6 +25,8 @@ from deepfm_tf.vocabulary import OOV_ID, Vocabulary
 
 # Many new users, say, are told although they are as many as expected.
 _MANY = 0.2
+# Below this the shares of single fields tell nothing.
+_FEW_ROWS = 100
 
 _NUM_EXAMPLES = 3
 _MOST_TOLD = 10
@@ -84,7 +87,9 @@ class Drift:
         measure: `"missing"`, `"unseen"` (not in the vocabulary),
             `"out_of_range"` (numbers below training's minimum or above its
             maximum); of times `"midnight"` (without a time of day),
-            `"time_of_day"` (with one, unlike training's) or `"zone"`.
+            `"time_of_day"` (with one, unlike training's), `"zone"`, or
+            `"hour"`, `"weekday"` or `"is_weekend"` (a value of that part that
+            training does not have).
         share: float. Of the rows (missing) or of the values.
         expected: float. The share to be expected by training.
         in_training: float. The share in training.
@@ -140,7 +145,8 @@ def compare_counts(counts: DataCounts) -> list[Drift]:
     Where training data keep but a share of the negatives, each of these
     counts for those that were left out (`DataCounts.training`).
 
-    Times are compared by how they are written: see `clock_faults`.
+    Times are compared by how they are written, and by where they lie in the
+    day and the week: see `clock_faults`.
 
     Args:
         counts: of the data.
@@ -163,7 +169,8 @@ def compare_counts(counts: DataCounts) -> list[Drift]:
         unseen = _unseen(vocabulary, field, own, statistics)
         if unseen is not None:
             found.append(unseen)
-        faults = clock_faults(own.clocks, statistics)
+        parts = getattr(field, "parts", ())
+        faults = clock_faults(own.clocks, statistics, parts)
         found += [_clock_drift(field.name, fault) for fault in faults]
     return found
 
@@ -174,7 +181,7 @@ def field_shares(counts: DataCounts) -> list[FieldShares]:
     for field in counts.vocabulary.schema.fields:
         own = counts.fields[field.name]
         statistics = counts.training(field.name)
-        expected = _expected(statistics)
+        expected = expected_of(statistics)
         known = expected is not None and expected[1] > 0
         in_training = ratio(statistics.get("oov", 0), statistics.get("values"))
         table.append(
@@ -204,22 +211,37 @@ def expected_notes(
 ) -> list[str]:
     """A sentence on each field with many, but not too many, unseen values.
 
+    One on all of them, where there are too few rows for their shares to tell
+    more than that.
+
     Args:
         shares: of `field_shares`.
         found: of `compare_counts`; of these fields nothing is said.
         name: str. What the data are called.
     """
     told = {drift.field for drift in found if drift.measure != "missing"}
-    return [
-        f"Field '{entry.field}': {percent(entry.unseen)} of the values of "
-        f"{name} are unseen in training, about as many as training leads one "
-        f"to expect ({percent(entry.unseen_expected)}). They all share one "
-        "id, OOV."
+    many = [
+        entry
         for entry in shares
         if entry.unseen is not None
         and entry.unseen_expected is not None
         and entry.unseen >= _MANY
         and entry.field not in told
+    ]
+    if len(many) > 1 and many[0].rows < _FEW_ROWS:
+        rows = f"{many[0].rows} row{'s' * (many[0].rows != 1)}"
+        return [
+            f"{len(many)} of {len(shares)} fields have many values in {name} "
+            "that are unseen in training, about as many as training leads one "
+            f"to expect; {rows} are too few to say more. They all share one "
+            "id, OOV."
+        ]
+    return [
+        f"Field '{entry.field}': {percent(entry.unseen)} of the values of "
+        f"{name} are unseen in training, about as many as training leads one "
+        f"to expect ({percent(entry.unseen_expected)}). They all share one "
+        "id, OOV."
+        for entry in many
     ]
 
 
@@ -262,12 +284,17 @@ def _clock_drift(name: str, fault: ClockFault) -> Drift:
     text = (
         f"Field '{name}': {percent(share)} of the times are {fault.what}, "
         f"such as {shown}, where training leads one to expect "
-        f"{percent(expected)}. Likeliest cause: another format: {fault.cause} "
-        "Store the column as in training."
+        f"{percent(expected)}. Likeliest cause: "
     )
+    if fault.kind == "format":
+        text += (
+            f"another format: {fault.cause} Store the column as in training."
+        )
+    else:
+        text += f"{fault.kind}: {fault.cause}"
     return Drift(
         *(name, fault.measure, share, expected, expected),
-        *(fault.examples, "format", text),
+        *(fault.examples, fault.kind, text),
     )
 
 
@@ -277,7 +304,7 @@ def _unseen(
     own: FieldCounts,
     statistics: Mapping[str, Any],
 ) -> Drift | None:
-    expected = _expected(statistics)
+    expected = expected_of(statistics)
     now = own.unseen, own.values
     if expected is None or not is_far_above(
         now, expected, LEAST_GAP_OF_FAULTS, LEAST_G_OF_FAULTS
@@ -331,13 +358,3 @@ def _unseen(
         cause.kind if cause else "",
         text,
     )
-
-
-def _expected(statistics: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Unseen values that training leads one to expect, and of how many."""
-    if "minimum" in statistics:
-        total = statistics["rows"] - statistics["missing"]
-        return min(2, total), total
-    if "oov_expected" in statistics:
-        return statistics["oov_expected"], statistics["values"]
-    return None  # hashed, or counted before this was

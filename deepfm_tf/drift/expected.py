@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -58,6 +61,41 @@ def expected_unseen(
         "oov": total - _sum(_part(own, kept)),
         "oov_expected": total - _sum(_part(own, kept, is_safe)),
     }
+
+
+def expected_of(statistics: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Unseen values that training leads one to expect, and of how many.
+
+    Args:
+        statistics: of a field, in a Vocabulary.
+    """
+    if "minimum" in statistics:
+        total = statistics["rows"] - statistics["missing"]
+        return min(2, total), total
+    if "oov_expected" in statistics:
+        return statistics["oov_expected"], statistics["values"]
+    return None  # hashed, or counted before this was
+
+
+def training_counts(
+    statistics: Mapping[str, Mapping[str, Any]],
+) -> dict[str, dict[str, float]]:
+    """What training leads one to expect of each field, as plain data.
+
+    Args:
+        statistics: of a Vocabulary.
+
+    Returns:
+        Field -> `missing` of `rows`; and, where values can be unseen, `unseen`
+        of `values`.
+    """
+    found = {}
+    for name, entry in statistics.items():
+        found[name] = {k: entry.get(k, 0) for k in ("missing", "rows")}
+        unseen = expected_of(entry)
+        if unseen is not None:
+            found[name] |= {"unseen": unseen[0], "values": unseen[1]}
+    return found
 
 
 def _part(

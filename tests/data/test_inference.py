@@ -197,6 +197,15 @@ def test_times_are_recognised_in_every_form(times):
     deepfm_tf.fit_vocabulary(frame, schema)
 
 
+def test_times_of_one_day_have_no_weekday():
+    hours = [f"2024-05-01 {n % 24:02d}:00:00+03:00" for n in range(ROWS)]
+
+    schema = infer_schema(log(at=hours), "click")
+
+    assert schema.field("at").parts == ("hour",)
+    assert "of which hour, as all are of one day" in " ".join(schema.notes)
+
+
 def test_dates_have_no_hour():
     days = [time.date().isoformat() for time in TIMES]
     compact = [int(day.replace("-", "")) for day in days]
@@ -420,17 +429,14 @@ def test_where_no_row_can_be_read_the_first_one_is_told(tmp_path):
         infer_schema(path, "click")
 
 
-def test_a_blank_before_whole_numbers_changes_no_kind_and_is_told(
-    tmp_path,
-):
+def test_a_blank_before_whole_numbers_changes_no_kind(tmp_path):
     rows = [
         f"{i % 2}, {i % 7}, {0 if i % 9 else i % 5 * 1000}, x{i % 3}"
         for i in range(300)
     ]
     path = tmp_path / "rows.csv"
     path.write_text("\n".join(["label,few,amount,name", *rows]))
-    with pytest.warns(UserWarning, match=r"few, amount, name begin with a"):
-        padded = infer_schema(path, "label")
+    padded = infer_schema(path, "label")
     plain = infer_schema(
         path, "label", text_format=deepfm_tf.TextFormat(separator=", ")
     )

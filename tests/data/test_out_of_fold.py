@@ -190,6 +190,30 @@ def test_rows_of_no_known_fold_are_not_trained_on(make_dataset, tmp_path):
         dataset(path, vocabulary, shuffle=True)
 
 
+@pytest.mark.parametrize("reader", ["memory", "text", "prepare"])
+def test_the_rows_that_were_counted_are_not_read_as_others(reader, tmp_path):
+    path, schema = tmp_path / "log.csv", schema_of()
+    schema = deepfm_tf.Schema(schema.fields, "click", example_weight="mass")
+    make().to_csv(path, index=False)
+    vocabulary = deepfm_tf.fit_vocabulary(make(), schema)
+
+    def read(source):
+        if reader == "prepare":
+            place = tmp_path / "prepared"
+            deepfm_tf.prepare(source, place, vocabulary=vocabulary)
+        else:
+            getattr(deepfm_tf, f"dataset_from_{reader}")(source, vocabulary)
+
+    with pytest.raises(ValueError, match="very rows that those of 'site' were"):
+        read(path)
+    # One label is another's, and they are other rows.
+    others = make()
+    others.loc[[1, 2], "click"] = others.loc[[2, 1], "click"].to_numpy()
+    assert others["click"].tolist() != make()["click"].tolist()
+    others.to_csv(path, index=False)
+    read(path)
+
+
 def test_the_graph_of_text_gives_the_numbers_of_other_rows(tmp_path):
     path = tmp_path / "log.csv"
     make(seed=3).to_csv(path, index=False)

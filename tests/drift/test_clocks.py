@@ -71,6 +71,46 @@ def test_a_time_of_day_is_told_where_training_had_dates():
     assert "no other hour was learnt" in str(drift)
 
 
+def test_hours_that_training_never_saw_are_told():
+    morning = pd.date_range("2024-05-01", periods=12 * 60, freq="min")
+    days = [morning + pd.Timedelta(days=day) for day in range(7)]
+    train = np.concatenate(days)
+    evening = pd.Series(train[:400] + np.timedelta64(15, "h"))
+
+    (drift,) = drift_of(pd.Series(train), evening)
+
+    # 15:00 to 21:39; training has 0 to 11.
+    assert (drift.measure, drift.share, drift.cause) == ("hour", 1.0, "time")
+    assert "have the hours 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 alone" in str(
+        drift
+    )
+    assert drift.examples[0].startswith("2024-05-01 15:")
+
+
+def test_a_day_of_the_week_that_training_never_saw_is_told():
+    wednesday = times(days=1)
+
+    (drift,) = drift_of(wednesday, times("2024-05-02", days=1))
+
+    assert (drift.measure, drift.share) == ("weekday", 1.0)
+    assert "training's times have the days Wed alone" in str(drift)
+
+
+@pytest.mark.parametrize(
+    ("other", "measures"), [("2024-05-02", []), ("2024-05-04", ["is_weekend"])]
+)
+def test_only_the_parts_of_a_field_are_looked_at(other, measures):
+    schema = Schema((TimestampField("at", parts=("is_weekend",)),), "y")
+    data = {"at": times(days=1), "y": np.arange(ROWS) % 2}
+    vocabulary = deepfm_tf.fit_vocabulary(data, schema)
+
+    found = deepfm_tf.compare_with_training(
+        {"at": times(other, days=1)}, vocabulary
+    )
+
+    assert [drift.measure for drift in found] == measures
+
+
 @pytest.mark.parametrize("unit", ["s", "15min", "h"])
 @pytest.mark.parametrize("first", [0, 9, 23])
 def test_rows_of_other_hours_are_no_drift(unit, first):
@@ -166,6 +206,8 @@ def test_counts_are_those_of_datetime():
         "midnights": 4,
         "whole_hours": 5,
         "zones": {"+00:00": 1, "+02:00": 1, "none": 2},
+        "hours": [0, 10],
+        "weekdays": [2, 3],
     }
     assert counts.days == {(moment.date() - datetime.date(1970, 1, 1)).days}
 

@@ -8,9 +8,9 @@ import pytest
 import deepfm_tf
 from deepfm_tf import CategoricalField, MultiValuedField, NumericField, Schema
 from deepfm_tf.data.columns import check_columns
-from deepfm_tf.drift import expected_notes, field_shares
+from deepfm_tf.drift import FieldShares, expected_notes, field_shares
 from deepfm_tf.drift.counts import DataCounts
-from deepfm_tf.drift.shares import percent
+from deepfm_tf.shares import percent
 
 # A false alarm is an error.
 pytestmark = pytest.mark.filterwarnings("error::UserWarning")
@@ -239,6 +239,27 @@ def test_many_unseen_that_are_expected_are_a_note():
     assert shares.unseen_expected == pytest.approx(0.368, abs=0.04)
     assert shares.unseen_in_training == 0
     assert note.startswith("Field 'a': 3") and "of test are unseen" in note
+
+
+@pytest.mark.parametrize(
+    ("rows", "num_fields", "start"),
+    [
+        (1, 13, "13 of 13 fields have many values in valid that are unseen"),
+        (99, 2, "2 of 2 fields have many values in valid that are unseen"),
+        (99, 1, "Field 'f0': 100 % of the values of valid are unseen"),
+        (100, 2, "Field 'f0': 100 % of the values of valid are unseen"),
+    ],
+)
+def test_fields_of_few_rows_share_one_note(rows, num_fields, start):
+    shares = [
+        FieldShares(f"f{n}", rows, 0.0, 0.0, 1.0, 0.0, 1.0)
+        for n in range(num_fields)
+    ]
+
+    notes = expected_notes(shares, [], "valid")
+
+    assert notes[0].startswith(start)
+    assert len(notes) == (1 if rows < 100 else num_fields)
 
 
 def test_hashed_values_are_never_unseen():
