@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.data.columns import flatten
+from deepfm_tf.data.kept_cuts import KeptCuts
 from deepfm_tf.data.on_error import check_on_error
 from deepfm_tf.data.part import check_negatives
 from deepfm_tf.errors import Argument, UserError, with_known_arguments
 from deepfm_tf.field import as_tuple
 from deepfm_tf.files.bad_row import BadRow
-from deepfm_tf.files.readers import Source, read_blocks
+from deepfm_tf.files.readers import Source, list_files, read_blocks
 from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.raw_values import (
     MISSING_NUMBERS,
@@ -101,6 +103,7 @@ def split_by_time(
     text_format: TextFormat | None = None,
     on_error: str = "raise",
     missing_values: Sequence[str] = (),
+    kept: str | Path | None = None,
 ) -> tuple[TimePart, ...]:
     """Parts that follow each other in time: train, valid and test.
 
@@ -119,6 +122,8 @@ def split_by_time(
             out, and a warning tells how many. Give `prepare` the same; it
             counts them, and writes them to the first part's `rejected.csv`.
         missing_values: those of the schema, which may look like times.
+        kept: file that keeps where the source was cut. Files that cannot have
+            changed since are then not read again. Defaults to None: none.
 
     Returns:
         TimePart objects, one more than there are shares, for `prepare`.
@@ -133,6 +138,18 @@ def split_by_time(
     """
     check_on_error(on_error)
     missing_values = as_tuple(missing_values)
+    keeper = None
+    if kept is not None and (files := list_files(source)) is not None:
+        decides = {
+            "column": column,
+            "shares": list(shares),
+            "text_format": dataclasses.asdict(text_format or TextFormat()),
+            "on_error": on_error,
+            "missing_values": list(missing_values),
+        }
+        keeper = KeptCuts(kept, files, decides)
+        if (known := keeper.load()) is not None:
+            return _parts(column, *known)
     sample, num_left_out = _Sample(), 0
     for number, block in enumerate(read_blocks(source, [column], text_format)):
         table, _ = block.read([column])
@@ -149,12 +166,21 @@ def split_by_time(
         num_left_out += len(bad)
         sample.add(times[times != NO_MOMENT], number)
     cuts = _cuts(sample.numbers, shares, column)
+    if keeper is not None:
+        keeper.save(cuts, num_left_out)
+    return _parts(column, cuts, num_left_out)
+
+
+def _parts(
+    column: str, cuts: Sequence[int], num_left_out: int
+) -> tuple[TimePart, ...]:
+    """The parts between the cuts, for the caller of `split_by_time`."""
     if num_left_out:
         warnings.warn(
             f"Rows without a time in '{column}' that can be read are in no "
             f"part: {num_left_out:,}. They are rejected with those of the "
             "first one.",
-            stacklevel=2,
+            stacklevel=3,
         )
     ends = [None, *cuts, None]
     return tuple(

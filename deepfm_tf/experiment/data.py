@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from deepfm_tf.experiment.data_settings import DataSettings
 
+# Where --split-by-time cut, beside the parts that it made.
+_CUTS_FILE = "cuts.json"
 _REUSED = "reused"
 _PREPARED_AGAIN = (
     "prepared again: what was there had other options or data, or was damaged"
@@ -248,6 +250,7 @@ def _parts(
             text_format=settings.text_format,
             on_error=settings.on_error,
             missing_values=schema.missing_values,
+            kept=settings.prepared_folder / _CUTS_FILE,
         )
         train = dataclasses.replace(
             train, seed=settings.seed, negative_sampling=share

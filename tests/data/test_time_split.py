@@ -3,7 +3,10 @@ import pandas as pd
 import pytest
 
 import deepfm_tf
-from deepfm_tf.data import time_split
+from deepfm_tf.data import stamps, time_split
+
+# Of a month.
+DAYS = range(1, 11)
 
 
 def write_log(directory, kind):
@@ -185,3 +188,41 @@ def test_other_times_in_memory_are_prepared_anew(tmp_path):
     rows = rows_of({**log, "day": days[::-1]}, latest, tmp_path / "part")
 
     assert rows == {"r0", "r1"}
+
+
+def test_files_that_cannot_have_changed_are_not_read_again(
+    tmp_path, monkeypatch
+):
+    path, kept = tmp_path / "log.csv", tmp_path / "new" / "cuts.json"
+    path.write_text("at,x\n" + "".join(f"2024-01-{d:02},1\n" for d in DAYS))
+    # As of a file that was written long ago.
+    monkeypatch.setattr(stamps.Stamp, "is_settled", lambda stamp: True)
+    monkeypatch.setattr(stamps.Stamp, "is_local", lambda stamp: True)
+
+    def split(**options):
+        return deepfm_tf.split_by_time(path, "at", kept=kept, **options)
+
+    first = split()
+    with monkeypatch.context() as patch:
+        patch.setattr(time_split, "read_blocks", None)
+        assert split() == first
+        for other in ({"shares": (0.5,)}, {"missing_values": ["2024-01-01"]}):
+            with pytest.raises(TypeError):  # it wants to read
+                split(**other)
+    path.write_text("at,x\n" + "".join(f"2025-01-{d:02},1\n" for d in DAYS))
+
+    later = split()
+
+    years = [np.datetime64(p.start, "us").item().year for p in later[1:]]
+    assert years == [2025, 2025]
+    assert later[1].start != first[1].start
+
+
+def test_a_file_that_may_still_change_is_read_again(tmp_path, monkeypatch):
+    path, kept = tmp_path / "log.csv", tmp_path / "cuts.json"
+    path.write_text("at,x\n" + "".join(f"2024-01-{d:02},1\n" for d in DAYS))
+    monkeypatch.setattr(stamps.Stamp, "is_settled", lambda stamp: False)
+
+    deepfm_tf.split_by_time(path, "at", kept=kept)
+
+    assert not kept.exists()
