@@ -16,7 +16,9 @@ from deepfm_tf.explain import Explainer
 from deepfm_tf.export.explain import check_terms
 from deepfm_tf.export.fields import check_fields
 from deepfm_tf.export.requests import Request, Rows
+from deepfm_tf.export.unseen import check_unseen
 from deepfm_tf.export.warm_up import read_warm_up, replay
+from deepfm_tf.vocabulary import Vocabulary
 
 # How far the two may be apart: float32 sums in another order. A wrong id
 # shows in the first digits.
@@ -36,6 +38,7 @@ def check(
     tolerance: float = _TOLERANCE,
     calibration: Calibration | None = None,
     explainer: Explainer | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> None:
     """Replay the warm-up requests of a SavedModel, and judge the answers.
 
@@ -47,6 +50,7 @@ def check(
         calibration: what the reference's probabilities go through to be what
             is served. Optional.
         explainer: what the signature `explain` is compared with.
+        vocabulary: what the signature `unseen` is compared with.
 
     Raises:
         RuntimeError: a signature differs from the model.
@@ -56,6 +60,9 @@ def check(
         outputs = replay(log, loaded)
         if request.signature == "fields":
             check_fields(loaded, outputs)
+            continue
+        if vocabulary is not None and request.signature == "unseen":
+            check_unseen(vocabulary, request, outputs)
             continue
         served = _probability(outputs)
         compare(reference, request, served, tolerance, calibration)

@@ -11,27 +11,35 @@ import numpy as np
 import tensorflow as tf
 
 from deepfm_tf.arrays import Array
+from deepfm_tf.drift import DataCounts, training_counts
 from deepfm_tf.export.requests import Request, Rows
 from deepfm_tf.export.signatures import PREDICT, Defaults, Signature, Tensors
-from deepfm_tf.schema import Schema
+from deepfm_tf.vocabulary import Vocabulary
 
 # What the description looks like; a number more when that changes.
 _FORMAT = 1
 
 
-def describe_fields(schema: Schema, defaults: Defaults) -> list[dict[str, Any]]:
+def describe_fields(
+    vocabulary: Vocabulary, defaults: Defaults
+) -> list[dict[str, Any]]:
     """For each field what a client must know to send its values.
 
     Args:
-        schema: a Schema.
+        vocabulary: the model's.
         defaults: field name -> value where a request leaves the field out.
 
     Returns:
         For each field its `name`, its `input` and its `type`; `default`, if
         it has one (None is missing); for several values in one text
         `separator` and `weight_separator`; for numbers `missing_values`, the
-        texts that stand for a missing one.
+        texts that stand for a missing one; and `training`, what its data lead
+        one to expect (see `drift.training_counts`).
     """
+    schema, counts = vocabulary.schema, DataCounts(vocabulary)
+    expected = training_counts(
+        {field.name: counts.training(field.name) for field in schema.fields}
+    )
     names = schema.signature_names
     described = []
     for field in schema.fields:
@@ -47,22 +55,23 @@ def describe_fields(schema: Schema, defaults: Defaults) -> list[dict[str, Any]]:
             entry["missing_values"] = list(schema.missing_values)
         if field.name in defaults:
             entry["default"] = _plain(defaults[field.name])
+        entry["training"] = expected[field.name]
         described.append(entry)
     return described
 
 
-def fields_signature(schema: Schema, defaults: Defaults) -> Signature:
+def fields_signature(vocabulary: Vocabulary, defaults: Defaults) -> Signature:
     """`fields`: for each row of anything the description, as JSON.
 
     It has a row for each row, and not just one answer, so that a server that
     batches requests takes it as it takes others.
 
     Args:
-        schema: a Schema.
+        vocabulary: the model's.
         defaults: field name -> value where a request leaves the field out.
     """
     text = json.dumps(
-        {"format": _FORMAT, "fields": describe_fields(schema, defaults)},
+        {"format": _FORMAT, "fields": describe_fields(vocabulary, defaults)},
         ensure_ascii=False,
     )
 

@@ -81,7 +81,7 @@ def write_model_card(
             )
         ),
         # Which input each field has, as the signature `fields` tells.
-        "fields": describe_fields(schema, defaults),
+        "fields": describe_fields(vocabulary, defaults),
         "signatures": _signatures(saved_model),
         # The columns of the matrices, in order.
         "packed_columns": _columns(schema.fields),

@@ -125,6 +125,12 @@ def make_explain_request(rows: Rows, schema: Schema, num_rows: int) -> Request:
     return Request("explain", rows, _columns(rows, schema))
 
 
+def make_unseen_request(rows: Rows, schema: Schema, num_rows: int) -> Request:
+    """A request for the first rows to `unseen`."""
+    rows = rows.head(num_rows)
+    return Request("unseen", rows, _columns(rows, schema))
+
+
 def make_rank_requests(
     vocabulary: Vocabulary, context_fields: Sequence[str], num_rows: int
 ) -> list[Request]:

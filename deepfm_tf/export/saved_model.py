@@ -32,6 +32,7 @@ from deepfm_tf.export.requests import (
     make_explain_request,
     make_rank_requests,
     make_requests,
+    make_unseen_request,
 )
 from deepfm_tf.export.scoring import Score, make_score
 from deepfm_tf.export.signatures import signatures, write
@@ -40,6 +41,7 @@ from deepfm_tf.export.table_dtype import (
     cost_of_rounding,
     rounded_table,
 )
+from deepfm_tf.export.unseen import unseen_signature
 from deepfm_tf.export.warm_up import (
     WARM_UP_ROWS,
     check_warm_up_rows,
@@ -73,8 +75,8 @@ def export_saved_model(
 ) -> Path:
     """Write the next version of a servable that takes raw values.
 
-    Its signatures, all but the last of which give the model's probability of
-    a click:
+    Its signatures, all but the last two of which give the model's probability
+    of a click:
 
     - `serving_default` takes each field under its own name (or what
       `schema.signature_names` makes of it, where TensorFlow does not allow
@@ -110,10 +112,14 @@ def export_saved_model(
       sum(contributions) + completeness_error = logit`, and the probability is
       the logit's sigmoid, or what a calibration makes of that. The model card
       names the columns, under `explain`.
+    - `unseen` takes what `serving_default` takes. It returns `values`, how
+      many values a row has of each field, 0 where it is missing, and `unseen`,
+      how many of these training never saw: outside the vocabulary, or beyond
+      the range of its numbers. Both (batch, fields) int32, in schema order.
     - `fields` takes anything, `rows`, shape `(batch,)` string, and returns
       `fields`, shape `(batch,)` string: JSON that says for each field which
-      input it has, and how its values are read. `PredictClient` asks it once
-      for each version.
+      input it has, how its values are read, and how many are missing and
+      unseen by training. `PredictClient` asks it once for each version.
 
     Before anything is published, the SavedModel is loaded again, and every
     signature is compared with the model on rows with known, unseen and
@@ -224,13 +230,17 @@ def export_saved_model(
             chosen.append(
                 explain_signature(lookup, explainer, defaults, calibration)
             )
-        chosen.append(fields_signature(schema, defaults))
+        chosen += [
+            unseen_signature(lookup, vocabulary, defaults),
+            fields_signature(vocabulary, defaults),
+        ]
         write(chosen, lookup, saved_model)
         sizes = sorted({*_CHECKED_ROWS, *warm_up_rows})
         rows = Rows.make(vocabulary, max(sizes))
         requests = [make_fields_request(rows)]
         for size in sizes:
             requests += make_requests(rows, schema, defaults, size)
+            requests.append(make_unseen_request(rows, schema, size))
             if context_fields:
                 requests += make_rank_requests(vocabulary, context_fields, size)
             if explainer is not None:
@@ -256,7 +266,8 @@ def export_saved_model(
                 exact, reference, batches, calibration
             )
         check(
-            reference, requests, saved_model, tolerance, calibration, explainer
+            *(reference, requests, saved_model, tolerance),
+            *(calibration, explainer, vocabulary),
         )
         warm_up = chosen_for_warm_up(requests, warm_up_rows, warm_up_rank)
         write_warm_up(warm_up, directory.name, saved_model)

@@ -20,6 +20,8 @@ WARM_UP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 WARM_UP_ROWS = (1, 10, 100)
 # A server that merges requests refuses inputs of unequal numbers of rows.
 RANK_SIGNATURES = ("rank", "packed_rank")
+# Nobody waits for the first answer of these.
+_UNHURRIED = ("unseen",)
 # What TensorFlow Serving replays at most, and a version's signatures.
 _MAX_RECORDS, _MAX_SIGNATURES = 1000, 8
 
@@ -58,7 +60,7 @@ def chosen_for_warm_up(
         warm_up_rows: numbers of rows.
         warm_up_rank: bool. Whether those to `rank` are among them.
     """
-    left_out = () if warm_up_rank else RANK_SIGNATURES
+    left_out = _UNHURRIED if warm_up_rank else (*_UNHURRIED, *RANK_SIGNATURES)
     return [
         request
         for request in requests

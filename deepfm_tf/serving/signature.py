@@ -171,6 +171,8 @@ class ServedField:
             where a row has several.
         missing_values: texts that stand for a missing number.
         has_default: bool. Whether requests may leave it out.
+        training: what its data lead one to expect: `missing` of `rows`,
+            `unseen` of `values`.
     """
 
     name: str
@@ -178,6 +180,10 @@ class ServedField:
     separator: str | None = None
     missing_values: tuple[str, ...] = ()
     has_default: bool = False
+    # Whether requests are right does not depend on it.
+    training: Mapping[str, float] = dataclasses.field(
+        default_factory=dict, compare=False
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,6 +211,7 @@ class ServedFields:
                     entry.get("separator"),
                     tuple(entry.get("missing_values", ())),
                     "default" in entry,
+                    dict(entry.get("training", {})),
                 )
                 for entry in json.loads(text)["fields"]
             )

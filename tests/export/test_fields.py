@@ -1,5 +1,6 @@
 """Fields of any name are served, by the client and by REST."""
 
+import contextlib
 import json
 import time
 import types
@@ -12,8 +13,10 @@ from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 import deepfm_tf
 from deepfm_tf.export.fields import check_fields
+from deepfm_tf.serving.client import predict_command
 from deepfm_tf.serving.engine.servable import Servable
 from deepfm_tf.serving.rest.calls import RestCalls
+from deepfm_tf.serving.signature import Target
 from tests.export.conftest import definitions
 from tests.export.operations import new_among, operations
 from tests.serving.in_process import InProcessClient, handled_by
@@ -128,6 +131,7 @@ def test_the_signature_tells_the_input_of_each_field(served, loaded):
             "type": "multi_valued",
             "separator": ";",
             "weight_separator": None,
+            "training": {"missing": 6, "rows": 24, "unseen": 0, "values": 30},
         },
         {
             "name": "probability",
@@ -135,12 +139,15 @@ def test_the_signature_tells_the_input_of_each_field(served, loaded):
             "type": "numeric",
             "missing_values": ["?"],
             "default": 40,
+            # Either end of the range is as likely a fresh number's.
+            "training": {"missing": 5, "rows": 24, "unseen": 2, "values": 19},
         },
         {
             "name": "1st price",
             "input": "field_1st_price",
             "type": "numeric",
             "missing_values": ["?"],
+            "training": {"missing": 12, "rows": 24, "unseen": 2, "values": 12},
         },
     ]
 
@@ -214,6 +221,38 @@ def test_lists_are_read_as_texts_are(client, frame, expected):
 
     np.testing.assert_allclose(predicted, expected(), atol=1e-6)
     np.testing.assert_allclose(regressed, expected(), atol=1e-6)
+
+
+def test_the_command_compares_the_rows_with_training(
+    client, frame, tmp_path, monkeypatch, capsys
+):
+    class Connected(contextlib.nullcontext):
+        """As `PredictClient` is called."""
+
+        def __init__(self, *_, **__):
+            super().__init__(self)
+
+        def metadata(self, **_):
+            return client.metadata()
+
+        def predict(self, rows, signature, outputs=None, **_):
+            return client.predict(rows, Target(signature), outputs)
+
+    monkeypatch.setattr(
+        "deepfm_tf.serving.client.client.PredictClient", Connected
+    )
+    rows = pd.concat([frame] * 5)
+    rows.assign(texts=" " + rows["texts"]).to_csv(tmp_path / "r.csv")
+
+    words = [f"--input={tmp_path}/r.csv", f"--output={tmp_path}/out.csv"]
+    assert predict_command.main(words) == 0
+
+    told = capsys.readouterr().err
+    assert "r.csv are not those of the training data" in told
+    assert told.count("Field '") == 1
+    assert "Field 'texts': 100 % of the values are unseen" in told
+    assert "such as ' p', ' q', ' r'" in told
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 120
 
 
 def test_candidates_are_ranked(client, frame, expected):

@@ -81,6 +81,7 @@ def test_it_lists_the_signatures(card):
         "rank",
         "regress",
         "serving_default",
+        "unseen",
     ]
     rank = card["signatures"]["rank"]
     assert rank["method_name"] == "tensorflow/serving/predict"

@@ -106,6 +106,11 @@ def test_inputs_outputs_and_methods_are_the_contract(exported):
             {"rows": ("string", [-1])},
             {"fields": ("string", [-1])},
         ),
+        "unseen": (
+            "predict",
+            columns,
+            dict.fromkeys(("values", "unseen"), ("int32", [-1, 9])),
+        ),
         "explain": (
             "predict",
             columns,
@@ -247,6 +252,7 @@ def test_without_a_context_or_an_explainer_there_is_less(with_defaults):
     assert set(definitions(with_defaults)) == {
         *PLAIN,
         "fields",
+        "unseen",
         "__saved_model_init_op",
     }
 

@@ -32,6 +32,9 @@ class InProcessClient:
     def predict(self, data, target=None, outputs=None):
         return self._run("serving_default", target, "predict", data, outputs)
 
+    def metadata(self):
+        return self._run("serving_default", None, "metadata")
+
     def rank(self, context, candidates):
         return self._run("rank", None, "rank", context, candidates, None)
 

@@ -168,7 +168,8 @@ def _predict(options: argparse.Namespace) -> None:
 
     file_columns(options.input, options.text_format)
     kind = format_of(options.output) if options.output else "csv"
-    with notices_kept_back():
+    with notices_kept_back():  # of TensorFlow, which the client imports
+        import deepfm_tf.serving.client.client  # noqa: F401
         from deepfm_tf.serving.client.channel import PredictError
     try:
         _score(options, kind)
@@ -186,6 +187,11 @@ def _score(options: argparse.Namespace, kind: str) -> None:
     from deepfm_tf.files.readers import num_rows, read_rows
     from deepfm_tf.files.writers import row_writer
     from deepfm_tf.serving.client.client import PredictClient
+    from deepfm_tf.serving.client.likeness import (
+        SAMPLE_ROWS,
+        SIGNATURE,
+        Likeness,
+    )
     from deepfm_tf.serving.connections import client_credentials
 
     names = names_of_card(options.model_card)
@@ -215,6 +221,7 @@ def _score(options: argparse.Namespace, kind: str) -> None:
         ]
         outputs = options.outputs or list(signature.outputs)
         called: dict[str, str] = {}
+        likeness = Likeness(metadata, options.signature)
         first = 1
         for block in read_rows(options.input, options.text_format, BLOCK_BYTES):
             columns = block.column_names
@@ -233,6 +240,10 @@ def _score(options: argparse.Namespace, kind: str) -> None:
                 raise UserError(
                     f"{options.input}, rows {first} to {last}: {error}"
                 ) from error
+            if likeness.can_tell:
+                sample = block.slice(0, SAMPLE_ROWS)
+                told: Any = client.predict(sample, signature=SIGNATURE, **which)
+                likeness.add(sample, told)
             if not isinstance(result, Mapping):
                 result = {outputs[0]: result}
             scores = output_columns(result, names)
@@ -254,6 +265,15 @@ def _score(options: argparse.Namespace, kind: str) -> None:
             f"warning: the server went from version {metadata.version} to "
             f"{version} meanwhile. For rows of one version alone, run again "
             f"with --model_version={version}.",
+            file=sys.stderr,
+        )
+    different = likeness.differences()
+    if different:
+        print(
+            f"warning: The values of {options.input} are not those of the "
+            "training data:",
+            *(f"  {text}" for text in different),
+            sep="\n",
             file=sys.stderr,
         )
     if options.output:
