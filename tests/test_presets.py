@@ -76,8 +76,8 @@ def test_few_examples_get_the_gentle_preset(num_examples, size, is_gentle):
             10_000,
             100,
             "default",
-            "gentle, as there are only 10,000 training rows (below 15,000), "
-            "and 100 of a value on average (below 160)",
+            "gentle, as there are only 10,000 training rows, and 100 of a "
+            "value on average (their product is below 1,300,000)",
         ),
         (3_000, 10, "gentle", "gentle"),
         (3_000, 10, "strong", "strong"),
