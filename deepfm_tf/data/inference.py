@@ -15,7 +15,6 @@ from deepfm_tf.data.columns import flatten
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.fields import CategoricalField
 from deepfm_tf.files.bad_row import BadRow
-from deepfm_tf.files.folders import InFolders
 from deepfm_tf.files.frames import columns_of, slicer
 from deepfm_tf.files.json_lines import JsonBlock
 from deepfm_tf.files.readers import (
@@ -247,8 +246,7 @@ class _Head:
 
 def _read(block: Block, names: Sequence[str]) -> tuple[pa.Table, list[BadRow]]:
     # A column of objects must not cost the others their rows.
-    own = block.block if isinstance(block, InFolders) else block
-    if isinstance(own, JsonBlock):
+    if isinstance(getattr(block, "block", block), JsonBlock):  # in folders
         return block.read(names, with_objects=True)  # type: ignore[call-arg]
     return block.read(names)
 
