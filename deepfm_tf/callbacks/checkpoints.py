@@ -6,11 +6,15 @@ import csv
 import itertools
 import json
 import shutil
+import zipfile
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import MissingFileError
 from deepfm_tf.keras_internals import skip_epochs, skip_no_epochs
 from deepfm_tf.storage import replacing, write_text
@@ -20,7 +24,11 @@ TENSORBOARD = "tensorboard"
 
 _STATE_FILE = "state.json"
 _LOG_FILE = "log.csv"
-_EPOCH_FILES = "epoch-*.keras"
+# What changes from epoch to epoch; and all the rest, once for each `fit`.
+_EPOCH_FILE = "epoch-{:04d}.npz"
+_MODEL_FILE = "model-{:04d}.keras"
+# Earlier versions wrote `epoch-*.keras`.
+_FILES_OF_RUN = ("epoch-*", "model-*.keras")
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -28,8 +36,10 @@ class Checkpoints(keras.callbacks.Callback):
 
     Every file is written beside its place and then renamed, and
     `state.json`, written last, says which of them count: a run killed at any
-    moment can be resumed from its last whole epoch. `log.csv` holds the logs
-    of all epochs, resumed ones included.
+    moment can be resumed from its last whole epoch. Keras takes as long to
+    write a small model as to train it for an epoch, so it does that once, and
+    the variables alone follow each epoch. `log.csv` holds the logs of all
+    epochs, resumed ones included.
 
     Args:
         directory: where to keep them.
@@ -51,11 +61,13 @@ class Checkpoints(keras.callbacks.Callback):
         self.early_stopping = early_stopping
         self.plateau = plateau
         self.history: dict[str, list[float]] = {}
+        self._model_file: str | None = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Start afresh, or where the loaded checkpoint stopped."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self.history = {}
+        self._model_file = None
         state = read_state(self.directory)
         if state is None:
             return
@@ -73,10 +85,10 @@ class Checkpoints(keras.callbacks.Callback):
         stopping.wait = state["wait"]
         if self.plateau is not None:
             self.plateau.best = state["best"]
-        best = keras.saving.load_model(
-            self.directory / state["best_checkpoint"], compile=False
+        best = _read_values(
+            self.directory / state["best_checkpoint"], self.model
         )
-        stopping.best_weights = best.get_weights()
+        stopping.best_weights = best[: len(self.model.weights)]
         if state["ended"]:
             skip_epochs(self.model)
 
@@ -86,34 +98,36 @@ class Checkpoints(keras.callbacks.Callback):
         """Save the epoch."""
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
+        if self._model_file is None:
+            self._model_file = _MODEL_FILE.format(epoch + 1)
+            with replacing(self.directory / self._model_file) as path:
+                self.model.save(path)
         state: dict[str, Any] = {
-            "checkpoint": f"epoch-{epoch + 1:04d}.keras",
+            "model": self._model_file,
+            "checkpoint": _EPOCH_FILE.format(epoch + 1),
             "best_checkpoint": None,
             "epoch": epoch + 1,
             "history": self.history,
-            # Keras files do not hold what dropout has drawn so far.
-            "dropout_seeds": [
-                seed.numpy().tolist() for seed in _dropout_seeds(self.model)
-            ],
         }
         stopping = self.early_stopping
         if stopping is not None and stopping.best_weights is not None:
             state |= {
-                "best_checkpoint": f"epoch-{stopping.best_epoch + 1:04d}.keras",
+                "best_checkpoint": _EPOCH_FILE.format(stopping.best_epoch + 1),
                 "best": stopping.best,
                 "best_epoch": stopping.best_epoch,
                 "wait": stopping.wait,
                 "ended": 0 < epoch == stopping.stopped_epoch,
             }
         with replacing(self.directory / state["checkpoint"]) as path:
-            self.model.save(path)
+            _write_values(path, self.model)
         with replacing(self.directory / _LOG_FILE) as path:
             self._write_log(path)
         text = json.dumps(state, indent=1)
         write_text(self.directory / _STATE_FILE, text)
-        for path in self.directory.glob(_EPOCH_FILES):
-            if path.name not in (state["checkpoint"], state["best_checkpoint"]):
-                path.unlink()
+        drop_checkpoints(
+            self.directory,
+            {state["model"], state["checkpoint"], state["best_checkpoint"]},
+        )
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Leave the model as any other."""
@@ -129,7 +143,8 @@ class Checkpoints(keras.callbacks.Callback):
     def _remove_old_run(self) -> None:
         # First what says that the rest counts.
         (self.directory / _STATE_FILE).unlink()
-        for pattern in (_EPOCH_FILES, _LOG_FILE, ".tmp-*"):
+        drop_checkpoints(self.directory)
+        for pattern in (_LOG_FILE, ".tmp-*"):
             for path in self.directory.glob(pattern):
                 path.unlink()
         shutil.rmtree(self.directory / TENSORBOARD, ignore_errors=True)
@@ -165,18 +180,51 @@ def load_checkpoint(directory: str | Path) -> tuple[keras.Model, int]:
             "finished there. Start without resuming."
         )
     path = Path(directory) / state["checkpoint"]
-    model = keras.saving.load_model(path)
-    seeds = _dropout_seeds(model)
-    for seed, value in zip(seeds, state["dropout_seeds"], strict=True):
-        seed.assign(value)
+    model = keras.saving.load_model(path.with_name(state["model"]))
+    for variable, value in zip(
+        _variables(model), _read_values(path, model), strict=True
+    ):
+        variable.assign(value)
     model._deepfm_tf_resumed = path.resolve()
     return model, state["epoch"]
 
 
-def _dropout_seeds(model: keras.Model) -> list[Any]:
-    """The variables that say which random numbers come next."""
-    return [
-        variable
-        for variable in model.non_trainable_variables
-        if variable.name == "seed_generator_state"
-    ]
+def drop_checkpoints(directory: Path, kept: Container[str] = ()) -> None:
+    """Remove the checkpoints of a run.
+
+    Args:
+        directory: where `Checkpoints` left them.
+        kept: names of files to leave.
+    """
+    for pattern in _FILES_OF_RUN:
+        for path in directory.glob(pattern):
+            if path.name not in kept:
+                path.unlink()
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    """What an epoch changes: weights, what dropout draws next, optimizer."""
+    weights = model.weights
+    known = set(map(id, weights))
+    others = [v for v in model.variables if id(v) not in known]
+    return [*weights, *others, *model.optimizer.variables]
+
+
+def _write_values(path: Path, model: keras.Model) -> None:
+    """As `np.savez`, which would hold all of them in memory at once."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, variable in enumerate(_variables(model)):
+            with archive.open(f"{number}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, variable.numpy())
+
+
+def _read_values(path: Path, model: keras.Model) -> list[Array]:
+    """Those of `_variables`."""
+    with np.load(path) as file:
+        return [
+            # Numpy writes what it does not know, bfloat16, as mere bytes.
+            file[name].view(variable.dtype)
+            for name, variable in zip(
+                file.files, _variables(model), strict=True
+            )
+        ]

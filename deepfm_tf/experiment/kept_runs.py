@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import deepfm_tf
+from deepfm_tf.callbacks.checkpoints import drop_checkpoints
 from deepfm_tf.experiment.command_line import words_of
 from deepfm_tf.experiment.files import writing
 from deepfm_tf.experiment.forecast import duration
@@ -95,12 +96,6 @@ def save_result(result: dict[str, Any], path: Path, begin: float) -> None:
     """
     result["wall_seconds"] = time.perf_counter() - begin
     write_json(path, result)
-
-
-def drop_checkpoints(directory: Path) -> None:
-    """Remove the checkpoints of a run that nobody needs any more."""
-    for checkpoint in directory.glob("epoch-*.keras"):
-        checkpoint.unlink()
 
 
 def load_result(path: Path) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import deepfm_tf
+from deepfm_tf.callbacks.checkpoints import drop_checkpoints
 from deepfm_tf.experiment.files import writing
 from deepfm_tf.experiment.kept_runs import (
     RESUME_HINT,
-    drop_checkpoints,
     load_result,
     save_result,
     time_left,
@@ -223,7 +223,7 @@ class Trials:
         """Whether the same run is a finished trial, and its model is there."""
         folder = self._folder(structure, seed, False) / self.settings.model[0]
         is_finished = self.path(structure, seed, False).is_file()
-        return is_finished and any(folder.glob("epoch-*.keras"))
+        return is_finished and any(folder.glob("epoch-*"))
 
     def _line(self, result: dict[str, Any]) -> str:
         title = deepfm_tf.metrics.METRIC_TITLES[self.settings.monitor]

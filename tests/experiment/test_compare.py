@@ -161,7 +161,8 @@ def test_the_page_says_what_the_report_says(finished, report):
 
 
 def test_what_was_kept_is_small(finished):
-    assert not list(finished[0].rglob("epoch-*.keras"))
+    for pattern in ("epoch-*", "*.keras"):
+        assert not list(finished[0].rglob(pattern))
 
 
 def test_the_next_command_trains_the_best_model_alone(report):

@@ -51,7 +51,7 @@ def test_the_best_is_tested_as_it_was_trained(tmp_path, monkeypatch, capsys):
         for structure in (good, bad):
             trials.run("trial", structure, 1)
         best = Structure(**trials.finished[trials.best]["structure"])
-        models = {p.parents[1].name for p in tmp_path.rglob("epoch-*.keras")}
+        models = {p.parents[1].name for p in tmp_path.rglob("epoch-*")}
         found.extend([trials.finished[best.name], models])
         found.append(trials.run("best", best, 1, is_tested=True))
         found.append(trials.path(best, 1, True).with_suffix(".npy"))
@@ -71,7 +71,7 @@ def test_the_best_is_tested_as_it_was_trained(tmp_path, monkeypatch, capsys):
     assert other.startswith("another seed") and "best so far" not in other
     # One of the two models was kept for it, and none after it.
     assert len(models) == 1
-    assert not list(tmp_path.rglob("epoch-*.keras"))
+    assert not list(tmp_path.rglob("epoch-*"))
     assert not (tmp_path / "runs/tabular/tested").exists()
     for key in ("value", "seconds", "epochs", "curve"):
         assert tested[key] == trial[key]
