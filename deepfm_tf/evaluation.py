@@ -8,10 +8,8 @@ from typing import Any, NamedTuple, cast
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.data.batches import with_options
 from deepfm_tf.drift import (
     DataCounts,
     DriftEntry,
@@ -292,21 +290,23 @@ def _probability(model: keras.Model, inputs: Mapping[str, Array]) -> Array:
     layer = getattr(model, "embedding_layer", None)
     if layer is not None and "ids" in inputs:
         layer.check_ids(inputs["ids"])
-    output = model.predict(_batches_of(inputs), verbose=0)
+    if model.distribute_strategy.num_replicas_in_sync > 1:
+        # Which divides each batch between them.
+        output = model.predict(inputs, batch_size=_PREDICT_ROWS, verbose=0)
+        return _only_column(output)
+    # `predict` would first make a data set, which takes longer than a small
+    # model needs for a few thousand rows.
+    parts = []
+    for start in range(0, len(inputs[next(iter(inputs))]), _PREDICT_ROWS):
+        stop = start + _PREDICT_ROWS
+        part = {name: array[start:stop] for name, array in inputs.items()}
+        parts.append(_only_column(model.predict_on_batch(part)))
+    return np.concatenate(parts)
+
+
+def _only_column(output: Mapping[str, Array]) -> Array:
     probability: Array = output["probability"][:, 0]
     return probability
-
-
-def _batches_of(inputs: Mapping[str, Array]) -> tf.data.Dataset:
-    """What Keras makes of arrays too, with functions that must be traced."""
-    num_rows = len(next(iter(inputs.values())))
-    num_batches = -(-num_rows // _PREDICT_ROWS)
-    batches = (
-        tf.data.Dataset.from_tensors(dict(inputs))
-        .rebatch(_PREDICT_ROWS)
-        .apply(tf.data.experimental.assert_cardinality(num_batches))
-    )
-    return with_options(batches, auto_shard=True)
 
 
 def _chunks(
