@@ -159,7 +159,7 @@ DOORS = {
     "callbacks": (
         ("callbacks", "evaluation", "extras", "keras_internals", "metrics")
         + ("models", "storage"),
-        ("keras",),
+        ("keras", "numpy"),
     ),
     "losses": ((), ("keras", "tensorflow")),
     "training": (

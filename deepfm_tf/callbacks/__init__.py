@@ -2,6 +2,7 @@
 
 from deepfm_tf.callbacks.checkpoints import (
     Checkpoints,
+    drop_checkpoints,
     load_checkpoint,
     read_state,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "EpochEnds",
     "LearningCurve",
     "ValidationMetrics",
+    "drop_checkpoints",
     "load_checkpoint",
     "read_state",
     "training_callbacks",

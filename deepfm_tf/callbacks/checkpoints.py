@@ -215,7 +215,7 @@ def _write_values(path: Path, model: keras.Model) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for number, variable in enumerate(_variables(model)):
             with archive.open(f"{number}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, variable.numpy())
+                np.save(file, variable.numpy())
 
 
 def _read_values(path: Path, model: keras.Model) -> list[Array]:

@@ -15,6 +15,7 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.experiment.commands import CompareSettings
 from deepfm_tf.experiment.conclusions import Predicted, conclude
 from deepfm_tf.experiment.config import write_config
+from deepfm_tf.experiment.data import evaluation_dataset
 from deepfm_tf.experiment.kept_runs import (
     claim_folder,
     load_result,
@@ -162,7 +163,7 @@ def _run(
     preset = settings.preset_for(name, data["train"])
     usual = max(_LEAST_STEPS, num_steps(preset, data["train"]) // _POINTS)
     curve = deepfm_tf.callbacks.LearningCurve(
-        data["valid"].dataset(settings.evaluation_batch_size),
+        evaluation_dataset(data["valid"], settings.evaluation_batch_size),
         settings.curve_every or usual,
         own.run / name / "curve.json",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ _REUSED = "reused"
 _PREPARED_AGAIN = (
     "prepared again: what was there had other options or data, or was damaged"
 )
+# Rows that are kept in memory, some tens of megabytes, while they are needed.
+_FEW_ROWS = 2**17
 
 
 def read_schema(settings: DataSettings) -> deepfm_tf.Schema:
@@ -224,6 +227,21 @@ def _prepare(
     if schema.example_weight is not None:
         print(f"Rows count by {schema.example_weight}, in all metrics too.")
     return data
+
+
+@functools.lru_cache(maxsize=2)
+def evaluation_dataset(part: deepfm_tf.PreparedData, batch_size: int) -> Any:
+    """The one data set for all evaluations on a part.
+
+    To make one, and to begin a pass through the files, takes longer than a
+    small model needs for a few thousand rows.
+
+    Args:
+        part: the validation or the test data.
+        batch_size: int.
+    """
+    dataset = part.dataset(batch_size)
+    return dataset.cache() if part.num_rows <= _FEW_ROWS else dataset
 
 
 def _identity(directory: Path) -> int | None:

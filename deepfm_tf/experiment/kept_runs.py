@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 import deepfm_tf
-from deepfm_tf.callbacks.checkpoints import drop_checkpoints
 from deepfm_tf.experiment.command_line import words_of
 from deepfm_tf.experiment.files import writing
 from deepfm_tf.experiment.forecast import duration
@@ -83,7 +82,7 @@ def train_and_test(
             np.save(path.parent / "weight.npy", weight)
         np.save(path.with_suffix(".npy"), probability)
         save_result(result, path, begin)
-    drop_checkpoints(settings.run / name)
+    deepfm_tf.callbacks.drop_checkpoints(settings.run / name)
 
 
 def save_result(result: dict[str, Any], path: Path, begin: float) -> None:

@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import deepfm_tf
+from deepfm_tf.experiment.data import evaluation_dataset
 
 if TYPE_CHECKING:
     from deepfm_tf.experiment.settings import Settings
@@ -37,7 +38,9 @@ def insight(
             warnings.filterwarnings("ignore", "The values of the data set")
             found["slices"] = deepfm_tf.evaluate(
                 model,
-                data["test"].dataset(settings.evaluation_batch_size),
+                evaluation_dataset(
+                    data["test"], settings.evaluation_batch_size
+                ),
                 slice_by=settings.slice_by,
                 group_by=data["test"].groups,
                 vocabulary=data["train"].vocabulary,
@@ -46,7 +49,9 @@ def insight(
         batches = -(-_STRENGTH_ROWS // settings.evaluation_batch_size)
         strengths = deepfm_tf.explain.field_strengths(
             model,
-            data["test"].dataset(settings.evaluation_batch_size).take(batches),
+            evaluation_dataset(
+                data["test"], settings.evaluation_batch_size
+            ).take(batches),
         )
         found["strengths"] = {
             "fields": list(strengths.fields),
@@ -106,7 +111,7 @@ def calibrate(
         log loss is no better with it.
     """
     valid = deepfm_tf.evaluation.predict_with_weights(
-        model, data["valid"].dataset(settings.evaluation_batch_size)
+        model, evaluation_dataset(data["valid"], settings.evaluation_batch_size)
     )
     calibration = deepfm_tf.calibration.fit_calibration(
         valid[0], valid[1], str(settings.calibration), valid[2]

@@ -19,7 +19,11 @@ from deepfm_tf.experiment import auto, training as learning
 from deepfm_tf.experiment.checks import check
 from deepfm_tf.experiment.conclusions import Predicted, conclude
 from deepfm_tf.experiment.config import changed_options, write_config
-from deepfm_tf.experiment.data import prepare, read_schema
+from deepfm_tf.experiment.data import (
+    evaluation_dataset,
+    prepare,
+    read_schema,
+)
 from deepfm_tf.experiment.export import check_context, export
 from deepfm_tf.experiment.files import is_begun, writing
 from deepfm_tf.experiment.inputs import (
@@ -165,7 +169,7 @@ def train(
     model, result = fit(settings, name, data, strategy, curve)
     result.pop("ended", None)  # it says nothing of a model
     rows = deepfm_tf.evaluation.predict_with_weights(
-        model, data["test"].dataset(settings.evaluation_batch_size)
+        model, evaluation_dataset(data["test"], settings.evaluation_batch_size)
     )
     metrics = deepfm_tf.metrics.binary_metrics(
         *rows, groups=data["test"].groups
@@ -215,7 +219,7 @@ def fit(
         begun = "Trained already, up to" if is_over else "Resumed after"
         print(f"{begun} epoch {first_epoch}")
     callbacks = deepfm_tf.training_callbacks(
-        data["valid"].dataset(settings.evaluation_batch_size),
+        evaluation_dataset(data["valid"], settings.evaluation_batch_size),
         directory,
         patience=settings.patience,
         monitor=settings.monitor,
@@ -245,7 +249,7 @@ def fit(
     # The first epoch includes tracing; it counts only if it is alone.
     times = history["train_seconds"][1:] or history["train_seconds"]
     steps = learning.num_steps(preset, data["train"])
-    share = stretch.get("steps_per_epoch", steps) / steps
+    share = stretch["steps_per_epoch"] / steps
     rate = share * data["train"].num_rows / statistics.median(times)
     return model, {
         "model": name,

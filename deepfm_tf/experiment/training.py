@@ -133,6 +133,10 @@ def training_data(
 ) -> tuple[Any, dict[str, int]]:
     """The batches to learn from, and the arguments of `fit` beside them.
 
+    The data set has no end, so that Keras reads all epochs by one iterator:
+    of a set with an end it makes two for each epoch, which takes as long as
+    some 40 steps of a small model.
+
     With `--evaluate-every`, what Keras calls an epoch is a stretch of so many
     steps, and what follows an epoch (evaluation, patience, checkpoints)
     follows it.
@@ -144,7 +148,8 @@ def training_data(
         first_epoch: what is done already, in Keras's epochs.
     """
     size = min(preset.batch_size, train.num_rows)
-    every = settings.evaluate_every
+    steps = num_steps(preset, train)
+    every = settings.evaluate_every or steps
 
     def batches(epoch: int, step: int = 0) -> Any:
         return train.dataset(
@@ -155,9 +160,6 @@ def training_data(
             first_step=step,
         )
 
-    if every is None:
-        return batches(first_epoch), {"epochs": settings.epochs}
-    steps = num_steps(preset, train)
     if every > settings.epochs * steps:
         raise UserError(
             f"--evaluate-every {every} must not exceed the {steps} steps of "

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import deepfm_tf
-from deepfm_tf.callbacks.checkpoints import drop_checkpoints
+from deepfm_tf.experiment.data import evaluation_dataset
 from deepfm_tf.experiment.files import writing
 from deepfm_tf.experiment.kept_runs import (
     RESUME_HINT,
@@ -99,8 +99,9 @@ class Trials:
         self.finished: dict[str, dict[str, Any]] = {}
         preset = settings.preset_for(settings.model[0], data["train"])
         self.every = settings.evaluate_every or num_steps(preset, data["train"])
-        # One for all runs: to make it takes as long as to read it.
-        self._valid = data["valid"].dataset(settings.evaluation_batch_size)
+        self._valid = evaluation_dataset(
+            data["valid"], settings.evaluation_batch_size
+        )
         self._number = 0
         self._trained: list[dict[str, Any]] = []
 
@@ -164,7 +165,9 @@ class Trials:
             if name != but:
                 structure = Structure(**run["structure"])
                 folder = self._folder(structure, run["seed"], False)
-                drop_checkpoints(folder / self.settings.model[0])
+                deepfm_tf.callbacks.drop_checkpoints(
+                    folder / self.settings.model[0]
+                )
 
     def path(self, structure: Structure, seed: int, is_tested: bool) -> Path:
         """Where a result is kept."""

@@ -230,6 +230,22 @@ def begin_training(model, directory):
     return callbacks
 
 
+def test_a_type_that_numpy_does_not_know_is_kept(tmp_path):
+    layer = keras.layers.Dense(3, dtype="bfloat16")
+    model = keras.Sequential([keras.Input((2,)), layer])
+    model.compile("sgd", "mse")
+    callback = Checkpoints(tmp_path)
+    callback.set_model(model)
+    callback.on_train_begin()
+    layer.kernel.assign([[0.5, 1.0, 1.5], [-2.0, 0.0, 3.0]])
+
+    callback.on_epoch_end(0, {})
+
+    kernel, _ = deepfm_tf.load_checkpoint(tmp_path)[0].get_weights()
+    assert kernel.dtype.name == "bfloat16"
+    assert kernel.tolist() == [[0.5, 1.0, 1.5], [-2.0, 0.0, 3.0]]
+
+
 def test_patience_counts_the_epochs_before_a_resumption(stopped_run):
     model, first = deepfm_tf.load_checkpoint(stopped_run)
 

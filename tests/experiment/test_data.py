@@ -1,6 +1,7 @@
 """Raw files to prepared data, and what is said of them."""
 
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import deepfm_tf
 from deepfm_tf.experiment import run as experiment
 from deepfm_tf.experiment.command_line import main
+from deepfm_tf.experiment.data import evaluation_dataset
 from deepfm_tf.experiment.report import report_content
 from pipelines import tabular
 
@@ -255,3 +257,21 @@ def test_fields_to_encode_need_a_word_on_how(begin, capsys):
 
     assert status == 2
     assert "Give --encodings too" in capsys.readouterr().err
+
+
+def test_data_to_evaluate_on_are_read_once_for_all_models(tmp_path):
+    schema = deepfm_tf.Schema((deepfm_tf.NumericField("x"),), "click")
+    click = [1, 0, 0, 1, 0]
+    part = deepfm_tf.prepare(
+        {"x": [1.0, 2.0, 3.0, 4.0, 5.0], "click": click},
+        tmp_path,
+        schema=schema,
+    )
+
+    passes = []
+    for _ in range(2):
+        dataset = evaluation_dataset(part, 2)
+        passes.append([label.numpy().ravel().tolist() for _, label in dataset])
+        shutil.rmtree(tmp_path, ignore_errors=True)
+
+    assert passes == [[[1, 0], [0, 1], [0]]] * 2

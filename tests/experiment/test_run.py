@@ -439,6 +439,26 @@ def test_a_run_stopped_inside_an_epoch_sees_the_rest_of_it(clicks):
         np.testing.assert_array_equal(received, expected)
 
 
+def test_all_epochs_are_one_data_set_each_in_its_order(clicks):
+    schema = deepfm_tf.infer_schema("clicks.csv", "clicked")
+    data = deepfm_tf.prepare("clicks.csv", "prepared", schema=schema)
+    settings = argparse.Namespace(seed=3, epochs=3, evaluate_every=None)
+    preset = deepfm_tf.Preset(model="DeepFM", batch_size=300)
+
+    dataset, stretch = learning.training_data(settings, preset, data, 1)
+
+    # Two batches of 300, and the 200 rows that are left.
+    assert stretch == {"epochs": 3, "steps_per_epoch": 3}
+    epochs = [
+        data.dataset(300, shuffle=True, seed=3, first_epoch=epoch)
+        for epoch in (1, 2)
+    ]
+    expected = [label.numpy() for each in epochs for _, label in each]
+    received = [label.numpy() for _, label in dataset.take(6)]
+    for one, other in zip(expected, received, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
