@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from numbers import Real
 
 import keras
@@ -37,6 +39,9 @@ OPTIMIZERS = {
     "sgd": SGD,
 }
 PRECISIONS = ("float32", "mixed_bfloat16")
+# Examples that are learnt from without a look at Ctrl-C or a progress bar: on
+# two cores a fraction of a second.
+_ROWS_OF_CALL = 2**16
 
 
 def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
@@ -199,6 +204,37 @@ def compile_model(
     # would then trace twice.
     with model.distribute_strategy.scope():
         model.optimizer.build(model.trainable_variables)
+
+
+@contextlib.contextmanager
+def many_steps_a_call(
+    model: keras.Model, stretch: int, batch_size: int
+) -> Iterator[None]:
+    """Let `fit`, in this block, take steps without Python between them.
+
+    The steps are the same, bit for bit. Those of a small model take a third
+    to two thirds less processor time. It is Keras's `steps_per_execution`,
+    taken back at the end: with it, `predict` would trace as many copies of
+    the model. Under a strategy it does nothing.
+
+    Args:
+        model: a compiled model.
+        stretch: int. Steps after which something is to happen; as many as
+            divide it are taken in a call.
+        batch_size: int. Examples in a step.
+    """
+    most = min(stretch, max(1, _ROWS_OF_CALL // batch_size))
+    count = next(n for n in range(most, 0, -1) if stretch % n == 0)
+    # Tried on CPUs without replicas only.
+    if model.distribute_strategy is not tf.distribute.get_strategy():
+        count = 1
+    model.steps_per_execution = count
+    model.make_train_function(force=True)
+    try:
+        yield
+    finally:
+        model.steps_per_execution = 1
+        model.make_train_function(force=True)
 
 
 @functools.cache

@@ -1,10 +1,12 @@
 """Strategy, compile, and what training promises."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import deepfm_tf
+from deepfm_tf.training import many_steps_a_call
 from tests.catalogue import build
 from tests.conftest import make_log
 
@@ -47,6 +49,36 @@ def test_a_step_is_traced_once(data, small_vocabulary):
 
     assert len(traced) == 1
     assert model.optimizer.iterations == 10
+
+
+def test_steps_taken_together_are_the_same_steps():
+    # Keras's own layer: what is taken together is no matter.
+    layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
+    model = keras.Sequential([keras.Input((1,)), layer])
+    model.compile(keras.optimizers.SGD(0.125), "mse")
+    rows = np.array([[1.0], [2.0], [1.0], [0.5]], np.float32)
+    dataset = tf.data.Dataset.from_tensor_slices((rows, 2 * rows)).batch(1)
+    ends = []
+    callback = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: ends.append(batch)
+    )
+
+    with many_steps_a_call(model, 4, 2**15):  # two of them are 2**16 rows
+        model.fit(
+            dataset.repeat(),
+            epochs=2,
+            steps_per_epoch=4,
+            callbacks=[callback],
+            shuffle=False,
+            verbose=0,
+        )
+
+    weight = 0.0
+    for x in [1.0, 2.0, 1.0, 0.5] * 2:
+        weight -= 0.125 * 2 * x * (weight * x - 2 * x)
+    assert ends == [1, 3, 1, 3]
+    np.testing.assert_allclose(layer.kernel[0, 0], weight, rtol=1e-6)
+    assert model.steps_per_execution == 1
 
 
 @pytest.mark.parametrize("batch_size", [64, 7])

@@ -21,7 +21,8 @@ class LearningCurve(keras.callbacks.Callback):
     It only looks: training goes on as it would without it, and what it takes
     is taken off the `train_seconds` in the logs. Give it to `fit` right after
     `ValidationMetrics` (the first of `training_callbacks`), whose metrics at
-    the end of an epoch it takes over.
+    the end of an epoch it takes over. Where the model was compiled with
+    `steps_per_execution`, it can look only after as many steps.
 
     Args:
         dataset: `tf.data.Dataset` of `(inputs, label)`, or of `(inputs,
@@ -68,6 +69,7 @@ class LearningCurve(keras.callbacks.Callback):
         self.path = None if path is None else Path(path)
         self.points: list[dict[str, Any]] = []
         self._step = 0
+        self._steps_before = 0  # the epoch
         self._epoch = 0
         self._is_first_epoch = True
         self._seconds = 0.0
@@ -88,6 +90,7 @@ class LearningCurve(keras.callbacks.Callback):
             self.points = [p for p in self.points if p["epoch"] <= epoch]
             self._step = self.points[-1]["step"] if self.points else 0
             self._is_first_epoch = False
+        self._steps_before = self._step
         self._epoch = epoch + 1
         self._seconds = 0.0
 
@@ -95,9 +98,11 @@ class LearningCurve(keras.callbacks.Callback):
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Evaluate, every so many steps."""
-        self._step += 1
+        steps = self.params.get("steps")
+        done = batch + 1 if steps is None else min(batch + 1, steps)
+        last, self._step = self._step, self._steps_before + done
         # The last step is left to the end of the epoch.
-        if self._step % self.every or batch + 1 == self.params.get("steps"):
+        if last // self.every == self._step // self.every or done == steps:
             return
         begin = time.perf_counter()
         self._add(*self._measure())

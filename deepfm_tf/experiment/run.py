@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shutil
 import statistics
 import sys
@@ -230,10 +231,12 @@ def fit(
         callbacks.insert(1, curve)
     if end_epoch is not None:
         callbacks.append(deepfm_tf.callbacks.EpochEnds(end_epoch))
+    every = math.gcd(stretch["steps_per_epoch"], curve.every if curve else 0)
     begin = time.perf_counter()
     with (
         writing(directory, _again("--run", settings)),
         user_errors(),
+        deepfm_tf.training.many_steps_a_call(model, every, preset.batch_size),
     ):
         model.fit(
             dataset,

@@ -129,6 +129,17 @@ def test_an_auc_that_is_undefined_is_none():
     assert [p["auc"] for p in curve.points] == [None]
 
 
+def test_points_lie_where_steps_that_are_taken_together_end():
+    curve = LearningCurve(make_data(32, seed=1), every=2)
+    model = untraced()
+    model.steps_per_execution = 3
+
+    fit([curve], epochs=2, model=model)
+
+    # Of the 7 steps of an epoch: 3, 3 and 1. 8 of all is within the fourth.
+    assert [p["step"] for p in curve.points] == [3, 6, 7, 10, 13, 14]
+
+
 def test_every_must_be_positive():
     with pytest.raises(ValueError, match="`every` must be a positive integer"):
         LearningCurve(make_data(10), every=0)
