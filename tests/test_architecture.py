@@ -142,8 +142,8 @@ DOORS = {
     ),
     "slicing": (("metrics", "schema", "fields"), ("numpy",)),
     "evaluation": (
-        ("data", "drift", "metrics", "models", "packed_layout", "slicing"),
-        ("keras", "numpy", "tensorflow"),
+        ("drift", "metrics", "models", "packed_layout", "slicing"),
+        ("keras", "numpy"),
     ),
     "explain": (
         (
