@@ -1,4 +1,4 @@
-"""Ids of numbers in buckets, as a graph looks them up."""
+"""Buckets of numbers, as a graph looks them up."""
 
 from __future__ import annotations
 
@@ -7,23 +7,28 @@ import numpy as np
 from deepfm_tf.arrays import Array
 from deepfm_tf.buckets import LOG_SQUARE_THRESHOLDS, bucketize
 from deepfm_tf.fields import BucketizedField
-from deepfm_tf.vocabulary import OOV_ID, Vocabulary
+from deepfm_tf.vocabulary import Vocabulary
 
 
 def bucket_steps(
     field: BucketizedField, vocabulary: Vocabulary
 ) -> tuple[Array, Array]:
-    """Numbers at which the id changes, and the ids between them."""
-    first = vocabulary.first_id(field)
+    """Numbers at which the bucket changes, and the buckets between them.
+
+    A bucket is its place among the values of the field and, behind them, the
+    rare ones that have no id; -1 if it is none of them.
+    """
     if field.has_boundaries:
         edges = np.asarray(
             vocabulary.statistics[field.name]["boundaries"],
             dtype=np.float32,
         )
-        return edges, np.arange(first, first + len(edges) + 1)
-    known: Array = vocabulary.values[field.name].astype(np.int64)
-    ids = dict(zip(known.tolist(), range(first, 2**31), strict=False))
-    # Every edge of a known bucket; between two of them the id is one.
+        return edges, np.arange(len(edges) + 1)
+    values = vocabulary.values[field.name]
+    rare = vocabulary.rare.get(field.name, ())
+    known: Array = np.append(values, rare).astype(np.int64)
+    places = {bucket: place for place, bucket in enumerate(known.tolist())}
+    # Every edge of a known bucket; none is crossed between two of them.
     whole = known[known <= 2].astype(np.float32)
     next_whole = np.maximum(whole + 1, np.nextafter(whole, np.float32(np.inf)))
     above = np.nextafter(np.float32(2), np.float32(3))
@@ -38,4 +43,4 @@ def bucket_steps(
     # One number of each interval; the first reaches down to -infinity.
     inside = np.concatenate([[-np.inf], edges]).astype(np.float32)
     buckets = bucketize(field, inside, ())
-    return edges, np.array([ids.get(b, OOV_ID) for b in buckets.tolist()])
+    return edges, np.array([places.get(b, -1) for b in buckets.tolist()])

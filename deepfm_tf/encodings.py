@@ -104,7 +104,9 @@ class ValueEncodings:
         """The number of rows, or the click rate, that a number stands for."""
         numbers = np.asarray(numbers, np.float64)
         if encoding == "count":
-            return np.asarray(np.expm1(numbers * COUNT_UNIT + self._mean))
+            rows = np.expm1(numbers * COUNT_UNIT + self._mean)
+            # Without what float32 is off by: 0 is not -4e-9.
+            return np.asarray(np.round(rows, 3) + 0.0)
         logits = numbers + _logit(self._base_rate)
         return np.asarray(1 / (1 + np.exp(-logits)))
 

@@ -152,6 +152,9 @@ class BucketizedField(Field):
         min_count: int. For `"log_square"`: rarer buckets become OOV.
         missing: `"value"` or `"nothing"`, as for a categorical field.
         vocabulary_size: int or None. Filled in by the fitted vocabulary.
+        encodings: as for a categorical field, of the buckets. Neighbouring
+            buckets know nothing of each other by their ids; their click
+            rates are numbers, and lie side by side.
 
     Example:
 
@@ -168,9 +171,12 @@ class BucketizedField(Field):
     min_count: int = 2
     missing: str = "value"
     vocabulary_size: int | None = None
+    encodings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "encodings", as_tuple(self.encodings))
+        check_encodings(self)
         check_choice(self, "method", BUCKET_METHODS)
         boundaries = as_tuple(self.boundaries)
         object.__setattr__(self, "boundaries", boundaries)

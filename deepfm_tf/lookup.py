@@ -188,7 +188,7 @@ class GraphLookup(tf.Module):
         bucketized = [f for f in fields if isinstance(f, BucketizedField)]
         if bucketized:
             columns = _columns(numbers, number_fields(fields), bucketized)
-            parts.append(self._bucket_ids(columns, bucketized))
+            parts.append(self._bucket_ids(columns, bucketized, encoded))
             order += [column for f in bucketized for column in columns_of(f)]
         if not parts:
             return None, weights
@@ -279,7 +279,10 @@ class GraphLookup(tf.Module):
         return text
 
     def _bucket_ids(
-        self, x: tf.Tensor, fields: Sequence[BucketizedField]
+        self,
+        x: tf.Tensor,
+        fields: Sequence[BucketizedField],
+        encoded: list[Encoded],
     ) -> tf.Tensor:
         """(batch, fields) int32, with one search for all of them."""
         # An infinity can only come in serving; it counts as missing.
@@ -287,19 +290,35 @@ class GraphLookup(tf.Module):
         steps = [bucket_steps(field, self._vocabulary) for field in fields]
         width = max(1, *(len(edges) for edges, _ in steps))
         edges = np.full((len(fields), width), np.inf, dtype=np.float32)
-        ids = np.zeros((len(fields), width + 1), dtype=np.int32)
-        for row, (own_edges, own_ids) in enumerate(steps):
+        places = np.full((len(fields), width + 1), -1, dtype=np.int32)
+        for row, (own_edges, own_places) in enumerate(steps):
             edges[row, : len(own_edges)] = own_edges
-            ids[row, : len(own_ids)] = own_ids
+            places[row, : len(own_places)] = own_places
         # (fields, batch): how many edges are not above the number.
         step = tf.raw_ops.UpperBound(
             sorted_inputs=edges,
             values=tf.transpose(tf.where(present, x, 0.0)),
         )
         step += (np.arange(len(fields), dtype=np.int32) * (width + 1))[:, None]
-        found = tf.transpose(tf.gather(ids.reshape(-1), step))
+        step = tf.transpose(step)
+        own = [field for field in fields if field.encodings]
+        if own:
+            chosen = [fields.index(field) for field in own]
+            found = tf.gather(places.reshape(-1), _take(step, chosen))
+            gone = tf.logical_not(_take(present, chosen))
+            found = tf.cast(found, tf.int64)
+            encoded.append(self._encodings.find(own, found, gone))
+        first = [[self._vocabulary.first_id(field)] for field in fields]
+        sizes = [[field.vocabulary_size or 0] for field in fields]
+        ids = places + np.array(first, dtype=np.int32)
+        # A rare bucket has counts, but no id.
+        ids[(places < 0) | (ids >= sizes)] = OOV_ID
         missing = [self._vocabulary.missing_id(field) for field in fields]
-        return tf.where(present, found, np.array(missing, dtype=np.int32))
+        return tf.where(
+            present,
+            tf.gather(ids.reshape(-1), step),
+            np.array(missing, dtype=np.int32),
+        )
 
     def _split(
         self, field: MultiValuedField, column: tf.Tensor
@@ -392,7 +411,11 @@ def _columns(
     """The columns of the chosen fields; none is copied if all are chosen."""
     if list(fields) == list(chosen):
         return matrix
-    return tf.gather(matrix, [fields.index(f) for f in chosen], axis=1)
+    return _take(matrix, [fields.index(f) for f in chosen])
+
+
+def _take(matrix: tf.Tensor, columns: Sequence[int]) -> tf.Tensor:
+    return tf.gather(matrix, columns, axis=1)
 
 
 def _join(parts: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -13,6 +13,7 @@ from deepfm_tf.errors import Argument, UserError, UserTypeError, did_you_mean
 from deepfm_tf.field import as_tuple
 from deepfm_tf.fields import (
     FIELD_TYPES,
+    BucketizedField,
     CategoricalField,
     Field,
     check_num_rows,
@@ -175,7 +176,9 @@ class Schema:
     def keeps_rare(self, field: Field) -> bool:
         """Whether values without an id are kept, for `encodings`."""
         owner = self.owner(field)
-        return any(f.encodings and self.owner(f) == owner for f in self.fields)
+        return owner.is_counted and any(
+            f.encodings and self.owner(f) == owner for f in self.fields
+        )
 
     def has_missing_id(self, field: Field) -> bool:
         """Whether id 1 of the field's vocabulary stands for "missing".
@@ -203,24 +206,24 @@ class Schema:
 
         Args:
             encodings: see `CategoricalField`.
-            names: of categorical fields. Defaults to all of them.
+            names: of categorical and bucketized fields. Defaults to all of
+                them.
         """
+        kinds = (CategoricalField, BucketizedField)
         fields = {field.name: field for field in self.fields}
-        categorical = [
-            f.name for f in self.fields if isinstance(f, CategoricalField)
-        ]
-        if not names and not categorical:
+        possible = [f.name for f in self.fields if isinstance(f, kinds)]
+        if not names and not possible:
             raise UserError(
-                "`encodings` must have a categorical field to be for. "
-                "Received: a schema without one.",
+                "`encodings` must have a categorical or bucketized field to "
+                "be for. Received: a schema without one.",
                 argument="encodings",
             )
-        for name in names or categorical:
+        for name in names or possible:
             field: Any = self.field(name)
-            if not isinstance(field, CategoricalField):
+            if not isinstance(field, kinds):
                 raise UserError(
-                    "`encodings` must be for categorical fields. Received: "
-                    f"'{name}', which is {field.type_name}.",
+                    "`encodings` must be for categorical or bucketized "
+                    f"fields. Received: '{name}', which is {field.type_name}.",
                     argument="names",
                 )
             fields[name] = dataclasses.replace(

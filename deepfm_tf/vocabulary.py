@@ -187,8 +187,7 @@ class Vocabulary:
                 if field.weight_separator:
                     packed["weights"].append(weights)
             else:
-                if isinstance(field, BucketizedField):
-                    column = self.bucket_labels(field, column)
+                column = self.column_texts(field, column)
                 if field.encodings:
                     places, rows = self.places(field, column)
                     encoded[field.name] = encode_places(field, places[rows])
@@ -259,8 +258,10 @@ class Vocabulary:
             self.schema, self.texts, self.statistics, self.rare_texts, counts
         )
 
-    def bucket_labels(self, field: BucketizedField, column: Any) -> pa.Array:
-        """The bucket of each number, as text; null where missing."""
+    def column_texts(self, field: Field, column: Any) -> pa.Array:
+        """A column's texts; of numbers, the bucket of each, null if missing."""
+        if not isinstance(field, BucketizedField):
+            return column
         boundaries = self.statistics[field.name].get("boundaries", ())
         return bucket_texts(field, np.asarray(column), boundaries)
 

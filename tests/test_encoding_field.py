@@ -46,6 +46,22 @@ def test_a_schema_without_them_is_written_as_before():
     assert "encodings" not in schema.to_json()
 
 
+def test_all_fields_that_have_counts_are_encoded_unless_some_are_named():
+    fields = (
+        SITE,
+        deepfm_tf.BucketizedField("age"),
+        deepfm_tf.NumericField("price"),
+    )
+    schema = deepfm_tf.Schema(fields, "click")
+
+    encoded = schema.with_encodings(["count"])
+
+    assert [f.encodings for f in encoded.fields] == [("count",), ("count",), ()]
+    assert schema.with_encodings(["count"], ["age"]).fields[0] == SITE
+    with pytest.raises(ValueError, match="'price', which is numeric"):
+        schema.with_encodings(["count"], ["price"])
+
+
 @pytest.mark.parametrize("wrong", [("mean",), ("count", "count")])
 def test_other_names_are_refused(wrong):
     with pytest.raises(ValueError, match=r"'site': `encodings` must be some"):

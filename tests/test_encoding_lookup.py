@@ -62,6 +62,48 @@ def test_rare_unseen_and_missing_values_come_out_alike(vocabulary, tmp_path):
     np.testing.assert_array_equal(packed["values"], expected["values"])
 
 
+def test_numbers_of_buckets_come_out_alike(tmp_path):
+    fields = (
+        deepfm_tf.BucketizedField(
+            "bid", "log_square", min_count=4, encodings=("target_mean",)
+        ),
+        deepfm_tf.BucketizedField("plain", num_buckets=3),
+        deepfm_tf.BucketizedField(
+            "age", num_buckets=3, missing="nothing", encodings=("count",)
+        ),
+        deepfm_tf.CategoricalField("user", encodings=("count",)),
+    )
+
+    def draw(seed, spread):
+        random = np.random.default_rng(seed)
+        numbers = np.exp(spread * random.normal(size=(3, 200))) - 2
+        numbers[random.random((3, 200)) < 0.1] = np.nan
+        rows = dict(zip(("bid", "plain", "age"), numbers, strict=True))
+        rows["user"] = make(200, seed)["user"]
+        return rows
+
+    training = {**draw(1, 1), "click": make(200, 1)["click"]}
+    schema = deepfm_tf.Schema(fields, "click")
+    deepfm_tf.prepare(training, tmp_path / "prepared", schema=schema)
+    prepared = deepfm_tf.PreparedData.load(tmp_path / "prepared")
+    vocabulary, rows = prepared.vocabulary, draw(2, 1.5)
+
+    packed = GraphLookup(vocabulary, tmp_path / "values.txt")(
+        {
+            name: tf.constant(column, None if name == "user" else tf.float32)
+            for name, column in rows.items()
+        }
+    )
+
+    expected = deepfm_tf.encode(rows, vocabulary)
+    assert len(vocabulary.rare["bid"]) > 1
+    np.testing.assert_array_equal(packed["ids"], expected["ids"])
+    np.testing.assert_array_equal(packed["values"], expected["values"])
+    # The rare buckets, which have no id, differ in their click rate.
+    rates = expected["values"][expected["ids"][:, 0] == 0, 0]
+    assert len(np.unique(rates)) > 2
+
+
 def test_the_terms_of_two_groups_of_fields_give_the_whole(vocabulary):
     rows = make(40, seed=3)
     rows.pop("click")

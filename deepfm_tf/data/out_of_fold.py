@@ -187,7 +187,8 @@ def _sums_of(vocabulary: Vocabulary, block: CheckedBlock) -> _Sums:
     folds = folds_of(block.first_row, len(label))
     sums = {}
     for field in _encoded_fields(vocabulary):
-        places, rows = vocabulary.places(field, block.columns[field.name])
+        texts = vocabulary.column_texts(field, block.columns[field.name])
+        places, rows = vocabulary.places(field, texts)
         # Several texts may be read as one: 7.0 as 7.
         places, merged = np.unique(places, return_inverse=True)
         cells = merged[rows] * NUM_FOLDS + folds

@@ -113,7 +113,7 @@ class Columns:
     )
     encodings: tuple[str, ...] = _data(
         (),
-        f"numbers of each category that the model is given too: "
+        f"numbers of each category or bucket, for the model too: "
         f"{', '.join(ENCODINGS)} (its rows in --train, its click rate)",
         names_among(ENCODINGS, "number of a category"),
         "NAME[,NAME]",
@@ -124,7 +124,7 @@ class Columns:
         "the fields that --encodings is for",
         names_of_text,
         "A,B,C",
-        default_text="all categorical ones",
+        default_text="all categorical and bucketized ones",
         argument="names",
     )
 

@@ -99,6 +99,26 @@ def test_training_rows_have_the_numbers_of_the_other_folds(
     )
 
 
+def test_buckets_of_numbers_have_the_numbers_of_the_other_folds(tmp_path):
+    frame = make()
+    frame.loc[::7, "price"] = np.nan
+    field = deepfm_tf.BucketizedField(
+        "price", "boundaries", boundaries=(-1, 0, 0.5), encodings=BOTH
+    )
+
+    prepared = deepfm_tf.prepare(
+        frame, tmp_path / "p", schema=deepfm_tf.Schema((field,), "click")
+    )
+
+    buckets = pd.cut(frame["price"], [-9, -1, 0, 0.5, 9], right=False)
+    frame["site"] = buckets.cat.codes
+    numbers = expected(frame, frame["site"], [1] * len(frame), out_of_fold=True)
+    assert set(frame["site"]) == {-1, 0, 1, 2, 3}
+    np.testing.assert_allclose(
+        values_of(prepared), numbers, rtol=1e-5, atol=1e-6
+    )
+
+
 def test_other_rows_have_the_numbers_of_all_training_rows(tmp_path):
     frame, others = make(), ["s1", "s2", "never seen", "", "s70"]
     prepared = deepfm_tf.prepare(frame, tmp_path / "p", schema=schema_of())
