@@ -2,15 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import tensorflow as tf
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.buckets import LOG_SQUARE_THRESHOLDS, bucketize
 from deepfm_tf.fields import BucketizedField
-from deepfm_tf.vocabulary import Vocabulary
+from deepfm_tf.vocabulary import OOV_ID, Vocabulary
 
 
-def bucket_steps(
+def look_up_buckets(
+    x: tf.Tensor, fields: Sequence[BucketizedField], vocabulary: Vocabulary
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The buckets of numbers, with one search for all fields.
+
+    Args:
+        x: (batch, fields) float32, NaN where missing.
+        fields: whose columns they are.
+        vocabulary: a fitted Vocabulary.
+
+    Returns:
+        Of each number its id, int32; its place among the field's buckets,
+        those without an id behind the others, negative where it is not there,
+        int64; and whether it is missing.
+    """
+    # An infinity can only come in serving; it counts as missing.
+    present = tf.math.is_finite(x)
+    steps = [_bucket_steps(field, vocabulary) for field in fields]
+    width = max(1, *(len(edges) for edges, _ in steps))
+    edges = np.full((len(fields), width), np.inf, dtype=np.float32)
+    places = np.full((len(fields), width + 1), -1, dtype=np.int64)
+    for row, (own_edges, own_places) in enumerate(steps):
+        edges[row, : len(own_edges)] = own_edges
+        places[row, : len(own_places)] = own_places
+    ids = places + [[vocabulary.first_id(field)] for field in fields]
+    sizes = [[field.vocabulary_size or 0] for field in fields]
+    ids[(places < 0) | (ids >= sizes)] = OOV_ID
+    # (fields, batch): how many edges are not above the number.
+    step = tf.raw_ops.UpperBound(
+        sorted_inputs=edges,
+        values=tf.transpose(tf.where(present, x, 0.0)),
+    )
+    step += (np.arange(len(fields), dtype=np.int32) * (width + 1))[:, None]
+    step = tf.transpose(step)
+    found = tf.gather(ids.reshape(-1).astype(np.int32), step)
+    missing = [vocabulary.missing_id(field) for field in fields]
+    return (
+        tf.where(present, found, np.array(missing, dtype=np.int32)),
+        tf.gather(places.reshape(-1), step),
+        tf.logical_not(present),
+    )
+
+
+def _bucket_steps(
     field: BucketizedField, vocabulary: Vocabulary
 ) -> tuple[Array, Array]:
     """Numbers at which the bucket changes, and the buckets between them.

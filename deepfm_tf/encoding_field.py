@@ -1,4 +1,4 @@
-"""The numbers that a categorical field brings, as fields of the model."""
+"""The numbers that a field's values bring, as fields of the model."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ ENCODINGS = ("count", "target_mean")
 
 @dataclasses.dataclass(frozen=True)
 class EncodingField(Field):
-    """A number that is looked up by the value of a categorical field.
+    """A number that is looked up by a field's value, or by its bucket.
 
     No column of the data: a field with `encodings` brings its own.
 
     Args:
         name: str.
-        source: str. The categorical field.
+        source: str. The categorical or bucketized field.
         encoding: `"count"` or `"target_mean"`.
     """
 
@@ -44,7 +44,7 @@ class EncodingField(Field):
 
     @property
     def column(self) -> str:
-        """The column of the categorical field."""
+        """The column of that field."""
         return self.source
 
 

@@ -1,4 +1,4 @@
-"""The numbers of categorical values, inside a TensorFlow graph."""
+"""The numbers of values and buckets, inside a TensorFlow graph."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ COUNT_UNIT = 6.0
 
 
 class ValueEncodings:
-    """The numbers that a categorical field's `encodings` give the model.
+    """The numbers that a field's `encodings` give the model.
 
     Of a value that n training rows hold, c of them with a click,
 

@@ -194,3 +194,20 @@ def check_field(field: Any) -> None:
                 f"ids have 32 bits. Received: {name}={value}.",
                 argument=name,
             )
+
+
+def check_num_rows(fields: Sequence[Field]) -> None:
+    """Raise a UserError if the rows that fields own cannot be numbered."""
+    num_rows = {
+        f.name: f.vocabulary_size or f.hash_buckets or 0 for f in fields
+    }
+    total = sum(num_rows.values())
+    if total > MAX_ROWS:
+        largest = max(num_rows, key=lambda name: num_rows[name])
+        raise UserError(
+            f"The shared table must have at most {MAX_ROWS} rows, those of "
+            f"all fields together. Received: {total}, of which "
+            f"{num_rows[largest]} for '{largest}'. Lower its `hash_buckets` "
+            "or `max_vocabulary_size`.",
+            argument="fields",
+        )

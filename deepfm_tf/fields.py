@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from typing import ClassVar
 
 from deepfm_tf.encoding_field import check_encodings
 from deepfm_tf.errors import UserError
 from deepfm_tf.field import (
-    MAX_ROWS,
     Field,
     as_tuple,
     check_choice,
@@ -26,7 +24,6 @@ __all__ = [
     "MultiValuedField",
     "NumericField",
     "TimestampField",
-    "check_num_rows",
 ]
 
 SCALINGS = ("none", "standardize", "log")
@@ -387,20 +384,3 @@ FIELD_TYPES: dict[str, type[Field]] = {
         TimestampField,
     )
 }
-
-
-def check_num_rows(fields: Sequence[Field]) -> None:
-    """Raise a UserError if the rows that fields own cannot be numbered."""
-    num_rows = {
-        f.name: f.vocabulary_size or f.hash_buckets or 0 for f in fields
-    }
-    total = sum(num_rows.values())
-    if total > MAX_ROWS:
-        largest = max(num_rows, key=lambda name: num_rows[name])
-        raise UserError(
-            f"The shared table must have at most {MAX_ROWS} rows, those of "
-            f"all fields together. Received: {total}, of which "
-            f"{num_rows[largest]} for '{largest}'. Lower its `hash_buckets` "
-            "or `max_vocabulary_size`.",
-            argument="fields",
-        )

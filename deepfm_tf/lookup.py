@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.bucket_lookup import bucket_steps
+from deepfm_tf.bucket_lookup import look_up_buckets
 from deepfm_tf.encoding_lookup import Encoded, EncodingLookup
 from deepfm_tf.fields import (
     BucketizedField,
@@ -188,7 +188,12 @@ class GraphLookup(tf.Module):
         bucketized = [f for f in fields if isinstance(f, BucketizedField)]
         if bucketized:
             columns = _columns(numbers, number_fields(fields), bucketized)
-            parts.append(self._bucket_ids(columns, bucketized, encoded))
+            ids, *found = look_up_buckets(columns, bucketized, self._vocabulary)
+            own = [field for field in bucketized if field.encodings]
+            if own:
+                found = [_columns(part, bucketized, own) for part in found]
+                encoded.append(self._encodings.find(own, *found))
+            parts.append(ids)
             order += [column for f in bucketized for column in columns_of(f)]
         if not parts:
             return None, weights
@@ -277,48 +282,6 @@ class GraphLookup(tf.Module):
         for value in self._schema.missing_values:
             text = tf.where(tf.equal(text, value), "", text)
         return text
-
-    def _bucket_ids(
-        self,
-        x: tf.Tensor,
-        fields: Sequence[BucketizedField],
-        encoded: list[Encoded],
-    ) -> tf.Tensor:
-        """(batch, fields) int32, with one search for all of them."""
-        # An infinity can only come in serving; it counts as missing.
-        present = tf.math.is_finite(x)
-        steps = [bucket_steps(field, self._vocabulary) for field in fields]
-        width = max(1, *(len(edges) for edges, _ in steps))
-        edges = np.full((len(fields), width), np.inf, dtype=np.float32)
-        places = np.full((len(fields), width + 1), -1, dtype=np.int32)
-        for row, (own_edges, own_places) in enumerate(steps):
-            edges[row, : len(own_edges)] = own_edges
-            places[row, : len(own_places)] = own_places
-        # (fields, batch): how many edges are not above the number.
-        step = tf.raw_ops.UpperBound(
-            sorted_inputs=edges,
-            values=tf.transpose(tf.where(present, x, 0.0)),
-        )
-        step += (np.arange(len(fields), dtype=np.int32) * (width + 1))[:, None]
-        step = tf.transpose(step)
-        own = [field for field in fields if field.encodings]
-        if own:
-            chosen = [fields.index(field) for field in own]
-            found = tf.gather(places.reshape(-1), _take(step, chosen))
-            gone = tf.logical_not(_take(present, chosen))
-            found = tf.cast(found, tf.int64)
-            encoded.append(self._encodings.find(own, found, gone))
-        first = [[self._vocabulary.first_id(field)] for field in fields]
-        sizes = [[field.vocabulary_size or 0] for field in fields]
-        ids = places + np.array(first, dtype=np.int32)
-        # A rare bucket has counts, but no id.
-        ids[(places < 0) | (ids >= sizes)] = OOV_ID
-        missing = [self._vocabulary.missing_id(field) for field in fields]
-        return tf.where(
-            present,
-            tf.gather(ids.reshape(-1), step),
-            np.array(missing, dtype=np.int32),
-        )
 
     def _split(
         self, field: MultiValuedField, column: tf.Tensor
@@ -411,11 +374,7 @@ def _columns(
     """The columns of the chosen fields; none is copied if all are chosen."""
     if list(fields) == list(chosen):
         return matrix
-    return _take(matrix, [fields.index(f) for f in chosen])
-
-
-def _take(matrix: tf.Tensor, columns: Sequence[int]) -> tf.Tensor:
-    return tf.gather(matrix, columns, axis=1)
+    return tf.gather(matrix, [fields.index(f) for f in chosen], axis=1)
 
 
 def _join(parts: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -10,13 +10,12 @@ from typing import Any
 
 from deepfm_tf.encoding_field import encoding_fields
 from deepfm_tf.errors import Argument, UserError, UserTypeError, did_you_mean
-from deepfm_tf.field import as_tuple
+from deepfm_tf.field import as_tuple, check_num_rows
 from deepfm_tf.fields import (
     FIELD_TYPES,
     BucketizedField,
     CategoricalField,
     Field,
-    check_num_rows,
 )
 from deepfm_tf.input_names import input_names
 from deepfm_tf.labels import NEGATIVE_LABELS, POSITIVE_LABELS, explicit_labels

@@ -165,9 +165,7 @@ class Vocabulary:
             missing and `"weights"` (rows, weighted id columns) float32.
         """
         packed: dict[str, list[Array]] = {
-            "ids": [],
-            "values": [],
-            "weights": [],
+            name: [] for name in ("ids", "values", "weights")
         }
         encoded: dict[str, Array] = {}
         encode_places = encode_places or (lambda f, p: self.encoded[f.name][p])

@@ -87,7 +87,10 @@ DOORS = {
         ("encodings", "fields", "vocabulary"),
         ("tensorflow", "numpy"),
     ),
-    "bucket_lookup": (("buckets", "fields", "vocabulary"), ("numpy",)),
+    "bucket_lookup": (
+        ("buckets", "fields", "vocabulary"),
+        ("tensorflow", "numpy"),
+    ),
     "lookup": (
         ("bucket_lookup", "encoding_lookup", "fields", "packed_layout")
         + ("raw_values", "schema", "text_arrays", "time_lookup", "vocabulary"),
