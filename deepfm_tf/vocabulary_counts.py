@@ -296,7 +296,12 @@ class VocabularyCounts:
             )
         ):
             message = "has the same value in every row of the training data"
-        elif values is not None and not len(values):
+        elif (
+            values is not None
+            and not len(values)
+            # Their counts teach something without any id.
+            and not self.schema.keeps_rare(field)
+        ):
             message = (
                 "keeps no value: each occurs less often than its min_count="
                 f"{field.min_count}"

@@ -162,6 +162,16 @@ def test_rare_values_have_numbers_but_no_id(tmp_path):
     assert abs(unseen) < 1e-12
 
 
+@pytest.mark.filterwarnings("error")
+def test_values_may_all_be_too_rare_for_an_id():
+    schema = schema_of(min_count=10**6)
+
+    vocabulary = deepfm_tf.fit_vocabulary(make(), schema)
+
+    assert vocabulary.schema.field("site").vocabulary_size == 2
+    assert len(vocabulary.rare["site"]) > 50
+
+
 def test_missing_that_contributes_nothing_has_no_numbers(tmp_path):
     frame = make()
 
