@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.buckets import bucket_names, bucket_texts
+from deepfm_tf.columns import Columns as Columns, take_rows as take_rows
 from deepfm_tf.encoding_field import EncodingField
 from deepfm_tf.encodings import (
     ABSENT_PLACE,
@@ -29,6 +30,10 @@ from deepfm_tf.fields import (
     NumericField,
     TimestampField,
 )
+from deepfm_tf.growing_vocabulary import (
+    WHOLE_NUMBERS as WHOLE_NUMBERS,
+    GrowingVocabulary,
+)
 from deepfm_tf.raw_values import (
     drop_point_zero,
     missing_to_null,
@@ -36,29 +41,27 @@ from deepfm_tf.raw_values import (
 )
 from deepfm_tf.scaling import scaled, unscaled
 from deepfm_tf.schema import Schema
+from deepfm_tf.seen_values import SeenValues
 from deepfm_tf.text_arrays import PythonTexts, as_texts, joined
 from deepfm_tf.timestamps import part_values, time_ids
 from deepfm_tf.value_index import ValueIndex, hash_values
 from deepfm_tf.vocabulary_files import (
+    read_seen,
     read_vocabulary,
     value_files,
+    write_seen,
     write_vocabulary,
 )
-
-# Field name -> its column: text with nulls where missing, or float32 with NaN.
-Columns = Mapping[str, Union[pa.Array, Array]]  # noqa: UP007
 
 OOV_ID = 0
 MISSING_ID = 1
 NO_ID = -1  # contributes nothing: padding, or missing="nothing"
 
-# The entry of a field's statistics that says that `7.0` is read as `7`.
-WHOLE_NUMBERS = "whole_numbers"
-# The same of the rows whose label is 0, where a share of them was `kept`.
+# The statistics of the rows whose label is 0, where a share of them was `kept`.
 NEGATIVES = "negatives"
 
 
-class Vocabulary:
+class Vocabulary(GrowingVocabulary):
     """What a schema learnt from training data: the ids and the scalings.
 
     Ids run within a field: 0 is out-of-vocabulary (OOV), 1 is "missing"
@@ -80,6 +83,7 @@ class Vocabulary:
             reads, the values that have no id, but counts.
         counts: for each field with `encodings`, the rows and the clicks of
             its values and of the rare ones: see `ValueEncodings`.
+        seen: how often, and when, each value was seen, if that was kept.
 
     `texts` and `rare_texts` hold values and rare ones as Arrow arrays.
 
@@ -102,7 +106,9 @@ class Vocabulary:
         statistics: Mapping[str, Mapping[str, Any]],
         rare: Mapping[str, Any] | None = None,
         counts: Mapping[str, Array] | None = None,
+        seen: SeenValues | None = None,
     ) -> None:
+        self.seen = seen
         # As Arrow arrays, of which `values` and `rare` make Python's texts.
         self.rare_texts = {n: as_texts(v) for n, v in (rare or {}).items()}
         self.rare = PythonTexts(self.rare_texts)
@@ -253,7 +259,9 @@ class Vocabulary:
     def with_counts(self, counts: Mapping[str, Array]) -> Vocabulary:
         """The same, with the rows and clicks that `encodings` are made of."""
         return Vocabulary(
-            self.schema, self.texts, self.statistics, self.rare_texts, counts
+            *(self.schema, self.texts, self.statistics, self.rare_texts),
+            counts,
+            self.seen,
         )
 
     def column_texts(self, field: Field, column: Any) -> pa.Array:
@@ -271,17 +279,19 @@ class Vocabulary:
         owner = self.schema.owner(field)
         if owner.hash_buckets:
             return None
-        values = self.values[owner.name]
+        values: Array = self.values[owner.name]
         if isinstance(field, BucketizedField):
             boundaries = self.statistics[field.name].get("boundaries", ())
             return bucket_names(field, values, boundaries)
         return values
 
-    def save(self, directory: str | Path) -> None:
+    def save(self, directory: str | Path, with_seen: bool = True) -> None:
         """Write the schema, the statistics and one text file per field.
 
-        And digests of them, so that `load` notices a damaged one.
+        And digests of them, so that `load` notices a damaged one; and `seen`.
         """
+        seen = self.seen if with_seen else None
+        write_seen(Path(directory), self.schema, seen)
         write_vocabulary(
             Path(directory),
             self.schema,
@@ -293,16 +303,17 @@ class Vocabulary:
 
     @classmethod
     def load(cls, directory: str | Path) -> Vocabulary:
-        """Read what `save` wrote.
+        """Read what `save` wrote, or the vocabulary of an exported version.
 
         Raises:
             ValueError: a file is absent, or is not as it was written. What
                 versions before digests wrote is searched for contradictions.
         """
         directory = Path(directory)
-        schema, *contents = read_vocabulary(directory)
-        values = contents[0]
-        vocabulary = cls(schema, *contents)
+        contents = read_vocabulary(directory)
+        schema, values = contents[:2]
+        vocabulary = cls(*contents)
+        vocabulary.seen = read_seen(directory, schema)
         for name, file in value_files(schema).items():
             expected = schema.field(name).vocabulary_size or 0
             found = vocabulary.schema.field(name).vocabulary_size or 0
@@ -387,13 +398,3 @@ def _add_lines(digest: Any, name: str, texts: pa.Array) -> None:
     digest.update(name.encode())
     for lines in joined(texts, before="\n"):
         digest.update(lines)
-
-
-def take_rows(columns: Columns, rows: Array) -> dict[str, Any]:
-    """Some of the rows."""
-    return {
-        name: column[rows]
-        if isinstance(column, np.ndarray)
-        else column.take(pa.array(rows))
-        for name, column in columns.items()
-    }

@@ -22,6 +22,7 @@ from deepfm_tf.raw_values import (
     split_values,
 )
 from deepfm_tf.schema import Schema
+from deepfm_tf.seen_values import SeenValues
 from deepfm_tf.value_counts import ValueCounts, both, count_table
 from deepfm_tf.vocabulary import (
     MISSING_ID,
@@ -226,7 +227,10 @@ class VocabularyCounts:
             entry.get(NEGATIVES, {}).update(own.pop(NEGATIVES, {}))
             statistics[field.name] = entry | own
             self._warn(field.name, entry, values.get(field.name))
-        return Vocabulary(self.schema, values, statistics, rare)
+        seen = SeenValues.of_day(
+            {n: c.table() for n, c in self._values.items()}
+        )
+        return Vocabulary(self.schema, values, statistics, rare, seen=seen)
 
     def _add_expected(
         self,

@@ -14,14 +14,18 @@ import numpy as np
 import pyarrow as pa
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.errors import MissingFileError, damaged
+from deepfm_tf.errors import MissingFileError, UserError, damaged
 from deepfm_tf.schema import Schema
+from deepfm_tf.seen_values import SUFFIX, SeenValues, remove_files
 from deepfm_tf.text_arrays import joined, texts_of_lines
 
 SCHEMA_FILE = "schema.json"
 STATISTICS_FILE = "statistics.json"
 # Of the other files; what an older version wrote has none.
 DIGESTS_FILE = "digests.json"
+# Of a SavedModel.
+EXPORTED_FILE = "assets.extra/vocabulary.json"
+_GRAPH_FILE = "saved_model.pb"
 
 
 def write_vocabulary(
@@ -72,9 +76,13 @@ def read_vocabulary(
 ]:
     """What `write_vocabulary` wrote: the schema, values, statistics, ...
 
+    Or what an exported version has of it.
+
     Raises:
         ValueError: a file is absent, or is not as it was written.
     """
+    if (directory / _GRAPH_FILE).is_file():
+        return *_read_exported(directory), {}, {}
     if not (directory / SCHEMA_FILE).is_file():
         raise MissingFileError(
             f"{directory} holds no vocabulary ({SCHEMA_FILE} is not there)."
@@ -122,6 +130,98 @@ def read_vocabulary(
         for field, name in value_files(schema).items():
             _check_values(values[field], directory / name)
     return schema, values, statistics, rare, counts
+
+
+def write_exported(
+    file: Path, statistics: Mapping[str, Any], values: Mapping[str, Array]
+) -> None:
+    """Write what an export has not of a vocabulary: see `read_vocabulary`.
+
+    Args:
+        file: JSON.
+        statistics: as of `Vocabulary`.
+        values: those that the graph has not among its texts.
+    """
+    content = {
+        "statistics": statistics,
+        "values": {name: list(own) for name, own in values.items()},
+    }
+    file.parent.mkdir(exist_ok=True)
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    file.write_text(text + "\n", encoding="utf-8")
+
+
+def _read_exported(
+    version: Path,
+) -> tuple[Schema, dict[str, Any], dict[str, Any]]:
+    """The schema, the values and the statistics that an exported model has.
+
+    Args:
+        version: the folder of the version.
+
+    Raises:
+        UserError: it does not keep all of them.
+    """
+    file = version / EXPORTED_FILE
+    if not file.is_file():
+        raise MissingFileError(
+            f"{version} must be an export that keeps its vocabulary "
+            f"({EXPORTED_FILE}), as those of 0.7 and later do. Received one "
+            "that does not. Load the vocabulary of the prepared data, or "
+            "export the model again."
+        )
+    card = json.loads((version / "assets.extra/model_card.json").read_bytes())
+    schema = Schema.from_dict(card["schema"])
+    if any(field.encodings for field in schema.fields):
+        raise UserError(
+            f"{version} must have no field with `encodings`, whose counts an "
+            "export does not keep. Load the vocabulary of the prepared data."
+        )
+    content = json.loads(file.read_bytes())
+    values: dict[str, Any] = content["values"]
+    assets = version / "assets" / "vocabulary.txt"
+    owners = [field.name for field in schema.table_fields]
+    counted = [f for f in schema.table_fields if f.is_counted]
+    values |= {f.name: [] for f in counted if f.name not in values}
+    if assets.is_file():
+        for line in assets.read_bytes().decode("utf-8").split("\n")[:-1]:
+            number, _, value = line.partition(":")
+            values[owners[int(number)]].append(value)
+    return schema, values, content["statistics"]
+
+
+def write_seen(
+    directory: Path, schema: Schema, seen: SeenValues | None
+) -> None:
+    """Write the counts of values over days.
+
+    Args:
+        directory: made if it is not there.
+        schema: the Schema.
+        seen: SeenValues or None; then there is no such file.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    if seen is None:
+        remove_files(directory)
+    else:
+        seen.save(directory, _seen_files(schema))
+
+
+def read_seen(directory: Path, schema: Schema) -> SeenValues | None:
+    """What `write_seen` wrote; None if it is not there."""
+    files = {f: directory / name for f, name in _seen_files(schema).items()}
+    if not files or not all(path.is_file() for path in files.values()):
+        return None
+    return SeenValues.load(files)
+
+
+def _seen_files(schema: Schema) -> dict[str, str]:
+    """Each field whose values are counted -> the file of the counts."""
+    return {
+        name: file.replace(".txt", SUFFIX)
+        for name, file in value_files(schema).items()
+        if schema.field(name).is_counted
+    }
 
 
 def value_files(schema: Schema) -> dict[str, str]:

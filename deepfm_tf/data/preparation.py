@@ -54,6 +54,7 @@ def prepare(
     *,
     schema: Schema | None = None,
     vocabulary: Vocabulary | None = None,
+    extends: Vocabulary | None = None,
     text_format: TextFormat | None = None,
     part: Part | TimePart | None = None,
     on_error: str = "raise",
@@ -62,7 +63,9 @@ def prepare(
     """Turn raw data into a directory that training reads at full speed.
 
     Training data is prepared with a `schema`, and a vocabulary is fitted on
-    it; any other data with the training data's `vocabulary`. The source is
+    it; any other data with the training data's `vocabulary`. Training data of
+    a further day is prepared with the vocabulary that it `extends`: ids stay,
+    new values get ids behind them (see `grow_model`). The source is
     streamed, so it may be larger than memory. The directory appears when all
     is done: a killed run leaves nothing that looks complete. Preparing the
     same contents in the same way again does nothing, unless a file of the
@@ -78,6 +81,8 @@ def prepare(
             data; anything else there is left alone and refused.
         schema: the Schema, for training data.
         vocabulary: the Vocabulary of the training data, for other data.
+        extends: the Vocabulary of the days before, for training data of a
+            further day: see `Vocabulary.extended`.
         text_format: layout of text files. Defaults to a header line, and the
             separator that the file name suggests.
         part: the rows to take: a random share (`Part`) or an interval of time
@@ -110,16 +115,16 @@ def prepare(
     >>> prepared.num_rows, prepared.num_positives
     (3, 1)
     """
-    if vocabulary is not None and schema is None:
-        known = vocabulary.schema
-    elif schema is not None and vocabulary is None:
-        known = schema
-    else:
+    given = [each for each in (schema, vocabulary, extends) if each is not None]
+    if len(given) != 1:
         raise UserError(
-            "Either `schema` (for training data) or `vocabulary` (for other "
-            "data) must be given. Received: "
-            f"{'neither' if schema is None else 'both'}."
+            "Either `schema` (for training data), `vocabulary` (for other "
+            "data) or `extends` (for training data of a further day) must be "
+            f"given. Received: {('neither', '', 'both', 'all')[len(given)]}."
         )
+    known = given[0] if isinstance(given[0], Schema) else given[0].schema
+    if extends is not None:
+        extends.check_may_change()
     if is_url(directory):
         raise UserError(
             "`directory` must be on a disk of this machine, or mounted here: "
@@ -133,7 +138,7 @@ def prepare(
     source = source if files is None else files
     reading = Reading(source, known, text_format, part, on_error)
     _check_replaceable(directory)
-    recipe = _recipe(reading, vocabulary)
+    recipe = _recipe(reading, vocabulary, extends)
     maps = Maps(executor)
     inputs = Inputs(
         reading.by_file(maps.is_elsewhere),
@@ -151,7 +156,9 @@ def prepare(
         with unpublished(place.parent, f".{place.name}.", ".tmp") as temporary:
             new = temporary / "new"
             new.mkdir()
-            manifest = _write(new, reading, inputs, vocabulary, maps)
+            manifest = _write(
+                *(new, reading, inputs, vocabulary, extends, maps)
+            )
             manifest |= {"recipe": recipe, "sources": inputs.digests()}
             inputs.check_unchanged()
             write_manifest(new, manifest)
@@ -170,7 +177,11 @@ def prepare(
     return prepared
 
 
-def _recipe(reading: Reading, vocabulary: Vocabulary | None) -> dict[str, Any]:
+def _recipe(
+    reading: Reading,
+    vocabulary: Vocabulary | None,
+    extends: Vocabulary | None,
+) -> dict[str, Any]:
     """Everything but the data that decides what comes out."""
     text_format = reading.text_format or TextFormat()
     part = dataclasses.asdict(reading.part) if reading.part else None
@@ -187,6 +198,8 @@ def _recipe(reading: Reading, vocabulary: Vocabulary | None) -> dict[str, Any]:
     if part and len(list_files(reading.source) or ()) > 1:
         # Until 0.6 other rows were drawn of all files but the first.
         recipe["blocks"] = "numbered by file"
+    if extends is not None:
+        recipe["extends"] = extends.fingerprint()
     return dict(json.loads(json.dumps(recipe)))
 
 
@@ -195,6 +208,7 @@ def _write(
     reading: Reading,
     inputs: Inputs,
     vocabulary: Vocabulary | None,
+    extends: Vocabulary | None,
     maps: Maps,
 ) -> dict[str, Any]:
     """Fill a directory, and say what is in it.
@@ -204,6 +218,7 @@ def _write(
         reading: Reading of all rows.
         inputs: of the same; learns their digests.
         vocabulary: None if it is to be fitted.
+        extends: what the fitted one goes on from, or None.
         maps: Maps.
     """
     spilled = SpilledBlocks(directory.with_name("blocks"))
@@ -213,6 +228,8 @@ def _write(
     encodings = folds = None
     if vocabulary is None:
         vocabulary = total.counts.finish()
+        if extends is not None:
+            vocabulary = extends.extended(vocabulary)
         if any(field.encodings for field in reading.schema.fields):
             read = functools.partial(spilled.map_blocks, total.rows)
             encodings = OutOfFold.count(vocabulary, read)
@@ -238,7 +255,9 @@ def _write(
             f"The data must have at least one row{share}. Received: none in "
             f"{name}{left_out}."
         )
-    vocabulary.save(directory / VOCABULARY_DIRECTORY)
+    vocabulary.save(directory / VOCABULARY_DIRECTORY, with_seen=is_counted)
+    if is_counted:
+        vocabulary.seen = None  # on the disk, no longer in memory
     counts = DataCounts(vocabulary, reading.negative_sampling)
     encoder = Encoder(vocabulary, encodings)
     tasks = shard_tasks(total.rows, spilled, directory, folds)

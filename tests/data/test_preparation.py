@@ -449,3 +449,45 @@ def test_an_example_weight_is_a_column_of_its_own(name):
 
     with pytest.raises(ValueError, match=f"weight '{name}' is also the label"):
         deepfm_tf.Schema((field,), "click", example_weight=name)
+
+
+def test_a_further_day_extends_the_vocabulary_of_the_days_before(tmp_path):
+    schema = deepfm_tf.Schema((deepfm_tf.CategoricalField("site"),), "click")
+    days = [
+        {"site": ["b", "b", "a", "d"], "click": [1, 0, 0, 1]},
+        {"site": ["a", "c", "c", "d"], "click": [1, 0, 0, 1]},
+    ]
+
+    first = deepfm_tf.prepare(days[0], tmp_path / "1", schema=schema)
+    second = deepfm_tf.prepare(
+        days[1], tmp_path / "2", extends=first.vocabulary
+    )
+    before = (tmp_path / "2").stat().st_ino
+    again = deepfm_tf.prepare(days[1], tmp_path / "2", extends=first.vocabulary)
+    other = deepfm_tf.prepare(
+        days[1], tmp_path / "valid", vocabulary=second.vocabulary
+    )
+
+    # Once on each of two days is twice: with both, a and d; c by itself.
+    assert second.vocabulary.values["site"].tolist() == ["b", "c", "a", "d"]
+    ids = [x["ids"].numpy().tolist() for x, _ in second.dataset(4)]
+    assert ids == [[[4], [3], [3], [5]]]
+    # Prepared once; the counts are in the training data alone.
+    assert before == (tmp_path / "2").stat().st_ino
+    assert again.fingerprint == second.fingerprint
+    assert again.vocabulary.seen is not None
+    assert other.vocabulary.seen is None
+
+
+def test_what_cannot_be_extended_is_refused_before_it_is_read(tmp_path):
+    field = deepfm_tf.CategoricalField("site", encodings=("count",))
+    schema = deepfm_tf.Schema((field,), "click")
+    data = {"site": ["b", "b", "c"], "click": [1, 0, 0]}
+    vocabulary = deepfm_tf.fit_vocabulary(data, schema)
+
+    with pytest.raises(deepfm_tf.UserError, match="`encodings`"):
+        deepfm_tf.prepare("none.csv", tmp_path / "p", extends=vocabulary)
+    with pytest.raises(deepfm_tf.UserError, match="Received: both"):
+        deepfm_tf.prepare(
+            data, tmp_path / "p", extends=vocabulary, vocabulary=vocabulary
+        )
