@@ -18,7 +18,7 @@ from deepfm_tf.version import __version__ as __version__
 # Where the classes are that Keras finds by name in a model's file.
 _REGISTERED = ("layers", "models", "optimizers", "losses")
 # What else begins with importing Keras.
-_OTHERS = ("callbacks", "evaluation", "explain", "export", "training")
+_OTHERS = ("callbacks", "evaluation", "explain", "export", "growth", "training")
 _BELOW = ("kernels", "keras_internals")
 _KERAS_ROOMS = (*_REGISTERED, *_OTHERS, *_BELOW)
 

@@ -48,6 +48,7 @@ from .fields import (
     TimestampField as TimestampField,
 )
 from .files.text_format import TextFormat as TextFormat
+from .growth import grow_model as grow_model
 from .models import (
     FM as FM,
     NFM as NFM,

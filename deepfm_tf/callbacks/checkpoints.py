@@ -159,7 +159,9 @@ def read_state(directory: str | Path) -> dict[str, Any] | None:
     return state
 
 
-def load_checkpoint(directory: str | Path) -> tuple[keras.Model, int]:
+def load_checkpoint(
+    directory: str | Path, best: bool = False
+) -> tuple[keras.Model, int]:
     """The model of a stopped run, compiled as it was, to go on with.
 
     Call it inside `strategy.scope()`, and give `fit` the `initial_epoch` and
@@ -169,6 +171,8 @@ def load_checkpoint(directory: str | Path) -> tuple[keras.Model, int]:
 
     Args:
         directory: the one given to `training_callbacks`.
+        best: bool. The best epoch, with the optimizer as it was then, in
+            place of the last: what another day goes on with (`grow_model`).
 
     Returns:
         `(model, initial_epoch)`.
@@ -179,7 +183,8 @@ def load_checkpoint(directory: str | Path) -> tuple[keras.Model, int]:
             f"{directory} holds no checkpoint to resume from: no epoch was "
             "finished there. Start without resuming."
         )
-    path = Path(directory) / state["checkpoint"]
+    name = (best and state["best_checkpoint"]) or state["checkpoint"]
+    path = Path(directory) / name
     model = keras.saving.load_model(path.with_name(state["model"]))
     for variable, value in zip(
         _variables(model), _read_values(path, model), strict=True

@@ -24,6 +24,7 @@ from deepfm_tf.export.check import (
 )
 from deepfm_tf.export.explain import check_explainer, explain_signature
 from deepfm_tf.export.fields import fields_signature, make_fields_request
+from deepfm_tf.export.kept_model import keep_model, table_of
 from deepfm_tf.export.model_card import write_model_card
 from deepfm_tf.export.publish import prune, publish, unpublished
 from deepfm_tf.export.rank import rank_signatures
@@ -234,7 +235,9 @@ def export_saved_model(
             unseen_signature(lookup, vocabulary, defaults),
             fields_signature(vocabulary, defaults),
         ]
-        write(chosen, lookup, saved_model)
+        kept = table_of(model) if table is None else table
+        write(chosen, lookup, saved_model, kept)
+        keep_model(model, vocabulary, saved_model)
         sizes = sorted({*_CHECKED_ROWS, *warm_up_rows})
         rows = Rows.make(vocabulary, max(sizes))
         requests = [make_fields_request(rows)]

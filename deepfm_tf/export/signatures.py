@@ -30,6 +30,8 @@ PREDICT, CLASSIFY, REGRESS = (
 )
 # The classes of `classify`: no click, click.
 CLASSES = ("0", "1")
+# The collection of variables in a SavedModel that holds the table alone.
+TABLE = "table_of_model"
 
 Tensors = dict[str, tf.Tensor]
 # Field name -> the value that stands in where a request leaves it out.
@@ -256,6 +258,7 @@ def write(
     chosen: Iterable[Signature],
     lookup: GraphLookup,
     path: Path,
+    table: Any = None,
 ) -> None:
     """Write a SavedModel.
 
@@ -263,6 +266,7 @@ def write(
         chosen: its signatures, `serving_default` first.
         lookup: the one that they use.
         path: a new directory.
+        table: the variable that `read_model` is to find again. Optional.
     """
     archive = keras.export.ExportArchive()
     archive.track(lookup)
@@ -276,6 +280,10 @@ def write(
     parameters = tf.Module(name="parameters")
     parameters.read = list(read.values())
     archive.track(parameters)
+    if table is not None:
+        is_of_keras = isinstance(table, keras.Variable)
+        variable = table.value if is_of_keras else table
+        archive.add_variable_collection(TABLE, [variable])
     archive.write_out(str(path), verbose=False)
     # Neither Keras nor TensorFlow takes method names, nor defaults of inputs
     # that come as one dict.

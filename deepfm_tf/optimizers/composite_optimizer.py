@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.keras_internals import merged, update_with, weight_decay_of
 from deepfm_tf.kernels import tf_variable
@@ -162,6 +164,23 @@ class CompositeOptimizer(LazyOptimizer):
 
     def _state_columns_of(self, variable: Any) -> int:
         return sum(width for _, _, width in self._rules(variable))
+
+    def state_of_added(self, table: Any, values: Array, known: Array) -> Array:
+        """See `LazyOptimizer`: each rule's, side by side."""
+        rules = self._rules(table)
+        values_of = np.cumsum([columns for _, columns, _ in rules])[:-1]
+        known_of = np.cumsum([width for _, _, width in rules])[:-1]
+        rate = float(self.learning_rate)
+        parts = [
+            rule._added(*part, rate * float(rule.learning_rate))
+            for (rule, _, _), *part in zip(
+                rules,
+                np.split(values, values_of, axis=1),
+                np.split(known, known_of, axis=1),
+                strict=True,
+            )
+        ]
+        return np.concatenate(parts, axis=1)
 
     def update(
         self, grads: Sequence[Any], variables: Sequence[Any], rate: Any

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.optimizers.lazy_optimizer import LazyOptimizer
 
@@ -87,6 +89,16 @@ class LazyFTRL(LazyOptimizer, keras.optimizers.Ftrl):
     def state_columns(self, num_columns: int) -> int:
         """Of each weight, what `n` has gained since the start; then `z`."""
         return 2 * num_columns
+
+    def new_state(self, values: Array, learning_rate: float) -> Array:
+        """The `z` that the weights follow from, before any gradient."""
+        n = self.initial_accumulator_value**-self.learning_rate_power
+        quadratic = (
+            self.beta + n
+        ) / learning_rate + 2 * self.l2_regularization_strength
+        l1 = self.l1_regularization_strength
+        z = -values * quadratic - l1 * np.sign(values)
+        return np.concatenate([np.zeros_like(values), z], axis=1)
 
     def update_rows(
         self, gradient: Any, values: Any, state: Any, learning_rate: Any

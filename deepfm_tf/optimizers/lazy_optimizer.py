@@ -6,8 +6,10 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, refuse_unknown
 from deepfm_tf.keras_internals import weight_decay_of
 from deepfm_tf.kernels import local_value, tf_variable
@@ -104,6 +106,52 @@ class LazyOptimizer(MergedGradients):
         """
         raise NotImplementedError
 
+    def new_state(self, values: Array, learning_rate: float) -> Array:
+        """The state of rows that training has not touched.
+
+        Args:
+            values: (rows, columns). What they start from.
+            learning_rate: float.
+
+        Returns:
+            (rows, state columns), zero unless the rule takes the weights
+            themselves from its state.
+        """
+        columns = self.state_columns(values.shape[1])
+        return np.zeros((len(values), columns), values.dtype)
+
+    def state_of(self, table: Any) -> Any:
+        """The variable that holds the state of a table's rows.
+
+        Args:
+            table: one of the variables that the optimizer was built for.
+        """
+        return self._state[self._table_ids.index(id(table))]
+
+    def state_of_added(self, table: Any, values: Array, known: Array) -> Array:
+        """The state of rows that come to a table that is trained already.
+
+        `batch_l2` weighs a row by how rare it is, which nobody knows of a new
+        one: it counts as often as the usual one of those beside it. Counted
+        from 0 it would be as rare as a row that all training has not met.
+
+        Args:
+            table: the variable that the rows are of.
+            values: (rows, columns). What they start from.
+            known: (others, state columns). The state of rows like them.
+        """
+        return self._added(values, known, float(self.learning_rate))
+
+    def _added(self, values: Array, known: Array, rate: float) -> Array:
+        state = self.new_state(values, rate)
+        if self.batch_l2 is None:
+            return state
+        counts = known[:, -1]
+        touched = counts[counts > 0]
+        usual = np.median(touched) if len(touched) else self.iterations.numpy()
+        count = np.full((len(values), 1), usual, values.dtype)
+        return np.concatenate([state, count], axis=1)
+
     def build(self, variables: list[Any]) -> None:
         """Make the state of the tables. Called by Keras."""
         if self.built:
@@ -148,7 +196,7 @@ class LazyOptimizer(MergedGradients):
             return lambda part, gradient, rate: self.update_step(
                 tf.convert_to_tensor(gradient), part, rate
             )
-        state = self._state[self._table_ids.index(id(variable))]
+        state = self.state_of(variable)
         return functools.partial(self._update_table, variable, state)
 
     def _update_table(
