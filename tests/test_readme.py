@@ -126,6 +126,17 @@ def test_the_command_is_understood():
     assert options.model == ("logistic_regression", "fm", "deepfm")
 
 
+def test_the_command_of_the_next_day_is_understood():
+    text = next(b for b in blocks("bash") if "--continue-from" in b)
+    (command,) = commands(text)
+
+    options = CommandLine().parser({"label": "y"}).parse_args(command[2:])
+
+    assert command[:2] == [".venv/bin/deepfm-tf", "train"]
+    assert str(options.continue_from) == "runs/yesterday/deepfm"
+    assert str(options.run) == "runs/day28"
+
+
 @pytest.mark.parametrize("name", ["compare", "sweep", "prepare"])
 def test_the_other_commands_that_read_data_are_understood(
     name, tmp_path, monkeypatch, capsys

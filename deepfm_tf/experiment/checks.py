@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepfm_tf import seeds
-from deepfm_tf.experiment import export as exporting, training as learning
+from deepfm_tf.experiment import (
+    continuation,
+    export as exporting,
+    training as learning,
+)
 from deepfm_tf.experiment.arguments import split_field_file
 from deepfm_tf.experiment.commands import SWEPT
 from deepfm_tf.experiment.files import check_file, check_folder
@@ -32,6 +36,7 @@ def check(settings: Settings) -> None:
     Args:
         settings: the options.
     """
+    continuation.check(settings)
     learning.check(settings)
     if settings.auto and settings.preset != "default":
         raise UserError(
@@ -151,6 +156,11 @@ def _refuse_export(settings: Settings, what: str) -> None:
         raise UserError(
             f"--auto does not go with {what}, whose models keep their options. "
             "Use it with deepfm-tf train, or give --preset."
+        )
+    if settings.continue_from is not None:
+        raise UserError(
+            f"--continue-from does not go with {what}, whose models start from "
+            "scratch. Use it with deepfm-tf train."
         )
     given = exporting.given_options(settings)
     if given:

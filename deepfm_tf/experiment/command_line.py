@@ -22,6 +22,7 @@ from deepfm_tf.experiment.commands import (
     options_for,
 )
 from deepfm_tf.experiment.config import read_config, values_of_config
+from deepfm_tf.experiment.continuation import carried
 from deepfm_tf.experiment.data_settings import GROUPS, DataSettings
 from deepfm_tf.experiment.files import check_begun, is_begun, run_folder
 from deepfm_tf.options import Option, Parser, flags_of, options_of
@@ -158,6 +159,7 @@ class CommandLine:
             allow_abbrev=False,
         )
         first.add_argument("--config", type=path, metavar="FILE")
+        first.add_argument("--continue-from", type=path, metavar="DIR")
         if self.recipes is not None:
             self._add_recipe(first)
         told_first, _ = first.parse_known_args(arguments)
@@ -170,8 +172,11 @@ class CommandLine:
         self, arguments: Sequence[str], told_first: argparse.Namespace
     ) -> Any:
         content: dict[str, Any] = {}
+        if told_first.continue_from is not None:
+            # Below what is in a file: that of another run has its own origin.
+            content = carried(told_first.continue_from, self.options)
         if told_first.config is not None:
-            content = read_config(told_first.config)
+            content |= read_config(told_first.config)
         if self.recipes is not None:
             # It decides which other options there are.
             given = any(w.partition("=")[0] == RECIPE.flag for w in arguments)

@@ -17,13 +17,10 @@ from deepfm_tf.experiment.arguments import (
     values_of,
     whole_number,
 )
+from deepfm_tf.experiment.continue_settings import CONTINUE
 from deepfm_tf.experiment.data_settings import GROUPS, DataSettings
-from deepfm_tf.experiment.settings import (
-    ACTIVATIONS,
-    MODELS,
-    ExportSettings,
-    Settings,
-)
+from deepfm_tf.experiment.export_settings import ExportSettings
+from deepfm_tf.experiment.settings import ACTIVATIONS, MODELS, Settings
 from deepfm_tf.experiment.structures import SHAPES
 from deepfm_tf.options import Option, option, options_of
 
@@ -251,7 +248,7 @@ class SweepSettings(ManySettings):
 
 # What training many models always does, and never.
 _MANY = {"resume": True, "export": None}
-_NOT_FOR_MANY = ("resume", "auto", *options_of(ExportSettings))
+_NOT_FOR_MANY = ("resume", "auto", *CONTINUE, *options_of(ExportSettings))
 COMMANDS = {
     command.name: command
     for command in (

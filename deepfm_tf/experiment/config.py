@@ -70,7 +70,7 @@ def values_of_config(
     Raises:
         UserError: there is no such option, or it cannot have the value.
     """
-    by_key = {_key(o): o for o in options.values() if o.is_kept}
+    by_key = {key_of(o): o for o in options.values() if o.is_kept}
     values = {}
     for key, value in content.items():
         if key not in by_key:
@@ -116,7 +116,7 @@ def write_config(settings: DataSettings) -> None:
             lines += ["", f"# --- {group}"]
         default = command.defaults.get(each.name, each.default)
         lines += ["", *_comment(each.help(default))]
-        line = _line(_key(each), getattr(settings, each.name))
+        line = _line(key_of(each), getattr(settings, each.name))
         if each.name == "run" and settings.run == folder:
             line = f"# {line}"
         lines.append(line)
@@ -139,12 +139,30 @@ def changed_options(settings: Settings) -> list[str]:
         for name, declared in settings.options.items()
         if declared.decides == "training" and declared.is_kept
     }
-    keys = {_key(each) for each in options.values()}
+    keys = {key_of(each) for each in options.values()}
     try:
         content = {k: v for k, v in read_config(path).items() if k in keys}
         before = values_of_config(content, path, options)
     except UserError:
         return []
+    return differences(settings, before, options)
+
+
+def differences(
+    settings: Settings,
+    before: Mapping[str, Any],
+    options: Mapping[str, Option],
+) -> list[str]:
+    """What was typed for options that have other values now.
+
+    Args:
+        settings: the options of now.
+        before: their values, by name.
+        options: those to look at.
+
+    Returns:
+        As `changed_options`.
+    """
     changes = []
     for name, declared in options.items():
         old, new = before.get(name), getattr(settings, name)
@@ -209,7 +227,7 @@ def _toml(text: str) -> Any:
     return tomllib.loads(text)
 
 
-def _key(declared: Option) -> str:
+def key_of(declared: Option) -> str:
     """The name without dashes in front; `schema`, of a field `schema_file`."""
     return declared.flag.removeprefix("--").replace("-", "_")
 

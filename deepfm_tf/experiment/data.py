@@ -186,6 +186,7 @@ def _prepare(
         )
     for name, files in sources.items():
         fitted = data["train"].vocabulary if data else None
+        extends = None if fitted else settings.extends
         source = train_source
         if name != "train" and files:
             source = files
@@ -198,8 +199,9 @@ def _prepare(
             data[name] = deepfm_tf.prepare(
                 source,
                 directory / name,
-                schema=None if fitted else schema,
+                schema=None if fitted or extends else schema,
                 vocabulary=fitted,
+                extends=extends,
                 text_format=settings.text_format,
                 part=parts.get(name),
                 on_error=settings.on_error,

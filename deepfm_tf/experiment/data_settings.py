@@ -25,7 +25,7 @@ from deepfm_tf.options import Option, option, options_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from deepfm_tf import Schema, TextFormat
+    from deepfm_tf import Schema, TextFormat, Vocabulary
     from deepfm_tf.experiment.commands import Recipe
 
 # The headings of `--help`, in their order.
@@ -279,6 +279,11 @@ class DataSettings(TextLayout, Columns):
         """The Schema, where the data set has one."""
         make = self.recipe.schema
         return None if make is None else self.encode(make(self.min_count))
+
+    @property
+    def extends(self) -> Vocabulary | None:
+        """The vocabulary that the training data extend, if there is one."""
+        return None
 
     def encode(self, schema: Schema) -> Schema:
         """A Schema with the `--encodings` that are asked for.

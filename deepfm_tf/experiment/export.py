@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import deepfm_tf
+from deepfm_tf.experiment.export_settings import ExportSettings
 from deepfm_tf.experiment.report import check_extra
-from deepfm_tf.experiment.settings import ExportSettings
 from deepfm_tf.options import options_of
 
 if TYPE_CHECKING:

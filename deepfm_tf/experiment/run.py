@@ -16,7 +16,7 @@ from typing import Any
 import deepfm_tf
 from deepfm_tf.arrays import Array
 from deepfm_tf.backend import import_tensorflow
-from deepfm_tf.experiment import auto, training as learning
+from deepfm_tf.experiment import auto, progressive, training as learning
 from deepfm_tf.experiment.checks import check
 from deepfm_tf.experiment.conclusions import Predicted, conclude
 from deepfm_tf.experiment.config import changed_options, write_config
@@ -86,6 +86,8 @@ def run(
                 told_first.append(auto.told(name, tried, settings.monitor))
             result["presets"] = [vars(trial) for trial in tried]
             result["seconds"] = sum(trial.seconds for trial in tried)
+        if "before" in result:
+            told_first.append(progressive.told(settings, result))
         if settings.report is not None:
             result |= insight(settings, models[name], data, rows)
         if settings.calibration is not None:
@@ -211,12 +213,13 @@ def fit(
             model = learning.build(settings, name, data["train"])
     directory.mkdir(parents=True, exist_ok=True)
     write_text(directory / "settings.txt", fingerprint)
+    before = progressive.before_training(settings, model, data, directory)
     dataset, stretch = learning.training_data(
         *(settings, preset, data["train"], first_epoch)
     )
     if first_epoch:
-        before = deepfm_tf.callbacks.read_state(directory) or {}
-        is_over = before.get("ended") or first_epoch >= stretch["epochs"]
+        found = deepfm_tf.callbacks.read_state(directory) or {}
+        is_over = found.get("ended") or first_epoch >= stretch["epochs"]
         begun = "Trained already, up to" if is_over else "Resumed after"
         print(f"{begun} epoch {first_epoch}")
     callbacks = deepfm_tf.training_callbacks(
@@ -264,6 +267,7 @@ def fit(
         "best_epoch": round(share * (state["best_epoch"] + 1), 2),
         "history": history,
         "ended": state.get("ended", False),
+        **({"before": before} if before else {}),
     }
 
 

@@ -16,11 +16,11 @@ from deepfm_tf.experiment.arguments import (
     path,
     positive_float,
     positive_int,
-    row_counts,
     share,
     split_field_file,
 )
-from deepfm_tf.experiment.data_settings import DataSettings
+from deepfm_tf.experiment.continue_settings import ContinueSettings
+from deepfm_tf.experiment.export_settings import ExportSettings
 from deepfm_tf.files.layout import names_of_text
 from deepfm_tf.options import option, switch
 from deepfm_tf.presets import (
@@ -74,67 +74,7 @@ _results = functools.partial(option, group="results")
 
 
 @dataclasses.dataclass(kw_only=True)
-class ExportSettings:
-    """What becomes of the model that is exported."""
-
-    export: Path | None = _results(
-        None,
-        "write the model (of several, the best on the validation data) as the "
-        "next version of this servable, such as saved_models/clicks",
-        path,
-        "DIR",
-    )
-    context_fields: tuple[str, ...] = _results(
-        (),
-        "fields that describe the request, not the candidate: adds the "
-        "signature rank, which takes them once for many candidates",
-        names_of_text,
-        "A,B,C",
-    )
-    keep_versions: int | None = _results(
-        None,
-        "after exporting, remove all but the newest N",
-        positive_int,
-        "N",
-        default_text="none",
-    )
-    table_dtype: str | None = _results(
-        None,
-        "export the table in 16 bits: half the size; says what it costs",
-        choices=("bfloat16", "float16"),
-    )
-    explain: bool = switch(
-        "export the signature explain too: what each field of a row added to "
-        "its logit, against the mean of the validation data",
-        group="results",
-    )
-    calibration: str | None = _results(
-        None,
-        "correct the probabilities by a function fitted on the validation "
-        "data; export it with the model, and report the test metrics before "
-        "and after. temperature and platt keep the order of rows; isotonic "
-        "needs 1,000 validation rows, 100 of each class",
-        choices=("temperature", "platt", "isotonic"),
-        default_text="none",
-    )
-    warm_up_rows: tuple[int, ...] | None = _results(
-        None,
-        "rows of the requests that a server replays before it serves the "
-        "version; with TensorFlow Serving's --enable_batching none may exceed "
-        "its max_batch_size",
-        row_counts,
-        "N,N,N",
-        default_text="1,10,100",
-    )
-    no_rank_warm_up: bool = switch(
-        "replay no requests to rank: a server with --enable_batching would "
-        "not load the version",
-        group="results",
-    )
-
-
-@dataclasses.dataclass(kw_only=True)
-class Settings(ExportSettings, DataSettings):
+class Settings(ExportSettings, ContinueSettings):
     """The options of an experiment."""
 
     field_options: ClassVar[tuple[str, ...]] = (
@@ -364,6 +304,8 @@ class Settings(ExportSettings, DataSettings):
         ):
             is_batch = self.embedding_l2 and self.has_batch_l2
             given["batch_l2"] = self.embedding_l2 if is_batch else None
+        if self.origin is not None:
+            given |= self.origin.built_with
         return dataclasses.replace(preset, **given)
 
     @property

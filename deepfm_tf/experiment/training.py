@@ -79,8 +79,18 @@ def check(settings: Settings) -> None:
 def build(
     settings: Settings, name: str, train: deepfm_tf.PreparedData
 ) -> deepfm_tf.CTRModel:
-    """The model called `name`, compiled."""
+    """The model called `name`, compiled; perhaps one that is gone on with."""
+    model: deepfm_tf.CTRModel
     schema, preset = train.schema, settings.preset_for(name, train)
+    if settings.origin is not None:
+        model = settings.origin.grow(train.vocabulary)
+        print(settings.origin.told(train.vocabulary))
+        if model.compiled:
+            # What yesterday's plateaus made of it was for yesterday's data.
+            model.optimizer.learning_rate = preset.learning_rate
+        else:
+            _compile(settings, preset, model)
+        return model
     arguments = preset.model_arguments()
     for each in settings.options.values():
         if name in each.models:
@@ -103,7 +113,7 @@ def build(
         )
         # Keras's L2 has no half.
         arguments[penalized] = {"class_name": "L2", "config": {"l2": l2 / 2}}
-    model: deepfm_tf.CTRModel = getattr(deepfm_tf, MODELS[name])(
+    model = getattr(deepfm_tf, MODELS[name])(
         schema, negative_sampling=train.negative_sampling, **arguments
     )
     for each in vectors:
@@ -115,6 +125,13 @@ def build(
         except UserError as error:
             raise UserError(f"--embeddings {each}: {error}") from error
         print(told)
+    _compile(settings, preset, model)
+    return model
+
+
+def _compile(
+    settings: Settings, preset: deepfm_tf.Preset, model: deepfm_tf.CTRModel
+) -> None:
     deepfm_tf.compile_model(
         model,
         settings.optimizer,
@@ -122,7 +139,6 @@ def build(
         clip_norm=settings.clip_norm,
         batch_l2=preset.batch_l2,
     )
-    return model
 
 
 def training_data(

@@ -1,0 +1,81 @@
+"""The options that say what a run goes on with: the model of earlier days."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepfm_tf.experiment.arguments import path, positive_int
+from deepfm_tf.experiment.data_settings import DataSettings
+from deepfm_tf.experiment.origin import Origin
+from deepfm_tf.options import option
+
+if TYPE_CHECKING:
+    from deepfm_tf import Schema, Vocabulary
+
+# The names of the options here.
+CONTINUE = ("continue_from", "evict_below", "evict_unseen")
+
+_training = functools.partial(option, group="training")
+
+
+@dataclasses.dataclass(kw_only=True)
+class ContinueSettings(DataSettings):
+    """What a run goes on with."""
+
+    continue_from: Path | None = _training(
+        None,
+        "go on with the model of an earlier run (its folder, such as "
+        "runs/yesterday/deepfm) or with an export "
+        "(saved_models/clicks/3): its fields and its options, with new values "
+        "of --train added to its vocabulary",
+        path,
+        "DIR",
+        decides="training",
+    )
+    evict_below: int | None = _training(
+        None,
+        "with --continue-from, first let values go whose count, worth a tenth "
+        "less each day, is below this",
+        positive_int,
+        "N",
+        default_text="none",
+        decides="training",
+    )
+    evict_unseen: int | None = _training(
+        None,
+        "with --continue-from, first let values go that none of the last so "
+        "many days had",
+        positive_int,
+        "DAYS",
+        default_text="none",
+        decides="training",
+    )
+
+    @functools.cached_property
+    def origin(self) -> Origin | None:
+        """What is gone on with; None without `--continue-from`."""
+        if self.continue_from is None:
+            return None
+        return Origin.of(self.continue_from)
+
+    @functools.cached_property
+    def extends(self) -> Vocabulary | None:
+        """The vocabulary that the training data extend, if there is one."""
+        if self.origin is None:
+            return None
+        vocabulary = self.origin.vocabulary
+        if self.evict_below or self.evict_unseen:
+            vocabulary = vocabulary.evict(
+                self.evict_below or 1, self.evict_unseen
+            )
+        return vocabulary
+
+    @property
+    def fixed_schema(self) -> Schema | None:
+        """That of the model that is gone on with, else of the data set."""
+        if self.origin is None:
+            return super().fixed_schema
+        return self.origin.vocabulary.schema

@@ -1,0 +1,223 @@
+"""The model of earlier days that a run goes on with, and where it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import deepfm_tf
+from deepfm_tf.errors import UserError
+from deepfm_tf.experiment.files import RUN_FILE
+
+_STATE_FILE = "state.json"
+_GRAPH_FILE = "saved_model.pb"
+_CARD_FILE = Path("assets.extra") / "model_card.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """A model to go on with.
+
+    Args:
+        path: the folder of a run's model, or of an exported version.
+        run: the folder of the run, with its options; None of an export.
+        model_class: str. Its class in `deepfm_tf`.
+        arguments: of its constructor, by name.
+        batch_l2: float or None. Of its optimizer.
+        target: the columns beside the fields that an export knows of: `label`
+            and, if there is one, `example_weight`.
+    """
+
+    path: Path
+    run: Path | None
+    model_class: str
+    arguments: Mapping[str, Any]
+    batch_l2: float | None = None
+    target: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, path: Path) -> Origin:
+        """What is in a folder.
+
+        Args:
+            path: of a model's run, of a run of one model, or of an exported
+                version.
+
+        Raises:
+            UserError: nothing that can be gone on with.
+        """
+        path = _folder(path)
+        if (path / _GRAPH_FILE).is_file():
+            card = _read_json(path, _CARD_FILE)
+            target = {
+                name: card["schema"][name]
+                for name in ("label", "example_weight")
+                if name in card["schema"]
+            }
+            own = card["model"]
+            return cls(path, None, own["class"], own["config"], target=target)
+        state = _read_json(path, _STATE_FILE)
+        file = path / (state.get("model") or state["checkpoint"])
+        config = _read_config(file)
+        if not config.get("compile_config"):
+            raise UserError(
+                f"--continue-from {path}: {file.name} holds no state of an "
+                "optimizer. Train it anew, or go on with an exported version "
+                "of it, whose optimizer starts anew."
+            )
+        folders = [f for f in path.parents if (f / RUN_FILE).is_file()]
+        if not folders:
+            raise UserError(
+                f"--continue-from {path}: there is no {RUN_FILE} in "
+                f"{path.parent}, which says how the model was trained. Name "
+                "the folder of a model that deepfm-tf train has trained, or "
+                "an exported version."
+            )
+        optimizer = config["compile_config"]["optimizer"]["config"]
+        return cls(
+            *(path, folders[0], config["class_name"], config["config"]),
+            optimizer.get("batch_l2"),
+        )
+
+    @property
+    def built_with(self) -> dict[str, Any]:
+        """What the model is, of the attributes of a `deepfm_tf.Preset`."""
+        names = (
+            *("embedding_dim", "hidden_units", "dropout"),
+            *("batch_normalization", "embeddings_initializer"),
+        )
+        built = {n: self.arguments[n] for n in names if n in self.arguments}
+        if "hidden_units" in built:
+            built["hidden_units"] = tuple(built["hidden_units"])
+        return (
+            built if self.run is None else built | {"batch_l2": self.batch_l2}
+        )
+
+    @functools.cached_property
+    def vocabulary(self) -> deepfm_tf.Vocabulary:
+        """The vocabulary that the model was made for."""
+        if self.run is None:
+            return deepfm_tf.Vocabulary.load(self.path)
+        return deepfm_tf.Vocabulary.load(
+            self.prepared_folder / "train" / "vocabulary"
+        )
+
+    @property
+    def prepared_folder(self) -> Path:
+        """Where the run has prepared its data."""
+        given = self.options.get("prepared")
+        return Path(given) if given else Path(str(self.run)) / "prepared"
+
+    @functools.cached_property
+    def options(self) -> Mapping[str, Any]:
+        """The options of the run, as its file has them; none of an export."""
+        # Here, as that module knows the commands, and they the settings.
+        from deepfm_tf.experiment.config import read_config
+
+        return {} if self.run is None else read_config(self.run / RUN_FILE)
+
+    def grow(self, vocabulary: deepfm_tf.Vocabulary) -> deepfm_tf.CTRModel:
+        """The model for a vocabulary that grew from its own.
+
+        Args:
+            vocabulary: of the new training data.
+
+        Returns:
+            The model, compiled as it was; not compiled if it is an export's.
+        """
+        model: Any = self.path
+        if self.run is not None:
+            model, _ = deepfm_tf.load_checkpoint(self.path, best=True)
+        return deepfm_tf.grow_model(model, vocabulary, self.vocabulary)
+
+    def told(self, vocabulary: deepfm_tf.Vocabulary) -> str:
+        """A sentence on what is gone on with.
+
+        Args:
+            vocabulary: of the new training data.
+        """
+        before, now = (
+            sum(each.schema.vocabulary_sizes)
+            for each in (self.vocabulary, vocabulary)
+        )
+        text = (
+            f"Goes on with {self.path}: {now:,} rows in its table, before "
+            f"{before:,}."
+        )
+        if self.run is None:
+            text += (
+                " The state of its optimizer is new, and so is what is "
+                "counted of values: an export keeps neither."
+            )
+        return text
+
+
+def _folder(path: Path) -> Path:
+    """The folder of a model, where one of several models is meant."""
+    if not path.is_dir():
+        raise UserError(
+            f"--continue-from {path}: there is no such folder. Name that of a "
+            "model of a run, such as runs/train/deepfm, or an exported version."
+        )
+    if (path / _STATE_FILE).is_file() or (path / _GRAPH_FILE).is_file():
+        return path
+    versions = [
+        f
+        for f in path.iterdir()
+        if f.name.isdecimal() and (f / _GRAPH_FILE).is_file()
+    ]
+    if versions:
+        # Not the newest unasked: the next run would go on with another one.
+        newest = max(versions, key=lambda f: int(f.name))
+        raise UserError(
+            f"--continue-from {path}: must name one version. Give the newest, "
+            f"{newest}, or an older one."
+        )
+    models = sorted(
+        state.parent
+        for pattern in ("", "*/", "*/*/")  # those of --auto lie deeper
+        for state in path.glob(f"{pattern}*/{_STATE_FILE}")
+    )
+    if len(models) != 1:
+        found = ", ".join(map(str, models))
+        raise UserError(
+            f"--continue-from {path}: there must be one model to go on with. "
+            + (f"Name one of these: {found}." if found else _NOTHING)
+        )
+    return models[0]
+
+
+_NOTHING = (
+    "Received: a folder without one, or whose first epoch was not finished. "
+    "Name the folder of a model of a run, such as runs/train/deepfm, or an "
+    "exported version, such as saved_models/clicks/1."
+)
+
+
+def _read_json(folder: Path, name: str | Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((folder / name).read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"--continue-from {folder}: {name} cannot be read ({error}). Name "
+            "another folder, or train from scratch."
+        ) from error
+    return found
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    """The class, the arguments and the compilation that a .keras file tells."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            config: dict[str, Any] = json.loads(archive.read("config.json"))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"--continue-from {file.parent}: {file.name} cannot be read "
+            f"({error}). Name another folder, or train from scratch."
+        ) from error
+    return config

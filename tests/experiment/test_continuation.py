@@ -1,0 +1,240 @@
+"""A run that goes on with the model of an earlier one."""
+
+import json
+import re
+import shutil
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import deepfm_tf
+from deepfm_tf.experiment import training as learning
+from deepfm_tf.experiment.command_line import CommandLine, main
+from deepfm_tf.experiment.run import begin
+from pipelines import tabular
+from tests.conftest import make_log
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is ill-defined")
+YESTERDAY = "runs/yesterday/logistic_regression"
+TODAY = ["--train", "today.csv", "--run", "runs/today"]
+
+
+def write_days():
+    for number, name in enumerate(("yesterday.csv", "today.csv")):
+        log = make_log(600, seed=number)[["site", "ad", "price", "clicked"]]
+        if number:
+            log.loc[::4, "site"] = "new"
+        log.to_csv(name, index=False)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Where a model was trained on one day, and then on the next."""
+    directory = tmp_path_factory.mktemp("days")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        write_days()
+        first = ["--train", "yesterday.csv", "--label", "clicked"]
+        first += ["--model", "logistic_regression", "--epochs", "1"]
+        first += ["--batch-size", "512", "--warm-up-rows", "1"]
+        first += ["--run", "runs/yesterday", "--learning-rate", "0.02"]
+        assert main(tabular.RECIPE, [*first, "--export", "models/clicks"]) == 0
+        second = ["--continue-from", YESTERDAY, "--report", "today.json"]
+        assert main(tabular.RECIPE, [*TODAY, *second]) == 0
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def there(finished, monkeypatch):
+    monkeypatch.chdir(finished)
+
+
+def settings_of(*words):
+    return CommandLine(tabular.RECIPE).settings([*TODAY, *words])
+
+
+def test_a_further_day_needs_its_files_alone(finished):
+    settings = settings_of("--continue-from", YESTERDAY)
+
+    assert settings.model == ("logistic_regression",)
+    assert (settings.label, settings.learning_rate) == ("clicked", 0.02)
+    assert str(settings.export) == "models/clicks"
+    assert settings.train == ["today.csv"]
+    assert (settings.valid, settings.report) == (None, None)
+    versions = sorted(p.name for p in (finished / "models/clicks").iterdir())
+    assert versions == ["1", "2"]
+
+
+def test_what_is_typed_and_decides_the_training_alone_wins():
+    settings = settings_of(
+        "--continue-from", YESTERDAY, "--learning-rate", "0.5", "--epochs", "3"
+    )
+
+    assert (settings.learning_rate, settings.epochs) == (0.5, 3)
+
+
+def test_the_next_version_knows_the_new_values(finished):
+    before, after = (
+        deepfm_tf.Vocabulary.load(finished / "models/clicks" / number)
+        for number in "12"
+    )
+
+    known = before.values["site"].tolist()
+    assert after.values["site"].tolist() == [*known, "new"]
+    run = finished / "runs" / "today" / "logistic_regression"
+    model, _ = deepfm_tf.load_checkpoint(run, best=True)
+    # One step on each of the two days.
+    assert int(model.optimizer.iterations) == 2
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.02)
+
+
+def test_new_rows_are_predicted_before_they_are_learnt_from(finished):
+    (result,) = json.loads((finished / "today.json").read_text())["models"]
+    vocabulary = deepfm_tf.Vocabulary.load(finished / "models/clicks/1")
+    model = deepfm_tf.grow_model(finished / "models/clicks/1", vocabulary)
+    # As text: pandas would make 0 of an id "000".
+    today = pd.read_csv("today.csv", dtype=str, keep_default_na=False)
+    packed = deepfm_tf.encode(today, vocabulary)
+    p = np.asarray(model(packed, training=False)["probability"])[:, 0]
+    label = today["clicked"].astype(int).to_numpy()
+
+    found = result["before"]["all"]
+
+    # Yesterday's model, with yesterday's vocabulary.
+    expected = -np.log(np.where(label == 1, p, 1 - p)).mean()
+    assert found["rows"] == 600
+    assert found["log_loss"] == pytest.approx(expected, rel=1e-5)
+    assert result["before"]["test"]["rows"] == result["test"]["rows"]
+
+
+def test_negatives_that_were_left_out_count_before_training(
+    finished, monkeypatch
+):
+    from deepfm_tf.experiment import progressive
+
+    label = np.array([0, 1], "float32")
+    odds = np.array([0.25, 0.5], "float32")
+    part = deepfm_tf.PreparedData.load("runs/today/prepared/test")
+    part.negative_sampling = 0.5
+    monkeypatch.setattr(
+        "deepfm_tf.evaluation.predict_with_weights",
+        lambda *_: (label, odds, None),
+    )
+    settings = settings_of("--continue-from", YESTERDAY)
+
+    found = progressive.before_training(
+        settings, None, {"test": part}, finished / "sampled"
+    )
+
+    # The one negative stands for two.
+    expected = -(2 * np.log(0.75) + np.log(0.5)) / 3
+    assert found["all"]["log_loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_export_is_gone_on_with_and_told_to_have_no_optimizer(capsys):
+    words = ("--continue-from", "models/clicks/1", "--optimizer", "lazy_ftrl")
+    settings = settings_of(*words)
+    train = deepfm_tf.PreparedData.load("runs/today/prepared/train")
+
+    model = learning.build(settings, "logistic_regression", train)
+
+    assert settings.label == "clicked"
+    assert type(model.optimizer).__name__ == "LazyFTRL"
+    assert int(model.optimizer.iterations) == 0
+    rows, before = (
+        sum(s.vocabulary_sizes)
+        for s in (train.schema, settings.origin.vocabulary.schema)
+    )
+    assert model.embedding_layer.embeddings.shape[0] == rows
+    out = capsys.readouterr().out
+    assert f"models/clicks/1: {rows} rows in its table, before {before}" in out
+    assert "The state of its optimizer is new" in out
+
+
+def test_rare_values_can_be_let_go_first():
+    train = deepfm_tf.PreparedData.load("runs/yesterday/prepared/train")
+    ids = np.concatenate([x["ids"] for x, _ in train.dataset(512)])
+    ids, counts = np.unique(ids[:, 1], return_counts=True)
+    least = int(np.median(counts)) + 1
+    words = ("--continue-from", YESTERDAY, "--evict-below", str(least))
+
+    left = settings_of(*words).extends.values["ad"].tolist()
+
+    values = train.vocabulary.values["ad"]
+    assert left == values[ids[counts >= least] - 2].tolist()  # OOV, missing
+    assert 0 < len(left) < len(values)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--run", "runs/yesterday"], "--run runs/yesterday is the folder of"),
+        (["--prepared", "runs/yesterday/prepared"], "--prepared runs/yester"),
+        (["--optimizer", "adam"], "What differs: --optimizer adam (was lazy_"),
+        (["--model", "fm"], "What differs: --model fm (was logistic_regr"),
+        (["--negative-sampling", "0.5"], "--negative-sampling 0.5 (was 1)"),
+        (["--ignore", "ad"], "--ignore decides the fields, and --continue-"),
+        (["--label", "ad"], "--label must be clicked, as --continue-from"),
+        (["--schema", "other.json"], "without 'ad', 'price'; new 'os'"),
+        (["--auto"], "--auto tries models from scratch, and --continue-from"),
+    ],
+    ids=lambda words: words[0] if isinstance(words, list) else "",
+)
+def test_what_another_day_cannot_change_is_refused(words, told, capsys):
+    fields = tuple(deepfm_tf.CategoricalField(name) for name in ("site", "os"))
+    deepfm_tf.Schema(fields, "clicked").save("other.json")
+
+    status = main(
+        tabular.RECIPE, [*TODAY, "--continue-from", YESTERDAY, *words]
+    )
+
+    assert status == 2
+    assert told in capsys.readouterr().err
+
+
+def test_where_there_is_no_model_it_is_said(finished, tmp_path, capsys):
+    bare = shutil.copytree(YESTERDAY, tmp_path / "run" / "bare")
+    without = shutil.copytree("runs/yesterday", tmp_path / "without")
+    (file,) = without.glob("logistic_regression/*.keras")
+    with zipfile.ZipFile(file) as archive:
+        content = {n: archive.read(n) for n in archive.namelist()}
+    config = json.loads(content["config.json"]) | {"compile_config": None}
+    content["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+
+    for path, told in (
+        ("runs/nope", "there is no such folder. Name that of a model"),
+        ("runs", f"one of these: .*, {YESTERDAY}"),
+        (tmp_path / "run", "there is no run.toml in .*/run, which says how"),
+        (bare.parent.parent / "without", "holds no state of an optimizer"),
+        ("models/clicks", "must name one version. Give the newest, .*/2"),
+        ("models", "there must be one model to go on with. Received: a fol"),
+    ):
+        with pytest.raises(SystemExit):
+            settings_of("--continue-from", str(path))
+        assert re.search(told, capsys.readouterr().err), path
+
+
+def test_options_of_going_on_need_a_model_and_a_training(capsys):
+    words = ["--train", "today.csv", "--label", "clicked", "--run", "runs/x"]
+
+    assert main(tabular.RECIPE, [*words, "--evict-unseen", "3"]) == 2
+    assert "--evict-unseen must come with" in capsys.readouterr().err
+    compare = [*words, "--continue-from", YESTERDAY]
+    assert main(tabular.RECIPE, compare, command="compare") == 2
+    assert "does not go with a comparison" in capsys.readouterr().err
+
+
+def test_a_column_that_is_gone_is_told_before_any_work(capsys):
+    log = make_log(60)[["site", "price", "clicked"]]
+    log.to_csv("less.csv", index=False)
+    words = ["--train", "less.csv", "--run", "runs/less"]
+
+    status = main(tabular.RECIPE, [*words, "--continue-from", YESTERDAY], begin)
+
+    assert status == 2
+    assert "less.csv has no column 'ad'" in capsys.readouterr().err
