@@ -147,19 +147,28 @@ class GrowingVocabulary:
                     argument=name,
                 )
         self.check_may_change()
-        seen = _seen(self)
+        seen, stays = _seen(self), {}
+        for owner in _counted(self.schema):
+            counts, days = seen.find(owner.name, self.values[owner.name])
+            stays[owner.name] = rounded_at_least(counts, min_count)
+            if last_seen is not None:
+                stays[owner.name] &= days < last_seen
+        return self.reduced(stays)
+
+    def reduced(self: _Vocabulary, stays: Mapping[str, Array]) -> _Vocabulary:
+        """With only some of the values; their ids move up.
+
+        Args:
+            stays: owner of a counted vocabulary -> for each of its values,
+                bool: whether it stays.
+        """
         values = dict(self.values)
         statistics = {n: dict(entry) for n, entry in self.statistics.items()}
-        for owner in _counted(self.schema):
-            own = values[owner.name]
-            counts, days = seen.find(owner.name, own)
-            stays = rounded_at_least(counts, min_count)
-            if last_seen is not None:
-                stays &= days < last_seen
-            values[owner.name] = own[stays]
+        for name, own in stays.items():
+            values[name] = values[name][own]
             # Ids have moved: no earlier vocabulary begins with them.
-            statistics[owner.name][EARLIER_SIZES] = []
-        return self._changed(values, statistics, seen)
+            statistics[name][EARLIER_SIZES] = []
+        return self._changed(values, statistics, _seen(self))
 
     def check_fields(self, other: Schema) -> None:
         """Raise UserError unless a schema has the fields of this one.

@@ -181,6 +181,11 @@ DOORS = {
         ("losses", "models", "optimizers", "presets", "seeds"),
         ("keras", "tensorflow"),
     ),
+    # Rows that no step has touched, by the state of the optimizer.
+    "pruning": (
+        ("models", "optimizers", "packed_layout", "vocabulary"),
+        ("keras", "numpy"),
+    ),
     # Tomorrow's vocabulary and model.
     "growth": (
         # Export: what a version keeps, to go on from it.
@@ -205,6 +210,7 @@ DOORS = {
             "lookup",
             "models",
             "metrics",
+            "pruning",
             "storage",
         ),
         ("keras", "tensorflow", "tensorflow_serving", "numpy", "pyarrow"),

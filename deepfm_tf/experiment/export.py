@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import deepfm_tf
 from deepfm_tf.experiment.export_settings import ExportSettings
 from deepfm_tf.experiment.report import check_extra
+from deepfm_tf.experiment.settings import LAZY_OPTIMIZERS
 from deepfm_tf.options import options_of
 
 if TYPE_CHECKING:
@@ -50,6 +51,17 @@ def check_options(settings: Settings) -> None:
             "--explain explains the model with its table as trained, so its "
             "terms would not add up with --table-dtype. Leave one of the two "
             "out."
+        )
+    if settings.explain and settings.prune_untrained:
+        raise deepfm_tf.UserError(
+            "--explain explains the model with all of its rows, so it does "
+            "not go with --prune-untrained. Leave one of the two out."
+        )
+    if settings.prune_untrained and settings.optimizer not in LAZY_OPTIMIZERS:
+        raise deepfm_tf.UserError(
+            "--prune-untrained must come with an optimizer that knows which "
+            f"rows it has touched: {', '.join(LAZY_OPTIMIZERS)}. Received: "
+            f"--optimizer {settings.optimizer}."
         )
     if settings.calibration is None:
         return
@@ -107,6 +119,7 @@ def export(
         context_fields=settings.context_fields,
         keep_versions=settings.keep_versions,
         table_dtype=settings.table_dtype,
+        prune_untrained=settings.prune_untrained,
         calibration=calibration,
         evaluation_data=data["test"].dataset(settings.evaluation_batch_size)
         if settings.table_dtype
@@ -130,9 +143,17 @@ def export(
         f"Exported {', '.join(what)}{comma} to {path} in {seconds:.1f} s. "
         f"Look at it with:\n    {look}"
     )
+    file = path / "assets.extra" / "model_card.json"
+    card = json.loads(file.read_text(encoding="utf-8"))
+    if settings.prune_untrained:
+        rows = sum(model.schema.vocabulary_sizes)
+        left = sum(card["vocabulary_sizes"].values())
+        print(
+            f"Training has touched {left:,} of the {rows:,} rows of its table, "
+            "and only these are exported."
+        )
     if settings.table_dtype:
-        card = path / "assets.extra" / "model_card.json"
-        table = json.loads(card.read_text(encoding="utf-8"))["table"]
+        table = card["table"]
         print(
             f"With its table in {table['dtype']} the test log loss is "
             f"{table['log_loss']:.6f}, a change of "

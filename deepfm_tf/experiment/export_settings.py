@@ -43,6 +43,11 @@ class ExportSettings:
         "export the table in 16 bits: half the size; says what it costs",
         choices=("bfloat16", "float16"),
     )
+    prune_untrained: bool = switch(
+        "export no rows of values that training has never touched: they are "
+        "as unseen ones (with a lazy optimizer)",
+        group="results",
+    )
     explain: bool = switch(
         "export the signature explain too: what each field of a row added to "
         "its logit, against the mean of the validation data",

@@ -51,6 +51,7 @@ from deepfm_tf.export.warm_up import (
 )
 from deepfm_tf.lookup import GraphLookup, raw_dtype
 from deepfm_tf.models import CTRModel
+from deepfm_tf.pruning import prune_untrained as without_untrained
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import Vocabulary
 
@@ -70,6 +71,7 @@ def export_saved_model(
     explainer: Explainer | None = None,
     warm_up_rows: Sequence[int] = WARM_UP_ROWS,
     warm_up_rank: bool = True,
+    prune_untrained: bool = False,
     evaluation_data: Any = None,
     metrics: Mapping[str, Any] | None = None,
     data_fingerprint: str | None = None,
@@ -167,6 +169,9 @@ def export_saved_model(
             among them. A server with `--enable_batching` refuses their inputs
             of unequal numbers of rows, and so the version: give False for it.
             Defaults to True.
+        prune_untrained: bool. Whether values whose rows training has never
+            touched become OOV, so that the table is smaller: see
+            `deepfm_tf.pruning`. Not with `explainer`. Defaults to False.
         evaluation_data: `tf.data.Dataset` of `(inputs, label)`, to measure
             what `table_dtype` costs, log loss included. Defaults to the rows
             of the comparison, without the log loss.
@@ -206,6 +211,11 @@ def export_saved_model(
             f"Received: {type(calibration).__name__}."
         )
     check_explainer(explainer, model, table_dtype)
+    pruned = None
+    if prune_untrained:
+        _check_not_explained(explainer)
+        pruned = without_untrained(model, vocabulary)
+        model, vocabulary = pruned.model, pruned.vocabulary
     warm_up_rows = check_warm_up_rows(warm_up_rows)
     if (table_dtype or context_fields) and not model.can_be_taken_apart:
         raise UserError(
@@ -265,6 +275,8 @@ def export_saved_model(
             batches = evaluation_data
             if batches is None:
                 batches = [(rows.packed, None)]
+            elif pruned is not None:
+                batches = pruned.encoded(batches)
             card_of_table |= cost_of_rounding(
                 exact, reference, batches, calibration
             )
@@ -326,6 +338,14 @@ def _check_arguments(model: CTRModel, vocabulary: Vocabulary) -> None:
                 "holds NaN or infinity: the model has diverged. Train with a "
                 "smaller learning rate."
             )
+
+
+def _check_not_explained(explainer: Explainer | None) -> None:
+    if explainer is not None:
+        raise UserError(
+            "`prune_untrained` makes another model than the one that "
+            "`explainer` explains. Leave one of the two out. Received: both."
+        )
 
 
 def _check_context_fields(

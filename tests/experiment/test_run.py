@@ -123,7 +123,7 @@ def test_the_options_of_an_export_reach_it(finished, finished_run, capsys):
         *("--model", "deepfm", "--context-fields", "site,price"),
         *("--export", "models", "--keep-versions", "2"),
         *("--table-dtype", "bfloat16", "--calibration", "isotonic"),
-        *("--warm-up-rows", "1"),
+        *("--warm-up-rows", "1", "--prune-untrained"),
     )
     rows = deepfm_tf.evaluation.predict_with_weights(
         model, outcome.data["test"].dataset(1024)
@@ -150,6 +150,7 @@ def test_the_options_of_an_export_reach_it(finished, finished_run, capsys):
     assert card["training_data"]["fingerprint"]
     assert card["table"]["rows"] == outcome.data["test"].num_rows
     assert "With its table in bfloat16 the test log loss is 0." in out
+    assert re.search(r"Training has touched \d+ of the \d+ rows of its", out)
     assert "to models/3 in " in out
 
 
