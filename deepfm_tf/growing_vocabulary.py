@@ -24,6 +24,8 @@ from deepfm_tf.seen_values import (
 
 # The entry of a field's statistics that says that `7.0` is read as `7`.
 WHOLE_NUMBERS = "whole_numbers"
+# The same of the rows whose label is 0, where a share of them was `kept`.
+NEGATIVES = "negatives"
 # The same of the sizes that it had, with the same ids, on earlier days; none
 # of a vocabulary that has never changed.
 EARLIER_SIZES = "earlier_sizes"

@@ -31,6 +31,7 @@ from deepfm_tf.fields import (
     TimestampField,
 )
 from deepfm_tf.growing_vocabulary import (
+    NEGATIVES as NEGATIVES,
     WHOLE_NUMBERS as WHOLE_NUMBERS,
     GrowingVocabulary,
 )
@@ -56,9 +57,6 @@ from deepfm_tf.vocabulary_files import (
 OOV_ID = 0
 MISSING_ID = 1
 NO_ID = -1  # contributes nothing: padding, or missing="nothing"
-
-# The statistics of the rows whose label is 0, where a share of them was `kept`.
-NEGATIVES = "negatives"
 
 
 class Vocabulary(GrowingVocabulary):

@@ -210,6 +210,21 @@ def test_each_rule_of_a_composite_optimizer_gets_its_state(two):
         np.testing.assert_array_equal(source.numpy(), target.numpy())
 
 
+def test_a_model_on_two_replicas_grows_on_both(two):
+    before, after = two
+    strategy = deepfm_tf.create_strategy(2)
+    with strategy.scope():
+        model = build("FM", before.schema)
+        deepfm_tf.compile_model(model, "lazy_adam", batch_l2=0.1)
+
+    grown = grow_model(model, after)
+
+    old = keras.ops.convert_to_numpy(model.embedding_layer.embeddings)
+    table = grown.embedding_layer.embeddings.value
+    for part in strategy.experimental_local_results(table):
+        np.testing.assert_array_equal(part.numpy(), old[[0, 1, 2, 3, 0]])
+
+
 def test_rules_of_whole_tables_and_averages_are_carried_too(two):
     before, after = two
     rule = deepfm_tf.optimizers.Adagrad(0.1, use_ema=True)

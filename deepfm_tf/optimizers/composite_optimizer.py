@@ -13,7 +13,11 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.keras_internals import merged, update_with, weight_decay_of
 from deepfm_tf.kernels import tf_variable
-from deepfm_tf.optimizers.lazy_optimizer import LazyOptimizer, is_table
+from deepfm_tf.optimizers.lazy_optimizer import (
+    LazyOptimizer,
+    is_table,
+    number_of,
+)
 from deepfm_tf.optimizers.merged_gradients import MergedGradients
 
 _CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")
@@ -170,9 +174,9 @@ class CompositeOptimizer(LazyOptimizer):
         rules = self._rules(table)
         values_of = np.cumsum([columns for _, columns, _ in rules])[:-1]
         known_of = np.cumsum([width for _, _, width in rules])[:-1]
-        rate = float(self.learning_rate)
+        rate = number_of(self.learning_rate)
         parts = [
-            rule._added(*part, rate * float(rule.learning_rate))
+            rule._added(*part, rate * number_of(rule.learning_rate))
             for (rule, _, _), *part in zip(
                 rules,
                 np.split(values, values_of, axis=1),

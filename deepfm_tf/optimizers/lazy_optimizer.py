@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, refuse_unknown
@@ -140,7 +141,7 @@ class LazyOptimizer(MergedGradients):
             values: (rows, columns). What they start from.
             known: (others, state columns). The state of rows like them.
         """
-        return self._added(values, known, float(self.learning_rate))
+        return self._added(values, known, number_of(self.learning_rate))
 
     def _added(self, values: Array, known: Array, rate: float) -> Array:
         state = self.new_state(values, rate)
@@ -148,7 +149,9 @@ class LazyOptimizer(MergedGradients):
             return state
         counts = known[:, -1]
         touched = counts[counts > 0]
-        usual = np.median(touched) if len(touched) else self.iterations.numpy()
+        usual = number_of(self.iterations)
+        if len(touched):
+            usual = float(np.median(touched))
         count = np.full((len(values), 1), usual, values.dtype)
         return np.concatenate([state, count], axis=1)
 
@@ -276,6 +279,11 @@ class LazyOptimizer(MergedGradients):
     def decay(self, variables: Sequence[Any]) -> None:
         """Apply weight decay to all but the tables."""
         super().decay([v for v in variables if not is_table(v)])
+
+
+def number_of(scalar: Any) -> float:
+    """A scalar of an optimizer, which on replicas has several copies."""
+    return float(ops.convert_to_numpy(scalar))
 
 
 def is_table(variable: Any) -> bool:
