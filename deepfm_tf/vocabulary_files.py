@@ -146,7 +146,7 @@ def write_exported(
         "statistics": statistics,
         "values": {name: list(own) for name, own in values.items()},
     }
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, indent=1, ensure_ascii=False)
     file.write_text(text + "\n", encoding="utf-8")
 

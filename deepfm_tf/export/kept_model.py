@@ -51,7 +51,7 @@ def keep_model(
         },
     )
     file = saved_model / WEIGHTS_FILE
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     arrays = {
         str(number): keras.ops.convert_to_numpy(weight)
         for number, weight in enumerate(model.weights)

@@ -190,7 +190,7 @@ def test_a_failure_at_any_stage_publishes_nothing(
 def test_as_many_versions_as_asked_for_are_kept(
     keep, linear, small_vocabulary, tmp_path, monkeypatch
 ):
-    def write(_, __, path):
+    def write(_, __, path, *___):
         path.mkdir()
         (path / "saved_model.pb").touch()
 
@@ -214,7 +214,9 @@ def test_what_a_server_replays_was_checked(
 ):
     """All is written for the check, then what was asked for."""
     written, checked = [], []
-    monkeypatch.setattr(saved_model, "write", lambda _, __, path: path.mkdir())
+    monkeypatch.setattr(
+        saved_model, "write", lambda _, __, path, ___: path.mkdir()
+    )
     for name in STAGES[1:]:
         monkeypatch.setattr(saved_model, name, lambda *_, **__: None)
     monkeypatch.setattr(
@@ -298,6 +300,9 @@ def test_the_files_are_those_of_a_servable(exported):
         "assets/vocabulary.txt",
         "assets.extra/model_card.json",
         "assets.extra/tf_serving_warmup_requests",
+        # What the model is made of again, to go on with it.
+        "assets.extra/vocabulary.json",
+        "assets.extra/weights.npz",
         "variables/variables.index",
         "variables/variables.data-00000-of-00001",
     }
