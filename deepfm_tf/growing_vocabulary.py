@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -96,7 +95,7 @@ class GrowingVocabulary:
         self.check_may_change()
         counted_today = self._read_alike(today)
         seen = _seen(self).followed_by(counted_today, decay)
-        values = dict(self.values)
+        values = _texts(self)
         statistics = {
             field.name: _statistics(
                 field,
@@ -108,7 +107,7 @@ class GrowingVocabulary:
         for owner in _counted(self.schema):
             known = values[owner.name]
             new = _new_values(owner, seen.tables[owner.name], known)
-            values[owner.name] = np.append(known, new)
+            values[owner.name] = pa.concat_arrays([known, new])
             entry = statistics[owner.name]
             sizes = self.statistics[owner.name].get(EARLIER_SIZES, [])
             entry[EARLIER_SIZES] = [*sizes[-_DAYS:], owner.vocabulary_size]
@@ -164,10 +163,10 @@ class GrowingVocabulary:
             stays: owner of a counted vocabulary -> for each of its values,
                 bool: whether it stays.
         """
-        values = dict(self.values)
+        values = _texts(self)
         statistics = {n: dict(entry) for n, entry in self.statistics.items()}
         for name, own in stays.items():
-            values[name] = values[name][own]
+            values[name] = values[name].filter(pa.array(own))
             # Ids have moved: no earlier vocabulary begins with them.
             statistics[name][EARLIER_SIZES] = []
         return self._changed(values, statistics, _seen(self))
@@ -279,13 +278,19 @@ def _seen(vocabulary: GrowingVocabulary) -> SeenValues:
     )
 
 
-def _new_values(owner: Field, seen: pa.Table, known: Array) -> Array:
+def _texts(vocabulary: GrowingVocabulary) -> dict[str, pa.LargeStringArray]:
+    return {name: as_texts(own) for name, own in vocabulary.values.items()}
+
+
+def _new_values(
+    owner: Field, seen: pa.Table, known: pa.LargeStringArray
+) -> pa.LargeStringArray:
     """Those that get an id now, by descending count, then by text."""
     is_frequent = rounded_at_least(seen["count"].to_numpy(), owner.min_count)
     frequent = seen.filter(pa.array(is_frequent))
     # As in `ValueCounts.kept`: files of values are line by line.
     cannot = pc.or_(
-        pc.is_in(frequent["value"], value_set=as_texts(known)),
+        pc.is_in(frequent["value"], value_set=known),
         pc.match_substring_regex(frequent["value"], "[\r\n]"),
     )
     new = frequent.filter(pc.invert(cannot)).sort_by(
@@ -294,7 +299,7 @@ def _new_values(owner: Field, seen: pa.Table, known: Array) -> Array:
     if owner.max_vocabulary_size is not None:
         room = owner.max_vocabulary_size - (owner.vocabulary_size or 0)
         new = new.slice(0, max(0, room))
-    return np.asarray(as_texts(new["value"]).to_numpy(zero_copy_only=False))
+    return as_texts(new["value"])
 
 
 def _statistics(
@@ -314,7 +319,7 @@ def _unseen(
     owner: Field,
     today: pa.Table,
     seen: SeenValues,
-    values: tuple[Array, Array],
+    values: tuple[pa.LargeStringArray, pa.LargeStringArray],
 ) -> dict[str, int]:
     """As `drift.expected_unseen`, for a vocabulary of several days.
 
@@ -326,8 +331,7 @@ def _unseen(
     """
     counts = today["count"].to_numpy()
     before, now = (
-        pc.is_in(today["value"], value_set=as_texts(own)).to_numpy()
-        for own in values
+        pc.is_in(today["value"], value_set=own).to_numpy() for own in values
     )
     total, _ = seen.find(owner.name, today["value"])
     # A new value that it would not be without one of its occurrences.

@@ -74,7 +74,10 @@ def check_options(settings: Settings) -> None:
 
 
 def check_context(settings: Settings, schema: deepfm_tf.Schema) -> None:
-    """Raise UserError unless `--context-fields` are some of the fields.
+    """Raise UserError where the fields do not go with the options.
+
+    `--context-fields` must be some of them, and `--prune-untrained` cannot
+    prune those with `encodings`.
 
     Args:
         settings: the options.
@@ -85,6 +88,11 @@ def check_context(settings: Settings, schema: deepfm_tf.Schema) -> None:
         raise deepfm_tf.UserError(
             "--context-fields must leave at least one field to the "
             f"candidates. Received: all of {', '.join(sorted(names))}."
+        )
+    if settings.prune_untrained and any(f.encodings for f in schema.fields):
+        raise deepfm_tf.UserError(
+            "--prune-untrained must come without --encodings, whose numbers "
+            "are of all values. Leave one of the two out."
         )
 
 
@@ -143,14 +151,16 @@ def export(
         f"Exported {', '.join(what)}{comma} to {path} in {seconds:.1f} s. "
         f"Look at it with:\n    {look}"
     )
+    if not (settings.prune_untrained or settings.table_dtype):
+        return path
     file = path / "assets.extra" / "model_card.json"
     card = json.loads(file.read_text(encoding="utf-8"))
     if settings.prune_untrained:
         rows = sum(model.schema.vocabulary_sizes)
         left = sum(card["vocabulary_sizes"].values())
         print(
-            f"Training has touched {left:,} of the {rows:,} rows of its table, "
-            "and only these are exported."
+            f"{rows - left:,} of the {rows:,} rows of its table were never "
+            "trained, and are left out."
         )
     if settings.table_dtype:
         table = card["table"]

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 import deepfm_tf
-from deepfm_tf.experiment.export import export
+from deepfm_tf.experiment.command_line import CommandLine
+from deepfm_tf.experiment.export import check_context, check_options, export
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,7 @@ def test_the_export_warms_up_as_asked(
         context_fields=("site",),
         keep_versions=None,
         table_dtype=None,
+        prune_untrained=False,
         explain=False,
         warm_up_rows=warm_up_rows,
         no_rank_warm_up=no_rank_warm_up,
@@ -41,3 +43,27 @@ def test_the_export_warms_up_as_asked(
 
     found = {key: given[key] for key in given if key.startswith("warm_up")}
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--explain"], "--explain explains the model with all of its rows"),
+        (["--optimizer", "adam"], "rows it has touched: lazy_adam, .*adam"),
+    ],
+)
+def test_what_cannot_be_pruned_is_told_before_training(words, told):
+    line = ["--train", "a.csv", "--label", "y", "--export", "models/a"]
+    settings = CommandLine().settings([*line, "--prune-untrained", *words])
+
+    with pytest.raises(deepfm_tf.UserError, match=told):
+        check_options(settings)
+
+
+def test_numbers_of_values_are_not_pruned():
+    field = deepfm_tf.CategoricalField("a", encodings=("count",))
+    schema = deepfm_tf.Schema((field,), "y")
+    settings = SimpleNamespace(context_fields=(), prune_untrained=True)
+
+    with pytest.raises(deepfm_tf.UserError, match="without --encodings"):
+        check_context(settings, schema)
