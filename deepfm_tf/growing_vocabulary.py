@@ -17,9 +17,9 @@ from deepfm_tf.schema import Schema
 from deepfm_tf.seen_values import (
     DECAY,
     SeenValues,
-    as_texts,
     rounded_at_least,
 )
+from deepfm_tf.text_arrays import as_texts
 
 # The entry of a field's statistics that says that `7.0` is read as `7`.
 WHOLE_NUMBERS = "whole_numbers"

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import damaged
+from deepfm_tf.text_arrays import as_texts
 
 SUFFIX = ".seen.parquet"
 # A count is that much less worth each day: half of it after a week.
@@ -166,15 +167,6 @@ class SeenValues:
                 raise damaged(path, "is not as it was written") from error
             self._tables[name], self._day = table, day
         self._files = {}
-
-
-def as_texts(values: Any) -> pa.LargeStringArray:
-    """Texts as one Arrow array, which may exceed 2 GB."""
-    if isinstance(values, (pa.Array, pa.ChunkedArray)):
-        values = pc.cast(values, pa.large_string())
-        is_whole = isinstance(values, pa.Array)
-        return values if is_whole else values.combine_chunks()
-    return pa.array(list(values), pa.large_string())
 
 
 def rounded_at_least(counts: Array, least: float) -> Array:

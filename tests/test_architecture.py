@@ -53,13 +53,13 @@ DOORS = {
     "text_table": ((), ()),
     "columns": ((), ("numpy", "pyarrow")),
     # Counts of values over days.
-    "seen_values": ((), ("numpy", "pyarrow")),
+    "seen_values": (("text_arrays",), ("numpy", "pyarrow")),
     "vocabulary_files": (
         ("schema", "seen_values", "text_arrays"),
         ("numpy", "pyarrow"),
     ),
     "growing_vocabulary": (
-        ("fields", "raw_values", "schema", "seen_values"),
+        ("fields", "raw_values", "schema", "seen_values", "text_arrays"),
         ("numpy", "pyarrow"),
     ),
     "vocabulary": (

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.errors import MissingFileError
+from deepfm_tf.errors import MissingFileError, UserError
 from deepfm_tf.keras_internals import skip_epochs, skip_no_epochs
 from deepfm_tf.storage import replacing, write_text
 
@@ -182,6 +182,12 @@ def load_checkpoint(
         raise MissingFileError(
             f"{directory} holds no checkpoint to resume from: no epoch was "
             "finished there. Start without resuming."
+        )
+    if "model" not in state:
+        raise UserError(
+            f"{directory} must hold a checkpoint of version 0.7 or later. "
+            "Received one of an earlier version, whose files are others. "
+            "Start without resuming."
         )
     name = (best and state["best_checkpoint"]) or state["checkpoint"]
     path = Path(directory) / name

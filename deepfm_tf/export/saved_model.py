@@ -38,7 +38,7 @@ from deepfm_tf.export.requests import (
 from deepfm_tf.export.scoring import Score, make_score
 from deepfm_tf.export.signatures import signatures, write
 from deepfm_tf.export.table_dtype import (
-    TABLE_DTYPES,
+    check_table_dtype,
     cost_of_rounding,
     rounded_table,
 )
@@ -204,7 +204,7 @@ def export_saved_model(
     _check_context_fields(context_fields, vocabulary.schema)
     _check_defaults(defaults, context_fields, vocabulary.schema)
     _check_keep_versions(keep_versions)
-    _check_table_dtype(table_dtype, evaluation_data)
+    check_table_dtype(table_dtype, evaluation_data)
     if not isinstance(calibration, Calibration | None):
         raise UserTypeError(
             "`calibration` must be what `fit_calibration` gave, or None. "
@@ -265,12 +265,8 @@ def export_saved_model(
         if table is not None:
             # The same sums from the exact table must be the model's.
             exact = _eager(make_score(model))
-            compare(
-                reference,
-                requests[-1],
-                exact(requests[-1].rows.packed),
-                tolerance,
-            )
+            last = requests[-1]
+            compare(reference, last, exact(last.rows.packed), tolerance)
             reference = _eager(make_score(model, table))
             batches = evaluation_data
             if batches is None:
@@ -391,17 +387,4 @@ def _check_keep_versions(keep_versions: int | None) -> None:
         raise UserError(
             "`keep_versions` must be a whole number of at least 1, or None to "
             f"keep all. Received: keep_versions={keep_versions!r}."
-        )
-
-
-def _check_table_dtype(table_dtype: str | None, evaluation_data: Any) -> None:
-    if table_dtype is not None and table_dtype not in TABLE_DTYPES:
-        raise UserError(
-            f"`table_dtype` must be one of {TABLE_DTYPES}, or None to leave "
-            f"the table as it is. Received: table_dtype={table_dtype!r}."
-        )
-    if table_dtype is None and evaluation_data is not None:
-        raise UserError(
-            "`evaluation_data` is there to measure what `table_dtype` costs. "
-            "Give both, or neither. Received: table_dtype=None."
         )

@@ -81,3 +81,21 @@ def cost_of_rounding(
             label, before, weight
         )
     return cost
+
+
+def check_table_dtype(table_dtype: str | None, evaluation_data: Any) -> None:
+    """Raise UserError for an unknown type, or data that nothing is asked of.
+
+    Args:
+        table_dtype, evaluation_data: of `export_saved_model`.
+    """
+    if table_dtype is not None and table_dtype not in TABLE_DTYPES:
+        raise UserError(
+            f"`table_dtype` must be one of {TABLE_DTYPES}, or None to leave "
+            f"the table as it is. Received: table_dtype={table_dtype!r}."
+        )
+    if table_dtype is None and evaluation_data is not None:
+        raise UserError(
+            "`evaluation_data` is there to measure what `table_dtype` costs. "
+            "Give both, or neither. Received: table_dtype=None."
+        )

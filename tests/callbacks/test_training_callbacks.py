@@ -294,6 +294,13 @@ def test_the_checkpoints_of_an_old_run_are_removed(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_a_checkpoint_of_an_earlier_version_is_refused(tmp_path):
+    state = {"checkpoint": "epoch-0001.keras", "epoch": 1}
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    with pytest.raises(deepfm_tf.UserError, match="version 0.7 or later"):
+        deepfm_tf.load_checkpoint(tmp_path)
+
+
 def test_a_checkpoint_of_another_directory_does_not_count(
     new_model, data, tmp_path
 ):
