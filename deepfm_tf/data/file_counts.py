@@ -53,6 +53,7 @@ class FileCounts:
         size: int. Bytes of it that were read.
         rows: number of a block -> rows that are kept of it.
         rejected: the rows that cannot be read.
+        num_rejected: int. How many these are, or were.
         num_positives: int. Rows that are kept whose label is 1.
         num_sampled_out: int. Negatives that the part does not keep.
         digest: str. Of its contents.
@@ -62,6 +63,7 @@ class FileCounts:
     size: int = 0
     rows: dict[int, int] = dataclasses.field(default_factory=dict)
     rejected: list[BadRow] = dataclasses.field(default_factory=list)
+    num_rejected: int = 0
     num_positives: int = 0
     num_sampled_out: int = 0
     digest: str = ""
@@ -78,6 +80,7 @@ class FileCounts:
         self.size += other.size
         self.rows |= other.rows
         self.rejected += other.rejected
+        self.num_rejected += other.num_rejected
         self.num_positives += other.num_positives
         self.num_sampled_out += other.num_sampled_out
 
@@ -153,6 +156,7 @@ def count_files(
         found.size = block.size
         found.rows[number] = checked.num_rows
         found.rejected += checked.rejected
+        found.num_rejected = len(checked.rejected)
         found.num_positives += int(np.count_nonzero(np.asarray(checked.label)))
         found.num_sampled_out += checked.num_sampled_out
         if task.is_counted:

@@ -246,9 +246,9 @@ def _write(
         raise _no_negatives(
             reading.part, total.num_positives, total.num_sampled_out
         )
-    num_rejected = len(total.rejected)
     if not num_rows:
         share = f" in the part {reading.part}" if reading.part else ""
+        num_rejected = total.num_rejected
         left_out = f"; {num_rejected} rows were rejected" * bool(num_rejected)
         name = ", ".join(list_files(reading.source) or ["the data"])
         raise UserError(
@@ -274,7 +274,7 @@ def _write(
     return {
         "num_rows": num_rows,
         "num_positives": total.num_positives,
-        "num_rejected": num_rejected,
+        "num_rejected": total.num_rejected,
         "shards": sizes,
         "layout": dataclasses.asdict(RowLayout.of(vocabulary.schema)),
         **plain_comparison(counts),
@@ -298,6 +298,7 @@ def _count(
     with RejectedWriter(directory) as rejected:
         for found in maps.count(tasks, reading):
             rejected.write(found.rejected)
+            found.rejected = []  # on the disk; there may be very many
             digests.append(found.digest)
             total.merge(found)
     inputs.add_digests(digests)
