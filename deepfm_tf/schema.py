@@ -80,14 +80,6 @@ class Schema:
         object.__setattr__(self, "negative_labels", labels[1])
         _check_schema(self)
 
-    @classmethod
-    def infer(cls, source: Any, label: str, **reading: Any) -> Schema:
-        """`deepfm_tf.infer_schema`, by a name that ends with 0.7."""
-        # The one door against the table; it goes with the name.
-        from deepfm_tf.data.inference import infer_schema
-
-        return infer_schema(source, label, **reading)
-
     @property
     def target_columns(self) -> tuple[str, ...]:
         """The columns beside the fields: the label, the example weight."""

@@ -37,11 +37,10 @@ DOORS = {
     "buckets": (("fields", "metrics"), ("numpy", "pyarrow")),
     "raw_values": (("fields", "raw_values"), ("numpy", "pandas", "pyarrow")),
     "input_names": ((), ()),
-    # The one exception: `Schema.infer` opens `data`; both go with 0.7.
     "schema": (
         (
             *("encoding_field", "field", "fields", "input_names", "labels"),
-            *("schema_json", "schema_table", "data"),
+            *("schema_json", "schema_table"),
         ),
         (),
     ),
@@ -279,24 +278,6 @@ CROSSING = {"architecture", "conformance", "readme", "planted_pairs"}
 CROSSING |= {"fresh_process"}
 CROSSING |= {"contract_grpc", "contract_rest", "contract_values"}
 CROSSING |= {"contract_versions", "hot_swap"}
-# The names that 0.4.2 had at its top; `comparison_table` is gone.
-RELEASED = """
-binary_metrics bootstrap_intervals BucketizedField Calibration
-CategoricalField compare_models compare_with_training Comparison
-compile_model create_strategy CTRModel dataset_from_ids
-dataset_from_memory dataset_from_text DeepFM encode evaluate
-evaluate_stream Explainer export_embeddings export_saved_model Field
-field_report field_strengths fit_calibration fit_vocabulary FM
-grouped_auc html_report LearningCurve load_checkpoint LogisticRegression
-markdown_table MultiValuedField NamedIds NFM NumericField OPTIMIZERS
-Part permutation_importance plot_field_strengths plot_learning_curves
-plot_reliability plot_waterfall predict_with_labels predict_with_weights
-prepare PreparedData reliability_curve report_figures results_table
-Schema set_precision set_seed slice_metrics split_by_time
-StreamingMetrics structure_table summarize_runs TextFormat TimePart
-TimestampField top_feature_pairs training_callbacks UserError Vocabulary
-WideAndDeep
-"""
 # What gets at an attribute by its name.
 PATCHES = {"setattr", "getattr", "hasattr", "delattr", "object"}
 FACE = re.compile(r"deepfm_tf(\.\w+)+")
@@ -355,7 +336,6 @@ def test_no_room_imports_itself_in_a_circle():
             if name.startswith("deepfm_tf."):  # the face itself is lazy
                 graph[room].add(room_of(tuple(name.split(".")[1:])))
         graph[room].discard(room)
-    graph["schema"].discard("data")  # `Schema.infer`, see above
 
     order = list(graphlib.TopologicalSorter(graph).static_order())
 
@@ -544,30 +524,9 @@ def test_the_public_face_is_small():
     assert len(rooms) <= 15
 
 
-def test_a_name_that_moved_works_and_is_told_with_its_room():
-    with pytest.warns(
-        DeprecationWarning, match="is now deepfm_tf.metrics.binary_metrics"
-    ):
-        from deepfm_tf import binary_metrics
-
-    assert binary_metrics is deepfm_tf.metrics.binary_metrics
-
-
 def test_a_name_that_never_was_is_told():
     with pytest.raises(AttributeError, match="deepfm_tf has no .* name Shema"):
         _ = deepfm_tf.Shema
-
-
-def test_every_name_of_the_last_release_is_there_or_told():
-    for name in RELEASED.split():
-        if name in deepfm_tf.__all__:
-            continue
-        with pytest.warns(DeprecationWarning, match="is now") as caught:
-            getattr(deepfm_tf, name)
-        told = str(caught[0].message).split(". The old")[0]
-        room, moved = told.split("deepfm_tf.")[-1].split(".")
-        assert moved == name
-        assert name in public_names(getattr(deepfm_tf, room))
 
 
 def test_a_test_stands_where_its_source_does():
