@@ -14,6 +14,7 @@ import keras
 from deepfm_tf.errors import MissingFileError
 from deepfm_tf.keras_internals import skip_epochs, skip_no_epochs
 from deepfm_tf.storage import replacing, write_text
+from deepfm_tf.strategies import agree, is_chief
 
 # TensorBoard's files, in the directory of the checkpoints.
 TENSORBOARD = "tensorboard"
@@ -29,7 +30,8 @@ class Checkpoints(keras.callbacks.Callback):
     Every file is written beside its place and then renamed, and
     `state.json`, written last, says which of them count: a run killed at any
     moment can be resumed from its last whole epoch. `log.csv` holds the logs
-    of all epochs, resumed ones included.
+    of all epochs, resumed ones included. Of several workers, the chief alone
+    writes; all read, so that the directory must be one that they share.
 
     Args:
         directory: where to keep them.
@@ -54,15 +56,20 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Start afresh, or where the loaded checkpoint stopped."""
-        self.directory.mkdir(parents=True, exist_ok=True)
         self.history = {}
+        resumed = getattr(self.model, "_deepfm_tf_resumed", None)
+        writes = is_chief(self.model.distribute_strategy)
+        if writes:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        elif resumed is None:
+            return  # the chief may be removing what is there
         state = read_state(self.directory)
         if state is None:
             return
         checkpoint = self.directory / state["checkpoint"]
-        resumed = getattr(self.model, "_deepfm_tf_resumed", None)
         if resumed != checkpoint.resolve():
-            self._remove_old_run()
+            if writes:
+                self._remove_old_run()
             return
         self.history = state["history"]
         stopping = self.early_stopping
@@ -86,6 +93,8 @@ class Checkpoints(keras.callbacks.Callback):
         """Save the epoch."""
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
+        if not is_chief(self.model.distribute_strategy):
+            return
         state: dict[str, Any] = {
             "checkpoint": f"epoch-{epoch + 1:04d}.keras",
             "best_checkpoint": None,
@@ -169,6 +178,7 @@ def load_checkpoint(directory: str | Path) -> tuple[keras.Model, int]:
     seeds = _dropout_seeds(model)
     for seed, value in zip(seeds, state["dropout_seeds"], strict=True):
         seed.assign(value)
+    agree(model.distribute_strategy, path.name, "last checkpoint")
     model._deepfm_tf_resumed = path.resolve()
     return model, state["epoch"]
 

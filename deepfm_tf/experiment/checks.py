@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import deepfm_tf
 from deepfm_tf import seeds
+from deepfm_tf.cluster import read_cluster
 from deepfm_tf.experiment import export as exporting, training as learning
 from deepfm_tf.experiment.arguments import split_field_file
 from deepfm_tf.experiment.commands import SWEPT
@@ -32,6 +33,7 @@ def check(settings: Settings) -> None:
         settings: the options.
     """
     learning.check(settings)
+    read_cluster().check_replicas(settings.replicas)
     if settings.auto and settings.preset != "default":
         raise UserError(
             f"--auto tries the presets {', '.join(CANDIDATES)}. Leave out "
@@ -50,6 +52,11 @@ def check(settings: Settings) -> None:
             check_extra("--tensorboard writes its files", "tensorboard")
     check_data(settings)
     _check_vectors(settings)
+    if read_cluster().is_chief:
+        _check_outputs(settings)
+
+
+def _check_outputs(settings: Settings) -> None:
     if settings.export is not None:
         check_folder("--export", settings.export)
     report = settings.report
@@ -127,9 +134,10 @@ def check_data(settings: DataSettings) -> None:
             "--split-by-time sets aside rows of --train, for which both "
             "--valid and --test are given. Leave out one of the three."
         )
-    check_folder("--run", settings.run)
-    if settings.prepared is not None:
-        check_folder("--prepared", settings.prepared)
+    if read_cluster().is_chief:
+        check_folder("--run", settings.run)
+        if settings.prepared is not None:
+            check_folder("--prepared", settings.prepared)
     if settings.encoded_fields and not settings.encodings:
         raise UserError(
             "--encoded-fields says what --encodings is for. Give --encodings "
