@@ -15,6 +15,7 @@ from . import (
     report as report,
     serving as serving,
     shell as shell,
+    strategies as strategies,
     training as training,
 )
 from .callbacks import (
@@ -62,9 +63,9 @@ from .presets import (
     choose_preset as choose_preset,
 )
 from .schema import Schema as Schema
+from .strategies import create_strategy as create_strategy
 from .training import (
     compile_model as compile_model,
-    create_strategy as create_strategy,
     set_precision as set_precision,
     set_seed as set_seed,
 )

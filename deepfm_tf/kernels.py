@@ -33,7 +33,10 @@ def local_value(variable: Any, device: str | None = None) -> tf.Variable:
     parts = value.distribute_strategy.experimental_local_results(value)
     replica = tf.distribute.get_replica_context()
     if device is None and tf.distribute.has_strategy() and replica is not None:
-        (device,) = tf.nest.flatten(replica.devices)
+        # Counted over all workers, of which each has as many. `devices` would
+        # be those of the first worker alone.
+        place = tf.get_static_value(replica.replica_id_in_sync_group)
+        return parts[int(place) % len(parts)]
     if device is None:
         return parts[0]
     return next(part for part in parts if part.device == device)

@@ -1,9 +1,8 @@
-"""Helpers around Keras `fit`: strategy, seed, precision, compile."""
+"""Helpers around Keras `fit`: seed, precision, compile."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Iterator
 from numbers import Real
 
@@ -42,56 +41,6 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 # Examples that are learnt from without a look at Ctrl-C or a progress bar: on
 # two cores a fraction of a second.
 _ROWS_OF_CALL = 2**16
-
-
-def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
-    """`MirroredStrategy` over all GPUs; on the CPU alone, TensorFlow's default.
-
-    Build and compile the model inside `strategy.scope()`. Each batch is split
-    between the replicas, so its size should be a multiple of their number. A
-    model that `compile_model` has compiled learns the same on any number of
-    them, but for what dropout draws, which differs.
-
-    Args:
-        num_replicas: int or None. Replicas to train on. `None` takes every
-            GPU (one replica on a CPU-only machine). On a CPU, more than one
-            makes as many logical devices, to try things out; that must
-            happen before TensorFlow has run its first operation.
-
-    Raises:
-        ValueError: fewer GPUs than replicas; or TensorFlow runs already, with
-            fewer logical devices.
-
-    Example:
-
-    >>> create_strategy().num_replicas_in_sync
-    1
-    """
-    if num_replicas is not None and (
-        not isinstance(num_replicas, int) or num_replicas < 1
-    ):
-        raise UserError(
-            Argument("num_replicas"),
-            " must be a positive integer. Received: ",
-            Argument("num_replicas", num_replicas),
-            ".",
-        )
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        count = len(gpus) if num_replicas is None else num_replicas
-        if count > len(gpus):
-            raise UserError(
-                Argument("num_replicas"),
-                " must not exceed the number of GPUs. Received: ",
-                Argument("num_replicas", num_replicas),
-                f", with {len(gpus)} GPUs.",
-            )
-        return _mirrored_strategy("GPU", count)
-    if num_replicas is None or num_replicas == 1:
-        # One device has nothing to mirror, and mirroring costs time.
-        return tf.distribute.get_strategy()
-    _make_logical_cpus(num_replicas)
-    return _mirrored_strategy("CPU", num_replicas)
 
 
 def set_seed(seed: int) -> None:
@@ -235,36 +184,3 @@ def many_steps_a_call(
     finally:
         model.steps_per_execution = 1
         model.make_train_function(force=True)
-
-
-@functools.cache
-def _mirrored_strategy(kind: str, count: int) -> tf.distribute.Strategy:
-    """The one strategy over these devices.
-
-    Two of them in a process number their collective operations alike, and
-    the second fails on shapes that the runtime remembers from the first.
-    """
-    devices = [f"{kind}:{number}" for number in range(count)]
-    if kind == "CPU":
-        return tf.distribute.MirroredStrategy(
-            devices, cross_device_ops=tf.distribute.ReductionToOneDevice()
-        )
-    return tf.distribute.MirroredStrategy(devices)
-
-
-def _make_logical_cpus(count: int) -> None:
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    existing = tf.config.get_logical_device_configuration(cpu) or ()
-    if len(existing) >= count:
-        return
-    try:
-        tf.config.set_logical_device_configuration(
-            cpu, [tf.config.LogicalDeviceConfiguration()] * count
-        )
-    except RuntimeError as error:
-        raise UserError(
-            f"{count} replicas on the CPU need {count} logical devices, which "
-            "must be made before TensorFlow runs its first operation. Call "
-            "`create_strategy` at the start of the program.",
-            argument="num_replicas",
-        ) from error

@@ -1,4 +1,4 @@
-"""Strategy, compile, and what training promises."""
+"""Compile, and what training promises."""
 
 import keras
 import numpy as np
@@ -23,19 +23,6 @@ def fit(model, data, epochs=1, eagerly=False):
     model.run_eagerly = eagerly
     history = model.fit(data, epochs=epochs, verbose=0, shuffle=False)
     return history.history["loss"]
-
-
-def test_a_process_has_one_strategy_over_the_same_devices():
-    strategies = [deepfm_tf.create_strategy(n) for n in (1, 2, 2)]
-
-    assert [s.num_replicas_in_sync for s in strategies] == [1, 2, 2]
-    assert strategies[1] is strategies[2]
-
-
-def test_one_cpu_is_not_mirrored():
-    strategy = deepfm_tf.create_strategy()
-
-    assert not isinstance(strategy, tf.distribute.MirroredStrategy)
 
 
 def test_a_step_is_traced_once(data, small_vocabulary):
@@ -79,27 +66,6 @@ def test_steps_taken_together_are_the_same_steps():
     assert ends == [1, 3, 1, 3]
     np.testing.assert_allclose(layer.kernel[0, 0], weight, rtol=1e-6)
     assert model.steps_per_execution == 1
-
-
-@pytest.mark.parametrize("batch_size", [64, 7])
-def test_two_replicas_keep_the_order_of_odd_batches(
-    batch_size, small_vocabulary
-):
-    # 193 = 3 * 64 + 1 = 27 * 7 + 4: one replica gets less, or nothing.
-    log = make_log(193, 5)
-    dataset = deepfm_tf.dataset_from_memory(log, small_vocabulary, batch_size)
-    with deepfm_tf.create_strategy(2).scope():
-        model = build("FM", small_vocabulary.schema)
-    model.shared_embedding.embeddings.assign(
-        np.random.default_rng(0).normal(
-            size=model.shared_embedding.embeddings.shape
-        )
-    )
-
-    probability = model.predict(dataset, verbose=0)["probability"]
-
-    one_pass = model(deepfm_tf.encode(log, small_vocabulary))["probability"]
-    np.testing.assert_allclose(probability, one_pass, atol=1e-6)
 
 
 def test_a_last_batch_that_leaves_a_replica_idle_is_trained_on(
@@ -227,7 +193,3 @@ def test_wrong_arguments_are_refused(small_vocabulary):
         deepfm_tf.compile_model(model, "adam", batch_l2=0.1)
     with pytest.raises(ValueError, match="`precision` must be one of.*'half'"):
         deepfm_tf.set_precision("half")
-    with pytest.raises(ValueError, match="`num_replicas` must be a positive"):
-        deepfm_tf.create_strategy(0)
-    with pytest.raises(ValueError, match="64 replicas on the CPU need"):
-        deepfm_tf.create_strategy(64)

@@ -18,6 +18,7 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.errors import MissingFileError, UserError
 from deepfm_tf.keras_internals import skip_epochs, skip_no_epochs
 from deepfm_tf.storage import replacing, write_text
+from deepfm_tf.strategies import agree, is_chief
 
 # TensorBoard's files, in the directory of the checkpoints.
 TENSORBOARD = "tensorboard"
@@ -39,7 +40,8 @@ class Checkpoints(keras.callbacks.Callback):
     moment can be resumed from its last whole epoch. Keras takes as long to
     write a small model as to train it for an epoch, so it does that once, and
     the variables alone follow each epoch. `log.csv` holds the logs of all
-    epochs, resumed ones included.
+    epochs, resumed ones included. Of several workers, the chief alone writes;
+    all read, so that the directory must be one that they share.
 
     Args:
         directory: where to keep them.
@@ -65,16 +67,21 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Start afresh, or where the loaded checkpoint stopped."""
-        self.directory.mkdir(parents=True, exist_ok=True)
         self.history = {}
         self._model_file = None
+        resumed = getattr(self.model, "_deepfm_tf_resumed", None)
+        writes = is_chief(self.model.distribute_strategy)
+        if writes:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        elif resumed is None:
+            return  # the chief may be removing what is there
         state = read_state(self.directory)
         if state is None:
             return
         checkpoint = self.directory / state["checkpoint"]
-        resumed = getattr(self.model, "_deepfm_tf_resumed", None)
         if resumed != checkpoint.resolve():
-            self._remove_old_run()
+            if writes:
+                self._remove_old_run()
             return
         self.history = state["history"]
         stopping = self.early_stopping
@@ -98,6 +105,8 @@ class Checkpoints(keras.callbacks.Callback):
         """Save the epoch."""
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
+        if not is_chief(self.model.distribute_strategy):
+            return
         if self._model_file is None:
             self._model_file = _MODEL_FILE.format(epoch + 1)
             with replacing(self.directory / self._model_file) as path:
@@ -196,6 +205,7 @@ def load_checkpoint(
         _variables(model), _read_values(path, model), strict=True
     ):
         variable.assign(value)
+    agree(model.distribute_strategy, path.name, "last checkpoint")
     model._deepfm_tf_resumed = path.resolve()
     return model, state["epoch"]
 

@@ -9,6 +9,7 @@ import keras
 
 from deepfm_tf.callbacks.checkpoints import TENSORBOARD, Checkpoints
 from deepfm_tf.callbacks.validation_metrics import ValidationMetrics
+from deepfm_tf.cluster import read_cluster
 from deepfm_tf.errors import Argument, MissingPackageError, UserError
 from deepfm_tf.extras import install_hint, missing
 from deepfm_tf.models.batches import check_dataset
@@ -31,7 +32,8 @@ def training_callbacks(
         validation: `tf.data.Dataset` to monitor.
         directory: where checkpoints, `log.csv` and TensorBoard's files go.
             Those of an earlier run there are removed, unless the model comes
-            from `load_checkpoint`. `None` keeps nothing on disk.
+            from `load_checkpoint`. `None` keeps nothing on disk. Of several
+            workers, the chief alone writes there.
         patience: int. Epochs without improvement before training stops.
         monitor: `"log_loss"` or `"auc"`, of the validation data.
         reduce_lr: bool. Multiply the learning rate by 0.1 after each epoch
@@ -81,9 +83,10 @@ def training_callbacks(
             raise MissingPackageError(
                 install_hint("`tensorboard=True` needs", "tensorboard")
             )
-        callbacks.append(
-            keras.callbacks.TensorBoard(
-                Path(directory) / TENSORBOARD, write_graph=False
+        if read_cluster().is_chief:
+            callbacks.append(
+                keras.callbacks.TensorBoard(
+                    Path(directory) / TENSORBOARD, write_graph=False
+                )
             )
-        )
     return callbacks

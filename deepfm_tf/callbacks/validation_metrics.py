@@ -11,6 +11,7 @@ import keras
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.evaluation import evaluate
 from deepfm_tf.metrics import NotANumberError
+from deepfm_tf.strategies import exchange
 
 
 class ValidationMetrics(keras.callbacks.Callback):
@@ -69,5 +70,16 @@ class ValidationMetrics(keras.callbacks.Callback):
             )
         if logs is not None:
             logs["train_seconds"] = seconds
-            logs["val_auc"] = metrics["auc"]
-            logs["val_log_loss"] = metrics["log_loss"]
+            logs["val_auc"], logs["val_log_loss"] = _of_chief(
+                self.model.distribute_strategy,
+                [metrics["auc"], metrics["log_loss"]],
+            )
+
+
+def _of_chief(strategy: Any, values: list[float]) -> list[float]:
+    """The chief's numbers: the last bit of others may be another.
+
+    Whether training stops must be the same on all workers.
+    """
+    text = " ".join(map(repr, map(float, values)))
+    return list(map(float, exchange(strategy, text)[0].split()))

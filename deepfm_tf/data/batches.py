@@ -67,7 +67,9 @@ class Passes:
         seed: int or None. Decides the order; `None` does not shuffle.
         drop_remainder: bool. Leave out the last, smaller batch.
         first_epoch: int. The number of the first pass.
-        first_step: int. Batches left out at the start of the one epoch.
+        first_step: int. Batches left out at the start of the first epoch.
+        endless: bool. Whether epoch follows epoch in one pass. Every pass
+            then begins with `first_epoch`, as none comes to its end.
     """
 
     batch_size: int
@@ -75,6 +77,7 @@ class Passes:
     drop_remainder: bool = False
     first_epoch: int = 0
     first_step: int = 0
+    endless: bool = False
 
     def __post_init__(self) -> None:
         if self.seed is not None:
@@ -121,6 +124,14 @@ def make_batches(
     known: an epoch can begin at any step, and no batch is put together from
     two groups.
     """
+    if passes.endless and passes.first_step:
+        first = dataclasses.replace(passes, endless=False)
+        following = dataclasses.replace(
+            passes, first_epoch=passes.first_epoch + 1, first_step=0
+        )
+        return make_batches(rows, layout, first, num_batches).concatenate(
+            make_batches(rows, layout, following, num_batches)
+        )
     size, seed = passes.batch_size, passes.seed
     group_steps = min(num_batches, -(-rows.group_rows // size))
     num_groups = -(-num_batches // group_steps)
@@ -178,7 +189,9 @@ def make_batches(
         .map(batch, num_parallel_calls=2, deterministic=True)
         .apply(
             tf.data.experimental.assert_cardinality(
-                num_batches - passes.first_step
+                tf.data.INFINITE_CARDINALITY
+                if passes.endless
+                else num_batches - passes.first_step
             )
         )
         .prefetch(4)
@@ -200,12 +213,17 @@ class _EpochCounter:
 
     def __init__(self, passes: Passes, num_batches: int) -> None:
         self._next = passes.first_epoch
+        self._endless = passes.endless
         # Part of an epoch stays what it is.
-        self._counts = passes.seed is not None and not passes.first_step
+        self._counts = passes.seed is not None and not (
+            passes.first_step or passes.endless
+        )
         self._last = num_batches - 1 if num_batches > _MADE_AHEAD else 0
 
     def epochs(self) -> tf.data.Dataset:
         """The number of the pass, found out when its first batch is read."""
+        if self._endless:
+            return tf.data.Dataset.range(self._next, tf.int64.max)
         one = tf.data.Dataset.range(1)
         if not self._counts:
             return one.map(lambda _: tf.constant(self._next, tf.int64))

@@ -17,6 +17,8 @@ from deepfm_tf.data.batches import (
     make_batches,
     with_options,
 )
+from deepfm_tf.data.distributed import distributed_batches
+from deepfm_tf.data.given_ids import check_example_weight, check_ids
 from deepfm_tf.data.manifest import (
     CHECKSUMS_FILE,
     REJECTED_FILE,
@@ -40,7 +42,6 @@ from deepfm_tf.drift import (
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.files.readers import Source
 from deepfm_tf.files.text_format import TextFormat
-from deepfm_tf.packed_layout import PackedLayout
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import Vocabulary
 
@@ -146,8 +147,9 @@ class PreparedData:
             first_step: int. With more than 0, the data set is the rest of
                 the one epoch `first_epoch`, from this batch on.
             shard: `(index, count)` or None. Read one of `count` disjoint
-                parts of the rows, for the worker `index` of as many. Give
-                `drop_remainder` too, so that all have equally many batches.
+                parts of the rows, for the worker `index` of as many that you
+                bring together yourself. Give `drop_remainder` too, so that
+                all have equally many batches. See `distributed`.
 
         Returns:
             `tf.data.Dataset` of a dict with `"ids"` (batch, id columns) int32
@@ -181,6 +183,53 @@ class PreparedData:
         return with_options(
             make_batches(rows, self._layout, passes, passes.num_batches(least)),
             auto_shard=shard is None,
+        )
+
+    def distributed(
+        self,
+        strategy: tf.distribute.Strategy,
+        batch_size: int = 2048,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_remainder: bool = False,
+        first_epoch: int = 0,
+        first_step: int = 0,
+        endless: bool = False,
+    ) -> Any:
+        """Batches for `fit` of which each worker reads its own rows, once.
+
+        With `dataset`, each worker of a strategy reads all rows to use its
+        part of each batch. On one worker the batches are those of `dataset`;
+        on several, others of the same size, where each has drawn its part.
+
+        Args:
+            strategy: of `create_strategy`.
+            batch_size: int. Examples in a batch, over all workers.
+            shuffle, seed, drop_remainder, first_epoch, first_step: as for
+                `dataset`.
+            endless: bool. Go on with the epoch that follows, without end, for
+                `fit(steps_per_epoch=...)`. Workers then need not ask each
+                other at each step whether there is one.
+
+        Returns:
+            `tf.distribute.DistributedDataset`; of a strategy of one device, a
+            `tf.data.Dataset`.
+        """
+        passes = Passes(
+            batch_size,
+            seed if shuffle else None,
+            drop_remainder,
+            first_epoch,
+            first_step,
+            endless,
+        )
+
+        def rows(start: int, stop: int) -> ShardRows:
+            return ShardRows(self._files, self._layout, start, stop)
+
+        return distributed_batches(
+            strategy, rows, self.num_rows, self._layout, passes
         )
 
 
@@ -295,7 +344,7 @@ def dataset_from_ids(
         )
     if weight is not None:
         weight = np.asarray(weight, dtype=np.float32)
-    _check_example_weight(weight, len(label), schema)
+    check_example_weight(weight, len(label), schema)
     arrays = {}
     for name, place in layout.columns().items():
         dtype = np.int32 if name == "ids" else np.float32
@@ -308,7 +357,7 @@ def dataset_from_ids(
             )
         array = np.asarray(packed[name])
         if name == "ids":
-            _check_ids(array, schema)
+            check_ids(array, schema)
         arrays[name] = array.astype(dtype)
     return _dataset_from_rows(
         layout.pack(arrays, label + 0.0, weight),
@@ -335,42 +384,6 @@ def _dataset_from_rows(
         ),
         auto_shard=True,
     )
-
-
-def _check_example_weight(
-    weight: Array | None, num_rows: int, schema: Schema
-) -> None:
-    if (weight is None) != (schema.example_weight is None):
-        raise UserError(
-            "`weight` must be given if, and only if, the schema has an "
-            f"`example_weight`. Received: {schema.example_weight=}."
-        )
-    if weight is None:
-        return
-    if (
-        weight.shape != (num_rows,)
-        or not (np.isfinite(weight) & (weight >= 0)).all()
-    ):
-        raise UserError(
-            f"`weight` must hold {num_rows} finite numbers of at least 0. "
-            f"Received: {weight[:5]} of shape {weight.shape}."
-        )
-
-
-def _check_ids(ids: Array, schema: Schema) -> None:
-    if not np.issubdtype(ids.dtype, np.integer):
-        raise UserTypeError(f"`ids` must be integers. Received: {ids.dtype}.")
-    layout = PackedLayout(schema.id_fields)
-    for field in schema.id_fields:
-        size = schema.owner(field).vocabulary_size or 0
-        column = ids[:, layout.columns(field.name)["ids"]]
-        wrong = column[(column >= size) | (column < -1)]
-        if len(wrong):
-            raise UserError(
-                f"Field '{field.name}' has id {wrong[0]} but "
-                f"vocabulary_size={size}; ids run from 0 to {size - 1}, and "
-                "-1 contributes nothing. Map unseen values to 0 (OOV)."
-            )
 
 
 def _fingerprint(manifest: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from deepfm_tf.errors import Argument, UserError, did_you_mean
 from deepfm_tf.experiment.auto import Trial, choose, forget
 from deepfm_tf.experiment.commands import OWN_FILES
 from deepfm_tf.experiment.settings import MODELS, Settings
+from deepfm_tf.experiment.workers import check_alone
 from deepfm_tf.presets import CANDIDATES
 
 
@@ -75,6 +76,7 @@ def train_best(
         settings.preset_for(name, train, preset)  # an error, if there is none
     data = {"train": train, "valid": valid}
     strategy = strategy or deepfm_tf.create_strategy()
+    check_alone("train_best", deepfm_tf.strategies.cluster_of(strategy))
     forget(settings, name)
     best, trials = choose(
         settings,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepfm_tf import seeds
+from deepfm_tf.cluster import read_cluster
 from deepfm_tf.experiment import (
     continuation,
     export as exporting,
@@ -38,6 +39,7 @@ def check(settings: Settings) -> None:
     """
     continuation.check(settings)
     learning.check(settings)
+    read_cluster().check_replicas(settings.replicas)
     if settings.auto and settings.preset != "default":
         raise UserError(
             f"--auto tries the presets {', '.join(CANDIDATES)}. Leave out "
@@ -56,6 +58,11 @@ def check(settings: Settings) -> None:
             check_extra("--tensorboard writes its files", "tensorboard")
     check_data(settings)
     _check_vectors(settings)
+    if read_cluster().is_chief:
+        _check_outputs(settings)
+
+
+def _check_outputs(settings: Settings) -> None:
     if settings.export is not None:
         check_folder("--export", settings.export)
     report = settings.report
@@ -140,9 +147,10 @@ def check_data(settings: DataSettings) -> None:
         )
     if settings.dask is not None:
         check_extra("--dask prepares data on a Dask cluster", "dask")
-    check_folder("--run", settings.run)
-    if settings.prepared is not None:
-        check_folder("--prepared", settings.prepared)
+    if read_cluster().is_chief:
+        check_folder("--run", settings.run)
+        if settings.prepared is not None:
+            check_folder("--prepared", settings.prepared)
     if settings.encoded_fields and not settings.encodings:
         raise UserError(
             "--encoded-fields says what --encodings is for. Give --encodings "

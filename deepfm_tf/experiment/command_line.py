@@ -8,9 +8,11 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from deepfm_tf import shell
+from deepfm_tf.cluster import Cluster, read_cluster
 from deepfm_tf.errors import UserError, wrapped_user_error
 from deepfm_tf.experiment.arguments import path
 from deepfm_tf.experiment.commands import (
@@ -25,6 +27,7 @@ from deepfm_tf.experiment.config import read_config, values_of_config
 from deepfm_tf.experiment.continuation import carried
 from deepfm_tf.experiment.data_settings import GROUPS, DataSettings
 from deepfm_tf.experiment.files import check_begun, is_begun, run_folder
+from deepfm_tf.experiment.workers import check_alone, lost_worker
 from deepfm_tf.options import Option, Parser, flags_of, options_of
 from deepfm_tf.version import __version__
 
@@ -68,10 +71,15 @@ def main(
     if command in ("compare", "sweep") or is_auto or len(models) > 1:
         # Many models in one process are traced again and again, as they must.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    cluster = Cluster()
     try:
-        if command == "train" and settings.resume:
+        if command != "prepare":
+            cluster = read_cluster()
+            if command != "train" or is_auto:
+                check_alone("--auto" if is_auto else command, cluster)
+        if command == "train" and settings.resume and cluster.num_workers == 1:
             check_begun(settings.run)
-        with run_folder(settings.run):
+        with run_folder(settings.run) if cluster.is_chief else nullcontext():
             (run_with or COMMANDS[command].check_and_run)(settings)
     except UserError as error:
         print(f"error: {told(error)}", file=sys.stderr)
@@ -85,7 +93,7 @@ def main(
         return 130
     except Exception as error:
         # TensorFlow tells of what a data set raises in a text of its own.
-        wrapped = wrapped_user_error(error)
+        wrapped = wrapped_user_error(error) or lost_worker(error, cluster)
         if wrapped is None:
             _say_fault(settings.command())
             return 1

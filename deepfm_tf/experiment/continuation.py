@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepfm_tf.cluster import read_cluster
 from deepfm_tf.errors import UserError
 from deepfm_tf.experiment.config import differences, key_of, values_of_config
 from deepfm_tf.experiment.continue_settings import CONTINUE
@@ -70,6 +71,12 @@ def check(settings: Settings) -> None:
                 )
         return
     told = f"--continue-from {settings.continue_from}"
+    cluster = read_cluster()
+    if cluster.num_workers > 1:
+        raise UserError(
+            f"{told} trains on one host, and {cluster.source} names "
+            f"{cluster.num_workers} workers. Set TF_CONFIG='{{}}' for it."
+        )
     for option, new, old in (
         ("--run", settings.run, origin.run),
         (

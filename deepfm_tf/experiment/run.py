@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import shutil
@@ -16,6 +17,7 @@ from typing import Any
 import deepfm_tf
 from deepfm_tf.arrays import Array
 from deepfm_tf.backend import import_tensorflow
+from deepfm_tf.cluster import read_cluster
 from deepfm_tf.experiment import auto, progressive, training as learning
 from deepfm_tf.experiment.checks import check
 from deepfm_tf.experiment.conclusions import Predicted, conclude
@@ -36,6 +38,7 @@ from deepfm_tf.experiment.report import results_text, write_report
 from deepfm_tf.experiment.results import calibrate, check_classes, insight
 from deepfm_tf.experiment.settings import Settings
 from deepfm_tf.experiment.training import UserError, user_errors
+from deepfm_tf.experiment.workers import load_prepared, say_part
 from deepfm_tf.storage import write_text
 
 
@@ -64,6 +67,11 @@ def run(
         reference: a further row for the table, such as the Bayes optimum.
     """
     strategy, data = begin(settings)
+    if not deepfm_tf.strategies.is_chief(strategy):
+        for name in settings.model:
+            fit(settings, name, data, strategy)
+        deepfm_tf.strategies.exchange(strategy, "")
+        return Outcome(data, [], {}, None, None)
     for name in settings.model:
         _check_resumed(settings, name, settings.fingerprint(data))
     write_config(settings)
@@ -113,6 +121,8 @@ def run(
     if settings.report is not None:
         with writing(settings.report, _again("--report", settings)):
             write_report(settings, data, results, conclusions)
+    # For which the others have waited: all end together.
+    deepfm_tf.strategies.exchange(strategy, "")
     return Outcome(data, results, models, exported, best if exported else None)
 
 
@@ -143,15 +153,25 @@ def begin(
         deepfm_tf.set_precision(
             "mixed_bfloat16" if settings.mixed_bfloat16 else "float32"
         )
+        say_part(read_cluster())
         strategy = deepfm_tf.create_strategy(settings.replicas)
-        check_targets(settings)
-        schema = read_schema(settings)
-        check_context(settings, schema)
-        check_columns(settings, schema)
-        data = prepare(settings, schema)
-        if settings.calibration is not None:
-            check_classes(data["valid"])
+        data = deepfm_tf.strategies.on_chief(
+            strategy, lambda: _prepared(settings)
+        )
+        if data is None:
+            data = load_prepared(settings)
     return strategy, data
+
+
+def _prepared(settings: Settings) -> dict[str, deepfm_tf.PreparedData]:
+    check_targets(settings)
+    schema = read_schema(settings)
+    check_context(settings, schema)
+    check_columns(settings, schema)
+    data = prepare(settings, schema)
+    if settings.calibration is not None:
+        check_classes(data["valid"])
+    return data
 
 
 def train(
@@ -171,6 +191,7 @@ def train(
     """
     model, result = fit(settings, name, data, strategy, curve)
     result.pop("ended", None)  # it says nothing of a model
+    model = deepfm_tf.strategies.on_one_host(model)
     rows = deepfm_tf.evaluation.predict_with_weights(
         model, evaluation_dataset(data["test"], settings.evaluation_batch_size)
     )
@@ -202,20 +223,33 @@ def fit(
     directory = settings.run / name
     fingerprint = settings.fingerprint(data)
     preset = settings.preset_for(name, data["train"])
-    resumes = _check_resumed(settings, name, fingerprint)
+    is_chief = deepfm_tf.strategies.is_chief(strategy)
+    state_file = directory / "state.json"
+    resumes = (
+        _check_resumed(settings, name, fingerprint) and state_file.is_file()
+    )
+    kept = state_file.read_text() if resumes else ""
+    # Before the chief changes anything there.
+    deepfm_tf.strategies.agree(
+        strategy,
+        hashlib.blake2b(f"{fingerprint} {kept}".encode()).hexdigest(),
+        "options, data and last checkpoint",
+    )
     deepfm_tf.set_seed(settings.seed)
     first_epoch = 0
     with strategy.scope():
-        if resumes and (directory / "state.json").is_file():
+        if resumes:
             model, first_epoch = deepfm_tf.load_checkpoint(directory)
         else:
-            shutil.rmtree(directory, ignore_errors=True)
+            if is_chief:
+                shutil.rmtree(directory, ignore_errors=True)
             model = learning.build(settings, name, data["train"])
-    directory.mkdir(parents=True, exist_ok=True)
-    write_text(directory / "settings.txt", fingerprint)
+    if is_chief:
+        directory.mkdir(parents=True, exist_ok=True)
+        write_text(directory / "settings.txt", fingerprint)
     before = progressive.before_training(settings, model, data, directory)
     dataset, stretch = learning.training_data(
-        *(settings, preset, data["train"], first_epoch)
+        *(settings, preset, data["train"], first_epoch, strategy)
     )
     if first_epoch:
         found = deepfm_tf.callbacks.read_state(directory) or {}
@@ -247,9 +281,11 @@ def fit(
             initial_epoch=first_epoch,
             callbacks=callbacks,
             shuffle=False,
-            verbose=1 if sys.stdout.isatty() else 2 if curve is None else 0,
+            verbose=_verbosity(curve is None) if is_chief else 0,
         )
     seconds = time.perf_counter() - begin
+    if not is_chief:
+        return model, {}
     state = json.loads((directory / "state.json").read_text())
     history = state["history"]
     # The first epoch includes tracing; it counts only if it is alone.
@@ -271,11 +307,23 @@ def fit(
     }
 
 
+def _verbosity(is_told: bool) -> int:
+    return 1 if sys.stdout.isatty() else 2 if is_told else 0
+
+
 def _check_resumed(settings: Settings, name: str, fingerprint: str) -> bool:
-    """Whether a model is gone on with; raises UserError if it cannot be."""
+    """Whether a model is gone on with; raises UserError if it cannot be.
+
+    Workers are started anew by what runs them, with the same command: they go
+    on wherever they can.
+    """
     path = settings.run / name / "settings.txt"
-    resumes = settings.resume and path.is_file()
-    if resumes and path.read_text("utf-8") != fingerprint:
+    if not path.is_file():
+        return False
+    is_same = path.read_text("utf-8") == fingerprint
+    if is_same and read_cluster().num_workers > 1:
+        return True
+    if settings.resume and not is_same:
         changes = ", ".join(changed_options(settings))
         raise UserError(
             f"{path.parent} was trained on other data or with other options "
@@ -283,7 +331,7 @@ def _check_resumed(settings: Settings, name: str, fingerprint: str) -> bool:
             "the very command that was stopped, or leave out --resume to "
             "start afresh."
         )
-    return resumes
+    return settings.resume
 
 
 def _again(option: str, settings: Settings) -> str:

@@ -146,6 +146,7 @@ def training_data(
     preset: deepfm_tf.Preset,
     train: deepfm_tf.PreparedData,
     first_epoch: int,
+    strategy: Any,
 ) -> tuple[Any, dict[str, int]]:
     """The batches to learn from, and the arguments of `fit` beside them.
 
@@ -162,20 +163,12 @@ def training_data(
         preset: of the model.
         train: the data.
         first_epoch: what is done already, in Keras's epochs.
+        strategy: of `deepfm_tf.create_strategy`.
     """
     size = min(preset.batch_size, train.num_rows)
+    order: dict[str, Any] = {"shuffle": True, "seed": settings.seed}
     steps = num_steps(preset, train)
     every = settings.evaluate_every or steps
-
-    def batches(epoch: int, step: int = 0) -> Any:
-        return train.dataset(
-            size,
-            shuffle=True,
-            seed=settings.seed,
-            first_epoch=epoch,
-            first_step=step,
-        )
-
     if every > settings.epochs * steps:
         raise UserError(
             f"--evaluate-every {every} must not exceed the {steps} steps of "
@@ -183,12 +176,14 @@ def training_data(
             "be evaluated."
         )
     epoch, step = divmod(first_epoch * every, steps)
-    dataset = batches(epoch)
-    if step:
-        rest = batches(epoch, step)
-        dataset = rest.concatenate(batches(epoch + 1).repeat())
-    else:
-        dataset = dataset.repeat()
+    dataset = train.distributed(
+        strategy,
+        size,
+        **order,
+        first_epoch=epoch,
+        first_step=step,
+        endless=True,
+    )
     return dataset, {
         "epochs": settings.epochs * steps // every,
         "steps_per_epoch": every,

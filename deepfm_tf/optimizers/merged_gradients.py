@@ -19,20 +19,22 @@ class MergedGradients(StepHooks):
     occurs, on each replica. Keras's optimizers square every one of these terms
     by itself and clip those of one replica by themselves, so that their steps
     depend on the number of replicas. Mixed into one of them, this class adds
-    up the gradients of the replicas, then those of equal rows, and only then
-    clips: the step is the one of the dense gradient.
+    up the gradients of equal rows on each replica, then those of the replicas,
+    and only then clips: the step is the one of the dense gradient.
 
     XLA cannot compile the search for equal rows: where there is a GPU, give
     `compile` the argument `jit_compile=False`, or Keras tries it.
     """
 
     def clip(self, grads: Sequence[Any]) -> list[Any]:
-        """Add up the replicas and equal rows, and clip the sums."""
+        """Add up equal rows and the replicas, and clip the sums."""
+        # Before they are exchanged: each replica tells of a row once.
+        grads = [merge_duplicates(gradient) for gradient in grads]
         # Keras adds up the replicas after clipping; clipping is not linear.
         replica = tf.distribute.get_replica_context()
-        if replica is not None:
-            grads = replica.all_reduce(tf.distribute.ReduceOp.SUM, list(grads))
-        grads = [merge_duplicates(gradient) for gradient in grads]
+        if replica is not None and replica.num_replicas_in_sync > 1:
+            grads = replica.all_reduce(tf.distribute.ReduceOp.SUM, grads)
+            grads = [merge_duplicates(gradient, add_rows) for gradient in grads]
         clipped = super().clip(
             [getattr(gradient, "values", gradient) for gradient in grads]
         )
@@ -74,16 +76,29 @@ class MergedGradients(StepHooks):
         super().decay([v for v in variables if not frozen_rows(v)])
 
 
-def merge_duplicates(gradient: Any) -> Any:
-    """The same gradient, each row of it named once."""
+def add_rows(values: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    """Sums of the rows of equal position, as many as there are rows."""
+    return tf.math.unsorted_segment_sum(values, positions, tf.shape(values)[0])
+
+
+# One pass for the rows of a batch, of which there are always as many.
+_add_rows_of_batch = compiled(add_rows)
+
+
+def merge_duplicates(
+    gradient: Any,
+    add: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = _add_rows_of_batch,
+) -> Any:
+    """The same gradient, each row of it named once.
+
+    Args:
+        gradient: dense ones stay as they are.
+        add: what adds up rows, such as `add_rows` where their number changes
+            from step to step: XLA would compile each anew.
+    """
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
     rows, positions = tf.unique(gradient.indices)
     # XLA wants the number of sums beforehand: as many as there are gradients.
-    values = _add_up(gradient.values, positions)[: tf.size(rows)]
+    values = add(gradient.values, positions)[: tf.size(rows)]
     return tf.IndexedSlices(values, rows, gradient.dense_shape)
-
-
-@compiled
-def _add_up(values: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    return tf.math.unsorted_segment_sum(values, positions, tf.shape(values)[0])

@@ -412,3 +412,31 @@ def test_several_models_may_be_traced_without_a_warning(options, is_quiet):
     logger.setLevel(level)
 
     assert (levels[0] == logging.ERROR) is is_quiet
+
+
+PAIR = (
+    '{"cluster": {"worker": ["localhost:1", "localhost:2"]}, '
+    '"task": {"type": "worker", "index": 1}}'
+)
+
+
+@pytest.mark.parametrize(
+    ("config", "command", "words", "error"),
+    [
+        ("{", "train", "", "TF_CONFIG must be JSON. Received: {"),
+        (PAIR, "compare", "", "compare trains many models, each on one host"),
+        (PAIR, "train", "--auto", "--auto trains many models, each on one"),
+        (PAIR, "train", "--replicas 2", "--replicas must not be given where"),
+    ],
+)
+def test_what_several_workers_cannot_do_is_told_at_once(
+    config, command, words, error, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TF_CONFIG", config)
+    Path("a.csv").write_text("x,y\n1,0\n")
+    words = f"--train a.csv --label y {words}".split()
+
+    assert command_line.main(arguments=words, command=command) == 2
+
+    assert capsys.readouterr().err.startswith(f"error: {error}")

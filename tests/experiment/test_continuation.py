@@ -219,6 +219,18 @@ def test_where_there_is_no_model_it_is_said(finished, tmp_path, capsys):
         assert re.search(told, capsys.readouterr().err), path
 
 
+def test_several_workers_do_not_go_on_with_a_model(monkeypatch, capsys):
+    cluster = {"worker": ["a:1", "b:2"]}
+    task = {"type": "worker", "index": 0}
+    text = json.dumps({"cluster": cluster, "task": task})
+    monkeypatch.setenv("TF_CONFIG", text)
+
+    assert main(tabular.RECIPE, [*TODAY, "--continue-from", YESTERDAY]) == 2
+
+    told = " ".join(capsys.readouterr().err.split())
+    assert "trains on one host, and TF_CONFIG names 2 workers" in told
+
+
 def test_options_of_going_on_need_a_model_and_a_training(capsys):
     words = ["--train", "today.csv", "--label", "clicked", "--run", "runs/x"]
 

@@ -426,7 +426,10 @@ def test_a_run_stopped_inside_an_epoch_sees_the_rest_of_it(clicks):
     data = deepfm_tf.prepare("clicks.csv", "prepared", schema=schema)
 
     def batches(settings, first, count):
-        dataset, _ = learning.training_data(settings, preset, data, first)
+        strategy = deepfm_tf.create_strategy()
+        dataset, _ = learning.training_data(
+            settings, preset, data, first, strategy
+        )
         return [label.numpy() for _, label in dataset.take(count)]
 
     settings = argparse.Namespace(seed=3, epochs=3, evaluate_every=4)
