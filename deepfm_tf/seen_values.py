@@ -139,12 +139,14 @@ class SeenValues:
         tables = self.tables  # read before the files may go
         remove_files(directory)
         for name, table in tables.items():
-            pq.write_table(
-                table.replace_schema_metadata({_DAY: str(self.day)}),
-                directory / names[name],
-                compression="zstd",
-                write_page_checksum=True,
-            )
+            # Opened here: Arrow would look for a URL in the name.
+            with open(directory / names[name], "wb") as file:
+                pq.write_table(
+                    table.replace_schema_metadata({_DAY: str(self.day)}),
+                    file,
+                    compression="zstd",
+                    write_page_checksum=True,
+                )
 
     @classmethod
     def load(cls, files: Mapping[str, Path]) -> SeenValues:

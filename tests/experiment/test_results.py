@@ -13,6 +13,12 @@ from deepfm_tf.experiment import results as calibrating
 class Part:
     """Stands for prepared data; its data set is its name."""
 
+    class Name(str):
+        """A data set that can be kept in memory."""
+
+        def cache(self):
+            return self
+
     groups = None
 
     def __init__(self, name, num_rows=100, num_positives=50):
@@ -20,7 +26,7 @@ class Part:
         self.num_rows, self.num_positives = num_rows, num_positives
 
     def dataset(self, batch_size):
-        return self.name
+        return self.Name(self.name)
 
 
 def make_rows(num_rows, seed):
