@@ -20,6 +20,7 @@ from deepfm_tf.field import as_tuple
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.readers import Source, list_files, read_blocks
 from deepfm_tf.files.text_format import TextFormat
+from deepfm_tf.files.urls import is_url
 from deepfm_tf.raw_values import (
     MISSING_NUMBERS,
     Bad,
@@ -139,7 +140,9 @@ def split_by_time(
     check_on_error(on_error)
     missing_values = as_tuple(missing_values)
     keeper = None
-    if kept is not None and (files := list_files(source)) is not None:
+    files = None if kept is None else list_files(source)
+    # Whether a store's files are as before, only the store knows.
+    if kept is not None and files and not any(map(is_url, files)):
         decides = {
             "column": column,
             "shares": list(shares),

@@ -220,3 +220,16 @@ def test_files_in_s3_are_read_as_those_on_a_disk(s3, tmp_path):
         files_at(f"s3://clicks/x.cvs{query}")
     with pytest.raises(FileNotFoundError, match="no bucket klicks"):
         files_at(f"s3://klicks/x.csv{query}")
+
+
+def test_a_store_is_cut_by_time_anew(bucket, tmp_path):
+    folder, url = bucket
+    frame = pd.DataFrame({"at": range(10**9, 10**9 + 10), "click": [0, 1] * 5})
+    frame.to_csv(folder / "x.csv", index=False)
+    kept = tmp_path / "cuts.json"
+
+    parts = deepfm_tf.split_by_time(f"{url}/x.csv", "at", kept=kept)
+
+    by_path = deepfm_tf.split_by_time(folder / "x.csv", "at")
+    assert parts == by_path
+    assert not kept.exists()
