@@ -188,7 +188,7 @@ def test_the_command_goes_on_where_it_was(trained):
 
     with Workers(2, folder, workers.command, folder, *WORDS) as processes:
         assert processes.statuses() == [0, 0], processes.texts()
-        assert "Resumed after epoch 3" in processes.texts()[0]
+        assert "Trained already, up to epoch 3" in processes.texts()[0]
 
 
 def test_the_script_of_the_page_trains_on_all_workers(tmp_path):
