@@ -217,7 +217,8 @@ def test_metrics_of_a_run_have_gauc(begin, monkeypatch):
     label = np.arange(data["test"].num_rows) % 2
     probability = np.linspace(0, 1, len(label))
     rows = (label, probability, None)
-    monkeypatch.setattr(experiment, "fit", lambda *_: (None, {}))
+    model = deepfm_tf.FM(data["train"].schema)
+    monkeypatch.setattr(experiment, "fit", lambda *_: (model, {}))
     monkeypatch.setattr(
         deepfm_tf.evaluation, "predict_with_weights", lambda *_: rows
     )

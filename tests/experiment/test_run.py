@@ -449,7 +449,9 @@ def test_all_epochs_are_one_data_set_each_in_its_order(clicks):
     settings = argparse.Namespace(seed=3, epochs=3, evaluate_every=None)
     preset = deepfm_tf.Preset(model="DeepFM", batch_size=300)
 
-    dataset, stretch = learning.training_data(settings, preset, data, 1)
+    dataset, stretch = learning.training_data(
+        *(settings, preset, data, 1, deepfm_tf.create_strategy())
+    )
 
     # Two batches of 300, and the 200 rows that are left.
     assert stretch == {"epochs": 3, "steps_per_epoch": 3}

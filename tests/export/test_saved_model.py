@@ -241,7 +241,7 @@ def test_what_a_server_replays_was_checked(
     assert {r.rows.num_rows for r in written[1]} == {1, 64}
     assert {r.signature for r in checked} - {
         r.signature for r in written[1]
-    } == {"rank", "packed_rank"}
+    } == {"rank", "packed_rank", "unseen"}
 
 
 @pytest.mark.parametrize(
