@@ -9,7 +9,6 @@ import tensorflow as tf
 from keras import ops
 
 from deepfm_tf.errors import UserError, refuse_unknown
-from deepfm_tf.layers.batch_normalization import BatchNormalization
 
 # Of batch normalization. Keras's .99 takes 300 steps to forget what it starts
 # from, which on a small set is several epochs of wrong validation; its 1e-3
@@ -157,7 +156,7 @@ class DensePyramid(keras.layers.Layer):
             self.dense_layers.append(dense)
             shape = (shape[0], units)
             if self.batch_normalization:
-                normalization = BatchNormalization(
+                normalization = keras.layers.BatchNormalization(
                     momentum=_MOMENTUM,
                     epsilon=_EPSILON,
                     # By the examples of all replicas, not of each.
