@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import signal
+import socket
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -290,6 +292,7 @@ def lost_worker(error: BaseException, cluster: Cluster) -> UserError | None:
 @functools.cache
 def _workers_strategy(cluster: Cluster) -> tf.distribute.Strategy:
     """The one strategy of several workers that a process can have."""
+    _warn_of_names(cluster)
     try:
         with _ending_at_ctrl_c():
             return WorkersStrategy(cluster)
@@ -303,15 +306,35 @@ def _workers_strategy(cluster: Cluster) -> tf.distribute.Strategy:
         ) from error
 
 
+def _warn_of_names(cluster: Cluster) -> None:
+    """Tell of hosts that nobody knows, which TensorFlow waits for in silence.
+
+    They may be about to start, as pods of Kubernetes are.
+    """
+    for address in cluster.addresses:
+        host = address.rpartition(":")[0].strip("[]")
+        try:
+            socket.getaddrinfo(host, None)
+        except OSError as error:
+            warnings.warn(
+                f"{cluster.source} names the worker {address}, and nobody "
+                f"knows the host {host} here yet ({error.strerror}). It is "
+                "waited for, an hour at most. Is the name right?",
+                stacklevel=3,
+            )
+
+
 @contextlib.contextmanager
 def _ending_at_ctrl_c() -> Iterator[None]:
     """Ctrl-C ends the process in this block, where it waits for others.
 
-    Python would not hear of it before TensorFlow returns.
+    Python would not hear of it before TensorFlow returns. SIGTERM is what it
+    was before, too: TensorFlow takes it for itself when workers meet.
     """
-    before = signal.getsignal(signal.SIGINT)
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = {kind: signal.getsignal(kind) for kind in kinds}
     is_main = threading.current_thread() is threading.main_thread()
-    if before is None or not is_main:
+    if None in before.values() or not is_main:
         # Not one of Python's, or not ours to set.
         yield
         return
@@ -319,7 +342,8 @@ def _ending_at_ctrl_c() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
 
 
 @functools.cache

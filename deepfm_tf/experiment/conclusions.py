@@ -236,6 +236,8 @@ def _of_training(
         values = history[f"val_{metric}"]
         if any(v is None or v != v for v in values):  # of one class
             continue
+        if settings.origin is not None and len(values) == 1:
+            continue  # a further day is learnt from once
         for name, text in (
             (
                 "overfits",

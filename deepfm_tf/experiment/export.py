@@ -161,6 +161,9 @@ def export(
         print(
             f"{rows - left:,} of the {rows:,} rows of its table were never "
             "trained, and are left out."
+            if left < rows
+            else f"All {rows:,} rows of its table were trained: none is left "
+            "out."
         )
     if settings.table_dtype:
         table = card["table"]

@@ -64,5 +64,6 @@ def say_part(cluster: Cluster) -> None:
     if cluster.is_chief:
         told += ", is the chief. It waits for the others."
     else:
-        told += f", trains. The chief, {cluster.addresses[0]}, tells the rest."
+        told += f", waits for the chief, {cluster.addresses[0]}, which tells "
+        told += "the rest."
     print(told, flush=True)

@@ -271,7 +271,8 @@ def _told(url: str) -> Iterator[None]:
         raise
     except (OSError, pa.ArrowException, ValueError) as error:
         reason = str(error).strip().rstrip(".")
-        if _NO_BUCKET.search(reason):
+        # A bucket may be called no-such-bucket.
+        if _NO_BUCKET.search(reason.replace(parts.netloc, "")):
             raise MissingFileError(
                 f"There is no bucket {parts.netloc}, of {url}. Look at its "
                 f"name, and its region. ({reason}.)"

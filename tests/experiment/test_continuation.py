@@ -1,5 +1,6 @@
 """A run that goes on with the model of an earlier one."""
 
+import argparse
 import json
 import re
 import shutil
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 import deepfm_tf
-from deepfm_tf.experiment import training as learning
+from deepfm_tf.experiment import progressive, training as learning
 from deepfm_tf.experiment.command_line import CommandLine, main
 from deepfm_tf.experiment.run import begin
 from pipelines import tabular
@@ -217,6 +218,15 @@ def test_where_there_is_no_model_it_is_said(finished, tmp_path, capsys):
         with pytest.raises(SystemExit):
             settings_of("--continue-from", str(path))
         assert re.search(told, capsys.readouterr().err), path
+
+
+@pytest.mark.parametrize(("after", "is_worse"), [(0.56, True), (0.54, False)])
+def test_a_day_that_made_the_model_worse_is_told(after, is_worse):
+    settings = argparse.Namespace(continue_from="runs/a/fm")
+    before = {"all": {"log_loss": 0.5, "rows": 9}, "test": {"log_loss": 0.55}}
+    result = {"model": "fm", "before": before, "test": {"log_loss": after}}
+
+    assert ("It is worse" in progressive.told(settings, result)) is is_worse
 
 
 def test_several_workers_do_not_go_on_with_a_model(monkeypatch, capsys):

@@ -143,6 +143,18 @@ def test_what_a_store_says_is_told_with_what_to_do(
     assert said in str(caught.value)
 
 
+def test_a_bucket_may_be_called_as_if_there_were_none(monkeypatch):
+    class Stores:
+        @staticmethod
+        def from_uri(url):
+            raise OSError("no-such-bucket-1: Could not resolve host")
+
+    monkeypatch.setattr(pyarrow.fs, "FileSystem", Stores)
+
+    with pytest.raises(deepfm_tf.UserError, match="Is the store reached"):
+        files_at("s3://no-such-bucket-1/x.csv")
+
+
 def test_a_url_that_cannot_be_read_is_refused():
     with pytest.raises(ValueError, match="must begin with file or one of s3"):
         files_at("http://a/b.csv")
