@@ -10,6 +10,7 @@ from deepfm_tf.presets import Preset
 
 PRESET = Preset(model="FM", learning_rate=0.01, batch_size=100)
 SETTINGS = {
+    "origin": None,
     "preset_for": lambda model, train, preset: PRESET,
     "embedding_l2": None,
     "optimizer": "lazy_adam",
@@ -79,6 +80,18 @@ def test_what_is_well_has_no_finding():
     # 1 - ln 0.8 / ln 0.5
     assert found["verdict"].startswith("fm, the best of 2 models")
     assert "on the test data is 67.8% lower. This can be" in found["verdict"]
+
+
+def test_a_further_day_may_be_learnt_from_once():
+    label = np.tile([0.0, 1.0], 100)
+    rows = {"fm": np.where(label > 0, 0.8, 0.2)}
+    runs = [make_run("fm", -np.log(0.8), 0.3)]
+
+    first = conclusions(runs, rows, label, epochs=1)
+    further = conclusions(runs, rows, label, epochs=1, origin="runs/a/fm")
+
+    assert any("evaluated once" in each for each in first["findings"])
+    assert not any("evaluated once" in each for each in further["findings"])
 
 
 def test_nothing_learnt_is_said():

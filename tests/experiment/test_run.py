@@ -150,7 +150,7 @@ def test_the_options_of_an_export_reach_it(finished, finished_run, capsys):
     assert card["training_data"]["fingerprint"]
     assert card["table"]["rows"] == outcome.data["test"].num_rows
     assert "With its table in bfloat16 the test log loss is 0." in out
-    assert re.search(r"\d of the \d+ rows of its table were never tra", out)
+    assert re.search(r"All \d+ rows of its table were trained", out)
     assert "to models/3 in " in out
 
 
