@@ -180,7 +180,9 @@ def test_one_worker_prepares_reports_and_exports_for_all(trained):
         assert chief.count(f"\n{line}") == 1
         assert f"\n{line}" not in other
     assert re.search(r"^Worker 0 of 2, .* is the chief", chief, re.MULTILINE)
-    assert re.search(r"^Worker 1 of 2, .*, waits for the chief", other, re.MULTILINE)
+    assert re.search(
+        r"^Worker 1 of 2, .*, waits for the chief", other, re.MULTILINE
+    )
 
 
 def test_the_command_goes_on_where_it_was(trained):
