@@ -23,7 +23,8 @@ from deepfm_tf.experiment.commands import (
     Recipe,
     options_for,
 )
-from deepfm_tf.experiment.config import read_config, values_of_config
+from deepfm_tf.experiment.config import values_of_config
+from deepfm_tf.experiment.config_file import read_config
 from deepfm_tf.experiment.continuation import carried
 from deepfm_tf.experiment.data_settings import GROUPS, DataSettings
 from deepfm_tf.experiment.files import check_begun, is_begun, run_folder

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepfm_tf import shell
 from deepfm_tf.errors import UserError, did_you_mean
 from deepfm_tf.experiment.commands import COMMANDS, RECIPE, options_for
+from deepfm_tf.experiment.config_file import read_config
 from deepfm_tf.experiment.data_settings import DataSettings
 from deepfm_tf.experiment.files import RUN_FILE
 from deepfm_tf.files.layout import names_of_text
@@ -22,39 +22,6 @@ from deepfm_tf.version import __version__
 
 if TYPE_CHECKING:
     from deepfm_tf.experiment.settings import Settings
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """What a file says, by the names of its keys.
-
-    Args:
-        path: the file. Its name ends in .toml or .json.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    if path.suffix not in (".toml", ".json"):
-        raise UserError(
-            f"--config {path}: the name must end in .toml or .json."
-        )
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        content = (
-            json.loads(text, object_pairs_hook=_each_once)
-            if path.suffix == ".json"
-            else _toml(text)
-        )
-        if not isinstance(content, dict):
-            raise UserError(
-                'there must be an object of options, such as {"dropout": 0.1}'
-            )
-        return _each_once(
-            (key.replace("-", "_"), value) for key, value in content.items()
-        )
-    except OSError as error:
-        raise UserError(f"--config {path}: {error.strerror}.") from error
-    except ValueError as error:  # of the syntax, or of UTF-8
-        raise UserError(f"--config {path}: {error}.") from error
 
 
 def values_of_config(
@@ -208,23 +175,6 @@ def _line(key: str, value: Any) -> str:
     except UnicodeEncodeError:  # a name of a file that is no UTF-8
         return f"# {key} cannot stand here: it is no UTF-8"
     return f"{key} = {text}"
-
-
-def _each_once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    content: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in content:
-            raise UserError(f"{key} comes twice")
-        content[key] = value
-    return content
-
-
-def _toml(text: str) -> Any:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    return tomllib.loads(text)
 
 
 def key_of(declared: Option) -> str:

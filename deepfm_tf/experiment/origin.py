@@ -12,6 +12,7 @@ from typing import Any
 
 import deepfm_tf
 from deepfm_tf.errors import UserError
+from deepfm_tf.experiment.config_file import read_config
 from deepfm_tf.experiment.files import RUN_FILE
 
 _STATE_FILE = "state.json"
@@ -116,9 +117,6 @@ class Origin:
     @functools.cached_property
     def options(self) -> Mapping[str, Any]:
         """The options of the run, as its file has them; none of an export."""
-        # Here, as that module knows the commands, and they the settings.
-        from deepfm_tf.experiment.config import read_config
-
         return {} if self.run is None else read_config(self.run / RUN_FILE)
 
     def grow(self, vocabulary: deepfm_tf.Vocabulary) -> deepfm_tf.CTRModel:

@@ -404,6 +404,7 @@ def test_the_help_of_a_calibration_is_true(capsys):
 def test_several_models_may_be_traced_without_a_warning(options, is_quiet):
     logger = logging.getLogger("tensorflow")
     level, levels = logger.level, []
+    logger.setLevel(logging.WARNING)  # whatever ran before in this process
     words = f"--train x --label y {options}".split()
 
     command_line.main(
