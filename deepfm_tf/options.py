@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import sys
+import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -165,8 +167,13 @@ def switch(
     return option(default, text, group=group, is_switch=True, **others)
 
 
-def options_of(settings: type) -> dict[str, Option]:
+def options_of(settings: type) -> Mapping[str, Option]:
     """The options that a dataclass declares, by the names of its fields."""
+    return _options_of(settings)
+
+
+@functools.cache
+def _options_of(settings: type) -> Mapping[str, Option]:
     options: dict[str, Option] = {}
     for field in dataclasses.fields(settings):
         declared = field.metadata.get("option")
@@ -179,7 +186,7 @@ def options_of(settings: type) -> dict[str, Option]:
                 default=field.default,
                 kind=str(field.type),
             )
-    return options
+    return types.MappingProxyType(options)
 
 
 def typed(value: Any) -> str:

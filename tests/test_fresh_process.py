@@ -27,18 +27,15 @@ ROOT = Path(__file__).parents[1]
 def train(prepared, directory, fork=None):
     """Train up to epoch 2, from where the directory's checkpoint stands.
 
-    The directory as it is after epoch 1 is copied to `fork`. Of six batches
-    for two replicas, all are read ahead.
+    The directory as it is after epoch 1 is copied to `fork`.
     """
-    strategy = deepfm_tf.create_strategy(2)
     deepfm_tf.set_seed(3)
     first_epoch = 0
-    with strategy.scope():
-        if (directory / "state.json").exists():
-            model, first_epoch = deepfm_tf.load_checkpoint(directory)
-        else:
-            model = deepfm_tf.LogisticRegression(prepared.schema)
-            deepfm_tf.compile_model(model, learning_rate=0.02)
+    if (directory / "state.json").exists():
+        model, first_epoch = deepfm_tf.load_checkpoint(directory)
+    else:
+        model = deepfm_tf.LogisticRegression(prepared.schema)
+        deepfm_tf.compile_model(model, learning_rate=0.02)
     dataset = prepared.dataset(
         512, shuffle=True, seed=5, first_epoch=first_epoch
     )

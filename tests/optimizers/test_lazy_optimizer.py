@@ -471,27 +471,6 @@ def test_two_replicas_step_as_one_on_the_sum(optimizer, options):
         np.testing.assert_allclose(one, two, atol=1e-6)
 
 
-# Steps of each in a graph are above, `fit` in one is in `test_conformance`.
-def test_fit_on_two_replicas_equals_one(small_vocabulary):
-    dataset = deepfm_tf.dataset_from_memory(make_log(64), small_vocabulary, 32)
-    weights = []
-
-    for replicas in (1, 2):
-        with deepfm_tf.create_strategy(replicas).scope():
-            deepfm_tf.set_seed(3)
-            model = deepfm_tf.FM(small_vocabulary.schema, embedding_dim=3)
-            model.compile(
-                optimizer=LazyFTRL(learning_rate=0.01, global_clipnorm=0.01),
-                loss="binary_crossentropy",
-                run_eagerly=True,
-            )
-        model.fit(dataset, verbose=0, shuffle=False)
-        weights.append(model.get_weights())
-
-    for one, two in zip(*weights, strict=True):
-        np.testing.assert_allclose(one, two, atol=1e-6)
-
-
 def test_mixed_precision_keeps_table_and_state_in_float32(small_vocabulary):
     deepfm_tf.set_precision("mixed_bfloat16")
     try:
