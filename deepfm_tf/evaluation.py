@@ -117,8 +117,8 @@ def evaluate(
             numbers stay as they are scaled and buckets are told by their
             place.
         max_values: int. As for `slice_metrics`. Defaults to 30.
-        confidence: float, such as 0.95. Adds `intervals`, by bootstrap, of
-            the whole and of each slice.
+        confidence: float, such as 0.95. Adds `intervals`, those of
+            `metric_intervals`, of the whole and of each slice.
 
     Returns:
         The Evaluation.

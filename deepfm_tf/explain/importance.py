@@ -15,7 +15,7 @@ from deepfm_tf.cpus import num_cpus
 from deepfm_tf.errors import UserError
 from deepfm_tf.explain.model_terms import ModelTerms
 from deepfm_tf.metrics import log_loss
-from deepfm_tf.metrics.comparison import auc_influence, variance_of_sum
+from deepfm_tf.metrics.influence import auc_influence, variance_of_sum
 from deepfm_tf.metrics.likelihood import row_losses
 from deepfm_tf.metrics.logits import sigmoid
 from deepfm_tf.metrics.rows import check_weight

@@ -3,6 +3,7 @@
 from deepfm_tf.metrics.bootstrap import bootstrap_intervals
 from deepfm_tf.metrics.comparison import Comparison, compare_models
 from deepfm_tf.metrics.grouping import GroupedAUC, grouped_auc
+from deepfm_tf.metrics.intervals import metric_intervals
 from deepfm_tf.metrics.likelihood import log_loss, normalized_entropy
 from deepfm_tf.metrics.over_seeds import (
     best_value,
@@ -58,6 +59,7 @@ __all__ = [
     "log_loss",
     "margin_of_one_more",
     "mean_and_std",
+    "metric_intervals",
     "normalized_entropy",
     "rank_models",
     "reliability_curve",

@@ -10,8 +10,13 @@ import numpy as np
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.metrics.bootstrap import percentiles, resample, sums_by_unit
+from deepfm_tf.metrics.influence import (
+    are_many,
+    auc_influence,
+    ratio_influence,
+    variance_of_sum,
+)
 from deepfm_tf.metrics.likelihood import row_losses
-from deepfm_tf.metrics.ranking import Ranking, class_weights
 from deepfm_tf.metrics.rows import check_confidence, check_groups, check_rows
 from deepfm_tf.seeds import check_seed
 
@@ -31,7 +36,7 @@ class Comparison:
         low, high: float. Confidence interval of the improvement; NaN where
             there are too few rows for one.
         p_value: float. Two-sided, of the models being equally good; by the
-            bootstrap, no less than 2 / (replicates + 1).
+            bootstrap of few rows, no less than 2 / (replicates + 1).
         confidence: float.
 
     Example:
@@ -89,7 +94,8 @@ def compare_models(
     Both models see the same rows, so most of what chance does to one it does
     to the other: the interval of the difference is far narrower than those
     of the two metrics. AUC: DeLong's variance, by sorting. Log loss:
-    percentiles of the Poisson bootstrap of the rows' differences. That the
+    percentiles of the Poisson bootstrap of the rows' differences; with 2,000
+    rows of each class, and groups, the variance of these, too. That the
     models would come out otherwise with other seeds is not part of it. With
     fewer than ten rows of a class there is no interval, hence no "better".
 
@@ -148,40 +154,6 @@ def compare_models(
     }
 
 
-def auc_influence(
-    label: Array, probability: Array, weight: Array | None
-) -> tuple[float, Array]:
-    """The AUC, and each row's part in its deviation from the true one.
-
-    A row's part is its placement among the other class (the share of it that
-    the row wins against) less the AUC, divided by the weight of its class.
-    The parts of a class sum to 0.
-
-    Args:
-        label, probability, weight: checked.
-
-    Returns:
-        float; and (rows,) in the order of the rows. NaN of one class.
-    """
-    ranking = Ranking(probability)
-    positive, negative = class_weights(label, weight, ranking.order)
-    totals = positive.sum(), negative.sum()
-    if not all(totals):
-        return float("nan"), np.full(len(label), np.nan)
-    runs = np.diff(ranking.ends, prepend=-1)
-    # (rows,) in order: the share of the other class below, ties by half.
-    below_positive, below_negative = (
-        np.repeat(ranking.doubled_below(mass) / (2 * total), runs)
-        for mass, total in zip((positive, negative), totals, strict=True)
-    )
-    area = float(positive @ below_negative / totals[0])
-    parts = positive / totals[0] * (below_negative - area)
-    parts += negative / totals[1] * (1 - below_positive - area)
-    influence = np.empty(len(label))
-    influence[ranking.order] = parts
-    return area, influence
-
-
 def _compare_auc(
     label: Array,
     first: Array,
@@ -198,44 +170,7 @@ def _compare_auc(
     error = math.sqrt(
         variance_of_sum(influences[0] - influences[1], label, weight, groups)
     )
-    margin = NormalDist().inv_cdf((1 + confidence) / 2) * error
-    # No error: the models rank alike, or differ in a way without chance.
-    z = math.inf if difference else 0.0
-    if error:
-        z = abs(difference) / error
-    return Comparison(
-        "auc",
-        areas[0],
-        areas[1],
-        difference,
-        difference - margin,
-        difference + margin,
-        math.erfc(z / math.sqrt(2)),
-        confidence,
-    )
-
-
-def variance_of_sum(
-    parts: Array,
-    label: Array,
-    weight: Array | None,
-    groups: Array | None,
-) -> float:
-    """Variance of a sum of the rows' parts, as DeLong's: class by class.
-
-    Groups of rows, which may hold both classes, are taken as a whole.
-    """
-    if groups is not None:
-        sums = np.bincount(groups, weights=parts)
-        count = np.count_nonzero(np.bincount(groups))
-        return float(sums @ sums) * count / max(count - 1, 1)
-    counted = np.ones(len(label), bool) if weight is None else weight > 0
-    variance = 0.0
-    for members in (label > 0, label == 0):
-        count = np.count_nonzero(members & counted)
-        squares = float(parts[members] @ parts[members])
-        variance += squares * count / max(count - 1, 1)
-    return variance
+    return _normal("auc", areas[0], areas[1], difference, error, confidence)
 
 
 def _compare_log_loss(
@@ -251,6 +186,13 @@ def _compare_log_loss(
     losses = [row_losses(label, p) for p in (first, second)]
     example_weight = np.ones(len(label)) if weight is None else weight
     means = [float(np.average(loss, weights=weight)) for loss in losses]
+    if are_many(label, weight, groups):
+        gain, parts = ratio_influence(losses[1] - losses[0], example_weight)
+        error = math.sqrt(variance_of_sum(parts, None, weight, groups))
+        first_mean, second_mean = means
+        return _normal(
+            "log_loss", first_mean, second_mean, gain, error, confidence
+        )
     sums = sums_by_unit((example_weight, losses[1] - losses[0]), groups)
     random = np.random.default_rng(seed)
     total, gain = resample(sums, num_replicates, random).T
@@ -266,5 +208,31 @@ def _compare_log_loss(
         low,
         high,
         min(1.0, float(2 * beyond / (len(gains) + 1))),
+        confidence,
+    )
+
+
+def _normal(
+    metric: str,
+    first: float,
+    second: float,
+    improvement: float,
+    error: float,
+    confidence: float,
+) -> Comparison:
+    """By the standard error of the improvement."""
+    margin = NormalDist().inv_cdf((1 + confidence) / 2) * error
+    # No error: the models are alike, or differ in a way without chance.
+    z = math.inf if improvement else 0.0
+    if error:
+        z = abs(improvement) / error
+    return Comparison(
+        metric,
+        first,
+        second,
+        improvement,
+        improvement - margin,
+        improvement + margin,
+        math.erfc(z / math.sqrt(2)),
         confidence,
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.metrics.bootstrap import bootstrap_intervals
 from deepfm_tf.metrics.grouping import grouped_auc
+from deepfm_tf.metrics.intervals import metric_intervals
 from deepfm_tf.metrics.likelihood import log_loss, normalized_entropy
 from deepfm_tf.metrics.ranking import auc
 from deepfm_tf.metrics.reliability import (
@@ -36,8 +36,8 @@ def binary_metrics(
             and, if some rows have no group (None, NaN, empty text),
             `grouped_left_out`, their number.
         confidence: float, such as 0.95. Adds `intervals`: what
-            `bootstrap_intervals` returns. Defaults to none: they take as
-            long as a thousand evaluations.
+            `metric_intervals` returns. Defaults to none: of few rows they
+            take as long as a thousand evaluations.
 
     Returns:
         The Metrics. One that needs both classes is NaN where there is only
@@ -76,7 +76,7 @@ def binary_metrics(
         if left_out := num_without_group(groups):
             metrics["grouped_left_out"] = left_out
     if confidence is not None:
-        metrics["intervals"] = bootstrap_intervals(
+        metrics["intervals"] = metric_intervals(
             label, probability, weight, groups=groups, confidence=confidence
         )
     return metrics

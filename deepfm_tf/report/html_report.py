@@ -179,7 +179,7 @@ def _comparisons(report: Report) -> list[str]:
         ),
         paragraph(
             f"Both models score the same test rows{_weighted(report)} (AUC: "
-            "DeLong; log loss: bootstrap of the rows), seed by seed. The "
+            "DeLong; log loss: the rows' differences), seed by seed. The "
             "intervals hold the chance of the rows and that of the seeds. "
             "Beside them, with how many seeds the model is the better one.",
             "quiet",
