@@ -108,9 +108,11 @@ def _from_tf_config(text: str) -> Cluster:
     addresses = [each for job in _JOBS for each in _addresses(jobs, job, text)]
     if len(set(addresses)) < len(addresses):
         raise _wrong("give each worker an address of its own", text)
-    if len(addresses) == 1:
+    if len(addresses) == 1 and config.get("task") is None:
         return Cluster()
     job, index = _task(config, jobs, text)
+    if len(addresses) == 1:
+        return Cluster()
     before = len(jobs.get("chief", ())) if job == "worker" else 0
     return Cluster(tuple(addresses), before + index, "TF_CONFIG")
 

@@ -83,6 +83,12 @@ def test_a_process_is_alone_otherwise(environment):
             config({"worker": HOSTS}, {"type": "evaluator", "index": 0}),
             'say with "task" which',
         ),
+        # One worker alone is told of what is wrong too.
+        (config({"worker": ["a:1"]}, worker(1)), '"index" from 0 to 0'),
+        (
+            config({"worker": ["a:1"]}, {"type": "evaluator", "index": 0}),
+            'say with "task" which',
+        ),
         (config({"worker": HOSTS}, worker(3)), '"index" from 0 to 2'),
         (config({"worker": HOSTS}, worker(-1)), '"index" from 0 to 2'),
         (config({"worker": HOSTS}, worker(None)), '"index" from 0 to 2'),

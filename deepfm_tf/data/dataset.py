@@ -65,6 +65,8 @@ class PreparedData:
             as `raw_column` gives. `prepare` knows of none: set it yourself.
         negative_sampling: float. The share of the negatives that was kept
             (see `Part`); give it to the model.
+        sources: dict. Digest of each file that was read -> its path, `""` of
+            what was in memory.
     """
 
     def __init__(self, directory: Path, manifest: Mapping[str, Any]) -> None:
@@ -75,6 +77,10 @@ class PreparedData:
         part = manifest["recipe"]["part"] or {}
         self.negative_sampling: float = part.get("negatives", 1.0)
         self.fingerprint: str = _fingerprint(manifest)
+        self.sources: dict[str, str] = {
+            entry["digest"]: entry.get("path", "")
+            for entry in manifest["sources"]
+        }
         self.vocabulary = Vocabulary.load(directory / VOCABULARY_DIRECTORY)
         self.schema: Schema = self.vocabulary.schema
         self.drift = tuple(map(Drift.from_dict, manifest["drift"]))

@@ -33,7 +33,7 @@ _MOST_TOLD = 10
 _MEASURES = {
     "missing": "missing",
     "unseen": "unseen in training",
-    "out_of_range": "outside training's range",
+    "out_of_range": "outside the range seen in training",
 }
 
 
@@ -54,6 +54,7 @@ class FieldShares:
         unseen_in_training: float or None. The OOV share of training.
         unseen_expected: float or None. The share to be expected of a fresh
             sample from training's population; see `expected_unseen`.
+        is_number: bool. Whether they are numbers, and so out of range.
     """
 
     field: str
@@ -63,6 +64,7 @@ class FieldShares:
     unseen: float | None
     unseen_in_training: float | None
     unseen_expected: float | None
+    is_number: bool = False
 
 
 class DriftEntry(TypedDict):
@@ -193,6 +195,7 @@ def field_shares(counts: DataCounts) -> list[FieldShares]:
                 ratio(own.unseen, own.values) if known else None,
                 in_training if known else None,
                 ratio(*expected) if expected and known else None,
+                "minimum" in statistics,
             )
         )
     return table
@@ -227,6 +230,7 @@ def expected_notes(
         and entry.unseen_expected is not None
         and entry.unseen >= _MANY
         and entry.field not in told
+        and not entry.is_number  # which share no id
     ]
     if len(many) > 1 and many[0].rows < _FEW_ROWS:
         rows = f"{many[0].rows} row{'s' * (many[0].rows != 1)}"

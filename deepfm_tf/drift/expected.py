@@ -86,8 +86,8 @@ def training_counts(
         statistics: of a Vocabulary.
 
     Returns:
-        Field -> `missing` of `rows`; and, where values can be unseen, `unseen`
-        of `values`.
+        Field -> `missing` of `rows`; where values can be unseen, `unseen` of
+        `values`; of numbers, the least (`minimum`) and the largest.
     """
     found = {}
     for name, entry in statistics.items():
@@ -95,6 +95,8 @@ def training_counts(
         unseen = expected_of(entry)
         if unseen is not None:
             found[name] |= {"unseen": unseen[0], "values": unseen[1]}
+        ends = ("minimum", "maximum")
+        found[name] |= {k: entry[k] for k in ends if k in entry}
     return found
 
 

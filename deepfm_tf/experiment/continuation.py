@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from deepfm_tf.cluster import read_cluster
 from deepfm_tf.errors import UserError
 from deepfm_tf.experiment.config import differences, key_of, values_of_config
+from deepfm_tf.experiment.config_file import read_config
 from deepfm_tf.experiment.continue_settings import CONTINUE
-from deepfm_tf.experiment.files import RUN_FILE
+from deepfm_tf.experiment.files import RUN_FILE, is_begun
 from deepfm_tf.experiment.origin import Origin
 from deepfm_tf.experiment.settings import MODELS
 from deepfm_tf.options import Option
@@ -27,6 +28,7 @@ _OF_FIELDS = (
 _NOT_CARRIED = (
     *("train", "valid", "test", "run", "prepared", "report", "slice_by"),
     *("auto", "embeddings", "schema_file", *_OF_FIELDS, "continue_from"),
+    "out_of_order",
 )
 # What a model that is trained already was trained with, besides the options
 # of the group "model"; an export does not keep the optimizer.
@@ -64,7 +66,7 @@ def check(settings: Settings) -> None:
     origin = settings.origin
     if origin is None:
         for name in CONTINUE[1:]:
-            if getattr(settings, name) is not None:
+            if getattr(settings, name):
                 raise UserError(
                     f"{settings.options[name].flag} must come with "
                     "--continue-from, whose values it lets go."
@@ -90,6 +92,8 @@ def check(settings: Settings) -> None:
                 f"{option} {new} is the folder of the run that {told} goes on "
                 f"with, and would be replaced. Give another one with {option}."
             )
+    if not settings.resume and is_begun(settings.run):
+        _check_same_run(settings, told)
     if settings.auto:
         raise UserError(
             f"--auto tries models from scratch, and {told} has one. Leave out "
@@ -107,6 +111,26 @@ def check(settings: Settings) -> None:
         )
 
 
+def _check_same_run(settings: Settings, told: str) -> None:
+    """Another run is not replaced; the same one, begun anew, is."""
+    before = read_config(settings.run / RUN_FILE)
+    origin = before.get("continue_from", "")
+    files = before.get("train", [])
+    if (
+        Path(origin).resolve() == Path(str(settings.continue_from)).resolve()
+        and origin
+        and files == list(settings.train)
+    ):
+        return
+    own = f"--train {' '.join(files)}"
+    own += f" --continue-from {origin}" if origin else ", from scratch"
+    raise UserError(
+        f"--run {settings.run} must be a new folder, or that of the same run "
+        f"of {told}. Received: that of a run of {own}, which would be "
+        "replaced. Give another folder with --run, or remove this one."
+    )
+
+
 def _known(origin: Origin) -> dict[str, Any]:
     """The options that the model itself tells, whatever run trained it."""
     names = {kind: name for name, kind in MODELS.items()}
@@ -121,7 +145,7 @@ def _known(origin: Origin) -> dict[str, Any]:
         "model": names[origin.model_class],
         "negative_sampling": arguments["negative_sampling"],
         "mixed_bfloat16": arguments["dtype"] == "mixed_bfloat16",
-        **origin.target,
+        **origin.known,
     }
 
 

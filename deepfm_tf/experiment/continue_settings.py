@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from deepfm_tf.experiment.arguments import path, positive_int
 from deepfm_tf.experiment.data_settings import DataSettings
 from deepfm_tf.experiment.origin import Origin
-from deepfm_tf.options import option
+from deepfm_tf.options import option, switch
 
 if TYPE_CHECKING:
     from deepfm_tf import Schema, Vocabulary
 
 # The names of the options here.
-CONTINUE = ("continue_from", "evict_below", "evict_unseen")
+CONTINUE = ("continue_from", "evict_below", "evict_unseen", "out_of_order")
 
 _training = functools.partial(option, group="training")
 
@@ -52,6 +52,13 @@ class ContinueSettings(DataSettings):
         "DAYS",
         default_text="none",
         decides="training",
+    )
+
+    out_of_order: bool = switch(
+        "with --continue-from, train once more on files that the model was "
+        "trained on, and replace a newest version of --export that knows later "
+        "ones",
+        group="training",
     )
 
     @functools.cached_property

@@ -11,6 +11,7 @@ import deepfm_tf
 from deepfm_tf.experiment.export_settings import ExportSettings
 from deepfm_tf.experiment.report import check_extra
 from deepfm_tf.experiment.settings import LAZY_OPTIMIZERS
+from deepfm_tf.experiment.trained_files import digests_of
 from deepfm_tf.options import options_of
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def export(
         explainer=_explainer(settings, model, data["valid"]),
         metrics=metrics,
         data_fingerprint=data["train"].fingerprint,
+        trained_files=digests_of(settings, data["train"]),
         **warm_up,
     )
     seconds = time.perf_counter() - begin

@@ -78,6 +78,7 @@ def check_columns(settings: DataSettings, schema: deepfm_tf.Schema) -> None:
         schema: the Schema.
     """
     columns = [field.name for field in schema.fields]
+    columns += schema.target_columns
     for files in _sources(settings).values():
         if settings.derive is None:
             readers.check_headers(files, columns, settings.text_format)

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from deepfm_tf.errors import UserError
 from deepfm_tf.experiment.config_file import read_config
 from deepfm_tf.experiment.files import RUN_FILE
 
+# Beside a model: digests of all files that it was trained on.
+TRAINED_FILE = "trained_files.json"
 _STATE_FILE = "state.json"
 _GRAPH_FILE = "saved_model.pb"
 _CARD_FILE = Path("assets.extra") / "model_card.json"
@@ -30,8 +32,10 @@ class Origin:
         model_class: str. Its class in `deepfm_tf`.
         arguments: of its constructor, by name.
         batch_l2: float or None. Of its optimizer.
-        target: the columns beside the fields that an export knows of: `label`
-            and, if there is one, `example_weight`.
+        known: values of options that an export knows of: `label`, perhaps
+            `example_weight`, and what the next version is to be like.
+        trained_files: digests of the files that it was trained on, as far as
+            they are known; that of the last one at the end.
     """
 
     path: Path
@@ -39,7 +43,8 @@ class Origin:
     model_class: str
     arguments: Mapping[str, Any]
     batch_l2: float | None = None
-    target: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    known: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    trained_files: Sequence[str] = ()
 
     @classmethod
     def of(cls, path: Path) -> Origin:
@@ -55,13 +60,12 @@ class Origin:
         path = _folder(path)
         if (path / _GRAPH_FILE).is_file():
             card = _read_json(path, _CARD_FILE)
-            target = {
-                name: card["schema"][name]
-                for name in ("label", "example_weight")
-                if name in card["schema"]
-            }
             own = card["model"]
-            return cls(path, None, own["class"], own["config"], target=target)
+            return cls(
+                *(path, None, own["class"], own["config"]),
+                known=_told_by(card, path),
+                trained_files=card["training_data"].get("files", ()),
+            )
         state = _read_json(path, _STATE_FILE)
         file = path / (state.get("model") or state["checkpoint"])
         config = _read_config(file)
@@ -83,6 +87,9 @@ class Origin:
         return cls(
             *(path, folders[0], config["class_name"], config["config"]),
             optimizer.get("batch_l2"),
+            trained_files=_read_json(path, TRAINED_FILE)
+            if (path / TRAINED_FILE).is_file()
+            else (),
         )
 
     @property
@@ -155,6 +162,45 @@ class Origin:
         return text
 
 
+def versions_in(path: Path) -> list[Path]:
+    """The exported versions in a model's folder, the newest last."""
+    found = [f for f in path.glob("*") if f.name.isdecimal()]
+    return sorted(
+        (f for f in found if (f / _GRAPH_FILE).is_file()),
+        key=lambda f: int(f.name),
+    )
+
+
+def _told_by(card: Mapping[str, Any], version: Path) -> dict[str, Any]:
+    """The options that a version tells: what it takes, what the next one is.
+
+    Where it lies with others the next one joins them, with the same
+    signatures: what sends requests to them must go on to do so.
+    """
+    known = {
+        name: card["schema"][name]
+        for name in ("label", "example_weight")
+        if name in card["schema"]
+    }
+    if not version.name.isdecimal():
+        return known
+    warm_up, dtype = card["warm_up"], card["table"]["dtype"]
+    known |= {
+        "export": str(version.parent),
+        "context_fields": card["context_fields"],
+        "explain": card["explain"] is not None,
+    }
+    if dtype != "float32":
+        known["table_dtype"] = dtype
+    if card["calibration"]:
+        known["calibration"] = card["calibration"]["method"]
+    if warm_up["rows"]:
+        known["warm_up_rows"] = warm_up["rows"]
+        is_ranked = "rank" in warm_up["signatures"]
+        known["no_rank_warm_up"] = bool(card["context_fields"]) > is_ranked
+    return known
+
+
 def _folder(path: Path) -> Path:
     """The folder of a model, where one of several models is meant."""
     if not path.is_dir():
@@ -164,17 +210,12 @@ def _folder(path: Path) -> Path:
         )
     if (path / _STATE_FILE).is_file() or (path / _GRAPH_FILE).is_file():
         return path
-    versions = [
-        f
-        for f in path.iterdir()
-        if f.name.isdecimal() and (f / _GRAPH_FILE).is_file()
-    ]
+    versions = versions_in(path)
     if versions:
         # Not the newest unasked: the next run would go on with another one.
-        newest = max(versions, key=lambda f: int(f.name))
         raise UserError(
             f"--continue-from {path}: must name one version. Give the newest, "
-            f"{newest}, or an older one."
+            f"{versions[-1]}, or an older one."
         )
     models = sorted(
         state.parent
@@ -197,15 +238,14 @@ _NOTHING = (
 )
 
 
-def _read_json(folder: Path, name: str | Path) -> dict[str, Any]:
+def _read_json(folder: Path, name: str | Path) -> Any:
     try:
-        found: dict[str, Any] = json.loads((folder / name).read_bytes())
+        return json.loads((folder / name).read_bytes())
     except (OSError, ValueError) as error:
         raise UserError(
             f"--continue-from {folder}: {name} cannot be read ({error}). Name "
             "another folder, or train from scratch."
         ) from error
-    return found
 
 
 def _read_config(file: Path) -> dict[str, Any]:

@@ -18,7 +18,12 @@ import deepfm_tf
 from deepfm_tf.arrays import Array
 from deepfm_tf.backend import import_tensorflow
 from deepfm_tf.cluster import read_cluster
-from deepfm_tf.experiment import auto, progressive, training as learning
+from deepfm_tf.experiment import (
+    auto,
+    progressive,
+    trained_files,
+    training as learning,
+)
 from deepfm_tf.experiment.checks import check
 from deepfm_tf.experiment.conclusions import Predicted, conclude
 from deepfm_tf.experiment.config import changed_options, write_config
@@ -118,6 +123,11 @@ def run(
         calibration = calibrations.get(best)
         with writing(settings.export, _again("--export", settings)):
             exported = export(settings, models[best], data, result, calibration)
+    elif settings.origin is not None:
+        print(
+            f"No version is exported: {settings.origin.path} has none that "
+            "this one would follow. Give --export."
+        )
     if settings.report is not None:
         with writing(settings.report, _again("--report", settings)):
             write_report(settings, data, results, conclusions)
@@ -169,6 +179,7 @@ def _prepared(settings: Settings) -> dict[str, deepfm_tf.PreparedData]:
     check_context(settings, schema)
     check_columns(settings, schema)
     data = prepare(settings, schema)
+    trained_files.check(settings, data)
     if settings.calibration is not None:
         check_classes(data["valid"])
     return data
@@ -247,6 +258,7 @@ def fit(
     if is_chief:
         directory.mkdir(parents=True, exist_ok=True)
         write_text(directory / "settings.txt", fingerprint)
+        trained_files.write(settings, data["train"], directory)
     before = progressive.before_training(settings, model, data, directory)
     dataset, stretch = learning.training_data(
         *(settings, preset, data["train"], first_epoch, strategy)

@@ -42,6 +42,7 @@ def write_model_card(
     calibration: Calibration | None,
     metrics: Mapping[str, Any] | None,
     data_fingerprint: str | None,
+    trained_files: Sequence[str] = (),
     explainer: Explainer | None = None,
     warm_up: Sequence[Request] = (),
 ) -> None:
@@ -58,6 +59,8 @@ def write_model_card(
         metrics: name -> number, or None.
         data_fingerprint: `PreparedData.fingerprint` of the training data, or
             None.
+        trained_files: digests of the files of all days that it was trained
+            on.
         explainer: what the signature `explain` is of, if there is one.
         warm_up: the requests that a server replays.
     """
@@ -99,6 +102,7 @@ def write_model_card(
         "training_data": {
             "fingerprint": data_fingerprint,
             "vocabulary_fingerprint": vocabulary.fingerprint(),
+            "files": list(trained_files),
         },
         "metrics": dict(metrics or {}),
         "versions": {

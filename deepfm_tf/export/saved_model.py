@@ -75,6 +75,7 @@ def export_saved_model(
     evaluation_data: Any = None,
     metrics: Mapping[str, Any] | None = None,
     data_fingerprint: str | None = None,
+    trained_files: Sequence[str] = (),
 ) -> Path:
     """Write the next version of a servable that takes raw values.
 
@@ -178,6 +179,8 @@ def export_saved_model(
         metrics: name -> number, for the model card.
         data_fingerprint: of the training data (`PreparedData.fingerprint`),
             for the model card.
+        trained_files: digests of the files of all days that it was trained on
+            (`PreparedData.sources`), for the model card.
 
     Returns:
         Path of the new version, `<directory>/<version>`.
@@ -293,6 +296,7 @@ def export_saved_model(
             calibration=calibration,
             metrics=metrics,
             data_fingerprint=data_fingerprint,
+            trained_files=trained_files,
             explainer=explainer,
         )
         path = publish(saved_model, directory)

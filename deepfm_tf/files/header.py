@@ -13,6 +13,7 @@ from deepfm_tf.files.text_format import TextFormat
 
 # What is read at first for a line of column names.
 HEADER_BYTES = 2**16
+_MOST_SHOWN = 20
 
 
 # Columns; where options name them, those, which errors then begin with.
@@ -55,6 +56,8 @@ def check_columns(
         source: str. What is to have them.
         text_format: layout, of a text file.
     """
+    # One that is wanted itself is not what was meant for another.
+    others = [name for name in present if name not in wanted]
     for name in wanted:
         option = wanted[name] if isinstance(wanted, Mapping) else ""
         before = f"{option}: " if option else ""
@@ -66,17 +69,20 @@ def check_columns(
             )
         if name in present:
             continue
-        hint = did_you_mean(name, present)
+        hint = did_you_mean(name, others)
+        absent = [n for n in wanted if n not in present and n != name]
+        if absent and not option:
+            hint += f" Nor has it {_shown(absent)}."
+        if others and len(wanted) > 1 and not option:
+            hint += f" Columns of it that nothing uses: {_shown(others)}."
         if text_format is not None and len(present) == 1:
             separator = text_format.separator_of(source)[0]
             hint = f" The file was split at {separator!r}: set the separator."
         if text_format is not None and present[0].lstrip()[:1] in ("{", "["):
             hint = " Is it a file of JSON lines? Let its name end in .jsonl."
-        shown = ", ".join(map(repr, list(present)[:20]))
-        more = f" and {len(present) - 20} more" if len(present) > 20 else ""
         raise UserError(
             f"{before}{source} has no column '{name}'.{hint} Its columns are: "
-            f"{shown}{more}."
+            f"{_shown(present)}."
         )
 
 
@@ -109,6 +115,12 @@ def header_names(
             f"first line of {len(header):,} bytes that cannot be read "
             f"({error}). Is the file text, with line breaks?"
         ) from error
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_SHOWN
+    listed = ", ".join(map(repr, names[:_MOST_SHOWN]))
+    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def _plain_names(path: str, text_format: TextFormat) -> list[str] | None:

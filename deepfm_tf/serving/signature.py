@@ -172,7 +172,7 @@ class ServedField:
         missing_values: texts that stand for a missing number.
         has_default: bool. Whether requests may leave it out.
         training: what its data lead one to expect: `missing` of `rows`,
-            `unseen` of `values`.
+            `unseen` of `values`; of numbers, `minimum` and `maximum`.
     """
 
     name: str

@@ -1,10 +1,12 @@
 """A run that goes on with the model of an earlier one."""
 
 import argparse
+import hashlib
 import json
 import re
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -142,6 +144,7 @@ def test_an_export_is_gone_on_with_and_told_to_have_no_optimizer(capsys):
     model = learning.build(settings, "logistic_regression", train)
 
     assert settings.label == "clicked"
+    assert str(settings.export) == "models/clicks"
     assert type(model.optimizer).__name__ == "LazyFTRL"
     assert int(model.optimizer.iterations) == 0
     rows, before = (
@@ -172,6 +175,7 @@ def test_rare_values_can_be_let_go_first():
     ("words", "told"),
     [
         (["--run", "runs/yesterday"], "--run runs/yesterday is the folder of"),
+        (["--train", "yesterday.csv"], "of a run of --train today.csv --conti"),
         (["--prepared", "runs/yesterday/prepared"], "--prepared runs/yester"),
         (["--optimizer", "adam"], "What differs: --optimizer adam (was lazy_"),
         (["--model", "fm"], "What differs: --model fm (was logistic_regr"),
@@ -249,6 +253,25 @@ def test_options_of_going_on_need_a_model_and_a_training(capsys):
     compare = [*words, "--continue-from", YESTERDAY]
     assert main(tabular.RECIPE, compare, command="compare") == 2
     assert "does not go with a comparison" in capsys.readouterr().err
+
+
+def test_a_day_is_trained_on_once(finished, capsys):
+    digests = [
+        hashlib.blake2b((finished / name).read_bytes(), digest_size=16)
+        for name in ("yesterday.csv", "today.csv")
+    ]
+    card = Path("models/clicks/2/assets.extra/model_card.json").read_text()
+    words = ["--train", "today.csv", "--run", "runs/again"]
+
+    status = main(
+        tabular.RECIPE, [*words, "--continue-from", "models/clicks/2"], begin
+    )
+
+    assert json.loads(card)["training_data"]["files"] == [
+        digest.hexdigest() for digest in digests
+    ]
+    assert status == 2
+    assert "--train must have a file that the mo" in capsys.readouterr().err
 
 
 def test_a_column_that_is_gone_is_told_before_any_work(capsys):

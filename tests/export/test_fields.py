@@ -140,14 +140,20 @@ def test_the_signature_tells_the_input_of_each_field(served, loaded):
             "missing_values": ["?"],
             "default": 40,
             # Either end of the range is as likely a fresh number's.
-            "training": {"missing": 5, "rows": 24, "unseen": 2, "values": 19},
+            "training": {
+                **{"missing": 5, "rows": 24, "unseen": 2, "values": 19},
+                **{"minimum": 0, "maximum": pytest.approx(23 / 3)},
+            },
         },
         {
             "name": "1st price",
             "input": "field_1st_price",
             "type": "numeric",
             "missing_values": ["?"],
-            "training": {"missing": 12, "rows": 24, "unseen": 2, "values": 12},
+            "training": {
+                **{"missing": 12, "rows": 24, "unseen": 2, "values": 12},
+                **{"minimum": 1.5, "maximum": 3.0},
+            },
         },
     ]
 

@@ -7,7 +7,7 @@ import pyarrow.parquet
 import pytest
 
 from deepfm_tf.errors import UserError
-from deepfm_tf.files.header import check_plain_headers
+from deepfm_tf.files.header import check_columns, check_plain_headers
 from deepfm_tf.files.text_format import TextFormat
 
 
@@ -31,6 +31,21 @@ def test_a_column_that_is_not_there_is_told(tmp_path, name, data, layout):
     check(tmp_path / name, data, "hour", **layout)
     with pytest.raises(UserError, match="no column 'hourr'. Did you mean 'h"):
         check(tmp_path / name, data, "hourr", **layout)
+
+
+def test_a_column_that_is_used_itself_is_no_guess():
+    with pytest.raises(UserError) as caught:
+        check_columns(["hour", "hours", "site"], ["hour", "site", "x"], "a.csv")
+
+    assert str(caught.value) == (
+        "a.csv has no column 'hours'. Columns of it that nothing uses: 'x'. "
+        "Its columns are: 'hour', 'site', 'x'."
+    )
+
+
+def test_all_columns_that_are_gone_are_told():
+    with pytest.raises(UserError, match="no column 'b'. Nor has it 'c'"):
+        check_columns(["a", "b", "c"], ["a"], "x.csv")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -121,8 +122,16 @@ class Likeness:
             return None
         shown = ", ".join(repr(t) for t, _ in texts.most_common(_SHOWN))
         return (
-            f"{percent(ratio(*now))} of the values are unseen in training"
+            f"{percent(ratio(*now))} of the values are {_unlike(training)}"
             + f", such as {shown}" * bool(shown)
             + f"; it leads one to expect {percent(ratio(*before))}."
             + " They have blanks around them: take these off." * have_blanks
         )
+
+
+def _unlike(training: Mapping[str, float]) -> str:
+    """What values are that training has not: numbers are no names."""
+    if "minimum" not in training:
+        return "unseen in training"
+    low, high = training["minimum"], training["maximum"]
+    return f"outside the range seen in training, {low:g} to {high:g}"

@@ -53,6 +53,20 @@ def test_many_unseen_values_are_told_with_the_commonest():
     )
 
 
+def test_numbers_are_told_with_the_range_of_training():
+    training = TRAINING | {"minimum": 0.5, "maximum": 2000.0}
+    likeness = Likeness(metadata_of(training), "serving_default")
+    unseen = np.array([0] * 60 + [1] * 40)[:, None]
+    numbers = pa.table({"site": [1.0] * 60 + [-3.5] * 40})
+
+    likeness.add(numbers, {"values": np.ones_like(unseen), "unseen": unseen})
+
+    assert likeness.differences() == [
+        "Field 'site': 40 % of the values are outside the range seen in "
+        "training, 0.5 to 2000, such as '-3.5'; it leads one to expect 2.0 %."
+    ]
+
+
 def test_blanks_around_them_are_told_at_a_smaller_share():
     counts = [1] * 100, [0] * 90 + [1] * 10
 

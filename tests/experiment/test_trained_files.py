@@ -1,0 +1,105 @@
+"""The files of all days: none twice, and no older model as the newest."""
+
+import argparse
+import json
+
+import pytest
+
+from deepfm_tf.experiment import trained_files
+from deepfm_tf.experiment.origin import Origin
+
+CARD = {
+    "model": {"class": "FM", "config": {}},
+    "schema": {"label": "click"},
+    "warm_up": {"rows": [1], "signatures": ["predict", "rank"]},
+    "table": {"dtype": "bfloat16"},
+    "calibration": {"method": "platt"},
+    "context_fields": ["user"],
+    "explain": None,
+}
+
+
+def part(*digests):
+    return argparse.Namespace(sources={d: f"{d}.csv" for d in digests})
+
+
+def settings_of(known, **others):
+    given = {"continue_from": "runs/a", "out_of_order": False, "export": None}
+    given |= {"valid": None, "test": None, **others}
+    origin = argparse.Namespace(trained_files=known)
+    return argparse.Namespace(origin=origin, **given)
+
+
+def export(folder, number, *digests):
+    extra = folder / str(number) / "assets.extra"
+    extra.mkdir(parents=True)
+    (extra.parent / "saved_model.pb").touch()
+    card = CARD | {"training_data": {"files": digests}}
+    (extra / "model_card.json").write_text(json.dumps(card))
+    return extra.parent
+
+
+def check(settings, train, test=None):
+    data = {"train": train, "valid": train, "test": test or train}
+    trained_files.check(settings, data)
+
+
+def test_a_day_that_comes_twice_is_refused_unless_it_is_meant():
+    with pytest.raises(ValueError, match=r"Received: b\.csv alone"):
+        check(settings_of(["a", "b"]), part("b"))
+
+    check(settings_of(["a", "b"]), part("c"))
+    check(settings_of(["a", "b"], out_of_order=True), part("b"))
+
+
+def test_days_that_come_again_with_a_new_one_are_told(capsys):
+    check(settings_of(["a", "b"]), part("b", "c"))
+
+    err = capsys.readouterr().err
+    assert "trained on b.csv already: of the 2 files of --train" in err
+
+
+def test_test_rows_of_an_earlier_day_are_told(capsys):
+    check(settings_of(["a"], test=["a.csv"]), part("b"), part("a"))
+
+    assert "trained on a.csv of --test: the metrics" in capsys.readouterr().err
+
+
+def test_an_older_model_does_not_become_the_newest_version(tmp_path):
+    export(tmp_path, 9, "a", "b")
+    export(tmp_path, 10, "a", "b", "c")  # the newest by number, not by text
+    older = settings_of(["a"], export=tmp_path)
+
+    with pytest.raises(ValueError, match="newest version, .*10, must not have"):
+        check(older, part("b"))
+
+    check(older, part("c"))  # the last day once more
+    check(settings_of(["a"], export=tmp_path, out_of_order=True), part("b"))
+    check(settings_of(["a", "b", "c"], export=tmp_path), part("d"))
+
+
+def test_files_that_come_again_are_the_latest():
+    digests = trained_files.digests_of(settings_of(["a", "b"]), part("a", "c"))
+
+    assert digests == ["b", "a", "c"]
+
+
+def test_the_next_version_is_to_be_like_the_one_it_follows(tmp_path):
+    known = Origin.of(export(tmp_path / "clicks", 3)).known
+
+    assert known == {
+        "label": "click",
+        "export": str(tmp_path / "clicks"),
+        "context_fields": ["user"],
+        "explain": False,
+        "table_dtype": "bfloat16",
+        "calibration": "platt",
+        "warm_up_rows": [1],
+        "no_rank_warm_up": False,
+    }
+
+
+def test_a_version_alone_is_followed_by_none(tmp_path):
+    version = export(tmp_path, 3).rename(tmp_path / "best")
+
+    assert Origin.of(version).known == {"label": "click"}
