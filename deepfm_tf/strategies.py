@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import signal
-import socket
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -16,6 +14,7 @@ import tensorflow as tf
 
 from deepfm_tf.cluster import Cluster, read_cluster
 from deepfm_tf.errors import Argument, UserError
+from deepfm_tf.meeting import wait_for_workers
 
 _Result = TypeVar("_Result")
 # Bytes of a text that workers tell each other; collective operations want one
@@ -292,36 +291,26 @@ def lost_worker(error: BaseException, cluster: Cluster) -> UserError | None:
 @functools.cache
 def _workers_strategy(cluster: Cluster) -> tf.distribute.Strategy:
     """The one strategy of several workers that a process can have."""
-    _warn_of_names(cluster)
+    _check_not_started(cluster)
+    wait_for_workers(cluster)
+    with _ending_at_ctrl_c():
+        return WorkersStrategy(cluster)
+
+
+def _check_not_started(cluster: Cluster) -> None:
+    """Raise UserError where TensorFlow has run an operation already."""
+    threads = tf.config.threading
+    count = threads.get_inter_op_parallelism_threads()
     try:
-        with _ending_at_ctrl_c():
-            return WorkersStrategy(cluster)
+        # Refused once it runs, and of no effect before.
+        threads.set_inter_op_parallelism_threads(count + 1)
+        threads.set_inter_op_parallelism_threads(count)
     except RuntimeError as error:
-        if "program startup" not in str(error):
-            raise
         raise UserError(
             f"{cluster.source} names {cluster.num_workers} workers, which "
             "must find each other before TensorFlow runs its first operation. "
             "Call `create_strategy` at the start of the program."
         ) from error
-
-
-def _warn_of_names(cluster: Cluster) -> None:
-    """Tell of hosts that nobody knows, which TensorFlow waits for in silence.
-
-    They may be about to start, as pods of Kubernetes are.
-    """
-    for address in cluster.addresses:
-        host = address.rpartition(":")[0].strip("[]")
-        try:
-            socket.getaddrinfo(host, None)
-        except OSError as error:
-            warnings.warn(
-                f"{cluster.source} names the worker {address}, and nobody "
-                f"knows the host {host} here yet ({error.strerror}). It is "
-                "waited for, an hour at most. Is the name right?",
-                stacklevel=3,
-            )
 
 
 @contextlib.contextmanager

@@ -22,7 +22,9 @@ DOORS = {
     "errors": ((), ()),
     "shell": ((), ()),
     "cluster": ((), ()),
-    "strategies": (("cluster",), ("numpy", "tensorflow")),
+    # How its workers find each other.
+    "meeting": (("cluster",), ()),
+    "strategies": (("cluster", "meeting"), ("numpy", "tensorflow")),
     "options": ((), ()),
     "seeds": ((), ()),
     "timestamps": ((), ("numpy", "pyarrow")),

@@ -72,26 +72,6 @@ def test_workers_that_come_too_late_are_told(monkeypatch):
         deepfm_tf.create_strategy(2)
 
 
-def test_a_host_that_nobody_knows_is_told(monkeypatch):
-    class Started(Exception):
-        """The workers would be waited for now."""
-
-    def start(cluster):
-        raise Started
-
-    workers = ["localhost:20000", "nohost.invalid:20000"]
-    task = {"type": "worker", "index": 0}
-    text = json.dumps({"cluster": {"worker": workers}, "task": task})
-    monkeypatch.setenv("TF_CONFIG", text)
-    monkeypatch.setattr(strategies, "WorkersStrategy", start)
-
-    with (
-        pytest.raises(Started),
-        pytest.warns(UserWarning, match="nobody knows the host nohost.invalid"),
-    ):
-        deepfm_tf.create_strategy()
-
-
 def test_one_worker_agrees_with_itself():
     strategy = deepfm_tf.create_strategy()
 
