@@ -29,6 +29,8 @@ _TIMES = (
     "time times timestamp timestamps ts date datetime dt day epoch unixtime "
     "created updated modified published"
 ).split()
+# By which folders are divided, beside whole days.
+_UNITS = "year month week hour minute ds".split()
 _WORD = re.compile(r"[^\W\d_]+")
 # "userId", "itemID": a capital begins a word, or capitals are one.
 _BOUNDARY = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -79,3 +81,14 @@ def is_time_name(name: str) -> bool:
         or any(word in _TIMES for word in words)
         or words[-1].endswith(("timestamp", "datetime"))
     )
+
+
+def is_time_unit(name: str) -> bool:
+    """Whether a folder called so and `=` holds a stretch of time.
+
+    Example:
+
+    >>> [is_time_unit(name) for name in ("day", "hour", "country")]
+    [True, True, False]
+    """
+    return is_time_name(name) or any(w in _UNITS for w in words_of(name))

@@ -56,8 +56,8 @@ def write_derived(
             read or derived.
     """
     check_on_error(on_error)
-    names = column_names([str(path)], text_format)
-    blocks = read_blocks([str(path)], names, text_format)
+    names = column_names([path], text_format)
+    blocks = read_blocks([path], names, text_format)
     with RejectedWriter(directory) as rejected:
         for number, block in enumerate(blocks):
             rows, bad = _read(block, names)

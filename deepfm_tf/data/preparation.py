@@ -40,6 +40,7 @@ from deepfm_tf.drift import (
     warn_of_drift,
 )
 from deepfm_tf.errors import Argument, ExistingFileError, UserError
+from deepfm_tf.files.folders import partition_of
 from deepfm_tf.files.readers import Source, check_headers, list_files
 from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.files.urls import is_url
@@ -75,8 +76,8 @@ def prepare(
         source: file name(s) of CSV, TSV or JSON lines (compressed or not) or
             Parquet, a DataFrame, an Arrow table, or a dict of arrays. A name
             may be a path or a URL (s3, gs, hdfs, abfs, file), of a file, of a
-            folder of files, or with `*`. Of folders that are called
-            `day=2024-05-01`, `day` is a column.
+            folder of files, or with `*`. Of folders below that one, or behind
+            the first `*`, that are called `day=2024-05-01`, `day` is a column.
         directory: where to put the result. Replaced if it holds prepared
             data; anything else there is left alone and refused.
         schema: the Schema, for training data.
@@ -188,7 +189,7 @@ def _recipe(
     if part:
         # The name in files: data of versions before 0.5 is used again.
         part["negatives"] = part.pop("negative_sampling")
-    recipe = {
+    recipe: dict[str, Any] = {
         "schema": dataclasses.replace(reading.schema, notes=()).to_dict(),
         "vocabulary": vocabulary.fingerprint() if vocabulary else None,
         "text_format": dataclasses.asdict(text_format),
@@ -198,6 +199,12 @@ def _recipe(
     if part and len(list_files(reading.source) or ()) > 1:
         # Until 0.6 other rows were drawn of all files but the first.
         recipe["blocks"] = "numbered by file"
+    folders = [
+        {n: v for n, v in partition_of(path).items() if n in reading.columns}
+        for path in list_files(reading.source) or ()
+    ]
+    if any(folders):  # of which no digest of a file tells
+        recipe["folders"] = folders
     if extends is not None:
         recipe["extends"] = extends.fingerprint()
     return dict(json.loads(json.dumps(recipe)))

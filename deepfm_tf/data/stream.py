@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +23,7 @@ from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.content import compression_of
+from deepfm_tf.files.paths import absolute
 from deepfm_tf.files.readers import (
     Block,
     Source,
@@ -119,7 +119,7 @@ class Reading:
         if files is None:
             return [self]
         if is_elsewhere:
-            files = [p if is_url(p) else os.path.abspath(p) for p in files]
+            files = [absolute(path) for path in files]
         return [
             dataclasses.replace(self, source=[path], first_file=number)
             for number, path in enumerate(files, self.first_file)

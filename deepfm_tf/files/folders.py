@@ -26,16 +26,39 @@ def is_hidden(path: str) -> bool:
     return any(part[:1] in ("_", ".") for part in path.split("/") if part)
 
 
+class FoundFile(str):
+    """The name of a file that was found in a folder, or by a pattern.
+
+    Args:
+        name: str. Its path or URL.
+        below: str. Its path below the folder that was named, or above the
+            first sign of the pattern.
+    """
+
+    below: str
+
+    def __new__(cls, name: str, below: str = "") -> FoundFile:
+        """Of `pickle`, `below` comes later."""
+        self = super().__new__(cls, name)
+        self.below = below
+        return self
+
+
 def partition_of(path: str) -> dict[str, str | None]:
     """Column -> its one value in a file, told by the folders that it is in.
 
+    By those below the folder that was named, as Spark and Arrow do: what
+    stands above it is where somebody keeps the data, and no part of them.
+
     Example:
 
-    >>> partition_of("s3://logs/day=2024-05-01/hour=07/part-0.parquet")
+    >>> below = "day=2024-05-01/hour=07/part-0.parquet"
+    >>> partition_of(FoundFile(f"s3://logs/host=a/{below}", below))
     {'day': '2024-05-01', 'hour': '07'}
     """
     values: dict[str, str | None] = {}
-    for part in PurePosixPath(path.replace("\\", "/")).parts[:-1]:
+    below = path.below if isinstance(path, FoundFile) else ""
+    for part in PurePosixPath(below.replace("\\", "/")).parts[:-1]:
         found = _KEY.fullmatch(part)
         if found:
             value = unquote(found[2])

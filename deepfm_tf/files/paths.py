@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from deepfm_tf.errors import MissingFileError
-from deepfm_tf.files.folders import is_hidden
+from deepfm_tf.files.folders import FoundFile, is_hidden, pattern_of
 from deepfm_tf.files.formats import check_file
 from deepfm_tf.files.urls import files_at, is_url, local_name
 
@@ -25,11 +25,20 @@ def expanded(names: Iterable[str | Path]) -> list[str]:
         MissingFileError: there is no such file; with a guess.
     """
     files: list[str] = []
-    for name in map(local_name, names):
+    for given in names:
+        if isinstance(given, FoundFile):
+            if not is_url(given):
+                check_file(given)
+            files.append(given)
+            continue
+        name = local_name(given)
         if is_url(name):
             files += files_at(name)
             continue
-        matches = [name] if Path(name).is_file() else sorted(glob.glob(name))
+        if Path(name).is_file():
+            files.append(name)
+            continue
+        matches = sorted(glob.glob(name))
         if not matches:
             check_file(name)
         found = [match for match in matches if Path(match).is_file()]
@@ -40,8 +49,18 @@ def expanded(names: Iterable[str | Path]) -> list[str]:
                 f"There is no file in {name}: it is an empty folder, but for "
                 "files whose names begin with _ or a dot. Name one with data."
             )
-        files += found
+        # The folder itself, or that above the first sign.
+        root = name if Path(name).is_dir() else pattern_of(name)[1]
+        files += [FoundFile(f, os.path.relpath(f, root or ".")) for f in found]
     return files
+
+
+def absolute(name: str) -> str:
+    """The name of a file for those who are in another folder."""
+    if is_url(name):
+        return name
+    path = os.path.abspath(name)
+    return FoundFile(path, name.below) if isinstance(name, FoundFile) else path
 
 
 def _files_below(path: str) -> list[str]:

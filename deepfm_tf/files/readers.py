@@ -136,6 +136,17 @@ def file_columns(path: str, text_format: TextFormat | None = None) -> list[str]:
     return [*names, *(n for n in partition_of(path) if n not in names)]
 
 
+def folder_columns(
+    source: Source, text_format: TextFormat | None = None
+) -> list[str]:
+    """Those columns of a source that the names of folders hold alone."""
+    files = list_files(source)
+    if files is None or not partition_of(files[0]):
+        return []
+    names = _own_columns(files[0], text_format)
+    return [n for n in partition_of(files[0]) if n not in names]
+
+
 def _own_columns(path: str, text_format: TextFormat | None) -> list[str]:
     if is_parquet(path):
         with open_parquet(path) as file:

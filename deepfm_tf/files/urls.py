@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from deepfm_tf.errors import MissingFileError, UserError, did_you_mean
-from deepfm_tf.files.folders import is_hidden, pattern_of
+from deepfm_tf.files.folders import FoundFile, is_hidden, pattern_of
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -185,7 +185,12 @@ def files_at(url: str) -> list[str]:
     # A name in a store begins with the bucket, which a URL has before.
     start = len(name) - len(unquote(parts.path).rstrip("/"))
     return [
-        parts._replace(path=quote(found[start:], safe="/=:,+@!$&'()~")).geturl()
+        FoundFile(
+            parts._replace(
+                path=quote(found[start:], safe="/=:,+@!$&'()~")
+            ).geturl(),
+            found.removeprefix(root).lstrip("/"),
+        )
         for found in names
     ]
 

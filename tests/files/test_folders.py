@@ -1,23 +1,87 @@
 """Folders of files, and what their names say."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
+import pyarrow.dataset
 import pytest
 
 import deepfm_tf
-from deepfm_tf.files.folders import is_hidden, partition_of, pattern_of
+from deepfm_tf.files.folders import (
+    FoundFile,
+    is_hidden,
+    partition_of,
+    pattern_of,
+)
+from deepfm_tf.files.paths import absolute, expanded
 from deepfm_tf.files.readers import column_names, read_blocks
 
 
 def test_folders_as_hive_writes_them_are_columns():
-    path = "s3://b/logs/day=2024-05-01/site=a%2Fb/x=__HIVE_DEFAULT_PARTITION__/"
+    below = "day=2024-05-01/site=a%2Fb/x=__HIVE_DEFAULT_PARTITION__/y=1.csv"
 
-    assert partition_of(path + "y=1.csv") == {
+    assert partition_of(FoundFile(f"s3://b/a=1/{below}", below)) == {
         "day": "2024-05-01",
         "site": "a/b",
         "x": None,
     }
-    assert partition_of("data/2=3/day.csv") == {}
+    assert partition_of(FoundFile("data/2=3/day.csv", "2=3/day.csv")) == {}
+
+
+def test_folders_above_the_one_that_is_named_are_no_columns(tmp_path):
+    """As of `pyarrow.dataset.dataset(path, partitioning="hive")`."""
+    write_days(tmp_path / "host=a" / "log", "parquet")
+    log = tmp_path / "host=a" / "log"
+
+    for named in (log, f"{log}/*/*.parquet", f"{log}/day=*", log.as_uri()):
+        assert column_names(named) == ["site", "click", "day"]
+    day = log / "day=2024-05-01"
+    for named in (day, day / "part-0.parquet", f"{day}/*.parquet"):
+        assert column_names(named) == ["site", "click"]
+    found = pyarrow.dataset.dataset(log, partitioning="hive").schema.names
+    assert found == ["site", "click", "day"]
+
+
+def test_a_file_stays_the_same_in_another_process(tmp_path):
+    write_days(tmp_path, "csv")
+    first, _ = expanded([tmp_path])
+
+    there = pickle.loads(pickle.dumps(absolute(first)))
+
+    assert expanded([there]) == [str(first)]
+    assert partition_of(there) == {"day": "2024-05-01"}
+
+
+def test_the_same_rows_in_another_folder_are_prepared_again(tmp_path):
+    write_days(tmp_path / "log", "csv")
+    schema = deepfm_tf.Schema(
+        (deepfm_tf.CategoricalField("day", min_count=1),), "click"
+    )
+    deepfm_tf.prepare(tmp_path / "log", tmp_path / "out", schema=schema)
+    (tmp_path / "log/day=2024-05-02").rename(tmp_path / "log/day=2024-05-07")
+
+    data = deepfm_tf.prepare(tmp_path / "log", tmp_path / "out", schema=schema)
+
+    days = ["2024-05-07", "2024-05-01"]
+    assert data.vocabulary.values["day"].tolist() == days
+
+
+@pytest.mark.parametrize(
+    ("categorical", "names"), [([], ["time"]), (["day"], ["time", "day"])]
+)
+def test_the_day_of_a_folder_is_no_input_beside_a_time(
+    categorical, names, tmp_path
+):
+    for day in ("2024-05-01", "2024-05-02"):
+        folder = tmp_path / f"day={day}"
+        folder.mkdir()
+        rows = [f"{day} 0{hour}:00:00,{hour % 2}" for hour in range(9)]
+        (folder / "a.csv").write_text("\n".join(["time,click", *rows, ""]))
+
+    schema = deepfm_tf.infer_schema(tmp_path, "click", categorical=categorical)
+
+    assert [field.name for field in schema.fields] == names
 
 
 @pytest.mark.parametrize(
@@ -109,7 +173,7 @@ def test_a_column_in_the_file_stands_before_that_of_its_folder(tmp_path):
     folder.mkdir()
     pd.DataFrame({"day": [7], "click": [1]}).to_csv(folder / "a.csv")
 
-    (block,) = read_blocks(folder / "a.csv", ["day", "click"])
+    (block,) = read_blocks(tmp_path, ["day", "click"])
 
     table, _ = block.read(["day", "click"])
     assert table["day"].to_pylist() == [b"7"]
