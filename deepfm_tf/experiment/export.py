@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import deepfm_tf
 from deepfm_tf.experiment.export_settings import ExportSettings
+from deepfm_tf.experiment.inputs import load_schema
 from deepfm_tf.experiment.report import check_extra
 from deepfm_tf.experiment.settings import LAZY_OPTIMIZERS
 from deepfm_tf.experiment.trained_files import digests_of
@@ -64,6 +65,11 @@ def check_options(settings: Settings) -> None:
             f"rows it has touched: {', '.join(LAZY_OPTIMIZERS)}. Received: "
             f"--optimizer {settings.optimizer}."
         )
+    if settings.prune_untrained and _has_encodings(settings):
+        raise deepfm_tf.UserError(
+            "--prune-untrained must come without --encodings, whose numbers "
+            "are of all values. Leave one of the two out."
+        )
     if settings.calibration is None:
         return
     if settings.export is None and settings.report is None:
@@ -75,10 +81,7 @@ def check_options(settings: Settings) -> None:
 
 
 def check_context(settings: Settings, schema: deepfm_tf.Schema) -> None:
-    """Raise UserError where the fields do not go with the options.
-
-    `--context-fields` must be some of them, and `--prune-untrained` cannot
-    prune those with `encodings`.
+    """Raise UserError unless `--context-fields` are some of the fields.
 
     Args:
         settings: the options.
@@ -90,11 +93,15 @@ def check_context(settings: Settings, schema: deepfm_tf.Schema) -> None:
             "--context-fields must leave at least one field to the "
             f"candidates. Received: all of {', '.join(sorted(names))}."
         )
-    if settings.prune_untrained and any(f.encodings for f in schema.fields):
-        raise deepfm_tf.UserError(
-            "--prune-untrained must come without --encodings, whose numbers "
-            "are of all values. Leave one of the two out."
-        )
+
+
+def _has_encodings(settings: Settings) -> bool:
+    """Whether fields will have `encodings`, as far as options tell."""
+    schema = settings.fixed_schema
+    if schema is None and settings.schema_file is not None:
+        schema = load_schema(settings.schema_file)
+    fields = () if schema is None else schema.fields
+    return bool(settings.encodings) or any(f.encodings for f in fields)
 
 
 def export(

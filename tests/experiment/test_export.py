@@ -6,7 +6,7 @@ import pytest
 
 import deepfm_tf
 from deepfm_tf.experiment.command_line import CommandLine
-from deepfm_tf.experiment.export import check_context, check_options, export
+from deepfm_tf.experiment.export import check_options, export
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,9 @@ def test_the_export_warms_up_as_asked(
         explain=False,
         warm_up_rows=warm_up_rows,
         no_rank_warm_up=no_rank_warm_up,
+        origin=None,
     )
-    train = SimpleNamespace(vocabulary=None, fingerprint="f00d")
+    train = SimpleNamespace(vocabulary=None, fingerprint="f00d", sources={})
     result = {"model": "deepfm", "test": {}}
 
     export(settings, None, {"train": train, "valid": None}, result)
@@ -49,6 +50,7 @@ def test_the_export_warms_up_as_asked(
     ("words", "told"),
     [
         (["--explain"], "--explain explains the model with all of its rows"),
+        (["--encodings", "count"], "must come without --encodings"),
         (["--optimizer", "adam"], "rows it has touched: lazy_adam, .*adam"),
     ],
 )
@@ -60,10 +62,11 @@ def test_what_cannot_be_pruned_is_told_before_training(words, told):
         check_options(settings)
 
 
-def test_numbers_of_values_are_not_pruned():
+def test_numbers_of_values_of_a_schema_are_not_pruned(tmp_path):
     field = deepfm_tf.CategoricalField("a", encodings=("count",))
-    schema = deepfm_tf.Schema((field,), "y")
-    settings = SimpleNamespace(context_fields=(), prune_untrained=True)
+    deepfm_tf.Schema((field,), "y").save(tmp_path / "schema.json")
+    line = ["--train", "a.csv", "--label", "y", "--export", "models/a"]
+    line += ["--schema", str(tmp_path / "schema.json"), "--prune-untrained"]
 
     with pytest.raises(deepfm_tf.UserError, match="without --encodings"):
-        check_context(settings, schema)
+        check_options(CommandLine().settings(line))
