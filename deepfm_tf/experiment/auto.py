@@ -58,16 +58,20 @@ def candidates(
     for preset in CANDIDATES:
         found = settings.preset_for(name, train, preset)
         alike.setdefault(repr(found), []).append(preset)
+    names = []
     for first, *others in alike.values():
-        if others:
-            chosen = settings.preset_for(name, train, first).chosen
-            _, _, why = chosen.partition(", ")
+        # `default` may be another one, which is then called by its own name.
+        chosen = settings.preset_for(name, train, first).chosen
+        own, _, why = chosen.partition(", ")
+        names.append(own if own in others else first)
+        if own in others:
+            say(f"\n{name}: the preset {first} is {own} here, {why}.")
+        elif others:
             say(
-                f"\n{name}: the presets {', '.join([first, *others])} are one "
-                f"and the same here{f', {why}' if why else ''}. It is trained "
-                "once."
+                f"\n{name}: the presets {', '.join([first, *others])} do not "
+                f"differ here. One is trained, as {first}."
             )
-    return [first for first, *_ in alike.values()]
+    return names
 
 
 def choose(

@@ -109,6 +109,7 @@ def conclude(
         said.append(_few(settings, test, best, rows))
     for course in courses.values():
         said += course.values()
+    said.append(findings.often_unseen(_unseen(settings, data)))
     equal: str | None = None
     for entry in comparisons:
         if entry["metric"] != "log_loss":
@@ -140,6 +141,23 @@ def conclude(
         "summary": [*summary, reference],
         "findings": [text for text in said if text is not None],
         "verdict": verdict,
+    }
+
+
+def _unseen(
+    settings: Settings, data: Mapping[str, deepfm_tf.PreparedData]
+) -> dict[str, float]:
+    """Shares of fields whose values `--encodings` would tell more of."""
+    fields = data["train"].schema.fields
+    if settings.origin is not None or any(f.encodings for f in fields):
+        return {}
+    kinds = {field.name: field.type_name for field in fields}
+    return {
+        entry.field: entry.unseen
+        for entry in data["valid"].shares
+        if entry.unseen is not None
+        and entry.rows >= findings.ENOUGH
+        and kinds[entry.field] == "categorical"
     }
 
 

@@ -226,9 +226,24 @@ def _prepare(
     data["test"].groups = groups
     sizes = data["train"].schema.vocabulary_sizes
     print(f"{summary(schema)}, {sum(sizes):,} rows in the shared table")
+    for line in _encodings(data["train"].schema):
+        print(line)
     if schema.example_weight is not None:
         print(f"Rows count by {schema.example_weight}, in all metrics too.")
     return data
+
+
+def _encodings(schema: deepfm_tf.Schema) -> list[str]:
+    """What to say of fields that bring numbers."""
+    names: dict[tuple[str, ...], list[str]] = {}
+    for field in schema.fields:
+        if field.encodings:
+            names.setdefault(field.encodings, []).append(field.name)
+    return [
+        f"Encodings {', '.join(encodings)} of {', '.join(fields)}: numbers "
+        "beside their ids"
+        for encodings, fields in names.items()
+    ]
 
 
 @functools.lru_cache(maxsize=2)

@@ -6,7 +6,7 @@ Each function returns None where there is nothing to say.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import deepfm_tf
 
@@ -18,6 +18,9 @@ _CLEARLY = {"log_loss": 0.005, "auc": 0.002}
 _NOISE = 0.05
 # Passes that --patience may cut short, so that many do no harm.
 _EPOCHS = 10
+# Values of a field that are unseen, and fields that are named.
+_OFTEN = 0.2
+_MOST_SHOWN = 3
 
 
 def not_below_constant(
@@ -167,6 +170,27 @@ def not_better(
         f"{model} is not better than {baseline} beyond noise ({told}, "
         f"{probability(p_value)}): use the cheaper one, or compare them on "
         "more test rows."
+    )
+
+
+def often_unseen(shares: Mapping[str, float]) -> str | None:
+    """Ids alone tell little of values that later rows bring.
+
+    Args:
+        shares: categorical field -> the share of its values in the validation
+            data that training never saw.
+    """
+    many = {name: s for name, s in shares.items() if s >= _OFTEN}
+    if not many:
+        return None
+    most = sorted(many, key=lambda name: -many[name])[:_MOST_SHOWN]
+    shown = ", ".join(f"{name} {many[name]:.0%}" for name in most)
+    more = f" and {len(many) - len(most)} more" if len(most) < len(many) else ""
+    return (
+        f"Many values in the validation data are unseen in training ({shown}"
+        f"{more}), and all those of a field are one to the model. How often a "
+        "value occurs and is clicked may tell more than its id: try "
+        "--encodings count,target_mean."
     )
 
 

@@ -125,26 +125,29 @@ def test_the_time_is_told_within_the_first_preset(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("rows", "presets", "told"),
+    ("model", "rows", "presets", "told"),
     [
         (
-            3_999,
-            ["default", "strong"],
-            "deepfm: the presets default, gentle are one and the same here, as "
-            "there are only 3,999 training rows (below 4,000). It is trained "
-            "once.",
+            *("deepfm", 3_999, ["gentle", "strong"]),
+            "deepfm: the preset default is gentle here, as there are only "
+            "3,999 training rows (below 4,000).",
         ),
-        (4_000, ["default", "gentle", "strong"], None),
+        ("deepfm", 4_000, ["default", "gentle", "strong"], None),
+        (
+            *("fm", 3_999, ["default"]),
+            "fm: the presets default, gentle, strong do not differ here. One "
+            "is trained, as default.",
+        ),
     ],
 )
-def test_presets_that_are_one_are_told(rows, presets, told):
+def test_presets_that_are_one_are_told(model, rows, presets, told):
     field = deepfm_tf.CategoricalField("site", vocabulary_size=9)
     train = types.SimpleNamespace(
         schema=deepfm_tf.Schema((field,), "y"), num_rows=rows
     )
     settings, said = settings_for(Path("r")), []
 
-    found = auto.candidates(settings, "deepfm", train, said.append)
+    found = auto.candidates(settings, model, train, said.append)
 
     assert found == presets
     assert [text.strip() for text in said] == ([told] if told else [])

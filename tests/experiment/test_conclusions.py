@@ -5,6 +5,7 @@ import argparse
 import numpy as np
 import pytest
 
+import deepfm_tf
 from deepfm_tf.experiment.conclusions import Predicted, conclude
 from deepfm_tf.presets import Preset
 
@@ -26,7 +27,8 @@ class Part:
 
     groups = None
     negative_sampling = 1.0
-    schema = argparse.Namespace(example_weight=None)
+    schema = argparse.Namespace(example_weight=None, fields=())
+    shares = ()
 
     def __init__(self, num_rows, num_positives):
         self.num_rows, self.num_positives = num_rows, num_positives
@@ -50,6 +52,7 @@ def conclusions(runs, predictions, label, **settings):
     """Of runs with seed 1, where the training data are half positive."""
     data = {
         "train": Part(1000, 500),
+        "valid": Part(100, 50),
         "test": Part(len(label), int(label.sum())),
     }
     rows = {(model, 1): p for model, p in predictions.items()}
@@ -144,3 +147,31 @@ def test_what_one_seed_of_three_shows_is_not_said():
 
     assert one["findings"] == []
     assert len(two["findings"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("encodings", "rows", "is_told"),
+    [((), 100, True), ((), 99, False), (("count",), 100, False)],
+)
+def test_unseen_values_suggest_encodings(encodings, rows, is_told, monkeypatch):
+    label = np.tile([0.0, 1.0], 100)
+    fields = (
+        deepfm_tf.CategoricalField("user", encodings=encodings),
+        deepfm_tf.NumericField("price"),
+    )
+    shares = [
+        deepfm_tf.drift.FieldShares(name, rows, 0.0, 0.0, 0.5, 0.0, 0.5)
+        for name in ("user", "price")
+    ]
+    monkeypatch.setattr(Part.schema, "fields", fields)
+    monkeypatch.setattr(Part, "shares", shares)
+
+    found = conclusions(
+        [make_run("fm", -np.log(0.8), 0.6, 0.3, 0.31)],
+        {"fm": np.where(label > 0, 0.8, 0.2)},
+        label,
+    )
+
+    told = [text for text in found["findings"] if "--encodings" in text]
+    assert len(told) == is_told
+    assert not is_told or "(user 50%)" in told[0]

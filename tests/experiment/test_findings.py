@@ -198,3 +198,17 @@ def test_one_model_is_not_called_the_best():
 )
 def test_only_flags_that_are_not_given_are_named(rate, l2, is_lazy, flags):
     assert findings.gentler_flags(rate, l2, is_lazy) == flags
+
+
+def test_values_that_are_often_unseen_are_told_by_field():
+    shares = {"hour": 0.0, "ad": 0.2, "user": 0.456, "site": 0.199}
+
+    assert findings.often_unseen(shares) == (
+        "Many values in the validation data are unseen in training (user 46%, "
+        "ad 20%), and all those of a field are one to the model. How often a "
+        "value occurs and is clicked may tell more than its id: try "
+        "--encodings count,target_mean."
+    )
+    assert findings.often_unseen({"site": 0.199}) is None
+    many = dict.fromkeys("abcde", 0.5)
+    assert "(a 50%, b 50%, c 50% and 2 more)" in findings.often_unseen(many)
