@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.data.column_names import is_id_name, is_time_name
+from deepfm_tf.data.column_names import is_id_name, is_time_name, is_time_unit
 from deepfm_tf.fields import (
     TIME_PARTS,
     CategoricalField,
@@ -135,6 +136,38 @@ def decide(name: str, texts: pa.Array, is_list: bool = False) -> Decision:
         odd = values.where(~is_time & ~is_marker)
         return _times(name, values.where(is_time), odd)
     return _texts(name, values, is_number)
+
+
+def without_folders(
+    decisions: Sequence[Decision], in_folders: Collection[str]
+) -> list[Decision]:
+    """Leave out the days of folders' names, where rows tell the time better.
+
+    Requests do not hold them, and a later day would be an unseen value.
+
+    Args:
+        decisions: of all columns.
+        in_folders: the columns that stand in the names of folders alone.
+    """
+    times = [
+        decision.name
+        for decision in decisions
+        if decision.name not in in_folders
+        and decision.field is not None
+        and decision.field.is_time
+    ]
+    if not times:
+        return list(decisions)
+    reason = (
+        f"it stands in the names of folders alone, and '{times[0]}' tells the "
+        "time of each row"
+    )
+    return [
+        _left_out(decision.name, reason)
+        if decision.name in in_folders and is_time_unit(decision.name)
+        else decision
+        for decision in decisions
+    ]
 
 
 def _are_times(texts: pa.Array) -> Array:

@@ -65,8 +65,7 @@ class PreparedData:
             as `raw_column` gives. `prepare` knows of none: set it yourself.
         negative_sampling: float. The share of the negatives that was kept
             (see `Part`); give it to the model.
-        sources: dict. Digest of each file that was read -> its path, `""` of
-            what was in memory.
+        sources: dict. Digest of each file -> its path, `""` if in memory.
     """
 
     def __init__(self, directory: Path, manifest: Mapping[str, Any]) -> None:
@@ -76,11 +75,10 @@ class PreparedData:
         self.num_rejected: int = manifest["num_rejected"]
         part = manifest["recipe"]["part"] or {}
         self.negative_sampling: float = part.get("negatives", 1.0)
+        self._is_training = manifest["recipe"]["vocabulary"] is None
         self.fingerprint: str = _fingerprint(manifest)
-        self.sources: dict[str, str] = {
-            entry["digest"]: entry.get("path", "")
-            for entry in manifest["sources"]
-        }
+        sources = manifest["sources"]
+        self.sources = {s["digest"]: s.get("path", "") for s in sources}
         self.vocabulary = Vocabulary.load(directory / VOCABULARY_DIRECTORY)
         self.schema: Schema = self.vocabulary.schema
         self.drift = tuple(map(Drift.from_dict, manifest["drift"]))
@@ -145,7 +143,8 @@ class PreparedData:
             batch_size: int. Examples in a batch, over all replicas.
             shuffle: bool. A new order each epoch: pieces of 1024 adjoining
                 rows come from all over the data, and the rows of 128 such
-                pieces are mixed.
+                pieces are mixed. Of fields with `encodings`, for data
+                prepared with `schema` alone.
             seed: int. Decides all the orders.
             drop_remainder: bool. Leave out the last, smaller batch.
             first_epoch: int. The number of the first pass, as in
@@ -164,6 +163,8 @@ class PreparedData:
             label (batch, 1) float32; and, where the schema names one, the
             example weight (batch,) float32.
         """
+        if shuffle and not self._is_training:
+            check_may_train(self.vocabulary)
         index, count = (0, 1) if shard is None else shard
         if not 0 <= index < count <= self.num_rows:
             raise UserError(
@@ -222,6 +223,8 @@ class PreparedData:
             `tf.distribute.DistributedDataset`; of a strategy of one device, a
             `tf.data.Dataset`.
         """
+        if shuffle and not self._is_training:
+            check_may_train(self.vocabulary)
         passes = Passes(
             batch_size,
             seed if shuffle else None,

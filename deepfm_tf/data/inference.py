@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deepfm_tf.data.column_kinds import Decision, decide
-from deepfm_tf.data.column_names import is_time_unit
+from deepfm_tf.data.column_kinds import Decision, decide, without_folders
 from deepfm_tf.data.columns import flatten
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.fields import CategoricalField
@@ -150,7 +149,7 @@ def infer_schema(
             decision = _decide(head, name, missing_values)
         decisions.append(decision)
     in_folders = set(folder_columns(source, text_format))
-    decisions = _without_folders(decisions, in_folders - set(categorical))
+    decisions = without_folders(decisions, in_folders - set(categorical))
     notes = tuple(f"{d.name!r}: {d.kind}, {d.reason}." for d in decisions)
     fields = tuple(d.field for d in decisions if d.field is not None)
     if not fields and head.num_rows == 1:
@@ -293,34 +292,6 @@ def _unfit(source: Source, names: Sequence[str]) -> dict[str, Decision]:
         except UserError as error:
             unfit[name] = _no_field(name, error)
     return unfit
-
-
-def _without_folders(
-    decisions: Sequence[Decision], in_folders: Collection[str]
-) -> list[Decision]:
-    """Leave out the days of folders' names, where rows tell the time better.
-
-    Requests do not hold them, and a later day would be an unseen value.
-    """
-    times = [
-        decision.name
-        for decision in decisions
-        if decision.name not in in_folders
-        and decision.field is not None
-        and decision.field.is_time
-    ]
-    if not times:
-        return list(decisions)
-    reason = (
-        f"it stands in the names of folders alone, and '{times[0]}' tells the "
-        "time of each row"
-    )
-    return [
-        Decision(decision.name, "left out", reason)
-        if decision.name in in_folders and is_time_unit(decision.name)
-        else decision
-        for decision in decisions
-    ]
 
 
 def _no_field(name: str, error: Exception) -> Decision:

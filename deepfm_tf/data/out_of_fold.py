@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.encodings import MISSING_PLACE
+from deepfm_tf.encodings import ABSENT_PLACE, FIRST_PLACE, MISSING_PLACE
 from deepfm_tf.errors import UserError
 from deepfm_tf.fields import Field
 from deepfm_tf.vocabulary import Vocabulary
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 NUM_FOLDS = 5
 # Sums of weights may differ by so much, by the order of the rows.
 _ROUNDED = 1e-4
+# Values that must be expected to be unseen, if none is to be no chance.
+_SURELY_UNSEEN = 20
 # Field -> places of its values; their rows and clicks, by fold.
 _Sums = dict[str, tuple[Array, Array]]
 
@@ -118,7 +120,12 @@ class TrainingRows:
     Their numbers, of all training rows, hold their own labels: a model that
     learns from them trusts what no other row tells, and one that is measured
     on them seems better than it is. They are taken for the training rows
-    where each value has the same rows and clicks.
+    where each value has the same rows and clicks; and for a part of these
+    where no value has more of either, and none is unseen although 20 are to be
+    expected (of n values n s, where s is the share of training's that occur
+    once; by chance alone there is none in one of 10^8 cases).
+
+    A part without rare values, or together with other rows, cannot be told.
 
     Args:
         vocabulary: of the training data.
@@ -147,20 +154,37 @@ class TrainingRows:
                 self.is_possible = False  # some are of other rows
 
     def refuse(self) -> None:
-        """Raise UserError if all blocks together are the training rows."""
+        """Raise UserError if all blocks together are training rows."""
         if not self.is_possible:
             return
-        for name, encodings in self._vocabulary.value_encodings.items():
-            own = self._counts[name]
-            if not np.allclose(own, encodings.counts, _ROUNDED, _ROUNDED):
-                return
-        raise UserError(
-            "Rows other than the training rows must be given where fields have "
-            f"`encodings`. Received: the very rows that those of '{name}' were "
-            "counted on, so that the numbers of each row would hold its own "
-            "label. To train on them, or to measure on them, `prepare` them "
-            "with `schema`: that leaves a row's own label out."
-        )
+        encodings = self._vocabulary.value_encodings
+        if all(
+            np.allclose(self._counts[name], known.counts, _ROUNDED, _ROUNDED)
+            for name, known in encodings.items()
+        ):
+            name = next(iter(encodings))
+            raise _training_rows(
+                f"the very rows that those of '{name}' were counted on"
+            )
+        for name, known in encodings.items():
+            told, own = known.counts[FIRST_PLACE:, 0], self._counts[name]
+            once = told[told == 1].sum() / max(1, told.sum())
+            expected = once * own[FIRST_PLACE:, 0].sum()
+            if expected >= _SURELY_UNSEEN and not own[ABSENT_PLACE, 0]:
+                raise _training_rows(
+                    f"a part of the rows that those of '{name}' were counted "
+                    f"on, as none of its values is new, where {expected:.0f} "
+                    "are to be expected"
+                )
+
+
+def _training_rows(received: str) -> UserError:
+    return UserError(
+        "Rows other than the training rows must be given where fields have "
+        f"`encodings`. Received: {received}, so that the numbers of each row "
+        "would hold its own label. To train on them, or to measure on them, "
+        "`prepare` them with `schema`: that leaves a row's own label out."
+    )
 
 
 def check_may_train(vocabulary: Vocabulary) -> None:
@@ -168,10 +192,11 @@ def check_may_train(vocabulary: Vocabulary) -> None:
     if vocabulary.value_encodings:
         name = next(iter(vocabulary.value_encodings))
         raise UserError(
-            "Rows to be shuffled, and so to train on, must be prepared where "
-            f"fields have `encodings`. Received: shuffle=True, and '{name}' "
-            "has some; the numbers of a training row would hold its own label. "
-            "Call `prepare`, and shuffle its `.dataset(batch_size)`.",
+            "Rows to be shuffled, and so to train on, must be prepared with "
+            "`schema` where fields have `encodings`. Received: shuffle=True, "
+            f"and '{name}' has some; the numbers of a training row would hold "
+            "its own label. Call `prepare(rows, directory, schema=...)`, and "
+            "shuffle its `.dataset(batch_size)`.",
             argument="shuffle",
         )
 

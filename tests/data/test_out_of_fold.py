@@ -216,7 +216,7 @@ def test_rows_of_no_known_fold_are_not_trained_on(make_dataset, tmp_path):
     vocabulary = deepfm_tf.fit_vocabulary(path, schema_of())
     dataset = getattr(deepfm_tf, f"dataset_from_{make_dataset}")
 
-    with pytest.raises(ValueError, match="must be prepared where fields have"):
+    with pytest.raises(ValueError, match="must be prepared with `schema`"):
         dataset(path, vocabulary, shuffle=True)
 
 
@@ -242,6 +242,42 @@ def test_the_rows_that_were_counted_are_not_read_as_others(reader, tmp_path):
     assert others["click"].tolist() != make()["click"].tolist()
     others.to_csv(path, index=False)
     read(path)
+
+
+@pytest.mark.parametrize("num_values", [80, 4000])
+def test_a_part_of_the_rows_that_were_counted_is_known_by_rare_values(
+    num_values, tmp_path
+):
+    rows, later = make(1000, 1, num_values), make(250, 2, num_values)
+    vocabulary = deepfm_tf.fit_vocabulary(rows, schema_of())
+    part = rows.sample(250, random_state=1)
+    once = (rows["site"].map(rows["site"].value_counts()) == 1).mean()
+
+    def prepare(frame):
+        deepfm_tf.prepare(frame, tmp_path / "x", vocabulary=vocabulary)
+
+    prepare(later)  # rows of another day, of the same values
+    if once * 250 < 20:
+        prepare(part)  # which might be chance
+        return
+    with pytest.raises(ValueError, match="a part of the rows .* of 'site'"):
+        prepare(part)
+
+
+def test_rows_prepared_without_folds_are_not_trained_on(tmp_path):
+    train = deepfm_tf.prepare(make(), tmp_path / "train", schema=schema_of())
+    other = deepfm_tf.prepare(
+        make(seed=1), tmp_path / "other", vocabulary=train.vocabulary
+    )
+    strategy = deepfm_tf.create_strategy()
+
+    train.dataset(8, shuffle=True)
+    train.distributed(strategy, 8, shuffle=True)
+    other.dataset(8)
+    with pytest.raises(ValueError, match="must be prepared with `schema`"):
+        other.dataset(8, shuffle=True)
+    with pytest.raises(ValueError, match="must be prepared with `schema`"):
+        other.distributed(strategy, 8, shuffle=True)
 
 
 def test_the_graph_of_text_gives_the_numbers_of_other_rows(tmp_path):

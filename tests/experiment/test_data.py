@@ -232,10 +232,14 @@ def test_metrics_of_a_run_have_gauc(begin, monkeypatch):
     assert right.num_groups == 2
 
 
-def test_encodings_are_of_all_categorical_fields_or_of_those_named(begin):
+def test_encodings_are_of_all_categorical_fields_or_of_those_named(
+    begin, capsys
+):
     write("train.csv", ["x", "y"], [f"u{n}" for n in range(100)])
 
     _, _, data = begin("--encodings", "count,target_mean")
+    told = "Encodings count, target_mean of device, user_id: numbers"
+    assert told in capsys.readouterr().out
     _, _, named = begin(
         *("--run", "two", "--encodings", "count"),
         *("--encoded-fields", "user_id"),
