@@ -63,8 +63,11 @@ def test_numbers_of_values_do_not_hide_copies(tmp_path):
     field = deepfm_tf.CategoricalField("item", encodings=("target_mean",))
     schema = deepfm_tf.Schema((field,), "click")
     first = deepfm_tf.prepare(train, tmp_path / "train", schema=schema)
+    # Copies alone would be refused.
+    new = pd.DataFrame({"item": [-1], "price": [0], "click": [0]})
+    other = pd.concat([train[:500], new], ignore_index=True)
     second = deepfm_tf.prepare(
-        train[:500], tmp_path / "other", vocabulary=first.vocabulary
+        other, tmp_path / "other", vocabulary=first.vocabulary
     )
 
     found = shared_rows(first, second)
