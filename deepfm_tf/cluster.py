@@ -56,6 +56,16 @@ class Cluster:
                 f" and {self.num_workers} workers.",
             )
 
+    def check_sharding(self, shard_tables: bool) -> None:
+        """Raise UserError for tables to be shared out by one worker alone."""
+        if shard_tables and self.num_workers == 1:
+            raise UserError(
+                Argument("shard_tables"),
+                " shares out the rows of a table between several workers, and "
+                "this process trains alone: neither TF_CONFIG nor Slurm names "
+                "others. Leave it out, or start one on each host.",
+            )
+
 
 def read_cluster(environment: Mapping[str, str] | None = None) -> Cluster:
     """The cluster that `TF_CONFIG` describes, or else Slurm.

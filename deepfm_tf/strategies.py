@@ -15,6 +15,12 @@ import tensorflow as tf
 from deepfm_tf.cluster import Cluster, read_cluster
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.meeting import wait_for_workers
+from deepfm_tf.row_shards import (
+    RowShards,
+    copy_of,
+    find_row_shards,
+    refuse_other_updates,
+)
 
 _Result = TypeVar("_Result")
 # Bytes of a text that workers tell each other; collective operations want one
@@ -27,7 +33,9 @@ _LOST = (
 )
 
 
-def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
+def create_strategy(
+    num_replicas: int | None = None, *, shard_tables: bool = False
+) -> tf.distribute.Strategy:
     """`MirroredStrategy` over all GPUs; on the CPU alone, TensorFlow's default.
 
     Where `TF_CONFIG` or Slurm names several workers (see `read_cluster`), one
@@ -45,11 +53,14 @@ def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
             GPU (one replica on a CPU-only machine). On a CPU, more than one
             makes as many logical devices, to try things out; that must
             happen before TensorFlow has run its first operation.
+        shard_tables: bool. Whether several workers share out the rows of
+            tables, in place of a copy each. Experimental: see
+            pipelines/several_hosts.md. Defaults to `False`.
 
     Raises:
         ValueError: fewer GPUs than replicas; TensorFlow runs already, with
             fewer logical devices or without the other workers; `TF_CONFIG`
-            names no workers that could start.
+            names no workers that could start, or one for `shard_tables`.
 
     Example:
 
@@ -68,7 +79,12 @@ def create_strategy(num_replicas: int | None = None) -> tf.distribute.Strategy:
     cluster = read_cluster()
     if cluster.num_workers > 1:
         cluster.check_replicas(num_replicas)
-        return _workers_strategy(cluster)
+        strategy = _workers_strategy(cluster)
+        strategy.row_shards = (
+            find_row_shards(strategy) if shard_tables else None
+        )
+        return strategy
+    cluster.check_sharding(shard_tables)
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         count = len(gpus) if num_replicas is None else num_replicas
@@ -96,6 +112,7 @@ class WorkersStrategy(tf.distribute.MultiWorkerMirroredStrategy):
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        self.row_shards: RowShards | None = None
         resolvers = tf.distribute.cluster_resolver
         super().__init__(
             resolvers.SimpleClusterResolver(
@@ -112,6 +129,7 @@ class WorkersStrategy(tf.distribute.MultiWorkerMirroredStrategy):
         self.gather_rows = tf.function(
             lambda rows: self.gather(rows, axis=0), autograph=False
         )
+        refuse_other_updates(self.extended)
 
     def reduce(
         self, reduce_op: Any, value: Any, axis: int | None = None
@@ -253,16 +271,18 @@ def on_one_host(model: Any) -> Any:
     Under several workers, `predict` and whatever calls it wait for all.
 
     Args:
-        model: Keras model.
+        model: Keras model. If its table is shared out between the workers,
+            all of them must call this.
 
     Returns:
-        A copy, not compiled; the model itself if it was trained on one host.
+        A copy, not compiled, with all of its table; the model itself if it was
+        trained on one host. Of a table that is shared out, for the chief
+        alone: the others get None.
     """
-    if cluster_of(model.distribute_strategy).num_workers == 1:
+    strategy = model.distribute_strategy
+    if cluster_of(strategy).num_workers == 1:
         return model
-    alone = type(model).from_config(model.get_config())
-    alone.set_weights(model.get_weights())
-    return alone
+    return copy_of(model, is_chief(strategy))
 
 
 def lost_worker(error: BaseException, cluster: Cluster) -> UserError | None:
@@ -289,7 +309,7 @@ def lost_worker(error: BaseException, cluster: Cluster) -> UserError | None:
 
 
 @functools.cache
-def _workers_strategy(cluster: Cluster) -> tf.distribute.Strategy:
+def _workers_strategy(cluster: Cluster) -> WorkersStrategy:
     """The one strategy of several workers that a process can have."""
     _check_not_started(cluster)
     wait_for_workers(cluster)

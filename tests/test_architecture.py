@@ -24,7 +24,10 @@ DOORS = {
     "cluster": ((), ()),
     # How its workers find each other.
     "meeting": (("cluster",), ()),
-    "strategies": (("cluster", "meeting"), ("numpy", "tensorflow")),
+    "strategies": (
+        ("cluster", "meeting", "row_shards"),
+        ("numpy", "tensorflow"),
+    ),
     "options": ((), ()),
     "seeds": ((), ()),
     "timestamps": ((), ("numpy", "pyarrow")),
@@ -113,11 +116,16 @@ DOORS = {
     ),
     # What `layers` and `optimizers` both need of TensorFlow itself.
     "kernels": ((), ("tensorflow",)),
+    # Tables whose rows several workers share out.
+    "row_shards": (("kernels",), ("numpy", "tensorflow")),
     # The private names of both.
     "keras_internals": (("kernels",), ("keras", "tensorflow")),
-    "layers": (("kernels", "layers"), ("keras", "tensorflow", "numpy")),
+    "layers": (
+        ("kernels", "layers", "row_shards"),
+        ("keras", "tensorflow", "numpy"),
+    ),
     "optimizers": (
-        ("keras_internals", "kernels", "optimizers"),
+        ("keras_internals", "kernels", "optimizers", "row_shards"),
         ("keras", "numpy", "tensorflow"),
     ),
     "models": (

@@ -9,24 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import deepfm_tf
 from tests import workers
 from tests.conftest import make_log
-from tests.workers import CASES, Workers
+from tests.workers import CASES, NUM_ROWS, Workers, side_by_side
 
 pytestmark = [pytest.mark.multi_worker, pytest.mark.timeout(900)]
-# Four whole batches of 64, and one row that one worker alone gets.
-NUM_ROWS = 257
-
-
-def shares(num_workers):
-    """First row of each worker, and its rows of a whole batch, by hand."""
-    return {
-        2: [(0, 32), (128, 32)],
-        3: [(0, 21), (84, 21), (168, 22)],
-    }[num_workers]
 
 
 @pytest.fixture(scope="module", params=[2, 3])
@@ -43,34 +32,12 @@ def learnt(request, tmp_path_factory, small_vocabulary):
     return count, folder, kept
 
 
-def side_by_side(data, num_workers):
-    """What the workers read, as batches of one."""
-    (whole,) = data.dataset(NUM_ROWS)
-    places = [
-        [
-            np.arange(start + step * size, start + (step + 1) * size)
-            for start, size in shares(num_workers)
-        ]
-        for step in range(4)
-    ]
-    batches = [*map(np.concatenate, places), np.array([NUM_ROWS - 1])]
-    whole = tf.nest.map_structure(lambda column: column.numpy(), whole)
-    return [
-        tf.nest.map_structure(lambda column, rows=rows: column[rows], whole)
-        for rows in batches
-    ]
-
-
 @pytest.fixture(scope="module")
 def alone(learnt):
     """Losses and weights of one process, by case."""
     count, folder, _ = learnt
     data = deepfm_tf.PreparedData.load(folder / "train")
-    batches = side_by_side(data, count)
-    spec = data.dataset(1).element_spec
-    dataset = tf.data.Dataset.from_generator(
-        lambda: iter(batches), output_signature=spec
-    ).apply(tf.data.experimental.assert_cardinality(len(batches)))
+    dataset = side_by_side(data, count)
     found = []
     for case in CASES:
         model = workers.model_of(data.schema, case)

@@ -165,6 +165,39 @@ CASES = (
 BATCH_SIZE = 64
 
 
+# Four whole batches of 64, and one row that one worker alone gets.
+NUM_ROWS = 257
+
+
+def shares(num_workers):
+    """First row of each worker, and its rows of a whole batch, by hand."""
+    return {
+        2: [(0, 32), (128, 32)],
+        3: [(0, 21), (84, 21), (168, 22)],
+    }[num_workers]
+
+
+def side_by_side(data, num_workers):
+    """What the workers read, as a data set of one."""
+    (whole,) = data.dataset(NUM_ROWS)
+    places = [
+        [
+            np.arange(start + step * size, start + (step + 1) * size)
+            for start, size in shares(num_workers)
+        ]
+        for step in range(4)
+    ]
+    batches = [*map(np.concatenate, places), np.array([NUM_ROWS - 1])]
+    whole = tf.nest.map_structure(lambda column: column.numpy(), whole)
+    batches = [
+        tf.nest.map_structure(lambda column, rows=rows: column[rows], whole)
+        for rows in batches
+    ]
+    return tf.data.Dataset.from_generator(
+        lambda: iter(batches), output_signature=data.dataset(1).element_spec
+    ).apply(tf.data.experimental.assert_cardinality(len(batches)))
+
+
 def model_of(schema, case):
     """A small DeepFM, compiled."""
     optimizer, batch_normalization = case

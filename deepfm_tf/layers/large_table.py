@@ -4,6 +4,7 @@ A Keras initializer takes memory for the whole table three times over, and the
 allocator keeps it: with the state of an optimizer, a third of a training's.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -68,11 +69,7 @@ def must_fill_in_blocks(initializer: Any, num_rows: int) -> bool:
         num_rows: int. Of the table.
     """
     return (
-        num_rows > BLOCK_ROWS
-        and isinstance(
-            initializer, (keras.initializers.VarianceScaling, *_SHAPELESS)
-        )
-        and isinstance(_seed(initializer), (int, type(None)))
+        _goes_in_blocks(initializer, num_rows)
         # A graph writes nothing yet, and replicas have copies.
         and tf.executing_eagerly()
         and not tf.distribute.has_strategy()
@@ -93,24 +90,51 @@ def fill_in_blocks(
         num_columns: int.
     """
     num_rows, padding = table.shape[0], table.shape[1] - num_columns
+    for first_row, block in drawn_blocks(initializer, num_rows, num_columns):
+        block = tf.pad(block, ((0, 0), (0, padding)))
+        rows = tf.range(first_row, first_row + block.shape[0])
+        # In place, where an assignment to a slice may copy the table.
+        table.scatter_update(tf.IndexedSlices(block, rows))
+
+
+def drawn_blocks(
+    initializer: Any, num_rows: int, num_columns: int
+) -> Iterator[tuple[int, Any]]:
+    """First row and values of each block; one, where that is how to draw it.
+
+    Args:
+        initializer: Keras initializer, or any callable.
+        num_rows, num_columns: int. Of all blocks.
+    """
+    if not _goes_in_blocks(initializer, num_rows):
+        if isinstance(initializer, keras.Initializer):
+            # Called twice, an unseeded instance draws the same values twice.
+            initializer = initializer.clone()
+        yield 0, initializer((num_rows, num_columns), dtype="float32")
+        return
     seed = _seed(initializer)
     for number, start in enumerate(range(0, num_rows, BLOCK_ROWS)):
-        rows = tf.range(start, min(start + BLOCK_ROWS, num_rows))
+        size = min(BLOCK_ROWS, num_rows - start)
         config = initializer.get_config()
         if seed is not None:
             config["seed"] = seed + number
-        block = type(initializer).from_config(config)(
-            (rows.shape[0], num_columns)
-        )
+        block = type(initializer).from_config(config)((size, num_columns))
         if isinstance(initializer, keras.initializers.VarianceScaling):
             fans = [
-                _fan(initializer.mode, n, num_columns)
-                for n in (rows.shape[0], num_rows)
+                _fan(initializer.mode, n, num_columns) for n in (size, num_rows)
             ]
             block *= (fans[0] / fans[1]) ** 0.5
-        block = tf.pad(block, ((0, 0), (0, padding)))
-        # In place, where an assignment to a slice may copy the table.
-        table.scatter_update(tf.IndexedSlices(block, rows))
+        yield start, block
+
+
+def _goes_in_blocks(initializer: Any, num_rows: int) -> bool:
+    return (
+        num_rows > BLOCK_ROWS
+        and isinstance(
+            initializer, (keras.initializers.VarianceScaling, *_SHAPELESS)
+        )
+        and isinstance(_seed(initializer), (int, type(None)))
+    )
 
 
 def _seed(initializer: Any) -> Any:

@@ -9,13 +9,17 @@ import tensorflow as tf
 from keras import ops
 
 from deepfm_tf.errors import UserError, UserTypeError, refuse_unknown
-from deepfm_tf.kernels import local_value
 from deepfm_tf.layers.frozen_columns import without_gradient
 from deepfm_tf.layers.id_range import check_ids
-from deepfm_tf.layers.large_table import FirstValues
 from deepfm_tf.layers.row_pooling import shared_pooling
 from deepfm_tf.layers.table_arguments import check_table_arguments
 from deepfm_tf.layers.table_rows import shared_rows
+from deepfm_tf.layers.table_variable import (
+    add_table,
+    gather_rows,
+    whole_table,
+)
+from deepfm_tf.row_shards import is_sharded
 
 
 @keras.saving.register_keras_serializable("deepfm_tf")
@@ -172,16 +176,13 @@ class SharedEmbedding(keras.layers.Layer):
                     f"`{name}` must have shape (batch, {num_ids}), all id "
                     f"columns. Received: shape={tuple(shape)}."
                 )
-        initializer = self.embeddings_initializer
-        first_values = FirstValues(initializer, self.embedding_dim)
-        self.embeddings = self.add_weight(
-            name="embeddings",
-            shape=(sum(self.vocabulary_sizes), self.num_columns),
-            initializer=first_values,
-            regularizer=self.embeddings_regularizer,
-            autocast=False,
+        self.embeddings = add_table(
+            self,
+            (sum(self.vocabulary_sizes), self.num_columns),
+            self.embeddings_initializer,
+            self.embedding_dim,
+            self.embeddings_regularizer,
         )
-        first_values.complete(self.embeddings)
         # For optimizers that have a rule of its own for first-order weights.
         self.embeddings.first_order_columns = int(self.first_order)
         self._lay_out(num_pooled)
@@ -259,10 +260,9 @@ class SharedEmbedding(keras.layers.Layer):
         """
         if ids is not None and tf.executing_eagerly():
             self.check_ids(ids)
-        table = local_value(self.embeddings)
         return self._pooling.pool_columns(
             self.read_rows(ids),
-            None if values is None else self._read(table, self._rows.numeric),
+            None if values is None else self._read(self._rows.numeric),
             ids,
             weights,
             values,
@@ -274,7 +274,7 @@ class SharedEmbedding(keras.layers.Layer):
         if ids is None:
             return None
         rows = self._rows.of_ids(ids, self._assume_all_present)
-        return self._read(local_value(self.embeddings), rows)
+        return self._read(rows)
 
     def check_ids(self, ids: Any) -> None:
         """Raise UserError if an id is at or above the size of its block.
@@ -334,9 +334,10 @@ class SharedEmbedding(keras.layers.Layer):
                 )
             if tf.executing_eagerly():
                 self.check_ids(ids)
-        table = local_value(self.embeddings)
-        if training:
-            vectors = tf.gather(table, self._rows.touched(ids, values))
+        if training or is_sharded(self.embeddings):
+            vectors = gather_rows(
+                self.embeddings, self._rows.touched(ids, values)
+            )
             if any(self._is_frozen_id):
                 vectors = without_gradient(
                     vectors, ids, self._is_frozen_id, self.embedding_dim
@@ -344,7 +345,7 @@ class SharedEmbedding(keras.layers.Layer):
             pooled = self._pooling.fused_pool(vectors, ids, weights, values)
             return pooled, vectors
         vectors = self.read_rows(ids)
-        numeric = self._read(table, tf.constant(self._rows.numeric, "int32"))
+        numeric = self._read(tf.constant(self._rows.numeric, "int32"))
         pooled = self._pooling.pool(vectors, numeric, ids, weights, values)
         return pooled, vectors
 
@@ -391,5 +392,6 @@ class SharedEmbedding(keras.layers.Layer):
             "factored": self.factored,
         }
 
-    def _read(self, table: Any, rows: Any) -> Any:
+    def _read(self, rows: Any) -> Any:
+        table = whole_table(self.embeddings)
         return ops.cast(tf.gather(table, rows), self.variable_dtype)

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from deepfm_tf.keras_internals import weight_decay_of
+from deepfm_tf.row_shards import is_sharded
 
 # Updates a variable's part on one replica by its gradient, at a rate.
 Step = Callable[[Any, Any, Any], None]
@@ -34,6 +35,8 @@ def keep_frozen(variable: Any, rows: Any, values: Any, new_values: Any) -> Any:
         return new_values
     if rows is None:
         rows = tf.range(tf.shape(values)[0])
+    if is_sharded(variable):
+        rows = variable.row_shards.rows_of(rows)
     is_frozen = tf.zeros_like(rows, tf.bool)
     for start, stop in ranges:
         is_frozen |= (rows >= start) & (rows < stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +17,8 @@ from deepfm_tf.keras_internals import weight_decay_of
 from deepfm_tf.kernels import local_value, tf_variable
 from deepfm_tf.optimizers.frozen_rows import keep_frozen
 from deepfm_tf.optimizers.merged_gradients import MergedGradients
+from deepfm_tf.optimizers.sharded_tables import check_shardable
+from deepfm_tf.row_shards import held_apart, is_sharded
 
 
 class LazyOptimizer(MergedGradients):
@@ -269,12 +272,21 @@ class LazyOptimizer(MergedGradients):
         strategy = tf.distribute.get_strategy()
         if isinstance(table, tf.distribute.DistributedValues):
             strategy = table.distribute_strategy
-        with strategy.extended.colocate_vars_with(table):
-            return self.add_variable(
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(strategy.extended.colocate_vars_with(table))
+            if is_sharded(variable):
+                stack.enter_context(held_apart())
+            state = self.add_variable(
                 (variable.shape[0], self._state_columns_of(variable)),
                 dtype=variable.dtype,
                 name=f"{_path(variable).replace('/', '_')}_slots",
             )
+        if is_sharded(variable):
+            state.row_shards = variable.row_shards
+        return state
+
+    def _check_tables(self, variables: Sequence[Any]) -> None:
+        check_shardable(self, variables)
 
     def decay(self, variables: Sequence[Any]) -> None:
         """Apply weight decay to all but the tables."""

@@ -8,8 +8,14 @@ from typing import Any
 import tensorflow as tf
 
 from deepfm_tf.keras_internals import StepHooks, merged
-from deepfm_tf.kernels import compiled, tf_variable
+from deepfm_tf.kernels import compiled, local_value, tf_variable
 from deepfm_tf.optimizers.frozen_rows import frozen_rows, keeping_frozen
+from deepfm_tf.optimizers.sharded_tables import (
+    clipped_together,
+    refuse_sharded,
+    summed,
+)
+from deepfm_tf.row_shards import is_sharded
 
 
 class MergedGradients(StepHooks):
@@ -26,6 +32,29 @@ class MergedGradients(StepHooks):
     `compile` the argument `jit_compile=False`, or Keras tries it.
     """
 
+    # Whether each gradient of this step is of a sharded table.
+    _are_sharded: Sequence[bool] = ()
+
+    def build(self, variables: list[Any]) -> None:
+        """Make the variables of the rule. Called by Keras."""
+        self._check_tables(variables)
+        self._are_sharded = tuple(map(is_sharded, variables))
+        super().build(variables)
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        """Update the variables, those that have a gradient."""
+        grads = list(grads)
+        if trainable_variables is not None:
+            trainable_variables = list(trainable_variables)
+            self._are_sharded = tuple(
+                is_sharded(variable)
+                for gradient, variable in zip(
+                    grads, trainable_variables, strict=True
+                )
+                if gradient is not None
+            )
+        super().apply(grads, trainable_variables)
+
     def clip(self, grads: Sequence[Any]) -> list[Any]:
         """Add up equal rows and the replicas, and clip the sums."""
         # Before they are exchanged: each replica tells of a row once.
@@ -33,11 +62,15 @@ class MergedGradients(StepHooks):
         # Keras adds up the replicas after clipping; clipping is not linear.
         replica = tf.distribute.get_replica_context()
         if replica is not None and replica.num_replicas_in_sync > 1:
-            grads = replica.all_reduce(tf.distribute.ReduceOp.SUM, grads)
+            grads = summed(replica, grads, self._are_sharded)
             grads = [merge_duplicates(gradient, add_rows) for gradient in grads]
-        clipped = super().clip(
-            [getattr(gradient, "values", gradient) for gradient in grads]
-        )
+        values = [getattr(gradient, "values", gradient) for gradient in grads]
+        if self.global_clipnorm and any(self._are_sharded):
+            clipped = clipped_together(
+                replica, values, self._are_sharded, self.global_clipnorm
+            )
+        else:
+            clipped = super().clip(values)
         return [
             tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
             if isinstance(gradient, tf.IndexedSlices)
@@ -50,8 +83,14 @@ class MergedGradients(StepHooks):
     ) -> None:
         """As in Keras, but for the sum over the replicas, which is taken."""
 
+        pairs = list(zip(grads, variables, strict=True))
+        for gradient, variable in pairs:
+            if is_sharded(variable):  # here alone
+                self._step_of(variable)(local_value(variable), gradient, rate)
+        others = [pair for pair in pairs if not is_sharded(pair[1])]
+
         def update_all(strategy: Any, grads: Sequence[Any], rate: Any) -> None:
-            for gradient, variable in zip(grads, variables, strict=True):
+            for gradient, (_, variable) in zip(grads, others, strict=True):
                 strategy.extended.update(
                     tf_variable(variable),
                     self._step_of(variable),
@@ -59,7 +98,10 @@ class MergedGradients(StepHooks):
                     group=False,
                 )
 
-        merged(update_all, list(grads), rate)
+        merged(update_all, [gradient for gradient, _ in others], rate)
+
+    def _check_tables(self, variables: Sequence[Any]) -> None:
+        refuse_sharded(variables)
 
     def _step_of(self, variable: Any) -> Callable[[Any, Any, Any], None]:
         """What updates a variable's part on one replica by its gradient."""

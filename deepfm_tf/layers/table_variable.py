@@ -1,0 +1,110 @@
+"""The variable of a table: whole, or the rows that this worker holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from deepfm_tf.errors import UserError
+from deepfm_tf.kernels import local_value
+from deepfm_tf.layers.large_table import FirstValues, drawn_blocks
+from deepfm_tf.row_shards import (
+    OUTSIDE,
+    RowShards,
+    held_apart,
+    is_sharded,
+    row_shards_of,
+)
+
+
+def add_table(
+    layer: keras.layers.Layer,
+    shape: tuple[int, int],
+    initializer: Any,
+    num_drawn: int,
+    regularizer: Any,
+) -> Any:
+    """The variable of a layer's table, in parts where the strategy says so.
+
+    Args:
+        layer: the one whose weight it becomes.
+        shape: (rows, columns) of the whole table.
+        initializer: Keras initializer, or any callable.
+        num_drawn: int. Columns to be drawn; the others are zero.
+        regularizer: of the whole table. Optional.
+    """
+    shards = row_shards_of(tf.distribute.get_strategy())
+    if shards is not None:
+        if regularizer is not None:
+            raise UserError(
+                "A table whose rows are shared out between workers must have "
+                "no regularizer, which needs all rows at each step. Give a "
+                "lazy optimizer `batch_l2`."
+            )
+        return _add_part(layer, shards, shape, initializer, num_drawn)
+    first_values = FirstValues(initializer, num_drawn)
+    table = layer.add_weight(
+        name="embeddings",
+        shape=shape,
+        initializer=first_values,
+        regularizer=regularizer,
+        autocast=False,
+    )
+    first_values.complete(table)
+    return table
+
+
+def _add_part(
+    layer: keras.layers.Layer,
+    shards: RowShards,
+    shape: tuple[int, int],
+    initializer: Any,
+    num_drawn: int,
+) -> Any:
+    """The rows of this worker; they start as they would on one.
+
+    All workers draw all rows, in blocks, and keep their own.
+    """
+    num_rows, num_columns = shape
+    with held_apart():
+        table = layer.add_weight(
+            name="embeddings",
+            shape=(shards.num_held(num_rows), num_columns),
+            initializer="zeros",
+            autocast=False,
+        )
+    # For optimizers, and for checkpoints.
+    table.row_shards, table.num_rows = shards, num_rows
+    table.reader = shards.new_reader()
+    part = local_value(table)
+    for first_row, block in drawn_blocks(initializer, num_rows, num_drawn):
+        block = keras.ops.convert_to_numpy(block)
+        places, values = shards.held(first_row, block)
+        values = tf.pad(values, ((0, 0), (0, num_columns - num_drawn)))
+        part.scatter_update(tf.IndexedSlices(values, places))
+    return table
+
+
+def gather_rows(table: Any, rows: Any) -> Any:
+    """(rows, columns), with a gradient, wherever the rows are held.
+
+    Args:
+        table: what `add_table` gave.
+        rows: (rows,) of integers.
+    """
+    if is_sharded(table):
+        return table.reader.read(table, rows)
+    return tf.gather(local_value(table), rows)
+
+
+def whole_table(table: Any) -> Any:
+    """The `tf.Variable` of this replica that holds all rows.
+
+    Raises:
+        UserError: none does.
+    """
+    if is_sharded(table):
+        raise UserError(OUTSIDE)
+    return local_value(table)
