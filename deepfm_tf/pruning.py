@@ -16,6 +16,7 @@ from deepfm_tf.models import CTRModel
 from deepfm_tf.models.other_rows import with_rows
 from deepfm_tf.optimizers import LazyOptimizer
 from deepfm_tf.packed_layout import PackedLayout
+from deepfm_tf.row_shards import OUTSIDE, is_sharded
 from deepfm_tf.vocabulary import OOV_ID, Vocabulary
 
 
@@ -76,6 +77,8 @@ def prune_untrained(model: CTRModel, vocabulary: Vocabulary) -> Pruned:
             f"Received: {type(optimizer).__name__}.",
             argument="prune_untrained",
         )
+    if is_sharded(layer.embeddings):
+        raise UserError(OUTSIDE)
     vocabulary.check_may_change()
     state = ops.convert_to_numpy(optimizer.state_of(layer.embeddings))
     is_trained = state.any(axis=1)

@@ -278,8 +278,9 @@ def copy_of(model: Any, is_chief: bool) -> Any:
     return alone
 
 
-def row_shards_of(strategy: tf.distribute.Strategy) -> RowShards | None:
-    """How tables are shared out under a strategy; None where they are not."""
+def current_row_shards() -> RowShards | None:
+    """How a table that is made now is shared out; None where it is not."""
+    strategy = tf.distribute.get_strategy()
     shards: RowShards | None = getattr(strategy, "row_shards", None)
     return shards
 

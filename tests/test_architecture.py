@@ -185,7 +185,8 @@ DOORS = {
     ),
     "callbacks": (
         ("callbacks", "evaluation", "extras", "keras_internals", "metrics")
-        + ("cluster", "models", "storage", "strategies"),
+        + ("cluster", "kernels", "layers", "models", "row_shards", "storage")
+        + ("strategies",),
         ("keras", "numpy"),
     ),
     "losses": ((), ("keras", "tensorflow")),
@@ -195,7 +196,7 @@ DOORS = {
     ),
     # Rows that no step has touched, by the state of the optimizer.
     "pruning": (
-        ("models", "optimizers", "packed_layout", "vocabulary"),
+        ("models", "optimizers", "packed_layout", "row_shards", "vocabulary"),
         ("keras", "numpy"),
     ),
     # Tomorrow's vocabulary and model.

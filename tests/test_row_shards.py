@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 import deepfm_tf
+from deepfm_tf.callbacks.checkpoints import Checkpoints
 from deepfm_tf.row_shards import RowShards
 from tests import sharded_workers
 from tests.conftest import make_log
+from tests.sharded_workers import SAVED
 from tests.workers import NUM_ROWS, Workers, side_by_side
 
 
@@ -35,83 +37,131 @@ def test_each_row_is_held_by_one_worker_at_one_place(count, num_rows):
     assert sorted(found) == table.tolist()
 
 
-@pytest.fixture(scope="module", params=[2, 3])
-def learnt(request, tmp_path_factory, small_vocabulary):
-    """How many workers, their folder, and what each has kept."""
-    folder = tmp_path_factory.mktemp("sharded")
-    deepfm_tf.prepare(
-        make_log(NUM_ROWS), folder / "train", vocabulary=small_vocabulary
-    )
-    count = request.param
-    with Workers(count, folder, sharded_workers.learn, folder) as processes:
-        assert processes.statuses() == [0] * count, processes.texts()
-    kept = [dict(np.load(folder / f"{n}.npz")) for n in range(count)]
-    return count, folder, kept
-
-
-@pytest.fixture(scope="module")
-def alone(learnt):
-    """Losses and weights of one process with a plain table, by case."""
-    count, folder, _ = learnt
-    data = deepfm_tf.PreparedData.load(folder / "train")
-    found = []
-    for case in sharded_workers.CASES[count]:
-        model = sharded_workers.model_of(data.schema, case)
-        history = model.fit(
-            side_by_side(data, count), epochs=2, shuffle=False, verbose=0
-        )
-        found.append((history.history["loss"], model.get_weights()))
-    return found
-
-
 def several(test):
     """Mark a test of several processes."""
     return pytest.mark.multi_worker(pytest.mark.timeout(900)(test))
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, small_vocabulary):
+    """What one process, then three workers, and then two, have left."""
+    folder = tmp_path_factory.mktemp("sharded")
+    deepfm_tf.prepare(
+        make_log(NUM_ROWS), folder / "train", vocabulary=small_vocabulary
+    )
+    learn_alone(folder, SAVED, 3, callbacks=[Checkpoints(folder / "saved")])
+    for count, function in (
+        (3, sharded_workers.go_on),
+        (2, sharded_workers.learn),
+    ):
+        with Workers(count, folder, function, folder) as processes:
+            assert processes.statuses() == [0] * count, processes.texts()
+    return folder
+
+
+def learn_alone(folder, case, *counts, callbacks=()):
+    """One process, with a plain table, after epochs of so many workers."""
+    data = deepfm_tf.PreparedData.load(folder / "train")
+    model = sharded_workers.model_of(data.schema, case)
+    losses = []
+    for count in counts:
+        history = model.fit(
+            side_by_side(data, count),
+            shuffle=False,
+            verbose=0,
+            callbacks=list(callbacks),
+        )
+        losses += history.history["loss"]
+    return losses, model
+
+
+@pytest.fixture(scope="module")
+def gone_on(folder):
+    """Losses and model of one process, after the second and third epoch."""
+    return [learn_alone(folder, SAVED, 3, 3, *more) for more in ((), (2,))]
+
+
+def kept(folder, name, count):
+    """What each worker has kept of a model."""
+    return [dict(np.load(folder / f"{name} {n}.npz")) for n in range(count)]
+
+
+def check_same(found, losses, model, limit):
+    for each in found:
+        np.testing.assert_allclose(each["loss"], losses, atol=limit)
+    for place, weight in enumerate(model.get_weights()):
+        np.testing.assert_allclose(found[0][str(place)], weight, atol=limit)
+
+
 @several
-def test_workers_learn_what_one_does_with_the_whole_table(learnt, alone):
-    count, _, kept = learnt
-    for name, case in enumerate(sharded_workers.CASES[count]):
-        loss, weights = alone[name]
-        # Adam divides by what may be nearly zero, and amplifies the last bits.
-        limit = 1e-4 if case[0] == "lazy_adam" else 1e-6
+@pytest.mark.parametrize("number", range(len(sharded_workers.CASES)))
+def test_two_workers_learn_what_one_does(number, folder):
+    case = sharded_workers.CASES[number]
+    losses, model = learn_alone(folder, case, 2, 2)
 
-        for each in kept:
-            np.testing.assert_allclose(each[f"{name} loss"], loss, atol=limit)
-        for place, weight in enumerate(weights):
-            found = kept[0][f"{name} weight {place}"]
-            np.testing.assert_allclose(found, weight, atol=limit)
+    # Adam divides by what may be nearly zero, and amplifies the last bits.
+    limit = 1e-4 if case[0] == "lazy_adam" else 1e-6
+    check_same(kept(folder, number, 2), losses, model, limit)
 
 
 @several
-def test_each_worker_holds_its_share_of_the_rows(learnt, small_vocabulary):
-    count, _, kept = learnt
+def test_three_workers_go_on_with_what_one_has_learnt(folder, gone_on):
+    losses, model = gone_on[0]
+
+    check_same(kept(folder, "epoch 2", 3), losses[1:], model, 1e-6)
+
+
+@several
+def test_two_go_on_with_what_three_have_learnt(folder, gone_on):
+    losses, model = gone_on[1]
+
+    check_same(kept(folder, "epoch 3", 2), losses[2:], model, 1e-6)
+
+
+@several
+def test_one_loads_what_two_have_learnt(folder, gone_on):
+    _, model = gone_on[1]
+
+    loaded, epoch = deepfm_tf.load_checkpoint(folder / "saved")
+
+    assert epoch == 3
+    for found, weight in zip(
+        loaded.get_weights(), model.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(found, weight, atol=1e-6)
+    state, expected = (
+        m.optimizer.state_of(m.embedding_layer.embeddings).numpy()
+        for m in (loaded, model)
+    )
+    np.testing.assert_allclose(state, expected, atol=1e-6)
+    names = {path.name for path in (folder / "saved").glob("*-rows-*")}
+    assert names == {f"epoch-0003-rows-{n}-of-2.npy" for n in range(2)}
+
+
+@several
+def test_each_worker_holds_its_share_of_the_rows(folder, small_vocabulary):
     num_rows = sum(small_vocabulary.schema.vocabulary_sizes)
 
-    assert {int(each["0 held"]) for each in kept} == {-(-num_rows // count)}
+    held = {int(each["held"]) for each in kept(folder, "epoch 2", 3)}
+
+    assert held == {-(-num_rows // 3)}
 
 
 @several
-def test_all_rows_are_evaluated_alike_on_all_workers(learnt, alone):
-    count, folder, kept = learnt
+def test_all_rows_are_evaluated_alike_on_all_workers(folder, gone_on):
+    _, model = gone_on[0]
     data = deepfm_tf.PreparedData.load(folder / "train")
-    model = sharded_workers.model_of(data.schema, ("rowwise_adagrad", None))
-    model.set_weights(alone[-1][1])
 
     expected = deepfm_tf.evaluate(model, data.dataset(NUM_ROWS))
 
-    for each in kept:
-        np.testing.assert_array_equal(each["metrics"], kept[0]["metrics"])
-        assert each["metrics"][2] == NUM_ROWS
-    np.testing.assert_allclose(
-        kept[0]["metrics"][1], expected["log_loss"], atol=1e-6
-    )
+    found = [each["metrics"] for each in kept(folder, "epoch 2", 3)]
+    np.testing.assert_array_equal(found, [found[0]] * 3)
+    assert found[0][2] == NUM_ROWS
+    np.testing.assert_allclose(found[0][1], expected["log_loss"], atol=1e-6)
 
 
 @several
-def test_what_needs_a_whole_table_is_refused_on_all_workers(learnt):
-    _, _, kept = learnt
+def test_what_needs_a_whole_table_is_refused_on_all_workers(folder):
     expected = {
         "adam": "must be learnt by a lazy optimizer",
         "keras": "must be learnt by a lazy optimizer",
@@ -119,10 +169,9 @@ def test_what_needs_a_whole_table_is_refused_on_all_workers(learnt):
         "regularizer": "must have no regularizer",
         "call": "let all workers call `deepfm_tf.strategies.on_one_host",
     }
-    for each in kept:
-        for kind, said in zip(
-            sharded_workers.REFUSED, each["refused"], strict=True
-        ):
+    for worker in range(2):
+        told = np.load(folder / f"refused {worker}.npy")
+        for kind, said in zip(sharded_workers.REFUSED, told, strict=True):
             assert expected[kind] in said
 
 

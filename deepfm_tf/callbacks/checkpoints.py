@@ -14,9 +14,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from deepfm_tf.arrays import Array
+from deepfm_tf.callbacks.epoch_values import (
+    Shared,
+    read_values,
+    variables_of,
+    write_shared,
+    write_values,
+)
 from deepfm_tf.errors import MissingFileError, UserError
 from deepfm_tf.keras_internals import skip_epochs, skip_no_epochs
+from deepfm_tf.row_shards import current_row_shards
 from deepfm_tf.storage import replacing, write_text
 from deepfm_tf.strategies import agree, is_chief
 
@@ -28,8 +35,10 @@ _LOG_FILE = "log.csv"
 # What changes from epoch to epoch; and all the rest, once for each `fit`.
 _EPOCH_FILE = "epoch-{:04d}.npz"
 _MODEL_FILE = "model-{:04d}.keras"
+# Of a model whose table is shared out; its first weights are of no use.
+_CONFIG_FILE = "model-{:04d}.json"
 # Earlier versions wrote `epoch-*.keras`.
-_FILES_OF_RUN = ("epoch-*", "model-*.keras")
+_FILES_OF_RUN = ("epoch-*", "model-*.keras", "model-*.json")
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -40,8 +49,9 @@ class Checkpoints(keras.callbacks.Callback):
     moment can be resumed from its last whole epoch. Keras takes as long to
     write a small model as to train it for an epoch, so it does that once, and
     the variables alone follow each epoch. `log.csv` holds the logs of all
-    epochs, resumed ones included. Of several workers, the chief alone writes;
-    all read, so that the directory must be one that they share.
+    epochs, resumed ones included. Of several workers, the chief alone writes,
+    but for the rows of a table that they share out; all read, so that the
+    directory must be one that they share.
 
     Args:
         directory: where to keep them.
@@ -64,10 +74,11 @@ class Checkpoints(keras.callbacks.Callback):
         self.plateau = plateau
         self.history: dict[str, list[float]] = {}
         self._model_file: str | None = None
+        self._shared: dict[str, Shared] = {}
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Start afresh, or where the loaded checkpoint stopped."""
-        self.history = {}
+        self.history, self._shared = {}, {}
         self._model_file = None
         resumed = getattr(self.model, "_deepfm_tf_resumed", None)
         writes = is_chief(self.model.distribute_strategy)
@@ -83,7 +94,7 @@ class Checkpoints(keras.callbacks.Callback):
             if writes:
                 self._remove_old_run()
             return
-        self.history = state["history"]
+        self.history, self._shared = state["history"], state.get("shared", {})
         stopping = self.early_stopping
         if stopping is None or state["best_checkpoint"] is None:
             return
@@ -92,10 +103,10 @@ class Checkpoints(keras.callbacks.Callback):
         stopping.wait = state["wait"]
         if self.plateau is not None:
             self.plateau.best = state["best"]
-        best = _read_values(
-            self.directory / state["best_checkpoint"], self.model
-        )
-        stopping.best_weights = best[: len(self.model.weights)]
+        best = self.directory / state["best_checkpoint"]
+        values = [np.zeros(v.shape, v.dtype) for v in self.model.weights]
+        read_values(best, self._shared.get(best.name), self.model, values)
+        stopping.best_weights = values
         if state["ended"]:
             skip_epochs(self.model)
 
@@ -105,15 +116,20 @@ class Checkpoints(keras.callbacks.Callback):
         """Save the epoch."""
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
+        checkpoint = _EPOCH_FILE.format(epoch + 1)
+        shared = write_shared(self.directory, checkpoint, self.model)
+        if shared is not None:
+            self._shared[checkpoint] = shared
         if not is_chief(self.model.distribute_strategy):
             return
         if self._model_file is None:
-            self._model_file = _MODEL_FILE.format(epoch + 1)
+            name = _MODEL_FILE if shared is None else _CONFIG_FILE
+            self._model_file = name.format(epoch + 1)
             with replacing(self.directory / self._model_file) as path:
-                self.model.save(path)
+                _write_model(path, self.model)
         state: dict[str, Any] = {
             "model": self._model_file,
-            "checkpoint": _EPOCH_FILE.format(epoch + 1),
+            "checkpoint": checkpoint,
             "best_checkpoint": None,
             "epoch": epoch + 1,
             "history": self.history,
@@ -128,15 +144,17 @@ class Checkpoints(keras.callbacks.Callback):
                 "ended": 0 < epoch == stopping.stopped_epoch,
             }
         with replacing(self.directory / state["checkpoint"]) as path:
-            _write_values(path, self.model)
+            write_values(path, self.model)
         with replacing(self.directory / _LOG_FILE) as path:
             self._write_log(path)
+        kept = {state["checkpoint"], state["best_checkpoint"]}
+        self._shared = {n: s for n, s in self._shared.items() if n in kept}
+        if self._shared:
+            state["shared"] = self._shared
         text = json.dumps(state, indent=1)
         write_text(self.directory / _STATE_FILE, text)
-        drop_checkpoints(
-            self.directory,
-            {state["model"], state["checkpoint"], state["best_checkpoint"]},
-        )
+        kept |= {name for s in self._shared.values() for name in s["files"]}
+        drop_checkpoints(self.directory, {state["model"], *kept})
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Leave the model as any other."""
@@ -200,11 +218,9 @@ def load_checkpoint(
         )
     name = (best and state["best_checkpoint"]) or state["checkpoint"]
     path = Path(directory) / name
-    model = keras.saving.load_model(path.with_name(state["model"]))
-    for variable, value in zip(
-        _variables(model), _read_values(path, model), strict=True
-    ):
-        variable.assign(value)
+    model = _read_model(path.with_name(state["model"]))
+    shared = state.get("shared", {}).get(name)
+    read_values(path, shared, model, variables_of(model))
     agree(model.distribute_strategy, path.name, "last checkpoint")
     model._deepfm_tf_resumed = path.resolve()
     return model, state["epoch"]
@@ -223,29 +239,21 @@ def drop_checkpoints(directory: Path, kept: Container[str] = ()) -> None:
                 path.unlink()
 
 
-def _variables(model: keras.Model) -> list[Any]:
-    """What an epoch changes: weights, what dropout draws next, optimizer."""
-    weights = model.weights
-    known = set(map(id, weights))
-    others = [v for v in model.variables if id(v) not in known]
-    return [*weights, *others, *model.optimizer.variables]
+def _write_model(path: Path, model: keras.Model) -> None:
+    if path.suffix == ".keras":
+        model.save(path)
+        return
+    text = json.dumps(keras.saving.serialize_keras_object(model))
+    path.write_text(text, encoding="utf-8")
 
 
-def _write_values(path: Path, model: keras.Model) -> None:
-    """As `np.savez`, which would hold all of them in memory at once."""
-    with zipfile.ZipFile(path, "w") as archive:
-        for number, variable in enumerate(_variables(model)):
-            with archive.open(f"{number}.npy", "w", force_zip64=True) as file:
-                np.save(file, variable.numpy())
-
-
-def _read_values(path: Path, model: keras.Model) -> list[Array]:
-    """Those of `_variables`."""
-    with np.load(path) as file:
-        return [
-            # Numpy writes what it does not know, bfloat16, as mere bytes.
-            file[name].view(variable.dtype)
-            for name, variable in zip(
-                file.files, _variables(model), strict=True
-            )
-        ]
+def _read_model(path: Path) -> keras.Model:
+    if path.suffix == ".keras" and current_row_shards() is None:
+        return keras.saving.load_model(path)
+    # All values come from the epoch's files.
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            text = archive.read("config.json").decode()
+    else:
+        text = path.read_text(encoding="utf-8")
+    return keras.saving.deserialize_keras_object(json.loads(text))

@@ -7,7 +7,8 @@ from typing import Any
 import tensorflow as tf
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.kernels import local_value, tf_variable
+from deepfm_tf.kernels import tf_variable
+from deepfm_tf.layers.table_variable import whole_table
 
 
 def read_rows(table: Any, rows: Array) -> Array:
@@ -17,7 +18,7 @@ def read_rows(table: Any, rows: Array) -> Array:
         table: Keras variable, on one device or on several.
         rows: (n,) int.
     """
-    found: Array = tf.gather(local_value(table), rows).numpy()
+    found: Array = tf.gather(whole_table(table), rows).numpy()
     return found
 
 

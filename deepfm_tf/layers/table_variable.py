@@ -13,9 +13,9 @@ from deepfm_tf.layers.large_table import FirstValues, drawn_blocks
 from deepfm_tf.row_shards import (
     OUTSIDE,
     RowShards,
+    current_row_shards,
     held_apart,
     is_sharded,
-    row_shards_of,
 )
 
 
@@ -35,7 +35,7 @@ def add_table(
         num_drawn: int. Columns to be drawn; the others are zero.
         regularizer: of the whole table. Optional.
     """
-    shards = row_shards_of(tf.distribute.get_strategy())
+    shards = current_row_shards()
     if shards is not None:
         if regularizer is not None:
             raise UserError(

@@ -283,6 +283,7 @@ class LazyOptimizer(MergedGradients):
             )
         if is_sharded(variable):
             state.row_shards = variable.row_shards
+            state.num_rows = variable.num_rows
         return state
 
     def _check_tables(self, variables: Sequence[Any]) -> None:
