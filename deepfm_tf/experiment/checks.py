@@ -11,6 +11,7 @@ from deepfm_tf.experiment import (
     continuation,
     export as exporting,
     training as learning,
+    workers,
 )
 from deepfm_tf.experiment.arguments import split_field_file
 from deepfm_tf.experiment.commands import SWEPT
@@ -39,7 +40,7 @@ def check(settings: Settings) -> None:
     """
     continuation.check(settings)
     learning.check(settings)
-    read_cluster().check_replicas(settings.replicas)
+    workers.check(settings, read_cluster())
     if settings.auto and settings.preset != "default":
         raise UserError(
             f"--auto tries the presets {', '.join(CANDIDATES)}. Leave out "

@@ -74,7 +74,9 @@ def run(
     strategy, data = begin(settings)
     if not deepfm_tf.strategies.is_chief(strategy):
         for name in settings.model:
-            fit(settings, name, data, strategy)
+            model, _ = fit(settings, name, data, strategy)
+            if settings.shard_tables:  # of which the chief gathers the rows
+                deepfm_tf.strategies.on_one_host(model)
         deepfm_tf.strategies.exchange(strategy, "")
         return Outcome(data, [], {}, None, None)
     for name in settings.model:
@@ -164,7 +166,9 @@ def begin(
             "mixed_bfloat16" if settings.mixed_bfloat16 else "float32"
         )
         say_part(read_cluster())
-        strategy = deepfm_tf.create_strategy(settings.replicas)
+        strategy = deepfm_tf.create_strategy(
+            settings.replicas, shard_tables=settings.shard_tables
+        )
         data = deepfm_tf.strategies.on_chief(
             strategy, lambda: _prepared(settings)
         )
@@ -209,6 +213,8 @@ def train(
     metrics = deepfm_tf.metrics.binary_metrics(
         *rows, groups=data["test"].groups
     )
+    # Of all rows, where the workers have shared them out.
+    result["parameters"] = model.count_params()
     return model, {**result, "test": metrics}, rows
 
 

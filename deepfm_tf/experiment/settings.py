@@ -235,6 +235,12 @@ class Settings(ExportSettings, ContinueSettings):
         default_text="every GPU, or one replica on a CPU",
         argument="num_replicas",
     )
+    shard_tables: bool = switch(
+        "several workers share out the rows of the table, which each would "
+        "hold a copy of (experimental; see pipelines/several_hosts.md)",
+        group="training",
+        argument="shard_tables",
+    )
     resume: bool = switch(
         "go on where a stopped run in the same --run left off",
         group="results",

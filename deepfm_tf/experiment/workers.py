@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import deepfm_tf
 from deepfm_tf.cluster import Cluster
 from deepfm_tf.errors import UserError
+from deepfm_tf.experiment.settings import LAZY_OPTIMIZERS
 
 if TYPE_CHECKING:
     from deepfm_tf.experiment.settings import Settings
@@ -26,6 +27,43 @@ def check_alone(what: str, cluster: Cluster) -> None:
             f"{what} trains many models, each on one host, and "
             f"{cluster.source} names {cluster.num_workers} workers. Set "
             "TF_CONFIG='{}' for it, or train one model with deepfm-tf train."
+        )
+
+
+def check(settings: Settings, cluster: Cluster) -> None:
+    """Raise UserError for what several workers cannot do.
+
+    Args:
+        settings: the options.
+        cluster: Cluster.
+    """
+    cluster.check_replicas(settings.replicas)
+    cluster.check_sharding(settings.shard_tables)
+    if settings.prune_untrained and cluster.num_workers > 1:
+        raise UserError(
+            "--prune-untrained asks the optimizer which rows it has touched, "
+            f"and {cluster.source} names {cluster.num_workers} workers, whose "
+            "chief exports without it. Leave it out, and export anew on one "
+            "host: give it there, with --resume, TF_CONFIG='{}' and without "
+            "--shard-tables."
+        )
+    if not settings.shard_tables:
+        return
+    if settings.optimizer not in LAZY_OPTIMIZERS:
+        raise UserError(
+            "--shard-tables must come with an optimizer that touches only the "
+            f"rows of a batch: {', '.join(LAZY_OPTIMIZERS)}. Received: "
+            f"--optimizer {settings.optimizer}."
+        )
+    if settings.embedding_l2 and not settings.has_batch_l2:
+        raise UserError(
+            "--l2-mode table reads the whole table at each step, of which "
+            "--shard-tables leaves each worker a share. Give --l2-mode batch."
+        )
+    if settings.embeddings:
+        raise UserError(
+            "--embeddings does not go with --shard-tables yet. Leave one of "
+            "the two out."
         )
 
 

@@ -6,7 +6,8 @@ One JSON line for each number of workers. They share the cores of this machine,
 so that examples/s say little of several hosts; CPU and bytes do, from which
 `scaling.md` follows. Bytes are those of the loopback device: nothing else may
 use it meanwhile. `--exchange occurrences` is what was done until 0.6: a row is
-sent as often as it occurs in a worker's examples, not once.
+sent as often as it occurs in a worker's examples, not once. `--exchange
+shards` shares out the rows of the table: `--shard-tables`.
 """
 
 import json
@@ -78,7 +79,9 @@ def train(options):
     """One worker of the benchmark; prints what it has measured."""
     if options["exchange"] == "occurrences":
         exchange_occurrences()
-    strategy = deepfm_tf.create_strategy()
+    strategy = deepfm_tf.create_strategy(
+        shard_tables=options["exchange"] == "shards"
+    )
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = deepfm_tf.DeepFM(
@@ -144,7 +147,7 @@ def main() -> None:
         "--hidden-units", type=arguments.whole_numbers, default="30,20,10"
     )
     parser.add_argument(
-        "--exchange", choices=("rows", "occurrences"), default="rows"
+        "--exchange", choices=("rows", "occurrences", "shards"), default="rows"
     )
     options = parser.parse_args()
     settings = {
