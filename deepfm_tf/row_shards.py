@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -112,13 +113,11 @@ class RowReader:
 
     def __init__(self, shards: RowShards, table: int) -> None:
         self._shards = shards
-        # Of rows, vectors and gradients of each size; the last of all, of the
-        # size and of whole blocks.
-        self._keys = range(1000 * table, 1000 * table + 750, 250)
-        self._size_key, self._block_key = (
-            self._keys[0] + 998,
-            self._keys[0] + 999,
-        )
+        # A thousand keys: for rows, vectors and gradients one of each size,
+        # then for the size itself, and for whole blocks.
+        first = 1000 * table
+        self._keys = first, first + 250, first + 500
+        self._size_key, self._block_key = first + 750, first + 751
 
         @tf.custom_gradient
         def swap(vectors: Any, kind: Any) -> Any:
@@ -314,8 +313,11 @@ def held_apart() -> Iterator[None]:
         yield
 
 
+@functools.cache
 def find_row_shards(strategy: Any) -> RowShards:
     """How tables are shared out between the workers of a strategy.
+
+    Always the same object: it counts the tables.
 
     Args:
         strategy: of several workers, with a `cluster`.

@@ -48,6 +48,10 @@ def fit(strategy, model, data, epochs, first_epoch=0, callbacks=()):
         verbose=0,
         callbacks=list(callbacks),
     )
+    # As early stopping does, to go back to the best epoch.
+    weights = model.get_weights()
+    model.set_weights([np.zeros_like(weight) for weight in weights])
+    model.set_weights(weights)
     alone = strategies.on_one_host(model)
     assert (alone is None) == (strategy.cluster.index > 0)
     weights = alone.weights if alone else ()

@@ -21,7 +21,7 @@ from deepfm_tf.row_shards import RowShards
 from deepfm_tf.storage import replacing
 
 # Rows that are read or written at once.
-_BLOCK_ROWS = 2**16
+BLOCK_ROWS = 2**16
 _HINT = "Bring it back, or start without resuming."
 
 
@@ -61,9 +61,9 @@ def write_shard(path: Path, columns: Sequence[Any]) -> int:
     with replacing(path) as temporary, open(temporary, "wb") as file:
         blocks = (
             np.concatenate(
-                [each[start : start + _BLOCK_ROWS] for each in columns], axis=1
+                [each[start : start + BLOCK_ROWS] for each in columns], axis=1
             ).tobytes()
-            for start in range(0, num_rows, _BLOCK_ROWS)
+            for start in range(0, num_rows, BLOCK_ROWS)
         )
         for block in itertools.chain([header], blocks):
             file.write(block)
@@ -116,8 +116,8 @@ def _blocks(
     row_bytes = 4 * shape[1]
     with open(path, "rb") as file:
         found = zlib.crc32(file.read(len(_header(shape))))
-        for start in range(0, shape[0], _BLOCK_ROWS):
-            size = min(_BLOCK_ROWS, shape[0] - start)
+        for start in range(0, shape[0], BLOCK_ROWS):
+            size = min(BLOCK_ROWS, shape[0] - start)
             block = file.read(size * row_bytes)
             found = zlib.crc32(block, found)
             if len(block) < size * row_bytes:

@@ -14,7 +14,7 @@ NUM_ROWS = 11
 @pytest.fixture
 def table(monkeypatch):
     """11 rows of 3 weights and 2 numbers of state; read 2 at a time."""
-    monkeypatch.setattr(shard_files, "_BLOCK_ROWS", 2)
+    monkeypatch.setattr(shard_files, "BLOCK_ROWS", 2)
     return np.random.default_rng(0).random((NUM_ROWS, 5), np.float32)
 
 
