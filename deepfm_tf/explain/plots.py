@@ -17,11 +17,13 @@ from deepfm_tf.metrics.logits import sigmoid
 _LOWERS, _RAISES, _WHOLE = "#2c6fbb", "#c8372d", "#555555"
 
 
-def plot_field_strengths(strengths: FieldStrengths) -> Any:
+def plot_field_strengths(strengths: FieldStrengths, top: int = 40) -> Any:
     """A heat map of the pairs of fields, first order on the diagonal.
 
     Args:
         strengths: what `field_strengths` gave.
+        top: int. Fields to show: those with the strongest terms. Defaults to
+            40, whose names can still be read.
 
     Returns:
         A `matplotlib.figure.Figure`: call its `savefig("strengths.png")`.
@@ -29,6 +31,8 @@ def plot_field_strengths(strengths: FieldStrengths) -> Any:
     Raises:
         ImportError: matplotlib is not installed.
     """
+    num_all = len(strengths.fields)
+    strengths = strengths.strongest(top)
     num_fields = len(strengths.fields)
     size = max(4.0, 1.8 + 0.32 * num_fields)
     figure = new_figure((size + 1.0, size))
@@ -40,7 +44,9 @@ def plot_field_strengths(strengths: FieldStrengths) -> Any:
     axes.set_yticks(range(num_fields), names)
     axes.set_title(
         "Mean |term| of the logit: pairs of fields\n"
-        "(on the diagonal: first order)",
+        "(on the diagonal: first order)"
+        + f"\nthe {num_fields} strongest of {num_all}"
+        * (num_fields < num_all),
         fontsize="medium",
     )
     if num_fields <= 12:

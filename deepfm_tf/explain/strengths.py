@@ -54,6 +54,17 @@ class FieldStrengths:
             ]
         return sorted(terms, key=lambda term: -term["strength"])
 
+    def strongest(self, num_fields: int) -> FieldStrengths:
+        """Those of the fields with the strongest terms, in their order."""
+        reach = np.maximum(self.pairs.max(axis=1), self.first_order)
+        kept = np.sort(np.argsort(-reach, kind="stable")[:num_fields])
+        return FieldStrengths(
+            tuple(self.fields[i] for i in kept),
+            self.first_order[kept],
+            self.pairs[np.ix_(kept, kept)],
+            self.num_rows,
+        )
+
     def table(self, top: int = 20) -> str:
         """The `top` strongest terms as text."""
         return text_table(self.ranking()[:top], decimals=4)

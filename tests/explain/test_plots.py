@@ -37,6 +37,16 @@ def test_a_heat_map_of_many_fields_leaves_the_numbers_out():
     assert len(figure.axes[0].texts) == 0
 
 
+def test_of_many_fields_it_shows_those_with_the_strongest_terms():
+    axes = deepfm_tf.explain.plot_field_strengths(strengths(300)).axes[0]
+
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == [f"field {i}" for i in range(260, 300)]
+    image = np.array(axes.images[0].get_array())
+    assert image[0, 1] == pytest.approx((260 + 261) / 10)
+    assert axes.get_title().endswith("the 40 strongest of 300")
+
+
 def test_the_waterfall_ends_at_the_logit(tmp_path):
     figure = deepfm_tf.explain.plot_waterfall(attributions(), top=3)
 
