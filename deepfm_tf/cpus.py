@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 
 
@@ -22,6 +23,22 @@ def num_cpus(root: str | Path = "/") -> int:
         count = os.cpu_count() or 1
     quota = _quota(Path(root))
     return count if quota is None else max(1, min(count, math.ceil(quota)))
+
+
+def has_bfloat16(root: str | Path = "/") -> bool:
+    """Whether the CPU multiplies in bfloat16 itself, as Linux tells.
+
+    Args:
+        root: where `proc` is found.
+    """
+    try:
+        text = (Path(root) / "proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # not on Linux
+        return False
+    flags = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    # Of x86, and of ARM.
+    known = {"avx512_bf16", "amx_bf16", "bf16"}
+    return flags is not None and not known.isdisjoint(flags[1].split())
 
 
 def _quota(root: Path) -> float | None:

@@ -35,6 +35,8 @@ _SMALLEST_BATCH, _LARGEST_BATCH = 32, 2048
 _L2_EXAMPLES = 3.0
 _LEAST_L2, _MOST_L2 = 5e-4, 0.05
 
+# Of the pyramid; `auto` is one of the others.
+PRECISIONS = ("float32", "mixed_bfloat16", "auto")
 # The optimizers whose learning rate a preset knows.
 LIKE_ADAM = ("lazy_adam", "adam")
 XAVIER = "glorot_uniform"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from numbers import Real
 
 import keras
 import tensorflow as tf
 
+from deepfm_tf.cpus import has_bfloat16
 from deepfm_tf.errors import Argument, UserError, with_known_arguments
 from deepfm_tf.losses import GlobalBinaryCrossentropy
 from deepfm_tf.models.batches import check_model
@@ -23,7 +24,7 @@ from deepfm_tf.optimizers import (
     RMSprop,
     RowwiseAdagrad,
 )
-from deepfm_tf.presets import usual_rate
+from deepfm_tf.presets import PRECISIONS, usual_rate
 from deepfm_tf.seeds import check_seed
 
 # Those with a lazy rule first; the others touch whole tables at every step.
@@ -37,10 +38,11 @@ OPTIMIZERS = {
     "rmsprop": RMSprop,
     "sgd": SGD,
 }
-PRECISIONS = ("float32", "mixed_bfloat16")
 # Examples that are learnt from without a look at Ctrl-C or a progress bar: on
 # two cores a fraction of a second.
 _ROWS_OF_CALL = 2**16
+# Hidden units from which products in bfloat16 save more than casts cost.
+_WIDE = 200
 
 
 def set_seed(seed: int) -> None:
@@ -54,21 +56,53 @@ def set_seed(seed: int) -> None:
     keras.utils.set_random_seed(check_seed(seed))
 
 
-def set_precision(precision: str) -> None:
+def set_precision(precision: str, hidden_units: Sequence[int] = ()) -> str:
     """Compute the pyramids of models built from now on in this precision.
 
     Args:
-        precision: str. `"float32"`, or `"mixed_bfloat16"`: matrix products in
+        precision: str. `"float32"`; `"mixed_bfloat16"`: matrix products in
             bfloat16, which pays for wide hidden layers on hardware that has it
-            and costs for narrow ones. Weights, tables, the optimizer's state,
-            first and second order and the logits stay in float32.
+            and costs for narrow ones; or `"auto"`: the second where it pays.
+            Weights, tables, the optimizer's state, first and second order and
+            the logits stay in float32.
+        hidden_units: widths of the hidden layers, which `"auto"` goes by: the
+            first must be 200 wide, and the GPU, or the CPU if there is none,
+            must compute in bfloat16. Where it must emulate it, a step takes
+            twice as long as in float32.
+
+    Returns:
+        str. The precision that was chosen.
+
+    Raises:
+        UserError: there is no such precision.
+
+    Example:
+
+    >>> set_precision("auto", hidden_units=(30, 20, 10))
+    'float32'
     """
     if precision not in PRECISIONS:
         raise UserError(
             f"`precision` must be one of {', '.join(PRECISIONS)}. Received: "
             f"precision={precision!r}."
         )
+    if precision == "auto":
+        is_wide = bool(hidden_units) and hidden_units[0] >= _WIDE
+        pays = is_wide and _computes_in_bfloat16()
+        precision = "mixed_bfloat16" if pays else "float32"
     keras.config.set_dtype_policy(precision)
+    return precision
+
+
+def _computes_in_bfloat16() -> bool:
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return has_bfloat16()
+    details = map(tf.config.experimental.get_device_details, gpus)
+    # Ampere, the first that has it, is 8.0.
+    return all(
+        each.get("compute_capability", (0, 0)) >= (8, 0) for each in details
+    )
 
 
 @with_known_arguments

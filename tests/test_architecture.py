@@ -191,7 +191,7 @@ DOORS = {
     ),
     "losses": ((), ("keras", "tensorflow")),
     "training": (
-        ("losses", "models", "optimizers", "presets", "seeds"),
+        ("losses", "models", "optimizers", "cpus", "presets", "seeds"),
         ("keras", "tensorflow"),
     ),
     # Rows that no step has touched, by the state of the optimizer.

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from deepfm_tf.cpus import num_cpus
+from deepfm_tf.cpus import has_bfloat16, num_cpus
 from deepfm_tf.data import stream
 
 
@@ -89,3 +89,22 @@ def test_no_more_is_read_ahead_than_the_cpus_that_are_granted(monkeypatch):
     assert next(results) == 0
     assert next(taken) == 3  # two at work, and one that has its turn
     results.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16 amx_tile\n", True),
+        ("flags\t\t: fpu avx2 avx512f\n", False),
+        ("Features\t: fp asimd i8mm bf16\n", True),
+        ("", False),
+    ],
+)
+def test_bfloat16_is_a_flag_of_the_cpu(tmp_path, line, expected):
+    write(tmp_path, {"proc/cpuinfo": f"processor\t: 0\n{line}power\t:\n"})
+
+    assert has_bfloat16(tmp_path) is expected
+
+
+def test_without_the_file_no_cpu_has_it(tmp_path):
+    assert not has_bfloat16(tmp_path)

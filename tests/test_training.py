@@ -183,6 +183,26 @@ def test_sampled_training_data_leave_probabilities_calibrated(tmp_path):
     assert np.sum(sampled[other]) / clicks > 3
 
 
+@pytest.mark.parametrize(
+    ("has_it", "hidden_units", "expected"),
+    [
+        (True, (400, 400), "mixed_bfloat16"),
+        (True, (128, 64), "float32"),
+        (True, (), "float32"),
+        (False, (400, 400), "float32"),
+    ],
+)
+def test_the_precision_is_half_where_that_pays(
+    has_it, hidden_units, expected, monkeypatch
+):
+    monkeypatch.setattr("deepfm_tf.training.has_bfloat16", lambda: has_it)
+    try:
+        assert deepfm_tf.set_precision("auto", hidden_units) == expected
+        assert keras.config.dtype_policy().name == expected
+    finally:
+        deepfm_tf.set_precision("float32")
+
+
 def test_wrong_arguments_are_refused(small_vocabulary):
     model = build("FM", small_vocabulary.schema)
     with pytest.raises(ValueError, match="`optimizer` must be one of lazy"):

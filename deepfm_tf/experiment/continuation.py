@@ -33,7 +33,7 @@ _NOT_CARRIED = (
 # What a model that is trained already was trained with, besides the options
 # of the group "model"; an export does not keep the optimizer.
 _OF_OPTIMIZER = ("optimizer", "embedding_l2", "l2_mode", "clip_norm")
-_OF_MODEL = ("negative_sampling", "mixed_bfloat16")
+_OF_MODEL = ("negative_sampling", "precision")
 
 
 def carried(path: Path, options: Mapping[str, Option]) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _known(origin: Origin) -> dict[str, Any]:
     return {
         "model": names[origin.model_class],
         "negative_sampling": arguments["negative_sampling"],
-        "mixed_bfloat16": arguments["dtype"] == "mixed_bfloat16",
+        "precision": arguments["dtype"],
         **origin.known,
     }
 

@@ -25,6 +25,7 @@ from deepfm_tf.files.layout import names_of_text
 from deepfm_tf.options import option, switch
 from deepfm_tf.presets import (
     LIKE_ADAM,
+    PRECISIONS,
     PRESETS,
     SMALL_NORMAL,
     XAVIER,
@@ -150,11 +151,13 @@ class Settings(ExportSettings, ContinueSettings):
         "the lazy ones update only the rows of the table that a batch touches",
         choices=OPTIMIZERS,
     )
-    mixed_bfloat16: bool = switch(
-        "matrix products in bfloat16: faster with wide hidden layers, where "
-        "the hardware has it",
-        group="training",
-        decides="training",
+    precision: str = _training(
+        "float32",
+        "of the hidden layers' matrix products; auto: mixed_bfloat16 where "
+        "the hardware computes in bfloat16 and --hidden-units begins with "
+        "200 or more, else float32",
+        choices=PRECISIONS,
+        argument="precision",
     )
     learning_rate: float | None = _training(
         None,

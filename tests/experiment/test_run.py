@@ -348,7 +348,9 @@ def test_files_of_vectors_are_looked_for_before_any_work(clicks, capsys):
 
 
 def test_l2_of_a_batch_and_bfloat16_reach_the_model(clicks, finished_run):
-    settings = settings_of(*BENCHMARK, "--l2-mode", "batch", "--mixed-bfloat16")
+    settings = settings_of(
+        *(*BENCHMARK, "--l2-mode", "batch", "--precision", "mixed_bfloat16")
+    )
     asked = learning.build(settings, "deepfm", begin(settings)[1]["train"])
 
     deepfm_tf.set_precision("float32")
