@@ -134,11 +134,11 @@ def hash_texts(texts: pa.LargeStringArray) -> Array:
 
     Different texts may share one.
     """
-    parts = [
-        _hash_slice(texts.slice(start, _SLICE))
-        for start in range(0, len(texts), _SLICE)
-    ]
-    return np.concatenate([np.empty(0, np.uint64), *parts])
+    hashes = np.empty(len(texts), np.uint64)
+    for start in range(0, len(texts), _SLICE):
+        stop = start + _SLICE
+        hashes[start:stop] = _hash_slice(texts.slice(start, _SLICE))
+    return hashes
 
 
 def _hash_slice(texts: pa.LargeStringArray) -> Array:

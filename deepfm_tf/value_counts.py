@@ -109,7 +109,10 @@ class ValueCounts:
     def table(self) -> pa.Table:
         """`value` and `count` of all texts."""
         if self._parts:
-            return pa.concat_tables([part.table() for part in self._parts])
+            # In one piece from now on: whoever needs it so would copy it.
+            whole = pa.concat_tables([part.table() for part in self._parts])
+            self._clear()
+            self._merged = whole.combine_chunks()
         if self._waiting:
             tables = pa.concat_tables([self._merged, *self._waiting])
             # Many times faster than a group_by and aggregate.

@@ -29,11 +29,12 @@ class ValueIndex:
         if more is not None:
             values = pa.concat_arrays([values, more])
         self._values = values
-        hashes = hash_texts(values)
-        order = np.argsort(hashes)
-        self._hashes = hashes[order]
+        self._hashes = hash_texts(values)
+        order = np.argsort(self._hashes)
         few = len(values) < 2**32
         self._places = order.astype(np.uint32) if few else order
+        del order
+        self._hashes.sort()  # in place, for as many bytes less
         # Values with the hash of another one: next to none, unless somebody
         # makes them.
         is_same = self._hashes[1:] == self._hashes[:-1]

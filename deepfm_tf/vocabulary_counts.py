@@ -221,6 +221,7 @@ class VocabularyCounts:
                     rest = counts.kept(1, cap, first).slice(kept.num_rows)
                     rare[field.name] = rest["value"]
                 self._add_expected(field, kept, statistics)
+                del kept
             if self._are_whole.get(field.name):
                 entry[WHOLE_NUMBERS] = True
             own = dict(statistics.get(field.name, {}))

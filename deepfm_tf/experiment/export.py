@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import deepfm_tf
 from deepfm_tf.experiment.export_settings import ExportSettings
-from deepfm_tf.experiment.inputs import load_schema
 from deepfm_tf.experiment.report import check_extra
 from deepfm_tf.experiment.settings import LAZY_OPTIMIZERS
 from deepfm_tf.experiment.trained_files import digests_of
@@ -99,6 +98,9 @@ def _has_encodings(settings: Settings) -> bool:
     """Whether fields will have `encodings`, as far as options tell."""
     schema = settings.fixed_schema
     if schema is None and settings.schema_file is not None:
+        # Here, as that module imports pandas, which `--help` must not.
+        from deepfm_tf.experiment.inputs import load_schema
+
         schema = load_schema(settings.schema_file)
     fields = () if schema is None else schema.fields
     return bool(settings.encodings) or any(f.encodings for f in fields)

@@ -42,6 +42,7 @@ def exported(model, vocabulary, explainer, tmp_path_factory):
         explainer=explainer,
         metrics={"auc": 0.75, "log_loss": float("nan")},
         data_fingerprint="f00d",
+        trained_files=("c0ffee",),
     )
     # Nothing may point back to where it was made.
     return shutil.move(path, folder / "moved")

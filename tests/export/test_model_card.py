@@ -95,6 +95,7 @@ def test_it_says_where_the_model_comes_from(card, vocabulary):
     assert card["training_data"] == {
         "fingerprint": "f00d",
         "vocabulary_fingerprint": vocabulary.fingerprint(),
+        "files": ["c0ffee"],
     }
     assert card["metrics"] == {"auc": 0.75, "log_loss": None}
     assert card["versions"]["deepfm_tf"] == deepfm_tf.__version__
