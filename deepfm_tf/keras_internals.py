@@ -20,10 +20,13 @@ from deepfm_tf.kernels import tf_variable
 class StepHooks(keras.optimizers.Optimizer):
     """The parts of a step of a Keras optimizer, to be overridden.
 
-    Keras calls `_clip_gradients`, `_apply_weight_decay` and
-    `_backend_update_step`, in this order, from `apply`; nothing public is
-    between the gradients and the variables.
+    Keras calls `_backend_apply_gradients` from `apply`, and from there
+    `_clip_gradients`, `_apply_weight_decay` and `_backend_update_step`, in
+    this order; nothing public is between the gradients and the variables.
     """
+
+    def begin(self, variables: Sequence[Any]) -> None:
+        """Told first: the variables that have a gradient in this step."""
 
     def clip(self, grads: Sequence[Any]) -> list[Any]:
         """What is made of the gradients of one replica first."""
@@ -39,6 +42,12 @@ class StepHooks(keras.optimizers.Optimizer):
     ) -> None:
         """Update the variables; without it, Keras adds up the replicas too."""
         super()._backend_update_step(grads, variables, rate)
+
+    def _backend_apply_gradients(
+        self, grads: Sequence[Any], trainable_variables: Any
+    ) -> None:
+        self.begin(trainable_variables)
+        super()._backend_apply_gradients(grads, trainable_variables)
 
     def _clip_gradients(self, grads: Sequence[Any]) -> list[Any]:
         return self.clip(grads)

@@ -14,6 +14,11 @@ class Hooked(keras_internals.StepHooks, keras.optimizers.SGD):
     def __init__(self):
         super().__init__(learning_rate=0.5, weight_decay=0.1, clipvalue=1.0)
         self.called = []
+        self.begun = None
+
+    def begin(self, variables):
+        assert not self.called
+        self.begun = list(variables)
 
     def clip(self, grads):
         self.called.append("clip")
@@ -32,6 +37,18 @@ def step(value, gradient):
     optimizer, variable = Hooked(), keras.Variable([value])
     optimizer.apply([tf.constant([gradient])], [variable])
     return optimizer.called, float(variable.numpy()[0])
+
+
+def test_a_step_is_told_the_variables_that_have_a_gradient():
+    optimizer = Hooked()
+    variables = [keras.Variable([float(n)]) for n in range(3)]
+    gradients = [tf.constant([1.0]), None, tf.constant([1.0])]
+
+    with pytest.warns(UserWarning, match="Gradients do not exist"):
+        optimizer.apply(gradients, variables)
+
+    assert list(map(id, optimizer.begun)) == list(map(id, variables[::2]))
+    assert len(optimizer.called) == 3
 
 
 def test_clip_gradients_comes_first_and_clips():

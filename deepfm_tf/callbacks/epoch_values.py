@@ -103,12 +103,14 @@ def read_values(
     """
     numbers = shared["variables"] if shared else []
     variables = variables_of(model)
+    others = [n for n in range(len(variables)) if n not in numbers]
     with np.load(path) as file:
-        for number, target in enumerate(targets):
-            if number in numbers:
-                continue
+        for name, number in zip(file.files, others, strict=True):
+            if number >= len(targets):
+                break
+            target = targets[number]
             # Numpy writes what it does not know, bfloat16, as mere bytes.
-            value = file[str(number)].view(target.dtype)
+            value = file[name].view(target.dtype)
             if is_sharded(variables[number]):  # by workers that shared nothing
                 places, value = variables[number].row_shards.held(0, value)
                 _put(target, places, value)

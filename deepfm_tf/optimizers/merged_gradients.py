@@ -32,33 +32,23 @@ class MergedGradients(StepHooks):
     `compile` the argument `jit_compile=False`, or Keras tries it.
     """
 
-    # Whether each gradient of this step is of a sharded table.
-    _are_sharded: Sequence[bool] = ()
-
     def build(self, variables: list[Any]) -> None:
         """Make the variables of the rule. Called by Keras."""
         self._check_tables(variables)
-        self._are_sharded = tuple(map(is_sharded, variables))
         super().build(variables)
 
-    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
-        """Update the variables, those that have a gradient."""
-        grads = list(grads)
-        if trainable_variables is not None:
-            trainable_variables = list(trainable_variables)
-            self._are_sharded = tuple(
-                is_sharded(variable)
-                for gradient, variable in zip(
-                    grads, trainable_variables, strict=True
-                )
-                if gradient is not None
-            )
-        super().apply(grads, trainable_variables)
+    def begin(self, variables: Sequence[Any]) -> None:
+        """Note which gradients of this step are of sharded tables."""
+        self._are_sharded = tuple(map(is_sharded, variables))
 
     def clip(self, grads: Sequence[Any]) -> list[Any]:
         """Add up equal rows and the replicas, and clip the sums."""
-        # Before they are exchanged: each replica tells of a row once.
-        grads = [merge_duplicates(gradient) for gradient in grads]
+        # Before they are exchanged: each replica tells of a row once. Those of
+        # a sharded table have been exchanged.
+        grads = [
+            gradient if is_own else merge_duplicates(gradient)
+            for gradient, is_own in zip(grads, self._are_sharded, strict=True)
+        ]
         # Keras adds up the replicas after clipping; clipping is not linear.
         replica = tf.distribute.get_replica_context()
         if replica is not None and replica.num_replicas_in_sync > 1:

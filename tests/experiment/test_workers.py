@@ -4,6 +4,7 @@ What needs several processes is left out unless asked for, with -m multi_worker.
 """
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -116,6 +117,21 @@ def test_the_report_counts_the_parameters_of_all_workers(trained):
     expected = best_model(folder).count_params()
 
     assert report["models"][0]["parameters"] == expected
+
+
+@several
+def test_one_host_exports_without_untrained_rows_what_two_trained(
+    trained, monkeypatch, capsys
+):
+    folder, _ = trained
+    monkeypatch.chdir(folder)
+    words = [word for word in WORDS if word != "--shard-tables"]
+
+    assert main([*words, "--resume", "--export", "p", "--prune-untrained"]) == 0
+
+    printed = capsys.readouterr().out
+    assert "Trained already, up to epoch 3" in printed
+    assert re.search(r"rows of its table were (never )?trained", printed)
 
 
 @several
