@@ -69,7 +69,7 @@ def step_seconds(host: Host, workers: int, gigabits: float, kind: str) -> float:
         workers: int.
         gigabits: of the network, a second.
         kind: str. `"rows"`: each tells each other of its rows once.
-            `"sharded"`: each row has an owner (not built).
+            `"sharded"`: each row has an owner.
     """
     rows = unique_rows(host.examples)
     if kind == "rows":
@@ -101,7 +101,7 @@ def table(host: Host) -> str:
         + " |",
         "|---|" + "---|" * len(WORKERS),
     ]
-    for kind, title in (("rows", "as built"), ("sharded", "sharded rows")):
+    for kind, title in (("rows", "a copy each"), ("sharded", "sharded rows")):
         for gigabits in GIGABITS:
             found = [
                 one / step_seconds(host, n, gigabits, kind) for n in WORKERS
