@@ -31,9 +31,10 @@ _FEW_OF_A_FEATURE = 1_300_000
 # Steps in an epoch, where the batch may be as large as that makes it.
 _STEPS = 128
 _SMALLEST_BATCH, _LARGEST_BATCH = 32, 2048
-# Of the penalty: see `Preset.batch_l2`.
+# Of the penalties: see `Preset.batch_l2` and `Preset.first_order_l2`.
 _L2_EXAMPLES = 3.0
 _LEAST_L2, _MOST_L2 = 5e-4, 0.05
+_FIRST_ORDER_EXAMPLES, _MOST_FIRST_ORDER_L2 = 1e-3, 2e-5
 
 # Of the pyramid; `auto` is one of the others.
 PRECISIONS = ("float32", "mixed_bfloat16", "auto")
@@ -63,6 +64,11 @@ class Preset:
         batch_l2: float or None. L2 penalty on the rows of a batch: 3 over the
             mean number of examples that have a feature, from 5e-4 to .05. The
             fewer examples a feature has, the more it is held back.
+        first_order_l2: float or None. The same of the first-order weights, of
+            which a feature has but one: .001 over that number, at most 2e-5.
+            Of logistic regression, which has no others, it is `batch_l2`.
+        base_rate: float or None. The share of positives that training starts
+            from.
         reduce_lr: bool. A tenth of the learning rate after each evaluation
             that brings no improvement.
         chosen: str. The name of the preset and, where `"default"` became
@@ -80,6 +86,8 @@ class Preset:
     learning_rate: float = 0.003
     batch_size: int = _LARGEST_BATCH
     batch_l2: float | None = None
+    first_order_l2: float | None = None
+    base_rate: float | None = None
     reduce_lr: bool = True
     # What it says is how the others came about, not one more of them.
     chosen: str = dataclasses.field(default="", repr=False, compare=False)
@@ -99,11 +107,13 @@ class Preset:
         parts.append(f"batches of {self.batch_size:,}")
         if self.batch_l2:
             parts.append(f"L2 {self.batch_l2:.2g}")
+        if self.first_order_l2:
+            parts[-1] += f" (first order {self.first_order_l2:.2g})"
         return ", ".join(parts)
 
     def model_arguments(self) -> dict[str, Any]:
         """What the constructor takes, by name."""
-        names = []
+        names = ["base_rate"]
         if self.model != "LogisticRegression":
             names += ["embedding_dim", "embeddings_initializer"]
         if self.model not in ("LogisticRegression", "FM"):
@@ -115,6 +125,7 @@ class Preset:
         return {
             "learning_rate": self.learning_rate,
             "batch_l2": self.batch_l2,
+            "first_order_l2": self.first_order_l2,
         }
 
 
@@ -130,7 +141,12 @@ def usual_rate(model: str, optimizer: str) -> float:
 
 
 def choose_preset(
-    model: str, schema: Schema, num_examples: int, name: str = "default"
+    model: str,
+    schema: Schema,
+    num_examples: int,
+    name: str = "default",
+    *,
+    num_positives: int | None = None,
 ) -> Preset:
     """What a model is built and trained with, by its data's size.
 
@@ -144,6 +160,11 @@ def choose_preset(
             number times that of the examples of a feature, on average, is
             below 1.3 million; `"strong"`, wide and
             slow; or `"seed"`, the textbook's.
+        num_positives: int. Those of them whose label is 1. Where they are
+            rare or frequent, examples tell less: as many count as 4 p (1 - p)
+            of them, where p is the share of positives. Training starts from
+            that share, unless rows have weights of their own. Defaults to
+            half of the examples.
 
     Raises:
         UserError: an unknown name; a schema without vocabulary sizes.
@@ -186,26 +207,36 @@ def choose_preset(
         num_examples * len(schema.fields) / sum(schema.vocabulary_sizes)
     )
     batch = 2 ** round(math.log2(max(1, num_examples) / _STEPS))
-    batch = min(max(batch, _SMALLEST_BATCH), _LARGEST_BATCH)
-    if model == "LogisticRegression":
-        rate = usual_rate(model, "lazy_adam")
-        return Preset(
-            model=model, learning_rate=rate, batch_size=batch, chosen=name
-        )
-    if model == "FM":
-        return Preset(model=model, batch_size=batch, chosen=name)
+    rate, telling = None, num_examples
+    if num_positives and num_positives < num_examples:
+        share = num_positives / num_examples
+        telling = round(4 * share * (1 - share) * num_examples)
+        # Weights may even out what is rare.
+        rate = share if schema.example_weight is None else None
     l2 = _L2_EXAMPLES / examples_of_feature
+    first_order_l2 = min(
+        _FIRST_ORDER_EXAMPLES / examples_of_feature, _MOST_FIRST_ORDER_L2
+    )
     preset = Preset(
         model=model,
-        batch_size=batch,
+        learning_rate=usual_rate(model, "lazy_adam"),
+        batch_size=min(max(batch, _SMALLEST_BATCH), _LARGEST_BATCH),
         batch_l2=min(max(l2, _LEAST_L2), _MOST_L2),
+        first_order_l2=first_order_l2,
+        base_rate=rate,
         chosen=name,
     )
+    if model == "LogisticRegression":
+        return dataclasses.replace(
+            preset, batch_l2=first_order_l2, first_order_l2=None
+        )
+    if model == "FM":
+        return preset
     if name == "strong":
         return dataclasses.replace(
             preset, hidden_units=(256, 128), embedding_dim=16
         )
-    few = _few(num_examples, examples_of_feature)
+    few = _few(num_examples, telling, examples_of_feature)
     if name == "gentle" or few:
         return dataclasses.replace(
             preset,
@@ -216,17 +247,16 @@ def choose_preset(
     return preset
 
 
-def _few(num_examples: int, of_feature: float) -> str:
+def _few(num_examples: int, telling: int, of_feature: float) -> str:
     """Why batch normalization would do harm; nothing where it would not."""
-    if num_examples < _FEW_EXAMPLES:
-        return (
-            f"there are only {num_examples:,} training rows (below "
-            f"{_FEW_EXAMPLES:,})"
-        )
-    if num_examples * of_feature < _FEW_OF_A_FEATURE:
-        return (
-            f"there are only {num_examples:,} training rows, and "
-            f"{of_feature:.0f} of a value on average (their product is below "
-            f"{_FEW_OF_A_FEATURE:,})"
-        )
-    return ""
+    if telling >= _FEW_EXAMPLES and telling * of_feature >= _FEW_OF_A_FEATURE:
+        return ""
+    rows = f"there are only {num_examples:,} training rows"
+    if telling < 0.75 * num_examples:
+        rows += f", which by their labels tell as much as {telling:,}"
+    if telling < _FEW_EXAMPLES:
+        return f"{rows} (below {_FEW_EXAMPLES:,})"
+    return (
+        f"{rows}, and {of_feature:.0f} of a value on average (their product is "
+        f"below {_FEW_OF_A_FEATURE:,})"
+    )

@@ -113,6 +113,7 @@ def compile_model(
     *,
     clip_norm: float | None = None,
     batch_l2: float | None = None,
+    first_order_l2: float | None = None,
 ) -> None:
     """`model.compile` as these models need it.
 
@@ -137,6 +138,8 @@ def compile_model(
             `deepfm_tf.optimizers.LazyOptimizer`). For L2 on whole tables, give
             the model `embeddings_regularizer=keras.regularizers.L2(l2 / 2)`:
             Keras's L2 is `l2 ||W||^2`, without the half of the papers.
+        first_order_l2: float or None. The penalty on first-order weights,
+            where it is another than `batch_l2`.
     """
     if optimizer not in OPTIMIZERS:
         raise UserError(
@@ -163,19 +166,24 @@ def compile_model(
                 ".",
             )
         options["global_clipnorm"] = float(clip_norm)
-    if batch_l2 is not None:
+    for name, l2 in (
+        ("batch_l2", batch_l2),
+        ("first_order_l2", first_order_l2),
+    ):
+        if l2 is None:
+            continue
         if not issubclass(OPTIMIZERS[optimizer], LazyOptimizer):
             lazy = [
-                name
-                for name, rule in OPTIMIZERS.items()
+                known
+                for known, rule in OPTIMIZERS.items()
                 if issubclass(rule, LazyOptimizer)
             ]
             raise UserError(
-                "`batch_l2` must go with an optimizer that knows which rows "
+                f"`{name}` must go with an optimizer that knows which rows "
                 f"a batch touches: {', '.join(lazy)}. Received: "
                 f"optimizer={optimizer!r}."
             )
-        options["batch_l2"] = float(batch_l2)
+        options[name] = float(l2)
     model.compile(
         optimizer=OPTIMIZERS[optimizer](
             learning_rate=float(learning_rate), **options

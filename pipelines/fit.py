@@ -34,7 +34,9 @@ valid, test = (
 )
 
 # Layers, learning rate, batch and penalty for data of this size.
-preset = deepfm_tf.choose_preset("DeepFM", train.schema, train.num_rows)
+preset = deepfm_tf.choose_preset(
+    "DeepFM", train.schema, train.num_rows, num_positives=train.num_positives
+)
 # All GPUs, or the CPU.
 with deepfm_tf.create_strategy().scope():
     model = deepfm_tf.DeepFM(train.schema, **preset.model_arguments())

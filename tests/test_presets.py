@@ -1,5 +1,7 @@
 """What a model is built and trained with where nobody says otherwise."""
 
+import dataclasses
+
 import pytest
 
 from deepfm_tf import CategoricalField, Schema, UserError, choose_preset
@@ -90,6 +92,70 @@ def test_a_preset_says_which_it_is_and_why(num_examples, size, name, chosen):
     assert "chosen" not in repr(preset)  # which tells trainings apart
 
 
+@pytest.mark.parametrize(
+    ("sizes", "num_examples", "l2"),
+    [
+        # 60,000 examples x 2 fields / 524 features = 229 of a feature.
+        ((500, 24), 60_000, 1e-3 / (60_000 * 2 / 524)),
+        ((20_000, 30_000), 50_000, 2e-5),  # 2 of a feature
+    ],
+)
+def test_first_order_weights_are_held_back_less(sizes, num_examples, l2):
+    schema = schema_of(*sizes)
+    for model in ("DeepFM", "FM"):
+        preset = choose_preset(model, schema, num_examples)
+        assert preset.first_order_l2 == pytest.approx(l2)
+        assert preset.compile_arguments()["first_order_l2"] == pytest.approx(l2)
+    logistic = choose_preset("LogisticRegression", schema, num_examples)
+    assert logistic.batch_l2 == pytest.approx(l2)
+    assert logistic.first_order_l2 is None
+
+
+@pytest.mark.parametrize("model", ["DeepFM", "LogisticRegression"])
+def test_training_starts_from_the_share_of_positives(model):
+    schema = schema_of(10)
+    weighted = dataclasses.replace(schema, example_weight="weight")
+
+    def base_rate(name, schema, num_positives):
+        preset = choose_preset(
+            model, schema, 50_000, name, num_positives=num_positives
+        )
+        return preset.model_arguments()["base_rate"]
+
+    for name in ("default", "gentle", "strong"):
+        assert base_rate(name, schema, 10_000) == 0.2
+    # The textbook does not; of weighted rows it may be another share; and
+    # none and all have no log odds.
+    assert base_rate("seed", schema, 10_000) is None
+    assert base_rate("default", weighted, 10_000) is None
+    assert base_rate("default", schema, None) is None
+    assert base_rate("default", schema, 0) is None
+    assert base_rate("default", schema, 50_000) is None
+
+
+@pytest.mark.parametrize(
+    ("num_positives", "chosen"),
+    [
+        (None, "default"),
+        (20_000, "default"),
+        # 4 x .01 x .99 x 40,000, at one end and at the other.
+        *(
+            (
+                positives,
+                "gentle, as there are only 40,000 training rows, which by "
+                "their labels tell as much as 1,584 (below 4,000)",
+            )
+            for positives in (400, 39_600)
+        ),
+    ],
+)
+def test_rows_with_rare_labels_count_for_less(num_positives, chosen):
+    preset = choose_preset(
+        *("DeepFM", schema_of(10), 40_000), num_positives=num_positives
+    )
+    assert preset.chosen == chosen
+
+
 def test_the_seed_is_the_textbook_whatever_the_data():
     for num_examples in (100, 10**7):
         preset = choose_preset("DeepFM", schema_of(9), num_examples, "seed")
@@ -100,6 +166,7 @@ def test_the_seed_is_the_textbook_whatever_the_data():
         assert preset.batch_size == 2048
         assert preset.embeddings_initializer == "glorot_uniform"
         assert preset.batch_l2 is None
+        assert preset.first_order_l2 is None
         assert not preset.batch_normalization
         assert not preset.reduce_lr
 

@@ -211,5 +211,7 @@ def test_wrong_arguments_are_refused(small_vocabulary):
         deepfm_tf.compile_model(model, learning_rate=0)
     with pytest.raises(ValueError, match="which rows a batch touches: lazy_"):
         deepfm_tf.compile_model(model, "adam", batch_l2=0.1)
+    with pytest.raises(ValueError, match="`first_order_l2` must go with"):
+        deepfm_tf.compile_model(model, "adam", first_order_l2=0.1)
     with pytest.raises(ValueError, match="`precision` must be one of.*'half'"):
         deepfm_tf.set_precision("half")

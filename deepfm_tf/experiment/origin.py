@@ -31,7 +31,7 @@ class Origin:
         run: the folder of the run, with its options; None of an export.
         model_class: str. Its class in `deepfm_tf`.
         arguments: of its constructor, by name.
-        batch_l2: float or None. Of its optimizer.
+        batch_l2, first_order_l2: float or None. Of its optimizer.
         known: values of options that an export knows of: `label`, perhaps
             `example_weight`, and what the next version is to be like.
         trained_files: digests of the files that it was trained on, as far as
@@ -43,6 +43,7 @@ class Origin:
     model_class: str
     arguments: Mapping[str, Any]
     batch_l2: float | None = None
+    first_order_l2: float | None = None
     known: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     trained_files: Sequence[str] = ()
 
@@ -87,6 +88,7 @@ class Origin:
         return cls(
             *(path, folders[0], config["class_name"], config["config"]),
             optimizer.get("batch_l2"),
+            optimizer.get("first_order_l2"),
             trained_files=_read_json(path, TRAINED_FILE)
             if (path / TRAINED_FILE).is_file()
             else (),
@@ -102,9 +104,10 @@ class Origin:
         built = {n: self.arguments[n] for n in names if n in self.arguments}
         if "hidden_units" in built:
             built["hidden_units"] = tuple(built["hidden_units"])
-        return (
-            built if self.run is None else built | {"batch_l2": self.batch_l2}
-        )
+        if self.run is None:
+            return built
+        l2 = ("batch_l2", "first_order_l2")
+        return built | {name: getattr(self, name) for name in l2}
 
     @functools.cached_property
     def vocabulary(self) -> deepfm_tf.Vocabulary:

@@ -294,6 +294,7 @@ class Settings(ExportSettings, ContinueSettings):
         preset = choose_preset(
             *(MODELS[name], train.schema, train.num_rows),
             preset_name or self.preset,
+            num_positives=train.num_positives,
         )
         given = {
             each.builds: getattr(self, each.name)
@@ -313,6 +314,7 @@ class Settings(ExportSettings, ContinueSettings):
         ):
             is_batch = self.embedding_l2 and self.has_batch_l2
             given["batch_l2"] = self.embedding_l2 if is_batch else None
+            given["first_order_l2"] = None
         if self.origin is not None:
             given |= self.origin.built_with
         return dataclasses.replace(preset, **given)

@@ -138,6 +138,7 @@ def _compile(
         preset.learning_rate,
         clip_norm=settings.clip_norm,
         batch_l2=preset.batch_l2,
+        first_order_l2=preset.first_order_l2,
     )
 
 

@@ -11,7 +11,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from deepfm_tf.errors import UserError, arguments_of, refuse_unknown
+from deepfm_tf.errors import (
+    Argument,
+    UserError,
+    arguments_of,
+    refuse_unknown,
+)
 from deepfm_tf.keras_internals import is_saving_hdf5
 from deepfm_tf.layers import SamplingOffset
 from deepfm_tf.layers.pair_products import field_sums, products_of_sums
@@ -58,6 +63,11 @@ class CTRModel(keras.Model):
             given. To that end `log w` is subtracted from the logits in
             training, and only there; evaluation and export need no further
             correction. Defaults to 1.0: all of them.
+        base_rate: float in (0, 1), or None. The share of positives in the rows
+            to learn from: the bias starts at its log odds, which training
+            else has to find, at the cost of all other weights where positives
+            are rare. Not in the config, as it is the bias that is kept.
+            Defaults to `None`: even odds.
         freeze_embeddings: names of fields whose vectors training leaves as
             they are (see `set_embeddings`), those of the fields that share
             them too; their first-order weights learn. As with Keras's
@@ -113,6 +123,7 @@ class CTRModel(keras.Model):
         logits: Any,
         negative_sampling: float = 1.0,
         freeze_embeddings: Sequence[str] = (),
+        base_rate: float | None = None,
         **kwargs: Any,
     ) -> None:
         if not 0 < negative_sampling <= 1:
@@ -121,8 +132,16 @@ class CTRModel(keras.Model):
                 "the training data keeps, above 0 and at most 1. Received: "
                 f"negative_sampling={negative_sampling}."
             )
+        if base_rate is not None and not 0 < base_rate < 1:
+            raise UserError(
+                Argument("base_rate"),
+                " must be a share of positives above 0 and below 1, or None. "
+                "Received: ",
+                Argument("base_rate", base_rate),
+                ".",
+            )
+        shift = math.log(negative_sampling)
         if negative_sampling < 1:
-            shift = math.log(negative_sampling)
             logits = SamplingOffset(
                 -shift, dtype="float32", name="sampling_offset"
             )(logits)
@@ -139,9 +158,11 @@ class CTRModel(keras.Model):
             names = tuple(f.name for f in schema.embedded_fields)
             self.embedding_layer.field_names = names
         self.freeze_embeddings = freeze_embeddings
-        if negative_sampling < 1 and self.linear_term is not None:
-            # So that training starts from even odds, as it does without.
-            self.linear_term.bias.assign(shift)
+        # So that training, where `shift` is taken off, starts from that rate.
+        rate = 0.5 if base_rate is None else base_rate
+        start = shift + math.log(rate / (1 - rate))
+        if start and self.linear_term is not None:
+            self.linear_term.bias.assign(start)
 
     @property
     def embedding_layer(self) -> Any:

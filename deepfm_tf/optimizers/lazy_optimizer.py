@@ -55,7 +55,9 @@ class LazyOptimizer(MergedGradients):
     penalty `batch_l2 / 2 ||W||^2` on the whole table adds up to, and as
     there the step follows from the gradient and the penalty together. It is
     not the same: a row rests between its batches, and a row that no batch
-    touches stays as it is. It comes after clipping.
+    touches stays as it is. It comes after clipping. `first_order_l2` is the
+    same for the column of first-order weights, in the place of `batch_l2`,
+    which it needs beside it.
 
     `use_ema` works, but reads and writes the whole tables. What cannot keep to
     the touched rows is refused: `gradient_accumulation_steps` (use a larger
@@ -63,11 +65,26 @@ class LazyOptimizer(MergedGradients):
     `keras.optimizers.LossScaleOptimizer`).
     """
 
-    def __init__(self, *, batch_l2: float | None = None, **kwargs: Any) -> None:
-        if batch_l2 is not None and not 0 < batch_l2 < float("inf"):
+    def __init__(
+        self,
+        *,
+        batch_l2: float | None = None,
+        first_order_l2: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        for option, l2 in (
+            ("batch_l2", batch_l2),
+            ("first_order_l2", first_order_l2),
+        ):
+            if l2 is not None and not 0 < l2 < float("inf"):
+                raise UserError(
+                    f"`{option}` must be a positive number, or None for no "
+                    f"penalty. Received: {option}={l2}."
+                )
+        if first_order_l2 is not None and batch_l2 is None:
             raise UserError(
-                "`batch_l2` must be a positive number, or None for no "
-                f"penalty. Received: batch_l2={batch_l2}."
+                "`first_order_l2` must go with `batch_l2`, the penalty on the "
+                f"other columns. Received: first_order_l2={first_order_l2}."
             )
         for name, hint in (
             ("gradient_accumulation_steps", "Use a larger batch."),
@@ -86,6 +103,7 @@ class LazyOptimizer(MergedGradients):
         refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         self.batch_l2 = batch_l2
+        self.first_order_l2 = first_order_l2
 
     def state_columns(self, num_columns: int) -> int:
         """How many numbers are kept for a row of `num_columns` weights."""
@@ -170,7 +188,11 @@ class LazyOptimizer(MergedGradients):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, JSON-ready."""
-        return {**super().get_config(), "batch_l2": self.batch_l2}
+        return {
+            **super().get_config(),
+            "batch_l2": self.batch_l2,
+            "first_order_l2": self.first_order_l2,
+        }
 
     @classmethod
     def from_config(
@@ -256,9 +278,18 @@ class LazyOptimizer(MergedGradients):
         # The last column of the state counts the steps that touched the row.
         state, count = state[:, :-1], state[:, -1:] + 1
         step = tf.cast(self.iterations + 1, values.dtype)
-        gradient += self.batch_l2 * (step / count) * values
+        gradient += self._l2_of(variable) * (step / count) * values
         values, state = self.update_rows(gradient, values, state, learning_rate)
         return values, tf.concat([state, count], axis=1)
+
+    def _l2_of(self, variable: Any) -> Any:
+        """The penalty, (1, columns) where it is not the same for all."""
+        first_order = getattr(variable, "first_order_columns", 0)
+        if self.first_order_l2 is None or not first_order:
+            return self.batch_l2
+        l2 = np.full((1, variable.shape[1]), self.batch_l2)
+        l2[:, -first_order:] = self.first_order_l2
+        return tf.constant(l2, variable.dtype)
 
     def _all_state_columns(self, num_columns: int) -> int:
         counts = self.batch_l2 is not None

@@ -143,7 +143,9 @@ def test_the_time_is_told_within_the_first_preset(monkeypatch):
 def test_presets_that_are_one_are_told(model, rows, presets, told):
     field = deepfm_tf.CategoricalField("site", vocabulary_size=9)
     train = types.SimpleNamespace(
-        schema=deepfm_tf.Schema((field,), "y"), num_rows=rows
+        schema=deepfm_tf.Schema((field,), "y"),
+        num_rows=rows,
+        num_positives=rows // 2,
     )
     settings, said = settings_for(Path("r")), []
 

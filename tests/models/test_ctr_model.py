@@ -241,6 +241,25 @@ def test_sampled_negatives_start_from_even_odds_in_training(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_training_starts_from_the_base_rate(name):
+    # One in 21 of all rows, and of the sampled ones one in five: 1/4 is the
+    # odds of these, and .2 the share of the negatives that was kept.
+    model = build(name, SCHEMA, negative_sampling=0.2, base_rate=0.2)
+    embeddings = model.embedding_layer.embeddings
+    embeddings.assign(np.zeros(embeddings.shape))
+
+    for training, expected in ((True, 1 / 5), (False, 1 / 21)):
+        p = model(packed(), training=training)["probability"]
+        np.testing.assert_allclose(p, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, -0.1])
+def test_a_base_rate_that_has_no_log_odds_is_refused(rate):
+    with pytest.raises(ValueError, match="`base_rate` must be a share"):
+        build("FM", SCHEMA, base_rate=rate)
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_config_and_file_keep_how_a_model_was_sampled_and_kept_small(
     name, tmp_path
 ):

@@ -122,11 +122,34 @@ def test_penalties_of_touched_rows_add_up_to_that_of_the_table():
     np.testing.assert_allclose(table.numpy(), expected, rtol=3e-4)
 
 
+@pytest.mark.parametrize("optimizer", [LazyAdam, LazyFTRL])
+def test_first_order_weights_have_a_penalty_of_their_own(optimizer):
+    # These rules treat each column by itself.
+    both, vectors, weights = new_table(), new_table(), new_table()
+    both.first_order_columns = 1
+
+    run(optimizer(learning_rate=0.1, batch_l2=0.5, first_order_l2=0.02), both)
+    run(optimizer(learning_rate=0.1, batch_l2=0.5), vectors)
+    run(optimizer(learning_rate=0.1, batch_l2=0.02), weights)
+
+    expected = vectors.numpy()
+    expected[:, -1] = weights.numpy()[:, -1]
+    np.testing.assert_allclose(both.numpy(), expected, rtol=1e-5)
+    assert np.abs(expected - vectors.numpy()).max() > 1e-3
+
+
 @EVERY
 @pytest.mark.parametrize("value", [0.0, -1.0, float("inf")])
 def test_a_penalty_must_be_positive(optimizer, value):
     with pytest.raises(ValueError, match="`batch_l2` must be a positive"):
         optimizer(batch_l2=value)
+    with pytest.raises(ValueError, match="`first_order_l2` must be a posit"):
+        optimizer(batch_l2=0.1, first_order_l2=value)
+
+
+def test_a_penalty_on_first_order_weights_alone_is_refused():
+    with pytest.raises(ValueError, match="must go with `batch_l2`"):
+        LazyAdam(first_order_l2=0.1)
 
 
 @EVERY
