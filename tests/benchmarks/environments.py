@@ -44,6 +44,7 @@ ENVIRONMENTS = {
             "fuxictr==2.3.10",
         )
     ),
+    "vowpal-wabbit": Environment(("vowpalwabbit==9.11.9",)),
     "plots": Environment(("matplotlib==3.10.6",)),
 }
 
