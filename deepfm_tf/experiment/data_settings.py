@@ -49,7 +49,7 @@ class Columns:
     train: list[str] = _files(
         REQUIRED,
         "CSV, TSV or JSON lines (compressed or not) or Parquet files to learn "
-        "from",
+        "from: paths or URLs of files, of folders, or with *",
     )
     valid: list[str] | None = _files(
         None, f"files that decide when to stop{_SET_ASIDE}"
