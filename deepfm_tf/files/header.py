@@ -75,6 +75,11 @@ def check_columns(
             hint += f" Nor has it {_shown(absent)}."
         if others and len(wanted) > 1 and not option:
             hint += f" Columns of it that nothing uses: {_shown(others)}."
+        if f"/{name}=" in f"/{source}":
+            hint = (
+                f" A folder above it is called '{name}=...': to have it as a "
+                "column name the folder above that one, or a pattern in quotes."
+            )
         if text_format is not None and len(present) == 1:
             separator = text_format.separator_of(source)[0]
             hint = f" The file was split at {separator!r}: set the separator."
