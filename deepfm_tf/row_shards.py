@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -313,11 +312,8 @@ def held_apart() -> Iterator[None]:
         yield
 
 
-@functools.cache
 def find_row_shards(strategy: Any) -> RowShards:
     """How tables are shared out between the workers of a strategy.
-
-    Always the same object: it counts the tables.
 
     Args:
         strategy: of several workers, with a `cluster`.

@@ -79,11 +79,7 @@ def create_strategy(
     cluster = read_cluster()
     if cluster.num_workers > 1:
         cluster.check_replicas(num_replicas)
-        strategy = _workers_strategy(cluster)
-        strategy.row_shards = (
-            find_row_shards(strategy) if shard_tables else None
-        )
-        return strategy
+        return _workers_strategy(cluster, shard_tables)
     cluster.check_sharding(shard_tables)
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
@@ -309,12 +305,17 @@ def lost_worker(error: BaseException, cluster: Cluster) -> UserError | None:
 
 
 @functools.cache
-def _workers_strategy(cluster: Cluster) -> WorkersStrategy:
+def _workers_strategy(cluster: Cluster, shard_tables: bool) -> WorkersStrategy:
     """The one strategy of several workers that a process can have."""
     _check_not_started(cluster)
     wait_for_workers(cluster)
     with _ending_at_ctrl_c():
-        return WorkersStrategy(cluster)
+        strategy = WorkersStrategy(cluster)
+    # Else those that share would wait for the others, and these for them.
+    agree(strategy, str(shard_tables), "`shard_tables`")
+    if shard_tables:
+        strategy.row_shards = find_row_shards(strategy)
+    return strategy
 
 
 def _check_not_started(cluster: Cluster) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import deepfm_tf
 from deepfm_tf import strategies
 from deepfm_tf.callbacks.checkpoints import Checkpoints
+from deepfm_tf.cluster import read_cluster
 from deepfm_tf.errors import UserError
 from tests.workers import BATCH_SIZE, trace_quickly
 
@@ -89,6 +90,15 @@ def learn(folder):
     told = [refusal(strategy, model, data, kind) for kind in REFUSED]
     np.save(folder / f"refused {index}.npy", told)
     return 0
+
+
+def disagree():
+    """The chief alone would share out its tables."""
+    try:
+        deepfm_tf.create_strategy(shard_tables=read_cluster().is_chief)
+    except UserError as error:
+        print(error)
+        return 2
 
 
 REFUSED = ("adam", "keras", "clipnorm", "regularizer", "call")

@@ -175,6 +175,14 @@ def test_what_needs_a_whole_table_is_refused_on_all_workers(folder):
             assert expected[kind] in said
 
 
+@several
+def test_workers_that_disagree_do_not_wait_for_each_other(tmp_path):
+    with Workers(2, tmp_path, sharded_workers.disagree) as processes:
+        assert processes.statuses() == [2, 2], processes.texts()
+        for text in processes.texts():
+            assert "All workers must have the same `shard_tables`" in text
+
+
 def test_one_worker_has_nobody_to_share_with():
     with pytest.raises(deepfm_tf.UserError, match="this process trains alone"):
         deepfm_tf.create_strategy(shard_tables=True)
