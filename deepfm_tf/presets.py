@@ -113,7 +113,7 @@ class Preset:
 
     def model_arguments(self) -> dict[str, Any]:
         """What the constructor takes, by name."""
-        names = ["base_rate"]
+        names = ["base_rate"] if self.base_rate is not None else []
         if self.model != "LogisticRegression":
             names += ["embedding_dim", "embeddings_initializer"]
         if self.model not in ("LogisticRegression", "FM"):

@@ -93,7 +93,7 @@ class CompositeOptimizer(LazyOptimizer):
                 "`embeddings`, `first_order` and `dense` must be three "
                 "optimizers. Received one of them twice. Make one for each."
             )
-        for option in ("weight_decay", "batch_l2"):
+        for option in ("weight_decay", "batch_l2", "first_order_l2"):
             if kwargs.get(option):
                 raise UserError(
                     f"`{option}` must be given to the optimizers it is for. "
@@ -128,7 +128,7 @@ class CompositeOptimizer(LazyOptimizer):
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, JSON-ready."""
         config = super().get_config()
-        for name in ("weight_decay", "batch_l2", *_REFUSED):
+        for name in ("weight_decay", "batch_l2", "first_order_l2", *_REFUSED):
             config.pop(name)
         serialize = keras.saving.serialize_keras_object
         return config | {
@@ -275,6 +275,13 @@ def _check_part(part: str, optimizer: Any) -> None:
             f"itself, not one around others. Received: "
             f"{type(optimizer).__name__}. Put its optimizer in its place; a "
             "LossScaleOptimizer goes around the CompositeOptimizer.",
+            argument=part,
+        )
+    if getattr(optimizer, "first_order_l2", None):
+        raise UserError(
+            f"`{part}` must not have `first_order_l2`: give `first_order` a "
+            "`batch_l2` of its own. Received: "
+            f"first_order_l2={optimizer.first_order_l2}.",
             argument=part,
         )
     for option in (*_CLIPPING, "use_ema", *_REFUSED):

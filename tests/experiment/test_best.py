@@ -42,7 +42,7 @@ def test_what_there_is_not_is_refused_before_any_training(
     tmp_path, model, presets, message
 ):
     schema = deepfm_tf.Schema((deepfm_tf.NumericField("x"),), label="y")
-    data = types.SimpleNamespace(schema=schema, num_rows=300)
+    data = types.SimpleNamespace(schema=schema, num_rows=300, num_positives=9)
 
     with pytest.raises(deepfm_tf.UserError) as error:
         train_best(data, data, tmp_path, model, presets=presets)

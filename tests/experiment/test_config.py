@@ -180,7 +180,10 @@ def test_the_file_of_a_run_asks_for_the_same(command, words):
     if command != "prepare":
         fields = (deepfm_tf.NumericField("a"),)
         part = types.SimpleNamespace(
-            schema=deepfm_tf.Schema(fields, "y"), num_rows=9, fingerprint="f"
+            schema=deepfm_tf.Schema(fields, "y"),
+            num_rows=9,
+            num_positives=4,
+            fingerprint="f",
         )
         digests = [
             s.results_fingerprint({"train": part}) for s in (first, again)

@@ -322,3 +322,10 @@ def test_parts_that_act_on_all_variables_are_refused(
 def test_decay_for_all_is_refused(option):
     with pytest.raises(ValueError, match=f"`{option}` must be given to"):
         composite(**{option: 0.1})
+
+
+def test_the_rule_of_first_order_weights_has_their_penalty():
+    vectors = LazyAdam(batch_l2=0.1, first_order_l2=0.01)
+
+    with pytest.raises(ValueError, match="give `first_order` a `batch_l2`"):
+        CompositeOptimizer(vectors, LazyAdam(), LazyAdam())

@@ -35,6 +35,7 @@ def test_the_textbook_format_is_read(tmp_path, capsys):
             dict.fromkeys(ctr.COLUMNS[1:], 5)
         ),
         num_rows=480,
+        num_positives=240,
     )
     preset = defaults.preset_for("deepfm", train)
     assert (preset.embedding_dim, preset.hidden_units) == (10, (30, 20, 10))
