@@ -31,6 +31,10 @@ _FEW_OF_A_FEATURE = 1_300_000
 # Steps in an epoch, where the batch may be as large as that makes it.
 _STEPS = 128
 _SMALLEST_BATCH, _LARGEST_BATCH = 32, 2048
+# Below this many positives, or negatives, the tenth of them that is usual for
+# validation cannot tell an epoch from the next one.
+_FEW_LABELS = 500
+_PATIENCE_OF_FEW = 7
 # Of the penalties: see `Preset.batch_l2` and `Preset.first_order_l2`.
 _L2_EXAMPLES = 3.0
 _LEAST_L2, _MOST_L2 = 5e-4, 0.05
@@ -66,11 +70,14 @@ class Preset:
             fewer examples a feature has, the more it is held back.
         first_order_l2: float or None. The same of the first-order weights, of
             which a feature has but one: .001 over that number, at most 2e-5.
-            Of logistic regression, which has no others, it is `batch_l2`.
+            Of logistic regression and FM it is `batch_l2`, of all weights.
         base_rate: float or None. The share of positives that training starts
             from.
         reduce_lr: bool. A tenth of the learning rate after each evaluation
-            that brings no improvement.
+            that brings no improvement, or after each `patience - 2`.
+        patience: int. Evaluations without improvement before training stops:
+            2, but 7 where less than 500 labels differ from the others: one
+            evaluation then says little.
         chosen: str. The name of the preset and, where `"default"` became
             another one, why.
     """
@@ -89,6 +96,7 @@ class Preset:
     first_order_l2: float | None = None
     base_rate: float | None = None
     reduce_lr: bool = True
+    patience: int = 2
     # What it says is how the others came about, not one more of them.
     chosen: str = dataclasses.field(default="", repr=False, compare=False)
 
@@ -207,10 +215,12 @@ def choose_preset(
         num_examples * len(schema.fields) / sum(schema.vocabulary_sizes)
     )
     batch = 2 ** round(math.log2(max(1, num_examples) / _STEPS))
-    rate, telling = None, num_examples
+    rate, telling, patience = None, num_examples, 2
     if num_positives and num_positives < num_examples:
         share = num_positives / num_examples
         telling = round(4 * share * (1 - share) * num_examples)
+        if min(num_positives, num_examples - num_positives) < _FEW_LABELS:
+            patience = _PATIENCE_OF_FEW
         # Weights may even out what is rare.
         rate = share if schema.example_weight is None else None
     l2 = _L2_EXAMPLES / examples_of_feature
@@ -226,12 +236,11 @@ def choose_preset(
         base_rate=rate,
         chosen=name,
     )
-    if model == "LogisticRegression":
+    if model in ("LogisticRegression", "FM"):
         return dataclasses.replace(
             preset, batch_l2=first_order_l2, first_order_l2=None
         )
-    if model == "FM":
-        return preset
+    preset = dataclasses.replace(preset, patience=patience)
     if name == "strong":
         return dataclasses.replace(
             preset, hidden_units=(256, 128), embedding_dim=16

@@ -48,7 +48,9 @@ model.fit(
     shuffle=False,  # the data set shuffles
     # Ends when the validation data gain no more, with the best weights.
     callbacks=deepfm_tf.training_callbacks(
-        valid.dataset(4096), reduce_lr=preset.reduce_lr
+        valid.dataset(4096),
+        patience=preset.patience,
+        reduce_lr=preset.reduce_lr,
     ),
 )
 print(deepfm_tf.evaluate(model, test.dataset(2048)))

@@ -102,13 +102,14 @@ def test_a_preset_says_which_it_is_and_why(num_examples, size, name, chosen):
 )
 def test_first_order_weights_are_held_back_less(sizes, num_examples, l2):
     schema = schema_of(*sizes)
-    for model in ("DeepFM", "FM"):
-        preset = choose_preset(model, schema, num_examples)
-        assert preset.first_order_l2 == pytest.approx(l2)
-        assert preset.compile_arguments()["first_order_l2"] == pytest.approx(l2)
-    logistic = choose_preset("LogisticRegression", schema, num_examples)
-    assert logistic.batch_l2 == pytest.approx(l2)
-    assert logistic.first_order_l2 is None
+    arguments = {
+        model: choose_preset(model, schema, num_examples).compile_arguments()
+        for model in ("DeepFM", "FM", "LogisticRegression")
+    }
+    assert arguments["DeepFM"]["first_order_l2"] == pytest.approx(l2)
+    for model in ("FM", "LogisticRegression"):
+        assert arguments[model]["batch_l2"] == pytest.approx(l2)
+        assert arguments[model]["first_order_l2"] is None
 
 
 @pytest.mark.parametrize("model", ["DeepFM", "LogisticRegression"])
@@ -131,6 +132,17 @@ def test_training_starts_from_the_share_of_positives(model):
     assert base_rate("default", schema, None) is None
     assert base_rate("default", schema, 0) is None
     assert base_rate("default", schema, 50_000) is None
+
+
+@pytest.mark.parametrize(
+    ("num_positives", "patience"),
+    [(None, 2), (499, 7), (500, 2), (49_500, 2), (49_501, 7)],
+)
+def test_few_labels_need_patience(num_positives, patience):
+    preset = choose_preset(
+        *("DeepFM", schema_of(10), 50_000), num_positives=num_positives
+    )
+    assert preset.patience == patience
 
 
 @pytest.mark.parametrize(

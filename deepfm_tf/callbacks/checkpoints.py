@@ -57,9 +57,9 @@ class Checkpoints(keras.callbacks.Callback):
         directory: where to keep them.
         early_stopping: the `EarlyStopping` whose patience and best epoch are
             kept too. Give it to `fit` before this callback. Optional.
-        plateau: the `ReduceLROnPlateau`, of the same monitor and with a
-            patience of 1, that is to remember the best epoch too. Give it to
-            `fit` before this callback. Optional.
+        plateau: the `ReduceLROnPlateau`, of the same monitor, that is to
+            remember the best epoch too. Give it to `fit` before this
+            callback. Optional.
     """
 
     def __init__(
@@ -103,6 +103,7 @@ class Checkpoints(keras.callbacks.Callback):
         stopping.wait = state["wait"]
         if self.plateau is not None:
             self.plateau.best = state["best"]
+            self.plateau.wait = state["wait"] % self.plateau.patience
         best = self.directory / state["best_checkpoint"]
         values = [np.zeros(v.shape, v.dtype) for v in self.model.weights]
         read_values(best, self._shared.get(best.name), self.model, values)

@@ -36,8 +36,9 @@ def training_callbacks(
             workers, the chief alone writes there.
         patience: int. Epochs without improvement before training stops.
         monitor: `"log_loss"` or `"auc"`, of the validation data.
-        reduce_lr: bool. Multiply the learning rate by 0.1 after each epoch
-            without improvement (Keras's `ReduceLROnPlateau`).
+        reduce_lr: bool. Multiply the learning rate by 0.1 after each
+            `patience - 2` epochs without improvement, or after each one
+            (Keras's `ReduceLROnPlateau`).
         tensorboard: bool. Write TensorBoard's files (needs
             the package tensorboard).
 
@@ -70,7 +71,7 @@ def training_callbacks(
             monitor=f"val_{monitor}",
             mode=MONITORS[monitor],
             factor=0.1,
-            patience=1,
+            patience=max(1, patience - 2),
             # What counts as better is the same as for `stopping`.
             min_delta=0.0,
         )

@@ -279,7 +279,7 @@ def fit(
     callbacks = deepfm_tf.training_callbacks(
         evaluation_dataset(data["valid"], settings.evaluation_batch_size),
         directory,
-        patience=settings.patience,
+        patience=preset.patience,
         monitor=settings.monitor,
         reduce_lr=preset.reduce_lr,
         tensorboard=settings.tensorboard,

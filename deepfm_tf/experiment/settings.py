@@ -181,12 +181,13 @@ class Settings(ExportSettings, ContinueSettings):
         "N",
         decides="results",
     )
-    patience: int = _training(
-        2,
+    patience: int | None = _training(
+        None,
         "stop after this many epochs without improvement on the validation "
         "data, and go back to the best",
         positive_int,
         "N",
+        **_chosen,
     )
     monitor: str = _training(
         "log_loss", "what must improve", choices=("log_loss", "auc")
@@ -216,7 +217,8 @@ class Settings(ExportSettings, ContinueSettings):
     )
     reduce_lr: bool | None = switch(
         "a tenth of the learning rate after each evaluation that brings no "
-        "improvement; --no-reduce-lr for none",
+        "improvement, or after each so many as --patience exceeds 2; "
+        "--no-reduce-lr for none",
         None,
         group="training",
         decides="training",

@@ -221,9 +221,11 @@ def stopped_run(tmp_path):
     return tmp_path
 
 
-def begin_training(model, directory):
+def begin_training(model, directory, patience=2, **kwargs):
     """The callbacks of a run that has begun."""
-    callbacks = deepfm_tf.training_callbacks([], directory, patience=2)
+    callbacks = deepfm_tf.training_callbacks(
+        [], directory, patience=patience, **kwargs
+    )
     for callback in callbacks:
         callback.set_model(model)
         callback.on_train_begin()
@@ -437,6 +439,27 @@ def test_the_learning_rate_falls_at_each_miss_and_two_end_training(data):
     expected = [high, high, high, low, low, lowest]
     np.testing.assert_allclose(rates[0], expected, rtol=1e-5)
     np.testing.assert_allclose(rates[1], [high] * 6, rtol=1e-6)
+
+
+def test_who_waits_longer_reduces_the_learning_rate_later(data):
+    losses = [0.6, 0.5, 0.51, 0.52, 0.49, 0.51, 0.52, 0.53, 0.54, 0.1]
+    callbacks = deepfm_tf.training_callbacks(
+        data[1], patience=4, reduce_lr=True
+    )
+
+    rates = fit_on_plateau(any_model(), losses, callbacks)
+
+    # After two misses in a row; four of them end it.
+    expected = [0.05] * 4 + [0.005] * 3 + [0.0005] * 2
+    np.testing.assert_allclose(rates, expected, rtol=1e-5)
+
+
+def test_the_plateau_counts_the_epochs_before_a_resumption(stopped_run):
+    model, _ = deepfm_tf.load_checkpoint(stopped_run)
+
+    *_, plateau, _ = begin_training(model, stopped_run, 4, reduce_lr=True)
+
+    assert (plateau.wait, plateau.best) == (1, 0.5)
 
 
 def test_a_reduced_learning_rate_outlives_a_resumption(data, tmp_path):
