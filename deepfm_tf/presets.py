@@ -32,8 +32,8 @@ _FEW_OF_A_FEATURE = 1_300_000
 _STEPS = 128
 _SMALLEST_BATCH, _LARGEST_BATCH = 32, 2048
 # Below this many positives, or negatives, the tenth of them that is usual for
-# validation cannot tell an epoch from the next one.
-_FEW_LABELS = 500
+# validation cannot tell an epoch from the next one. Tried where they are rare.
+_FEW_LABELS, _RARE = 500, 0.05
 _PATIENCE_OF_FEW = 7
 # Of the penalties: see `Preset.batch_l2` and `Preset.first_order_l2`.
 _L2_EXAMPLES = 3.0
@@ -76,8 +76,8 @@ class Preset:
         reduce_lr: bool. A tenth of the learning rate after each evaluation
             that brings no improvement, or after each `patience - 2`.
         patience: int. Evaluations without improvement before training stops:
-            2, but 7 where less than 500 labels differ from the others: one
-            evaluation then says little.
+            2, but 7 where less than 500 labels, and less than one in 20,
+            differ from the others: one evaluation then says little.
         chosen: str. The name of the preset and, where `"default"` became
             another one, why.
     """
@@ -219,7 +219,8 @@ def choose_preset(
     if num_positives and num_positives < num_examples:
         share = num_positives / num_examples
         telling = round(4 * share * (1 - share) * num_examples)
-        if min(num_positives, num_examples - num_positives) < _FEW_LABELS:
+        rare = min(num_positives, num_examples - num_positives)
+        if rare < min(_FEW_LABELS, _RARE * num_examples):
             patience = _PATIENCE_OF_FEW
         # Weights may even out what is rare.
         rate = share if schema.example_weight is None else None

@@ -135,12 +135,22 @@ def test_training_starts_from_the_share_of_positives(model):
 
 
 @pytest.mark.parametrize(
-    ("num_positives", "patience"),
-    [(None, 2), (499, 7), (500, 2), (49_500, 2), (49_501, 7)],
+    ("num_examples", "num_positives", "patience"),
+    [
+        (50_000, None, 2),
+        (50_000, 499, 7),
+        (50_000, 500, 2),
+        (50_000, 49_500, 2),
+        (50_000, 49_501, 7),
+        (1_000, 50, 2),
+        (1_000, 49, 7),
+    ],
 )
-def test_few_labels_need_patience(num_positives, patience):
+def test_few_and_rare_labels_need_patience(
+    num_examples, num_positives, patience
+):
     preset = choose_preset(
-        *("DeepFM", schema_of(10), 50_000), num_positives=num_positives
+        *("DeepFM", schema_of(10), num_examples), num_positives=num_positives
     )
     assert preset.patience == patience
 
