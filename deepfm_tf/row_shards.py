@@ -132,7 +132,8 @@ class RowReader:
 
         Args:
             variable: of the rows that are held here.
-            rows: (rows,) of integers. They may name a row several times.
+            rows: (rows,) of integers. They may name a row several times; -1
+                names none, and reads as zeros.
         """
         columns = variable.shape[1]
         if not is_in_replica():
@@ -157,6 +158,7 @@ class RowReader:
         cells = tf.cast(owners, tf.int32) * size + (
             tf.range(tf.size(unique)) - tf.gather(firsts, owners)
         )
+        # -1 // count is -1, which asks for nothing.
         wanted = tf.tensor_scatter_nd_update(
             tf.fill([count * size], tf.constant(-1, unique.dtype)),
             cells[:, None],

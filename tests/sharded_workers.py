@@ -13,7 +13,7 @@ from deepfm_tf.errors import UserError
 from tests.workers import BATCH_SIZE, trace_quickly
 
 # Optimizer, and the norm that gradients are clipped to.
-CASES = (("lazy_adam", None), ("rowwise_adagrad", 0.1))
+CASES = (("lazy_adam", None), ("lazy_ftrl", 0.1))
 SAVED = ("rowwise_adagrad", None)
 
 

@@ -335,9 +335,7 @@ class SharedEmbedding(keras.layers.Layer):
             if tf.executing_eagerly():
                 self.check_ids(ids)
         if training or is_sharded(self.embeddings):
-            vectors = gather_rows(
-                self.embeddings, self._rows.touched(ids, values)
-            )
+            vectors = gather_rows(self.embeddings, self._rows, ids, values)
             if any(self._is_frozen_id):
                 vectors = without_gradient(
                     vectors, ids, self._is_frozen_id, self.embedding_dim

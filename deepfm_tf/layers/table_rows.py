@@ -30,6 +30,7 @@ class TableRows:
     ) -> None:
         self.numeric = [*value_rows, *(value_rows[i] + 1 for i in missing)]
         self.touched = compiled(self._touched)
+        self.contributing = compiled(self._contributing)
         self._id_rows = id_rows
         self._missing = missing
         self._num_rows = num_rows
@@ -54,6 +55,10 @@ class TableRows:
         optimizer that updates the rows of the gradient leaves all others. Row
         0 stands in if nothing at all contributes.
         """
+        return ops.maximum(self._contributing(ids, values), 0)
+
+    def _contributing(self, ids: Any, values: Any) -> Any:
+        """The same, but all -1 if nothing at all contributes."""
         rows, touched = [], []
         if ids is not None:
             rows.append(ops.reshape(self.of_ids(ids), (-1,)))
@@ -67,7 +72,7 @@ class TableRows:
             touched += [absent[i : i + 1] for i in self._missing]
         rows = ops.concatenate(rows, axis=0)
         touched = ops.concatenate(touched, axis=0)
-        any_row = ops.max(ops.where(touched, rows, 0))
+        any_row = ops.max(ops.where(touched, rows, -1))
         return ops.where(touched, rows, any_row)
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from deepfm_tf.errors import UserError
 from deepfm_tf.kernels import local_value
 from deepfm_tf.layers.large_table import FirstValues, drawn_blocks
+from deepfm_tf.layers.table_rows import TableRows
 from deepfm_tf.row_shards import (
     OUTSIDE,
     RowShards,
@@ -87,16 +88,19 @@ def _add_part(
     return table
 
 
-def gather_rows(table: Any, rows: Any) -> Any:
-    """(rows, columns), with a gradient, wherever the rows are held.
+def gather_rows(table: Any, rows: TableRows, ids: Any, values: Any) -> Any:
+    """The rows of a batch, with a gradient, wherever they are held.
 
     Args:
         table: what `add_table` gave.
-        rows: (rows,) of integers.
+        rows: where id columns and numeric fields find their rows.
+        ids: (batch, num_ids), or None.
+        values: (batch, num_values), or None.
     """
     if is_sharded(table):
-        return table.reader.read(table, rows)
-    return tf.gather(local_value(table), rows)
+        # A worker without an example in the last batch touches no row.
+        return table.reader.read(table, rows.contributing(ids, values))
+    return tf.gather(local_value(table), rows.touched(ids, values))
 
 
 def whole_table(table: Any) -> Any:

@@ -48,6 +48,18 @@ def test_what_contributes_nothing_names_a_row_that_something_does(gap):
         assert row == (own if counts else largest)
 
 
+def test_where_nothing_contributes_no_row_is_named():
+    rows = TableRows(*LAYOUT)
+    nobody = np.empty((0, 3), "int32"), np.empty((0, 2), "float32")
+    somebody = np.array([[0, -1, -1]]), np.array([[1.0, 2.0]], "float32")
+
+    # Two numeric fields, and a row for missing values.
+    assert rows.contributing(*nobody).numpy().tolist() == [-1] * 3
+    assert rows.touched(*nobody).numpy().tolist() == [0] * 3
+    for find in (rows.contributing, rows.touched):
+        assert find(*somebody).numpy().tolist() == [0, 9, 9, 7, 9, 9]
+
+
 def test_a_process_has_one_for_each_layout():
     assert shared_rows(*LAYOUT) is shared_rows(*LAYOUT)
     assert shared_rows(*LAYOUT[:-1], 11) is not shared_rows(*LAYOUT)
