@@ -1,5 +1,7 @@
 """Frozen vectors stay, bit for bit, whatever the optimizer does."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,8 @@ import tensorflow as tf
 
 from deepfm_tf import optimizers
 from deepfm_tf.layers import AttentiveEmbedding, SharedEmbedding
+from deepfm_tf.optimizers.frozen_rows import keep_frozen
+from deepfm_tf.row_shards import RowShards
 
 # Blocks of 4 and 3 rows; the second field's ids are of the first block, too.
 LAYOUT = {"vocabulary_sizes": (4, 3), "columns_per_field": (1, 2, 1)}
@@ -135,3 +139,15 @@ def test_a_compiled_step_leaves_them_too():
     np.testing.assert_array_equal(after[LEARNING, :2], before[LEARNING, :2])
     # Rows 1 to 3 are in the batch.
     assert (after[1:4] != before[1:4]).all()
+
+
+def test_the_frozen_rows_that_one_of_two_workers_holds_are_kept():
+    # Worker 1 holds the rows 1, 3 and 5; rows 2 and 3 are frozen.
+    table = types.SimpleNamespace(
+        frozen_rows=((2, 4),), row_shards=RowShards(1, 2), shape=(3, 1)
+    )
+    places = tf.constant([0, 1, 2])
+
+    kept = keep_frozen(table, places, tf.zeros((3, 1)), tf.ones((3, 1)))
+
+    assert kept.numpy().ravel().tolist() == [1, 0, 1]
