@@ -18,6 +18,8 @@ LINT := ruff==0.17.6 mypy==2.4.1 numpy==2.2.6 ast-serialize==0.13.1 \
 	typing-extensions==4.16.0
 STYLE := $(VENV)/lint/bin/ruff check . && $(VENV)/lint/bin/ruff format --check .
 TYPES := $(VENV)/lint/bin/mypy deepfm_tf pipelines
+# Once for each TensorFlow, half a minute; without a compiler it says so.
+KERNELS := $(BIN)/python -m deepfm_tf build-kernels || true
 
 .PHONY: help demo test test-fast lint bench clean
 
@@ -32,12 +34,14 @@ help:
 	@echo "Then, on your own data: $(BIN)/deepfm-tf train --help"
 
 demo: $(VENV)/installed
+	@$(KERNELS)
 	@$(BIN)/python -m pipelines.synthetic
 
 # Types are checked beside the tests, whose first seconds are spent on imports;
 # what is wrong with them is said last.
 test: $(VENV)/installed-test $(VENV)/lint/installed
 	@$(STYLE)
+	@$(KERNELS)
 	@$(TYPES) >$(VENV)/lint/types 2>&1 & types=$$!; \
 	$(PYTEST); tests=$$?; wait $$types; types=$$?; cat $(VENV)/lint/types; \
 	exit $$((tests ? tests : types))

@@ -40,6 +40,7 @@ setup(
     packages=find_packages(include=["deepfm_tf", "deepfm_tf.*"]),
     package_data={
         "deepfm_tf": ["*.pyi", "py.typed"],
+        "deepfm_tf.native": ["source/*"],
         "deepfm_tf.serving": ["templates/*"],
     },
     entry_points={

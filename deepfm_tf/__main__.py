@@ -19,6 +19,7 @@ Click-through rates with DeepFM and its baselines.
   deepfm-tf serve --help      serve exported models as TensorFlow Serving does
   deepfm-tf predict --help    ask a server for predictions for a file
   deepfm-tf config --help     files for the real TensorFlow Serving
+  deepfm-tf build-kernels --help    faster training steps on a CPU, once
 """
 EXPERIMENT = "deepfm_tf.experiment.command_line"
 COMMANDS = {
@@ -29,6 +30,7 @@ COMMANDS = {
     "serve": "deepfm_tf.serving.__main__",
     "predict": "deepfm_tf.serving.client.predict_command",
     "config": "deepfm_tf.serving.config_command",
+    "build-kernels": "deepfm_tf.native.command",
 }
 EXIT_OK, EXIT_USAGE, EXIT_INTERRUPTED = 0, 2, 130
 

@@ -13,6 +13,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras.src.backend.common import global_state
+from tensorflow.python import pywrap_tfe
+from tensorflow.python.ops.resource_variable_ops import variable_accessed
 
 from deepfm_tf.kernels import tf_variable
 
@@ -126,3 +128,29 @@ def is_saving_hdf5() -> bool:
     `use_legacy_config`, which Keras's writer of that format sets meanwhile.
     """
     return bool(global_state.get_global_attribute("use_legacy_config", False))
+
+
+def is_in_xla() -> bool:
+    """Whether XLA compiles what is being traced.
+
+    `tf.__internal__.get_enclosing_xla_context`.
+    """
+    return tf.__internal__.get_enclosing_xla_context() is not None
+
+
+def note_read(variable: tf.Variable) -> None:
+    """Let tapes watch a variable that an operation of ours reads.
+
+    `variable_accessed`, as in all reads of TensorFlow's own.
+    """
+    variable_accessed(variable)
+
+
+def is_watched(*tensors: Any) -> bool:
+    """Whether a tape might be asked for the gradient of one of these.
+
+    `TFE_Py_TapeSetPossibleGradientTypes`, by which TensorFlow's own functions
+    decide what they keep. None for a tensor is none.
+    """
+    present = [tensor for tensor in tensors if tensor is not None]
+    return bool(pywrap_tfe.TFE_Py_TapeSetPossibleGradientTypes(present))

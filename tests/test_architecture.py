@@ -120,12 +120,21 @@ DOORS = {
     "row_shards": (("kernels",), ("numpy", "tensorflow")),
     # The private names of both.
     "keras_internals": (("kernels",), ("keras", "tensorflow")),
+    # Kernels of our own; built, and found again, without TensorFlow's import.
+    "native": (
+        ("keras_internals", "kernels", "native", "native.cache"),
+        ("numpy", "tensorflow"),
+    ),
+    "native.cache": ((), ()),
+    "native.build": (("native", "native.cache", "storage"), ("tensorflow",)),
+    "native.command": (("backend", "native.build", "options"), ()),
     "layers": (
-        ("kernels", "layers", "row_shards"),
+        ("kernels", "layers", "native", "row_shards"),
         ("keras", "tensorflow", "numpy"),
     ),
     "optimizers": (
-        ("keras_internals", "kernels", "optimizers", "row_shards"),
+        ("keras_internals", "kernels", "native", "optimizers")
+        + ("row_shards",),
         ("keras", "numpy", "tensorflow"),
     ),
     "models": (
@@ -191,7 +200,8 @@ DOORS = {
     ),
     "losses": ((), ("keras", "tensorflow")),
     "training": (
-        ("losses", "models", "optimizers", "cpus", "presets", "seeds"),
+        ("cpus", "losses", "models", "native", "optimizers", "presets")
+        + ("seeds",),
         ("keras", "tensorflow"),
     ),
     # Rows that no step has touched, by the state of the optimizer.
