@@ -13,6 +13,7 @@ from deepfm_tf.cpus import has_bfloat16
 from deepfm_tf.errors import Argument, UserError, with_known_arguments
 from deepfm_tf.losses import GlobalBinaryCrossentropy
 from deepfm_tf.models.batches import check_model
+from deepfm_tf.native.choice import told
 from deepfm_tf.optimizers import (
     SGD,
     Adagrad,
@@ -103,6 +104,22 @@ def _computes_in_bfloat16() -> bool:
     return all(
         each.get("compute_capability", (0, 0)) >= (8, 0) for each in details
     )
+
+
+def kernels_told(strategy: tf.distribute.Strategy) -> str:
+    """Whether a training takes our own kernels for its tables, in a line.
+
+    They are built by `deepfm-tf build-kernels`; without them a step takes
+    longer and computes the same.
+
+    Args:
+        strategy: of `create_strategy`.
+
+    Raises:
+        ValueError: the environment variable DEEPFM_TF_KERNELS is neither
+            `auto` nor `off`.
+    """
+    return told(strategy)
 
 
 @with_known_arguments

@@ -171,6 +171,9 @@ def begin(
         strategy = deepfm_tf.create_strategy(
             settings.replicas, shard_tables=settings.shard_tables
         )
+        kernels = deepfm_tf.training.kernels_told(strategy)
+        if deepfm_tf.strategies.is_chief(strategy):
+            print(kernels)
         data = deepfm_tf.strategies.on_chief(
             strategy, lambda: _prepared(settings)
         )

@@ -9,6 +9,7 @@ from keras import ops
 
 from deepfm_tf.errors import UserError
 from deepfm_tf.kernels import compiled, detached
+from deepfm_tf.layers.known_products import known_products
 
 
 def check_embeddings_shape(shape: Any) -> None:
@@ -33,9 +34,12 @@ def sum_pair_products(
     Returns:
         (batch, embedding_dim).
     """
+    products = known_products(embeddings) if training else None
     # (batch, num_fields, embedding_dim)
     embeddings = widen(embeddings, compute_dtype)
     # (batch, embedding_dim)
+    if products is not None and products.dtype == embeddings.dtype:
+        return products
     return (_fused_products if training else _products)(embeddings)
 
 

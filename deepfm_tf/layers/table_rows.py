@@ -31,7 +31,8 @@ class TableRows:
         self.numeric = [*value_rows, *(value_rows[i] + 1 for i in missing)]
         self.touched = compiled(self._touched)
         self.contributing = compiled(self._contributing)
-        self._id_rows = id_rows
+        self.id_rows = id_rows
+        self.value_rows = value_rows
         self._missing = missing
         self._num_rows = num_rows
 
@@ -46,7 +47,7 @@ class TableRows:
         ids = ops.cast(ids, dtype)
         if not assume_all_present:
             ids = ops.maximum(ids, 0)
-        return ids + ops.convert_to_tensor(self._id_rows, dtype)
+        return ids + ops.convert_to_tensor(self.id_rows, dtype)
 
     def _touched(self, ids: Any, values: Any) -> Any:
         """The rows of all id columns in turn, then those of the numeric fields.

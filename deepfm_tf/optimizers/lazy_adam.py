@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from deepfm_tf.errors import UserError
+from deepfm_tf.native.table_kernels import Rule
 from deepfm_tf.optimizers.lazy_optimizer import LazyOptimizer
 
 
@@ -94,13 +95,22 @@ class LazyAdam(LazyOptimizer, keras.optimizers.Adam):
         self, gradient: Any, values: Any, state: Any, learning_rate: Any
     ) -> tuple[Any, Any]:
         """One step of Adam."""
-        step = tf.cast(self.iterations + 1, values.dtype)
         m, v = tf.split(state, 2, axis=1)
         m += (1 - self.beta_1) * (gradient - m)
         v += (1 - self.beta_2) * (tf.square(gradient) - v)
-        correction = tf.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
-        values -= learning_rate * correction * m / (tf.sqrt(v) + self.epsilon)
+        values -= self._rate(learning_rate) * m / (tf.sqrt(v) + self.epsilon)
         return values, tf.concat([m, v], axis=1)
+
+    def kernel_rule(self, learning_rate: Any) -> Rule:
+        """The same."""
+        constants = (1 - self.beta_1, 1 - self.beta_2, self.epsilon)
+        return Rule("adam", self._rate(learning_rate), constants)
+
+    def _rate(self, learning_rate: Any) -> Any:
+        """The learning rate times what corrects the moments' start."""
+        step = tf.cast(self.iterations + 1, learning_rate.dtype)
+        correction = tf.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
+        return learning_rate * correction
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, JSON-ready."""

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
+from deepfm_tf.native.table_kernels import Rule
 from deepfm_tf.optimizers.lazy_optimizer import LazyOptimizer
 
 
@@ -105,10 +106,9 @@ class LazyFTRL(LazyOptimizer, keras.optimizers.Ftrl):
     ) -> tuple[Any, Any]:
         """One step of FTRL-Proximal."""
         gained, z = tf.split(state, 2, axis=1)
-        power = -self.learning_rate_power
-        old = (self.initial_accumulator_value + gained) ** power
+        old = self._power(self.initial_accumulator_value + gained)
         gained += tf.square(gradient)
-        new = (self.initial_accumulator_value + gained) ** power
+        new = self._power(self.initial_accumulator_value + gained)
         z += gradient - (new - old) / learning_rate * values
         l1 = self.l1_regularization_strength
         # Keras's rule divides `beta` so that it stands beside `n'^-p`.
@@ -117,6 +117,22 @@ class LazyFTRL(LazyOptimizer, keras.optimizers.Ftrl):
         ) / learning_rate + 2 * self.l2_regularization_strength
         values = (tf.clip_by_value(z, -l1, l1) - z) / quadratic
         return values, tf.concat([gained, z], axis=1)
+
+    def _power(self, n: Any) -> Any:
+        """`n^-p`; a root is exact to the last bit, as in our kernels."""
+        power = -self.learning_rate_power
+        return tf.sqrt(n) if power == 0.5 else n**power
+
+    def kernel_rule(self, learning_rate: Any) -> Rule:
+        """The same."""
+        constants = (
+            self.initial_accumulator_value,
+            -self.learning_rate_power,
+            self.l1_regularization_strength,
+            self.l2_regularization_strength,
+            self.beta,
+        )
+        return Rule("ftrl", learning_rate, constants)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, JSON-ready."""

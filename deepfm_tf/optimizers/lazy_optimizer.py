@@ -15,7 +15,9 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, refuse_unknown
 from deepfm_tf.keras_internals import weight_decay_of
 from deepfm_tf.kernels import local_value, tf_variable
-from deepfm_tf.optimizers.frozen_rows import keep_frozen
+from deepfm_tf.native.choice import kernels_for
+from deepfm_tf.native.table_kernels import Rule
+from deepfm_tf.optimizers.frozen_rows import frozen_rows, keep_frozen
 from deepfm_tf.optimizers.merged_gradients import MergedGradients
 from deepfm_tf.optimizers.sharded_tables import check_shardable
 from deepfm_tf.row_shards import held_apart, is_sharded
@@ -127,6 +129,13 @@ class LazyOptimizer(MergedGradients):
             The new `values` and `state`.
         """
         raise NotImplementedError
+
+    def kernel_rule(self, learning_rate: tf.Tensor) -> Rule | None:
+        """What `update_rows` is called in our kernels; None if they lack it.
+
+        A class that overrides `update_rows` alone is updated by that.
+        """
+        return None
 
     def new_state(self, values: Array, learning_rate: float) -> Array:
         """The state of rows that training has not touched.
@@ -250,6 +259,10 @@ class LazyOptimizer(MergedGradients):
             table.assign(keep_frozen(variable, None, values, new_values))
             state.assign(new_state)
             return
+        if self._update_natively(
+            variable, state, table, gradient, learning_rate
+        ):
+            return
         rows = gradient.indices
         values = tf.gather(table, rows)
         new_values, new_state = self._decay_and_update(
@@ -262,6 +275,37 @@ class LazyOptimizer(MergedGradients):
         new_values = keep_frozen(variable, rows, values, new_values)
         table.scatter_update(tf.IndexedSlices(new_values, rows))
         state.scatter_update(tf.IndexedSlices(new_state, rows))
+
+    def _update_natively(
+        self,
+        variable: Any,
+        state: Any,
+        table: tf.Variable,
+        gradient: tf.IndexedSlices,
+        learning_rate: tf.Tensor,
+    ) -> bool:
+        """Update the touched rows by our kernels, if they can."""
+        owners = [
+            next(kind for kind in type(self).__mro__ if name in vars(kind))
+            for name in ("kernel_rule", "update_rows")
+        ]
+        kernels = kernels_for(table)
+        if kernels is None or owners[0] is not owners[1]:
+            return False
+        rule = self.kernel_rule(learning_rate)
+        if rule is None or frozen_rows(variable):
+            return False
+        decay = weight_decay_of(self, variable)
+        step = tf.cast(self.iterations + 1, table.dtype)
+        kernels.update(
+            table,
+            state,
+            gradient,
+            rule,
+            1 - learning_rate * decay if decay else 1.0,
+            None if self.batch_l2 is None else self.batch_l2 * step,
+        )
+        return True
 
     def _decay_and_update(
         self,

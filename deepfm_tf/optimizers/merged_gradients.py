@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from deepfm_tf.keras_internals import StepHooks, merged
 from deepfm_tf.kernels import compiled, local_value, tf_variable
+from deepfm_tf.native.choice import kernels_for
 from deepfm_tf.optimizers.frozen_rows import frozen_rows, keeping_frozen
 from deepfm_tf.optimizers.sharded_tables import (
     clipped_together,
@@ -119,17 +120,22 @@ _add_rows_of_batch = compiled(add_rows)
 
 def merge_duplicates(
     gradient: Any,
-    add: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = _add_rows_of_batch,
+    add: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
 ) -> Any:
     """The same gradient, each row of it named once.
 
     Args:
         gradient: dense ones stay as they are.
         add: what adds up rows, such as `add_rows` where their number changes
-            from step to step: XLA would compile each anew.
+            from step to step: XLA would compile each anew. Defaults to `None`:
+            the kernels, or XLA where there are none.
     """
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
+    kernels = kernels_for()
+    if kernels is not None and kernels.can_merge(gradient):
+        return kernels.merge(gradient)
+    add = add or _add_rows_of_batch
     rows, positions = tf.unique(gradient.indices)
     # XLA wants the number of sums beforehand: as many as there are gradients.
     values = add(gradient.values, positions)[: tf.size(rows)]

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from deepfm_tf.native.table_kernels import Rule
 from deepfm_tf.optimizers.lazy_optimizer import LazyOptimizer
 
 
@@ -75,3 +76,8 @@ class RowwiseAdagrad(LazyOptimizer, keras.optimizers.Adagrad):
         accumulator = self.initial_accumulator_value + state
         values -= learning_rate * gradient / tf.sqrt(accumulator + self.epsilon)
         return values, state
+
+    def kernel_rule(self, learning_rate: Any) -> Rule:
+        """The same."""
+        constants = (self.initial_accumulator_value, self.epsilon)
+        return Rule("rowwise_adagrad", learning_rate, constants)

@@ -1,0 +1,131 @@
+"""Layers and a training, with our kernels and without."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import deepfm_tf
+from deepfm_tf.layers import FMInteraction, SharedEmbedding
+from tests.native.kernels import needs_kernels
+
+pytestmark = needs_kernels
+NAN = float("nan")
+IDS = np.array([[1, 0, -1, 2], [3, -1, -1, -1], [0, 2, 2, -1]], "int32")
+WEIGHTS = np.array([[0.5, 2, NAN, 1], [1, NAN, NAN, 1], [3, -1, 1, 1]], "f4")
+VALUES = np.array([[0.5, NAN], [NAN, 2.0], [-1.0, 3.0]], "f4")
+
+
+def build(**options):
+    """One id, then three of a field; two numbers, one with a missing row."""
+    layer = SharedEmbedding(
+        (5, 4, 2, 1),
+        embedding_dim=2,
+        columns_per_field=(1, 3, 1, 1),
+        first_order=True,
+        embeddings_initializer=keras.initializers.RandomNormal(seed=1),
+        **options,
+    )
+    layer.build(IDS.shape, WEIGHTS.shape, VALUES.shape)
+    random = np.random.default_rng(0)
+    table = random.normal(size=layer.embeddings.shape)
+    layer.embeddings.assign(table)
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("factored", "weighted"), [(False, True), (True, False)]
+)
+def test_values_and_gradients_are_those_without(
+    factored, weighted, monkeypatch
+):
+    layer = build(factored=factored)
+    interaction = FMInteraction()
+    weights = tf.constant(WEIGHTS) if weighted else None
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            outputs = layer(IDS, weights, tf.constant(VALUES), training=True)
+            logits = interaction(outputs[0], training=True)
+            loss = tf.reduce_sum(tf.square(logits))
+            loss += sum(tf.reduce_sum(tf.square(x)) for x in outputs)
+        gradient = tape.gradient(loss, layer.embeddings.value)
+        return [logits, *outputs, tf.convert_to_tensor(gradient)]
+
+    found = {}
+    for kernels in ("auto", "off"):
+        monkeypatch.setenv("DEEPFM_TF_KERNELS", kernels)
+        concrete = tf.function(step.python_function).get_concrete_function()
+        types = {op.type for op in concrete.graph.get_operations()}
+        assert ("DeepfmPool" in types) == (kernels == "auto")
+        found[kernels] = concrete()
+    for ours, theirs in zip(*found.values(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_the_interaction_takes_what_is_known(monkeypatch):
+    monkeypatch.setenv("DEEPFM_TF_KERNELS", "auto")
+    layer = build()
+
+    def logits():
+        embeddings, _ = layer(IDS, None, VALUES, training=True)
+        return FMInteraction()(embeddings, training=True)
+
+    graph = tf.function(logits).get_concrete_function().graph
+
+    calls = [op for op in graph.get_operations() if "Call" in op.type]
+    assert not calls  # of what XLA compiles
+
+
+def test_inference_has_none_of_ours(monkeypatch):
+    # The C++ of TensorFlow Serving could not load an export.
+    monkeypatch.setenv("DEEPFM_TF_KERNELS", "auto")
+    layer = build()
+
+    graph = (
+        tf.function(lambda: layer(IDS, None, VALUES))
+        .get_concrete_function()
+        .graph
+    )
+
+    types = {op.type for op in graph.get_operations()}
+    assert not [x for x in types if x.startswith("Deepfm")]
+
+
+def test_the_gradient_of_weights_from_outside_is_an_error(monkeypatch):
+    monkeypatch.setenv("DEEPFM_TF_KERNELS", "auto")
+    layer, weights = build(), tf.constant(WEIGHTS)
+    compiled = tf.function(
+        lambda weights: layer(IDS, weights, VALUES, training=True)[0]
+    )
+    compiled(weights)
+
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        outputs = tf.reduce_sum(compiled(weights))
+        with pytest.raises(
+            tf.errors.UnimplementedError, match="DEEPFM_TF_KERNELS=off"
+        ):
+            tape.gradient(outputs, weights)
+
+
+@pytest.mark.parametrize("optimizer", ["lazy_adam", "lazy_ftrl"])
+def test_a_training_gives_the_same_model(
+    optimizer, small_vocabulary, log, monkeypatch
+):
+    packed = deepfm_tf.encode(log.head(64), small_vocabulary)
+    weights = {}
+    for kernels in ("auto", "off"):
+        monkeypatch.setenv("DEEPFM_TF_KERNELS", kernels)
+        deepfm_tf.set_seed(3)
+        model = deepfm_tf.FM(small_vocabulary.schema, embedding_dim=3)
+        deepfm_tf.compile_model(
+            model, optimizer, 0.01, clip_norm=0.1, batch_l2=0.01
+        )
+        for _ in range(3):
+            model.train_on_batch(packed, log["clicked"].head(64).to_numpy())
+        weights[kernels] = model.get_weights()
+
+    for ours, theirs in zip(*weights.values(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
