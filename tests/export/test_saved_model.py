@@ -325,3 +325,11 @@ def test_sampled_negatives_are_corrected_for_in_what_is_served(
         served["probability"], expected, rtol=1e-4, atol=1e-6
     )
     assert np.abs(expected - p).max() > 0.1
+
+
+def test_an_export_has_operations_of_tensorflow_alone(exported):
+    graph = (exported / "saved_model.pb").read_bytes()
+
+    assert b"ResourceGather" in graph
+    for ours in (b"DeepfmPool", b"DeepfmMerge", b"DeepfmUpdate"):
+        assert ours not in graph

@@ -1,12 +1,12 @@
-"""Layers and a training, with our kernels and without."""
+"""What a layer gives by our kernels, and without."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-import deepfm_tf
 from deepfm_tf.layers import FMInteraction, SharedEmbedding
+from deepfm_tf.layers.known_products import known_products
 from tests.native.kernels import needs_kernels
 
 pytestmark = needs_kernels
@@ -14,6 +14,11 @@ NAN = float("nan")
 IDS = np.array([[1, 0, -1, 2], [3, -1, -1, -1], [0, 2, 2, -1]], "int32")
 WEIGHTS = np.array([[0.5, 2, NAN, 1], [1, NAN, NAN, 1], [3, -1, 1, 1]], "f4")
 VALUES = np.array([[0.5, NAN], [NAN, 2.0], [-1.0, 3.0]], "f4")
+
+
+@pytest.fixture(autouse=True)
+def switched_on(monkeypatch):
+    monkeypatch.setenv("DEEPFM_TF_KERNELS", "auto")
 
 
 def build(**options):
@@ -36,36 +41,26 @@ def build(**options):
 @pytest.mark.parametrize(
     ("factored", "weighted"), [(False, True), (True, False)]
 )
-def test_values_and_gradients_are_those_without(
-    factored, weighted, monkeypatch
-):
-    layer = build(factored=factored)
-    interaction = FMInteraction()
+def test_values_and_gradients_are_those_of_inference(factored, weighted):
+    layer, interaction = build(factored=factored), FMInteraction()
     weights = tf.constant(WEIGHTS) if weighted else None
 
-    @tf.function
-    def step():
+    def step(training):
         with tf.GradientTape() as tape:
-            outputs = layer(IDS, weights, tf.constant(VALUES), training=True)
-            logits = interaction(outputs[0], training=True)
+            outputs = layer(IDS, weights, VALUES, training=training)
+            assert training == (known_products(outputs[0]) is not None)
+            logits = interaction(outputs[0], training=training)
             loss = tf.reduce_sum(tf.square(logits))
             loss += sum(tf.reduce_sum(tf.square(x)) for x in outputs)
         gradient = tape.gradient(loss, layer.embeddings.value)
         return [logits, *outputs, tf.convert_to_tensor(gradient)]
 
-    found = {}
-    for kernels in ("auto", "off"):
-        monkeypatch.setenv("DEEPFM_TF_KERNELS", kernels)
-        concrete = tf.function(step.python_function).get_concrete_function()
-        types = {op.type for op in concrete.graph.get_operations()}
-        assert ("DeepfmPool" in types) == (kernels == "auto")
-        found[kernels] = concrete()
-    for ours, theirs in zip(*found.values(), strict=True):
+    # Which has TensorFlow's own operations, and their gradients.
+    for ours, theirs in zip(step(True), step(False), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-def test_the_interaction_takes_what_is_known(monkeypatch):
-    monkeypatch.setenv("DEEPFM_TF_KERNELS", "auto")
+def test_the_interaction_takes_what_is_known():
     layer = build()
 
     def logits():
@@ -78,9 +73,8 @@ def test_the_interaction_takes_what_is_known(monkeypatch):
     assert not calls  # of what XLA compiles
 
 
-def test_inference_has_none_of_ours(monkeypatch):
+def test_inference_has_none_of_ours():
     # The C++ of TensorFlow Serving could not load an export.
-    monkeypatch.setenv("DEEPFM_TF_KERNELS", "auto")
     layer = build()
 
     graph = (
@@ -93,8 +87,7 @@ def test_inference_has_none_of_ours(monkeypatch):
     assert not [x for x in types if x.startswith("Deepfm")]
 
 
-def test_the_gradient_of_weights_from_outside_is_an_error(monkeypatch):
-    monkeypatch.setenv("DEEPFM_TF_KERNELS", "auto")
+def test_the_gradient_of_weights_from_outside_is_an_error():
     layer, weights = build(), tf.constant(WEIGHTS)
     compiled = tf.function(
         lambda weights: layer(IDS, weights, VALUES, training=True)[0]
@@ -108,24 +101,3 @@ def test_the_gradient_of_weights_from_outside_is_an_error(monkeypatch):
             tf.errors.UnimplementedError, match="DEEPFM_TF_KERNELS=off"
         ):
             tape.gradient(outputs, weights)
-
-
-@pytest.mark.parametrize("optimizer", ["lazy_adam", "lazy_ftrl"])
-def test_a_training_gives_the_same_model(
-    optimizer, small_vocabulary, log, monkeypatch
-):
-    packed = deepfm_tf.encode(log.head(64), small_vocabulary)
-    weights = {}
-    for kernels in ("auto", "off"):
-        monkeypatch.setenv("DEEPFM_TF_KERNELS", kernels)
-        deepfm_tf.set_seed(3)
-        model = deepfm_tf.FM(small_vocabulary.schema, embedding_dim=3)
-        deepfm_tf.compile_model(
-            model, optimizer, 0.01, clip_norm=0.1, batch_l2=0.01
-        )
-        for _ in range(3):
-            model.train_on_batch(packed, log["clicked"].head(64).to_numpy())
-        weights[kernels] = model.get_weights()
-
-    for ours, theirs in zip(*weights.values(), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)

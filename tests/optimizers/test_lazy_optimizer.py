@@ -8,6 +8,7 @@ import tensorflow as tf
 import deepfm_tf
 from deepfm_tf.optimizers import LazyAdam, LazyFTRL, RowwiseAdagrad
 from tests.conftest import make_log
+from tests.native.kernels import needs_kernels
 from tests.optimizers import rules
 
 ROWS, DIM = 6, 3
@@ -525,3 +526,37 @@ def test_a_config_of_a_version_before_05_is_read():
     config["touched_l2"] = config.pop("batch_l2")
 
     assert LazyAdam.from_config(config).batch_l2 == 0.25
+
+
+@needs_kernels
+@EVERY
+def test_our_kernels_and_tensorflows_operations_do_the_same(
+    optimizer, monkeypatch
+):
+    tables = {}
+    for kernels in ("auto", "off"):
+        monkeypatch.setenv("DEEPFM_TF_KERNELS", kernels)
+        tables[kernels] = new_table()
+        rule = optimizer(
+            0.1, weight_decay=0.1, batch_l2=0.01, global_clipnorm=1.0
+        )
+        for rows, gradient in zip(STEPS, gradients_of(STEPS), strict=True):
+            rule.apply([slices(rows, gradient)], [tables[kernels]])
+
+    np.testing.assert_allclose(*tables.values(), rtol=1e-5, atol=1e-6)
+
+
+@needs_kernels
+def test_a_rule_of_ones_own_is_not_taken_for_its_base(monkeypatch):
+    monkeypatch.setenv("DEEPFM_TF_KERNELS", "auto")
+
+    class Still(LazyAdam):
+        def update_rows(self, gradient, values, state, learning_rate):
+            return values, state
+
+    table = new_table()
+    before = table.numpy()
+
+    Still(0.1).apply([slices([0], gradients_of([[0]])[0])], [table])
+
+    np.testing.assert_array_equal(table.numpy(), before)
