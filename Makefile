@@ -18,7 +18,7 @@ LINT := ruff==0.17.6 mypy==2.4.1 numpy==2.2.6 ast-serialize==0.13.1 \
 	typing-extensions==4.16.0
 STYLE := $(VENV)/lint/bin/ruff check . && $(VENV)/lint/bin/ruff format --check .
 TYPES := $(VENV)/lint/bin/mypy deepfm_tf pipelines
-# Once for each TensorFlow, half a minute; without a compiler it says so.
+# Once for each TensorFlow, a quarter of a minute; without a compiler it says so.
 KERNELS := $(BIN)/python -m deepfm_tf build-kernels || true
 
 .PHONY: help demo test test-fast lint bench clean

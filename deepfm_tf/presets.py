@@ -136,6 +136,10 @@ class Preset:
             "first_order_l2": self.first_order_l2,
         }
 
+    def callback_arguments(self) -> dict[str, Any]:
+        """What `training_callbacks` takes besides the data, by name."""
+        return {"patience": self.patience, "reduce_lr": self.reduce_lr}
+
 
 def usual_rate(model: str, optimizer: str) -> float:
     """The learning rate, where neither preset nor user says another one.

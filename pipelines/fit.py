@@ -48,9 +48,7 @@ model.fit(
     shuffle=False,  # the data set shuffles
     # Ends when the validation data gain no more, with the best weights.
     callbacks=deepfm_tf.training_callbacks(
-        valid.dataset(4096),
-        patience=preset.patience,
-        reduce_lr=preset.reduce_lr,
+        valid.dataset(4096), **preset.callback_arguments()
     ),
 )
 print(deepfm_tf.evaluate(model, test.dataset(2048)))

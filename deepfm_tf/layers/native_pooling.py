@@ -6,29 +6,35 @@ from typing import Any
 
 from keras import ops
 
+from deepfm_tf.kernels import local_value
 from deepfm_tf.layers.known_products import note_products
 from deepfm_tf.layers.row_pooling import RowPooling
 from deepfm_tf.layers.table_rows import TableRows
-from deepfm_tf.native.table_kernels import TableKernels
+from deepfm_tf.native.choice import kernels_for
+from deepfm_tf.row_shards import is_sharded
 
 
 def pool_natively(
-    kernels: TableKernels,
     rows: TableRows,
     pooling: RowPooling,
-    table: Any,
+    embeddings: Any,
     ids: Any,
     weights: Any,
     values: Any,
 ) -> tuple[Any, ...]:
-    """What `pooling.pool` gives, off the table itself.
+    """What `pooling.pool` gives, off the table itself; nothing if not by us.
 
     Args:
-        kernels: of `kernels_for`.
         rows, pooling: of a layer.
-        table: (rows, columns), a float32 variable.
+        embeddings: (rows, columns), the layer's variable.
         ids, weights, values: see `RowPooling`.
     """
+    if is_sharded(embeddings):
+        return ()
+    table = local_value(embeddings)
+    kernels = kernels_for(table, weights, values)
+    if kernels is None:
+        return ()
     dim, num_pooled = pooling.embedding_dim, pooling.num_pooled
     num_values = len(pooling.has_missing)
     first_order = table.shape[1] > dim

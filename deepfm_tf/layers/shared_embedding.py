@@ -9,7 +9,6 @@ import tensorflow as tf
 from keras import ops
 
 from deepfm_tf.errors import UserError, UserTypeError, refuse_unknown
-from deepfm_tf.kernels import local_value
 from deepfm_tf.layers.frozen_columns import without_gradient
 from deepfm_tf.layers.id_range import check_ids
 from deepfm_tf.layers.native_pooling import pool_natively
@@ -21,7 +20,6 @@ from deepfm_tf.layers.table_variable import (
     gather_rows,
     whole_table,
 )
-from deepfm_tf.native.choice import kernels_for
 from deepfm_tf.row_shards import is_sharded
 
 
@@ -337,10 +335,10 @@ class SharedEmbedding(keras.layers.Layer):
             if tf.executing_eagerly():
                 self.check_ids(ids)
         if training or is_sharded(self.embeddings):
-            if kernels := self._kernels(weights, values):
-                table = local_value(self.embeddings)
-                by = (kernels, self._rows, self._pooling, table)
-                return pool_natively(*by, ids, weights, values), None
+            if not self.attention and not any(self._is_frozen_id):
+                by = (self._rows, self._pooling, self.embeddings)
+                if found := pool_natively(*by, ids, weights, values):
+                    return found, None
             vectors = gather_rows(self.embeddings, self._rows, ids, values)
             if any(self._is_frozen_id):
                 vectors = without_gradient(
@@ -352,14 +350,6 @@ class SharedEmbedding(keras.layers.Layer):
         numeric = self._read(tf.constant(self._rows.numeric, "int32"))
         pooled = self._pooling.pool(vectors, numeric, ids, weights, values)
         return pooled, vectors
-
-    def _kernels(self, weights: Any, values: Any) -> Any:
-        """What looks up a whole table that is learnt as a whole, or None."""
-        if self.attention or is_sharded(self.embeddings):
-            return None
-        if any(self._is_frozen_id):
-            return None
-        return kernels_for(local_value(self.embeddings), weights, values)
 
     def cast_outputs(self, outputs: tuple[Any, ...]) -> Any:
         """In the layer's precision; the embeddings alone if that is all."""

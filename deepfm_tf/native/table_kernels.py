@@ -75,9 +75,13 @@ class TableKernels:
             gradient: names each row once.
             rule: for each row, after `shrink` and `penalty`.
             shrink: scalar. What its weights are multiplied by first.
-            penalty: scalar. `batch_l2` times the number of the step, where
-                the last column of the state counts the steps of the row.
+            penalty: scalar or (1, columns). `batch_l2` times the number of
+                the step, where the last column of the state counts the steps
+                of the row.
         """
+        counts = penalty is not None
+        if counts:
+            penalty = tf.broadcast_to(penalty, [1, table.shape[1]])
         self._operations.deepfm_update(
             table=table.handle,
             state=state.handle,
@@ -85,10 +89,10 @@ class TableKernels:
             gradients=gradient.values,
             rate=rule.rate,
             shrink=shrink,
-            penalty=0.0 if penalty is None else penalty,
+            penalty=penalty if counts else [],
             rule=rule.name,
             constants=[float(constant) for constant in rule.constants],
-            counts=penalty is not None,
+            counts=counts,
         )
 
     def pool(

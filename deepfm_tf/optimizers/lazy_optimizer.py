@@ -303,7 +303,7 @@ class LazyOptimizer(MergedGradients):
             gradient,
             rule,
             1 - learning_rate * decay if decay else 1.0,
-            None if self.batch_l2 is None else self.batch_l2 * step,
+            None if self.batch_l2 is None else self._l2_of(variable) * step,
         )
         return True
 

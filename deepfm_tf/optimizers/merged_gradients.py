@@ -41,14 +41,21 @@ class MergedGradients(StepHooks):
     def begin(self, variables: Sequence[Any]) -> None:
         """Note which gradients of this step are of sharded tables."""
         self._are_sharded = tuple(map(is_sharded, variables))
+        # Our kernels number rows by int32.
+        self._adds = [
+            _add_rows_of_batch if max(v.shape, default=0) >= 2**31 else None
+            for v in variables
+        ]
 
     def clip(self, grads: Sequence[Any]) -> list[Any]:
         """Add up equal rows and the replicas, and clip the sums."""
         # Before they are exchanged: each replica tells of a row once. Those of
         # a sharded table have been exchanged.
         grads = [
-            gradient if is_own else merge_duplicates(gradient)
-            for gradient, is_own in zip(grads, self._are_sharded, strict=True)
+            gradient if is_own else merge_duplicates(gradient, add)
+            for gradient, is_own, add in zip(
+                grads, self._are_sharded, self._adds, strict=True
+            )
         ]
         # Keras adds up the replicas after clipping; clipping is not linear.
         replica = tf.distribute.get_replica_context()
@@ -132,7 +139,7 @@ def merge_duplicates(
     """
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
-    kernels = kernels_for()
+    kernels = kernels_for() if add is None else None
     if kernels is not None and kernels.can_merge(gradient):
         return kernels.merge(gradient)
     add = add or _add_rows_of_batch

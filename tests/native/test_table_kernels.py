@@ -76,14 +76,17 @@ def step_of(name, seed, num_steps, columns, decay, batch_l2):
     random = np.random.default_rng(seed)
     by_hand, constants = RULES[name]
     rule, rate = by_hand(0.1, decay), 0.1
-    if batch_l2:
+    # Another one for the last column.
+    batch_l2 = batch_l2 * np.array([*[1.0] * (columns - 1), 0.1])
+    if batch_l2.any():
         rule = rules.TouchedL2(rule, batch_l2)
     start = np.zeros((ROWS, columns))
     if name != "ftrl":
         start = random.normal(size=(ROWS, columns)).astype("float32")
     state_columns = 1 if name == "rowwise_adagrad" else 2 * columns
+    has_l2 = bool(batch_l2.any())
     table = tf.Variable(start, dtype="float32")
-    state = tf.Variable(tf.zeros((ROWS, state_columns + bool(batch_l2))))
+    state = tf.Variable(tf.zeros((ROWS, state_columns + has_l2)))
     expected = start.astype("float64")
     for t in range(1, num_steps + 1):
         rows = random.integers(0, ROWS, random.integers(0, 60))
@@ -95,7 +98,7 @@ def step_of(name, seed, num_steps, columns, decay, batch_l2):
             *(table, state, kernels().merge(slices(rows, values))),
             Rule(name, tf.constant(corrected, "float32"), constants),
             1 - rate * decay,
-            batch_l2 * t if batch_l2 else None,
+            (batch_l2[None] * t).astype("float32") if has_l2 else None,
         )
         rule.step(expected, rules.merged(rows.tolist(), values), t)
     return table.numpy(), expected

@@ -155,6 +155,9 @@ class Update : public OpKernel {
                     rows.dim_size(0) == gradients.dim_size(0) &&
                     gradients.dim_size(1) == columns,
                 InvalidArgument("There must be a gradient for each row."));
+    OP_REQUIRES(context,
+                !counts_ || context->input(6).NumElements() == columns,
+                InvalidArgument("There must be a penalty for each column."));
     const auto* row = rows.flat<int32_t>().data();
     for (int64_t i = 0; i < rows.dim_size(0); ++i) {
       OP_REQUIRES(context, row[i] >= 0 && row[i] < num_rows,
@@ -175,7 +178,7 @@ class Update : public OpKernel {
     constexpr int64_t kAhead = 6;
     const Rule rule{context->input(4).scalar<float>()(), constants_.data()};
     const float shrink = context->input(5).scalar<float>()();
-    const float penalty = context->input(6).scalar<float>()();
+    const float* penalty = context->input(6).flat<float>().data();
     WithLength<9, 11, 17>(columns, [&](auto length) {
       constexpr int64_t kColumns = decltype(length)::value;
       ForParts(context, num_rows, 60, [&](int64_t begin, int64_t end) {
@@ -193,9 +196,9 @@ class Update : public OpKernel {
             for (int64_t c = 0; c < columns; ++c) weights[c] *= shrink;
           }
           if (counts_) {
-            const float factor = penalty / ++own[state_columns - 1];
+            const float count = ++own[state_columns - 1];
             for (int64_t c = 0; c < columns; ++c) {
-              penalized[c] = gradient[c] + factor * weights[c];
+              penalized[c] = gradient[c] + penalty[c] / count * weights[c];
             }
             gradient = penalized.data();
           }
