@@ -176,3 +176,36 @@ def test_use_legacy_config_is_set_while_hdf5_is_written(tmp_path):
 
     assert seen[1:] and all(seen[1:])
     assert not keras_internals.is_saving_hdf5()
+
+
+@pytest.mark.parametrize("by_xla", [False, True])
+def test_xla_is_seen_while_its_function_is_traced(by_xla):
+    seen = []
+
+    def trace(x):
+        seen.append(keras_internals.is_in_xla())
+        return x
+
+    tf.function(trace, jit_compile=by_xla)(tf.constant(1.0))
+
+    assert seen == [by_xla]
+
+
+def test_a_noted_read_is_one_that_tapes_watch():
+    variable = tf.Variable(1.0)
+
+    with tf.GradientTape() as tape:
+        keras_internals.note_read(variable)
+
+    assert [v is variable for v in tape.watched_variables()] == [True]
+
+
+def test_what_a_tape_watches_is_watched():
+    one, other = tf.constant(1.0), tf.constant(2.0)
+
+    with tf.GradientTape() as tape:
+        tape.watch(one)
+
+        assert keras_internals.is_watched(None, one)
+        assert not keras_internals.is_watched(other, None)
+    assert not keras_internals.is_watched(one)
