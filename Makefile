@@ -21,13 +21,14 @@ TYPES := $(VENV)/lint/bin/mypy deepfm_tf pipelines
 # Once for each TensorFlow, a quarter of a minute; without a compiler it says so.
 KERNELS := $(BIN)/python -m deepfm_tf build-kernels || true
 
-.PHONY: help demo test test-fast lint bench clean
+.PHONY: help demo test test-fast lint docs bench clean
 
 help:
 	@echo "make demo    train LR, FM and DeepFM on made-up clicks, export, serve"
 	@echo "make test    lint and the whole test suite"
 	@echo "make test-fast    lint, docstrings, and the tests of reading and metrics"
 	@echo "make lint    lint and types only"
+	@echo "make docs    the reference of all public names, in runs/docs"
 	@echo "make bench   ten minutes of benchmarks, see tests/benchmarks"
 	@echo "make clean   remove .venv and everything the recipes wrote"
 	@echo
@@ -53,6 +54,11 @@ test-fast: lint
 lint: $(VENV)/installed-test $(VENV)/lint/installed
 	@$(STYLE)
 	@$(TYPES)
+
+docs: $(VENV)/installed
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet \
+		--editable '.[docs]'
+	@$(BIN)/python -m tests.pages.reference runs/docs
 
 # Installs the peers first, once: some minutes and 5 GB, all under runs/.
 bench: $(VENV)/installed

@@ -71,6 +71,8 @@ setup(
         "calibration": CALIBRATION,
         # Dask without its data frames: a scheduler, workers, an executor.
         "dask": ["distributed>=2026.8,<2027"],
+        # For make docs.
+        "docs": ["pdoc>=16,<17"],
         "plots": PLOTS,
         "serving": SERVING,
         "tensorboard": ["tensorboard>=2.19,<3"],

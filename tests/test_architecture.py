@@ -299,7 +299,7 @@ RECIPES = sorted((ROOT / "pipelines").glob("*.py"))
 # What runs experiments, as recipes do.
 USERS = sorted((ROOT / "deepfm_tf" / "experiment").rglob("*.py"))
 # Tests of no one file: of the whole package, of a served model as a whole.
-CROSSING = {"architecture", "conformance", "readme", "planted_pairs"}
+CROSSING = {"architecture", "conformance", "pages", "planted_pairs"}
 CROSSING |= {"fresh_process"}
 CROSSING |= {"contract_grpc", "contract_rest", "contract_values"}
 CROSSING |= {"contract_versions", "hot_swap", "several_workers"}

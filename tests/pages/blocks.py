@@ -45,9 +45,16 @@ class Block:
     @property
     def commands(self):
         """The words of each command of a shell block."""
-        lines = self.text.replace("\\\n", " ").splitlines()
-        words = [shlex.split(line, comments=True) for line in lines]
-        return [command for command in words if command]
+        found, begun = [], ""
+        for line in self.text.replace("\\\n", " ").splitlines():
+            begun += line
+            try:
+                found.append(shlex.split(begun, comments=True))
+            except ValueError:  # a quote that a later line closes
+                begun += "\n"
+                continue
+            begun = ""
+        return [words for words in found if words]
 
 
 def text_of(page):
@@ -58,7 +65,7 @@ def text_of(page):
 @functools.cache
 def blocks_of(page):
     """The blocks of a page in their order, but for those of output."""
-    found, said, opened = [], "", None
+    found, lines, said, opened = [], [], "", None
     for number, line in enumerate(text_of(page).splitlines(), 1):
         fence = _FENCE.match(line)
         if opened is not None:

@@ -83,13 +83,22 @@ def picture():
         *arrow((478, 127), (496, 127), (496, 203), (514, 203)),
         *box(514, 26, 150, 50, ["first order", "Σ w x"], "term"),
         *box(514, 102, 150, 50, ["pairs (FM)", "Σ ⟨v, v′⟩ x x′"], "term"),
-        *box(514, 178, 150, 50, ["hidden layers", "MLP(v x of all fields)"], "term"),
+        *box(
+            514,
+            178,
+            150,
+            50,
+            ["hidden layers", "MLP(v x of all fields)"],
+            "term",
+        ),
         *arrow((664, 51), (682, 51), (682, 127), (700, 127)),
         *arrow((664, 127), (700, 127)),
         *arrow((664, 203), (682, 203), (682, 127), (700, 127)),
         *box(700, 100, 70, 54, ["sum", "sigmoid"]),
         *arrow((770, 127), (806, 127)),
-        *box(806, 92, 132, 70, ["probability", "deepfm-tf serve,", "TF Serving"]),
+        *box(
+            806, 92, 132, 70, ["probability", "deepfm-tf serve,", "TF Serving"]
+        ),
     ]
     body = "\n".join(f"  {part}" for part in parts)
     return (
