@@ -1,7 +1,7 @@
 """The README and the other pages are the manual: what they show, runs.
 
-`make test` runs the blocks of README.md, on fewer rows than the page has, and
-looks at those of all pages without running them; `pytest -m pages` runs all.
+`make test` runs README.md but for its training in the shell, on fewer rows than
+the page has, and looks at the blocks of all pages; `pytest -m pages` runs all.
 """
 
 import ast
@@ -9,6 +9,7 @@ import inspect
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import deepfm_tf
@@ -37,10 +38,11 @@ ELSEWHERE = {
     "tests/serving/foreign_clients.md",
 }
 MANUAL = [page for page in PAGES if page not in ELSEWHERE]
+MANUAL = ["README.md", *(page for page in MANUAL if page != "README.md")]
 # Why a block of the manual is not run -> how many there are.
 NOT_RUN = {"needs Node 18 or later": 1, "needs Go": 1}
-# Rows enough for the preset of the page; the rest of the time is tracing.
-NUM_ROWS = 16_000
+# Of the README in make test: most of the time is tracing anyway.
+NUM_ROWS = 2_000
 
 
 def follow(reader, page):
@@ -61,32 +63,32 @@ def follow(reader, page):
 
 @pytest.fixture(scope="module")
 def quickstart(tmp_path_factory):
-    """A reader of the README, who has few rows; and what differs."""
+    """A reader of the README, who has few rows and trains in Python alone."""
     reader = Reader(tmp_path_factory.mktemp("readme"), NUM_ROWS)
-    yield reader, follow(reader, "README.md")
+    blocks = blocks_of("README.md")
+    shell = [b for b in blocks if b.language == "bash" and b.commands]
+    generate, _ = next(b for b in shell if is_measured(b)).commands
+    reader.command(generate)
+    for block in [b for b in blocks if b.language == "python"]:
+        reader.follow(block)
+    for block in [b for b in shell if not is_measured(b)]:
+        reader.follow(block)
+    yield reader
     reader.turn_the_page()
 
 
-def test_the_readme_shows_what_its_blocks_print(quickstart):
-    assert not quickstart[1]
-
-
 def test_what_the_readme_serves_is_what_its_model_predicts(quickstart):
-    import pandas as pd
+    shown = pd.read_csv(quickstart.folder / "predictions.csv")
+    names = quickstart.names
+    test = names["test"].dataset(NUM_ROWS)
 
-    reader, _ = quickstart
-    shown = pd.read_csv(reader.folder / "runs/predictions.csv")
-    test = reader.names["test"]
-
-    outputs = reader.names["model"].predict(test.dataset(2048), verbose=0)
+    outputs = names["model"].predict(test, verbose=0)["probability"].ravel()
 
     assert len(shown) == NUM_ROWS
-    # Both models know which rows are clicked more often.
-    correlation = np.corrcoef(
-        shown["probability"][-len(outputs["probability"]) :],
-        outputs["probability"].ravel(),
-    )[0, 1]
-    assert correlation > 0.5
+    # The latest rows are the test rows.
+    np.testing.assert_allclose(
+        shown["probability"][-len(outputs) :], outputs, atol=1e-5
+    )
 
 
 @pytest.fixture(scope="module")
@@ -94,15 +96,17 @@ def reader(tmp_path_factory):
     """A reader who has followed the README, with all rows of the page."""
     reader = Reader(tmp_path_factory.mktemp("pages"))
     differing = follow(reader, "README.md")
-    assert not differing, "\n".join(differing)
-    yield reader
+    yield reader, differing
     reader.turn_the_page()
 
 
 @pytest.mark.pages
-@pytest.mark.parametrize("page", [p for p in MANUAL if p != "README.md"])
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("page", ["README.md", *MANUAL[1:]])
 def test_a_page_shows_what_its_blocks_print(reader, page):
-    differing = follow(reader, page)
+    reader, differing = reader
+    if page != "README.md":
+        differing = follow(reader, page)
 
     assert not differing, "\n".join(differing)
 
@@ -156,7 +160,7 @@ def test_commands_lack_nothing_but_their_data(
             status = exit.code
         told = capsys.readouterr().err
         assert status == 2, case.id
-        assert re.search("There is no|not there|holds no", told), told
+        assert re.search("[Tt]here is no|not there|holds no", told), told
 
 
 def test_the_flags_of_the_servers_are_understood():
