@@ -90,9 +90,12 @@ def make_clicks(
 def main() -> None:
     """Write the rows to the file that the command line names."""
     path, *others = sys.argv[1:]
-    rows = make_clicks(*map(int, others[:1]))
-    if others[1:]:
+    if len(others) > 1:
         rows = make_clicks(int(others[0]), others[1], num_days=1)
+    elif others:
+        rows = make_clicks(int(others[0]))
+    else:
+        rows = make_clicks()
     rows.to_csv(path, index=False)
     print(f"{len(rows):,} rows, {rows.clicked.mean():.1%} clicked: {path}")
 

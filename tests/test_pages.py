@@ -77,7 +77,10 @@ def quickstart(tmp_path_factory):
     reader.turn_the_page()
 
 
-def test_what_the_readme_serves_is_what_its_model_predicts(quickstart):
+def test_what_the_readme_serves_is_what_its_model_predicts(
+    quickstart, monkeypatch
+):
+    monkeypatch.chdir(quickstart.folder)
     shown = pd.read_csv(quickstart.folder / "predictions.csv")
     names = quickstart.names
     test = names["test"].dataset(NUM_ROWS)
