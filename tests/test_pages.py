@@ -227,7 +227,8 @@ def test_every_page_is_reached_from_the_readme():
         reached.add(page)
         for link in links_of(page):
             target = ((ROOT / page).parent / link.partition("#")[0]).resolve()
-            if target.suffix == ".md" and target.is_relative_to(ROOT):
+            is_page = target.suffix in (".md", ".ipynb")
+            if is_page and target.is_relative_to(ROOT):
                 name = target.relative_to(ROOT).as_posix()
                 left += [name] * (name not in reached)
 

@@ -2,18 +2,20 @@
 
 import dataclasses
 import functools
+import json
 import re
 import shlex
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+ROOMS = (".github", "deepfm_tf", "pipelines", "saved_models", "tests")
 # What a person reads; not what git ignores.
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
-    for pattern in ("*.md", ".github/**/*.md", "*/**/*.md")
-    for path in ROOT.glob(pattern)
-    if not {".venv", "runs", "build", "dist"} & set(path.parts)
-    and not re.search(r"saved_models/.*/", path.as_posix())
+    for top in [*ROOT.glob("*.md"), *map(ROOT.joinpath, ROOMS)]
+    for path in ([top] if top.suffix else top.rglob("*"))
+    if path.suffix in (".md", ".ipynb")
+    and not re.search(r"saved_models/.*/|/runs/|_checkpoints/", path.as_posix())
 )
 _FENCE = re.compile(r"( *)```(\w*)")
 _NOT_RUN = re.compile(r"\*Not run by the tests: (.+)\.\*")
@@ -58,8 +60,18 @@ class Block:
 
 
 def text_of(page):
-    """The text of a page, by its path from the root."""
-    return (ROOT / page).read_text(encoding="utf-8")
+    """The text of a page, by its path from the root; a notebook as Markdown."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    if not page.endswith(".ipynb"):
+        return text
+    cells = [
+        (cell["cell_type"], "".join(cell["source"]))
+        for cell in json.loads(text)["cells"]
+    ]
+    return "\n\n".join(
+        source if kind == "markdown" else f"```python\n{source}\n```"
+        for kind, source in cells
+    )
 
 
 @functools.cache
