@@ -54,6 +54,9 @@ def look_up_times(
 
 
 def _number(texts: tf.Tensor, start: int, length: Any) -> tf.Tensor:
-    starts = tf.fill(tf.shape(texts), np.int64(start))
-    part = tf.strings.substr(texts, starts, length + 0 * starts)
+    # Both have the shape of the texts by an operation. A constant one, where
+    # that is one row, is known to a server that reads the graph while the other
+    # is not, and is refused.
+    zeros = 0 * tf.cast(tf.strings.length(texts), tf.int64)
+    part = tf.strings.substr(texts, zeros + start, zeros + length)
     return tf.strings.to_number(part, tf.int64)
