@@ -5,6 +5,7 @@ python -m tests.pages.reference runs/docs
 
 import inspect
 import sys
+import warnings
 from pathlib import Path
 
 import deepfm_tf
@@ -40,6 +41,8 @@ def main(folder):
     for room in rooms().values():
         # What is loaded when it is asked for, pdoc would not see.
         vars(room).update(public_names(room))
+    # Fields of a TypedDict are of no module, as pdoc sees it.
+    warnings.simplefilter("ignore")
     pdoc.render.configure(docformat="google", search=True)
     pdoc.pdoc(*rooms(), output_directory=folder)
     return len(list(folder.rglob("*.html")))
