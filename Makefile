@@ -38,14 +38,11 @@ demo: $(VENV)/installed
 	@$(KERNELS)
 	@$(BIN)/python -m pipelines.synthetic
 
-# Types are checked beside the tests, whose first seconds are spent on imports;
-# what is wrong with them is said last.
+# Types are checked while the kernels are built.
 test: $(VENV)/installed-test $(VENV)/lint/installed
 	@$(STYLE)
-	@$(KERNELS)
-	@$(TYPES) >$(VENV)/lint/types 2>&1 & types=$$!; \
-	$(PYTEST); tests=$$?; wait $$types; types=$$?; cat $(VENV)/lint/types; \
-	exit $$((tests ? tests : types))
+	@$(KERNELS) & $(TYPES); types=$$?; wait; exit $$types
+	@$(PYTEST)
 
 test-fast: lint
 	@$(PYTEST) -m "not slow_process" \
