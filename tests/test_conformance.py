@@ -230,7 +230,16 @@ def trained(vocabulary, small_vocabulary):
     return trained
 
 
-@EVERY_MODEL
+# That of all kinds of fields here, the others where CI runs.
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if name == "DeepFM"
+        else pytest.param(name, marks=pytest.mark.replicas)
+        for name in MODELS
+    ],
+)
 def test_two_replicas_equal_one(name, trained):
     losses, weights, _ = zip(*trained(name), strict=True)
 

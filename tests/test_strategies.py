@@ -26,6 +26,7 @@ def test_one_cpu_is_not_mirrored():
     assert not isinstance(strategy, tf.distribute.MirroredStrategy)
 
 
+@pytest.mark.replicas
 @pytest.mark.parametrize("batch_size", [64, 7])
 def test_two_replicas_keep_the_order_of_odd_batches(
     batch_size, small_vocabulary

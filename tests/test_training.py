@@ -68,6 +68,7 @@ def test_steps_taken_together_are_the_same_steps():
     assert model.steps_per_execution == 1
 
 
+@pytest.mark.replicas
 def test_a_last_batch_that_leaves_a_replica_idle_is_trained_on(
     small_vocabulary,
 ):

@@ -171,14 +171,15 @@ def begin(
         strategy = deepfm_tf.create_strategy(
             settings.replicas, shard_tables=settings.shard_tables
         )
+        # Before any work: a wrong DEEPFM_TF_KERNELS is refused.
         kernels = deepfm_tf.training.kernels_told(strategy)
-        if deepfm_tf.strategies.is_chief(strategy):
-            print(kernels)
         data = deepfm_tf.strategies.on_chief(
             strategy, lambda: _prepared(settings)
         )
         if data is None:
             data = load_prepared(settings)
+    if deepfm_tf.strategies.is_chief(strategy):
+        print(kernels)
     return strategy, data
 
 

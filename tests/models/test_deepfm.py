@@ -175,6 +175,7 @@ def test_with_l2_on_the_table_it_learns_as_in_plain_keras(clip_norm, steps):
     assert np.all(np.any(after[:, :-1] != before[:, :-1], axis=1))
 
 
+@pytest.mark.replicas
 def test_l2_on_the_table_is_the_same_on_two_replicas():
     schema, packed, label = few_fields(64)
     data = deepfm_tf.dataset_from_ids(packed, label, schema, 32)

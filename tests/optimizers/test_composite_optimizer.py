@@ -132,6 +132,7 @@ def test_training_goes_on_from_a_file_as_if_undisturbed(
 # Of three kinds, two of which depend on the number of the step. With a large
 # epsilon Adam's steps follow the gradient, and do not blow the rounding of a
 # near-zero one up to a step.
+@pytest.mark.replicas
 def test_two_replicas_equal_one(small_vocabulary):
     dataset = deepfm_tf.dataset_from_memory(make_log(64), small_vocabulary, 32)
     weights = []

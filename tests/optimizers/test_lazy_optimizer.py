@@ -429,6 +429,7 @@ def step_of(rule, variables):
 
 
 # What the rules themselves do, for each; what all have from one base, once.
+@pytest.mark.replicas
 @pytest.mark.parametrize(
     ("optimizer", "options"),
     [
