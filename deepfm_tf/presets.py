@@ -267,7 +267,10 @@ def _few(num_examples: int, telling: int, of_feature: float) -> str:
         return ""
     rows = f"there are only {num_examples:,} training rows"
     if telling < 0.75 * num_examples:
-        rows += f", which by their labels tell as much as {telling:,}"
+        rows += (
+            f", which tell as much as {telling:,} would with as many "
+            "positives as negatives"
+        )
     if telling < _FEW_EXAMPLES:
         return f"{rows} (below {_FEW_EXAMPLES:,})"
     return (

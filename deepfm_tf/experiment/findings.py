@@ -269,7 +269,8 @@ def gentler_flags(
             batch.
     """
     flags = ["--learning-rate 0.001"] if learning_rate > 0.001 else []
-    if not embedding_l2:
+    # That of a preset for first-order weights holds vectors back from nothing.
+    if not embedding_l2 or embedding_l2 < 1e-4:
         flags += [] if is_lazy else ["--optimizer lazy_adam"]
         flags.append("--embedding-l2 1e-3")
     elif not flags:

@@ -189,6 +189,7 @@ def test_one_model_is_not_called_the_best():
         (0.01, None, True, FLAGS),
         (0.001, None, True, "--embedding-l2 1e-3"),
         (0.01, 0.5, True, "--learning-rate 0.001"),
+        (0.001, 3e-6, True, "--embedding-l2 1e-3"),
         (0.001, 0.002, True, "--embedding-l2 0.02"),
         (
             *(0.001, None, False),
