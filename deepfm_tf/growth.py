@@ -15,11 +15,11 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.export.kept_model import read_model
 from deepfm_tf.fields import Field
-from deepfm_tf.growing_vocabulary import EARLIER_SIZES, check_same_fields
 from deepfm_tf.models import CTRModel
 from deepfm_tf.models.other_rows import has_rows, with_rows
 from deepfm_tf.optimizers import LazyOptimizer
 from deepfm_tf.vocabulary import OOV_ID, Vocabulary
+from deepfm_tf.vocabulary.growing import EARLIER_SIZES, check_same_fields
 
 # Not a row: a new value has none yet.
 _NO_ROW = -1

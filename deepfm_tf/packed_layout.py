@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.encoding_field import encoding_fields
 from deepfm_tf.fields import Field
+from deepfm_tf.fields.encoding import encoding_fields
 
 
 class PackedLayout:

@@ -32,87 +32,67 @@ DOORS = {
     "seeds": ((), ()),
     "timestamps": ((), ("numpy", "pyarrow")),
     "extras": (("shell",), ()),
-    "field": ((), ()),
-    "encoding_field": (("field",), ()),
-    "fields": (("encoding_field", "field"), ()),
-    "packed_layout": (("encoding_field", "fields"), ("numpy",)),
-    "encodings": ((), ("numpy",)),
-    "scaling": ((), ("numpy",)),
+    "fields": (("fields",), ()),
+    "packed_layout": (("fields",), ("numpy",)),
     # TensorFlow for its string hash alone: serving must hash alike.
-    "value_index": (("text_arrays",), ("numpy", "pyarrow", "tensorflow")),
-    "text_arrays": ((), ("numpy", "pyarrow", "xxhash")),
-    "buckets": (("fields", "metrics"), ("numpy", "pyarrow")),
-    "raw_values": (("fields", "raw_values"), ("numpy", "pandas", "pyarrow")),
-    "input_names": ((), ()),
-    "schema": (
-        (
-            *("encoding_field", "field", "fields", "input_names", "labels"),
-            *("schema_json", "schema_table"),
-        ),
-        (),
-    ),
-    # How a model is built and trained unless told.
-    "presets": (("schema",), ()),
-    "labels": ((), ()),
-    "schema_json": ((), ()),
-    "schema_table": (("fields", "text_table"), ()),
-    "text_table": ((), ()),
-    "columns": ((), ("numpy", "pyarrow")),
-    # Counts of values over days.
-    "seen_values": (("text_arrays",), ("numpy", "pyarrow")),
-    "vocabulary_files": (
-        ("schema", "seen_values", "text_arrays"),
-        ("numpy", "pyarrow"),
-    ),
-    "growing_vocabulary": (
-        ("fields", "raw_values", "schema", "seen_values", "text_arrays"),
-        ("numpy", "pyarrow"),
-    ),
     "vocabulary": (
-        ("buckets", "encoding_field", "encodings", "fields", "raw_values")
-        + ("columns", "growing_vocabulary", "seen_values")
-        + ("scaling", "schema", "text_arrays", "timestamps", "value_index")
-        + ("vocabulary_files",),
-        ("numpy", "pyarrow"),
-    ),
-    "vocabulary_counts": (
         (
-            "buckets",
-            "drift",
+            "columns",
             "fields",
-            "moments",
-            "quantile_sample",
+            "metrics",
             "raw_values",
             "schema",
-            "seen_values",
-            "value_counts",
+            "text_arrays",
+            "timestamps",
+            "vocabulary",
+        ),
+        ("numpy", "pyarrow", "tensorflow"),
+    ),
+    "text_arrays": ((), ("numpy", "pyarrow", "xxhash")),
+    "raw_values": (("fields", "raw_values"), ("numpy", "pandas", "pyarrow")),
+    "schema": (("fields", "schema", "text_table"), ()),
+    # How a model is built and trained unless told.
+    "presets": (("schema",), ()),
+    "text_table": ((), ()),
+    "columns": ((), ("numpy", "pyarrow")),
+    "counting": (
+        (
+            "counting",
+            "drift",
+            "fields",
+            "raw_values",
+            "schema",
+            "text_arrays",
             "vocabulary",
         ),
         ("numpy", "pyarrow"),
     ),
-    "moments": ((), ("numpy",)),
-    "quantile_sample": ((), ("numpy",)),
     # How much of other data is unlike the training data.
     "shares": ((), ()),
     "drift": (
-        ("drift", "fields", "packed_layout", "raw_values", "shares")
-        + ("timestamps", "vocabulary"),
+        (
+            "drift",
+            "fields",
+            "packed_layout",
+            "raw_values",
+            "shares",
+            "timestamps",
+            "vocabulary",
+        ),
         ("numpy", "pyarrow"),
     ),
-    "value_counts": (("raw_values", "text_arrays"), ("numpy", "pyarrow")),
-    "time_lookup": (("timestamps",), ("tensorflow", "numpy")),
-    "encoding_lookup": (
-        ("encodings", "fields", "vocabulary"),
-        ("tensorflow", "numpy"),
-    ),
-    "bucket_lookup": (
-        ("buckets", "fields", "vocabulary"),
-        ("tensorflow", "numpy"),
-    ),
     "lookup": (
-        ("bucket_lookup", "encoding_lookup", "fields", "packed_layout")
-        + ("raw_values", "schema", "text_arrays", "time_lookup", "vocabulary"),
-        ("tensorflow", "numpy"),
+        (
+            "fields",
+            "lookup",
+            "packed_layout",
+            "raw_values",
+            "schema",
+            "text_arrays",
+            "timestamps",
+            "vocabulary",
+        ),
+        ("numpy", "tensorflow"),
     ),
     # What `layers` and `optimizers` both need of TensorFlow itself.
     "kernels": ((), ("tensorflow",)),
@@ -130,17 +110,24 @@ DOORS = {
     "native.command": (("backend", "native.build", "options"), ()),
     "layers": (
         ("kernels", "layers", "native", "row_shards"),
-        ("keras", "tensorflow", "numpy"),
+        ("keras", "numpy", "tensorflow"),
     ),
     "optimizers": (
-        ("keras_internals", "kernels", "native", "optimizers")
-        + ("row_shards",),
+        ("keras_internals", "kernels", "native", "optimizers", "row_shards"),
         ("keras", "numpy", "tensorflow"),
     ),
     "models": (
-        # Fields, files, raw_values: the vectors of values that a file has.
-        ("keras_internals", "layers", "models", "packed_layout", "schema")
-        + ("fields", "files", "presets", "raw_values"),
+        (
+            "fields",
+            "files",
+            "keras_internals",
+            "layers",
+            "models",
+            "packed_layout",
+            "presets",
+            "raw_values",
+            "schema",
+        ),
         ("keras", "numpy", "pyarrow"),
     ),
     "files": (
@@ -149,59 +136,83 @@ DOORS = {
     ),
     "data": (
         (
+            "counting",
             "cpus",
             "data",
             "drift",
-            "encodings",
-            "field",
             "fields",
             "files",
-            "labels",
+            "lookup",
             "packed_layout",
             "raw_values",
             "schema",
             "seeds",
             "shell",
-            "timestamps",
             "storage",
             "strategies",
+            "timestamps",
             "vocabulary",
-            "vocabulary_counts",
-            "lookup",
         ),
-        ("tensorflow", "numpy", "pandas", "pyarrow", "tqdm", "xxhash"),
+        ("numpy", "pandas", "pyarrow", "tensorflow", "tqdm", "xxhash"),
     ),
     "metrics": (("metrics", "seeds"), ("numpy",)),
     "calibration": (
         ("calibration", "extras", "metrics"),
         ("numpy", "sklearn", "tensorflow"),
     ),
-    "slicing": (("metrics", "schema", "fields"), ("numpy",)),
+    "slicing": (("fields", "metrics", "schema"), ("numpy",)),
     "evaluation": (
         ("drift", "metrics", "models", "packed_layout", "slicing"),
         ("keras", "numpy"),
     ),
     "explain": (
         (
-            *("cpus", "explain", "extras", "kernels", "metrics", "models"),
-            *("fields", "packed_layout", "schema", "seeds", "text_table"),
+            "cpus",
+            "explain",
+            "extras",
+            "fields",
+            "kernels",
+            "metrics",
+            "models",
+            "packed_layout",
+            "schema",
+            "seeds",
+            "text_table",
         ),
-        ("keras", "tensorflow", "numpy", "pyarrow", "tqdm", "matplotlib"),
+        ("keras", "matplotlib", "numpy", "pyarrow", "tensorflow", "tqdm"),
     ),
     "report": (
         ("drift", "explain", "metrics", "report", "text_table"),
-        ("numpy", "matplotlib"),
+        ("matplotlib", "numpy"),
     ),
     "callbacks": (
-        ("callbacks", "evaluation", "extras", "keras_internals", "metrics")
-        + ("cluster", "kernels", "layers", "models", "row_shards", "storage")
-        + ("strategies",),
+        (
+            "callbacks",
+            "cluster",
+            "evaluation",
+            "extras",
+            "keras_internals",
+            "kernels",
+            "layers",
+            "metrics",
+            "models",
+            "row_shards",
+            "storage",
+            "strategies",
+        ),
         ("keras", "numpy"),
     ),
     "losses": ((), ("keras", "tensorflow")),
     "training": (
-        ("cpus", "losses", "models", "native", "optimizers", "presets")
-        + ("seeds",),
+        (
+            "cpus",
+            "losses",
+            "models",
+            "native",
+            "optimizers",
+            "presets",
+            "seeds",
+        ),
         ("keras", "tensorflow"),
     ),
     # Rows that no step has touched, by the state of the optimizer.
@@ -211,79 +222,118 @@ DOORS = {
     ),
     # Tomorrow's vocabulary and model.
     "growth": (
-        # Export: what a version keeps, to go on from it.
-        ("export", "fields", "growing_vocabulary", "models", "optimizers")
-        + ("vocabulary",),
+        ("export", "fields", "models", "optimizers", "vocabulary"),
         ("keras", "numpy", "pyarrow"),
     ),
     "export": (
-        # Metrics: what a table in 16 bits costs is told in log loss.
-        # Explain: the signature `explain` is an Explainer.
         (
             "calibration",
             "drift",
-            "export",
             "explain",
+            "export",
             "fields",
+            "lookup",
+            "metrics",
+            "models",
             "packed_layout",
+            "pruning",
             "raw_values",
             "schema",
-            "vocabulary",
-            "vocabulary_files",
-            "lookup",
-            "models",
-            "metrics",
-            "pruning",
             "storage",
+            "vocabulary",
         ),
-        ("keras", "tensorflow", "tensorflow_serving", "numpy", "pyarrow"),
+        ("keras", "numpy", "pyarrow", "tensorflow", "tensorflow_serving"),
     ),
     # What serves knows SavedModels and gRPC, no model class: it serves
     # anybody's. The client knows nothing of the server.
     "serving": (
         ("serving",),
-        ("tensorflow", "tensorflow_serving", "google", "grpc", "numpy"),
+        ("google", "grpc", "numpy", "tensorflow", "tensorflow_serving"),
     ),
     "serving.__init__": (("serving.client",), ()),
     "serving.__main__": (
-        ("serving.client", "serving.server", "serving")
-        + ("backend", "extras", "shell"),
+        (
+            "backend",
+            "extras",
+            "serving",
+            "serving.client",
+            "serving.server",
+            "shell",
+        ),
         (),
     ),
     "serving.client": (
-        ("serving.client", "serving", "backend", "files", "options")
-        + ("raw_values", "shares"),
-        ("tensorflow", "tensorflow_serving", "grpc", "numpy")
-        + ("pandas", "pyarrow", "tqdm"),
+        (
+            "backend",
+            "files",
+            "options",
+            "raw_values",
+            "serving",
+            "serving.client",
+            "shares",
+        ),
+        (
+            "grpc",
+            "numpy",
+            "pandas",
+            "pyarrow",
+            "tensorflow",
+            "tensorflow_serving",
+            "tqdm",
+        ),
     ),
     # It writes files for the real server, and knows neither room.
     "serving.config_command": (("options", "shell"), ()),
     "serving.engine": (
-        ("serving.engine", "serving"),
-        ("tensorflow", "tensorflow_serving", "google", "grpc", "numpy"),
+        ("serving", "serving.engine"),
+        ("google", "grpc", "numpy", "tensorflow", "tensorflow_serving"),
     ),
     "serving.versions": (
-        ("serving.versions", "serving.engine", "serving"),
-        ("tensorflow_serving", "grpc"),
+        ("serving", "serving.engine", "serving.versions"),
+        ("grpc", "tensorflow_serving"),
     ),
     "serving.rest": (
-        ("serving.rest", "serving.engine", "serving"),
-        ("tensorflow", "tensorflow_serving", "google", "grpc", "numpy"),
+        ("serving", "serving.engine", "serving.rest"),
+        ("google", "grpc", "numpy", "tensorflow", "tensorflow_serving"),
     ),
     "serving.server": (
-        ("serving.server", "serving.versions", "serving.rest")
-        + ("serving.engine", "serving", "cpus"),
-        ("tensorflow_serving", "google", "grpc", "grpc_health")
-        + ("prometheus_client", "starlette", "uvicorn"),
+        (
+            "cpus",
+            "serving",
+            "serving.engine",
+            "serving.rest",
+            "serving.server",
+            "serving.versions",
+        ),
+        (
+            "google",
+            "grpc",
+            "grpc_health",
+            "prometheus_client",
+            "starlette",
+            "tensorflow_serving",
+            "uvicorn",
+        ),
     ),
     # One experiment after the other; it knows the package by its public face,
     # and what a command needs before TensorFlow is imported.
     "experiment": (
-        ("", "experiment", "backend", "encoding_field", "extras", "files")
-        + ("labels", "options", "presets", "seeds", "shell", "storage")
-        + ("cluster",),
-        # tomli: `tomllib` of Python 3.10.
-        ("numpy", "pandas", "distributed", "optuna", "tomli"),
+        (
+            "",
+            "backend",
+            "cluster",
+            "experiment",
+            "extras",
+            "fields",
+            "files",
+            "options",
+            "presets",
+            "schema",
+            "seeds",
+            "shell",
+            "storage",
+        ),
+        ("distributed", "numpy", "optuna", "pandas", "tomli"),
     ),
     "__main__": ((), ()),
 }

@@ -164,8 +164,9 @@ def test_few_and_rare_labels_need_patience(
         *(
             (
                 positives,
-                "gentle, as there are only 40,000 training rows, which by "
-                "their labels tell as much as 1,584 (below 4,000)",
+                "gentle, as there are only 40,000 training rows, which tell as "
+                "much as 1,584 would with as many positives as negatives "
+                "(below 4,000)",
             )
             for positives in (400, 39_600)
         ),

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from deepfm_tf.counting.vocabulary_counts import VocabularyCounts
 from deepfm_tf.data.digests import digest_of
 from deepfm_tf.data.out_of_fold import OutOfFold
 from deepfm_tf.data.spill import SpilledBlocks
@@ -21,7 +22,6 @@ from deepfm_tf.files.readers import Block, Source
 from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import Vocabulary
-from deepfm_tf.vocabulary_counts import VocabularyCounts
 
 
 @dataclasses.dataclass(frozen=True)

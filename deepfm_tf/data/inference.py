@@ -27,13 +27,6 @@ from deepfm_tf.files.readers import (
     read_blocks,
 )
 from deepfm_tf.files.text_format import TextFormat
-from deepfm_tf.labels import (
-    NEGATIVE_LABELS,
-    POSITIVE_LABELS,
-    explicit_labels,
-    say_two_labels,
-    two_labels,
-)
 from deepfm_tf.raw_values import (
     Bad,
     is_list,
@@ -42,6 +35,13 @@ from deepfm_tf.raw_values import (
     to_texts,
 )
 from deepfm_tf.schema import Schema
+from deepfm_tf.schema.labels import (
+    NEGATIVE_LABELS,
+    POSITIVE_LABELS,
+    explicit_labels,
+    say_two_labels,
+    two_labels,
+)
 from deepfm_tf.shell import option
 
 # Enough rows to tell a column's kind, few enough to take a second.

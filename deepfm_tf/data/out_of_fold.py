@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.encodings import ABSENT_PLACE, FIRST_PLACE, MISSING_PLACE
 from deepfm_tf.errors import UserError
 from deepfm_tf.fields import Field
 from deepfm_tf.vocabulary import Vocabulary
+from deepfm_tf.vocabulary.encodings import (
+    ABSENT_PLACE,
+    FIRST_PLACE,
+    MISSING_PLACE,
+)
 
 if TYPE_CHECKING:
     from deepfm_tf.data.stream import CheckedBlock

@@ -16,7 +16,7 @@ from deepfm_tf.data.kept_cuts import KeptCuts
 from deepfm_tf.data.on_error import check_on_error
 from deepfm_tf.data.part import check_negatives
 from deepfm_tf.errors import Argument, UserError, with_known_arguments
-from deepfm_tf.field import as_tuple
+from deepfm_tf.fields.field import as_tuple
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.readers import Source, list_files, read_blocks
 from deepfm_tf.files.text_format import TextFormat

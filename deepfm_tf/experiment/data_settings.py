@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from deepfm_tf import shell
-from deepfm_tf.encoding_field import ENCODINGS
 from deepfm_tf.errors import UserError
 from deepfm_tf.experiment.arguments import (
     names_among,
@@ -19,6 +18,7 @@ from deepfm_tf.experiment.arguments import (
     share_kept,
     split_field_file,
 )
+from deepfm_tf.fields.encoding import ENCODINGS
 from deepfm_tf.files.layout import TextLayout, names_of_text
 from deepfm_tf.options import Option, option, options_of
 

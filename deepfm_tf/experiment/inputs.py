@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 import deepfm_tf
-from deepfm_tf import labels, shell
+from deepfm_tf import shell
 from deepfm_tf.files import readers
 from deepfm_tf.files.paths import expanded
 from deepfm_tf.files.urls import identity_of, is_url
+from deepfm_tf.schema import labels
 
 if TYPE_CHECKING:
     from deepfm_tf.experiment.data_settings import DataSettings

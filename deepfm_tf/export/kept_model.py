@@ -18,7 +18,7 @@ from deepfm_tf.export.signatures import TABLE
 from deepfm_tf.models import CTRModel
 from deepfm_tf.schema import Schema
 from deepfm_tf.vocabulary import Vocabulary
-from deepfm_tf.vocabulary_files import (
+from deepfm_tf.vocabulary.files import (
     EXPORTED_FILE,
     value_files,
     write_exported,

@@ -63,9 +63,9 @@ def main() -> None:
 
 def fit(num_values: int, directory: str) -> dict:
     """Count, finish and save."""
+    from deepfm_tf.counting.vocabulary_counts import VocabularyCounts
     from deepfm_tf.fields import CategoricalField
     from deepfm_tf.schema import Schema
-    from deepfm_tf.vocabulary_counts import VocabularyCounts
 
     schema = Schema((CategoricalField("user", min_count=1),), "click")
     before, begin = _memory("VmRSS"), time.process_time()

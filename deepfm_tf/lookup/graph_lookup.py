@@ -10,8 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.bucket_lookup import look_up_buckets
-from deepfm_tf.encoding_lookup import Encoded, EncodingLookup
 from deepfm_tf.fields import (
     BucketizedField,
     Field,
@@ -19,6 +17,9 @@ from deepfm_tf.fields import (
     NumericField,
     TimestampField,
 )
+from deepfm_tf.lookup.buckets import look_up_buckets
+from deepfm_tf.lookup.encodings import Encoded, EncodingLookup
+from deepfm_tf.lookup.times import look_up_times
 from deepfm_tf.packed_layout import PackedLayout
 from deepfm_tf.raw_values import (
     NUMBER_PATTERN,
@@ -27,7 +28,6 @@ from deepfm_tf.raw_values import (
     missing_numbers,
 )
 from deepfm_tf.text_arrays import joined
-from deepfm_tf.time_lookup import look_up_times
 from deepfm_tf.vocabulary import NO_ID, OOV_ID, Vocabulary
 
 # What the table answers for a value it lacks: below zero whatever is added.

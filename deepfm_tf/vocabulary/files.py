@@ -16,8 +16,8 @@ import pyarrow as pa
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import MissingFileError, UserError, damaged
 from deepfm_tf.schema import Schema
-from deepfm_tf.seen_values import SUFFIX, SeenValues, remove_files
 from deepfm_tf.text_arrays import joined, texts_of_lines
+from deepfm_tf.vocabulary.seen_values import SUFFIX, SeenValues, remove_files
 
 SCHEMA_FILE = "schema.json"
 STATISTICS_FILE = "statistics.json"

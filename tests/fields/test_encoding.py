@@ -3,7 +3,7 @@
 import pytest
 
 import deepfm_tf
-from deepfm_tf.encoding_field import encoding_fields
+from deepfm_tf.fields.encoding import encoding_fields
 
 SITE = deepfm_tf.CategoricalField(
     "site", encodings=("count", "target_mean"), vocabulary_size=5

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from deepfm_tf import value_index
 from deepfm_tf.text_arrays import as_texts
-from deepfm_tf.value_index import ValueIndex
+from deepfm_tf.vocabulary import value_index
+from deepfm_tf.vocabulary.value_index import ValueIndex
 
 EXAMPLES = int(os.environ.get("DEEPFM_TF_EXAMPLES", "1"))
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

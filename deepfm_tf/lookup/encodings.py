@@ -7,9 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from deepfm_tf.encodings import ABSENT_PLACE, FIRST_PLACE, MISSING_PLACE
 from deepfm_tf.fields import Field
 from deepfm_tf.vocabulary import Vocabulary
+from deepfm_tf.vocabulary.encodings import (
+    ABSENT_PLACE,
+    FIRST_PLACE,
+    MISSING_PLACE,
+)
 
 # Fields, and the numbers of each of them, side by side.
 Encoded = tuple[Sequence[Field], tf.Tensor]

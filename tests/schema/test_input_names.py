@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from deepfm_tf import CategoricalField, Schema
-from deepfm_tf.input_names import input_names
+from deepfm_tf.schema.input_names import input_names
 
 EXAMPLES = 50 * int(os.environ.get("DEEPFM_TF_EXAMPLES", "1"))
 # Names that clash in many ways, beside any text at all.

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from deepfm_tf.encodings import ValueEncodings
+from deepfm_tf.vocabulary.encodings import ValueEncodings
 
 # Missing, absent, two values: 20 rows, of which 5 were clicked.
 COUNTS = [[4, 1], [0, 0], [12, 4], [4, 0]]

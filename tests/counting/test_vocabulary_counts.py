@@ -3,11 +3,13 @@
 import numpy as np
 
 from deepfm_tf import BucketizedField, Schema
-from deepfm_tf.vocabulary_counts import VocabularyCounts
+from deepfm_tf.counting.vocabulary_counts import VocabularyCounts
 
 
 def test_the_sample_of_each_partition_is_drawn_anew(monkeypatch):
-    monkeypatch.setattr("deepfm_tf.quantile_sample.QUANTILE_SAMPLE", 200)
+    monkeypatch.setattr(
+        "deepfm_tf.counting.quantile_sample.QUANTILE_SAMPLE", 200
+    )
     field = BucketizedField("x", "quantiles", num_buckets=200)
     counts = VocabularyCounts(Schema((field,), "y"))
     for partition in range(4):

@@ -13,15 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.buckets import bucket_names, bucket_texts
 from deepfm_tf.columns import Columns as Columns, take_rows as take_rows
-from deepfm_tf.encoding_field import EncodingField
-from deepfm_tf.encodings import (
-    ABSENT_PLACE,
-    FIRST_PLACE,
-    MISSING_PLACE,
-    ValueEncodings,
-)
 from deepfm_tf.errors import damaged
 from deepfm_tf.fields import (
     BucketizedField,
@@ -30,29 +22,37 @@ from deepfm_tf.fields import (
     NumericField,
     TimestampField,
 )
-from deepfm_tf.growing_vocabulary import (
-    NEGATIVES as NEGATIVES,
-    WHOLE_NUMBERS as WHOLE_NUMBERS,
-    GrowingVocabulary,
-)
+from deepfm_tf.fields.encoding import EncodingField
 from deepfm_tf.raw_values import (
     drop_point_zero,
     missing_to_null,
     split_values,
 )
-from deepfm_tf.scaling import scaled, unscaled
 from deepfm_tf.schema import Schema
-from deepfm_tf.seen_values import SeenValues
 from deepfm_tf.text_arrays import PythonTexts, as_texts, joined
 from deepfm_tf.timestamps import part_values, time_ids
-from deepfm_tf.value_index import ValueIndex, hash_values
-from deepfm_tf.vocabulary_files import (
+from deepfm_tf.vocabulary.buckets import bucket_names, bucket_texts
+from deepfm_tf.vocabulary.encodings import (
+    ABSENT_PLACE,
+    FIRST_PLACE,
+    MISSING_PLACE,
+    ValueEncodings,
+)
+from deepfm_tf.vocabulary.files import (
     read_seen,
     read_vocabulary,
     value_files,
     write_seen,
     write_vocabulary,
 )
+from deepfm_tf.vocabulary.growing import (
+    NEGATIVES as NEGATIVES,
+    WHOLE_NUMBERS as WHOLE_NUMBERS,
+    GrowingVocabulary,
+)
+from deepfm_tf.vocabulary.scaling import scaled, unscaled
+from deepfm_tf.vocabulary.seen_values import SeenValues
+from deepfm_tf.vocabulary.value_index import ValueIndex, hash_values
 
 OOV_ID = 0
 MISSING_ID = 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import deepfm_tf
-from deepfm_tf.buckets import bucket_names, bucketize
+from deepfm_tf.vocabulary.buckets import bucket_names, bucketize
 
 
 @pytest.mark.parametrize("start", [-2000, 1, 500_000])

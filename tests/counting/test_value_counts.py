@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from deepfm_tf import value_counts
-from deepfm_tf.value_counts import ValueCounts, count_table
+from deepfm_tf.counting import value_counts
+from deepfm_tf.counting.value_counts import ValueCounts, count_table
 
 
 def draw(seed, most=300):

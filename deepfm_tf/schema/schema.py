@@ -8,19 +8,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepfm_tf.encoding_field import encoding_fields
 from deepfm_tf.errors import Argument, UserError, UserTypeError, did_you_mean
-from deepfm_tf.field import as_tuple, check_num_rows
 from deepfm_tf.fields import (
     FIELD_TYPES,
     BucketizedField,
     CategoricalField,
     Field,
 )
-from deepfm_tf.input_names import input_names
-from deepfm_tf.labels import NEGATIVE_LABELS, POSITIVE_LABELS, explicit_labels
-from deepfm_tf.schema_json import construct, without_defaults
-from deepfm_tf.schema_table import schema_table
+from deepfm_tf.fields.encoding import encoding_fields
+from deepfm_tf.fields.field import as_tuple, check_num_rows
+from deepfm_tf.schema.input_names import input_names
+from deepfm_tf.schema.json_form import construct, without_defaults
+from deepfm_tf.schema.labels import (
+    NEGATIVE_LABELS,
+    POSITIVE_LABELS,
+    explicit_labels,
+)
+from deepfm_tf.schema.table import schema_table
 
 
 @dataclasses.dataclass(frozen=True)

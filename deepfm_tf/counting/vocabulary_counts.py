@@ -10,20 +10,18 @@ import numpy as np
 import pyarrow as pa
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.buckets import bucket_texts
+from deepfm_tf.counting.moments import Moments
+from deepfm_tf.counting.quantile_sample import QuantileSample
+from deepfm_tf.counting.value_counts import ValueCounts, both, count_table
 from deepfm_tf.drift.clocks import ClockCounts
 from deepfm_tf.drift.expected import expected_unseen
 from deepfm_tf.errors import UserError
 from deepfm_tf.fields import BucketizedField, Field
-from deepfm_tf.moments import Moments
-from deepfm_tf.quantile_sample import QuantileSample
 from deepfm_tf.raw_values import (
     are_whole_numbers,
     split_values,
 )
 from deepfm_tf.schema import Schema
-from deepfm_tf.seen_values import SeenValues
-from deepfm_tf.value_counts import ValueCounts, both, count_table
 from deepfm_tf.vocabulary import (
     MISSING_ID,
     NEGATIVES,
@@ -32,6 +30,8 @@ from deepfm_tf.vocabulary import (
     Vocabulary,
     take_rows,
 )
+from deepfm_tf.vocabulary.buckets import bucket_texts
+from deepfm_tf.vocabulary.seen_values import SeenValues
 
 
 class VocabularyCounts:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from deepfm_tf.errors import UserError
-from deepfm_tf.field import Field
+from deepfm_tf.fields.field import Field
 
 ENCODINGS = ("count", "target_mean")
 
@@ -53,7 +53,7 @@ def encoding_fields(fields: Iterable[Field]) -> tuple[EncodingField, ...]:
 
     Example:
 
-    >>> from deepfm_tf.fields import CategoricalField
+    >>> from deepfm_tf.fields.kinds import CategoricalField
     >>> field = CategoricalField("C3", encodings=("count", "target_mean"))
     >>> [number.name for number in encoding_fields([field])]
     ['C3 (count)', 'C3 (target mean)']

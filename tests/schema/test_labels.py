@@ -1,7 +1,7 @@
 import pytest
 
 from deepfm_tf import CategoricalField, Schema
-from deepfm_tf.labels import two_labels
+from deepfm_tf.schema.labels import two_labels
 
 FIELDS = (CategoricalField("site"),)
 

@@ -13,10 +13,10 @@ import tensorflow as tf
 from hypothesis import given, settings, strategies as st
 
 import deepfm_tf
-from deepfm_tf.buckets import LOG_SQUARE_THRESHOLDS
 from deepfm_tf.files import text
 from deepfm_tf.lookup import GraphLookup, raw_dtype
 from deepfm_tf.vocabulary import Vocabulary
+from deepfm_tf.vocabulary.buckets import LOG_SQUARE_THRESHOLDS
 from tests.conftest import make_log, make_schema
 
 EXAMPLES = int(os.environ.get("DEEPFM_TF_EXAMPLES", "1"))

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from deepfm_tf.time_lookup import look_up_times
+from deepfm_tf.lookup.times import look_up_times
 
 
 def test_a_graph_for_one_row_is_read_where_its_shape_is_not_known():

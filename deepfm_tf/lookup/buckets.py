@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.buckets import LOG_SQUARE_THRESHOLDS, bucketize
 from deepfm_tf.fields import BucketizedField
 from deepfm_tf.vocabulary import OOV_ID, Vocabulary
+from deepfm_tf.vocabulary.buckets import LOG_SQUARE_THRESHOLDS, bucketize
 
 
 def look_up_buckets(

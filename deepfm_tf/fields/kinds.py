@@ -6,9 +6,9 @@ import dataclasses
 import math
 from typing import ClassVar
 
-from deepfm_tf.encoding_field import check_encodings
 from deepfm_tf.errors import UserError
-from deepfm_tf.field import (
+from deepfm_tf.fields.encoding import check_encodings
+from deepfm_tf.fields.field import (
     Field,
     as_tuple,
     check_choice,

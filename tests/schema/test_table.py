@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from deepfm_tf import CategoricalField, infer_schema
-from deepfm_tf.schema_table import schema_table
+from deepfm_tf.schema.table import schema_table
 
 
 def test_a_name_of_several_lines_is_one_line():

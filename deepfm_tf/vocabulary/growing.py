@@ -14,12 +14,12 @@ from deepfm_tf.errors import UserError
 from deepfm_tf.fields import Field
 from deepfm_tf.raw_values import drop_point_zero
 from deepfm_tf.schema import Schema
-from deepfm_tf.seen_values import (
+from deepfm_tf.text_arrays import as_texts
+from deepfm_tf.vocabulary.seen_values import (
     DECAY,
     SeenValues,
     rounded_at_least,
 )
-from deepfm_tf.text_arrays import as_texts
 
 # The entry of a field's statistics that says that `7.0` is read as `7`.
 WHOLE_NUMBERS = "whole_numbers"

@@ -1,0 +1,1 @@
+"""One pass over the data: counts of values, moments and quantiles."""
