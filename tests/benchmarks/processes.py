@@ -25,16 +25,19 @@ class Implementation:
             takes.
         environment: of `ENVIRONMENTS`; None is the one this runs in.
         policy: Keras's dtype policy.
+        kernels: of ours: see `DEEPFM_TF_KERNELS`.
     """
 
     module: str
     copies: float
     environment: str | None = None
     policy: str = "float32"
+    kernels: str = "auto"
 
 
 IMPLEMENTATIONS = {
     "ours": Implementation("ours", 3.3),
+    "ours_without_kernels": Implementation("ours", 3.3, kernels="off"),
     "ours_bfloat16": Implementation("ours", 3.3, policy="mixed_bfloat16"),
     "dense_only": Implementation("dense_only", 0),
     "plain_keras": Implementation("plain_keras", 5.5),
@@ -45,6 +48,7 @@ IMPLEMENTATIONS = {
     "keras_rs": Implementation("keras_rs", 5.5, "keras-rs"),
     "deepctr": Implementation("deepctr", 5.5, "deepctr"),
     "torch_sparse": Implementation("torch_sparse", 3, "torch"),
+    "torch_joint": Implementation("torch_joint", 3, "torch"),
     "deepctr_torch": Implementation("deepctr_torch", 5.5, "torch"),
     "fuxictr": Implementation("fuxictr", 5.5, "torch"),
 }
@@ -107,6 +111,7 @@ class Worker:
         environ = os.environ | {
             "TF_CPP_MIN_LOG_LEVEL": "2",
             "CUDA_VISIBLE_DEVICES": "-1",
+            "DEEPFM_TF_KERNELS": implementation.kernels,
         }
         answers, end = os.pipe()
         self._answers = os.fdopen(answers, encoding="utf-8")
