@@ -155,7 +155,7 @@ def demonstrate(settings: Settings) -> None:
     outcome = run(
         settings,
         export_model="deepfm" if "deepfm" in settings.model else None,
-        reference=deepfm_tf.report.reference_row("Bayes optimum", bayes),
+        reference=("Bayes optimum", bayes),
     )
     if outcome.exported is not None:
         score(outcome)

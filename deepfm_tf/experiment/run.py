@@ -61,7 +61,7 @@ class Outcome:
 def run(
     settings: Settings,
     export_model: str | None = None,
-    reference: deepfm_tf.report.SummaryRow | None = None,
+    reference: tuple[str, deepfm_tf.metrics.Metrics] | None = None,
 ) -> Outcome:
     """Run the whole experiment, and say what happens.
 
@@ -69,7 +69,8 @@ def run(
         settings: the options.
         export_model: the model to export. Defaults to the best on the
             validation data.
-        reference: a further row for the table, such as the Bayes optimum.
+        reference: name and metrics of a further row for the table, such as
+            the Bayes optimum.
     """
     strategy, data = begin(settings)
     if not deepfm_tf.strategies.is_chief(strategy):
@@ -118,7 +119,9 @@ def run(
         Predicted(label, predictions, weight),
     )
     conclusions["findings"][:0] = told_first
-    table = [*conclusions["summary"], *([reference] if reference else [])]
+    table = [*conclusions["summary"]]
+    if reference is not None:
+        table.append(deepfm_tf.report.reference_row(*reference))
     print(f"\n{results_text(table, conclusions['findings'])}\n")
     if settings.export is not None:
         (result,) = (r for r in results if r["model"] == best)
