@@ -11,6 +11,7 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.metrics.bootstrap import bootstrap_intervals
 from deepfm_tf.metrics.grouping import aucs_of_groups
 from deepfm_tf.metrics.influence import (
+    MANY,
     are_many,
     auc_influence,
     ratio_influence,
@@ -30,8 +31,8 @@ def metric_intervals(
 ) -> dict[str, tuple[float, float]]:
     """How far chance alone moves each metric.
 
-    With fewer than 2,000 rows of a class, or fewer groups than that, these
-    are `bootstrap_intervals`. With more, they come from the variance of the
+    With fewer than 2,000 rows of a class, or groups that hold both classes,
+    these are `bootstrap_intervals`. With more, they come from the variance of the
     rows' influence (the delta method; DeLong's for the AUC): the bootstrap
     would say the same, and takes a hundred times as long.
 
@@ -60,9 +61,13 @@ def metric_intervals(
     """
     label, probability, weight = check_rows(label, probability, weight)
     check_confidence(confidence)
+    many = True
     if groups is not None:
         groups = check_groups(groups, len(label))
-    if not are_many(label, weight, groups):
+        aucs, impressions = aucs_of_groups(label, probability, groups, weight)
+        counts = ~np.isnan(aucs)
+        many = np.count_nonzero(counts) >= MANY
+    if not many or not are_many(label, weight, groups):
         return bootstrap_intervals(
             label, probability, weight, groups=groups, confidence=confidence
         )
@@ -73,8 +78,6 @@ def metric_intervals(
         variance = variance_of_sum(parts, strata, weight, groups)
         intervals[name] = _around(value, z * math.sqrt(variance))
     if groups is not None:
-        aucs, impressions = aucs_of_groups(label, probability, groups, weight)
-        counts = ~np.isnan(aucs)
         value, parts = ratio_influence(aucs[counts], impressions[counts])
         variance = variance_of_sum(parts, None, None, None)
         intervals["grouped_auc"] = _around(value, z * math.sqrt(variance))

@@ -81,6 +81,19 @@ def test_few_rows_of_a_class_are_resampled():
     assert found == bootstrap_intervals(label, p, confidence=0.8)
 
 
+def test_groups_of_one_class_are_no_evidence_of_their_auc():
+    groups = np.repeat(np.arange(4_200), 2)
+    label = np.repeat([0, 1], 4_200)
+    p = np.random.default_rng(3).uniform(0.1, 0.9, 8_400)
+    label[:20] = np.tile([0, 1], 10)  # ten groups of both
+
+    found = metric_intervals(label, p, groups=groups)
+
+    assert found == bootstrap_intervals(label, p, groups=groups)
+    low, high = found["grouped_auc"]
+    assert high - low > 0.2
+
+
 def test_the_mean_has_the_textbooks_interval():
     label = np.tile([0, 0, 0, 1], 5_000)
     margin = 1.959964 * math.sqrt(0.25 * 0.75 / 19_999)
