@@ -32,8 +32,8 @@ def metric_intervals(
     """How far chance alone moves each metric.
 
     With fewer than 2,000 rows of a class, or groups that hold both classes,
-    these are `bootstrap_intervals`. With more, they come from the variance of the
-    rows' influence (the delta method; DeLong's for the AUC): the bootstrap
+    these are `bootstrap_intervals`. With more, they come from the variance of
+    the rows' influence (the delta method; DeLong's for the AUC): the bootstrap
     would say the same, and takes a hundred times as long.
 
     Args:
