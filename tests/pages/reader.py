@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from unittest import mock
 
 import deepfm_tf.__main__
@@ -17,6 +18,7 @@ from deepfm_tf.serving.__main__ import announcement
 from deepfm_tf.serving.server.flags import parse_flags
 from deepfm_tf.serving.server.server import Server
 
+ROOT = Path(__file__).parents[2]
 COMMAND = ".venv/bin/deepfm-tf"
 PYTHON = ".venv/bin/python"
 # They make an environment, or a checkout: the machine that runs the tests has
@@ -42,7 +44,9 @@ class Reader:
         self.num_rows = num_rows
         self.names = {}
         self.server = None
+        # A checkout has these.
         (folder / ".venv").symlink_to(sys.prefix)
+        (folder / "pipelines").symlink_to(ROOT / "pipelines")
 
     def turn_the_page(self):
         """Another page: a new Python, and no server."""
