@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from deepfm_tf import Schema, TextFormat, Vocabulary
-    from deepfm_tf.experiment.commands import Recipe
+    from deepfm_tf.experiment.recipe import Recipe
 
 # The headings of `--help`, in their order.
 GROUPS = ("data", "model", "training", "results", "comparison", "sweep")

@@ -5,8 +5,9 @@ import shlex
 import pytest
 
 from deepfm_tf.experiment.command_line import CommandLine
-from deepfm_tf.experiment.commands import COMMANDS, OWN_FILES
+from deepfm_tf.experiment.commands import COMMANDS
 from deepfm_tf.experiment.kept_runs import claim_folder, next_command, time_left
+from deepfm_tf.experiment.recipe import OWN_FILES
 from deepfm_tf.experiment.training import UserError
 from deepfm_tf.shell import command_line
 from pipelines import ctr
