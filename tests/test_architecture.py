@@ -109,7 +109,7 @@ DOORS = {
     "native.build": (("native", "native.cache", "storage"), ("tensorflow",)),
     "native.command": (("backend", "native.build", "options"), ()),
     "layers": (
-        ("kernels", "layers", "native", "row_shards"),
+        ("keras_internals", "kernels", "layers", "native", "row_shards"),
         ("keras", "numpy", "tensorflow"),
     ),
     "optimizers": (

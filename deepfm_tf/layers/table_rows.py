@@ -29,7 +29,6 @@ class TableRows:
         num_rows: int,
     ) -> None:
         self.numeric = [*value_rows, *(value_rows[i] + 1 for i in missing)]
-        self.touched = compiled(self._touched)
         self.contributing = compiled(self._contributing)
         self.id_rows = id_rows
         self.value_rows = value_rows
@@ -49,17 +48,14 @@ class TableRows:
             ids = ops.maximum(ids, 0)
         return ids + ops.convert_to_tensor(self.id_rows, dtype)
 
-    def _touched(self, ids: Any, values: Any) -> Any:
+    def _contributing(self, ids: Any, values: Any) -> Any:
         """The rows of all id columns in turn, then those of the numeric fields.
 
         What contributes nothing names a row that something else touches: an
-        optimizer that updates the rows of the gradient leaves all others. Row
-        0 stands in if nothing at all contributes.
+        optimizer that updates the rows of the gradient leaves all others. All
+        are -1 if nothing at all contributes, as of a replica that the last
+        batch left no example for.
         """
-        return ops.maximum(self._contributing(ids, values), 0)
-
-    def _contributing(self, ids: Any, values: Any) -> Any:
-        """The same, but all -1 if nothing at all contributes."""
         rows, touched = [], []
         if ids is not None:
             rows.append(ops.reshape(self.of_ids(ids), (-1,)))

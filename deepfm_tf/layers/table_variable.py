@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from deepfm_tf.errors import UserError
+from deepfm_tf.keras_internals import is_in_xla
 from deepfm_tf.kernels import local_value
 from deepfm_tf.layers.large_table import FirstValues, drawn_blocks
 from deepfm_tf.layers.table_rows import TableRows
@@ -97,10 +98,24 @@ def gather_rows(table: Any, rows: TableRows, ids: Any, values: Any) -> Any:
         ids: (batch, num_ids), or None.
         values: (batch, num_values), or None.
     """
+    named = rows.contributing(ids, values)
     if is_sharded(table):
-        # A worker without an example in the last batch touches no row.
-        return table.reader.read(table, rows.contributing(ids, values))
-    return tf.gather(local_value(table), rows.touched(ids, values))
+        return table.reader.read(table, named)
+    whole = local_value(table)
+    if is_in_xla():
+        # Shapes are fixed there; and no lazy optimizer is, which would take
+        # row 0 for touched.
+        return tf.gather(whole, tf.maximum(named, 0))
+    # All or none: see `contributing`.
+    is_any = tf.reduce_all(named[:1] >= 0)
+    size = tf.size(named)
+    vectors = tf.gather(whole, named[: tf.where(is_any, size, 0)])
+    return tf.cond(
+        is_any,
+        lambda: vectors,
+        # Of no rows; zeros alone would have no gradient in an eager call.
+        lambda: tf.pad(vectors, [[0, size], [0, 0]]),
+    )
 
 
 def whole_table(table: Any) -> Any:

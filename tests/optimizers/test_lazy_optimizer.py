@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 
 import deepfm_tf
+from deepfm_tf import create_strategy
+from deepfm_tf.layers import SharedEmbedding
 from deepfm_tf.optimizers import LazyAdam, LazyFTRL, RowwiseAdagrad
 from tests.conftest import make_log
 from tests.native.kernels import needs_kernels
@@ -527,6 +529,46 @@ def test_a_config_of_a_version_before_05_is_read():
     config["touched_l2"] = config.pop("batch_l2")
 
     assert LazyAdam.from_config(config).batch_l2 == 0.25
+
+
+@pytest.mark.replicas
+@EVERY
+def test_a_replica_without_an_example_touches_no_row(optimizer):
+    # Of two replicas the second has none: as one alone with the example.
+    ids, values = np.array([[1]]), np.array([[0.5]], "float32")
+    tables = []
+    for strategy in (tf.distribute.get_strategy(), create_strategy(2)):
+        with strategy.scope():
+            keras.utils.set_random_seed(0)
+            layer = SharedEmbedding((3, 1), DIM)
+            layer.build((None, 1), None, (None, 1))
+            rule = optimizer(0.1, weight_decay=0.1, batch_l2=0.1)
+            rule.build([layer.embeddings])
+        before = layer.embeddings.numpy()
+
+        def step(ids, values, layer=layer, rule=rule):
+            with tf.GradientTape() as tape:
+                vectors = layer(ids, values=values, training=True)
+                loss = tf.reduce_sum(tf.square(vectors))
+            table = layer.embeddings
+            rule.apply(tape.gradient(loss, [table]), [table])
+
+        part = strategy.experimental_distribute_values_from_function
+        share = [
+            part(
+                lambda context, each=each: tf.constant(
+                    each[context.replica_id_in_sync_group :][:1]
+                )
+            )
+            for each in (ids, values)
+        ]
+        for _ in range(2):
+            strategy.run(step, share)
+        tables.append(layer.embeddings.numpy())
+        np.testing.assert_array_equal(tables[-1][[0, 2]], before[[0, 2]])
+
+    np.testing.assert_allclose(*tables, rtol=1e-6)
+    assert (tables[0][[1, 3]] != before[[1, 3]]).all()
 
 
 @needs_kernels
