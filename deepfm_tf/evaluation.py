@@ -82,6 +82,14 @@ def predict_with_weights(
     return rows.label, probability, rows.weight
 
 
+def predict_unordered(
+    model: keras.Model, dataset: Any
+) -> tuple[Array, Array, Array | None]:
+    """`predict_with_weights` in one pass, so that the order may be any."""
+    rows, probability = _predict(model, dataset)
+    return rows.label, probability, rows.weight
+
+
 @with_known_arguments
 def evaluate(
     model: keras.Model,

@@ -78,6 +78,8 @@ class Preset:
         patience: int. Evaluations without improvement before training stops:
             2, but 7 where less than 500 labels, and less than one in 20,
             differ from the others: one evaluation then says little.
+        keep_latest: bool. Keep the latest epoch that is not worse than the
+            best beyond noise, in place of the best: where patience is 7.
         chosen: str. The name of the preset and, where `"default"` became
             another one, why.
     """
@@ -97,6 +99,7 @@ class Preset:
     base_rate: float | None = None
     reduce_lr: bool = True
     patience: int = 2
+    keep_latest: bool = False
     # What it says is how the others came about, not one more of them.
     chosen: str = dataclasses.field(default="", repr=False, compare=False)
 
@@ -138,7 +141,8 @@ class Preset:
 
     def callback_arguments(self) -> dict[str, Any]:
         """What `training_callbacks` takes besides the data, by name."""
-        return {"patience": self.patience, "reduce_lr": self.reduce_lr}
+        names = ("patience", "reduce_lr", "keep_latest")
+        return {name: getattr(self, name) for name in names}
 
 
 def usual_rate(model: str, optimizer: str) -> float:
@@ -219,13 +223,12 @@ def choose_preset(
         num_examples * len(schema.fields) / sum(schema.vocabulary_sizes)
     )
     batch = 2 ** round(math.log2(max(1, num_examples) / _STEPS))
-    rate, telling, patience = None, num_examples, 2
+    rate, telling, is_rare = None, num_examples, False
     if num_positives and num_positives < num_examples:
         share = num_positives / num_examples
         telling = round(4 * share * (1 - share) * num_examples)
         rare = min(num_positives, num_examples - num_positives)
-        if rare < min(_FEW_LABELS, _RARE * num_examples):
-            patience = _PATIENCE_OF_FEW
+        is_rare = rare < min(_FEW_LABELS, _RARE * num_examples)
         # Weights may even out what is rare.
         rate = share if schema.example_weight is None else None
     l2 = _L2_EXAMPLES / examples_of_feature
@@ -245,7 +248,10 @@ def choose_preset(
         return dataclasses.replace(
             preset, batch_l2=first_order_l2, first_order_l2=None
         )
-    preset = dataclasses.replace(preset, patience=patience)
+    if is_rare:
+        preset = dataclasses.replace(
+            preset, patience=_PATIENCE_OF_FEW, keep_latest=True
+        )
     if name == "strong":
         return dataclasses.replace(
             preset, hidden_units=(256, 128), embedding_dim=16

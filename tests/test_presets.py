@@ -153,6 +153,8 @@ def test_few_and_rare_labels_need_patience(
         *("DeepFM", schema_of(10), num_examples), num_positives=num_positives
     )
     assert preset.patience == patience
+    # Few labels do not tell the best epoch from the next one either.
+    assert preset.callback_arguments()["keep_latest"] == (patience == 7)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from deepfm_tf.callbacks.checkpoints import (
 )
 from deepfm_tf.callbacks.epoch_ends import EpochEnds
 from deepfm_tf.callbacks.learning_curve import LearningCurve
+from deepfm_tf.callbacks.noise_aware_stopping import NoiseAwareStopping
 from deepfm_tf.callbacks.training_callbacks import (
     MONITORS,
     training_callbacks,
@@ -19,6 +20,7 @@ __all__ = [
     "Checkpoints",
     "EpochEnds",
     "LearningCurve",
+    "NoiseAwareStopping",
     "ValidationMetrics",
     "drop_checkpoints",
     "load_checkpoint",

@@ -21,6 +21,7 @@ from deepfm_tf.callbacks.epoch_values import (
     write_shared,
     write_values,
 )
+from deepfm_tf.callbacks.noise_aware_stopping import NoiseAwareStopping
 from deepfm_tf.errors import MissingFileError, UserError
 from deepfm_tf.keras_internals import skip_epochs, skip_no_epochs
 from deepfm_tf.row_shards import current_row_shards
@@ -37,6 +38,8 @@ _EPOCH_FILE = "epoch-{:04d}.npz"
 _MODEL_FILE = "model-{:04d}.keras"
 # Of a model whose table is shared out; its first weights are of no use.
 _CONFIG_FILE = "model-{:04d}.json"
+# What a `NoiseAwareStopping` compares with.
+_BEST_FILE = "epoch-{:04d}-best.npy"
 # Earlier versions wrote `epoch-*.keras`.
 _FILES_OF_RUN = ("epoch-*", "model-*.keras", "model-*.json")
 
@@ -108,6 +111,9 @@ class Checkpoints(keras.callbacks.Callback):
         values = [np.zeros(v.shape, v.dtype) for v in self.model.weights]
         read_values(best, self._shared.get(best.name), self.model, values)
         stopping.best_weights = values
+        if isinstance(stopping, NoiseAwareStopping) and "best_rows" in state:
+            rows = np.load(self.directory / state["best_rows"])
+            stopping.best_probability = rows
         if state["ended"]:
             skip_epochs(self.model)
 
@@ -144,6 +150,7 @@ class Checkpoints(keras.callbacks.Callback):
                 "wait": stopping.wait,
                 "ended": 0 < epoch == stopping.stopped_epoch,
             }
+            state |= self._write_best_rows(epoch)
         with replacing(self.directory / state["checkpoint"]) as path:
             write_values(path, self.model)
         with replacing(self.directory / _LOG_FILE) as path:
@@ -155,11 +162,22 @@ class Checkpoints(keras.callbacks.Callback):
         text = json.dumps(state, indent=1)
         write_text(self.directory / _STATE_FILE, text)
         kept |= {name for s in self._shared.values() for name in s["files"]}
-        drop_checkpoints(self.directory, {state["model"], *kept})
+        kept |= {state["model"], state.get("best_rows")}
+        drop_checkpoints(self.directory, kept)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Leave the model as any other."""
         skip_no_epochs(self.model)
+
+    def _write_best_rows(self, epoch: int) -> dict[str, str]:
+        stopping = self.early_stopping
+        rows = getattr(stopping, "best_probability", None)
+        if rows is None:
+            return {}
+        name = _BEST_FILE.format(epoch + 1)
+        with replacing(self.directory / name) as path, open(path, "wb") as file:
+            np.save(file, rows)
+        return {"best_rows": name}
 
     def _write_log(self, path: Path) -> None:
         rows = itertools.zip_longest(*self.history.values(), fillvalue="")

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from deepfm_tf.callbacks.checkpoints import TENSORBOARD, Checkpoints
+from deepfm_tf.callbacks.noise_aware_stopping import NoiseAwareStopping
 from deepfm_tf.callbacks.validation_metrics import ValidationMetrics
 from deepfm_tf.cluster import read_cluster
 from deepfm_tf.errors import Argument, MissingPackageError, UserError
@@ -24,6 +25,7 @@ def training_callbacks(
     patience: int = 2,
     monitor: str = "log_loss",
     reduce_lr: bool = False,
+    keep_latest: bool = False,
     tensorboard: bool = False,
 ) -> list[keras.callbacks.Callback]:
     """Early stopping with the best weights restored, checkpoints, logs.
@@ -39,6 +41,9 @@ def training_callbacks(
         reduce_lr: bool. Multiply the learning rate by 0.1 after each
             `patience - 2` epochs without improvement, or after each one
             (Keras's `ReduceLROnPlateau`).
+        keep_latest: bool. Restore the latest epoch that is not worse than the
+            best beyond noise, in place of the best (see
+            `NoiseAwareStopping`). The validation data must keep their order.
         tensorboard: bool. Write TensorBoard's files (needs
             the package tensorboard).
 
@@ -58,13 +63,18 @@ def training_callbacks(
             f"`monitor` must be one of {', '.join(MONITORS)}. Received: "
             f"monitor={monitor!r}."
         )
-    stopping = keras.callbacks.EarlyStopping(
-        monitor=f"val_{monitor}",
-        mode=MONITORS[monitor],
-        patience=patience,
-        restore_best_weights=True,
+    metrics = ValidationMetrics(validation, monitor)
+    how: dict[str, Any] = {
+        "monitor": f"val_{monitor}",
+        "mode": MONITORS[monitor],
+        "patience": patience,
+    }
+    stopping = (
+        NoiseAwareStopping(metrics, **how)
+        if keep_latest
+        else keras.callbacks.EarlyStopping(restore_best_weights=True, **how)
     )
-    callbacks = [ValidationMetrics(validation, monitor), stopping]
+    callbacks = [metrics, stopping]
     plateau = None
     if reduce_lr:
         plateau = keras.callbacks.ReduceLROnPlateau(

@@ -8,9 +8,10 @@ from typing import Any
 
 import keras
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.errors import Argument, UserError
-from deepfm_tf.evaluation import evaluate
-from deepfm_tf.metrics import NotANumberError
+from deepfm_tf.evaluation import predict_unordered
+from deepfm_tf.metrics import NotANumberError, binary_metrics
 from deepfm_tf.strategies import exchange
 
 
@@ -28,6 +29,10 @@ class ValidationMetrics(keras.callbacks.Callback):
             label, weight)`.
         monitor: `"log_loss"` or `"auc"`, the one that must not be undefined.
 
+    Attributes:
+        rows: label, probability and weight (or None) of each row, as the last
+            epoch left them.
+
     Raises:
         NotANumberError: at the end of an epoch that left the model with
             weights that are no numbers.
@@ -38,6 +43,7 @@ class ValidationMetrics(keras.callbacks.Callback):
         super().__init__()
         self.dataset = dataset
         self.monitor = monitor
+        self.rows: tuple[Array, Array, Array | None]
         self._begin = 0.0
 
     def on_epoch_begin(
@@ -52,7 +58,8 @@ class ValidationMetrics(keras.callbacks.Callback):
         """Evaluate, and put the metrics into `logs`."""
         seconds = time.perf_counter() - self._begin
         try:
-            metrics = evaluate(self.model, self.dataset)
+            self.rows = predict_unordered(self.model, self.dataset)
+            metrics = binary_metrics(*self.rows)
         except NotANumberError as error:
             raise NotANumberError(
                 f"The validation loss after epoch {epoch + 1} is not a number: "
@@ -70,13 +77,13 @@ class ValidationMetrics(keras.callbacks.Callback):
             )
         if logs is not None:
             logs["train_seconds"] = seconds
-            logs["val_auc"], logs["val_log_loss"] = _of_chief(
+            logs["val_auc"], logs["val_log_loss"] = of_chief(
                 self.model.distribute_strategy,
                 [metrics["auc"], metrics["log_loss"]],
             )
 
 
-def _of_chief(strategy: Any, values: list[float]) -> list[float]:
+def of_chief(strategy: Any, values: list[float]) -> list[float]:
     """The chief's numbers: the last bit of others may be another.
 
     Whether training stops must be the same on all workers.

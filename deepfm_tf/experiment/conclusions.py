@@ -89,7 +89,7 @@ def conclude(
     }
     courses = {}
     for model, preset in presets.items():
-        own = [run["history"] for run in runs if run["model"] == model]
+        own = [run for run in runs if run["model"] == model]
         steps = num_steps(preset, data["train"])
         courses[model] = _of_training(settings, model, own, steps, flags[model])
         if "still" in courses[model]:  # nothing to hold back yet
@@ -243,23 +243,30 @@ def _few(
 def _of_training(
     settings: Settings,
     model: str,
-    histories: Sequence[Mapping[str, Any]],
+    runs: Sequence[Any],
     steps: int,
     flags: str,
 ) -> dict[str, str]:
     """What the course of the training says, in most of a model's runs."""
     metric, every = settings.monitor, settings.evaluate_every or steps
-    found: dict[str, list[str]] = {"overfits": [], "still": []}
-    for history in histories:
-        values = history[f"val_{metric}"]
+    found: dict[str, list[str]] = {"overfits": [], "still": [], "later": []}
+    for run in runs:
+        values = run["history"][f"val_{metric}"]
         if any(v is None or v != v for v in values):  # of one class
             continue
         if settings.origin is not None and len(values) == 1:
             continue  # a further day is learnt from once
+        kept = run["best_epoch"]
         for name, text in (
             (
+                "later",
+                findings.later_kept(model, values, metric, kept, every / steps),
+            ),
+            (
                 "overfits",
-                findings.overfits(
+                None
+                if kept > 1  # so that the later ones are no worse beyond noise
+                else findings.overfits(
                     model, values, metric, max(1, steps // every), flags
                 ),
             ),
@@ -278,5 +285,5 @@ def _of_training(
     return {
         name: texts[0]
         for name, texts in found.items()
-        if 2 * len(texts) > len(histories)
+        if 2 * len(texts) > len(runs)
     }

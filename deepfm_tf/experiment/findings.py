@@ -109,6 +109,35 @@ def overfits(
     )
 
 
+def later_kept(
+    model: str,
+    values: Sequence[float],
+    metric: str,
+    kept: float,
+    share: float,
+) -> str | None:
+    """The weights are of a later epoch than that of the best value.
+
+    Args:
+        model: str.
+        values: the validation metric, evaluation by evaluation.
+        metric: `"log_loss"` or `"auc"`.
+        kept: float. The epoch whose weights the model has.
+        share: float. Of an epoch, from one evaluation to the next.
+    """
+    best = best_evaluation(values, metric)
+    when = round(share * (best + 1), 2)
+    if kept <= when:
+        return None
+    value = values[round(kept / share) - 1]
+    return (
+        f"{model} keeps its epoch {kept:g} (validation {_title(metric)} "
+        f"{value:.4f}): the {values[best]:.4f} of epoch {when:g} is not better "
+        "beyond noise, for positives are few. To keep that one, give "
+        "--no-keep-latest."
+    )
+
+
 def still_improving(
     model: str,
     values: Sequence[float],

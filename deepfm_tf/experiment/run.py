@@ -286,9 +286,8 @@ def fit(
     callbacks = deepfm_tf.training_callbacks(
         evaluation_dataset(data["valid"], settings.evaluation_batch_size),
         directory,
-        patience=preset.patience,
+        **preset.callback_arguments(),
         monitor=settings.monitor,
-        reduce_lr=preset.reduce_lr,
         tensorboard=settings.tensorboard,
     )
     if curve is not None:

@@ -189,6 +189,15 @@ class Settings(ExportSettings, ContinueSettings):
         "N",
         **_chosen,
     )
+    keep_latest: bool | None = switch(
+        "go back to the latest epoch that is not worse than the best beyond "
+        "noise (one standard error) in its place; --no-keep-latest for the "
+        "best",
+        None,
+        group="training",
+        decides="training",
+        **_chosen,
+    )
     monitor: str = _training(
         "log_loss", "what must improve", choices=("log_loss", "auc")
     )

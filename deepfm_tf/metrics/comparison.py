@@ -154,6 +154,67 @@ def compare_models(
     }
 
 
+def paired_improvement(
+    metric: str,
+    label: Array,
+    first: Array,
+    second: Array,
+    weight: Array | None = None,
+) -> tuple[float, float]:
+    """How much better the first model is, and the standard error of that.
+
+    Args:
+        metric: `"auc"` or `"log_loss"`.
+        label: (rows,) of 0 and 1.
+        first, second: (rows,). The models' probabilities for these rows.
+        weight: (rows,), at least 0. Defaults to 1 each.
+
+    Example:
+
+    >>> label, first = np.array([0, 0, 1]), np.array([0.2, 0.2, 0.8])
+    >>> gain, error = paired_improvement("log_loss", label, first, 1 - first)
+    >>> round(gain, 4), error
+    (1.3863, 0.0)
+    """
+    checked, first, weight = check_rows(label, first, weight)
+    _, second, _ = check_rows(label, second)
+    pair = _paired_auc if metric == "auc" else _paired_log_loss
+    return pair(checked, first, second, weight, None)[2:]
+
+
+def _paired_auc(
+    label: Array,
+    first: Array,
+    second: Array,
+    weight: Array | None,
+    groups: Array | None,
+) -> tuple[float, float, float, float]:
+    """The AUC of both, their difference and its standard error."""
+    areas, influences = zip(
+        *(auc_influence(label, p, weight) for p in (first, second)),
+        strict=True,
+    )
+    parts = influences[0] - influences[1]
+    error = math.sqrt(variance_of_sum(parts, label, weight, groups))
+    return areas[0], areas[1], areas[0] - areas[1], error
+
+
+def _paired_log_loss(
+    label: Array,
+    first: Array,
+    second: Array,
+    weight: Array | None,
+    groups: Array | None,
+) -> tuple[float, float, float, float]:
+    """The log loss of both, their difference and its standard error."""
+    losses = [row_losses(label, p) for p in (first, second)]
+    example_weight = np.ones(len(label)) if weight is None else weight
+    means = [float(np.average(loss, weights=weight)) for loss in losses]
+    gain, parts = ratio_influence(losses[1] - losses[0], example_weight)
+    error = math.sqrt(variance_of_sum(parts, None, weight, groups))
+    return means[0], means[1], gain, error
+
+
 def _compare_auc(
     label: Array,
     first: Array,
@@ -162,15 +223,8 @@ def _compare_auc(
     groups: Array | None,
     confidence: float,
 ) -> Comparison:
-    areas, influences = zip(
-        *(auc_influence(label, p, weight) for p in (first, second)),
-        strict=True,
-    )
-    difference = areas[0] - areas[1]
-    error = math.sqrt(
-        variance_of_sum(influences[0] - influences[1], label, weight, groups)
-    )
-    return _normal("auc", areas[0], areas[1], difference, error, confidence)
+    rows = label, first, second, weight, groups
+    return _normal("auc", *_paired_auc(*rows), confidence)
 
 
 def _compare_log_loss(
@@ -183,16 +237,12 @@ def _compare_log_loss(
     num_replicates: int,
     seed: int,
 ) -> Comparison:
+    if are_many(label, weight, groups):
+        rows = label, first, second, weight, groups
+        return _normal("log_loss", *_paired_log_loss(*rows), confidence)
     losses = [row_losses(label, p) for p in (first, second)]
     example_weight = np.ones(len(label)) if weight is None else weight
     means = [float(np.average(loss, weights=weight)) for loss in losses]
-    if are_many(label, weight, groups):
-        gain, parts = ratio_influence(losses[1] - losses[0], example_weight)
-        error = math.sqrt(variance_of_sum(parts, None, weight, groups))
-        first_mean, second_mean = means
-        return _normal(
-            "log_loss", first_mean, second_mean, gain, error, confidence
-        )
     sums = sums_by_unit((example_weight, losses[1] - losses[0]), groups)
     random = np.random.default_rng(seed)
     total, gain = resample(sums, num_replicates, random).T

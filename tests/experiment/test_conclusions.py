@@ -97,6 +97,18 @@ def test_a_further_day_may_be_learnt_from_once():
     assert not any("evaluated once" in each for each in further["findings"])
 
 
+def test_a_model_that_keeps_a_later_epoch_does_not_overfit():
+    label = np.tile([0.0, 1.0], 100)
+    rows = {"fm": np.where(label > 0, 0.8, 0.2)}
+    run = make_run("fm", -np.log(0.8), 0.3, 0.31, 0.32)
+
+    (first,) = conclusions([run], rows, label)["findings"]
+    (later,) = conclusions([run | {"best_epoch": 3.0}], rows, label)["findings"]
+
+    assert first.startswith("fm overfits after its first epoch")
+    assert later.startswith("fm keeps its epoch 3 (validation log loss 0.3200)")
+
+
 def test_nothing_learnt_is_said():
     random = np.random.default_rng(1)
     label = np.tile([0.0, 1.0], 40)
