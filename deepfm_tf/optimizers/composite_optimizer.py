@@ -43,7 +43,8 @@ class CompositeOptimizer(LazyOptimizer):
             `ema_momentum`, `ema_overwrite_frequency` and `name`. They act on
             all variables together, so the three must not have them.
             `weight_decay` is for each of the three, `batch_l2` for the
-            first two.
+            first two. A `first_order_l2` of either is for the first-order
+            weights, so that `embeddings` can have both from a preset.
 
     Attributes:
         learning_rate: What the learning rates of the three are multiplied by;
@@ -154,30 +155,35 @@ class CompositeOptimizer(LazyOptimizer):
         return self.embeddings, self.first_order, self.dense
 
     def _rules(self, variable: Any) -> list[Any]:
-        """(rule, its columns, columns of their state) of a table."""
+        """(rule, its columns, columns of their state, penalty) of a table."""
         first_order_columns = getattr(variable, "first_order_columns", 0)
         latent = variable.shape[1] - first_order_columns
         return [
-            (rule, columns, rule._all_state_columns(columns))
-            for rule, columns in (
-                (self.embeddings, latent),
-                (self.first_order, first_order_columns),
+            (rule, columns, rule.state_columns(columns) + (l2 is not None), l2)
+            for rule, columns, l2 in (
+                (self.embeddings, latent, self.embeddings.batch_l2),
+                (self.first_order, first_order_columns, self._first_order_l2()),
             )
             if columns
         ]
 
+    def _first_order_l2(self) -> float | None:
+        own, other = self.first_order, self.embeddings.first_order_l2
+        given = (own.first_order_l2, own.batch_l2, other)
+        return next((l2 for l2 in given if l2 is not None), None)
+
     def _state_columns_of(self, variable: Any) -> int:
-        return sum(width for _, _, width in self._rules(variable))
+        return sum(width for _, _, width, _ in self._rules(variable))
 
     def state_of_added(self, table: Any, values: Array, known: Array) -> Array:
         """See `LazyOptimizer`: each rule's, side by side."""
         rules = self._rules(table)
-        values_of = np.cumsum([columns for _, columns, _ in rules])[:-1]
-        known_of = np.cumsum([width for _, _, width in rules])[:-1]
+        values_of = np.cumsum([columns for _, columns, _, _ in rules])[:-1]
+        known_of = np.cumsum([width for _, _, width, _ in rules])[:-1]
         rate = number_of(self.learning_rate)
         parts = [
-            rule._added(*part, rate * number_of(rule.learning_rate))
-            for (rule, _, _), *part in zip(
+            rule._added(*part, rate * number_of(rule.learning_rate), l2)
+            for (rule, _, _, l2), *part in zip(
                 rules,
                 np.split(values, values_of, axis=1),
                 np.split(known, known_of, axis=1),
@@ -243,18 +249,19 @@ class CompositeOptimizer(LazyOptimizer):
         learning_rate: Any,
     ) -> tuple[Any, Any]:
         rules = self._rules(variable)
-        columns = [columns for _, columns, _ in rules]
+        columns = [columns for _, columns, _, _ in rules]
         updated = [
-            rule._decay_and_update(
+            rule._penalize_and_update(
                 variable,
                 *part,
                 learning_rate * tf.cast(rule.learning_rate, values.dtype),
+                l2,
             )
-            for (rule, _, _), *part in zip(
+            for (rule, _, _, l2), *part in zip(
                 rules,
                 tf.split(gradient, columns, axis=1),
                 tf.split(values, columns, axis=1),
-                tf.split(state, [width for _, _, width in rules], axis=1),
+                tf.split(state, [width for _, _, width, _ in rules], axis=1),
                 strict=True,
             )
         ]
@@ -275,13 +282,6 @@ def _check_part(part: str, optimizer: Any) -> None:
             f"itself, not one around others. Received: "
             f"{type(optimizer).__name__}. Put its optimizer in its place; a "
             "LossScaleOptimizer goes around the CompositeOptimizer.",
-            argument=part,
-        )
-    if getattr(optimizer, "first_order_l2", None):
-        raise UserError(
-            f"`{part}` must not have `first_order_l2`: give `first_order` a "
-            "`batch_l2` of its own. Received: "
-            f"first_order_l2={optimizer.first_order_l2}.",
             argument=part,
         )
     for option in (*_CLIPPING, "use_ema", *_REFUSED):

@@ -171,11 +171,14 @@ class LazyOptimizer(MergedGradients):
             values: (rows, columns). What they start from.
             known: (others, state columns). The state of rows like them.
         """
-        return self._added(values, known, number_of(self.learning_rate))
+        rate = number_of(self.learning_rate)
+        return self._added(values, known, rate, self.batch_l2)
 
-    def _added(self, values: Array, known: Array, rate: float) -> Array:
+    def _added(
+        self, values: Array, known: Array, rate: float, l2: Any
+    ) -> Array:
         state = self.new_state(values, rate)
-        if self.batch_l2 is None:
+        if l2 is None:
             return state
         counts = known[:, -1]
         touched = counts[counts > 0]
@@ -315,14 +318,28 @@ class LazyOptimizer(MergedGradients):
         state: Any,
         learning_rate: Any,
     ) -> tuple[Any, Any]:
+        l2 = self._l2_of(variable)
+        return self._penalize_and_update(
+            variable, gradient, values, state, learning_rate, l2
+        )
+
+    def _penalize_and_update(
+        self,
+        variable: Any,
+        gradient: Any,
+        values: Any,
+        state: Any,
+        learning_rate: Any,
+        l2: Any,
+    ) -> tuple[Any, Any]:
         if decay := weight_decay_of(self, variable):
             values = values * (1 - learning_rate * decay)
-        if self.batch_l2 is None:
+        if l2 is None:
             return self.update_rows(gradient, values, state, learning_rate)
         # The last column of the state counts the steps that touched the row.
         state, count = state[:, :-1], state[:, -1:] + 1
         step = tf.cast(self.iterations + 1, values.dtype)
-        gradient += self._l2_of(variable) * (step / count) * values
+        gradient += l2 * (step / count) * values
         values, state = self.update_rows(gradient, values, state, learning_rate)
         return values, tf.concat([state, count], axis=1)
 
@@ -330,17 +347,14 @@ class LazyOptimizer(MergedGradients):
         """The penalty, (1, columns) where it is not the same for all."""
         first_order = getattr(variable, "first_order_columns", 0)
         if self.first_order_l2 is None or not first_order:
-            return self.batch_l2
+            return self.batch_l2  # None for no penalty
         l2 = np.full((1, variable.shape[1]), self.batch_l2)
         l2[:, -first_order:] = self.first_order_l2
         return tf.constant(l2, variable.dtype)
 
-    def _all_state_columns(self, num_columns: int) -> int:
-        counts = self.batch_l2 is not None
-        return self.state_columns(num_columns) + counts
-
     def _state_columns_of(self, variable: Any) -> int:
-        return self._all_state_columns(variable.shape[1])
+        counts = self.batch_l2 is not None
+        return self.state_columns(variable.shape[1]) + counts
 
     def _add_state(self, variable: Any) -> Any:
         table = tf_variable(variable)

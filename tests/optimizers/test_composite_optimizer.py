@@ -13,6 +13,7 @@ from deepfm_tf.optimizers import (
     CompositeOptimizer,
     LazyAdam,
     LazyFTRL,
+    LazyOptimizer,
     RowwiseAdagrad,
 )
 from tests.catalogue import build
@@ -20,6 +21,16 @@ from tests.conftest import make_log
 from tests.optimizers import rules
 
 ROWS = [[1, 4, 1], [4, 5, 0]]
+
+
+class LazySGD(LazyOptimizer, keras.optimizers.SGD):
+    """A rule whose steps are plain to see."""
+
+    def state_columns(self, num_columns):
+        return 1
+
+    def update_rows(self, gradient, values, state, learning_rate):
+        return values - learning_rate * gradient, state
 
 
 def composite(**options):
@@ -306,8 +317,34 @@ def test_decay_for_all_is_refused(option):
         composite(**{option: 0.1})
 
 
-def test_the_rule_of_first_order_weights_has_their_penalty():
-    vectors = LazyAdam(batch_l2=0.1, first_order_l2=0.01)
+def test_a_penalty_of_first_order_weights_may_come_with_the_embeddings():
+    """As `Preset.compile_arguments` has both."""
+    both = {"batch_l2": 0.3, "first_order_l2": 0.02}
+    random = np.random.default_rng(0)
+    rows, gradient = [1, 4], random.normal(size=(2, 4))
+    slices = tf.IndexedSlices(
+        tf.constant(gradient, "float32"), tf.constant(rows), tf.constant([6, 4])
+    )
+    for vectors, first_order, expected in (
+        (both, {}, 0.02),
+        ({"batch_l2": 0.3}, both, 0.02),
+        (both, {"batch_l2": 0.07}, 0.07),
+        ({"batch_l2": 0.3}, {}, 0.0),
+    ):
+        table = joint_table()
+        before = table.numpy()[rows]
+        rule = CompositeOptimizer(
+            *(
+                LazySGD(learning_rate=0.1, **l2)
+                for l2 in (vectors, first_order)
+            ),
+            keras.optimizers.SGD(),
+        )
 
-    with pytest.raises(ValueError, match="give `first_order` a `batch_l2`"):
-        CompositeOptimizer(vectors, LazyAdam(), LazyAdam())
+        rule.apply([slices], [table])
+
+        # The first step, which touches these rows: t / c is 1.
+        moved = gradient + [0.3, 0.3, 0.3, expected] * before
+        np.testing.assert_allclose(
+            table.numpy()[rows], before - 0.1 * moved, rtol=1e-5, atol=1e-7
+        )
