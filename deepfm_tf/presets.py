@@ -78,8 +78,8 @@ class Preset:
         patience: int. Evaluations without improvement before training stops:
             2, but 7 where less than 500 labels, and less than one in 20,
             differ from the others: one evaluation then says little.
-        keep_latest: bool. Keep the latest epoch that is not worse than the
-            best beyond noise, in place of the best: where patience is 7.
+        average_weights: bool. Average the best epoch and later ones that are
+            not worse beyond noise: where patience is 7.
         chosen: str. The name of the preset and, where `"default"` became
             another one, why.
     """
@@ -99,7 +99,7 @@ class Preset:
     base_rate: float | None = None
     reduce_lr: bool = True
     patience: int = 2
-    keep_latest: bool = False
+    average_weights: bool = False
     # What it says is how the others came about, not one more of them.
     chosen: str = dataclasses.field(default="", repr=False, compare=False)
 
@@ -141,7 +141,7 @@ class Preset:
 
     def callback_arguments(self) -> dict[str, Any]:
         """What `training_callbacks` takes besides the data, by name."""
-        names = ("patience", "reduce_lr", "keep_latest")
+        names = ("patience", "reduce_lr", "average_weights")
         return {name: getattr(self, name) for name in names}
 
 
@@ -250,7 +250,7 @@ def choose_preset(
         )
     if is_rare:
         preset = dataclasses.replace(
-            preset, patience=_PATIENCE_OF_FEW, keep_latest=True
+            preset, patience=_PATIENCE_OF_FEW, average_weights=True
         )
     if name == "strong":
         return dataclasses.replace(

@@ -154,7 +154,7 @@ def test_few_and_rare_labels_need_patience(
     )
     assert preset.patience == patience
     # Few labels do not tell the best epoch from the next one either.
-    assert preset.callback_arguments()["keep_latest"] == (patience == 7)
+    assert preset.callback_arguments()["average_weights"] == (patience == 7)
 
 
 @pytest.mark.parametrize(

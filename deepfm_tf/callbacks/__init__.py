@@ -1,5 +1,6 @@
 """Callbacks for Keras `fit`: exact validation, checkpoints, curves."""
 
+from deepfm_tf.callbacks.averaging_stopping import AveragingStopping
 from deepfm_tf.callbacks.checkpoints import (
     Checkpoints,
     drop_checkpoints,
@@ -8,7 +9,6 @@ from deepfm_tf.callbacks.checkpoints import (
 )
 from deepfm_tf.callbacks.epoch_ends import EpochEnds
 from deepfm_tf.callbacks.learning_curve import LearningCurve
-from deepfm_tf.callbacks.noise_aware_stopping import NoiseAwareStopping
 from deepfm_tf.callbacks.training_callbacks import (
     MONITORS,
     training_callbacks,
@@ -20,7 +20,7 @@ __all__ = [
     "Checkpoints",
     "EpochEnds",
     "LearningCurve",
-    "NoiseAwareStopping",
+    "AveragingStopping",
     "ValidationMetrics",
     "drop_checkpoints",
     "load_checkpoint",

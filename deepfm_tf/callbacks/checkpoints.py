@@ -7,13 +7,15 @@ import itertools
 import json
 import shutil
 import zipfile
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from deepfm_tf.arrays import Array
+from deepfm_tf.callbacks.averaging_stopping import AveragingStopping
 from deepfm_tf.callbacks.epoch_values import (
     Shared,
     read_values,
@@ -21,7 +23,6 @@ from deepfm_tf.callbacks.epoch_values import (
     write_shared,
     write_values,
 )
-from deepfm_tf.callbacks.noise_aware_stopping import NoiseAwareStopping
 from deepfm_tf.errors import MissingFileError, UserError
 from deepfm_tf.keras_internals import skip_epochs, skip_no_epochs
 from deepfm_tf.row_shards import current_row_shards
@@ -38,8 +39,9 @@ _EPOCH_FILE = "epoch-{:04d}.npz"
 _MODEL_FILE = "model-{:04d}.keras"
 # Of a model whose table is shared out; its first weights are of no use.
 _CONFIG_FILE = "model-{:04d}.json"
-# What a `NoiseAwareStopping` compares with.
+# Of an `AveragingStopping`: what it compares with, and its mean so far.
 _BEST_FILE = "epoch-{:04d}-best.npy"
+_MEAN_FILE = "epoch-{:04d}-mean.npz"
 # Earlier versions wrote `epoch-*.keras`.
 _FILES_OF_RUN = ("epoch-*", "model-*.keras", "model-*.json")
 
@@ -111,9 +113,10 @@ class Checkpoints(keras.callbacks.Callback):
         values = [np.zeros(v.shape, v.dtype) for v in self.model.weights]
         read_values(best, self._shared.get(best.name), self.model, values)
         stopping.best_weights = values
-        if isinstance(stopping, NoiseAwareStopping) and "best_rows" in state:
+        if isinstance(stopping, AveragingStopping) and "best_rows" in state:
             rows = np.load(self.directory / state["best_rows"])
             stopping.best_probability = rows
+            stopping.num_averaged = state["num_averaged"]
         if state["ended"]:
             skip_epochs(self.model)
 
@@ -123,14 +126,24 @@ class Checkpoints(keras.callbacks.Callback):
         """Save the epoch."""
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
+        stopping = self.early_stopping
         checkpoint = _EPOCH_FILE.format(epoch + 1)
-        shared = write_shared(self.directory, checkpoint, self.model)
-        if shared is not None:
-            self._shared[checkpoint] = shared
+        weights_of: dict[str, Sequence[Array]] = {checkpoint: ()}
+        mean_file = None
+        if (
+            isinstance(stopping, AveragingStopping)
+            and stopping.num_averaged > 1
+        ):
+            mean_file = _MEAN_FILE.format(epoch + 1)
+            weights_of[mean_file] = stopping.best_weights
+        for name, weights in weights_of.items():
+            shared = write_shared(self.directory, name, self.model, weights)
+            if shared is not None:
+                self._shared[name] = shared
         if not is_chief(self.model.distribute_strategy):
             return
         if self._model_file is None:
-            name = _MODEL_FILE if shared is None else _CONFIG_FILE
+            name = _CONFIG_FILE if self._shared else _MODEL_FILE
             self._model_file = name.format(epoch + 1)
             with replacing(self.directory / self._model_file) as path:
                 _write_model(path, self.model)
@@ -141,18 +154,19 @@ class Checkpoints(keras.callbacks.Callback):
             "epoch": epoch + 1,
             "history": self.history,
         }
-        stopping = self.early_stopping
         if stopping is not None and stopping.best_weights is not None:
+            best_file = _EPOCH_FILE.format(stopping.best_epoch + 1)
             state |= {
-                "best_checkpoint": _EPOCH_FILE.format(stopping.best_epoch + 1),
+                "best_checkpoint": mean_file or best_file,
                 "best": stopping.best,
                 "best_epoch": stopping.best_epoch,
                 "wait": stopping.wait,
                 "ended": 0 < epoch == stopping.stopped_epoch,
             }
             state |= self._write_best_rows(epoch)
-        with replacing(self.directory / state["checkpoint"]) as path:
-            write_values(path, self.model)
+        for name, weights in weights_of.items():
+            with replacing(self.directory / name) as path:
+                write_values(path, self.model, weights)
         with replacing(self.directory / _LOG_FILE) as path:
             self._write_log(path)
         kept = {state["checkpoint"], state["best_checkpoint"]}
@@ -169,15 +183,14 @@ class Checkpoints(keras.callbacks.Callback):
         """Leave the model as any other."""
         skip_no_epochs(self.model)
 
-    def _write_best_rows(self, epoch: int) -> dict[str, str]:
+    def _write_best_rows(self, epoch: int) -> dict[str, Any]:
         stopping = self.early_stopping
-        rows = getattr(stopping, "best_probability", None)
-        if rows is None:
+        if not isinstance(stopping, AveragingStopping):
             return {}
         name = _BEST_FILE.format(epoch + 1)
         with replacing(self.directory / name) as path, open(path, "wb") as file:
-            np.save(file, rows)
-        return {"best_rows": name}
+            np.save(file, np.asarray(stopping.best_probability))
+        return {"best_rows": name, "num_averaged": stopping.num_averaged}
 
     def _write_log(self, path: Path) -> None:
         rows = itertools.zip_longest(*self.history.values(), fillvalue="")

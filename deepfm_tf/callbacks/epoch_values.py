@@ -34,21 +34,32 @@ def variables_of(model: keras.Model) -> list[Any]:
     return [*weights, *others, *model.optimizer.variables]
 
 
-def write_values(path: Path, model: keras.Model) -> None:
+def write_values(
+    path: Path, model: keras.Model, weights: Sequence[Array] = ()
+) -> None:
     """Write all variables but those that the workers have shared out.
 
     As `np.savez`, which would hold all of them in memory at once.
+
+    Args:
+        path: of the file.
+        model: the model.
+        weights: in the place of the model's own. Optional.
     """
     with zipfile.ZipFile(path, "w") as archive:
         for number, variable in enumerate(variables_of(model)):
             if is_sharded(variable):
                 continue
             with archive.open(f"{number}.npy", "w", force_zip64=True) as file:
-                np.save(file, variable.numpy())
+                is_own = number >= len(weights)
+                np.save(file, variable.numpy() if is_own else weights[number])
 
 
 def write_shared(
-    directory: Path, checkpoint: str, model: keras.Model
+    directory: Path,
+    checkpoint: str,
+    model: keras.Model,
+    weights: Sequence[Array] = (),
 ) -> Shared | None:
     """Write this worker's rows, and wait until all have written theirs.
 
@@ -56,6 +67,7 @@ def write_shared(
         directory: of the checkpoints.
         checkpoint: name of the file of all other variables.
         model: the model.
+        weights: in the place of the model's own. Optional.
 
     Returns:
         What `read_values` needs to read them; None if nothing is shared out.
@@ -70,7 +82,12 @@ def write_shared(
     ]
     checksum = write_shard(
         directory / names[shards.number],
-        [local_value(variables[number]) for number in numbers],
+        [
+            weights[number]
+            if number < len(weights)
+            else local_value(variables[number])
+            for number in numbers
+        ],
     )
     told = exchange(model.distribute_strategy, f"{shards.number} {checksum}")
     checksums: dict[str, int] = {}

@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
+from deepfm_tf.callbacks.averaging_stopping import AveragingStopping
 from deepfm_tf.callbacks.checkpoints import TENSORBOARD, Checkpoints
-from deepfm_tf.callbacks.noise_aware_stopping import NoiseAwareStopping
 from deepfm_tf.callbacks.validation_metrics import ValidationMetrics
 from deepfm_tf.cluster import read_cluster
 from deepfm_tf.errors import Argument, MissingPackageError, UserError
@@ -25,7 +25,7 @@ def training_callbacks(
     patience: int = 2,
     monitor: str = "log_loss",
     reduce_lr: bool = False,
-    keep_latest: bool = False,
+    average_weights: bool = False,
     tensorboard: bool = False,
 ) -> list[keras.callbacks.Callback]:
     """Early stopping with the best weights restored, checkpoints, logs.
@@ -41,9 +41,10 @@ def training_callbacks(
         reduce_lr: bool. Multiply the learning rate by 0.1 after each
             `patience - 2` epochs without improvement, or after each one
             (Keras's `ReduceLROnPlateau`).
-        keep_latest: bool. Restore the latest epoch that is not worse than the
-            best beyond noise, in place of the best (see
-            `NoiseAwareStopping`). The validation data must keep their order.
+        average_weights: bool. Restore the mean of the weights of the best
+            epoch and of the later ones that are not worse beyond noise, in
+            place of the best alone (see `AveragingStopping`). The validation
+            data must keep their order.
         tensorboard: bool. Write TensorBoard's files (needs
             the package tensorboard).
 
@@ -70,8 +71,8 @@ def training_callbacks(
         "patience": patience,
     }
     stopping = (
-        NoiseAwareStopping(metrics, **how)
-        if keep_latest
+        AveragingStopping(metrics, **how)
+        if average_weights
         else keras.callbacks.EarlyStopping(restore_best_weights=True, **how)
     )
     callbacks = [metrics, stopping]

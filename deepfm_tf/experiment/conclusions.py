@@ -249,23 +249,25 @@ def _of_training(
 ) -> dict[str, str]:
     """What the course of the training says, in most of a model's runs."""
     metric, every = settings.monitor, settings.evaluate_every or steps
-    found: dict[str, list[str]] = {"overfits": [], "still": [], "later": []}
+    found: dict[str, list[str]] = {"overfits": [], "still": [], "averaged": []}
     for run in runs:
         values = run["history"][f"val_{metric}"]
         if any(v is None or v != v for v in values):  # of one class
             continue
         if settings.origin is not None and len(values) == 1:
             continue  # a further day is learnt from once
-        kept = run["best_epoch"]
+        num_averaged = run.get("averaged", 1)
         for name, text in (
             (
-                "later",
-                findings.later_kept(model, values, metric, kept, every / steps),
+                "averaged",
+                findings.averaged(
+                    model, metric, num_averaged, run["best_epoch"]
+                ),
             ),
             (
                 "overfits",
                 None
-                if kept > 1  # so that the later ones are no worse beyond noise
+                if num_averaged > 1  # so that later ones are as good
                 else findings.overfits(
                     model, values, metric, max(1, steps // every), flags
                 ),

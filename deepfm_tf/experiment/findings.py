@@ -109,32 +109,24 @@ def overfits(
     )
 
 
-def later_kept(
-    model: str,
-    values: Sequence[float],
-    metric: str,
-    kept: float,
-    share: float,
+def averaged(
+    model: str, metric: str, evaluations: int, epoch: float
 ) -> str | None:
-    """The weights are of a later epoch than that of the best value.
+    """The weights are a mean, since validation cannot tell which are best.
 
     Args:
         model: str.
-        values: the validation metric, evaluation by evaluation.
         metric: `"log_loss"` or `"auc"`.
-        kept: float. The epoch whose weights the model has.
-        share: float. Of an epoch, from one evaluation to the next.
+        evaluations: int. Those whose weights are in the mean.
+        epoch: float. The best, with which they begin.
     """
-    best = best_evaluation(values, metric)
-    when = round(share * (best + 1), 2)
-    if kept <= when:
+    if evaluations == 1:
         return None
-    value = values[round(kept / share) - 1]
     return (
-        f"{model} keeps its epoch {kept:g} (validation {_title(metric)} "
-        f"{value:.4f}): the {values[best]:.4f} of epoch {when:g} is not better "
-        "beyond noise, for positives are few. To keep that one, give "
-        "--no-keep-latest."
+        f"{model} has the mean of the weights at {evaluations} evaluations, "
+        f"the best, after epoch {epoch:g}, and later ones: their validation "
+        f"{_title(metric)} is not worse beyond noise, for positives are few. "
+        "For the best alone, give --no-average-weights."
     )
 
 

@@ -327,6 +327,7 @@ def fit(
         "examples_per_second": rate,
         "epochs": round(share * len(history["loss"]), 2),
         "best_epoch": round(share * (state["best_epoch"] + 1), 2),
+        "averaged": state.get("num_averaged", 1),
         "history": history,
         "ended": state.get("ended", False),
         **({"before": before} if before else {}),

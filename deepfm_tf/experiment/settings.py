@@ -189,10 +189,10 @@ class Settings(ExportSettings, ContinueSettings):
         "N",
         **_chosen,
     )
-    keep_latest: bool | None = switch(
-        "go back to the latest epoch that is not worse than the best beyond "
-        "noise (one standard error) in its place; --no-keep-latest for the "
-        "best",
+    average_weights: bool | None = switch(
+        "go back to the mean of the weights of the best epoch and of the later "
+        "ones that are not worse beyond noise; --no-average-weights for the "
+        "best alone",
         None,
         group="training",
         decides="training",

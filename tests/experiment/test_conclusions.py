@@ -97,16 +97,16 @@ def test_a_further_day_may_be_learnt_from_once():
     assert not any("evaluated once" in each for each in further["findings"])
 
 
-def test_a_model_that_keeps_a_later_epoch_does_not_overfit():
+def test_a_mean_that_later_epochs_are_in_does_not_overfit():
     label = np.tile([0.0, 1.0], 100)
     rows = {"fm": np.where(label > 0, 0.8, 0.2)}
     run = make_run("fm", -np.log(0.8), 0.3, 0.31, 0.32)
 
-    (first,) = conclusions([run], rows, label)["findings"]
-    (later,) = conclusions([run | {"best_epoch": 3.0}], rows, label)["findings"]
+    (best,) = conclusions([run], rows, label)["findings"]
+    (mean,) = conclusions([run | {"averaged": 3}], rows, label)["findings"]
 
-    assert first.startswith("fm overfits after its first epoch")
-    assert later.startswith("fm keeps its epoch 3 (validation log loss 0.3200)")
+    assert best.startswith("fm overfits after its first epoch")
+    assert mean.startswith("fm has the mean of the weights at 3 evaluations")
 
 
 def test_nothing_learnt_is_said():

@@ -1,7 +1,6 @@
 """Findings: from numbers to sentences, on both sides of each limit."""
 
 import math
-import re
 
 import pytest
 
@@ -82,23 +81,15 @@ def test_overfitting_begins_in_the_first_epoch(
         assert f"at the end {values[-1]:.4f}" in text
 
 
-@pytest.mark.parametrize(
-    ("values", "metric", "kept", "share", "what"),
-    [
-        ([0.5, 0.4, 0.42, 0.41], "log_loss", 4.0, 1.0, "4 .*0.4100.*0.4.* 2 "),
-        ([0.5, 0.4, 0.42, 0.41], "log_loss", 2.0, 1.0, None),
-        ([0.5, 0.7, 0.6], "auc", 3.0, 1.0, "3 .*AUC 0.6000.*0.7000 of epoch 2"),
-        ([0.5, 0.4, 0.42], "log_loss", 0.75, 0.25, "0.75 .*0.42.* epoch 0.5 "),
-        ([0.5, 0.4, 0.42], "log_loss", 0.01, 0.005, None),
-    ],
-)
-def test_a_later_epoch_than_the_best_is_told(values, metric, kept, share, what):
-    text = findings.later_kept("deepfm", values, metric, kept, share)
+def test_a_mean_of_weights_is_told():
+    text = findings.averaged("deepfm", "log_loss", 8, 2.0)
 
-    assert (text is None) == (what is None)
-    if text is not None:
-        assert re.match(f"deepfm keeps its epoch {what}", text)
-        assert text.endswith("give --no-keep-latest.")
+    assert text.startswith(
+        "deepfm has the mean of the weights at 8 evaluations, the best, after "
+        "epoch 2, and later ones: their validation log loss is not worse"
+    )
+    assert text.endswith("alone, give --no-average-weights.")
+    assert findings.averaged("deepfm", "log_loss", 1, 2.0) is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Early stopping that does not take noise for a reason to go back."""
+"""Early stopping that averages the epochs it cannot tell apart."""
 
 from __future__ import annotations
 
@@ -12,27 +12,34 @@ from deepfm_tf.callbacks.validation_metrics import ValidationMetrics, of_chief
 from deepfm_tf.errors import UserError
 from deepfm_tf.metrics.comparison import paired_improvement
 
+# Standard errors beyond which a difference is no noise.
+_BEYOND = 2.0
 
-class NoiseAwareStopping(keras.callbacks.EarlyStopping):
-    """Keeps the latest epoch that is as good as the best within noise.
+
+class AveragingStopping(keras.callbacks.EarlyStopping):
+    """Restores the mean of the best weights and of later ones as good.
 
     It stops when Keras's `EarlyStopping` does. But what it goes back to is
-    the last of the epochs whose metric is not worse than the best by more
-    than one standard error of their difference, over the same validation rows
-    (for the log loss, with `d` the difference of a row's losses)
 
-        mean(d) <= std(d) / sqrt(rows).
+        w = (w_b + sum of w_e) / (1 + number of e),
+
+    b the best epoch, e those after it that are not worse beyond noise: by no
+    more than two standard errors of the difference, paired row by row (for
+    the log loss, with `d` the difference of a row's losses, mean(d) <=
+    2 std(d) / sqrt(rows)). That is stochastic weight averaging, equation 1
+    of the paper with one model an epoch, where the mean begins at the best
+    epoch.
 
     With few positives the smallest of many noisy losses is at no better epoch
-    than the others, and mostly too early: the learning rate was not reduced
-    by then. Where validation does tell epochs apart it restores the best one,
-    as ever. The rule is that of Breiman et al., 1984, section 3.4.3, for the
-    size of trees; what an equal loss leaves open is there the simpler model,
-    and here the one that has learnt for longer: these models are held back by
-    their penalties. In place of a mean of weights (stochastic weight
-    averaging, [Izmailov et al., 2018](https://arxiv.org/abs/1803.05407)) it
-    keeps weights that training went through: batch normalization's statistics
-    belong to them, and there is no second copy of a table.
+    than the others, while the weights themselves go up and down from epoch to
+    epoch; their mean does not. Where validation does tell epochs apart it
+    restores the best one, as ever.
+
+    The running mean takes the place of Keras's copy of the best weights: no
+    second copy of a table is kept. All weights are averaged, the moving
+    statistics of batch normalization included: neighbouring epochs differ
+    little, and an estimate by the mean weights, as in the paper, would be
+    another pass through the training data.
 
     Args:
         validation: the ValidationMetrics whose predictions it compares. Give
@@ -40,25 +47,30 @@ class NoiseAwareStopping(keras.callbacks.EarlyStopping):
         **kwargs: of `EarlyStopping`.
 
     Attributes:
-        best_epoch: int. The epoch that is kept, from 0.
+        num_averaged: int. Epochs in the mean.
         best_probability: (rows,). What the best epoch predicts.
+
+    Reference:
+        [Izmailov et al., 2018](https://arxiv.org/abs/1803.05407), section 3.2
     """
 
     def __init__(self, validation: ValidationMetrics, **kwargs: Any) -> None:
         super().__init__(restore_best_weights=True, **kwargs)
         self.validation = validation
+        self.num_averaged = 0
         self.best_probability: Array | None = None
         self._label: Array | None = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Start afresh."""
         super().on_train_begin(logs)
+        self.num_averaged = 0
         self.best_probability = self._label = None
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Stop or go on, and keep the epoch if it is not worse."""
+        """Stop or go on, and average the epoch if it is not worse."""
         super().on_epoch_end(epoch, logs)
         label, probability, weight = self.validation.rows
         if self._label is None:
@@ -71,6 +83,7 @@ class NoiseAwareStopping(keras.callbacks.EarlyStopping):
             )
         if self.wait == 0 or self.best_probability is None:
             self.best_probability = probability
+            self.num_averaged = 1
             return
         gain, error = paired_improvement(
             self.monitor.removeprefix("val_"),
@@ -78,7 +91,14 @@ class NoiseAwareStopping(keras.callbacks.EarlyStopping):
         )
         strategy = self.model.distribute_strategy
         # The last bit of other workers may be another: all do as the chief.
-        (is_worse,) = of_chief(strategy, [float(gain > error)])
+        (is_worse,) = of_chief(strategy, [float(gain > _BEYOND * error)])
         if not is_worse:
-            self.best_weights = self.model.get_weights()
-            self.best_epoch = epoch
+            self._average()
+
+    def _average(self) -> None:
+        self.num_averaged += 1
+        means = self.best_weights
+        # One at a time: the table is most of the memory.
+        for place, variable in enumerate(self.model.weights):
+            gain = variable.numpy() - means[place]
+            means[place] += gain / self.num_averaged
