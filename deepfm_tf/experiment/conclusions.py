@@ -91,7 +91,10 @@ def conclude(
     for model, preset in presets.items():
         own = [run for run in runs if run["model"] == model]
         steps = num_steps(preset, data["train"])
-        courses[model] = _of_training(settings, model, own, steps, flags[model])
+        courses[model] = _of_training(
+            *(settings, model, own, steps, flags[model]),
+            _rarer(data["valid"]),
+        )
         if "still" in courses[model]:  # nothing to hold back yet
             flags[model] = findings.more_epochs(settings.epochs)
     said = [
@@ -103,8 +106,7 @@ def conclude(
         for row in summary
         if (loss := row["log_loss"]["mean"]) is not None
     ]
-    negatives = test.num_rows - test.num_positives
-    rarer = min(test.num_positives, negatives)
+    rarer = _rarer(test)
     if rarer < findings.ENOUGH:
         said.append(_few(settings, test, best, rows))
     for course in courses.values():
@@ -159,6 +161,11 @@ def _unseen(
         and entry.rows >= findings.ENOUGH
         and kinds[entry.field] == "categorical"
     }
+
+
+def _rarer(part: deepfm_tf.PreparedData) -> int:
+    """Rows of the rarer class."""
+    return min(part.num_positives, part.num_rows - part.num_positives)
 
 
 def _with_simpler(
@@ -246,6 +253,7 @@ def _of_training(
     runs: Sequence[Any],
     steps: int,
     flags: str,
+    rarer: int,
 ) -> dict[str, str]:
     """What the course of the training says, in most of a model's runs."""
     metric, every = settings.monitor, settings.evaluate_every or steps
@@ -269,7 +277,7 @@ def _of_training(
                 None
                 if num_averaged > 1  # so that later ones are as good
                 else findings.overfits(
-                    model, values, metric, max(1, steps // every), flags
+                    model, values, metric, max(1, steps // every), flags, rarer
                 ),
             ),
             (

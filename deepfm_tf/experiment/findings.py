@@ -13,7 +13,7 @@ import deepfm_tf
 # Fewer positives or negatives than this, and chance decides the metrics.
 ENOUGH = 100
 # How much worse the last evaluation must be than the best: of the log loss
-# as a share, of the AUC as it is.
+# as a share, of the AUC as it is. With ENOUGH rows of each class.
 _CLEARLY = {"log_loss": 0.005, "auc": 0.002}
 _NOISE = 0.05
 # Passes that --patience may cut short, so that many do no harm.
@@ -83,6 +83,7 @@ def overfits(
     metric: str,
     evaluations: int,
     flags: str,
+    rarer: int,
 ) -> str | None:
     """The first epoch is the best, and the later ones are clearly worse.
 
@@ -92,6 +93,8 @@ def overfits(
         metric: `"log_loss"` or `"auc"`.
         evaluations: int. In an epoch.
         flags: of `gentler_flags`.
+        rarer: int. Validation rows of the rarer class: the fewer, the more
+            must they differ, as noise does.
     """
     best = best_evaluation(values, metric)
     if best >= evaluations:
@@ -99,7 +102,8 @@ def overfits(
     loss = values[-1] - values[best]
     if metric == "log_loss":
         loss /= values[best]
-    if abs(loss) < _CLEARLY[metric]:
+    noise = math.sqrt(max(1.0, ENOUGH / max(1, rarer)))
+    if abs(loss) < _CLEARLY[metric] * noise:
         return None
     when = "after" if best + 1 == evaluations else "within"
     return (

@@ -72,13 +72,25 @@ def test_the_undefined_has_no_interval():
 def test_overfitting_begins_in_the_first_epoch(
     values, metric, evaluations, when
 ):
-    text = findings.overfits("deepfm", values, metric, evaluations, FLAGS)
+    text = findings.overfits("deepfm", values, metric, evaluations, FLAGS, 100)
 
     assert (text is None) == (when is None)
     if text is not None:
         assert text.startswith(f"deepfm overfits {when} its first epoch")
         assert text.endswith(f": try {FLAGS}.")
         assert f"at the end {values[-1]:.4f}" in text
+
+
+@pytest.mark.parametrize(
+    ("rarer", "is_told"), [(100, True), (25, True), (24, False), (0, False)]
+)
+def test_few_validation_rows_must_differ_more_to_tell_of_overfitting(
+    rarer, is_told
+):
+    # By 1 %, twice as much as 100 rows of the rarer class need.
+    text = findings.overfits("fm", [0.5, 0.505], "log_loss", 1, FLAGS, rarer)
+
+    assert (text is not None) is is_told
 
 
 def test_a_mean_of_weights_is_told():
