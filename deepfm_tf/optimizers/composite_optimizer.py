@@ -247,11 +247,12 @@ class CompositeOptimizer(LazyOptimizer):
         values: Any,
         state: Any,
         learning_rate: Any,
+        l2: Any,  # of the rules
     ) -> tuple[Any, Any]:
         rules = self._rules(variable)
         columns = [columns for _, columns, _, _ in rules]
         updated = [
-            rule._penalize_and_update(
+            rule._decay_and_update(
                 variable,
                 *part,
                 learning_rate * tf.cast(rule.learning_rate, values.dtype),

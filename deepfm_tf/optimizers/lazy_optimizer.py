@@ -258,6 +258,7 @@ class LazyOptimizer(MergedGradients):
                 values,
                 tf.convert_to_tensor(state),
                 learning_rate,
+                self._l2_of(variable),
             )
             table.assign(keep_frozen(variable, None, values, new_values))
             state.assign(new_state)
@@ -274,6 +275,7 @@ class LazyOptimizer(MergedGradients):
             values,
             tf.gather(state, rows),
             learning_rate,
+            self._l2_of(variable),
         )
         new_values = keep_frozen(variable, rows, values, new_values)
         table.scatter_update(tf.IndexedSlices(new_values, rows))
@@ -311,19 +313,6 @@ class LazyOptimizer(MergedGradients):
         return True
 
     def _decay_and_update(
-        self,
-        variable: Any,
-        gradient: Any,
-        values: Any,
-        state: Any,
-        learning_rate: Any,
-    ) -> tuple[Any, Any]:
-        l2 = self._l2_of(variable)
-        return self._penalize_and_update(
-            variable, gradient, values, state, learning_rate, l2
-        )
-
-    def _penalize_and_update(
         self,
         variable: Any,
         gradient: Any,
