@@ -10,16 +10,16 @@ from deepfm_tf.errors import did_you_mean
 from deepfm_tf.version import __version__
 
 USAGE = """\
-Click-through rates with DeepFM and its baselines.
+Click-through-rate prediction with DeepFM and its baselines.
 
   deepfm-tf train --help      train models on your own file, export the best
   deepfm-tf compare --help    several models and seeds side by side
-  deepfm-tf sweep --help      what the structure of the hidden layers changes
+  deepfm-tf sweep --help      try several structures of the hidden layers
   deepfm-tf prepare --help    read and encode the data once, for many trainings
   deepfm-tf serve --help      serve exported models as TensorFlow Serving does
   deepfm-tf predict --help    ask a server for predictions for a file
-  deepfm-tf config --help     files for the real TensorFlow Serving
-  deepfm-tf build-kernels --help    faster training steps on a CPU, once
+  deepfm-tf config --help     write configuration files for TensorFlow Serving
+  deepfm-tf build-kernels --help    compile kernels for faster training on a CPU
 """
 EXPERIMENT = "deepfm_tf.experiment.command_line"
 COMMANDS = {

@@ -49,9 +49,9 @@ class Cluster:
         if num_replicas is not None and self.num_workers > 1:
             raise UserError(
                 Argument("num_replicas"),
-                f" must not be given where {self.source} names several "
-                "workers, each of which takes all of its GPUs, or its CPU. "
-                "Received: ",
+                f" must not be given when {self.source} names several "
+                "workers, because each worker uses all of its GPUs, or its "
+                "CPU. Received: ",
                 Argument("num_replicas", num_replicas),
                 f" and {self.num_workers} workers.",
             )
@@ -61,9 +61,10 @@ class Cluster:
         if shard_tables and self.num_workers == 1:
             raise UserError(
                 Argument("shard_tables"),
-                " shares out the rows of a table between several workers, and "
-                "this process trains alone: neither TF_CONFIG nor Slurm names "
-                "others. Leave it out, or start one on each host.",
+                " distributes the rows of a table over several workers, but "
+                "this process trains alone: neither TF_CONFIG nor Slurm "
+                "names other workers. Leave it out, or start one worker on "
+                "each host.",
             )
 
 
@@ -111,13 +112,13 @@ def _from_tf_config(text: str) -> Cluster:
     others = sorted(set(jobs) - set(_JOBS))
     if others:
         raise _wrong(
-            f'have no job but "chief" and "worker" in its "cluster": {others} '
-            "takes no part in this training",
+            'have no job but "chief" and "worker" in its "cluster": '
+            f"{others} is not used in this training",
             text,
         )
     addresses = [each for job in _JOBS for each in _addresses(jobs, job, text)]
     if len(set(addresses)) < len(addresses):
-        raise _wrong("give each worker an address of its own", text)
+        raise _wrong("give each worker a different address", text)
     if len(addresses) == 1 and config.get("task") is None:
         return Cluster()
     job, index = _task(config, jobs, text)
@@ -147,9 +148,7 @@ def _task(
     """The job and the index of this process."""
     task = config.get("task")
     if not isinstance(task, dict) or task.get("type") not in jobs:
-        raise _wrong(
-            'say with "task" which of the workers this process is', text
-        )
+        raise _wrong('say with "task" which worker this process is', text)
     job: str = task["type"]
     # A template of Kubernetes writes a string.
     index = str(task.get("index"))
@@ -225,6 +224,6 @@ def _repeated(counts: str) -> list[int]:
 
 def _wrong(what: str, received: str) -> UserError:
     return UserError(
-        f"TF_CONFIG must {what}. Received: {received}. Two workers are started "
-        f"with {_EXAMPLE}; unset it to train on this host alone."
+        f"TF_CONFIG must {what}. Received: {received}. An example for two "
+        f"workers: {_EXAMPLE}. Unset it to train on this host only."
     )

@@ -186,9 +186,9 @@ def evaluate(
     if isinstance(group_by, str) and "grouped_left_out" in metrics:
         warnings.warn(
             f"GAUC leaves out {metrics['grouped_left_out']:,} of "
-            f"{metrics['rows']:,} rows, whose '{group_by}' is unseen or rare "
-            "in training (OOV), or missing: their ids do not tell whose they "
-            f"are. Give the raw column: group_by=frame['{group_by}'].",
+            f"{metrics['rows']:,} rows, whose '{group_by}' is missing, or "
+            "unseen or rare in training (OOV): their group is unknown. Give "
+            f"the raw column: group_by=frame['{group_by}'].",
             stacklevel=2,
         )
     if counts is not None:
@@ -287,9 +287,8 @@ def _predict(
         again = np.concatenate([label.numpy() for _, label, *_ in dataset])
         if not np.array_equal(rows.label, again[:, 0]):
             raise UserError(
-                "The data set must keep its order, for rows to be told apart "
-                "by their place, but two passes differ. Make it with "
-                "shuffle=False."
+                "The data set must give its rows in the same order in each "
+                "pass, but two passes differ. Make it with shuffle=False."
             )
     return rows, np.concatenate(probabilities)
 

@@ -126,12 +126,13 @@ def _same_ids(owner: Field, vocabulary: Vocabulary) -> Array:
     statistics = vocabulary.statistics.get(owner.name, {})
     if before not in statistics.get(EARLIER_SIZES, [now]):
         raise UserError(
-            "`vocabulary` must be the model's own, with the values of further "
-            f"days behind its own. Received: {now} ids of '{owner.name}', "
-            f"where the model has {before}, and they do not begin with them. "
-            "Prepare the new data with `prepare(extends=vocabulary of the "
-            "model)`; where values were evicted, pass `previous`, the "
-            "vocabulary that the model was made for.",
+            "`vocabulary` must be the vocabulary of the model, with the "
+            f"values of later days appended. Received: {now} ids of "
+            f"'{owner.name}', where the model has {before}, and the first "
+            f"{before} of them differ. Prepare the new data with "
+            "`prepare(extends=vocabulary of the model)`; where values were "
+            "evicted, pass `previous`, the vocabulary that the model was "
+            "made for.",
             argument="vocabulary",
         )
     ids = np.arange(now)
@@ -172,7 +173,7 @@ def _check_previous(
             if old != new:
                 raise UserError(
                     f"`vocabulary` must keep the {name} of '{field.name}', "
-                    f"by which the model knows its numbers: {old}. Received: "
+                    f"with which the model was trained: {old}. Received: "
                     f"{new}. Make it with `Vocabulary.extended`.",
                     argument="vocabulary",
                 )

@@ -52,11 +52,11 @@ def wait_for_workers(cluster: Cluster, limit: float = _LIMIT_SECONDS) -> None:
             )
             if seconds > limit:
                 raise UserError(
-                    f"{told}, in vain. Start the same command there, and look "
-                    f"at the addresses in {cluster.source}."
+                    f"{told}, without success. Start the same command there, "
+                    f"and check the addresses in {cluster.source}."
                 )
             if seconds > _QUIET_SECONDS and not is_told:
-                warnings.warn(f"{told}. It goes on waiting.", stacklevel=2)
+                warnings.warn(f"{told}. It keeps waiting.", stacklevel=2)
                 is_told = True
             time.sleep(_PAUSE_SECONDS)
 
@@ -72,9 +72,9 @@ def _warn_of_names(cluster: Cluster) -> None:
             socket.getaddrinfo(host, None)
         except OSError as error:
             warnings.warn(
-                f"{cluster.source} names the worker {address}, and nobody "
-                f"knows the host {host} here yet ({error.strerror}). It is "
-                "waited for, an hour at most. Is the name right?",
+                f"{cluster.source} names the worker {address}, but the host "
+                f"{host} is not known here yet ({error.strerror}). This "
+                "worker waits for it, an hour at most. Check the name.",
                 stacklevel=3,
             )
 

@@ -15,11 +15,12 @@ MODELS = ("DeepFM", "FM", "WideAndDeep", "NFM", "LogisticRegression")
 
 # What each is good for, as `--help` says it.
 PRESETS = {
-    "default": "what won on most data, at a moderate cost",
-    "gentle": "the same for few or noisy examples: no batch normalization, a "
-    "third of the learning rate",
-    "strong": "wider layers, longer vectors, more epochs: slower, often better",
-    "seed": "the textbook's: 30-20-10, a learning rate of 0.01",
+    "default": "best on most data, at moderate cost",
+    "gentle": "for few or noisy examples, without batch normalization and with "
+    "a third of the learning rate",
+    "strong": "wider layers, longer vectors and more epochs; slower, often "
+    "better",
+    "seed": "the textbook's hidden layers 30-20-10 and learning rate 0.01",
 }
 # What --auto and `train_best` try.
 CANDIDATES = ("default", "gentle", "strong")
@@ -262,7 +263,7 @@ def choose_preset(
             preset,
             batch_normalization=False,
             learning_rate=0.001,
-            chosen="gentle" if name == "gentle" else f"gentle, as {few}",
+            chosen="gentle" if name == "gentle" else f"gentle, because {few}",
         )
     return preset
 
@@ -274,12 +275,12 @@ def _few(num_examples: int, telling: int, of_feature: float) -> str:
     rows = f"there are only {num_examples:,} training rows"
     if telling < 0.75 * num_examples:
         rows += (
-            f", which tell as much as {telling:,} would with as many "
-            "positives as negatives"
+            f", which are worth {telling:,} rows with equal numbers of "
+            "positives and negatives"
         )
     if telling < _FEW_EXAMPLES:
         return f"{rows} (below {_FEW_EXAMPLES:,})"
     return (
-        f"{rows}, and {of_feature:.0f} of a value on average (their product is "
+        f"{rows}, and {of_feature:.0f} per value on average (the product is "
         f"below {_FEW_OF_A_FEATURE:,})"
     )

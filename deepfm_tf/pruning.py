@@ -73,7 +73,7 @@ def prune_untrained(model: CTRModel, vocabulary: Vocabulary) -> Pruned:
     if layer is None or not isinstance(optimizer, LazyOptimizer):
         raise UserError(
             "`prune_untrained` must come with a model that a lazy optimizer "
-            "has trained, whose state tells which rows it has touched. "
+            "has trained, whose state shows which rows it has updated. "
             f"Received: {type(optimizer).__name__}.",
             argument="prune_untrained",
         )

@@ -25,15 +25,15 @@ _SIZES = np.unique(
 # Rows of each worker that are gathered at once.
 _BLOCK_ROWS = 2**16
 ONLY_LAZY = (
-    "A table whose rows are shared out between workers must be learnt by a "
-    "lazy optimizer, such as lazy_adam or rowwise_adagrad: Keras's own do not "
-    "know where its rows are."
+    "A table whose rows are distributed over workers must be learnt by a "
+    "lazy optimizer, such as lazy_adam or rowwise_adagrad: Keras's own do "
+    "not know where its rows are."
 )
 OUTSIDE = (
-    "A model whose table is shared out between workers must be called by all "
-    "of them: by `fit`, `predict` or `deepfm_tf.evaluate`. For the chief "
-    "alone, let all workers call `deepfm_tf.strategies.on_one_host(model)`, "
-    "and use what it gives."
+    "A model whose table is distributed over workers must be called by all "
+    "of them: by `fit`, `predict` or `deepfm_tf.evaluate`. To use it on the "
+    "chief only, let all workers call "
+    "`deepfm_tf.strategies.on_one_host(model)`, and use what it gives."
 )
 
 

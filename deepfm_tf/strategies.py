@@ -298,9 +298,9 @@ def lost_worker(error: BaseException, cluster: Cluster) -> UserError | None:
         return None
     return UserError(
         f"Worker {cluster.index} of {cluster.num_workers} has lost another "
-        "one, whose output says why it ended. What was trained up to the last "
-        "whole epoch is kept: start the same command on all hosts again, and "
-        "it goes on from there."
+        "one, whose output says why it ended. The training up to the last "
+        "complete epoch is kept: start the same command on all hosts again "
+        "to continue from there."
     )
 
 

@@ -120,8 +120,8 @@ RECIPE = Recipe(
     name="synthetic",
     command_words=("python", "-m", "pipelines.synthetic"),
     description="""\
-Made-up clicks with known odds: writes raw TSV files, learns from them, exports
-DeepFM, and scores raw rows with the export. Needs no data.
+Generated clicks with known probabilities: writes raw TSV files, trains on them,
+exports DeepFM, and scores raw rows with the export. Needs no data.
 
     {command}
 """,

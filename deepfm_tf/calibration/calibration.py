@@ -103,9 +103,9 @@ class Calibration:
         num_nan = int(np.isnan(p).sum())
         if num_nan:
             raise UserError(
-                f"`probability` must hold numbers. Received: NaN, {num_nan} of "
-                f"{p.size}. Leave those rows out, or, if they are a model's, "
-                "train it with a lower learning rate: it has diverged."
+                f"`probability` must hold numbers. Received: NaN, {num_nan} "
+                f"of {p.size}. Remove those rows. If a model gave them, it "
+                "has diverged: train it with a lower learning rate."
             )
         if p.size:
             check_probability(p)
@@ -193,10 +193,10 @@ class Calibration:
             or not (0 <= x[0] and x[-1] <= 1 and 0 <= y[0] and y[-1] <= 1)
         ):
             raise UserError(
-                "`probability` must rise and `calibrated` never fall, both "
-                "within 0 and 1, of one length, at least 2, as float32 holds "
-                f"them. Received: shapes {x.shape} and {y.shape}, "
-                f"probability={x[:5]}, calibrated={y[:5]}, ..."
+                "`probability` must increase strictly and `calibrated` must "
+                "not decrease, both as float32 between 0 and 1 and of the "
+                f"same length, at least 2. Received: shapes {x.shape} and "
+                f"{y.shape}, probability={x[:5]}, calibrated={y[:5]}, ..."
             )
 
 

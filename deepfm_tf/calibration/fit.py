@@ -168,9 +168,9 @@ def _warn_of_few(label: Array) -> None:
     if len(label) < ISOTONIC_ROWS or rarer < ISOTONIC_CLASS_ROWS:
         warnings.warn(
             f"An isotonic calibration needs {ISOTONIC_ROWS:,} rows, "
-            f"{ISOTONIC_CLASS_ROWS} of each class, or it learns their chance. "
-            f"Received: {len(label):,} rows, {rarer} of the rarer class. Give "
-            "more, or take platt or temperature.",
+            f"{ISOTONIC_CLASS_ROWS} of each class, or it overfits. Received: "
+            f"{len(label):,} rows, {rarer} of the rarer class. Give more "
+            "rows, or use platt or temperature.",
             stacklevel=3,
         )
 
@@ -180,25 +180,25 @@ def _check_overlap(label: Array, probability: Array) -> None:
     highest = probability[label == 0].max()
     if probability.min() == probability.max():
         raise UserError(
-            "`probability` must differ between rows: from one value alone "
-            "nothing can be learnt but the mean label. Received: "
-            f"{lowest:.6g} in each of {len(label)} rows. Check that they are "
-            "the model's, and that it was trained."
+            "`probability` must differ between rows: a calibration cannot be "
+            f"fitted on one value. Received: {lowest:.6g} in each of "
+            f"{len(label)} rows. Check that they are the model's "
+            "predictions, and that the model was trained."
         )
     if highest <= lowest:
         raise UserError(
-            "Some row without a click must have a higher probability than "
-            "some with one, or any calibration would make them certain. "
-            f"Received: up to {highest:.6g} without, from {lowest:.6g} with. "
-            "Give more rows, and see that no field tells the label."
+            "The probabilities must not separate the classes perfectly, or a "
+            "calibration would make all of them 0 or 1. Received: up to "
+            f"{highest:.6g} without, from {lowest:.6g} with. Give more rows, "
+            "and check that no field contains the label."
         )
 
 
 def _no_better_than_chance() -> ValueError:
     return ValueError(
-        "Higher probabilities must go with more clicks to be calibrated, but "
-        "in these rows they do not. Check the order of `label` and "
-        "`probability`, or train the model longer."
+        "Rows with higher probabilities must have more clicks, but these "
+        "rows do not. Check the order of `label` and `probability`, or train "
+        "the model longer."
     )
 
 
@@ -207,6 +207,6 @@ def _scikit_learn() -> tuple[Any, Any]:
         from sklearn import isotonic, linear_model
     except ImportError as error:
         raise MissingPackageError(
-            install_hint("To fit a calibration takes", "calibration")
+            install_hint("Fitting a calibration needs", "calibration")
         ) from error
     return linear_model, isotonic

@@ -245,8 +245,8 @@ def load_checkpoint(
     if "model" not in state:
         raise UserError(
             f"{directory} must hold a checkpoint of version 0.7 or later. "
-            "Received one of an earlier version, whose files are others. "
-            "Start without resuming."
+            "Received: one of an earlier version, whose files differ. Start "
+            "without resuming."
         )
     name = (best and state["best_checkpoint"]) or state["checkpoint"]
     path = Path(directory) / name

@@ -22,7 +22,7 @@ from deepfm_tf.storage import replacing
 
 # Rows that are read or written at once.
 BLOCK_ROWS = 2**16
-_HINT = "Bring it back, or start without resuming."
+_HINT = "Restore it, or start without resuming."
 
 
 def _header(shape: tuple[int, int]) -> bytes:
@@ -110,8 +110,7 @@ def _blocks(
     """First place and values of each block of a file."""
     if not path.is_file():
         raise MissingFileError(
-            f"{path} is missing, and with it the rows that one of the workers "
-            f"held. {_HINT}"
+            f"{path} is missing. It holds the table rows of one worker. {_HINT}"
         )
     row_bytes = 4 * shape[1]
     with open(path, "rb") as file:
@@ -126,5 +125,5 @@ def _blocks(
         if found != checksum or file.read(1):
             raise UserError(
                 f"{path} must hold the rows that one of the workers wrote. "
-                f"Received: other bytes; it is damaged. {_HINT}"
+                f"Received: different bytes, so the file is damaged. {_HINT}"
             )

@@ -72,8 +72,8 @@ class ValueCounts:
         broken = pc.match_substring_regex(table["value"], "[\r\n]")
         if pc.any(broken).as_py():
             warnings.warn(
-                f"{pc.sum(broken).as_py()} values have a line break in them "
-                "and are treated as OOV, the first of them "
+                f"{pc.sum(broken).as_py()} values contain a line break and "
+                "are treated as OOV; the first one is "
                 f"{table['value'].filter(broken)[0].as_py()!r}.",
                 stacklevel=4,
             )

@@ -313,8 +313,9 @@ class VocabularyCounts:
             )
         if message:
             warnings.warn(
-                f"Field '{name}' {message}; it teaches the model nothing. "
-                "Check the column, or remove the field from the schema.",
+                f"Field '{name}' {message}; it gives the model no "
+                "information. Check the column, or remove the field from the "
+                "schema.",
                 stacklevel=3,
             )
         if entry.get("truncated"):

@@ -159,7 +159,7 @@ def without_folders(
     if not times:
         return list(decisions)
     reason = (
-        f"it stands in the names of folders alone, and '{times[0]}' tells the "
+        f"it occurs only in the names of folders, and '{times[0]}' holds the "
         "time of each row"
     )
     return [
@@ -210,7 +210,7 @@ def _numbers(
     if is_digits and is_time_name(name) and _are_epochs(present):
         return _times(name, present, values.where(~is_number & ~is_marker))
     if is_whole and _are_unique(present, 1.0):
-        return _left_out(name, "every row has a value of its own")
+        return _left_out(name, "every row has a different value")
     is_zero_led = is_digits and bool(present.matching(r"^0\d").any())
     names = CategoricalField(name)
     if is_zero_led:
@@ -231,7 +231,7 @@ def _numbers(
     others = present.num_present - most
     if is_digits and most > others >= _ROWS_TO_RECUR * (len(numbers) - 1):
         return _field(
-            names, "whole numbers, mostly one of them and others that recur"
+            names, "whole numbers: one is frequent, and the others repeat"
         )
     low, median, high = np.quantile(
         np.repeat(numbers, present.counts), (0.0, 0.5, 0.99)
@@ -270,16 +270,18 @@ def _times(name: str, values: _Values, odd: _Values) -> Decision:
         first, last, parts = first[:10], last[:10], TIME_PARTS[1:]
     elif len(days) == 1:
         parts = TIME_PARTS[:1]
-    reason = f"times from {first} to {last}, of which {', '.join(parts)}"
+    reason = f"times from {first} to {last}; the model gets {', '.join(parts)}"
     if len(days) == 1:
-        reason += ", as all are of one day"
-    reason += f"; to test on the latest rows: {option('--split-by-time', name)}"
+        reason += " only, because all are on one day"
+    reason += (
+        f"; to test on the latest rows, use {option('--split-by-time', name)}"
+    )
     return _field(TimestampField(name, parts), reason, odd=odd.as_dict())
 
 
 def _texts(name: str, values: _Values, is_number: Array) -> Decision:
     if _are_unique(values, _MOSTLY_UNIQUE):
-        reason = "nearly every row has a value of its own"
+        reason = "nearly every row has a different value"
         return dataclasses.replace(
             _left_out(name, reason), unlike_numbers=_commas(values, is_number)
         )

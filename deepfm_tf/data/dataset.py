@@ -115,8 +115,8 @@ class PreparedData:
     def __iter__(self) -> NoReturn:
         # What takes a data set goes through it, and would say something else.
         raise UserTypeError(
-            "A tf.data.Dataset must be given, and prepared data is none yet. "
-            f"Received: PreparedData of {self.directory}. Give its "
+            "A tf.data.Dataset must be given, not prepared data. Received: "
+            f"PreparedData of {self.directory}. Give its "
             "`.dataset(batch_size)`, such as test.dataset(2048)."
         )
 

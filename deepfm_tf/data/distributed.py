@@ -70,8 +70,9 @@ def own_rows(
     """
     if batch_size < count:
         raise UserError(
-            "`batch_size` is over all workers and must have an example for "
-            f"each. Received: batch_size={batch_size} for {count} workers."
+            "`batch_size` counts the examples of all workers, and must be at "
+            f"least the number of workers. Received: batch_size={batch_size} "
+            f"for {count} workers."
         )
     whole, rest = divmod(num_rows, batch_size)
     places = [batch_size * n // count for n in (index, index + 1)]

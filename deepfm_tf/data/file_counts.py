@@ -200,15 +200,15 @@ def _told_where(spilled: SpilledBlocks | None) -> Iterator[None]:
     host = socket.gethostname()
     if spilled is not None and not spilled.is_there:
         raise UserError(
-            "`directory` must be on a path that every worker has mounted, as "
-            f"the one who calls `prepare`. Received: {spilled.directory}, "
-            f"which {host} does not have. Name one on a shared disk.",
+            "`directory` must be a path that every worker has mounted, and "
+            f"the caller of `prepare` too. Received: {spilled.directory}, "
+            f"which {host} does not have. Name a folder on a shared disk.",
             argument="directory",
         )
     try:
         yield
     except MissingFileError as error:
         raise MissingFileError(
-            f"{error} So it is on {host}: every worker must see the files by "
-            "the same names."
+            f"{error} So it is on {host}: every worker must see the files "
+            "under the same names."
         ) from error

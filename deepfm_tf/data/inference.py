@@ -139,10 +139,12 @@ def infer_schema(
         if not name:
             decision = Decision(name, "left out", "it has no name")
         elif name in ignore:
-            decision = Decision(name, "left out", "it is to be ignored")
+            decision = Decision(name, "left out", "it is listed in `ignore`")
         elif name in categorical:
             field = CategoricalField(name)
-            decision = Decision(name, "categorical", "you said so", field)
+            decision = Decision(
+                name, "categorical", "it is listed in `categorical`", field
+            )
         elif name in unfit:
             decision = unfit[name]
         else:
@@ -154,8 +156,8 @@ def infer_schema(
     fields = tuple(d.field for d in decisions if d.field is not None)
     if not fields and head.num_rows == 1:
         raise UserError(
-            "The data to infer a schema from must have more than one row: in a "
-            "single one no column tells anything apart. Give more rows, or "
+            "The data to infer a schema from must have more than one row: "
+            "one row does not show what a column holds. Give more rows, or "
             "write the schema yourself."
         )
     if not fields:
@@ -309,7 +311,7 @@ def _check_chosen(
             raise UserError(
                 Argument(argument),
                 " must name columns that can be fields. Received: ",
-                f"'{name}', which is the {what} and never a field. Leave it "
+                f"'{name}', which is the {what}, not a field. Leave it "
                 "out, or name another column as the ",
                 f"{what}.",
                 argument=argument,
@@ -345,7 +347,7 @@ def _doubts(
         shown, total = _shown(decision.odd, head, name, missing_values)
         marked = option("--missing", *list(decision.odd)[:_NUM_SHOWN])
         advice = (
-            f"Where they mean missing, say so with `missing_values` ({marked})"
+            f"If they mean missing, name them in `missing_values` ({marked})"
         )
         if any("," in text for text in decision.odd):
             advice = (
@@ -353,11 +355,11 @@ def _doubts(
                 f"1234.5). {advice}"
             )
         messages.append(
-            f"Column '{name}': nearly all values are {what}, but not {shown}; "
-            f"{total:,} of the first {head.num_rows:,} rows. Reading "
-            f"will refuse these rows. {advice}; leave the rows out with "
-            '`on_error="skip"` (--on-error skip); or take the column as '
-            f"names with `categorical` ({flag})."
+            f"Column '{name}': nearly all values are {what}, but not "
+            f"{shown}; {total:,} of the first {head.num_rows:,} rows. "
+            f"Reading will stop at the first of these rows. {advice}; leave "
+            'the rows out with `on_error="skip"` (--on-error skip); or '
+            f"treat the column as categorical with `categorical` ({flag})."
         )
     if decision.unlike_numbers:
         texts = decision.unlike_numbers

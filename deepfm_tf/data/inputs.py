@@ -113,5 +113,5 @@ class Inputs:
 def _changed(path: str) -> UserError:
     return UserError(
         f"{path} changed while it was read; nothing was kept. Prepare again "
-        "when it is written to no more."
+        "when no program writes to it."
     )

@@ -73,7 +73,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         version = manifest["format_version"]
         digest = manifest.pop("digest", None)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise damaged(path, "is not as it was written") from error
+        raise damaged(path, "was changed after it was written") from error
     if version != FORMAT_VERSION:
         raise UserError(
             f"{directory} must have format version {FORMAT_VERSION}. "
@@ -81,7 +81,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             "of deepfm_tf."
         )
     if digest != _digest_of(manifest):
-        raise damaged(path, "is not as it was written")
+        raise damaged(path, "was changed after it was written")
     return dict(manifest)
 
 
@@ -100,7 +100,7 @@ def check_files(
         if not path.is_file():
             raise damaged(path, "is not there")
         if _digest(path) != manifest["files"][name]:
-            raise damaged(path, "is not as it was written")
+            raise damaged(path, "was changed after it was written")
 
 
 def check_sizes(directory: Path, manifest: dict[str, Any]) -> None:

@@ -168,7 +168,7 @@ class TrainingRows:
         ):
             name = next(iter(encodings))
             raise _training_rows(
-                f"the very rows that those of '{name}' were counted on"
+                f"the rows on which the encodings of '{name}' were counted"
             )
         for name, known in encodings.items():
             told, own = known.counts[FIRST_PLACE:, 0], self._counts[name]
@@ -176,18 +176,18 @@ class TrainingRows:
             expected = once * own[FIRST_PLACE:, 0].sum()
             if expected >= _SURELY_UNSEEN and not own[ABSENT_PLACE, 0]:
                 raise _training_rows(
-                    f"a part of the rows that those of '{name}' were counted "
-                    f"on, as none of its values is new, where {expected:.0f} "
-                    "are to be expected"
+                    f"some of the rows on which the encodings of '{name}' were "
+                    "counted, because none of its values is new, where about "
+                    f"{expected:.0f} new ones are expected"
                 )
 
 
 def _training_rows(received: str) -> UserError:
     return UserError(
-        "Rows other than the training rows must be given where fields have "
-        f"`encodings`. Received: {received}, so that the numbers of each row "
-        "would hold its own label. To train on them, or to measure on them, "
-        "`prepare` them with `schema`: that leaves a row's own label out."
+        "The rows must not be training rows when fields have `encodings`. "
+        f"Received: {received}. The encodings of a row would then include "
+        "its own label. To train on these rows, or to measure on them, "
+        "`prepare` them with `schema`: that leaves out each row's own label."
     )
 
 
@@ -196,11 +196,11 @@ def check_may_train(vocabulary: Vocabulary) -> None:
     if vocabulary.value_encodings:
         name = next(iter(vocabulary.value_encodings))
         raise UserError(
-            "Rows to be shuffled, and so to train on, must be prepared with "
-            "`schema` where fields have `encodings`. Received: shuffle=True, "
-            f"and '{name}' has some; the numbers of a training row would hold "
-            "its own label. Call `prepare(rows, directory, schema=...)`, and "
-            "shuffle its `.dataset(batch_size)`.",
+            "Rows to train on, which are shuffled, must be prepared with "
+            "`schema` when fields have `encodings`. Received: shuffle=True, "
+            f"and '{name}' has some; the encodings of a training row would "
+            "include its own label. Call `prepare(rows, directory, "
+            "schema=...)`, and shuffle its `.dataset(batch_size)`.",
             argument="shuffle",
         )
 

@@ -129,8 +129,8 @@ def prepare(
     if is_url(directory):
         raise UserError(
             "`directory` must be on a disk of this machine, or mounted here: "
-            f"only what is read may be a URL. Received: {directory}. Name a "
-            "path, and copy it from there.",
+            f"only inputs may be URLs. Received: {directory}. Name a path, "
+            "and copy it from there.",
             argument="directory",
         )
     directory = Path(directory)

@@ -67,7 +67,7 @@ def raw_column(
         # `prepare` keeps such a row: it need not have this text.
         for row in checked.rejected:
             if row.column == copy:
-                raise UserError(f"{row} Fix the row, or take another column.")
+                raise UserError(f"{row} Fix the row, or use another column.")
         column: Any = checked.columns[copy]
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()

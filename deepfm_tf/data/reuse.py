@@ -73,7 +73,7 @@ def load_if_same(
         check_files(directory, manifest, names)
         _check_shards(directory, manifest)
     except UserError as error:
-        warnings.warn(f"{error} It is prepared anew.", stacklevel=4)
+        warnings.warn(f"{error} It is prepared again.", stacklevel=4)
         return None
     # What was read for its digest need not be read the next time.
     write_stamps(directory, manifest, inputs)
@@ -123,4 +123,4 @@ def _check_shards(directory: Path, manifest: Mapping[str, Any]) -> None:
                 if found.tobytes() != (
                     right[start : start + _READ_BLOCKS].tobytes()
                 ):
-                    raise damaged(path, "is not as it was written")
+                    raise damaged(path, "was changed after it was written")

@@ -69,7 +69,7 @@ class ShardFiles:
         try:
             descriptor = os.open(self._paths[number], os.O_RDONLY)
         except FileNotFoundError:
-            self._refuse(number, "is not there any more")
+            self._refuse(number, "no longer exists")
         try:
             right = self._known_right(number, os.fstat(descriptor))
             for row, count in _cuts(begin, end):
@@ -132,8 +132,8 @@ class ShardFiles:
         with contextlib.suppress(OSError):
             os.utime(path)
         raise UserError(
-            f"{path} {what}: it was damaged, or replaced under a data set "
-            "that reads it. Prepare the data again, and make a new data set."
+            f"{path} {what}: it was damaged, or replaced while a data set "
+            "reads it. Prepare the data again, and make a new data set."
         )
 
 

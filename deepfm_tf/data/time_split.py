@@ -180,9 +180,9 @@ def _parts(
     """The parts between the cuts, for the caller of `split_by_time`."""
     if num_left_out:
         warnings.warn(
-            f"Rows without a time in '{column}' that can be read are in no "
-            f"part: {num_left_out:,}. They are rejected with those of the "
-            "first one.",
+            f"{num_left_out:,} rows have no readable time in '{column}'. "
+            "They are in no part, and are rejected with those of the first "
+            "part.",
             stacklevel=3,
         )
     ends = [None, *cuts, None]
@@ -208,7 +208,7 @@ def _times(
         else:
             value = texts[row].as_py()
             why = f"this is {value!r}" if value else "this is missing"
-        reason = f"each row must have a time to be split by, but {why}"
+        reason = f"each row must have a time for the split, but {why}"
         bad[row] = (name, value or "", reason)
     return times, bad
 
@@ -218,9 +218,9 @@ def _cuts(times: Array, shares: Sequence[float], column: str) -> list[int]:
     moments_, counts = np.unique(times, return_counts=True)
     if len(moments_) <= len(shares):
         raise UserError(
-            f"Column '{column}' must have at least {len(shares) + 1} different "
-            f"times to be split by. Received: {len(moments_)}. Name files for "
-            "the parts yourself."
+            f"Column '{column}' must have at least {len(shares) + 1} "
+            f"different times to be split by. Received: {len(moments_)}. "
+            "Name a file for each part instead."
         )
     # The share of the rows before each moment.
     before = (np.cumsum(counts) - counts) / counts.sum()

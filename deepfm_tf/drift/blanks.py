@@ -41,24 +41,24 @@ def warn_of_blanks(vocabulary: Vocabulary, stacklevel: int = 2) -> None:
             count = pc.sum(known).as_py()
             first = values.filter(known)[0].as_py()
             doubled.append(
-                f"{count:,} of '{field.name}', such as {first!r} beside "
+                f"{count:,} of '{field.name}', such as {first!r} next to "
                 f"{first.strip()!r}"
             )
     if led:
         more = len(led) - _MOST_NAMED
         named = ", ".join(led[:_MOST_NAMED]) + f" and {more} more" * (more > 0)
         warnings.warn(
-            f"All values of {named} begin with a blank: ' a' is another "
-            "value than 'a', also in what is served. Of a text file with a "
-            "comma and a blank between its columns, `separator` (--separator "
-            "', ') drops these blanks; otherwise take them off.",
+            f"All values of {named} begin with a blank. ' a' and 'a' are "
+            "different values, also for the served model. If a text file has "
+            "a comma and a blank between its columns, `separator` "
+            "(--separator ', ') drops the blanks; otherwise remove them.",
             stacklevel=stacklevel + 1,
         )
     if doubled:
         named = "; ".join(doubled[:_MOST_NAMED])
         warnings.warn(
-            "Values that differ from others by blanks around them alone are "
-            f"values of their own: {named}. Take the blanks off, here and in "
-            "what is served, if they mean nothing.",
+            "Some values differ from others only by blanks around them, and "
+            f"count as different values: {named}. If the blanks mean "
+            "nothing, remove them, here and in requests.",
             stacklevel=stacklevel + 1,
         )

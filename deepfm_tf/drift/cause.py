@@ -72,8 +72,8 @@ def likely_cause(
         shown = ", ".join(map(repr, absent[:3]))
         return Cause(
             "missing",
-            f"{shown} may mean missing: name it in `missing_values`, when "
-            "training too.",
+            f"{shown} may mean missing: name it in `missing_values`, also "
+            "for training.",
             True,
         )
     sample = list(values[:: max(1, len(values) // _SAMPLE)])
@@ -97,7 +97,9 @@ def number_cause(
     above = counts[numbers > maximum].sum() >= _ENOUGH * counts.sum()
     bound = max(abs(minimum), abs(maximum))
     far = counts[np.abs(numbers) >= 10 * bound].sum()
-    reach = f"training's numbers go from {minimum:.7g} to {maximum:.7g}."
+    reach = (
+        f"in training the numbers range from {minimum:.7g} to {maximum:.7g}."
+    )
     if far >= _ENOUGH * counts.sum():
         return Cause(
             "unit",
@@ -106,8 +108,8 @@ def number_cause(
     if above:
         return Cause(
             "time",
-            f"time, if the numbers grow with it: {reach} Derive what comes "
-            "again, such as the hour, or leave the field out.",
+            f"time, if the numbers grow with it: {reach} Derive a value that "
+            "repeats, such as the hour, or remove the field.",
         )
     return Cause("population", f"another population: {reach}")
 
@@ -176,10 +178,10 @@ def _time_cause(
         if beyond >= needed:
             return Cause(
                 "time",
-                "time: they lie beyond the largest value of training, "
-                f"{largest!r}. A field that grows teaches nothing of days to "
-                "come: derive what comes again, such as the hour, or leave "
-                "it out.",
+                "time: they are above the largest value of training, "
+                f"{largest!r}. A field that grows with time does not help on "
+                "future days: derive a value that repeats, such as the hour, "
+                "or remove the field.",
             )
     return None
 

@@ -224,8 +224,8 @@ def _midnights(
         expected,
         tuple(own.examples["midnight"]),
         "at midnight (00:00:00)",
-        "the time of day was lost, as where a date is written for a time. "
-        "Their hour is read as 0.",
+        "the time of day was lost, for example because a date was written "
+        "instead of a time. The hour is then read as 0.",
     )
 
 
@@ -243,8 +243,8 @@ def _times_of_day(
         expected,
         tuple(own.examples["time_of_day"]),
         "not at midnight",
-        "the times of training are dates without a time of day, so that no "
-        "other hour was learnt.",
+        "in training the times are dates without a time of day, so the model "
+        "knows no other hour.",
     )
 
 
@@ -267,11 +267,11 @@ def _zones(own: ClockCounts, training: Mapping[str, Any]) -> ClockFault | None:
         now,
         expected,
         tuple(own.examples[zone]),
-        f"in a zone that training does not have ({zone}"
+        f"in a time zone that does not occur in training ({zone}"
         + f" and {len(unseen) - 1} more" * (len(unseen) > 1)
         + f"; in training: {', '.join(known)})",
-        "the hour that is written is read, whatever the zone. Where these "
-        "clocks differ from training's, so do hour and day: convert them.",
+        "the hour is read as written, whatever the time zone. Hour and day "
+        "are then not those of training: convert the times.",
     )
 
 
@@ -302,10 +302,10 @@ def _unseen_part(
         now,
         expected,
         tuple(examples[:_MOST_EXAMPLES]),
-        f"of a value of '{part}' that training does not have",
-        f"training's times have {_NAMES[part]} {shown} alone, and of others "
-        f"nothing was learnt. Train on more days, or leave '{part}' out of the "
-        "field's `parts`.",
+        f"with a value of '{part}' that does not occur in training",
+        f"in training the times have only {_NAMES[part]} {shown}, so the "
+        f"model knows no others. Train on more days, or leave '{part}' out "
+        "of the field's `parts`.",
         "time",
     )
 

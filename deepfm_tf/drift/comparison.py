@@ -236,15 +236,15 @@ def expected_notes(
         rows = f"{many[0].rows} row{'s' * (many[0].rows != 1)}"
         return [
             f"{len(many)} of {len(shares)} fields have many values in {name} "
-            "that are unseen in training, about as many as training leads one "
-            f"to expect; {rows} are too few to say more. They all share one "
-            "id, OOV."
+            "that are unseen in training, about as many as expected from the "
+            f"training data; {rows} are too few to say more. They all share "
+            "one id, OOV."
         ]
     return [
         f"Field '{entry.field}': {percent(entry.unseen)} of the values of "
-        f"{name} are unseen in training, about as many as training leads one "
-        f"to expect ({percent(entry.unseen_expected)}). They all share one "
-        "id, OOV."
+        f"{name} are unseen in training, about as many as expected from the "
+        f"training data ({percent(entry.unseen_expected)}). They all share "
+        "one id, OOV."
         for entry in many
     ]
 
@@ -267,7 +267,10 @@ def warn_of_drift(
         lines.append(f"  So are these: {', '.join(rest)}.")
     text = "\n".join(lines)
     warnings.warn(
-        f"The values of {name} are not those of the training data:\n{text}",
+        (
+            f"The values of {name} differ from those of the training "
+            f"data:\n{text}"
+        ),
         stacklevel=stacklevel + 1,
     )
 
@@ -275,9 +278,9 @@ def warn_of_drift(
 def _missing(name: str, own: FieldCounts, before: tuple[float, float]) -> Drift:
     share, expected = ratio(own.missing, own.rows), ratio(*before)
     text = (
-        f"Field '{name}' is missing in {percent(share)} of the rows, in "
-        f"training in {percent(expected)}. Check that the column is filled, "
-        "and that its values can be read."
+        f"Field '{name}' is missing in {percent(share)} of the rows, but in "
+        f"training only in {percent(expected)}. Check that the column is "
+        "filled, and that its values can be read."
     )
     return Drift(name, "missing", share, expected, expected, (), "", text)
 
@@ -287,8 +290,8 @@ def _clock_drift(name: str, fault: ClockFault) -> Drift:
     shown = ", ".join(map(repr, fault.examples))
     text = (
         f"Field '{name}': {percent(share)} of the times are {fault.what}, "
-        f"such as {shown}, where training leads one to expect "
-        f"{percent(expected)}. Likeliest cause: "
+        f"such as {shown}; {percent(expected)} are expected from the "
+        "training data. Most likely cause: "
     )
     if fault.kind == "format":
         text += (
@@ -340,14 +343,14 @@ def _unseen(
     measure = "out_of_range" if is_number else "unseen"
     such = f", such as {', '.join(map(repr, examples))}" if examples else ""
     why = (
-        f" Likeliest cause: {cause.text}"
+        f" Most likely cause: {cause.text}"
         if cause
-        else " `compare_with_training` shows them, of the raw data."
+        else " To see them, call `compare_with_training` on the raw data."
     )
     text = (
         f"Field '{field.name}': {percent(share)} of the values are "
-        f"{_MEASURES[measure]}{such}, where training leads one to expect "
-        f"{percent(before)}.{why}"
+        f"{_MEASURES[measure]}{such}; {percent(before)} are expected from "
+        f"the training data.{why}"
     )
     in_training = 0.0
     if not is_number:

@@ -20,8 +20,8 @@ def path(text: str) -> Path:
         )
     if is_url(text):
         raise argparse.ArgumentTypeError(
-            f"{text} must be on a disk of this machine, or mounted here: only "
-            "what is read may be a URL. Name a path, and copy it from there"
+            f"{text} must be on a disk of this machine, or mounted here: "
+            "only inputs may be URLs. Name a path, and copy it from there"
         )
     return Path(text)
 
@@ -107,7 +107,8 @@ def hidden_units(text: str) -> tuple[int, ...]:
         return tuple(positive_int(part) for part in text.split(","))
     except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(
-            f"must be widths between commas, such as 30,20,10, not {text!r}"
+            "must be widths separated by commas, such as 30,20,10, not "
+            f"{text!r}"
         ) from None
 
 
@@ -117,8 +118,8 @@ def row_counts(text: str) -> tuple[int, ...]:
         return tuple(positive_int(part) for part in text.split(","))
     except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(
-            "must be numbers of rows between commas, such as 1,10,100, not "
-            f"{text!r}"
+            "must be numbers of rows separated by commas, such as 1,10,100, "
+            f"not {text!r}"
         ) from None
 
 
@@ -143,7 +144,7 @@ def field_files(text: str) -> tuple[str, ...]:
         if not field or not file:
             raise argparse.ArgumentTypeError(
                 "must be FIELD=FILE, such as item=embeddings.parquet, one or "
-                f"several between commas, not {text!r}"
+                f"several, separated by commas, not {text!r}"
             )
     return given
 
@@ -169,9 +170,9 @@ def values_of(
         for part in parts:
             if allowed is not None and part not in allowed:
                 raise argparse.ArgumentTypeError(
-                    f"{part!r} is not known. Allowed, one or several between "
-                    f"commas: {', '.join(allowed)}."
-                    f"{did_you_mean(part, allowed)}"
+                    f"{part!r} is not known. Allowed, one or several, "
+                    "separated by commas: "
+                    f"{', '.join(allowed)}.{did_you_mean(part, allowed)}"
                 )
         return tuple(map(parse, parts))
 
@@ -193,9 +194,9 @@ def names_among(
         for name in names:
             if name not in allowed:
                 raise argparse.ArgumentTypeError(
-                    f"{name!r} is not a {what}. Allowed, one or several "
-                    f"between commas: {', '.join(allowed)}."
-                    f"{did_you_mean(name, allowed)}"
+                    f"{name!r} is not a {what}. Allowed, one or several, "
+                    "separated by commas: "
+                    f"{', '.join(allowed)}.{did_you_mean(name, allowed)}"
                 )
         return names
 

@@ -69,7 +69,7 @@ def candidates(
         elif others:
             say(
                 f"\n{name}: the presets {', '.join([first, *others])} do not "
-                f"differ here. One is trained, as {first}."
+                f"differ here. Only {first} is trained."
             )
     return names
 

@@ -49,8 +49,8 @@ def check(settings: Settings) -> None:
         )
     if settings.auto and settings.embeddings and not settings.embedding_dim:
         raise UserError(
-            "--auto tries vectors of several lengths, and those of "
-            "--embeddings have one. Give --embedding-dim, their length, too."
+            "--auto tries vectors of several lengths, but those of "
+            "--embeddings have one length. Give it with --embedding-dim."
         )
     with user_errors():
         exporting.check_options(settings)
@@ -102,16 +102,16 @@ def check_sweep(settings: SweepSettings) -> None:
             if name == "hidden_units":
                 lists = "--depths, --widths and --shapes"
             raise UserError(
-                f"{option} does not go with a sweep, which changes it. Give "
-                f"the values to try with {lists}."
+                f"{option} cannot be combined with a sweep, which changes "
+                f"it. Give the values to try with {lists}."
             )
     _refuse_export(settings, "a sweep")
     _check_seeds(settings)
     if len(settings.model) > 1 or settings.model[0] not in WITH_PYRAMID:
         raise UserError(
             "A sweep changes the hidden layers of one model. Received: "
-            f"--model {','.join(settings.model)}. Give one that has some, "
-            "such as deepfm."
+            f"--model {','.join(settings.model)}. Give a model with hidden "
+            "layers, such as deepfm."
         )
     if settings.trials:
         check_extra("A sweep searches", "tune")
@@ -154,7 +154,7 @@ def check_data(settings: DataSettings) -> None:
             check_folder("--prepared", settings.prepared)
     if settings.encoded_fields and not settings.encodings:
         raise UserError(
-            "--encoded-fields says what --encodings is for. Give --encodings "
+            "--encoded-fields must come with --encodings. Give --encodings "
             "too, such as count,target_mean."
         )
     _check_inputs(settings)
@@ -163,20 +163,20 @@ def check_data(settings: DataSettings) -> None:
 def _refuse_export(settings: Settings, what: str) -> None:
     if settings.auto:
         raise UserError(
-            f"--auto does not go with {what}, whose models keep their options. "
-            "Use it with deepfm-tf train, or give --preset."
+            f"--auto cannot be combined with {what}, whose models keep their "
+            "options. Use it with deepfm-tf train, or give --preset."
         )
     if settings.continue_from is not None:
         raise UserError(
-            f"--continue-from does not go with {what}, whose models start from "
-            "scratch. Use it with deepfm-tf train."
+            f"--continue-from cannot be combined with {what}, whose models "
+            "start from scratch. Use it with deepfm-tf train."
         )
     given = exporting.given_options(settings)
     if given:
         raise UserError(
-            f"{', '.join(given)} does not go with {what}, which keeps no "
-            "models. The command that it ends with trains the best one and "
-            "exports it: say there what you want of the export."
+            f"{', '.join(given)} cannot be combined with {what}, which keeps "
+            "no models. It ends with a command that trains and exports the "
+            "best one: give the option there."
         )
 
 

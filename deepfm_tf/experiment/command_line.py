@@ -86,7 +86,7 @@ def main(
         return 2
     except KeyboardInterrupt:
         print(
-            f"\nStopped. {settings.kept}. Go on with:\n"
+            f"\nStopped. {settings.kept}. Continue with:\n"
             f"    {settings.command(resume=is_begun(settings.run))}",
             file=sys.stderr,
         )
@@ -273,9 +273,9 @@ def _others(command: Command, recipe: Recipe) -> dict[str, str]:
 def _say_fault(command: str) -> None:
     traceback.print_exc()
     print(
-        "\nerror: This is a fault of the program, not of the data or the "
-        "options. Please report it with all that stands above, with the "
-        f"version, deepfm_tf {__version__}, and with the command:\n"
-        f"    {command}",
+        "\nerror: This is an error in the program, not in the data or the "
+        "options. Please report it. Send everything that is printed above, "
+        f"the version (deepfm_tf {__version__}) and the command:\n    "
+        f"{command}",
         file=sys.stderr,
     )

@@ -93,7 +93,7 @@ def _several(text: str) -> int:
         return whole_number(2)(text)
     except argparse.ArgumentTypeError as error:
         raise argparse.ArgumentTypeError(
-            f"{error}: one run does not tell what the seed changes"
+            f"{error}: one run does not show seed-to-seed variation"
         ) from None
 
 
@@ -133,16 +133,16 @@ class CompareSettings(ManySettings):
 
     seeds: int = option(
         5,
-        "runs of each model, with the seeds --seed, --seed + 1, ...; the data "
-        "are split by --seed alone",
+        "runs of each model, with the seeds --seed, --seed + 1, ...; only "
+        "--seed decides the split of the data",
         positive_int,
         "N",
         group="comparison",
     )
     curve_every: int | None = option(
         None,
-        "training steps between two points of the learning curves besides the "
-        "ends of epochs",
+        "training steps between two points of the learning curves; the end "
+        "of each epoch is also a point",
         positive_int,
         "STEPS",
         group="comparison",
@@ -165,30 +165,39 @@ class SweepSettings(ManySettings):
     )
     trials: int = option(
         20,
-        "structures that the search tries after the single changes; 0 for none",
+        (
+            "number of structures that the search tries after the single "
+            "changes; 0 for no search"
+        ),
         whole_number(0),
         "N",
         group="sweep",
     )
     seeds: int = option(
         5,
-        "runs of the base, and of the best at the end, with the seeds --seed, "
-        "--seed + 1, ...: what the seed alone changes",
+        "runs of the base, and at the end of the best structure, with the "
+        "seeds --seed, --seed + 1, ...; they show the seed-to-seed variation",
         _several,
         "N",
         group="sweep",
     )
     depths: tuple[int, ...] = _factor(
-        "3,1,2,4", values_of(positive_int), "hidden layers"
+        "3,1,2,4", values_of(positive_int), "numbers of hidden layers"
     )
     widths: tuple[int, ...] = _factor(
-        "128,32,400", values_of(positive_int), "their mean width"
+        "128,32,400",
+        values_of(positive_int),
+        "mean widths of the hidden layers",
     )
     shapes: tuple[str, ...] = _factor(
-        ",".join(SHAPES), values_of(str, SHAPES), f"of {', '.join(SHAPES)}"
+        ",".join(SHAPES),
+        values_of(str, SHAPES),
+        f"shapes, of {', '.join(SHAPES)}",
     )
     activations: tuple[str, ...] = _factor(
-        "relu,tanh", values_of(str, ACTIVATIONS), f"of {', '.join(ACTIVATIONS)}"
+        "relu,tanh",
+        values_of(str, ACTIVATIONS),
+        f"activations, of {', '.join(ACTIVATIONS)}",
     )
     dropouts: tuple[float, ...] = _factor(
         "0.1,0,0.3,0.5", values_of(share), "drop probabilities"
@@ -216,8 +225,8 @@ means and standard deviations, learning curves, differences with intervals.
 
     {command} --train clicks.csv --label clicked --seeds 5
 
-Finished runs are kept: the same command goes on after Ctrl-C, and with more
---seeds or other models trains only what is not there yet.
+Finished runs are kept: after Ctrl-C, the same command continues. With more
+--seeds or other models, it trains only the missing runs.
 """,
             _MANY | {"model": ORDER},
             _NOT_FOR_MANY,
@@ -228,17 +237,19 @@ Finished runs are kept: the same command goes on after Ctrl-C, and with more
             "checks:check_sweep",
             "sweep:sweep",
             """\
-Change the structure of the hidden layers, and see what it changes: first each
-factor alone (depth, width, shape, activation, dropout, embedding dimension),
-beside what the seed alone changes; then a search over all of them (Optuna).
+Compare structures of the hidden layers: first change each factor alone (depth,
+width, shape, activation, dropout, embedding dimension) and compare the effect
+with the seed-to-seed variation; then search over all factors (Optuna).
 
     {command} --train clicks.csv --label clicked --trials 20
 
-Of each list of values the first is the base. All shapes have as many units:
-with 3 layers of mean width 200, constant is 200-200-200, pyramid 300-200-100,
-inverted 100-200-300 and diamond 150-300-150 (Guo et al., 2017, section 3.3).
-The validation data decide; the test data see only the base and the best.
-Finished trials are kept: the same command goes on after Ctrl-C.
+The first value of each list is the base. All shapes have the same number of
+units: with 3 layers of mean width 200, constant is 200-200-200, pyramid
+300-200-100, inverted 100-200-300 and diamond 150-300-150 (Guo et al., 2017,
+section 3.3).
+The validation data decide; only the base and the best are measured on the test
+data.
+Finished trials are kept: after Ctrl-C, the same command continues.
 """,
             # Known, so that they can be refused with what to say instead.
             _MANY | {"model": ("deepfm",)} | dict.fromkeys(SWEPT),
@@ -250,8 +261,8 @@ Finished trials are kept: the same command goes on after Ctrl-C.
             "checks:check_data",
             "data:prepare_and_say",
             """\
-Read the data, count their values and turn them into ids, once: the training
-then begins at once, and so does each further one.
+Read the data, count their values and turn them into ids once. Each training
+on them then starts without delay.
 
     {command} --train clicks.csv --label clicked --prepared data/clicks
 """,

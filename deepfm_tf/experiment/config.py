@@ -65,8 +65,8 @@ def write_config(settings: DataSettings) -> None:
         again = "This file, given with --config,"
     lines = [
         f"# {again}",
-        f"# does the same; what is typed besides wins. By deepfm_tf "
-        f"{__version__}.",
+        "# does the same. Options that you type take precedence. By "
+        f"deepfm_tf {__version__}.",
     ]
     command = COMMANDS[settings.command_name]
     options = options_for(command, settings.recipe)
@@ -173,7 +173,7 @@ def _line(key: str, value: Any) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:  # a name of a file that is no UTF-8
-        return f"# {key} cannot stand here: it is no UTF-8"
+        return f"# {key} cannot be written here: it is not UTF-8"
     return f"{key} = {text}"
 
 

@@ -69,14 +69,14 @@ def check(settings: Settings) -> None:
             if getattr(settings, name):
                 raise UserError(
                     f"{settings.options[name].flag} must come with "
-                    "--continue-from, whose values it lets go."
+                    "--continue-from: it removes values of that model."
                 )
         return
     told = f"--continue-from {settings.continue_from}"
     cluster = read_cluster()
     if cluster.num_workers > 1:
         raise UserError(
-            f"{told} trains on one host, and {cluster.source} names "
+            f"{told} trains on one host, but {cluster.source} names "
             f"{cluster.num_workers} workers. Set TF_CONFIG='{{}}' for it."
         )
     for option, new, old in (
@@ -89,15 +89,16 @@ def check(settings: Settings) -> None:
     ):
         if old is not None and new.resolve() == Path(old).resolve():
             raise UserError(
-                f"{option} {new} is the folder of the run that {told} goes on "
-                f"with, and would be replaced. Give another one with {option}."
+                f"{option} {new} is the folder of the run that {told} "
+                "continues, and would be overwritten. Give another one with "
+                f"{option}."
             )
     if not settings.resume and is_begun(settings.run):
         _check_same_run(settings, told)
     if settings.auto:
         raise UserError(
-            f"--auto tries models from scratch, and {told} has one. Leave out "
-            "one of the two."
+            f"--auto trains new models, but {told} continues an existing "
+            "one. Leave out one of the two."
         )
     _check_fields(settings, origin, told)
     before, names = _of_model(settings, origin)
@@ -138,7 +139,7 @@ def _known(origin: Origin) -> dict[str, Any]:
         raise UserError(
             f"--continue-from {origin.path}: the model must be one of "
             f"{', '.join(MODELS.values())}. Received: {origin.model_class}. "
-            "Go on with it in Python: deepfm_tf.grow_model."
+            "Continue it in Python: deepfm_tf.grow_model."
         )
     arguments = origin.arguments
     return {
@@ -180,15 +181,17 @@ def _check_fields(settings: Settings, origin: Origin, told: str) -> None:
         default = settings.recipe.defaults.get(name, declared.default)
         if getattr(settings, name) != default:
             raise UserError(
-                f"{declared.flag} decides the fields, and {told} has them. "
-                f"Leave out {declared.flag}, or train from scratch."
+                f"{declared.flag} decides the fields, but {told} keeps those "
+                f"of its model. Leave out {declared.flag}, or train from "
+                "scratch."
             )
     for name in ("label", "example_weight"):
         given, known = getattr(settings, name), getattr(vocabulary.schema, name)
         if given != known:
             raise UserError(
-                f"{settings.options[name].flag} must be {known}, as {told} has "
-                f"it. Received: {given}. Leave it out, or train from scratch."
+                f"{settings.options[name].flag} must be {known}, as in the "
+                f"model of {told}. Received: {given}. Leave it out, or train "
+                "from scratch."
             )
     if settings.schema_file is not None:
         # Here, as that module imports pandas, which `--help` must not.

@@ -27,18 +27,18 @@ class ContinueSettings(DataSettings):
 
     continue_from: Path | None = _training(
         None,
-        "go on with the model of an earlier run (its folder, such as "
-        "runs/yesterday/deepfm) or with an export "
-        "(saved_models/clicks/3): its fields and its options, with new values "
-        "of --train added to its vocabulary",
+        "continue the training of a model: the folder of its run, such as "
+        "runs/yesterday/deepfm, or an export, such as saved_models/clicks/3. "
+        "Its fields and options stay the same; new values in --train are "
+        "added to its vocabulary",
         path,
         "DIR",
         decides="training",
     )
     evict_below: int | None = _training(
         None,
-        "with --continue-from, first let values go whose count, worth a tenth "
-        "less each day, is below this",
+        "with --continue-from, first remove values whose count is below N; "
+        "each continuation reduces earlier counts by a tenth",
         positive_int,
         "N",
         default_text="none",
@@ -46,8 +46,8 @@ class ContinueSettings(DataSettings):
     )
     evict_unseen: int | None = _training(
         None,
-        "with --continue-from, first let values go that none of the last so "
-        "many days had",
+        "with --continue-from, first remove values that did not occur in the "
+        "last DAYS continuations",
         positive_int,
         "DAYS",
         default_text="none",
@@ -55,9 +55,9 @@ class ContinueSettings(DataSettings):
     )
 
     out_of_order: bool = switch(
-        "with --continue-from, train once more on files that the model was "
-        "trained on, and replace a newest version of --export that knows later "
-        "ones",
+        "with --continue-from, also accept files that the model was already "
+        "trained on, and replace a newest version of --export that was "
+        "trained on later files",
         group="training",
     )
 

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 _CUTS_FILE = "cuts.json"
 _REUSED = "reused"
 _PREPARED_AGAIN = (
-    "prepared again: what was there had other options or data, or was damaged"
+    "prepared again: the existing data had other options or inputs, or "
+    "was damaged"
 )
 # Rows that are kept in memory, some tens of megabytes, while they are needed.
 _FEW_ROWS = 2**17
@@ -101,8 +102,8 @@ def _check_inference_options(
     ):
         if given and set(given) != set(written):
             raise deepfm_tf.UserError(
-                f"{option} is for a schema that is inferred. Leave it out "
-                f"beside --schema {settings.schema_file}, or edit that file."
+                f"{option} only affects an inferred schema. Leave it out "
+                f"with --schema {settings.schema_file}, or edit that file."
             )
 
 
@@ -229,7 +230,10 @@ def _prepare(
     for line in _encodings(data["train"].schema):
         print(line)
     if schema.example_weight is not None:
-        print(f"Rows count by {schema.example_weight}, in all metrics too.")
+        print(
+            f"Rows are weighted by {schema.example_weight}, also in all "
+            "metrics."
+        )
     return data
 
 
@@ -321,14 +325,13 @@ def _say_parts(
             for name in drawn
         )
         print(
-            f"{given}--train is cut by {settings.split_by_time}, {begins} "
+            f"{given}--train is split by {settings.split_by_time}: {begins} "
             "on (UTC)."
         )
         return
     print(
-        f"{given}a tenth of the rows of --train "
-        f"{'each ' * (len(drawn) > 1)}is drawn at random instead (seed "
-        f"{settings.seed})."
+        f"{given}a random tenth of the rows of --train is used "
+        f"{'for each ' * (len(drawn) > 1)}instead (seed {settings.seed})."
     )
     times = [field.name for field in schema.fields if field.is_time]
     if times and "test" in drawn:

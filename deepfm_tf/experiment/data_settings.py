@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 # The headings of `--help`, in their order.
 GROUPS = ("data", "model", "training", "results", "comparison", "sweep")
 REQUIRED = dataclasses.MISSING
-_SET_ASIDE = "; without them a tenth of --train, drawn by --seed, is set aside"
+_SET_ASIDE = (
+    " (default: a random tenth of --train, see --split-by-time and --seed)"
+)
 
 
 _data = functools.partial(option, group="data")
@@ -52,14 +54,14 @@ class Columns:
         "from: paths or URLs of files, of folders, or with *",
     )
     valid: list[str] | None = _files(
-        None, f"files that decide when to stop{_SET_ASIDE}"
+        None, f"validation files, which decide when training stops{_SET_ASIDE}"
     )
     test: list[str] | None = _files(
-        None, f"files that decide the final table{_SET_ASIDE}"
+        None, f"test files, for the final results{_SET_ASIDE}"
     )
     label: str = _own(
         REQUIRED,
-        "the column that says whether there was a click",
+        "column with the outcome, such as clicked or not",
         str,
         "COLUMN",
     )
@@ -77,19 +79,19 @@ class Columns:
     )
     example_weight: str | None = _own(
         None,
-        "how much each row counts in the loss and the metrics",
+        "column with the weight of each row in the loss and the metrics",
         metavar="COLUMN",
         argument="example_weight",
     )
     missing: Sequence[str] = _values(
         (),
-        "values that mean missing, besides the empty one (such as ?)",
+        "values that mean missing, such as ?; empty always does",
         argument="missing_values",
     )
     categorical: tuple[str, ...] = _own(
         (),
-        "columns that are categories whatever they look like, such as numbers "
-        "that name things",
+        "columns to treat as categorical, even if they hold numbers, such as "
+        "ids",
         names_of_text,
         "A,B,C",
         argument="categorical",
@@ -99,8 +101,8 @@ class Columns:
     )
     schema_file: str | None = _own(
         None,
-        "the fields, as JSON; without it they are inferred and written to "
-        "RUN/schema.json, to be edited and given back here",
+        "the fields, as JSON; by default they are inferred and written to "
+        "RUN/schema.json, which you can edit and give back here",
         metavar="FILE",
         flag="--schema",
     )
@@ -113,7 +115,7 @@ class Columns:
     )
     encodings: tuple[str, ...] = _data(
         (),
-        f"numbers of each category or bucket, for the model too: "
+        "also give the model these numbers for each category or bucket: "
         f"{', '.join(ENCODINGS)} (its rows in --train, its click rate)",
         names_among(ENCODINGS, "number of a category"),
         "NAME[,NAME]",
@@ -121,7 +123,7 @@ class Columns:
     )
     encoded_fields: tuple[str, ...] = _data(
         (),
-        "the fields that --encodings is for",
+        "fields that get --encodings",
         names_of_text,
         "A,B,C",
         default_text="all categorical and bucketized ones",
@@ -154,29 +156,29 @@ class DataSettings(TextLayout, Columns):
     group_by: str | None = None
     split_by_time: str | None = _data(
         None,
-        "without --valid or --test, set aside the latest tenths of --train by "
-        "this column, not random ones",
+        "without --valid or --test, set aside the latest tenths of --train "
+        "by this time column, instead of random ones",
         metavar="COLUMN",
     )
     on_error: str = _data(
         "raise",
-        "skip leaves out rows that cannot be read, and writes them to "
-        "rejected.csv",
+        "rows that cannot be read: raise stops with an error; skip leaves "
+        "them out and writes them to rejected.csv",
         choices=("raise", "skip"),
         argument="on_error",
     )
     dask: str | None = _data(
         None,
         "prepare the data on the workers of this Dask scheduler, such as "
-        "tcp://10.0.0.1:8786; all must see the files, and RUN, by the same "
-        "names",
+        "tcp://10.0.0.1:8786; all workers must see the files, and RUN, under "
+        "the same names",
         metavar="ADDRESS",
         is_kept=False,
     )
     negative_sampling: float = option(
         1.0,
-        "train on this share of the negatives, drawn by --seed; probabilities "
-        "are corrected for it",
+        "train on this share of the negatives, chosen at random; the "
+        "predicted probabilities are corrected for it",
         share_kept,
         "W",
         group="training",
@@ -186,27 +188,27 @@ class DataSettings(TextLayout, Columns):
     )
     seed: int = option(
         1,
-        "of all that is drawn: rows set aside, first weights, the order of "
-        "examples",
+        "random seed, for the rows set aside, the initial weights and the "
+        "order of examples",
         seed_of_text,
         "N",
         group="training",
         decides="training",
     )
     run: Path = _results(
-        REQUIRED, "checkpoints, logs and prepared data", path, "DIR"
+        REQUIRED, "folder for checkpoints, logs and prepared data", path, "DIR"
     )
     prepared: Path | None = _results(
         None,
-        "where prepared data is kept for the next run",
+        "folder that keeps the prepared data for the next run",
         path,
         "DIR",
         default_text="RUN/prepared",
     )
     config: Path | None = _results(
         None,
-        "options by their names, from a .toml or .json file such as the "
-        "RUN/run.toml that every run writes; what is typed wins",
+        "file of options by name, .toml or .json, such as RUN/run.toml, "
+        "which every run writes; options that you type take precedence",
         path,
         "FILE",
         is_kept=False,
@@ -309,7 +311,7 @@ class DataSettings(TextLayout, Columns):
     @property
     def kept(self) -> str:
         """What a stopped run leaves behind, in words."""
-        return f"Each part that is whole is kept in {self.prepared_folder}"
+        return f"Each complete part is kept in {self.prepared_folder}"
 
     def command(self, resume: bool = False) -> str:
         """The command that was typed, or the one that goes on with it."""

@@ -55,19 +55,19 @@ def check_options(settings: Settings) -> None:
         )
     if settings.explain and settings.prune_untrained:
         raise deepfm_tf.UserError(
-            "--explain explains the model with all of its rows, so it does "
-            "not go with --prune-untrained. Leave one of the two out."
+            "--explain explains the model with all of its rows, so it cannot "
+            "be combined with --prune-untrained. Leave one of the two out."
         )
     if settings.prune_untrained and settings.optimizer not in LAZY_OPTIMIZERS:
         raise deepfm_tf.UserError(
             "--prune-untrained must come with an optimizer that knows which "
-            f"rows it has touched: {', '.join(LAZY_OPTIMIZERS)}. Received: "
+            f"rows it has updated: {', '.join(LAZY_OPTIMIZERS)}. Received: "
             f"--optimizer {settings.optimizer}."
         )
     if settings.prune_untrained and _has_encodings(settings):
         raise deepfm_tf.UserError(
-            "--prune-untrained must come without --encodings, whose numbers "
-            "are of all values. Leave one of the two out."
+            "--prune-untrained cannot be combined with --encodings, which "
+            "hold numbers for all values. Leave one of the two out."
         )
     if settings.calibration is None:
         return
@@ -181,7 +181,7 @@ def export(
         print(
             f"With its table in {table['dtype']} the test log loss is "
             f"{table['log_loss']:.6f}, a change of "
-            f"{table['log_loss_change']:+.1e}; the probabilities moved by "
+            f"{table['log_loss_change']:+.1e}; the probabilities changed by "
             f"{table['largest_difference']:.1e} at most."
         )
     return path

@@ -40,17 +40,21 @@ class ExportSettings:
     )
     table_dtype: str | None = _results(
         None,
-        "export the table in 16 bits: half the size; says what it costs",
+        (
+            "export the table with 16-bit numbers, at half the size, and "
+            "print the effect on the test log loss"
+        ),
         choices=("bfloat16", "float16"),
     )
     prune_untrained: bool = switch(
-        "export no rows of values that training has never touched: they are "
-        "as unseen ones (with a lazy optimizer)",
+        "leave out table rows that training never updated; their values then "
+        "count as unseen (needs a lazy optimizer)",
         group="results",
     )
     explain: bool = switch(
-        "export the signature explain too: what each field of a row added to "
-        "its logit, against the mean of the validation data",
+        "also export the signature explain, which gives the contribution of "
+        "each field to the logit of a row, relative to the mean of the "
+        "validation data",
         group="results",
     )
     calibration: str | None = _results(
@@ -64,15 +68,15 @@ class ExportSettings:
     )
     warm_up_rows: tuple[int, ...] | None = _results(
         None,
-        "rows of the requests that a server replays before it serves the "
-        "version; with TensorFlow Serving's --enable_batching none may exceed "
-        "its max_batch_size",
+        "sizes, in rows, of the requests that a server replays before it "
+        "serves the version; with TensorFlow Serving's --enable_batching, "
+        "none may exceed its max_batch_size",
         row_counts,
         "N,N,N",
         default_text="1,10,100",
     )
     no_rank_warm_up: bool = switch(
-        "replay no requests to rank: a server with --enable_batching would "
-        "not load the version",
+        "replay no requests to the signature rank, because a server with "
+        "--enable_batching would not load the version",
         group="results",
     )

@@ -64,8 +64,8 @@ def few_of_a_class(
     if number >= ENOUGH:
         return None
     texts = [
-        f"{_title(metric)} of {value:.4f} may be anything from "
-        f"{low:.4f} to {high:.4f} (95 %)"
+        f"{_title(metric)} of {value:.4f} could be anything from {low:.4f} "
+        f"to {high:.4f} (95 %)"
         if low <= high
         else f"{_title(metric)} is undefined"
         for metric, value, low, high in intervals
@@ -155,7 +155,7 @@ def still_improving(
     more = f"give {more_epochs(epochs)}"
     if allowed == 1:
         return (
-            f"{model} was evaluated once, which does not tell whether it is "
+            f"{model} was evaluated once, which does not show whether it is "
             f"still improving: {more}."
         )
     return (
@@ -188,11 +188,11 @@ def not_better(
         if is_ahead:
             return None
         return (
-            f"{model} is worse than {baseline} beyond noise ({told}, "
+            f"{model} is significantly worse than {baseline} ({told}, "
             f"{probability(p_value)}): use {baseline}."
         )
     return (
-        f"{model} is not better than {baseline} beyond noise ({told}, "
+        f"{model} is not significantly better than {baseline} ({told}, "
         f"{probability(p_value)}): use the cheaper one, or compare them on "
         "more test rows."
     )
@@ -212,9 +212,9 @@ def often_unseen(shares: Mapping[str, float]) -> str | None:
     shown = ", ".join(f"{name} {many[name]:.0%}" for name in most)
     more = f" and {len(many) - len(most)} more" if len(most) < len(many) else ""
     return (
-        f"Many values in the validation data are unseen in training ({shown}"
-        f"{more}), and all those of a field are one to the model. How often a "
-        "value occurs and is clicked may tell more than its id: try "
+        "Many values in the validation data are unseen in training "
+        f"({shown}{more}), and all unseen values of a field share one id. "
+        "Counts and click rates of values may help more than ids: try "
         "--encodings count,target_mean."
     )
 
@@ -243,28 +243,27 @@ def verdict(
     """
     if rarer == 0:
         return (
-            f"Nothing can be said of {best}: all {rows:,} test rows have the "
-            "same outcome. Give test rows of both."
+            f"{best} cannot be judged: all {rows:,} test rows have the same "
+            "outcome. Give test rows with both outcomes."
         )
     which = best
     if num_models > 1:
         which = f"{best}, the best of {num_models} models on validation data,"
     if gain > 0:
         result = (
-            f"{which} predicts better than guessing the average rate for "
-            f"everyone: its error (log loss) on the test data is {gain:.1%} "
-            "lower."
+            f"{which} predicts better than the average rate for every row: "
+            f"its error (log loss) on the test data is {gain:.1%} lower."
         )
     else:
         result = (
-            f"{which} predicts no better than guessing the average rate for "
-            "everyone: its error (log loss) on the test data is "
-            f"{abs(gain):.1%} higher."
+            f"{which} predicts no better than the average rate for every "
+            f"row: its error (log loss) on the test data is {abs(gain):.1%} "
+            "higher."
         )
     if rarer < ENOUGH:
         return (
             f"{result} Do not rely on this figure: the test data have only "
-            f"{rarer} rows of the rarer outcome, and chance decides it."
+            f"{rarer} rows of the rarer outcome, so chance decides it."
         )
     if gain <= 0:
         return f"{result} Do not use it as it is: see what to try below."
@@ -279,7 +278,7 @@ def verdict(
         "confidence"
     )
     if equal is not None:
-        return f"{trust}, though {equal} may be at least as good."
+        return f"{trust}. But {equal} may be at least as good."
     return f"{trust}."
 
 

@@ -103,11 +103,11 @@ def say_shared_rows(
         and overlap.share - overlap.by_chance > _MANY_SHARED
     ):
         warnings.warn(
-            f"{overlap.share:.1%} of the rows of {option} stand in --train "
-            f"too, label included, where {overlap.by_chance:.1%} would by "
-            "chance. The metrics then tell how well the model remembers rows, "
-            "not how it does on new ones: leave these rows out of one of the "
-            "two.",
+            f"{overlap.share:.1%} of the rows of {option} are also in "
+            "--train, label included; by chance it would be "
+            f"{overlap.by_chance:.1%}. The metrics then measure how well the "
+            "model remembers rows, not how well it predicts new ones: remove "
+            "these rows from one of the two.",
             stacklevel=2,
         )
 
@@ -175,8 +175,9 @@ def _say_same_files(train: list[str], other: list[str], option: str) -> None:
             else:
                 continue
             warnings.warn(
-                f"--train and {option} {how}. The metrics then tell how well "
-                "the model remembers rows, not how it does on new ones.",
+                f"--train and {option} {how}. The metrics then measure how "
+                "well the model remembers rows, not how well it predicts new "
+                "ones.",
                 stacklevel=2,
             )
 

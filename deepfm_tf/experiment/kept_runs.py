@@ -24,7 +24,7 @@ from deepfm_tf.experiment.training import UserError
 from deepfm_tf.storage import write_text
 
 # What to do where a disk is full.
-RESUME_HINT = "The same command goes on with what is not finished."
+RESUME_HINT = "The same command continues with the unfinished runs."
 # Options that do not go with training one model to export it.
 _NOT_ALONE = ("report", "run", "slice_by")
 

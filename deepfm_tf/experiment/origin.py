@@ -72,9 +72,9 @@ class Origin:
         config = _read_config(file)
         if not config.get("compile_config"):
             raise UserError(
-                f"--continue-from {path}: {file.name} holds no state of an "
-                "optimizer. Train it anew, or go on with an exported version "
-                "of it, whose optimizer starts anew."
+                f"--continue-from {path}: {file.name} holds no optimizer "
+                "state. Train it from scratch, or continue from an exported "
+                "version of it, whose optimizer state starts from zero."
             )
         folders = [f for f in path.parents if (f / RUN_FILE).is_file()]
         if not folders:
@@ -154,13 +154,13 @@ class Origin:
             for each in (self.vocabulary, vocabulary)
         )
         text = (
-            f"Goes on with {self.path}: {now:,} rows in its table, before "
+            f"Continues the model of {self.path}: {now:,} table rows, before "
             f"{before:,}."
         )
         if self.run is None:
             text += (
-                " The state of its optimizer is new, and so is what is "
-                "counted of values: an export keeps neither."
+                " Its optimizer state and its counts of values start from "
+                "zero, because an export keeps neither."
             )
         return text
 
@@ -228,7 +228,7 @@ def _folder(path: Path) -> Path:
     if len(models) != 1:
         found = ", ".join(map(str, models))
         raise UserError(
-            f"--continue-from {path}: there must be one model to go on with. "
+            f"--continue-from {path}: there must be one model to continue. "
             + (f"Name one of these: {found}." if found else _NOTHING)
         )
     return models[0]

@@ -75,15 +75,15 @@ def told(settings: Settings, result: Mapping[str, Any]) -> str:
     """
     before, after = result["before"], result["test"]["log_loss"]
     text = (
-        f"{result['model']} goes on with {settings.continue_from}: log loss "
-        f"{before['all']['log_loss']:.4f} on all {before['all']['rows']:,} new "
-        "rows before it was trained on them; on the test rows "
+        f"{result['model']} continues {settings.continue_from}. Log loss "
+        f"{before['all']['log_loss']:.4f} on all {before['all']['rows']:,} "
+        "new rows before it was trained on them; on the test rows "
         f"{before['test']['log_loss']:.4f} before and {after:.4f} after."
     )
     if after > before["test"]["log_loss"]:
         text += (
-            " It is worse than before on them: look at the new rows, or give "
-            "--epochs 1 or a smaller --learning-rate."
+            " It is worse on the test rows than before: check the new rows, "
+            "or give --epochs 1 or a smaller --learning-rate."
         )
     return text
 

@@ -130,8 +130,8 @@ def run(
             exported = export(settings, models[best], data, result, calibration)
     elif settings.origin is not None:
         print(
-            f"No version is exported: {settings.origin.path} has none that "
-            "this one would follow. Give --export."
+            f"No version is exported: {settings.origin.path} has no exported "
+            "version. Give --export."
         )
     if settings.report is not None:
         with writing(settings.report, _again("--report", settings)):
@@ -355,8 +355,8 @@ def _check_resumed(settings: Settings, name: str, fingerprint: str) -> bool:
         raise UserError(
             f"{path.parent} was trained on other data or with other options "
             f"than now. What differs: {changes or 'the data'}. Resume with "
-            "the very command that was stopped, or leave out --resume to "
-            "start afresh."
+            "exactly the command that was stopped, or leave out --resume to "
+            "start from scratch."
         )
     return settings.resume
 
@@ -365,10 +365,10 @@ def _again(option: str, settings: Settings) -> str:
     """What to do where a disk is full: what is trained is not lost."""
     command = settings.command(resume=is_begun(settings.run))
     if option == "--run":
-        return f"Then go on where it stopped:\n    {command}"
+        return f"Then continue where it stopped:\n    {command}"
     return (
-        f"Or give another place with {option}. Nothing is trained again:\n"
-        f"    {command}"
+        f"Or give another path with {option}. Nothing is trained again:\n    "
+        f"{command}"
     )
 
 

@@ -91,14 +91,14 @@ class Settings(ExportSettings, ContinueSettings):
     )
     preset: str = _training(
         "default",
-        "what decides the options below that are not given: "
+        "sets the options below that you do not give. "
         + "; ".join(f"{name}: {text}" for name, text in PRESETS.items()),
         choices=tuple(PRESETS),
         group="model",
     )
     auto: bool = switch(
-        "try presets on the same data, give up the worse half twice, and keep "
-        "the best on the validation data",
+        "train with several presets on the same data, stop the worse half "
+        "twice, and keep the best on the validation data",
         group="model",
         decides="training",
     )
@@ -112,7 +112,10 @@ class Settings(ExportSettings, ContinueSettings):
         None, "drop probability after each hidden layer", share, "P", **_chosen
     )
     batch_norm: bool | None = switch(
-        "batch normalization after each hidden layer; --no-batch-norm for none",
+        (
+            "use batch normalization after each hidden layer; "
+            "--no-batch-norm switches it off"
+        ),
         None,
         group="model",
         decides="training",
@@ -125,37 +128,40 @@ class Settings(ExportSettings, ContinueSettings):
     )
     embedding_init: str | None = _embedding(
         None,
-        "latent vectors start from Xavier's distribution, or from a normal "
-        "one of standard deviation 0.01 (small) or 1e-4 (normal)",
+        "initial latent vectors: from Xavier's distribution, or from a "
+        "normal one with standard deviation 0.01 (small) or 1e-4 (normal)",
         choices=tuple(INITIALIZERS),
         builds="embeddings_initializer",
         **_chosen,
     )
     embeddings: tuple[str, ...] = _embedding(
         (),
-        "vectors that something else has learnt, for the values of a field to "
-        "start from: a Parquet file of value and vector, as long as "
-        "--embedding-dim; values without one start from --embedding-init",
+        "pretrained vectors for values of a field: a Parquet file with the "
+        "columns value and vector, of length --embedding-dim; other values "
+        "start from --embedding-init",
         field_files,
         "FIELD=FILE[,FIELD=FILE]",
     )
     freeze_embeddings: tuple[str, ...] = _embedding(
         (),
-        "fields whose vectors stay as they start (see --embeddings)",
+        "fields whose vectors are not trained (see --embeddings)",
         names_of_text,
         "A,B,C",
         argument="freeze_embeddings",
     )
     optimizer: str = _training(
         "lazy_adam",
-        "the lazy ones update only the rows of the table that a batch touches",
+        (
+            "lazy_adam, rowwise_adagrad and lazy_ftrl update only the table "
+            "rows of the values in a batch"
+        ),
         choices=OPTIMIZERS,
     )
     precision: str = _training(
         "float32",
-        "of the hidden layers' matrix products; auto: mixed_bfloat16 where "
-        "the hardware computes in bfloat16 and --hidden-units begins with "
-        "200 or more, else float32",
+        "number format for the matrix products of the hidden layers; auto: "
+        "mixed_bfloat16 if the hardware computes in bfloat16 and "
+        "--hidden-units begins with 200 or more, else float32",
         choices=PRECISIONS,
         argument="precision",
     )
@@ -169,14 +175,14 @@ class Settings(ExportSettings, ContinueSettings):
     )
     batch_size: int | None = _training(
         None,
-        "examples in a step, over all replicas",
+        "examples per training step, over all replicas",
         positive_int,
         "N",
         **_chosen,
     )
     epochs: int = _training(
         30,
-        "passes through the training data at most",
+        "maximum number of passes through the training data",
         positive_int,
         "N",
         decides="results",
@@ -184,7 +190,7 @@ class Settings(ExportSettings, ContinueSettings):
     patience: int | None = _training(
         None,
         "stop after this many epochs without improvement on the validation "
-        "data, and go back to the best",
+        "data, and restore the best one",
         positive_int,
         "N",
         **_chosen,
@@ -199,7 +205,9 @@ class Settings(ExportSettings, ContinueSettings):
         **_chosen,
     )
     monitor: str = _training(
-        "log_loss", "what must improve", choices=("log_loss", "auc")
+        "log_loss",
+        "validation metric that must improve",
+        choices=("log_loss", "auc"),
     )
     embedding_l2: float | None = _training(
         None,
@@ -211,23 +219,22 @@ class Settings(ExportSettings, ContinueSettings):
     )
     l2_mode: str | None = _training(
         None,
-        "table: L/2 times the squared norm of the whole table, whose every "
-        "row each step then reads and writes. batch: only on the rows of a "
-        "batch, weighed by how rare they are, at no further cost",
+        "table: penalize the whole table (L/2 times its squared norm); each "
+        "step then reads and writes every row. batch: penalize only the rows "
+        "of a batch, rarer ones more, at no extra cost",
         choices=("table", "batch"),
         default_text="batch with a lazy optimizer, else table",
     )
     clip_norm: float | None = _training(
         None,
-        "scale all gradients down to this common norm where it is larger",
+        "maximum global norm of the gradients; larger ones are scaled down",
         positive_float,
         "N",
         argument="clip_norm",
     )
     reduce_lr: bool | None = switch(
-        "a tenth of the learning rate after each evaluation that brings no "
-        "improvement, or after each so many as --patience exceeds 2; "
-        "--no-reduce-lr for none",
+        "divide the learning rate by 10 after --patience - 2 evaluations "
+        "without improvement (at least 1); --no-reduce-lr keeps it constant",
         None,
         group="training",
         decides="training",
@@ -235,14 +242,17 @@ class Settings(ExportSettings, ContinueSettings):
     )
     evaluate_every: int | None = _training(
         None,
-        "evaluate after each so many steps, in the place of each epoch: "
-        "--patience, --reduce-lr and checkpoints go by it",
+        "evaluate every STEPS training steps instead of after each epoch; "
+        "--patience, --reduce-lr and checkpoints then count these evaluations",
         positive_int,
         "STEPS",
     )
     replicas: int | None = _training(
         None,
-        "more than one on a CPU makes logical devices, to try it out",
+        (
+            "copies of the model that share each batch, one per GPU; more "
+            "than one on a CPU creates logical devices, to test it"
+        ),
         positive_int,
         "N",
         decides="",
@@ -250,34 +260,34 @@ class Settings(ExportSettings, ContinueSettings):
         argument="num_replicas",
     )
     shard_tables: bool = switch(
-        "several workers share out the rows of the table, which each would "
-        "hold a copy of (experimental; see pipelines/several_hosts.md)",
+        "distribute the rows of the table over several workers, instead of a "
+        "copy on each (experimental; see pipelines/several_hosts.md)",
         group="training",
         argument="shard_tables",
     )
     resume: bool = switch(
-        "go on where a stopped run in the same --run left off",
+        "continue the stopped run in the same --run",
         group="results",
         is_kept=False,
     )
-    tensorboard: bool = switch("write TensorBoard's files", group="results")
+    tensorboard: bool = switch("write TensorBoard logs", group="results")
     slice_by: tuple[str, ...] = _results(
         (),
-        "report the metrics for each value of these fields too",
+        "also report the metrics for each value of these fields",
         names_of_text,
         "A,B,C",
     )
     group_by: str | None = _results(
         None,
-        "add GAUC, the AUC within each group of test rows, such as those of a "
-        "user: a column of the data, which need not be a field",
+        "add GAUC, the mean AUC within groups of test rows, such as the rows "
+        "of a user; any column of the data",
         metavar="COLUMN",
         decides="results",
     )
     report: Path | None = _results(
         None,
-        "write the results as JSON or, where the name ends in .html, as a page "
-        "with plots, and the JSON beside it",
+        "write the results as JSON; if the name ends in .html, as a page "
+        "with plots, and as JSON beside it",
         path,
         "FILE",
     )
@@ -285,7 +295,7 @@ class Settings(ExportSettings, ContinueSettings):
     @property
     def kept(self) -> str:
         """What a stopped run leaves behind, in words."""
-        return f"Every whole epoch is kept in {self.run}"
+        return f"Every complete epoch is kept in {self.run}"
 
     @property
     def evaluation_batch_size(self) -> int:

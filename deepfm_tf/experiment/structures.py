@@ -292,8 +292,8 @@ def lead(report: Mapping[str, Any]) -> str:
     beyond = [change for change in changes if change["beyond_seeds"]]
     text = (
         f"The base ({base['name']}) has a validation {title} of "
-        f"{base['mean']:.4f} over {len(base['values'])} seeds, and by the seed "
-        f"alone a run is within ± {base['margin']:.4f} of it. "
+        f"{base['mean']:.4f} over {len(base['values'])} seeds, with a "
+        f"seed-to-seed variation of ± {base['margin']:.4f}. "
         f"{len(beyond) or 'None'} of the {len(changes)} single changes "
         f"{'goes' if len(beyond) < 2 else 'go'} beyond that"
     )
@@ -311,16 +311,16 @@ def lead(report: Mapping[str, Any]) -> str:
             f"{name.replace('_', ' ')} {spread:.4f}" for name, spread in spreads
         ]
         text += (
-            f" From the best value of a factor to its worst: "
-            f"{', '.join(parts)}."
+            " Difference between the best and the worst value of each "
+            f"factor: {', '.join(parts)}."
         )
     if structure["skipped"]:
         text += f" Left out: {'; '.join(structure['skipped'])}."
     number = len(changes) + len(structure["searched"])
     text += (
-        f" {number} structures beside the base were tried, with one seed each: "
-        "by chance alone about one in 20 of them is beyond the seeds, and the "
-        "best of them is flattered by the seed that made it the best."
+        f" {number} structures besides the base were tried, with one seed "
+        "each. By chance, about one in 20 of them exceeds the seed-to-seed "
+        "variation, and the best one looks better than it is."
     )
     if "comparisons" not in report:
         return f"{text} None of them is better than the base."
@@ -334,7 +334,7 @@ def lead(report: Mapping[str, Any]) -> str:
     )
     if report["recommended"] == "base":
         text += (
-            f" By {title} the test data do not say that it is the better one: "
+            f" The {title} on the test data does not show that it is better: "
             "keep the base."
         )
     return text

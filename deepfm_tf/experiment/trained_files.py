@@ -68,9 +68,9 @@ def check(settings: Settings, data: dict[str, deepfm_tf.PreparedData]) -> None:
         names = _shown(again)
         if part != "train":
             say_warning(
-                f"the model of {told} was trained on {names} of --{part}: the "
-                "metrics tell how well it remembers rows, not how it does on "
-                "new ones."
+                f"the model of {told} was trained on {names} of --{part}: "
+                "the metrics measure how well it remembers rows, not how "
+                "well it predicts new ones."
             )
         elif len(again) < len(files):
             say_warning(

@@ -70,7 +70,7 @@ def check(settings: Settings) -> None:
             continue
         if not set(each.models) & set(settings.model):
             raise UserError(
-                f"{each.flag} is an option of {', '.join(each.models)} alone. "
+                f"{each.flag} is an option of {', '.join(each.models)} only. "
                 f"Received: --model {','.join(settings.model)}. Leave out "
                 f"{each.flag}, or name one of them."
             )
@@ -102,11 +102,11 @@ def build(
         num_weights = sum(schema.vocabulary_sizes) * columns
         if settings.l2_mode is None and num_weights > LARGE_TABLE:
             raise UserError(
-                "L2 on the whole table would read and write "
-                f"{num_weights:,} weights, and twice as many numbers of the "
-                "optimizer's, at every step. If that is what you want, as the "
-                "benchmarks do, say --l2-mode table; for the rows of each "
-                "batch only, give --optimizer lazy_adam."
+                f"L2 on the whole table would read and write {num_weights:,} "
+                "weights, and twice as many numbers of optimizer state, at "
+                "every step. If you want that, give --l2-mode table. To "
+                "penalize only the rows of each batch, give --optimizer "
+                "lazy_adam."
             )
         penalized = (
             "embeddings_regularizer" if columns > 1 else "weights_regularizer"

@@ -233,7 +233,7 @@ class Trials:
         text = f"  {result['seconds']:.1f} s, {result['epochs']:g} epochs, "
         text += f"validation {title} {result['value']:.4f}"
         if result["pruned"]:
-            text += ", stopped: worse than most were by then"
+            text += ", stopped early: worse than most others at that point"
         # The best is that of one seed: what changes is the structure.
         if result["seed"] == self.settings.seed:
             value = self.finished[self.best]["value"]

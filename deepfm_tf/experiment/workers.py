@@ -24,9 +24,10 @@ def check_alone(what: str, cluster: Cluster) -> None:
     """
     if cluster.num_workers > 1:
         raise UserError(
-            f"{what} trains many models, each on one host, and "
+            f"{what} trains many models, each on one host, but "
             f"{cluster.source} names {cluster.num_workers} workers. Set "
-            "TF_CONFIG='{}' for it, or train one model with deepfm-tf train."
+            f"TF_CONFIG='{{}}' for it, or train one model with deepfm-tf "
+            "train."
         )
 
 
@@ -41,29 +42,30 @@ def check(settings: Settings, cluster: Cluster) -> None:
     cluster.check_sharding(settings.shard_tables)
     if settings.prune_untrained and cluster.num_workers > 1:
         raise UserError(
-            "--prune-untrained asks the optimizer which rows it has touched, "
-            f"and {cluster.source} names {cluster.num_workers} workers, whose "
-            "chief exports without it. Leave it out, and export anew on one "
-            "host: give it there, with --resume, TF_CONFIG='{}' and without "
-            "--shard-tables."
+            "--prune-untrained asks the optimizer which rows it has updated, "
+            f"but {cluster.source} names {cluster.num_workers} workers, "
+            "whose chief exports without the optimizer. Leave it out. Then "
+            "export again on one host: give --prune-untrained and --resume, "
+            f"set TF_CONFIG='{{}}', and leave out --shard-tables."
         )
     if not settings.shard_tables:
         return
     if settings.optimizer not in LAZY_OPTIMIZERS:
         raise UserError(
-            "--shard-tables must come with an optimizer that touches only the "
-            f"rows of a batch: {', '.join(LAZY_OPTIMIZERS)}. Received: "
+            "--shard-tables must come with an optimizer that updates only "
+            f"the rows of a batch: {', '.join(LAZY_OPTIMIZERS)}. Received: "
             f"--optimizer {settings.optimizer}."
         )
     if settings.embedding_l2 and not settings.has_batch_l2:
         raise UserError(
-            "--l2-mode table reads the whole table at each step, of which "
-            "--shard-tables leaves each worker a share. Give --l2-mode batch."
+            "--l2-mode table reads the whole table at each step, but with "
+            "--shard-tables each worker holds only a part of it. Give "
+            "--l2-mode batch."
         )
     if settings.embeddings:
         raise UserError(
-            "--embeddings does not go with --shard-tables yet. Leave one of "
-            "the two out."
+            "--embeddings cannot be combined with --shard-tables yet. Leave "
+            "one of the two out."
         )
 
 

@@ -132,8 +132,9 @@ class Explainer:
             if background is None:
                 raise UserError(
                     "`background` must be given for a model with a pyramid: "
-                    "its part is explained against the mean embeddings over "
-                    "these data. Pass a tf.data.Dataset of training rows."
+                    "its contribution is explained relative to the mean "
+                    "embeddings of these data. Pass a tf.data.Dataset of "
+                    "training rows."
                 )
             self.mean_vectors = _mean_vectors(self.model_terms, background)
         self._function = self.model_terms.traced(self.__call__)

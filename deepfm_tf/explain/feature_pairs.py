@@ -151,8 +151,8 @@ def _positions(
     if attending := _attending(model_terms, (first, second)):
         raise UserError(
             "`field_pairs` must not name fields with pooling='attention', "
-            "whose values add another amount for each candidate. Received: "
-            f"'{attending[0]}'."
+            "whose values contribute differently for each candidate. "
+            f"Received: '{attending[0]}'."
         )
     return first, second
 

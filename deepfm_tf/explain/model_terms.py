@@ -50,9 +50,9 @@ class ModelTerms:
     def __init__(self, model: CTRModel) -> None:
         if not isinstance(model, CTRModel) or not model.can_be_taken_apart:
             raise UserTypeError(
-                "`model` must be a LogisticRegression, FM, DeepFM, WideAndDeep "
-                "or NFM of deepfm_tf, or a CTRModel that declares how its "
-                "logits are taken apart (see CTRModel). Received: "
+                "`model` must be a LogisticRegression, FM, DeepFM, "
+                "WideAndDeep or NFM of deepfm_tf, or a CTRModel that "
+                "declares the terms of its logits (see CTRModel). Received: "
                 f"{type(model).__name__}{missing_declarations(model)}."
             )
         self.model = model

@@ -105,9 +105,9 @@ def check_fields(loaded: Any, outputs: Mapping[str, Array]) -> None:
     inputs = sorted(signature.structured_input_signature[1])
     if told != inputs:
         raise RuntimeError(
-            "The signature 'fields' must tell the inputs of "
-            "'serving_default'; nothing was published. Received: "
-            f"{told} where there are {inputs}. Please report this."
+            "The signature 'fields' must list the inputs of "
+            f"'serving_default'; nothing was published. Received: {told} "
+            f"where there are {inputs}. Please report this."
         )
 
 

@@ -112,7 +112,7 @@ def _read_card(version: Path) -> dict[str, Any]:
     if not (version / WEIGHTS_FILE).is_file():
         raise UserError(
             f"{version} must be an export that keeps its model "
-            f"({WEIGHTS_FILE}), as those of 0.7 and later do. Received one "
+            f"({WEIGHTS_FILE}), as those of 0.7 and later do. Received: one "
             "that does not. Export the model again."
         )
     card: dict[str, Any] = json.loads((version / CARD_FILE).read_bytes())
@@ -136,7 +136,7 @@ def _read_table(version: Path, shape: tuple[int, ...]) -> Array:
     if [tuple(shapes[key]) for key in keys] != [shape]:
         raise UserError(
             f"{version} must hold the table of its model, of shape {shape}. "
-            "Received an export that is damaged. Export the model again."
+            "Received: an export that is damaged. Export the model again."
         )
     # 16 bits become 32.
     return np.asarray(tf.cast(reader.get_tensor(keys[0]), "float32"))

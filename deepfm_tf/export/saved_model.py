@@ -223,7 +223,7 @@ def export_saved_model(
     if (table_dtype or context_fields) and not model.can_be_taken_apart:
         raise UserError(
             "`table_dtype` and `context_fields` need a model that declares "
-            "how its logits are taken apart (see CTRModel). Received: "
+            "the terms of its logits (see CTRModel). Received: "
             f"{type(model).__name__}{missing_declarations(model)}."
         )
     if model.can_be_taken_apart:

@@ -96,6 +96,6 @@ def check_table_dtype(table_dtype: str | None, evaluation_data: Any) -> None:
         )
     if table_dtype is None and evaluation_data is not None:
         raise UserError(
-            "`evaluation_data` is there to measure what `table_dtype` costs. "
-            "Give both, or neither. Received: table_dtype=None."
+            "`evaluation_data` measures the effect of `table_dtype`. Give "
+            "both, or neither. Received: table_dtype=None."
         )

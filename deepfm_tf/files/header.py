@@ -72,19 +72,22 @@ def check_columns(
         hint = did_you_mean(name, others)
         absent = [n for n in wanted if n not in present and n != name]
         if absent and not option:
-            hint += f" Nor has it {_shown(absent)}."
+            hint += f" It also lacks {_shown(absent)}."
         if others and len(wanted) > 1 and not option:
-            hint += f" Columns of it that nothing uses: {_shown(others)}."
+            hint += f" Unused columns of it: {_shown(others)}."
         if f"/{name}=" in f"/{source}":
             hint = (
-                f" A folder above it is called '{name}=...': to have it as a "
-                "column name the folder above that one, or a pattern in quotes."
+                f" A folder in its path is called '{name}=...'. To use that "
+                "as a column, name the folder above it, or a pattern in "
+                "quotes."
             )
         if text_format is not None and len(present) == 1:
             separator = text_format.separator_of(source)[0]
             hint = f" The file was split at {separator!r}: set the separator."
         if text_format is not None and present[0].lstrip()[:1] in ("{", "["):
-            hint = " Is it a file of JSON lines? Let its name end in .jsonl."
+            hint = (
+                " Is it a file of JSON lines? Then its name must end in .jsonl."
+            )
         raise UserError(
             f"{before}{source} has no column '{name}'.{hint} Its columns are: "
             f"{_shown(present)}."

@@ -29,15 +29,16 @@ class TextLayout:
 
     separator: str | None = _layout(
         None,
-        "what stands between columns: , or \\t or ', ' (a comma, then blanks "
-        "that are dropped)",
+        "column separator: , or \\t or ', ' (a comma, then blanks that are "
+        "dropped)",
         separator_of_text,
         "CHAR",
-        default_text="by the file's name",
+        default_text="by the name of the file",
         argument="separator",
     )
     no_header: bool = _layout_switch(
-        "the first line is data; name the columns with --columns"
+        "the first line is data, not column names; name the columns with "
+        "--columns"
     )
     columns: tuple[str, ...] | None = _layout(
         None,
@@ -47,7 +48,7 @@ class TextLayout:
         argument="column_names",
         flags="--no-header --columns",
     )
-    no_quoting: bool = _layout_switch('a " is a character like any other')
+    no_quoting: bool = _layout_switch('treat " as an ordinary character')
 
     def to_text_format(self) -> TextFormat:
         """The layout; raises UserError where there is no such one."""

@@ -46,8 +46,9 @@ def expanded(names: Iterable[str | Path]) -> list[str]:
             found = [file for match in matches for file in _files_below(match)]
         if not found:
             raise MissingFileError(
-                f"There is no file in {name}: it is an empty folder, but for "
-                "files whose names begin with _ or a dot. Name one with data."
+                f"There is no file in {name}: the folder is empty, or holds "
+                "only files whose names begin with _ or a dot. Name one with "
+                "data."
             )
         # The folder itself, or that above the first sign.
         root = name if Path(name).is_dir() else pattern_of(name)[1]

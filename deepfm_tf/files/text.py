@@ -266,9 +266,8 @@ def _check_closed(
     escaped = f" {_ESCAPED}." if b'\\"' in data else ""
     raise UserError(
         f'{path}, line {line}: a quote (") opens a value and is not closed '
-        f"{end}.{escaped} Close it; or, if quotes are characters like "
-        "any other in this file, say so with TextFormat(quoting=False) "
-        "(--no-quoting)."
+        f"{end}.{escaped} Close it; or, if quotes are ordinary characters in "
+        "this file, set TextFormat(quoting=False) (--no-quoting)."
     )
 
 

@@ -220,7 +220,7 @@ def _check_url(url: str, parts: SplitResult) -> None:
     secret, _, host = parts.netloc.rpartition("@")
     if ":" in secret:
         raise UserError(
-            "A URL must not hold a password, which would stand in messages "
+            "A URL must not hold a password, which would appear in messages "
             f"and files. Received: one for {parts.scheme}://{host}. Give it "
             f"by {_KEYS[parts.scheme]}."
         )
@@ -249,8 +249,8 @@ def _check_bucket(system: FileSystem, bucket: str, url: str) -> None:
     info = system.get_file_info(bucket) if bucket else None
     if info is not None and info.type == FileType.NotFound:
         raise MissingFileError(
-            f"There is no bucket {bucket}, of {url}. Look at its name, and "
-            "its region."
+            f"There is no bucket {bucket}, of {url}. Check its name and its "
+            "region."
         )
 
 
@@ -279,20 +279,20 @@ def _told(url: str) -> Iterator[None]:
         # A bucket may be called no-such-bucket.
         if _NO_BUCKET.search(reason.replace(parts.netloc, "")):
             raise MissingFileError(
-                f"There is no bucket {parts.netloc}, of {url}. Look at its "
-                f"name, and its region. ({reason}.)"
+                f"There is no bucket {parts.netloc}, of {url}. Check its "
+                f"name and its region. ({reason}.)"
             ) from error
         if _NOT_ALLOWED.search(reason):
             raise UserError(
-                f"{url} may not be read by you: give the right to by "
+                f"You have no permission to read {url}: set it up by "
                 f"{_KEYS.get(parts.scheme, 'the environment')}, or by the "
                 f"role of this machine. ({reason}.)"
             ) from error
         if isinstance(error, FileNotFoundError):
             raise MissingFileError(f"There is no file {url}.") from error
         raise UserError(
-            f"{url} cannot be read. Is the store reached from here, and the "
-            f"name right? ({reason}.)"
+            f"{url} cannot be read. Check its name, and that the store can "
+            f"be reached from here. ({reason}.)"
         ) from error
 
 

@@ -41,7 +41,7 @@ def add_table(
     if shards is not None:
         if regularizer is not None:
             raise UserError(
-                "A table whose rows are shared out between workers must have "
+                "A table whose rows are distributed over workers must have "
                 "no regularizer, which needs all rows at each step. Give a "
                 "lazy optimizer `batch_l2`."
             )

@@ -63,7 +63,7 @@ class Comparison:
         if math.isnan(self.improvement):
             return "undefined: the rows are all of one class"
         if math.isnan(self.margin):
-            return f"not to be told from fewer than {MIN_ROWS} rows of a class"
+            return f"undefined: fewer than {MIN_ROWS} rows of a class"
         if not self.improvement and not self.margin:
             return "equal"
         digits = 4

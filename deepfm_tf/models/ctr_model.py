@@ -239,9 +239,9 @@ class CTRModel(keras.Model):
         """
         if not self.can_be_taken_apart:
             raise NotImplementedError(
-                f"{type(self).__name__} must declare how its logits are taken "
-                "apart, to be computed for some of its fields at a time: see "
-                "CTRModel."
+                f"{type(self).__name__} must declare the terms of its "
+                "logits, so that they can be computed for some of its "
+                "fields: see CTRModel."
             )
         dim = columns.shape[2] - 1
         if self.has_pairs:

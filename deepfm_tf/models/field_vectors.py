@@ -64,18 +64,18 @@ class VectorsSet:
     def __str__(self) -> str:
         num_values = self.num_set + len(self.drawn)
         lines = [
-            f"'{self.field}': {self.num_set:,} of {num_values:,} values have "
-            "got their vector"
+            f"'{self.field}': {self.num_set:,} of {num_values:,} values "
+            "received a pretrained vector"
         ]
         if self.drawn:
             lines.append(
-                f"{len(self.drawn):,} keep what the initializer drew "
+                f"{len(self.drawn):,} keep their initial vector "
                 f"({_some(self.drawn)})"
             )
         if self.unknown:
             lines.append(
-                f"{len(self.unknown):,} vectors are of values that the "
-                f"vocabulary does not have ({_some(self.unknown)})"
+                f"{len(self.unknown):,} vectors are for values that are not "
+                f"in the vocabulary ({_some(self.unknown)})"
             )
         return "; ".join(lines) + "."
 

@@ -127,6 +127,6 @@ def _try(library: Path) -> None:
     if why_not:
         raise UserError(
             f"The kernels were compiled, but do not work: {why_not}. Compile "
-            "with g++, with which TensorFlow's wheels work, by the environment "
+            "with g++, as TensorFlow's wheels are: set the environment "
             f"variable CXX=g++. {_GOES_ON}"
         )

@@ -51,15 +51,17 @@ def kernels_for(table: Any = None, *factors: Any) -> TableKernels | None:
 def told(strategy: Any) -> str:
     """Which of the two a training under a strategy takes, in one line."""
     if _is_off():
-        return f"Kernels: TensorFlow's, as {VARIABLE}=off says"
+        return f"Kernels: TensorFlow's ({VARIABLE}=off)"
     if below_keras.has_gpu() or strategy.num_replicas_in_sync > 1:
-        return "Kernels: TensorFlow's, as there are several replicas or a GPU"
+        return (
+            "Kernels: TensorFlow's, because there are several replicas or a GPU"
+        )
     why_not = library().why_not
     if not why_not:
         return "Kernels: our own"
     return (
-        f"Kernels: TensorFlow's; of our own, {why_not}. Once built, a step "
-        "takes less time: deepfm-tf build-kernels"
+        f"Kernels: TensorFlow's; of our own, {why_not}. To build them for "
+        "faster training steps: deepfm-tf build-kernels"
     )
 
 

@@ -46,7 +46,7 @@ def load(path: Path) -> Library:
             return Library(why_not=f"{path} is damaged")
         operations = tf.load_op_library(str(path))
         if not adds_up(operations):
-            return Library(why_not=f"{path} computes what is wrong")
+            return Library(why_not=f"{path} gives wrong results")
     except (OSError, AttributeError, tf.errors.OpError) as error:
         line = (str(error).splitlines() or [""])[0]
         return Library(why_not=f"{path} cannot be loaded ({line})")

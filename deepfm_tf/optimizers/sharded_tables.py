@@ -26,8 +26,8 @@ def check_shardable(optimizer: Any, variables: Sequence[Any]) -> None:
     ):
         if getattr(optimizer, name):
             raise UserError(
-                f"`{name}` must not be given for a table whose rows are shared "
-                f"out between workers. {hint} Received: "
+                f"`{name}` must not be given for a table whose rows are "
+                f"distributed over workers. {hint} Received: "
                 f"{name}={getattr(optimizer, name)}."
             )
 

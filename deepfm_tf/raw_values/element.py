@@ -18,11 +18,11 @@ BEYOND = (
     "column as integers or text"
 )
 
-FAR = "is no moment of the years 1 to 9999"
+FAR = "is not a moment between the years 1 and 9999"
 
 DURATION = (
-    "A duration has no one text; store seconds instead "
-    "(pandas: `.dt.total_seconds()`)"
+    "A duration has no unique text form; store seconds instead (pandas: "
+    "`.dt.total_seconds()`)"
 )
 
 

@@ -50,7 +50,7 @@ def report_figures(report: Report) -> dict[str, ReportFigure]:
     if weight:
         each = f"Each point stands for about the same sum of {weight}."
     # Of several seeds, plots that cannot show all show the first.
-    one = f" Of the runs with seed {first[0]['seed']}." if several else ""
+    one = f" Runs with seed {first[0]['seed']}." if several else ""
     models = ", ".join(run["model"] for run in first)
     figures = {}
     for metric in ("log_loss", "auc"):
@@ -62,8 +62,8 @@ def report_figures(report: Report) -> dict[str, ReportFigure]:
             figures[f"learning_curve_{metric}"] = ReportFigure(
                 plot_learning_curves(runs, metric, mark),
                 f"Validation {name} against training steps, for {models}",
-                "Thin lines are single seeds, thick ones their mean, as far "
-                "as all seeds went on."
+                "Thin lines are single seeds. Thick lines are their mean, up "
+                "to the last step of the shortest run."
                 if several
                 else "",
             )
@@ -73,7 +73,10 @@ def report_figures(report: Report) -> dict[str, ReportFigure]:
         figures["reliability"] = ReportFigure(
             plot_reliability(curves),
             f"Share of positives against mean predicted probability, {models}",
-            f"On the diagonal, clicks come as often as predicted. {each}{one}",
+            (
+                "On the diagonal, the observed rate equals the predicted "
+                f"one. {each}{one}"
+            ),
         )
     for run in calibrated:
         method = run["calibration"]["method"]
@@ -83,7 +86,7 @@ def report_figures(report: Report) -> dict[str, ReportFigure]:
             f"Share of positives against mean predicted probability, "
             f"{run['model']} before and after calibration ({method})",
             f"{run['model']} before and after calibration. On the diagonal, "
-            f"clicks come as often as predicted. {each}",
+            f"the observed rate equals the predicted one. {each}",
         )
     for run in first:
         if "strengths" in run:
@@ -98,9 +101,9 @@ def report_figures(report: Report) -> dict[str, ReportFigure]:
                 plot_field_strengths(strengths),
                 f"Heat map of the strength of each pair of fields in "
                 f"{run['model']}, first-order strength on the diagonal",
-                f"{run['model']}: what each pair of fields moves the logit "
-                f"by, on average over {strengths.num_rows:,} test rows"
-                f"{', beside its hidden layers' * has_pyramid}.{one}",
+                f"{run['model']}: mean absolute contribution of each pair of "
+                f"fields to the logit, over {strengths.num_rows:,} test "
+                f"rows{', without the hidden layers' * has_pyramid}.{one}",
             )
     structure = report.get("structure")
     factors = structure["factors"] if structure else {}

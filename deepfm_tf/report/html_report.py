@@ -71,22 +71,24 @@ def _results(report: Report) -> list[str]:
     if seeds > 1:
         about += f"Mean ± standard deviation over {seeds} seeds. "
     about += (
-        "Calibration is mean probability divided by mean label; calibration "
-        "error the mean distance of the reliability curve from the diagonal."
+        "Calibration is the mean probability divided by the mean label. "
+        "Calibration error is the mean distance of the reliability curve "
+        "from the diagonal."
     )
     calibrated = [run for run in report["models"] if "calibration" in run]
     if any(row["parameters"] is None for row in summary):
         about += (
-            " The constant predicts the average rate of the training data for "
-            "each row; normalized entropy is the log loss divided by that of "
-            "the best constant, so that a model must be below 1."
+            " The row constant predicts the average rate of the training "
+            "data for every row. Normalized entropy is the log loss divided "
+            "by that of the best constant: a useful model is below 1."
         )
     if calibrated:
         run = calibrated[0]
         about += (
             f" {run['model']}, {run['calibration']['method']} is the model "
             "with its calibration, which is what --export writes. Learning "
-            "curves, slices and pairs of fields are of the model before it."
+            "curves, slices and pairs of fields show the model before "
+            "calibration."
         )
     rows = results_table(summary, reach)
     num_trained = sum(row["parameters"] is not None for row in summary)
@@ -100,7 +102,7 @@ def _results(report: Report) -> list[str]:
         if num_trained > 1 and None not in means:
             best[title] = min(range(len(means)), key=lambda i: sign * means[i])
     if best:
-        about += " In bold the best mean, which may be ahead by chance."
+        about += " The best mean is bold; it may be ahead by chance."
     if report.get("group_by"):
         about += (
             f" GAUC is the mean AUC of the groups of {report['group_by']}, "
@@ -152,9 +154,10 @@ def _structure(report: Report, shown: Mapping[str, ReportFigure]) -> list[str]:
         table(structure_table(report["structure"]), title, wide=("structure",)),
         paragraph(
             "Changes are trained with the first seed and compared with the "
-            "base's mean. Beyond the seeds is what a run of the base would "
-            "be once in 20 times only. The validation data choose, so that "
-            "the best of many is flattered there: the test data tell.",
+            "mean of the base. Beyond the seeds: a run of the base differs "
+            "that much only once in 20 runs. The validation data choose the "
+            "best of many, which looks better on them than it is; the test "
+            "data are free of this bias.",
             "quiet",
         ),
     ]
@@ -180,8 +183,9 @@ def _comparisons(report: Report) -> list[str]:
         paragraph(
             f"Both models score the same test rows{_weighted(report)} (AUC: "
             "DeLong; log loss: the rows' differences), seed by seed. The "
-            "intervals hold the chance of the rows and that of the seeds. "
-            "Beside them, with how many seeds the model is the better one.",
+            "intervals cover the sampling of test rows and the seed-to-seed "
+            "variation. The column beside them counts the seeds with which "
+            "the model is better.",
             "quiet",
         ),
     ]
@@ -228,17 +232,19 @@ def _slices(report: Report) -> list[str]:
     if not sliced:
         return []
     first = list({run["model"]: run for run in reversed(sliced)}.values())[::-1]
-    about = "Rare and unseen values are one slice, OOV: one id to the model."
+    about = (
+        "Rare and unseen values form one slice, OOV, because they share one id."
+    )
     kinds = {f["name"]: f["type"] for f in report["schema"]["fields"]}
     fields = dict.fromkeys(entry["field"] for entry in first[0]["slices"])
     if "bucketized" in [kinds.get(field) for field in fields]:
-        about += " The upper end of a bucket is not in it."
+        about += " A bucket does not contain its upper bound."
     if _weighted(report):
         about += f" Metrics and mean labels are{_weighted(report)[1:]}."
     if any("calibration" in run for run in first):
-        about += " Of the models before their calibration."
+        about += " All models are shown before calibration."
     if len(sliced) > len(first):
-        about += f" Of the runs with seed {first[0]['seed']}."
+        about += f" Runs with seed {first[0]['seed']}."
     sections = [heading("Slices of the test data"), paragraph(about, "quiet")]
     for key, decimals in _SLICE_METRICS:
         title, rows = METRIC_TITLES[key], []
@@ -275,8 +281,8 @@ def _strengths(report: Report, shown: Mapping[str, ReportFigure]) -> list[str]:
         sections += [heading(title, 3), table(rows, title)]
         if run["strengths"].get("has_pyramid"):
             text = (
-                "What the hidden layers make of fields and pairs is no term "
-                "and not in these figures; permutation_importance sees all."
+                "These figures do not include what the hidden layers compute "
+                "from the fields; permutation_importance does."
             )
             sections.append(paragraph(text, "quiet"))
     return sections
@@ -308,8 +314,9 @@ def _data(report: Report) -> list[str]:
     ]
     if _weighted(report):
         text = (
-            f"Rows count by {schema['example_weight']}, in training and in "
-            "all metrics and mean labels; positive is a share of the rows."
+            f"Rows are weighted by {schema['example_weight']} in training, "
+            "in all metrics and in mean labels; the column positive is a "
+            "share of unweighted rows."
         )
         sections.append(paragraph(text))
     sections += [paragraph(note, "quiet") for note in schema.get("notes", ())]
@@ -334,7 +341,7 @@ def _drift(report: Report) -> list[str]:
     ]
     if not rows:
         return []
-    title = "Values that are not those of the training data"
+    title = "Values that differ from the training data"
     wide = ("what it means",)
     return [heading(title, 3), table(rows, title, wide=wide)]
 

@@ -109,7 +109,7 @@ def plot_factor(structure: Structure, factor: str) -> Any:
         color=_BASE,
         alpha=0.13,
         linewidth=0,
-        label="the base, by the seed alone",
+        label="the base, seed-to-seed variation",
     )
     others = [run for run in runs if run not in changed]
     axes.plot(

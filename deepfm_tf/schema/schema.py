@@ -209,8 +209,8 @@ class Schema:
         possible = [f.name for f in self.fields if isinstance(f, kinds)]
         if not names and not possible:
             raise UserError(
-                "`encodings` must have a categorical or bucketized field to "
-                "be for. Received: a schema without one.",
+                "`encodings` must come with a categorical or bucketized "
+                "field. Received: a schema without one.",
                 argument="encodings",
             )
         for name in names or possible:

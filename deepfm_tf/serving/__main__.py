@@ -64,7 +64,7 @@ def _run(argv: Sequence[str], command: str) -> int:
         return status or EXIT_OK
     if hint := did_you_mean("".join(argv[:1]), COMMANDS, str):
         return _told(
-            f"Unknown command: {argv[0]}.{hint} --help tells what there is.",
+            f"Unknown command: {argv[0]}.{hint} See --help.",
             EXIT_USAGE,
         )
     from deepfm_tf.serving.server.flags import help_text, parse_flags
@@ -144,7 +144,9 @@ def serve(options: Options, command: str) -> int:
     gc.freeze()
     print(announcement(server, command), flush=True)
     server.wait()
-    print("Finishing the requests under way; press again to drop them.")
+    print(
+        "Finishing the requests in progress; press Ctrl-C again to drop them."
+    )
     server.stop()
     print("Stopped.")
     return EXIT_OK

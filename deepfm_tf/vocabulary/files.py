@@ -95,7 +95,7 @@ def read_vocabulary(
             raise damaged(path, "is not there")
         data = path.read_bytes()
         if digests is not None and digests.get(name) != _digest(data):
-            raise damaged(path, "is not as it was written")
+            raise damaged(path, "was changed after it was written")
         return data
 
     def decode(name: str, decoded: Callable[[bytes], Any]) -> Any:
@@ -166,7 +166,7 @@ def _read_exported(
     if not file.is_file():
         raise MissingFileError(
             f"{version} must be an export that keeps its vocabulary "
-            f"({EXPORTED_FILE}), as those of 0.7 and later do. Received one "
+            f"({EXPORTED_FILE}), as those of 0.7 and later do. Received: one "
             "that does not. Load the vocabulary of the prepared data, or "
             "export the model again."
         )
@@ -257,7 +257,7 @@ def _read_digests(path: Path) -> dict[str, str] | None:
     try:
         return dict(json.loads(path.read_bytes()))
     except (ValueError, TypeError, RecursionError) as error:
-        raise damaged(path, "is not as it was written") from error
+        raise damaged(path, "was changed after it was written") from error
 
 
 def _parse_statistics(text: str, path: Path) -> dict[str, Any]:

@@ -185,10 +185,10 @@ class GrowingVocabulary:
         if names:
             raise UserError(
                 "A vocabulary that is to grow or shrink must have no field "
-                "with `encodings`: they are numbers of all training data, "
-                "which a further day would change for known values too. "
-                f"Received: '{names[0]}', which has some. Train from scratch, "
-                "or without `encodings`."
+                "with `encodings`: they are computed from all training data, "
+                "and a new day would change them for known values too. "
+                f"Received: '{names[0]}', which has some. Train from "
+                "scratch, or without `encodings`."
             )
 
     def _read_alike(self: _Vocabulary, today: _Vocabulary) -> SeenValues:
@@ -247,9 +247,8 @@ def check_same_fields(known: Schema, given: Schema) -> None:
         "missing values"
     )
     raise UserError(
-        "The fields must be those that the model was trained with, to go "
-        f"on with it. Received: {what}. Give the same fields, or train "
-        "from scratch."
+        "The fields must be those that the model was trained with. Received: "
+        f"{what}. Give the same fields, or train from scratch."
     )
 
 

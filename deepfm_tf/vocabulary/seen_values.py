@@ -166,7 +166,9 @@ class SeenValues:
                 day = int(table.schema.metadata[_DAY])
                 table = table.select(["value", "count", "last_seen"])
             except (OSError, pa.ArrowException, LookupError) as error:
-                raise damaged(path, "is not as it was written") from error
+                raise damaged(
+                    path, "was changed after it was written"
+                ) from error
             self._tables[name], self._day = table, day
         self._files = {}
 

@@ -203,7 +203,7 @@ def test_times_of_one_day_have_no_weekday():
     schema = infer_schema(log(at=hours), "click")
 
     assert schema.field("at").parts == ("hour",)
-    assert "of which hour, as all are of one day" in " ".join(schema.notes)
+    assert "of which hour only, because all are on one day" in " ".join(schema.notes)
 
 
 def test_dates_have_no_hour():
@@ -298,7 +298,7 @@ def test_columns_can_be_ignored():
     schema = infer_schema(frame, "click", ignore=["note"])
 
     assert kinds(schema) == {"site": "categorical"}
-    assert "'note': left out, it is to be ignored." in schema.notes
+    assert "'note': left out, you listed it in `ignore`." in schema.notes
     with pytest.raises(ValueError, match="no column 'nota'.*'note'"):
         infer_schema(frame, "click", ignore="nota")
 

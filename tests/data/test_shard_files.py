@@ -130,7 +130,7 @@ def test_an_absent_file_and_a_short_one_are_named(path):
     with pytest.raises(ValueError, match="00000.bin is shorter than when"):
         read(files, 0, 256)
     path.unlink()
-    with pytest.raises(ValueError, match="00000.bin is not there any more"):
+    with pytest.raises(ValueError, match="00000.bin no longer exists"):
         read(files, 0, 256)
 
 

@@ -143,7 +143,7 @@ def test_the_sentence_holds_all_that_is_known():
 
     assert str(drift) == (
         "Field 'a': 50 % of the values are unseen in training, such as "
-        "'7.0', where training leads one to expect 0 %. Likeliest cause: "
+        "'7.0', where training leads one to expect 0 %. Most likely cause: "
         "another type or spelling: '7.0' stands for training's '7'. Store "
         "the column as in training."
     )

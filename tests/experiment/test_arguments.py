@@ -9,6 +9,6 @@ from deepfm_tf.experiment.arguments import path
 
 def test_results_are_written_to_paths_alone():
     with pytest.raises(
-        argparse.ArgumentTypeError, match="only what is read may be a URL"
+        argparse.ArgumentTypeError, match="only inputs may be URLs"
     ):
         path("s3://bucket/prepared")

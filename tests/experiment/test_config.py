@@ -104,7 +104,7 @@ def test_what_is_typed_wins_over_the_file():
         ("run = ''", "run must name a file or folder, not ''."),
         ("run = 7", "run must be a text in quotes. Received: 7."),
         ("hidden_units = '3,2'", "must be a list, of a number each. Received"),
-        ("hidden_units = []", "must be widths between commas, such as 30,2"),
+        ("hidden_units = []", "must be widths separated by commas, such as 30,2"),
         ("model = ['fmm']", "model 'fmm' is not a model. Allowed"),
         ("train = 3", "train must be a list, of a text in quotes each. Rec"),
         ("[train]\na = 1", "train must be a list, of a text in quotes each."),
@@ -201,8 +201,8 @@ def test_the_file_of_a_run_explains_each_option():
     words = shlex.split(text.splitlines()[0])
     assert words[2:] == ["train", "--config", "runs/train/run.toml"]
     assert (
-        "\n# passes through the training data at most (default: 30)\n"
-        "epochs = 30\n" in text
+        "\n# maximum number of passes through the training data (default: "
+        "30)\nepochs = 30\n" in text
     )
     # What is not given has its place.
     assert "\n# clip_norm =\n" in text
@@ -238,7 +238,7 @@ def test_a_name_that_is_no_text_does_not_spoil_the_file():
     write_config(settings)
 
     text = (settings.run / "run.toml").read_text(encoding="utf-8")
-    assert "# train cannot stand here: it is no UTF-8\n" in text
+    assert "# train cannot be written here: it is not UTF-8\n" in text
     assert tomllib.loads(text)["label"] == "y"
 
 

@@ -217,7 +217,7 @@ def test_where_there_is_no_model_it_is_said(finished, tmp_path, capsys):
         (tmp_path / "run", "there is no run.toml in .*/run, which says how"),
         (bare.parent.parent / "without", "holds no state of an optimizer"),
         ("models/clicks", "must name one version. Give the newest, .*/2"),
-        ("models", "there must be one model to go on with. Received: a fol"),
+        ("models", "there must be one model to continue. Received: a fol"),
     ):
         with pytest.raises(SystemExit):
             settings_of("--continue-from", str(path))
@@ -252,7 +252,7 @@ def test_options_of_going_on_need_a_model_and_a_training(capsys):
     assert "--evict-unseen must come with" in capsys.readouterr().err
     compare = [*words, "--continue-from", YESTERDAY]
     assert main(tabular.RECIPE, compare, command="compare") == 2
-    assert "does not go with a comparison" in capsys.readouterr().err
+    assert "cannot be combined with a comparison" in capsys.readouterr().err
 
 
 def test_a_day_is_trained_on_once(finished, capsys):

@@ -145,7 +145,7 @@ def test_a_stopped_preparation_says_what_is_kept(tmp_path, monkeypatch, capsys):
 
     first, *_, last = capsys.readouterr().err.strip().splitlines()
     assert first == (
-        "Stopped. Each part that is whole is kept in here/prepared. Go on with:"
+        "Stopped. Each complete part is kept in here/prepared. Continue with:"
     )
     assert last.endswith(f"prepare {' '.join(words)}")
 

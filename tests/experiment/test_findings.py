@@ -38,10 +38,10 @@ def test_a_hundred_of_each_class_are_enough(positives, negatives, what):
     assert (text is None) == (what is None)
     if text is not None:
         assert text == (
-            f"The test data have {what}: fm's AUC of 0.6700 may be anything "
-            "from 0.6100 to 0.7312 (95 %), and its log loss of 0.2500 may be "
-            "anything from 0.2000 to 0.3000 (95 %). Give more test rows: "
-            "--test more.csv."
+            f"The test data have {what}: fm's AUC of 0.6700 could be "
+            "anything from 0.6100 to 0.7312 (95 %), and its log loss of "
+            "0.2500 could be anything from 0.2000 to 0.3000 (95 %). Give "
+            "more test rows: --test more.csv."
         )
 
 
@@ -228,10 +228,10 @@ def test_values_that_are_often_unseen_are_told_by_field():
     shares = {"hour": 0.0, "ad": 0.2, "user": 0.456, "site": 0.199}
 
     assert findings.often_unseen(shares) == (
-        "Many values in the validation data are unseen in training (user 46%, "
-        "ad 20%), and all those of a field are one to the model. How often a "
-        "value occurs and is clicked may tell more than its id: try "
-        "--encodings count,target_mean."
+        "Many values in the validation data are unseen in training (user "
+        "46%, ad 20%), and all unseen values of a field share one id. Counts "
+        "and click rates of values may help more than ids: try --encodings "
+        "count,target_mean."
     )
     assert findings.often_unseen({"site": 0.199}) is None
     many = dict.fromkeys("abcde", 0.5)

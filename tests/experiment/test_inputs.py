@@ -148,7 +148,7 @@ def test_the_table_of_the_columns_is_printed(capsys):
     assert "  column   kind         reason\n" in out
     assert "  site     categorical  text of 4 different values\n" in out
     assert "  note     left out     it is always 'x'\n" in out
-    assert "  weekday  left out     it is to be ignored\n" in out
+    assert "  weekday  left out     you listed it in `ignore`\n" in out
 
 
 @pytest.mark.filterwarnings("always")
@@ -209,8 +209,8 @@ def test_rows_without_a_time_are_rejected_by_a_recipe(capsys):
 
     assert start(*split) == 2
     assert (
-        "train.csv, line 2, column 'at': each row must have a time to be split "
-        "by, but this is missing. Fix the row, or pass --on-error skip"
+        "train.csv, line 2, column 'at': each row must have a time for the "
+        "split, but this is missing. Fix the row, or pass --on-error skip"
     ) in capsys.readouterr().err
     assert start(*split, "--on-error", "skip") == 0
 

@@ -177,8 +177,8 @@ def test_the_sentences_say_what_was_found():
     assert (
         "validation AUC of 0.8100 over 3 seeds, and by the seed alone a run "
         "is within ± 0.0497 of it. 1 of the 2 single changes goes beyond "
-        "that: depth 2 (better by 0.1800). From the best value of a factor "
-        "to its worst: depth 0.1800, width 0.0200." in alone
+        "that: depth 2 (better by 0.1800). Difference between the best and "
+        "the worst value of each factor: depth 0.1800, width 0.0200." in alone
     )
     assert " 2 structures beside the base were tried, with one seed" in alone
     assert alone.endswith("None of them is better than the base.")

@@ -214,7 +214,7 @@ def test_other_values_need_another_folder(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--export", "x"], "--export does not go with a sweep"),
+        (["--export", "x"], "--export cannot be combined with a sweep"),
         (["--dropout", "0.2"], "values to try with --dropouts"),
         (["--hidden-units", "8"], "with --depths, --widths and --shapes"),
         (["--model", "fm"], "hidden layers of one model.*--model fm"),

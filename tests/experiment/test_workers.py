@@ -38,7 +38,7 @@ def write_clicks(folder):
             ("--embedding-l2", "0.1", "--l2-mode", "table"),
             "--l2-mode table reads the whole table at each step",
         ),
-        (("--embeddings", "ad=ad.parquet"), "--embeddings does not go with"),
+        (("--embeddings", "ad=ad.parquet"), "--embeddings cannot be combined with"),
         (
             ("--export", "models", "--prune-untrained"),
             "and TF_CONFIG names 2 workers, whose chief exports without it",

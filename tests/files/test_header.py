@@ -38,8 +38,8 @@ def test_a_column_that_is_used_itself_is_no_guess():
         check_columns(["hour", "hours", "site"], ["hour", "site", "x"], "a.csv")
 
     assert str(caught.value) == (
-        "a.csv has no column 'hours'. Columns of it that nothing uses: 'x'. "
-        "Its columns are: 'hour', 'site', 'x'."
+        "a.csv has no column 'hours'. Unused columns of it: 'x'. Its columns "
+        "are: 'hour', 'site', 'x'."
     )
 
 

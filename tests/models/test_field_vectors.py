@@ -86,9 +86,9 @@ def test_vectors_are_set_by_value_and_counted(kind, tmp_path):
     np.testing.assert_array_equal(after, before)
     assert (told.num_set, told.drawn, told.unknown) == (2, ("8",), ("z",))
     assert str(told) == (
-        "'seen': 2 of 3 values have got their vector; 1 keep what the "
-        "initializer drew ('8'); 1 vectors are of values that the vocabulary "
-        "does not have ('z')."
+        "'seen': 2 of 3 values received a pretrained vector; 1 keep their "
+        "initial vector ('8'); 1 vectors are for values that are not in the "
+        "vocabulary ('z')."
     )
 
 

@@ -259,7 +259,7 @@ def test_a_calibration_is_shown_before_and_after():
     assert results[-1][:3] == ["deepfm, platt", "0.8100", "0.2500"]
     assert [row[0] for row in training[1:]] == list(MODELS)
     assert "deepfm, platt is the model with its calibration" in text
-    assert "Of the models before their calibration." in text
+    assert "All models are shown before calibration." in text
     assert run["calibration"]["note"] in text
 
 
@@ -291,7 +291,7 @@ def test_buckets_and_hidden_layers_have_their_word(reader):
 
     text = "".join(read(deepfm_tf.report.html_report(report)).text)
 
-    for part in ("The upper end of a bucket is not in it.", "hidden layers"):
+    for part in ("A bucket does not contain its upper bound.", "hidden layers"):
         assert part in text and part not in plain
     assert "80 test rows, beside its hidden layers." in text
 

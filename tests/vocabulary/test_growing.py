@@ -128,7 +128,7 @@ def test_a_damaged_file_of_counts_is_told(tmp_path):
     data[8] ^= 1
     path.write_bytes(bytes(data))
 
-    with pytest.raises(deepfm_tf.UserError, match="is not as it was written"):
+    with pytest.raises(deepfm_tf.UserError, match="was changed after it was written"):
         Vocabulary.load(tmp_path).extended(day(["a"]))
 
 

@@ -390,7 +390,7 @@ def test_a_change_that_contradicts_nothing_is_noticed(
         changed = text.replace('"std": ', '"std": 1', 1)
     path.write_text(changed)
 
-    with pytest.raises(deepfm_tf.UserError, match="is not as it was written"):
+    with pytest.raises(deepfm_tf.UserError, match="was changed after it was written"):
         Vocabulary.load(tmp_path)
 
 

@@ -104,8 +104,8 @@ class Likeness:
         if not is_far_above(now, before):
             return None
         return (
-            f"{percent(ratio(*now))} of the rows have no value, of training's "
-            f"{percent(ratio(*before))}."
+            f"{percent(ratio(*now))} of the rows have no value, but only "
+            f"{percent(ratio(*before))} in training."
         )
 
     def _unseen_of(self, number: int, field: ServedField) -> str | None:
@@ -124,8 +124,8 @@ class Likeness:
         return (
             f"{percent(ratio(*now))} of the values are {_unlike(training)}"
             + f", such as {shown}" * bool(shown)
-            + f"; it leads one to expect {percent(ratio(*before))}."
-            + " They have blanks around them: take these off." * have_blanks
+            + f"; {percent(ratio(*before))} are expected from training."
+            + " They have blanks around them: remove the blanks." * have_blanks
         )
 
 

@@ -79,8 +79,8 @@ def main(
 def _parser(command: str) -> Parser:
     parser = Parser(
         prog=command,
-        description="Ask a server for the predictions of all rows of a file "
-        "and print them, or write them, behind the rows' own columns.",
+        description="Ask a server for predictions for all rows of a file, and "
+        "print or write them after the rows' own columns.",
     )
 
     def add(flag: str, about: str, default: Any = None, **more: Any) -> None:
@@ -97,7 +97,7 @@ def _parser(command: str) -> Parser:
         declared.add_to(layout, declared.default, also=also)
     add(
         "--missing",
-        "texts that mean missing, besides the empty one (such as ?) and those "
+        "texts that mean missing, such as ?, besides the empty one and those "
         "that the model was trained with",
         [],
         action="extend",
@@ -106,8 +106,8 @@ def _parser(command: str) -> Parser:
     )
     add(
         "--output",
-        "the file to write, in the format that its name says; it appears when "
-        "all is done. Without: standard output, as CSV",
+        "the file to write, in the format of its name; it appears when all "
+        "rows are done (default: standard output, as CSV)",
     )
     add("--address", "host:port of gRPC", "localhost:8500")
     add("--model_name", "", "deepfm")
@@ -133,8 +133,8 @@ def _parser(command: str) -> Parser:
     add("--timeout", "seconds for each request", 60.0, type=seconds)
     add(
         "--max_rows",
-        "rows of a request at most; fewer where a row takes long, as in the "
-        "signature explain",
+        "maximum number of rows per request; fewer if a row takes long, as "
+        "with the signature explain",
         65_536,
         type=_above_zero(int, "a positive whole number"),
     )
@@ -262,16 +262,16 @@ def _score(options: argparse.Namespace, kind: str) -> None:
         version = client.metadata(**which).version
     if version != metadata.version:
         print(
-            f"warning: the server went from version {metadata.version} to "
-            f"{version} meanwhile. For rows of one version alone, run again "
-            f"with --model_version={version}.",
+            f"warning: the server changed from version {metadata.version} to "
+            f"{version} during this run. For predictions of one version "
+            f"only, run again with --model_version={version}.",
             file=sys.stderr,
         )
     different = likeness.differences()
     if different:
         print(
-            f"warning: The values of {options.input} are not those of the "
-            "training data:",
+            f"warning: The values of {options.input} differ from those of "
+            "the training data:",
             *(f"  {text}" for text in different),
             sep="\n",
             file=sys.stderr,

@@ -155,7 +155,7 @@ _UNUSED: dict[str, dict[str, bool | int | float | str]] = {
         "xla_gpu_compilation_enabled": False,
         "mixed_precision": "",
     },
-    "TensorFlow's own defaults count": {
+    "TensorFlow's own defaults apply": {
         "per_process_gpu_memory_fraction": 0.0,
         "thread_pool_factory_config_file": "",
         "skip_initialize_tpu": False,

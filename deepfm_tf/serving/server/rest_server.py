@@ -279,9 +279,9 @@ class Bodies:
                     if len(chunk) > self._room:
                         raise ServingError(
                             _CODES.RESOURCE_EXHAUSTED,
-                            "The bodies of all requests under way take more "
-                            f"than {_MAX_BODIES * self._max_bytes} bytes. Try "
-                            "again later.",
+                            "The bodies of all requests in progress take "
+                            f"more than {_MAX_BODIES * self._max_bytes} "
+                            "bytes. Try again later.",
                         )
                     self._room -= len(chunk)
                 content += chunk

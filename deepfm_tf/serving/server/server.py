@@ -236,7 +236,7 @@ class Server:
             except (ValueError, ServingError) as error:
                 if str(error) != complaint:
                     complaint = str(error)
-                    _LOG.error("The old configuration stays: %s", complaint)
+                    _LOG.error("The old configuration is kept: %s", complaint)
 
 
 def message_type(name: str) -> Any:

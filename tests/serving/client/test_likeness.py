@@ -72,7 +72,7 @@ def test_blanks_around_them_are_told_at_a_smaller_share():
 
     (text,) = differences(["a"] * 90 + ["a "] * 10, *counts)
 
-    assert text.endswith("They have blanks around them: take these off.")
+    assert text.endswith("They have blanks around them: remove the blanks.")
     assert differences(["a"] * 90 + ["z"] * 10, *counts) == []
 
 

@@ -73,7 +73,7 @@ def test_a_configuration_file_is_followed(tmp_path, toy_versions, caplog):
         assert server.store.names() == {"toy"}
 
         file.write_text("model_config_list {")
-        wait_for_log(caplog, "The old configuration stays: Error parsing")
+        wait_for_log(caplog, "The old configuration is kept: Error parsing")
         assert server.store.names() == {"toy"}
         file.write_text(config_text(tmp_path, "other"))
 
