@@ -71,7 +71,7 @@ def test_a_process_is_alone_otherwise(environment):
         (config({"worker": []}, worker(0)), 'a list of "host:port"'),
         (
             config({"worker": ["a:1", "a:1"]}, worker(0)),
-            "an address of its own",
+            "a different address",
         ),
         (
             config({"worker": HOSTS, "ps": ["d:1"]}, worker(0)),

@@ -98,9 +98,9 @@ def test_columns_beside_the_data_set_need_its_order(name, model, vocabulary):
     column = np.arange(300) % 3
     beside = {"slice_by": {"third": column}, "group_by": column}
 
-    with pytest.raises(ValueError, match="must keep its order"):
+    with pytest.raises(ValueError, match="in the same order in each pass"):
         deepfm_tf.evaluate(model, dataset, **{name: beside[name]})
-    with pytest.raises(ValueError, match="must keep its order"):
+    with pytest.raises(ValueError, match="in the same order in each pass"):
         predict_with_labels(model, dataset)
 
 

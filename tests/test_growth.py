@@ -19,7 +19,7 @@ from tests.conftest import make_log, make_schema
 
 # Days of a few rows.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:Field .* it teaches the model nothing"
+    "ignore:Field .* it gives the model no information"
 )
 LAZY = {
     "lazy_adam": lambda: LazyAdam(0.01, batch_l2=0.01),
@@ -324,7 +324,7 @@ def test_a_vocabulary_of_another_origin_is_refused(two):
     with_number = small(["a"] * 4, x=[1.0, 2.0, 3.0, 4.0])
 
     for vocabulary, previous, told in (
-        (other, None, "do not begin with them. Prepare the new data"),
+        (other, None, "of them differ. Prepare the new data"),
         (with_number, None, "Received: new 'x'"),
         (after, other, "`previous` must be the vocabulary that the model"),
     ):

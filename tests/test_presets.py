@@ -78,8 +78,8 @@ def test_few_examples_get_the_gentle_preset(num_examples, size, is_gentle):
             10_000,
             100,
             "default",
-            "gentle, as there are only 10,000 training rows, and 100 of a "
-            "value on average (their product is below 1,300,000)",
+            "gentle, because there are only 10,000 training rows, and 100 "
+            "per value on average (the product is below 1,300,000)",
         ),
         (3_000, 10, "gentle", "gentle"),
         (3_000, 10, "strong", "strong"),
@@ -166,9 +166,9 @@ def test_few_and_rare_labels_need_patience(
         *(
             (
                 positives,
-                "gentle, as there are only 40,000 training rows, which tell as "
-                "much as 1,584 would with as many positives as negatives "
-                "(below 4,000)",
+                "gentle, because there are only 40,000 training rows, which "
+                "are worth 1,584 rows with equal numbers of positives and "
+                "negatives (below 4,000)",
             )
             for positives in (400, 39_600)
         ),

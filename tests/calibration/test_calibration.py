@@ -119,17 +119,17 @@ def test_no_rows_are_no_trouble():
         (
             "isotonic",
             {"probability": [0.1, 0.1], "calibrated": [0.1, 0.2]},
-            "`probability` must rise",
+            "`probability` must increase",
         ),
         (
             "isotonic",
             {"probability": [0.1, 0.2], "calibrated": [0.2, 0.1]},
-            "`calibrated` never fall",
+            "`calibrated` must not decrease",
         ),
         (
             "isotonic",
             {"probability": [0.1], "calibrated": [0.2]},
-            "of one length, at least 2",
+            "of the same length, at least 2",
         ),
     ],
 )

@@ -197,8 +197,11 @@ def test_it_remembers_what_it_did_to_its_own_rows(rows):
         (lambda y, p: (y[:20], p[:20]), "10 without"),
         (lambda y, p: (y, np.where(p > 0.5, np.nan, p)), "is NaN in"),
         (lambda y, p: (y, 2 * p), "must lie between 0 and 1"),
-        (lambda y, p: (y, np.where(y, 0.6, 0.4)), "any calibration would mak"),
-        (lambda y, p: (1 - y, p), "Higher probabilities must go with more"),
+        (lambda y, p: (y, np.where(y, 0.6, 0.4)), "a calibration would mak"),
+        (
+            lambda y, p: (1 - y, p),
+            "Rows with higher probabilities must have more",
+        ),
         (lambda y, p: (y, p[:-1]), "must have one length"),
     ],
 )

@@ -61,7 +61,9 @@ def test_a_missing_file_is_told(table, tmp_path):
     files = write(tmp_path, table, 3)
     (tmp_path / "epoch-0001-rows-1-of-3.npy").unlink()
 
-    with pytest.raises(UserError, match="1-of-3.npy is missing, and with it"):
+    with pytest.raises(
+        UserError, match="1-of-3.npy is missing. It holds the table rows"
+    ):
         read(tmp_path, files)
 
 
@@ -80,7 +82,7 @@ def test_a_damaged_file_is_told(damage, table, tmp_path):
     path = tmp_path / "epoch-0001-rows-2-of-3.npy"
     path.write_bytes(damage(path.read_bytes()))
 
-    with pytest.raises(UserError, match="2-of-3.npy .* it is damaged"):
+    with pytest.raises(UserError, match="2-of-3.npy .* the file is damaged"):
         read(tmp_path, files)
 
 

@@ -203,7 +203,9 @@ def test_times_of_one_day_have_no_weekday():
     schema = infer_schema(log(at=hours), "click")
 
     assert schema.field("at").parts == ("hour",)
-    assert "of which hour only, because all are on one day" in " ".join(schema.notes)
+    assert "of which hour only, because all are on one day" in " ".join(
+        schema.notes
+    )
 
 
 def test_dates_have_no_hour():

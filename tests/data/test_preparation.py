@@ -276,7 +276,7 @@ def test_a_damaged_shard_is_noticed(csv_file, tmp_path):
 
     with pytest.raises(ValueError, match="The directory is damaged"):
         deepfm_tf.PreparedData.load(tmp_path / "p")
-    with pytest.warns(UserWarning, match="It is prepared anew"):
+    with pytest.warns(UserWarning, match="It is prepared again"):
         deepfm_tf.prepare(csv_file, tmp_path / "p", schema=make_schema())
     with pytest.raises(FileNotFoundError, match="holds no prepared data"):
         deepfm_tf.PreparedData.load(tmp_path)

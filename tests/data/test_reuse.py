@@ -253,7 +253,7 @@ def test_a_directory_of_another_version_is_prepared_anew(log, tmp_path):
 
     with pytest.raises(ValueError, match="format version 3. Received: 1"):
         deepfm_tf.PreparedData.load(tmp_path / "p")
-    with pytest.warns(UserWarning, match="Received: 1.*It is prepared anew"):
+    with pytest.warns(UserWarning, match="Received: 1.*It is prepared again"):
         deepfm_tf.prepare(log, tmp_path / "p", schema=SCHEMA)
 
     assert manifest.read_text() == text
@@ -289,7 +289,7 @@ FILES = (
 )
 
 
-@pytest.mark.filterwarnings("ignore:.*It is prepared anew")
+@pytest.mark.filterwarnings("ignore:.*It is prepared again")
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
@@ -334,7 +334,7 @@ def test_a_directory_replaced_under_a_data_set_is_told(log, tmp_path):
     deepfm_tf.prepare(log, tmp_path / "p", schema=SCHEMA)
 
     with pytest.raises(
-        tf.errors.InvalidArgumentError, match="replaced under a data set"
+        tf.errors.InvalidArgumentError, match="replaced while a data set"
     ):
         next(iter(dataset))
 

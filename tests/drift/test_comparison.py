@@ -143,7 +143,7 @@ def test_the_sentence_holds_all_that_is_known():
 
     assert str(drift) == (
         "Field 'a': 50 % of the values are unseen in training, such as "
-        "'7.0', where training leads one to expect 0 %. Most likely cause: "
+        "'7.0'; 0 % are expected from the training data. Most likely cause: "
         "another type or spelling: '7.0' stands for training's '7'. Store "
         "the column as in training."
     )
@@ -185,7 +185,10 @@ def test_missing_values_are_compared():
         *("missing", 0.25, 0.25),
     )
     assert drift.share == pytest.approx(2 / 3)
-    assert "missing in 67 % of the rows, in training in 25 %" in drift.text
+    assert (
+        "missing in 67 % of the rows, but in training only in 25 %"
+        in drift.text
+    )
     assert drift_of(other, train) == []
 
 

@@ -135,8 +135,8 @@ def test_the_time_is_told_within_the_first_preset(monkeypatch):
         ("deepfm", 4_000, ["default", "gentle", "strong"], None),
         (
             *("fm", 3_999, ["default"]),
-            "fm: the presets default, gentle, strong do not differ here. One "
-            "is trained, as default.",
+            "fm: the presets default, gentle, strong do not differ here. "
+            "Only default is trained.",
         ),
     ],
 )

@@ -427,7 +427,7 @@ PAIR = (
         ("{", "train", "", "TF_CONFIG must be JSON. Received: {"),
         (PAIR, "compare", "", "compare trains many models, each on one host"),
         (PAIR, "train", "--auto", "--auto trains many models, each on one"),
-        (PAIR, "train", "--replicas 2", "--replicas must not be given where"),
+        (PAIR, "train", "--replicas 2", "--replicas must not be given when"),
     ],
 )
 def test_what_several_workers_cannot_do_is_told_at_once(

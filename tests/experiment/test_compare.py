@@ -185,7 +185,10 @@ def test_the_next_command_trains_the_best_model_alone(report):
     [
         (["--export", "x"], "--export cannot be combined with a comparison"),
         (["--slice-by", "sight"], "sight"),
-        (["--context-fields", "site"], "--context-fields cannot be combined with"),
+        (
+            ["--context-fields", "site"],
+            "--context-fields cannot be combined with",
+        ),
         (["--calibration", "platt"], "--calibration cannot be combined with"),
         (["--report", "clicks.csv"], "--report clicks.csv: is a file. Name a"),
         (["--run", "clicks.csv"], "--run clicks.csv: is a file. Name a folder"),

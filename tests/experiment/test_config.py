@@ -104,7 +104,10 @@ def test_what_is_typed_wins_over_the_file():
         ("run = ''", "run must name a file or folder, not ''."),
         ("run = 7", "run must be a text in quotes. Received: 7."),
         ("hidden_units = '3,2'", "must be a list, of a number each. Received"),
-        ("hidden_units = []", "must be widths separated by commas, such as 30,2"),
+        (
+            "hidden_units = []",
+            "must be widths separated by commas, such as 30,2",
+        ),
         ("model = ['fmm']", "model 'fmm' is not a model. Allowed"),
         ("train = 3", "train must be a list, of a text in quotes each. Rec"),
         ("[train]\na = 1", "train must be a list, of a text in quotes each."),

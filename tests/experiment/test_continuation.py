@@ -153,8 +153,8 @@ def test_an_export_is_gone_on_with_and_told_to_have_no_optimizer(capsys):
     )
     assert model.embedding_layer.embeddings.shape[0] == rows
     out = capsys.readouterr().out
-    assert f"models/clicks/1: {rows} rows in its table, before {before}" in out
-    assert "The state of its optimizer is new" in out
+    assert f"models/clicks/1: {rows} table rows, before {before}" in out
+    assert "Its optimizer state and its counts" in out
 
 
 def test_rare_values_can_be_let_go_first():
@@ -180,10 +180,10 @@ def test_rare_values_can_be_let_go_first():
         (["--optimizer", "adam"], "What differs: --optimizer adam (was lazy_"),
         (["--model", "fm"], "What differs: --model fm (was logistic_regr"),
         (["--negative-sampling", "0.5"], "--negative-sampling 0.5 (was 1)"),
-        (["--ignore", "ad"], "--ignore decides the fields, and --continue-"),
+        (["--ignore", "ad"], "--ignore decides the fields, but --continue-"),
         (["--label", "ad"], "--label must be clicked, as --continue-from"),
         (["--schema", "other.json"], "without 'ad', 'price'; new 'os'"),
-        (["--auto"], "--auto tries models from scratch, and --continue-from"),
+        (["--auto"], "--auto trains new models, but --continue-from"),
     ],
     ids=lambda words: words[0] if isinstance(words, list) else "",
 )
@@ -215,7 +215,7 @@ def test_where_there_is_no_model_it_is_said(finished, tmp_path, capsys):
         ("runs/nope", "there is no such folder. Name that of a model"),
         ("runs", f"one of these: .*, {YESTERDAY}"),
         (tmp_path / "run", "there is no run.toml in .*/run, which says how"),
-        (bare.parent.parent / "without", "holds no state of an optimizer"),
+        (bare.parent.parent / "without", "holds no optimizer state"),
         ("models/clicks", "must name one version. Give the newest, .*/2"),
         ("models", "there must be one model to continue. Received: a fol"),
     ):
@@ -242,7 +242,7 @@ def test_several_workers_do_not_go_on_with_a_model(monkeypatch, capsys):
     assert main(tabular.RECIPE, [*TODAY, "--continue-from", YESTERDAY]) == 2
 
     told = " ".join(capsys.readouterr().err.split())
-    assert "trains on one host, and TF_CONFIG names 2 workers" in told
+    assert "trains on one host, but TF_CONFIG names 2 workers" in told
 
 
 def test_options_of_going_on_need_a_model_and_a_training(capsys):

@@ -168,7 +168,7 @@ def test_many_new_users_are_said_though_they_are_expected(begin, capsys):
     line = next(x for x in said.out.splitlines() if "of test" in x)
     percent = round(100 * shares["user_id"])
     assert f"{percent} % of the values of test are unseen" in line
-    assert "about as many as training leads one to expect" in line
+    assert "about as many as expected from the training data" in line
 
 
 @pytest.mark.filterwarnings("ignore:Field 'user_id' keeps no value")

@@ -50,8 +50,8 @@ def test_the_export_warms_up_as_asked(
     ("words", "told"),
     [
         (["--explain"], "--explain explains the model with all of its rows"),
-        (["--encodings", "count"], "must come without --encodings"),
-        (["--optimizer", "adam"], "rows it has touched: lazy_adam, .*adam"),
+        (["--encodings", "count"], "cannot be combined with --encodings"),
+        (["--optimizer", "adam"], "rows it has updated: lazy_adam, .*adam"),
     ],
 )
 def test_what_cannot_be_pruned_is_told_before_training(words, told):

@@ -137,7 +137,7 @@ def test_more_epochs_are_twice_as_many():
         (0.44, 0.45, 0.049, None),
         (0.44, 0.45, 0.05, "is not better than fm beyond noise"),
         (0.46, 0.45, 0.3, "is not better than fm beyond noise"),
-        (0.46, 0.45, 0.049, "is worse than fm beyond noise"),
+        (0.46, 0.45, 0.049, "is significantly worse than fm"),
         (0.46, 0.45, math.nan, None),
     ],
 )
@@ -189,20 +189,22 @@ def test_the_verdict_is_two_sentences(case, result, trust):
     assert first.startswith("deepfm, the best of 3 models on validation data,")
     assert f"{first}.".endswith(result)
     assert trust in second
-    assert ("predicts better than guessing" in first) == (
+    assert ("predicts better than the average rate" in first) == (
         case.get("gain", 1) > 0
     )
 
 
 def test_of_test_rows_of_one_outcome_nothing_is_said():
     assert verdict(gain=-9.0, rarer=0) == (
-        "Nothing can be said of deepfm: all 12,345 test rows have the same "
-        "outcome. Give test rows of both."
+        "deepfm cannot be judged: all 12,345 test rows have the same "
+        "outcome. Give test rows with both outcomes."
     )
 
 
 def test_one_model_is_not_called_the_best():
-    assert verdict(models=1).startswith("deepfm predicts better than guessing")
+    assert verdict(models=1).startswith(
+        "deepfm predicts better than the average rate"
+    )
     assert "the gain is 10.0% to 14.0%, with 95 % confidence." in verdict()
 
 

@@ -82,7 +82,7 @@ def finished(finished_run, tmp_path):
 def test_an_own_file_goes_all_the_way(finished_run):
     directory, _, out = finished_run
     report = json.loads((directory / "out" / "report.json").read_text())
-    assert "drawn at random instead (seed 1)" in out
+    assert "instead (seed 1)" in out
     card = directory / "saved_models/clicks/1/assets.extra/model_card.json"
     assert "site" in json.loads(card.read_text())["explain"]["fields"]
     assert sum(part["rows"] for part in report["data"].values()) == 800
@@ -164,7 +164,7 @@ def test_the_inferred_schema_can_be_edited_and_given_back(finished, capsys):
     assert "1 categorical fields" in capsys.readouterr().out
     both = [*OWN, "--schema", str(path), "--categorical", "site"]
     assert main(tabular.RECIPE, both) == 2
-    assert "Leave it out beside --schema" in capsys.readouterr().err
+    assert "Leave it out with --schema" in capsys.readouterr().err
 
 
 def test_what_needs_no_data_is_told_before_any_work(clicks, capsys):
@@ -221,9 +221,9 @@ def test_a_full_disk_is_told_with_what_to_do(clicks, capsys, monkeypatch):
     error = capsys.readouterr().err
     assert status == 2
     assert (
-        "error: my models could not be written: No space left on device. Make "
-        "room there. Or give another place with --export. Nothing is trained "
-        "again:"
+        "error: my models could not be written: No space left on device. "
+        "Make room there. Or give another path with --export. Nothing is "
+        "trained again:"
     ) in error
     words = shlex.split(error.splitlines()[-1])
     assert words[1:3] == ["-m", "pipelines.tabular"]
@@ -325,7 +325,7 @@ def test_vectors_of_a_file_are_where_training_starts(
     assert found.vectors[0].tolist() == [1.0] * 10
     assert found.vectors[1].tolist() != [1.0] * 10
     assert model.freeze_embeddings == ("site",)
-    assert "'site': 1 of 4 values have got" in capsys.readouterr().out
+    assert "'site': 1 of 4 values received" in capsys.readouterr().out
     before = settings.fingerprint({"train": train})
     vectors.head(1).to_parquet(tmp_path / "site.parquet")
     assert settings.fingerprint({"train": train}) != before
@@ -337,7 +337,7 @@ def test_auto_needs_the_length_of_given_vectors(clicks, capsys):
     given = [*OWN, "--auto", "--embeddings", "site=site.parquet"]
 
     assert main(tabular.RECIPE, given) == 2
-    assert "Give --embedding-dim, their length, too" in capsys.readouterr().err
+    assert "Give it with --embedding-dim" in capsys.readouterr().err
 
 
 def test_files_of_vectors_are_looked_for_before_any_work(clicks, capsys):
@@ -478,7 +478,7 @@ def test_all_epochs_are_one_data_set_each_in_its_order(clicks):
         (["--evaluate-every", "999"], "nothing would be evaluated"),
         (
             ["--embedding-l2", "1", "--optimizer", "adam"],
-            "say --l2-mode table; for the rows of each",
+            "give --l2-mode table. To penalize only the rows of each",
         ),
     ],
 )
@@ -528,7 +528,7 @@ def test_resuming_with_other_options_is_refused(capsys):
         (["--label", "clicked", "--l2-mode", "batch"], "Give --embedding-l2"),
         (
             ["--label", "clicked", "--dropout", "0.3", "--model", "fm"],
-            "--dropout is an option of deepfm, wide_and_deep, nfm alone. "
+            "--dropout is an option of deepfm, wide_and_deep, nfm only. "
             "Received: --model fm.",
         ),
         (
@@ -585,7 +585,7 @@ def test_mistakes_in_the_data_are_one_sentence(
     ("arguments", "message"),
     [
         (["--model", "deepmf"], "'deepmf' is not a model. Allowed"),
-        (["--hidden-units", "30;20"], "widths between commas"),
+        (["--hidden-units", "30;20"], "widths separated by commas"),
         (["--embeddings", "site"], "must be FIELD=FILE"),
         (["--dropout", "1"], "from 0 to below 1"),
         (["--epochs", "0"], "a whole number of at least 1"),

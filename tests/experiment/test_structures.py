@@ -175,12 +175,12 @@ def test_the_sentences_say_what_was_found():
     ]
 
     assert (
-        "validation AUC of 0.8100 over 3 seeds, and by the seed alone a run "
-        "is within ± 0.0497 of it. 1 of the 2 single changes goes beyond "
-        "that: depth 2 (better by 0.1800). Difference between the best and "
-        "the worst value of each factor: depth 0.1800, width 0.0200." in alone
+        "validation AUC of 0.8100 over 3 seeds, with a seed-to-seed "
+        "variation of ± 0.0497. 1 of the 2 single changes goes beyond that: "
+        "depth 2 (better by 0.1800). Difference between the best and the "
+        "worst value of each factor: depth 0.1800, width 0.0200." in alone
     )
-    assert " 2 structures beside the base were tried, with one seed" in alone
+    assert " 2 structures besides the base were tried, with one seed" in alone
     assert alone.endswith("None of them is better than the base.")
     told = (
         " The best on the validation data (another) has a validation AUC of "
@@ -188,7 +188,7 @@ def test_the_sentences_say_what_was_found():
         "by 1; log loss worse by 2."
     )
     assert lead(report).endswith(
-        f"{told} By AUC the test data do not say that it is the better one: "
+        f"{told} The AUC on the test data does not show that it is better: "
         "keep the base."
     )
     report["recommended"] = "best"

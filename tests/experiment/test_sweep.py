@@ -142,7 +142,7 @@ def test_changes_are_measured_by_what_the_seed_does(report):
     assert "1 of the 2 single changes goes beyond" in report["lead"]
     assert "width 6 (worse by 0.2400)" in report["lead"]
     assert "worst: width 0.2400, shape 0.0200." in report["lead"]
-    assert " 3 structures beside the base were tried" in report["lead"]
+    assert " 3 structures besides the base were tried" in report["lead"]
     assert "The best on the validation data (6-6, tanh" in report["lead"]
 
 
@@ -244,7 +244,7 @@ def test_what_does_not_fit_is_said_before_training(
         (["--activations", "reluu"], "'reluu' is not known. Allowed"),
         (["--depths", "2,0"], "whole number of at least 1, not '0'"),
         (["--seeds", "1"], "at least 2, not '1': one run does not"),
-        (["--seeds", "0"], "at least 2, not '0': one run does not tell"),
+        (["--seeds", "0"], "at least 2, not '0': one run does not show"),
         (["--trials", "-1"], "a whole number of at least 0, not '-1'"),
     ],
 )

@@ -38,10 +38,13 @@ def write_clicks(folder):
             ("--embedding-l2", "0.1", "--l2-mode", "table"),
             "--l2-mode table reads the whole table at each step",
         ),
-        (("--embeddings", "ad=ad.parquet"), "--embeddings cannot be combined with"),
+        (
+            ("--embeddings", "ad=ad.parquet"),
+            "--embeddings cannot be combined with",
+        ),
         (
             ("--export", "models", "--prune-untrained"),
-            "and TF_CONFIG names 2 workers, whose chief exports without it",
+            "but TF_CONFIG names 2 workers, whose chief exports without",
         ),
         (("--auto",), "trains many models"),
     ],
@@ -165,6 +168,8 @@ def test_a_lost_file_of_rows_is_told(trained):
         with Workers(2, folder, workers.command, folder, *WORDS) as processes:
             assert processes.statuses() == [2, 2], processes.texts()
             for text in processes.texts():
-                assert f"{path.name} is missing, and with it the rows" in text
+                assert (
+                    f"{path.name} is missing. It holds the table rows" in text
+                )
     finally:
         path.write_bytes(kept)

@@ -317,5 +317,5 @@ def test_a_signature_that_tells_other_inputs_is_not_published(is_told):
 
     if is_told:
         return check_fields(loaded, outputs)
-    with pytest.raises(RuntimeError, match="'fields' must tell the inputs"):
+    with pytest.raises(RuntimeError, match="'fields' must list the inputs"):
         check_fields(loaded, outputs)

@@ -44,12 +44,14 @@ def test_a_column_that_is_used_itself_is_no_guess():
 
 
 def test_a_folder_that_is_called_like_the_column_is_told():
-    with pytest.raises(UserError, match="'day=...': to have it as a column na"):
+    with pytest.raises(
+        UserError, match="'day=...'. To use that as a column, na"
+    ):
         check_columns(["day"], ["hour", "x"], "logs/day=7/part-0.parquet")
 
 
 def test_all_columns_that_are_gone_are_told():
-    with pytest.raises(UserError, match="no column 'b'. Nor has it 'c'"):
+    with pytest.raises(UserError, match="no column 'b'. It also lacks 'c'"):
         check_columns(["a", "b", "c"], ["a"], "x.csv")
 
 

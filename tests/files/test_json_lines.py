@@ -170,7 +170,7 @@ def test_a_line_without_end_and_json_called_csv_are_told(tmp_path, monkeypatch):
 
     with pytest.raises(UserError, match="line 1: a line must be shorter than"):
         read(path, ["a"])
-    with pytest.raises(UserError, match="Let its name end in .jsonl"):
+    with pytest.raises(UserError, match="its name must end in .jsonl"):
         deepfm_tf.fit_vocabulary(
             named_csv,
             deepfm_tf.Schema((deepfm_tf.CategoricalField("a"),), "click"),

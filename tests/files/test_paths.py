@@ -50,5 +50,7 @@ def test_a_file_url_of_another_host_is_refused():
 def test_a_folder_without_rows_is_told(tmp_path):
     touch(tmp_path, "_SUCCESS")
 
-    with pytest.raises(FileNotFoundError, match="is an empty folder, but"):
+    with pytest.raises(
+        FileNotFoundError, match="the folder is empty, or holds only"
+    ):
         expanded([tmp_path])

@@ -313,7 +313,7 @@ def test_infer_takes_rare_amounts_that_recur_as_names(share, num_amounts, kind):
     schema = deepfm_tf.infer_schema(frame, "y")
 
     assert schema.field("gain").type_name == kind
-    assert ("others that recur" in str(schema.notes)) == (kind != "numeric")
+    assert ("the others repeat" in str(schema.notes)) == (kind != "numeric")
 
 
 def zipped(data):

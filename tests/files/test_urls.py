@@ -124,7 +124,10 @@ def test_what_is_not_there_is_told_with_what_is_meant(bucket):
     [
         ("AWS Error ACCESS_DENIED during HeadObject", "AWS_ACCESS_KEY_ID and"),
         ("AWS Error NO_SUCH_BUCKET: nothing", "There is no bucket"),
-        ("curlCode: 6, Couldn't resolve host name", "Is the store reached"),
+        (
+            "curlCode: 6, Couldn't resolve host name",
+            "that the store can be reached",
+        ),
     ],
 )
 def test_what_a_store_says_is_told_with_what_to_do(
@@ -151,7 +154,9 @@ def test_a_bucket_may_be_called_as_if_there_were_none(monkeypatch):
 
     monkeypatch.setattr(pyarrow.fs, "FileSystem", Stores)
 
-    with pytest.raises(deepfm_tf.UserError, match="Is the store reached"):
+    with pytest.raises(
+        deepfm_tf.UserError, match="that the store can be reached"
+    ):
         files_at("s3://no-such-bucket-1/x.csv")
 
 

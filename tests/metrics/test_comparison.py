@@ -164,7 +164,7 @@ def test_a_handful_of_rows_of_a_class_gives_no_interval(rarer):
     for result in compare_models(label, first, second, weight).values():
         told = not math.isnan(result.margin)
         assert told == (not math.isnan(result.p_value)) == (rarer == 10)
-        few = "not to be told from fewer than 10 rows of a class"
+        few = "undefined: fewer than 10 rows of a class"
         assert (str(result) == few) == (not told)
         assert math.isfinite(result.improvement)
 

@@ -130,7 +130,7 @@ def test_test_rows_of_one_class_say_nothing(scored):
     )
 
     assert area["text"] == "undefined: the rows are all of one class"
-    assert loss["text"].startswith("not to be told from fewer than 10 rows")
+    assert loss["text"].startswith("undefined: fewer than 10 rows")
     assert loss["seeds_better"] == 2
 
 

@@ -411,7 +411,7 @@ def test_a_model_that_declares_nothing_is_not_explained(vocabulary):
     fm = deepfm_tf.FM(vocabulary.schema, embedding_dim=2)
     whole = CTRModel(vocabulary.schema, fm.input, fm.logits)
 
-    with pytest.raises(TypeError, match="a CTRModel that declares how its"):
+    with pytest.raises(TypeError, match="a CTRModel that declares the"):
         deepfm_tf.Explainer(whole)
 
 

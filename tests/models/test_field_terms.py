@@ -92,5 +92,7 @@ def test_a_model_without_terms_says_what_is_missing(vocabulary):
         FirstOrderBias()(model.input["values"]),
     )
 
-    with pytest.raises(NotImplementedError, match="CTRModel must declare how"):
+    with pytest.raises(
+        NotImplementedError, match="CTRModel must declare the terms"
+    ):
         whole.terms(None, [], None)

@@ -78,9 +78,7 @@ def test_the_environment_switches_them_off(monkeypatch):
     monkeypatch.setenv("DEEPFM_TF_KERNELS", "off")
 
     assert choice.kernels_for(new_table()) is None
-    assert choice.told(ONE) == (
-        "Kernels: TensorFlow's, as DEEPFM_TF_KERNELS=off says"
-    )
+    assert choice.told(ONE) == ("Kernels: TensorFlow's (DEEPFM_TF_KERNELS=off)")
 
 
 def test_another_word_in_the_environment_is_an_error(monkeypatch):
@@ -98,6 +96,6 @@ def test_why_there_are_none_is_told_with_what_to_do(monkeypatch):
 
     assert choice.kernels_for(new_table()) is None
     assert choice.told(ONE) == (
-        "Kernels: TensorFlow's; of our own, none are built. Once built, a "
-        "step takes less time: deepfm-tf build-kernels"
+        "Kernels: TensorFlow's; of our own, none are built. To build them "
+        "for faster training steps: deepfm-tf build-kernels"
     )

@@ -276,7 +276,7 @@ def test_weights_are_named_wherever_they_count(reader):
         f"the same test rows, weighted by {NASTY}",
         f"mean labels are weighted by {NASTY}.",
         f"the same sum of {NASTY}.",
-        f"Rows count by {NASTY}, in training",
+        f"Rows are weighted by {NASTY}, in training",
     ):
         assert part in text
 
@@ -293,7 +293,7 @@ def test_buckets_and_hidden_layers_have_their_word(reader):
 
     for part in ("A bucket does not contain its upper bound.", "hidden layers"):
         assert part in text and part not in plain
-    assert "80 test rows, beside its hidden layers." in text
+    assert "80 test rows, without the hidden layers." in text
 
 
 def test_equal_reports_make_equal_pages(page):

@@ -15,7 +15,7 @@ from deepfm_tf.vocabulary import Vocabulary
 
 # Days of a few rows.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:Field .* it teaches the model nothing"
+    "ignore:Field .* it gives the model no information"
 )
 
 
@@ -128,7 +128,9 @@ def test_a_damaged_file_of_counts_is_told(tmp_path):
     data[8] ^= 1
     path.write_bytes(bytes(data))
 
-    with pytest.raises(deepfm_tf.UserError, match="was changed after it was written"):
+    with pytest.raises(
+        deepfm_tf.UserError, match="was changed after it was written"
+    ):
         Vocabulary.load(tmp_path).extended(day(["a"]))
 
 

@@ -390,7 +390,9 @@ def test_a_change_that_contradicts_nothing_is_noticed(
         changed = text.replace('"std": ', '"std": 1', 1)
     path.write_text(changed)
 
-    with pytest.raises(deepfm_tf.UserError, match="was changed after it was written"):
+    with pytest.raises(
+        deepfm_tf.UserError, match="was changed after it was written"
+    ):
         Vocabulary.load(tmp_path)
 
 
@@ -398,7 +400,9 @@ def test_digests_that_cannot_be_read_are_named(vocabulary, tmp_path):
     vocabulary.save(tmp_path)
     for content in ("{", "5", "{}"):
         (tmp_path / "digests.json").write_text(content)
-        with pytest.raises(deepfm_tf.UserError, match="json is not as it was"):
+        with pytest.raises(
+            deepfm_tf.UserError, match="json was changed after it was"
+        ):
             Vocabulary.load(tmp_path)
 
 

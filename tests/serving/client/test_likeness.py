@@ -49,7 +49,7 @@ def test_many_unseen_values_are_told_with_the_commonest():
 
     assert text == (
         "Field 'site': 40 % of the values are unseen in training, such as "
-        "'x', 'y'; it leads one to expect 2.0 %."
+        "'x', 'y'; 2.0 % are expected from training."
     )
 
 
@@ -63,7 +63,8 @@ def test_numbers_are_told_with_the_range_of_training():
 
     assert likeness.differences() == [
         "Field 'site': 40 % of the values are outside the range seen in "
-        "training, 0.5 to 2000, such as '-3.5'; it leads one to expect 2.0 %."
+        "training, 0.5 to 2000, such as '-3.5'; 2.0 % are expected from "
+        "training."
     ]
 
 
@@ -82,7 +83,8 @@ def test_many_missing_values_are_told():
     )
 
     assert text == (
-        "Field 'site': 50 % of the rows have no value, of training's 1.0 %."
+        "Field 'site': 50 % of the rows have no value, but only 1.0 % in "
+        "training."
     )
 
 
