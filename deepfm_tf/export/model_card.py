@@ -17,6 +17,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from deepfm_tf.calibration import Calibration
 from deepfm_tf.explain import Explainer
+from deepfm_tf.export.example_row import example_row
 from deepfm_tf.export.explain import columns_of_terms
 from deepfm_tf.export.fields import describe_fields
 from deepfm_tf.export.rank import CONTEXT_PREFIX, split_fields
@@ -85,6 +86,8 @@ def write_model_card(
         ),
         # Which input each field has, as the signature `fields` tells.
         "fields": describe_fields(vocabulary, defaults),
+        # A row of frequent values, for those who try the model out.
+        "example": example_row(vocabulary),
         "signatures": _signatures(saved_model),
         # The columns of the matrices, in order.
         "packed_columns": _columns(schema.fields),

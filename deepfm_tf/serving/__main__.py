@@ -166,6 +166,8 @@ def stop_on_signals(server: Server) -> None:
 
 def announcement(server: Server, command: str) -> str:
     """What is served, where, and what to type next."""
+    from deepfm_tf.serving.server.example_call import curl_line
+
     names = sorted(server.store.names())
     lines = [f"Serving {', '.join(names)}", f"  gRPC  localhost:{server.port}"]
     if server.options.grpc_socket_path:
@@ -181,6 +183,9 @@ def announcement(server: Server, command: str) -> str:
         *("--model_name", names[0], "--input", "rows.csv"),
     )
     lines.append(f"Next, in another terminal: {predict}")
+    if server.rest_port:
+        line = curl_line(server.store, names[0], server.rest_port)
+        lines += [f"Or, for one row: {line}"] if line else []
     return "\n".join(lines)
 
 

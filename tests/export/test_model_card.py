@@ -70,6 +70,12 @@ def test_it_names_the_columns_of_explain(card):
     }
 
 
+def test_it_has_a_row_to_try_the_model_with(card):
+    inputs = card["signatures"]["serving_default"]["inputs"]
+
+    assert sorted(card["example"]) == sorted(inputs)
+
+
 def test_it_lists_the_signatures(card):
     assert list(card["signatures"]) == [
         "classify",

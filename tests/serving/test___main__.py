@@ -1,5 +1,6 @@
 """The command."""
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -212,9 +213,13 @@ def test_the_second_signal_ends_at_once(monkeypatch):
     assert statuses == [128 + signal.SIGINT]
 
 
-def test_the_announcement_says_what_to_type_next():
+def test_the_announcement_says_what_to_type_next(toy_servable):
+    loaded = types.SimpleNamespace(servable=toy_servable)
     server = types.SimpleNamespace(
-        store=types.SimpleNamespace(names=lambda: {"ctr"}),
+        store=types.SimpleNamespace(
+            names=lambda: {"ctr"},
+            acquire=lambda _: contextlib.nullcontext(loaded),
+        ),
         options=Options(grpc_socket_path="/tmp/s"),
         port=8500,
         rest_port=8501,
@@ -230,6 +235,8 @@ def test_the_announcement_says_what_to_type_next():
         "http://localhost:8501/metrics",
         command_line("deepfm-tf", "predict")
         + " --address localhost:8500 --model_name ctr --input rows.csv",
+        '"c0": "", "c1": "", "c2": "", "n0": 0.0, "n1": 0.0}]}\' '
+        "http://localhost:8501/v1/models/ctr:predict",
     ):
         assert part in text
 
