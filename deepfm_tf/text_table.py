@@ -36,7 +36,7 @@ def text_table(
     if header is None:
         header = list(rows[0])
     columns = [[row.get(name) for row in rows] for name in header]
-    texts = [_texts(column, decimals) for column in columns]
+    texts = [shown_values(column, decimals) for column in columns]
     numeric = [
         any(isinstance(value, (int, float)) for value in column)
         or all(map(_is_number, column))
@@ -66,8 +66,8 @@ def aligned(lines: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
     )
 
 
-def _texts(values: Sequence[Any], decimals: int | None) -> list[str]:
-    """The texts of a column."""
+def shown_values(values: Sequence[Any], decimals: int | None) -> list[str]:
+    """The values of a column as texts; see `text_table`."""
     if decimals is None:
         decimals = _needed_decimals(values)
     return [_text(value, decimals) for value in values]

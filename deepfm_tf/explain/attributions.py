@@ -7,7 +7,11 @@ from typing import Any
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
+from deepfm_tf.html_table import html_table
 from deepfm_tf.text_table import text_table
+
+# Terms that a table shows.
+_TOP = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +116,21 @@ class Attributions:
             ]
         return terms
 
-    def table(self, row: int = 0, top: int = 20, by_field: bool = False) -> str:
+    def table(
+        self, row: int = 0, top: int = _TOP, by_field: bool = False
+    ) -> str:
         """A row's terms as text: the `top` largest, the rest in one line."""
+        return text_table(self._shown(row, top, by_field), decimals=4)
+
+    def _repr_html_(self) -> str:
+        """The table of the first row, for notebooks."""
+        caption = f"Row 0 of {len(self.labels):,}, in logits"
+        shown = self._shown(0, _TOP, by_field=False)
+        return html_table(shown, decimals=4, caption=caption)
+
+    def _shown(
+        self, row: int, top: int, by_field: bool
+    ) -> list[dict[str, Any]]:
         terms = self.terms(row, by_field)
         top += sum(term["kind"] in ("bias", "baseline") for term in terms)
         shown, rest = terms[:top], terms[top:]
@@ -123,8 +140,8 @@ class Attributions:
             shown.append({"term": name, "kind": "", "value": total})
         error = float(self.completeness_error[row])
         logit = float(self.logit[row])
-        shown += [
+        return [
+            *shown,
             {"term": "completeness error", "kind": "", "value": error},
             {"term": "logit", "kind": "sum", "value": logit},
         ]
-        return text_table(shown, decimals=4)

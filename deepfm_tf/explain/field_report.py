@@ -12,6 +12,7 @@ from deepfm_tf.errors import UserError
 from deepfm_tf.explain.importance import Importance
 from deepfm_tf.explain.model_terms import ModelTerms
 from deepfm_tf.explain.strengths import field_strengths
+from deepfm_tf.html_table import html_table
 from deepfm_tf.models import CTRModel
 from deepfm_tf.text_table import text_table
 
@@ -70,23 +71,27 @@ class FieldReport:
 
     def table(self) -> str:
         """The report as text, without the margins."""
-        return text_table(
-            [
-                {
-                    "field": row["field"],
-                    "first order": row["first_order"],
-                    "pairs": row["pairs"],
-                    "AUC drop": row["auc_drop"],
-                    "OOV": row["oov_share"],
-                    "missing": row["missing_share"],
-                    "ids": row["num_ids"],
-                    "untrained": row["untrained_ids"],
-                    "verdict": row["verdict"],
-                }
-                for row in self.rows()
-            ],
-            decimals=4,
-        )
+        return text_table(self._shown(), decimals=4)
+
+    def _repr_html_(self) -> str:
+        """The table, for notebooks."""
+        return html_table(self._shown(), decimals=4)
+
+    def _shown(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "field": row["field"],
+                "first order": row["first_order"],
+                "pairs": row["pairs"],
+                "AUC drop": row["auc_drop"],
+                "OOV": row["oov_share"],
+                "missing": row["missing_share"],
+                "ids": row["num_ids"],
+                "untrained": row["untrained_ids"],
+                "verdict": row["verdict"],
+            }
+            for row in self.rows()
+        ]
 
 
 def field_report(

@@ -14,6 +14,7 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.cpus import num_cpus
 from deepfm_tf.errors import UserError
 from deepfm_tf.explain.model_terms import ModelTerms
+from deepfm_tf.html_table import html_table
 from deepfm_tf.metrics import log_loss
 from deepfm_tf.metrics.influence import auc_influence, variance_of_sum
 from deepfm_tf.metrics.likelihood import row_losses
@@ -27,6 +28,8 @@ from deepfm_tf.text_table import text_table
 
 # Half the width of a 95 % interval, in standard errors.
 _MARGIN = 1.96
+# Fields that a table shows.
+_TOP = 20
 # Fields measured at a time. TensorFlow spreads a wide pyramid over the cores by
 # itself; threads fill them where it does not, and while ranks are counted.
 _MOST_WORKERS = 4
@@ -40,10 +43,10 @@ class Importance:
         fields: tuple of str. Names of the fields.
         auc, log_loss: float. Of the model on the rows as they are. These
             and all below are weighted, where the data set has weights.
-        auc_drop: (fields,). AUC less the AUC with the field dealt out anew.
+        auc_drop: (fields,). AUC less the AUC with the field shuffled.
         auc_margin: (fields,). Half the width of its 95 % interval.
-        log_loss_rise: (fields,). In nats: the log loss with the field dealt
-            out anew less the log loss.
+        log_loss_rise: (fields,). In nats: the log loss with the field
+            shuffled less the log loss.
         log_loss_margin: (fields,). Half the width of its 95 % interval.
     """
 
@@ -67,21 +70,25 @@ class Importance:
             for number in order
         ]
 
-    def table(self, top: int = 20) -> str:
+    def table(self, top: int = _TOP) -> str:
         """The `top` most important fields as text."""
-        return text_table(
-            [
-                {
-                    "field": row["field"],
-                    "log loss rise": row["log_loss_rise"],
-                    "± log loss": row["log_loss_margin"],
-                    "AUC drop": row["auc_drop"],
-                    "± AUC": row["auc_margin"],
-                }
-                for row in self.ranking()[:top]
-            ],
-            decimals=4,
-        )
+        return text_table(self._shown(top), decimals=4)
+
+    def _repr_html_(self) -> str:
+        """The table, for notebooks."""
+        return html_table(self._shown(_TOP), decimals=4)
+
+    def _shown(self, top: int) -> list[dict[str, Any]]:
+        return [
+            {
+                "field": row["field"],
+                "log loss rise": row["log_loss_rise"],
+                "± log loss": row["log_loss_margin"],
+                "AUC drop": row["auc_drop"],
+                "± AUC": row["auc_margin"],
+            }
+            for row in self.ranking()[:top]
+        ]
 
 
 def permutation_importance(
@@ -94,8 +101,8 @@ def permutation_importance(
 ) -> Importance:
     """How much worse a model predicts without what one field says.
 
-    Deals the values of a field out anew among the rows, `repeats` times, and
-    looks at what AUC and log loss lose on average. All ids of a
+    Shuffles the values of a field among the rows, `repeats` times, and
+    measures the mean loss of AUC and log loss. All ids of a
     multi-valued field move together, and its weights with them. Unlike the
     terms of the logit this sees all of a model, the pyramid too. Fields that
     say the same share the work: each alone may look unimportant.

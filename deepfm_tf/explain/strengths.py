@@ -11,8 +11,12 @@ import tensorflow as tf
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.explain.model_terms import ModelTerms
+from deepfm_tf.html_table import html_table
 from deepfm_tf.models import CTRModel
 from deepfm_tf.text_table import text_table
+
+# Terms that a table shows.
+_TOP = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,9 +69,17 @@ class FieldStrengths:
             self.num_rows,
         )
 
-    def table(self, top: int = 20) -> str:
+    def table(self, top: int = _TOP) -> str:
         """The `top` strongest terms as text."""
         return text_table(self.ranking()[:top], decimals=4)
+
+    def _repr_html_(self) -> str:
+        """The table, for notebooks."""
+        return html_table(
+            self.ranking()[:_TOP],
+            decimals=4,
+            caption=f"Mean |term| of the logit over {self.num_rows:,} rows",
+        )
 
 
 def field_strengths(model: CTRModel, dataset: Any) -> FieldStrengths:

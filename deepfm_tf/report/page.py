@@ -9,6 +9,8 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deepfm_tf.html_table import classes, html_table
+
 _COLUMN_INCHES = 8.0
 # No scripts, no fonts, no links to anything outside.
 _PAGE = string.Template("""\
@@ -146,31 +148,11 @@ def table(
         wide: columns of running text, which may be wrapped.
         best: column -> the row that stands out in it.
     """
-    header = list(rows[0])
-    kinds: dict[str, list[str]] = {title: [] for title in header}
-    for title in header[1:]:
-        if title in wide:
-            kinds[title].append("text")
-        elif all(_is_number(row[title]) for row in rows):
-            kinds[title].append("number")
-    titles = "".join(
-        f'<th scope="col"{_classes(kinds[title])}>{html.escape(title)}</th>'
-        for title in header
-    )
-    lines = []
-    for number, row in enumerate(rows):
-        cells = [f'<th scope="row">{html.escape(row[header[0]])}</th>']
-        for title in header[1:]:
-            stands_out = best is not None and best.get(title) == number
-            classes = _classes(kinds[title] + ["best"] * stands_out)
-            cells.append(f"<td{classes}>{html.escape(row[title])}</td>")
-        lines.append(f"<tr>{''.join(cells)}</tr>")
     label = html.escape(name, quote=True)
-    body = "\n".join(lines)
+    inside = html_table(rows, wide=wide, best=best)
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">'
-        f"\n<table>\n<thead><tr>{titles}</tr></thead>\n<tbody>\n{body}\n"
-        "</tbody>\n</table>\n</div>"
+        f"\n{inside}\n</div>"
     )
 
 
@@ -193,7 +175,7 @@ def figure(plot: Any, description: str, caption: str = "") -> str:
     # What is large, such as a heat map of many fields, has a line to itself.
     wide = ["wide"] if plot.get_figwidth() > _COLUMN_INCHES else []
     return (
-        f'<figure{_classes(wide)}><img src="data:image/svg+xml;base64,{data}" '
+        f'<figure{classes(wide)}><img src="data:image/svg+xml;base64,{data}" '
         f'alt="{html.escape(description, quote=True)}">'
         f"{below if caption else ''}</figure>"
     )
@@ -202,11 +184,3 @@ def figure(plot: Any, description: str, caption: str = "") -> str:
 def figures(parts: Sequence[str]) -> str:
     """Figures side by side, where there is room."""
     return '<div class="figures">\n' + "\n".join(parts) + "\n</div>"
-
-
-def _is_number(text: str) -> bool:
-    return text[:1] in ("", "–") or text.lstrip("-")[:1].isdigit()
-
-
-def _classes(names: Sequence[str]) -> str:
-    return f' class="{" ".join(names)}"' if names else ""

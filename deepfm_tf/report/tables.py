@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deepfm_tf.html_table import html_table
 from deepfm_tf.metrics import METRIC_TITLES, Spread
 from deepfm_tf.report.content import SummaryRow
 
@@ -106,7 +107,7 @@ def changes(
 
 def results_table(
     summary: Sequence[SummaryRow], reach: str | None = None
-) -> list[dict[str, str]]:
+) -> ResultsTable:
     """What `summarize_runs` gave as texts, for `text_table` and others.
 
     Args:
@@ -124,7 +125,7 @@ def results_table(
     >>> results_table([row])
     [{'model': 'fm', 'test AUC': '0.7600 ± 0.0140', 'parameters': '1,200'}]
     """
-    table = []
+    table = ResultsTable()
     known = {key for row in summary for key in row}
     for row in summary:
         texts = {"model": row["model"]}
@@ -141,6 +142,13 @@ def results_table(
         texts["parameters"] = number(row["parameters"])
         table.append(texts)
     return table
+
+
+class ResultsTable(list[dict[str, str]]):
+    """A dict of texts for each row, which a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        return html_table(self) if self else ""
 
 
 def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:

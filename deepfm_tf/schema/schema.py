@@ -24,7 +24,7 @@ from deepfm_tf.schema.labels import (
     POSITIVE_LABELS,
     explicit_labels,
 )
-from deepfm_tf.schema.table import schema_table
+from deepfm_tf.schema.table import schema_html, schema_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -290,6 +290,10 @@ class Schema:
     def summary(self) -> str:
         """A table of the columns: what each became, and why."""
         return schema_table(self.fields, self.notes)
+
+    def _repr_html_(self) -> str:
+        """The table of `summary`, for notebooks."""
+        return schema_html(self.fields, self.notes)
 
     def __str__(self) -> str:
         return self.to_json()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Sequence
 
 from deepfm_tf.fields import FIELD_TYPES, Field
+from deepfm_tf.html_table import html_table
 from deepfm_tf.text_table import aligned
 
 _KINDS = "|".join(
@@ -36,6 +38,24 @@ def schema_table(fields: Sequence[Field], notes: Sequence[str]) -> str:
     site    categorical  text
     id      left out     unique
     """
+    rows, others = _rows(fields, notes)
+    rows.insert(0, ("column", "kind", "reason"))
+    return "\n".join([aligned(rows, (False, False, False)), *others])
+
+
+def schema_html(fields: Sequence[Field], notes: Sequence[str]) -> str:
+    """The same as HTML; other notes are paragraphs below the table."""
+    rows, others = _rows(fields, notes)
+    titles = ("column", "kind", "reason")
+    table = [dict(zip(titles, row, strict=True)) for row in rows]
+    below = [f"<p>{html.escape(note)}</p>" for note in others]
+    return "\n".join([html_table(table, wide=("reason",)), *below])
+
+
+def _rows(
+    fields: Sequence[Field], notes: Sequence[str]
+) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """Name, kind and reason of each column; and all other notes."""
     kinds = {f.name: f.type_name.replace("_", "-") for f in fields}
     quoted = {repr(name): name for name in kinds}
     rows: list[tuple[str, str, str]] = []
@@ -52,8 +72,7 @@ def schema_table(fields: Sequence[Field], notes: Sequence[str]) -> str:
         rows.append((name, kind, reason))
     rows += [(name, kind, "") for name, kind in kinds.items()]
     rows = [(_shown(n), kind, _one_line(why)) for n, kind, why in rows]
-    rows.insert(0, ("column", "kind", "reason"))
-    return "\n".join([aligned(rows, (False, False, False)), *others])
+    return rows, others
 
 
 def _shown(name: str) -> str:

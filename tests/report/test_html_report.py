@@ -169,7 +169,7 @@ def test_one_model_beside_the_constant_is_not_called_the_best():
 
     page = deepfm_tf.report.html_report(report)
 
-    assert "number best" not in page and "In bold" not in page
+    assert "number best" not in page and "is bold" not in page
 
 
 def test_the_best_of_a_column_stands_out(page):
@@ -276,7 +276,7 @@ def test_weights_are_named_wherever_they_count(reader):
         f"the same test rows, weighted by {NASTY}",
         f"mean labels are weighted by {NASTY}.",
         f"the same sum of {NASTY}.",
-        f"Rows are weighted by {NASTY}, in training",
+        f"Rows are weighted by {NASTY} in training",
     ):
         assert part in text
 

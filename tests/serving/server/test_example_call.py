@@ -12,7 +12,7 @@ import pytest
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
-from deepfm_tf.serving.server.example_call import curl_line, example_instance
+from deepfm_tf.serving.server.example_call import curl_line
 from deepfm_tf.serving.server.flags import Options
 from deepfm_tf.serving.server.server import Server
 from tests.serving.toy_model import copy_with_bias
@@ -58,59 +58,14 @@ def test_bash_sends_the_row_of_the_card_and_the_server_answers_it(server):
     assert probability == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-6)
 
 
-def servable_of(inputs, path="/nowhere"):
-    """A servable whose default signature has inputs: (type, shape) by name."""
-    signature = SignatureDef()
-    for name, (dtype, shape) in inputs.items():
-        signature.inputs[name].dtype = dtype
-        for size in shape:
-            signature.inputs[name].tensor_shape.dim.add(size=size)
-    return types.SimpleNamespace(
-        path=Path(path), signature_defs={"serving_default": signature}
-    )
-
-
-def test_without_a_card_the_row_has_the_shapes_of_the_signature():
-    servable = servable_of(
-        {
-            "text": (types_pb2.DT_STRING, (-1,)),
-            "matrix": (types_pb2.DT_FLOAT, (-1, 3)),
-            "history": (types_pb2.DT_INT64, (-1, -1)),
-            "flag": (types_pb2.DT_BOOL, (-1,)),
-        }
-    )
-
-    assert example_instance(servable) == {
-        "text": "",
-        "matrix": [0.0, 0.0, 0.0],
-        "history": [0],
-        "flag": False,
-    }
-
-
-def test_a_card_of_other_inputs_is_left_aside(tmp_path):
-    (tmp_path / "assets.extra").mkdir()
-    card = tmp_path / "assets.extra" / "model_card.json"
-    card.write_text('{"example": {"other": "a"}}')
-    servable = servable_of({"text": (types_pb2.DT_STRING, (-1,))}, tmp_path)
-
-    assert example_instance(servable) == {"text": ""}
-
-
-@pytest.mark.parametrize(
-    "inputs",
-    [
-        {},
-        {"scalar": (types_pb2.DT_STRING, ())},
-        {"complex": (types_pb2.DT_COMPLEX64, (-1,))},
-    ],
-)
-def test_no_row_is_made_up_where_json_has_none(inputs):
-    assert example_instance(servable_of(inputs)) is None
-
-
 def test_no_line_is_longer_than_a_terminal_takes():
-    wide = servable_of({"x": (types_pb2.DT_FLOAT, (-1, 1000))})
+    signature = SignatureDef()
+    signature.inputs["x"].dtype = types_pb2.DT_FLOAT
+    for size in (-1, 1000):
+        signature.inputs["x"].tensor_shape.dim.add(size=size)
+    wide = types.SimpleNamespace(
+        path=Path("/nowhere"), signature_defs={"serving_default": signature}
+    )
     store = types.SimpleNamespace(
         acquire=lambda _: nullcontext(types.SimpleNamespace(servable=wide))
     )
