@@ -319,6 +319,7 @@ def fit(
     steps = learning.num_steps(preset, data["train"])
     share = stretch["steps_per_epoch"] / steps
     rate = share * data["train"].num_rows / statistics.median(times)
+    averaged = state.get("num_averaged", 1)
     return model, {
         "model": name,
         "preset": settings.preset,
@@ -327,9 +328,9 @@ def fit(
         "examples_per_second": rate,
         "epochs": round(share * len(history["loss"]), 2),
         "best_epoch": round(share * (state["best_epoch"] + 1), 2),
-        "averaged": state.get("num_averaged", 1),
         "history": history,
         "ended": state.get("ended", False),
+        **({"averaged": averaged} if averaged > 1 else {}),
         **({"before": before} if before else {}),
     }
 

@@ -63,7 +63,8 @@ class Run(_Trained, total=False):
 
     test: Metrics
     seed: int
-    best_epoch: float  # whose weights were kept
+    best_epoch: float  # whose weights were kept, or are the first of a mean
+    averaged: int  # the evaluations whose weights were averaged, if they were
     examples_per_second: float
     history: dict[str, list[float]]
     steps_to_reach: int | None  # None if it did not get there
