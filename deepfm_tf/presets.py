@@ -175,8 +175,8 @@ def choose_preset(
         name: str. One of `PRESETS`: `"default"`; `"gentle"`, for few or noisy
             examples, which is also the default below 4,000, and where their
             number times that of the examples of a feature, on average, is
-            below 1.3 million; `"strong"`, wide and
-            slow; or `"seed"`, the textbook's.
+            below 1.3 million; `"strong"`, wide and slow, without batch
+            normalization there too; or `"seed"`, the textbook's.
         num_positives: int. Those of them whose label is 1. Where they are
             rare or frequent, examples tell less: as many count as 4 p (1 - p)
             of them, where p is the share of positives. Training starts from
@@ -253,17 +253,19 @@ def choose_preset(
         preset = dataclasses.replace(
             preset, patience=_PATIENCE_OF_FEW, average_weights=True
         )
+    few = _few(num_examples, telling, examples_of_feature)
+    chosen = f"gentle, because {few}"
     if name == "strong":
-        return dataclasses.replace(
+        preset = dataclasses.replace(
             preset, hidden_units=(256, 128), embedding_dim=16
         )
-    few = _few(num_examples, telling, examples_of_feature)
+        chosen = f"strong, without batch normalization, because {few}"
     if name == "gentle" or few:
         return dataclasses.replace(
             preset,
             batch_normalization=False,
             learning_rate=0.001,
-            chosen="gentle" if name == "gentle" else f"gentle, because {few}",
+            chosen="gentle" if name == "gentle" else chosen,
         )
     return preset
 

@@ -60,7 +60,10 @@ def test_few_examples_get_the_gentle_preset(num_examples, size, is_gentle):
     usual = choose_preset("DeepFM", schema, num_examples)
     gentle = choose_preset("DeepFM", schema, num_examples, "gentle")
     assert (usual == gentle) is is_gentle
-    assert usual.batch_normalization is not is_gentle
+    strong = choose_preset("DeepFM", schema, num_examples, "strong")
+    for preset in (usual, strong):
+        assert preset.batch_normalization is not is_gentle
+        assert preset.learning_rate == (0.001 if is_gentle else 0.003)
     assert not gentle.batch_normalization
 
 
@@ -82,7 +85,14 @@ def test_few_examples_get_the_gentle_preset(num_examples, size, is_gentle):
             "per value on average (the product is below 1,300,000)",
         ),
         (3_000, 10, "gentle", "gentle"),
-        (3_000, 10, "strong", "strong"),
+        (5_000, 10, "strong", "strong"),
+        (
+            3_000,
+            10,
+            "strong",
+            "strong, without batch normalization, as there are only 3,000 "
+            "training rows (below 4,000)",
+        ),
         (3_000, 10, "seed", "seed"),
     ],
 )
