@@ -130,6 +130,8 @@ def _training(report: Report, rows: Sequence[Mapping[str, str]]) -> list[str]:
     sections = [heading("Training", 3), table(trained, "Training")]
     if "best epoch" in trained[0]:
         text = "The weights are those of the best epoch on validation data."
+        if any("averaged" in run for run in report["models"]):
+            text += " Where the findings say so, later ones are in a mean."
         sections.append(paragraph(text, "quiet"))
     return sections
 

@@ -343,3 +343,17 @@ def test_a_browser_shows_it_without_scrolling_sideways(page, tmp_path, width):
     assert images == drawn == 5
     # A phone scrolls within the tables, a desk has room for them.
     assert (cut > 0) == (width == 390)
+
+
+def test_what_the_weights_are_of_is_said():
+    report = make_report()
+    for run in report["models"]:
+        run["best_epoch"] = 1.0
+    report["summary"] = deepfm_tf.report.summarize_runs(report["models"])
+
+    alone = deepfm_tf.report.html_report(report)
+    report["models"][-1]["averaged"] = 3
+    mean = deepfm_tf.report.html_report(report)
+
+    assert "those of the best epoch on validation data.<" in alone
+    assert "data. Where the findings say so, later ones are in a mean.<" in mean
