@@ -2,6 +2,7 @@
 
 import base64
 import html.parser
+import importlib
 import re
 import shutil
 import subprocess
@@ -346,14 +347,14 @@ def test_a_browser_shows_it_without_scrolling_sideways(page, tmp_path, width):
 
 
 def test_what_the_weights_are_of_is_said():
-    report = make_report()
-    for run in report["models"]:
-        run["best_epoch"] = 1.0
-    report["summary"] = deepfm_tf.report.summarize_runs(report["models"])
+    # Alone, without the plots of a whole page.
+    module = importlib.import_module("deepfm_tf.report.html_report")
+    rows = [{"model": "fm", "best epoch": "2"}]
 
-    alone = deepfm_tf.report.html_report(report)
-    report["models"][-1]["averaged"] = 3
-    mean = deepfm_tf.report.html_report(report)
+    *_, alone = module._training({"models": [{"model": "fm"}]}, rows)
+    *_, mean = module._training(
+        {"models": [{"model": "fm", "averaged": 3}]}, rows
+    )
 
     assert "those of the best epoch on validation data.<" in alone
     assert "data. Where the findings say so, later ones are in a mean.<" in mean
