@@ -75,7 +75,7 @@ def test_few_examples_get_the_gentle_preset(num_examples, size, is_gentle):
             3_999,
             10,
             "default",
-            "gentle, as there are only 3,999 training rows (below 4,000)",
+            "gentle, because there are only 3,999 training rows (below 4,000)",
         ),
         (
             10_000,
@@ -90,7 +90,7 @@ def test_few_examples_get_the_gentle_preset(num_examples, size, is_gentle):
             3_000,
             10,
             "strong",
-            "strong, without batch normalization, as there are only 3,000 "
+            "strong, without batch normalization, because there are only 3,000 "
             "training rows (below 4,000)",
         ),
         (3_000, 10, "seed", "seed"),

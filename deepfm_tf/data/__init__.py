@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from deepfm_tf.data.derived import UnreadableRows, write_derived
+from deepfm_tf.data.digests import file_digests
 from deepfm_tf.data.drift import compare_with_training
 from deepfm_tf.data.file_counts import fit_vocabulary
 from deepfm_tf.data.inference import infer_schema, label_counts
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from deepfm_tf.data.overlap import Overlap, shared_rows
     from deepfm_tf.data.preparation import prepare
     from deepfm_tf.data.text_dataset import dataset_from_text
+    from deepfm_tf.data.trained_files import TrainedAlreadyWarning
 
 __all__ = [
     "Overlap",
@@ -34,6 +36,7 @@ __all__ = [
     "PreparedData",
     "TextFormat",
     "TimePart",
+    "TrainedAlreadyWarning",
     "UnreadableRows",
     "check_headers",
     "column_names",
@@ -42,6 +45,7 @@ __all__ = [
     "dataset_from_memory",
     "dataset_from_text",
     "encode",
+    "file_digests",
     "fit_vocabulary",
     "infer_schema",
     "label_counts",
@@ -58,6 +62,7 @@ _LATER = {
     "overlap": "Overlap shared_rows",
     "preparation": "prepare",
     "text_dataset": "dataset_from_text",
+    "trained_files": "TrainedAlreadyWarning",
 }
 
 

@@ -8,8 +8,24 @@ import threading
 import pyarrow as pa
 
 from deepfm_tf.data.stream import Reading
-from deepfm_tf.files.readers import list_files
+from deepfm_tf.files.readers import Source, list_files
+from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.files.urls import identity_of, is_url
+from deepfm_tf.schema import Schema
+
+
+def file_digests(
+    source: Source, schema: Schema, text_format: TextFormat | None = None
+) -> list[str]:
+    """A digest of each file, as `PreparedData.sources` has it.
+
+    Args:
+        source, schema, text_format: as for `prepare`.
+    """
+    return [
+        digest_of(each)
+        for each in Reading(source, schema, text_format).by_file()
+    ]
 
 
 def digest_of(

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Container,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from typing import Any
 
 from deepfm_tf.data.digests import digest_of
@@ -67,6 +73,18 @@ class Inputs:
             )
         ]
 
+    def are_all_among(self, digests: Container[str]) -> bool:
+        """Whether each has one of these; reads up to the first that has not.
+
+        What is read for this is not read for its digest again.
+        """
+        for place in range(len(self._readings)):
+            if place not in self._digests:
+                self._digests |= self._read([place])
+            if self._digests[place] not in digests:
+                return False
+        return True
+
     def add_digests(self, digests: Iterable[str]) -> None:
         """Learn the digests of all inputs from those who read them."""
         self._digests = dict(enumerate(digests))
@@ -82,6 +100,11 @@ class Inputs:
             {"path": self._paths[place], "digest": self._digests[place]}
             for place in places
         ]
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """Where each is; empty for what is in memory."""
+        return self._paths or [""]
 
     def stamps(self) -> dict[str, Stamp]:
         """Real path -> its stamp, where a later change must show."""

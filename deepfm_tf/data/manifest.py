@@ -22,7 +22,7 @@ VOCABULARY_DIRECTORY = "vocabulary"
 
 _FILES = re.compile(
     rf"({MANIFEST_FILE}|{CHECKSUMS_FILE}|{REJECTED_FILE}|{STAMPS_FILE}"
-    r"|shard-\d{5}\.bin|vocabulary(/(schema|statistics|digests)\.json|/\d{3}_.*\.(txt|npy|parquet))?)"
+    r"|shard-\d{5}\.bin|vocabulary(/(schema|statistics|digests|days)\.json|/\d{3}_.*\.(txt|npy|parquet))?)"
 )
 
 

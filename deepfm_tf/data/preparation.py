@@ -33,6 +33,7 @@ from deepfm_tf.data.shard_writer import Encoder, shard_tasks
 from deepfm_tf.data.spill import SpilledBlocks
 from deepfm_tf.data.stream import Reading
 from deepfm_tf.data.time_split import TimePart
+from deepfm_tf.data.trained_files import warn_of_known_files, warn_of_same_day
 from deepfm_tf.drift import (
     DataCounts,
     plain_comparison,
@@ -147,9 +148,11 @@ def prepare(
         known_digests(directory),
         maps.run,
     )
+    if extends is not None:
+        warn_of_same_day(inputs, extends)
     done = load_if_same(directory, recipe, inputs)
     if done is not None:
-        _warn(done, schema is not None)
+        _warn(done, schema, vocabulary, part)
         return done
     # The link stays where the directory is one.
     place = directory.resolve()
@@ -174,7 +177,7 @@ def prepare(
             "room, or prepare into another directory",
         ) from error
     prepared = PreparedData.load(directory)
-    _warn(prepared, schema is not None)
+    _warn(prepared, schema, vocabulary, part)
     return prepared
 
 
@@ -235,12 +238,15 @@ def _write(
     encodings = folds = None
     if vocabulary is None:
         vocabulary = total.counts.finish()
+        days = [[entry["digest"] for entry in inputs.digests()]]
+        vocabulary.files_of_days = days
         if extends is not None:
             vocabulary = extends.extended(vocabulary)
         if any(field.encodings for field in reading.schema.fields):
             read = functools.partial(spilled.map_blocks, total.rows)
             encodings = OutOfFold.count(vocabulary, read)
             vocabulary = encodings.vocabulary
+            vocabulary.files_of_days = days
             folds = directory.with_name("folds")
             encodings.save(folds)
     elif vocabulary.value_encodings:
@@ -329,15 +335,22 @@ def _no_negatives(
     )
 
 
-def _warn(prepared: PreparedData, is_training: bool) -> None:
+def _warn(
+    prepared: PreparedData,
+    schema: Schema | None,
+    vocabulary: Vocabulary | None,
+    part: Part | TimePart | None,
+) -> None:
     """Warn of what no error is, and hardly meant."""
+    if vocabulary is None or part is None:
+        warn_of_known_files(prepared, vocabulary is None)
     if prepared.num_positives in (0, prepared.num_rows):
         warnings.warn(
             f"Every label is {int(prepared.num_positives > 0)} in the "
             f"{prepared.num_rows:,} rows: there is nothing to tell apart.",
             stacklevel=3,
         )
-    if is_training:
+    if schema is not None:
         warn_of_blanks(prepared.vocabulary, stacklevel=3)
     warn_of_drift(prepared.drift, prepared.directory.name, stacklevel=3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import textwrap
@@ -11,6 +12,7 @@ import numpy as np
 
 import deepfm_tf
 from deepfm_tf.backend import import_tensorflow
+from deepfm_tf.experiment import trained_files
 from deepfm_tf.experiment.command_line import words_of
 from deepfm_tf.experiment.config import write_config
 from deepfm_tf.experiment.dask import dask_executor
@@ -194,9 +196,12 @@ def _prepare(
             if settings.derive is not None:
                 source = derived_files(settings, settings.derive, files)
         before = _identity(directory / name)
-        with writing(
-            directory / name, "Or keep prepared data elsewhere: --prepared DIR."
-        ):
+        with contextlib.ExitStack() as stack:
+            if extends is not None:
+                own: Any = settings  # none but a Settings extends any
+                stack.enter_context(trained_files.refusing_same_day(own))
+            hint = "Or keep prepared data elsewhere: --prepared DIR."
+            stack.enter_context(writing(directory / name, hint))
             data[name] = deepfm_tf.prepare(
                 source,
                 directory / name,

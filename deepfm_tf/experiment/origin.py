@@ -114,9 +114,19 @@ class Origin:
         """The vocabulary that the model was made for."""
         if self.run is None:
             return deepfm_tf.Vocabulary.load(self.path)
-        return deepfm_tf.Vocabulary.load(
-            self.prepared_folder / "train" / "vocabulary"
-        )
+        folder = self.prepared_folder / "train" / "vocabulary"
+        vocabulary = deepfm_tf.Vocabulary.load(folder)
+        schema = deepfm_tf.Schema.from_dict(self.arguments["schema"])
+        if schema.to_dict() != vocabulary.schema.to_dict():
+            raise UserError(
+                f"--continue-from {self.path}: {folder} must hold the "
+                "vocabulary that the model was trained with. Received "
+                "another one: the data there were prepared anew since. Go on "
+                "with an exported version of the model, which has its own."
+            )
+        if self.trained_files:  # of the model, whoever prepared the data
+            vocabulary.files_of_days = [self.trained_files]
+        return vocabulary
 
     @property
     def prepared_folder(self) -> Path:

@@ -191,8 +191,16 @@ def _prepared(settings: Settings) -> dict[str, deepfm_tf.PreparedData]:
     schema = read_schema(settings)
     check_context(settings, schema)
     check_columns(settings, schema)
+    if settings.derive is None:
+        trained_files.check_newest(
+            settings,
+            lambda: deepfm_tf.data.file_digests(
+                settings.train, schema, settings.text_format
+            ),
+        )
     data = prepare(settings, schema)
-    trained_files.check(settings, data)
+    if settings.derive is not None:  # of files that are made in between
+        trained_files.check_newest(settings, lambda: data["train"].sources)
     if settings.calibration is not None:
         check_classes(data["valid"])
     return data

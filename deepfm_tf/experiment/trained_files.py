@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import deepfm_tf
 from deepfm_tf.errors import UserError
 from deepfm_tf.experiment.origin import TRAINED_FILE, Origin, versions_in
-from deepfm_tf.experiment.training import say_warning
 from deepfm_tf.storage import write_text
 
 if TYPE_CHECKING:
@@ -45,67 +46,55 @@ def write(
     write_text(directory / TRAINED_FILE, text)
 
 
-def check(settings: Settings, data: dict[str, deepfm_tf.PreparedData]) -> None:
-    """Raise UserError where a day comes twice, or after a later one.
-
-    It is warned of files that come twice beside new ones, as where each day is
-    trained on with those before it.
+@contextlib.contextmanager
+def refusing_same_day(settings: Settings) -> Iterator[None]:
+    """Raise UserError where `prepare` finds no file that is new.
 
     Args:
         settings: the options.
-        data: by part.
+    """
+    with warnings.catch_warnings():
+        action: Any = "ignore" if settings.out_of_order else "error"
+        warnings.simplefilter(action, deepfm_tf.data.TrainedAlreadyWarning)
+        try:
+            yield
+        except deepfm_tf.data.TrainedAlreadyWarning as again:
+            raise UserError(
+                f"--train must have a file that the model of {_told(settings)} "
+                f"was not trained on. Received: {again.names} alone, which it "
+                "was. Name the files of a new day, or train on them once more "
+                "with --out-of-order."
+            ) from None
+
+
+def check_newest(
+    settings: Settings, digests: Callable[[], Iterable[str]]
+) -> None:
+    """Raise UserError where an older model would be the newest version.
+
+    Args:
+        settings: the options.
+        digests: gives those of the files of --train. Called where the model
+            was not trained on the last file of that version.
     """
     origin = settings.origin
-    if origin is None:
+    if origin is None or settings.export is None or settings.out_of_order:
         return
-    told = f"--continue-from {settings.continue_from}"
-    known = set(origin.trained_files)
-    for part in ("train", "valid", "test"):
-        files = data[part].sources
-        again = [path for digest, path in files.items() if digest in known]
-        if part != "train" and getattr(settings, part) is None or not again:
-            continue
-        names = _shown(again)
-        if part != "train":
-            say_warning(
-                f"the model of {told} was trained on {names} of --{part}: "
-                "the metrics measure how well it remembers rows, not how "
-                "well it predicts new ones."
-            )
-        elif len(again) < len(files):
-            say_warning(
-                f"the model of {told} was trained on {names} already: of the "
-                f"{len(files):,} files of --train these are trained on, and "
-                "their values counted, once more."
-            )
-        elif not settings.out_of_order:
-            raise UserError(
-                f"--train must have a file that the model of {told} was not "
-                f"trained on. Received: {names} alone, which it was. Name the "
-                "files of a new day, or train on them once more with "
-                "--out-of-order."
-            )
-    if settings.export is not None and not settings.out_of_order:
-        _check_newest(settings, told, {*known, *data["train"].sources})
-
-
-def _check_newest(settings: Settings, told: str, known: set[str]) -> None:
-    """An older model must not become the newest version unasked."""
     versions = versions_in(Path(str(settings.export)))
     if not versions:
         return
     newest = versions[-1]
-    trained = Origin.of(newest).trained_files
-    if trained and trained[-1] not in known:
-        raise UserError(
-            f"The newest version, {newest}, must not have been trained on "
-            f"later files than the model of {told} and --train: a server would "
-            "then go back to an older model. Received: one that was. Go on "
-            "with that version or its run, export elsewhere with --export, or "
-            "replace it with --out-of-order."
-        )
+    last = Origin.of(newest).trained_files[-1:]
+    if set(last) <= set(origin.trained_files) or set(last) <= set(digests()):
+        return
+    raise UserError(
+        f"The newest version, {newest}, must not have been trained on later "
+        f"files than the model of {_told(settings)} and --train: a server "
+        "would then go back to an older model. Received: one that was. Go on "
+        "with that version or its run, export elsewhere with --export, or "
+        "replace it with --out-of-order."
+    )
 
 
-def _shown(paths: Sequence[str]) -> str:
-    more = len(paths) - 3
-    return ", ".join(paths[:3]) + (f" and {more:,} more" if more > 0 else "")
+def _told(settings: Settings) -> str:
+    return f"--continue-from {settings.continue_from}"

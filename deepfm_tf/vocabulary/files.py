@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,11 @@ SCHEMA_FILE = "schema.json"
 STATISTICS_FILE = "statistics.json"
 # Of the other files; what an older version wrote has none.
 DIGESTS_FILE = "digests.json"
+# Digests of the files of each day.
+DAYS_FILE = "days.json"
 # Of a SavedModel.
 EXPORTED_FILE = "assets.extra/vocabulary.json"
+_CARD_FILE = "assets.extra/model_card.json"
 _GRAPH_FILE = "saved_model.pb"
 
 
@@ -170,7 +173,7 @@ def _read_exported(
             "that does not. Load the vocabulary of the prepared data, or "
             "export the model again."
         )
-    card = json.loads((version / "assets.extra/model_card.json").read_bytes())
+    card = json.loads((version / _CARD_FILE).read_bytes())
     schema = Schema.from_dict(card["schema"])
     if any(field.encodings for field in schema.fields):
         raise UserError(
@@ -190,29 +193,49 @@ def _read_exported(
     return schema, values, content["statistics"]
 
 
-def write_seen(
-    directory: Path, schema: Schema, seen: SeenValues | None
+def write_days(
+    directory: Path,
+    schema: Schema,
+    seen: SeenValues | None,
+    files: Sequence[Sequence[str]],
 ) -> None:
-    """Write the counts of values over days.
+    """Write the counts of values over days, and which files these had.
 
     Args:
         directory: made if it is not there.
         schema: the Schema.
         seen: SeenValues or None; then there is no such file.
+        files: digests, day by day; there is no such file if there are none.
     """
     directory.mkdir(parents=True, exist_ok=True)
     if seen is None:
         remove_files(directory)
     else:
         seen.save(directory, _seen_files(schema))
+    path = directory / DAYS_FILE
+    path.unlink(missing_ok=True)
+    if files:
+        path.write_text(json.dumps(files, indent=1), encoding="utf-8")
 
 
-def read_seen(directory: Path, schema: Schema) -> SeenValues | None:
-    """What `write_seen` wrote; None if it is not there."""
+def read_days(
+    directory: Path, schema: Schema
+) -> tuple[SeenValues | None, Sequence[Sequence[str]]]:
+    """What `write_days` wrote, or what an export has of it."""
+    card = directory / _CARD_FILE
+    if card.is_file():
+        own = json.loads(card.read_bytes())["training_data"].get("files")
+        return None, [own] if own else []
+    days, path = [], directory / DAYS_FILE
+    if path.is_file():
+        try:
+            days = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise damaged(path, "is not as it was written") from error
     files = {f: directory / name for f, name in _seen_files(schema).items()}
-    if not files or not all(path.is_file() for path in files.values()):
-        return None
-    return SeenValues.load(files)
+    if not files or not all(each.is_file() for each in files.values()):
+        return None, days
+    return SeenValues.load(files), days
 
 
 def _seen_files(schema: Schema) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -39,12 +39,15 @@ class GrowingVocabulary:
     Attributes:
         seen: how often, and when, each value was seen; None if nobody kept
             it, such as of a vocabulary that an export holds.
+        files_of_days: for each day, digests of the files that it was counted
+            on; those of an export are of all days together.
     """
 
     schema: Schema
     values: Mapping[str, Any]
     statistics: dict[str, dict[str, Any]]
     seen: SeenValues | None
+    files_of_days: Sequence[Sequence[str]] = ()
 
     def extended(
         self: _Vocabulary, today: _Vocabulary, decay: float = DECAY
@@ -122,7 +125,10 @@ class GrowingVocabulary:
                     (known, values[owner.name]),
                 )
         seen = seen.without_forgotten(values)
-        return self._changed(values, statistics, seen)
+        grown = self._changed(values, statistics, seen)
+        days = [*self.files_of_days, *today.files_of_days]
+        grown.files_of_days = days[-_DAYS:]
+        return grown
 
     def evict(
         self: _Vocabulary, min_count: int = 1, last_seen: int | None = None
@@ -169,7 +175,9 @@ class GrowingVocabulary:
             values[name] = values[name].filter(pa.array(own))
             # Ids have moved: no earlier vocabulary begins with them.
             statistics[name][EARLIER_SIZES] = []
-        return self._changed(values, statistics, _seen(self))
+        smaller = self._changed(values, statistics, _seen(self))
+        smaller.files_of_days = self.files_of_days
+        return smaller
 
     def check_fields(self, other: Schema) -> None:
         """Raise UserError unless a schema has the fields of this one.

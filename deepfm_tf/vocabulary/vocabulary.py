@@ -39,10 +39,10 @@ from deepfm_tf.vocabulary.encodings import (
     ValueEncodings,
 )
 from deepfm_tf.vocabulary.files import (
-    read_seen,
+    read_days,
     read_vocabulary,
     value_files,
-    write_seen,
+    write_days,
     write_vocabulary,
 )
 from deepfm_tf.vocabulary.growing import (
@@ -289,7 +289,7 @@ class Vocabulary(GrowingVocabulary):
         And digests of them, so that `load` notices a damaged one; and `seen`.
         """
         seen = self.seen if with_seen else None
-        write_seen(Path(directory), self.schema, seen)
+        write_days(Path(directory), self.schema, seen, self.files_of_days)
         write_vocabulary(
             Path(directory),
             self.schema,
@@ -311,7 +311,7 @@ class Vocabulary(GrowingVocabulary):
         contents = read_vocabulary(directory)
         schema, values = contents[:2]
         vocabulary = cls(*contents)
-        vocabulary.seen = read_seen(directory, schema)
+        vocabulary.seen, vocabulary.files_of_days = read_days(directory, schema)
         for name, file in value_files(schema).items():
             expected = schema.field(name).vocabulary_size or 0
             found = vocabulary.schema.field(name).vocabulary_size or 0

@@ -1,10 +1,12 @@
 """The files of all days: none twice, and no older model as the newest."""
 
 import argparse
+import hashlib
 import json
 
 import pytest
 
+import deepfm_tf
 from deepfm_tf.experiment import trained_files
 from deepfm_tf.experiment.origin import Origin
 
@@ -39,30 +41,39 @@ def export(folder, number, *digests):
     return extra.parent
 
 
-def check(settings, train, test=None):
-    data = {"train": train, "valid": train, "test": test or train}
-    trained_files.check(settings, data)
+def check(settings, *train):
+    trained_files.check_newest(settings, lambda: train)
 
 
-def test_a_day_that_comes_twice_is_refused_unless_it_is_meant():
-    with pytest.raises(ValueError, match=r"Received: b\.csv alone"):
-        check(settings_of(["a", "b"]), part("b"))
-
-    check(settings_of(["a", "b"]), part("c"))
-    check(settings_of(["a", "b"], out_of_order=True), part("b"))
+SCHEMA = deepfm_tf.Schema((deepfm_tf.CategoricalField("site"),), "click")
 
 
-def test_days_that_come_again_with_a_new_one_are_told(capsys):
-    check(settings_of(["a", "b"]), part("b", "c"))
-
-    err = capsys.readouterr().err
-    assert "trained on b.csv already: of the 2 files of --train" in err
+def write_day(directory):
+    for name in ("a.csv", "again.csv"):
+        (directory / name).write_text("site,click\nx,1\nx,0\ny,1\ny,0\n")
 
 
-def test_test_rows_of_an_earlier_day_are_told(capsys):
-    check(settings_of(["a"], test=["a.csv"]), part("b"), part("a"))
+def digest(path):
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
-    assert "trained on a.csv of --test: the metrics" in capsys.readouterr().err
+
+def refused_before(settings, directory):
+    """Whether the second of two days, which is the first, is refused."""
+    with trained_files.refusing_same_day(settings):
+        write_day(directory)
+        first, again = directory / "a.csv", directory / "again.csv"
+        extends = deepfm_tf.fit_vocabulary(first, SCHEMA)
+        extends.files_of_days = [[digest(first)]]
+        deepfm_tf.prepare(again, directory / "day", extends=extends)
+
+
+def test_a_day_that_comes_twice_is_refused_unless_it_is_meant(tmp_path):
+    with pytest.raises(ValueError, match=r"Received: .*again\.csv alone"):
+        refused_before(settings_of([]), tmp_path)
+    assert not (tmp_path / "day").exists()
+
+    refused_before(settings_of([], out_of_order=True), tmp_path)
+    assert (tmp_path / "day").is_dir()
 
 
 def test_an_older_model_does_not_become_the_newest_version(tmp_path):
@@ -71,11 +82,14 @@ def test_an_older_model_does_not_become_the_newest_version(tmp_path):
     older = settings_of(["a"], export=tmp_path)
 
     with pytest.raises(ValueError, match="newest version, .*10, must not have"):
-        check(older, part("b"))
+        check(older, "b")
 
-    check(older, part("c"))  # the last day once more
-    check(settings_of(["a"], export=tmp_path, out_of_order=True), part("b"))
-    check(settings_of(["a", "b", "c"], export=tmp_path), part("d"))
+    check(older, "c")  # the last day once more
+    check(settings_of(["a"], export=tmp_path, out_of_order=True), "b")
+    # Nobody need read the new files for it.
+    trained_files.check_newest(
+        settings_of(["a", "b", "c"], export=tmp_path), None
+    )
 
 
 def test_files_that_come_again_are_the_latest():
