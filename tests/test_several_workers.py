@@ -13,7 +13,7 @@ import pytest
 import deepfm_tf
 from tests import workers
 from tests.conftest import make_log
-from tests.workers import CASES, NUM_ROWS, Workers, side_by_side
+from tests.workers import CASES, FEW_ROWS, NUM_ROWS, Workers, side_by_side
 
 pytestmark = [pytest.mark.multi_worker, pytest.mark.timeout(900)]
 
@@ -22,9 +22,10 @@ pytestmark = [pytest.mark.multi_worker, pytest.mark.timeout(900)]
 def learnt(request, tmp_path_factory, small_vocabulary):
     """How many workers, their folder, and what each has kept."""
     folder = tmp_path_factory.mktemp("workers")
-    deepfm_tf.prepare(
-        make_log(NUM_ROWS), folder / "train", vocabulary=small_vocabulary
-    )
+    for name, num_rows in (("train", NUM_ROWS), ("few", FEW_ROWS)):
+        deepfm_tf.prepare(
+            make_log(num_rows), folder / name, vocabulary=small_vocabulary
+        )
     count = request.param
     with Workers(count, folder, workers.learn, folder) as processes:
         assert processes.statuses() == [0] * count, processes.texts()
@@ -36,13 +37,17 @@ def learnt(request, tmp_path_factory, small_vocabulary):
 def alone(learnt):
     """Losses and weights of one process, by case."""
     count, folder, _ = learnt
-    data = deepfm_tf.PreparedData.load(folder / "train")
+    data, few = (
+        deepfm_tf.PreparedData.load(folder / name) for name in ("train", "few")
+    )
     dataset = side_by_side(data, count)
     found = []
     for case in CASES:
         model = workers.model_of(data.schema, case)
         history = model.fit(dataset, epochs=2, shuffle=False, verbose=0)
-        found.append((history.history["loss"], model.get_weights()))
+        last = model.fit(few.dataset(FEW_ROWS), shuffle=False, verbose=0)
+        losses = history.history["loss"] + last.history["loss"]
+        found.append((losses, model.get_weights()))
     return found
 
 
@@ -89,6 +94,11 @@ def test_all_rows_are_evaluated_in_their_order(learnt):
 
     assert chief["metrics"][2] == NUM_ROWS
     np.testing.assert_allclose(chief["probability"], expected, atol=1e-6)
+    # Of fewer rows than there may be workers.
+    few = deepfm_tf.PreparedData.load(folder / "few").dataset(FEW_ROWS)
+    (inputs, *_), *_ = few
+    expected = model(inputs)["probability"].numpy().ravel()
+    np.testing.assert_allclose(chief["few"], expected, atol=1e-6)
 
 
 def test_workers_tell_each_other_a_text(learnt):

@@ -167,6 +167,8 @@ BATCH_SIZE = 64
 
 # Four whole batches of 64, and one row that one worker alone gets.
 NUM_ROWS = 257
+# Of three workers, one has no row at all.
+FEW_ROWS = 2
 
 
 def shares(num_workers):
@@ -221,6 +223,7 @@ def learn(folder):
     strategy = deepfm_tf.create_strategy()
     index = strategy.cluster.index
     data = deepfm_tf.PreparedData.load(folder / "train")
+    few = deepfm_tf.PreparedData.load(folder / "few")
     kept = {}
     for name, case in enumerate(CASES):
         with strategy.scope():
@@ -231,7 +234,10 @@ def learn(folder):
             shuffle=False,
             verbose=0,
         )
-        kept[f"{name} loss"] = history.history["loss"]
+        last = model.fit(
+            few.distributed(strategy, BATCH_SIZE), shuffle=False, verbose=0
+        )
+        kept[f"{name} loss"] = history.history["loss"] + last.history["loss"]
         for number, weight in enumerate(model.get_weights()):
             kept[f"{name} weight {number}"] = weight
     # Of the last case, with a last batch of one row again.
@@ -239,6 +245,9 @@ def learn(folder):
     kept["metrics"] = [metrics["auc"], metrics["log_loss"], metrics["rows"]]
     kept["probability"] = deepfm_tf.evaluation.predict_with_labels(
         model, data.dataset(BATCH_SIZE)
+    )[1]
+    kept["few"] = deepfm_tf.evaluation.predict_with_labels(
+        model, few.dataset(BATCH_SIZE)
     )[1]
     kept["told"] = strategies.exchange(strategy, f"I am {index}")
     kept["refused"] = [refusal(strategy, model, data, kind) for kind in REFUSED]

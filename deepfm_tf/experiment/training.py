@@ -166,7 +166,9 @@ def training_data(
         first_epoch: what is done already, in Keras's epochs.
         strategy: of `deepfm_tf.create_strategy`.
     """
-    size = min(preset.batch_size, train.num_rows)
+    # Room for an example of each worker, where there are fewer than workers.
+    num_workers = deepfm_tf.strategies.cluster_of(strategy).num_workers
+    size = min(preset.batch_size, max(train.num_rows, num_workers))
     order: dict[str, Any] = {"shuffle": True, "seed": settings.seed}
     steps = num_steps(preset, train)
     every = settings.evaluate_every or steps
