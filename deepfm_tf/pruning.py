@@ -8,9 +8,9 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from deepfm_tf.arrays import Array
+from deepfm_tf.copies import TOUCHED, touched_rows
 from deepfm_tf.errors import UserError
 from deepfm_tf.models import CTRModel
 from deepfm_tf.models.other_rows import with_rows
@@ -61,7 +61,8 @@ def prune_untrained(model: CTRModel, vocabulary: Vocabulary) -> Pruned:
     of times are a fixed set, and stay.
 
     Args:
-        model: trained by one of the lazy optimizers, whose state tells.
+        model: trained by one of the lazy optimizers, whose state tells; or
+            what `strategies.on_one_host` gave of such a model.
         vocabulary: its Vocabulary.
 
     Raises:
@@ -70,18 +71,19 @@ def prune_untrained(model: CTRModel, vocabulary: Vocabulary) -> Pruned:
     """
     layer, optimizer = model.embedding_layer, model.optimizer
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    if layer is None or not isinstance(optimizer, LazyOptimizer):
+    if layer is not None and is_sharded(layer.embeddings):
+        raise UserError(OUTSIDE)
+    is_trained = getattr(model, TOUCHED, None)
+    if layer is not None and isinstance(optimizer, LazyOptimizer):
+        is_trained = touched_rows(optimizer.state_of(layer.embeddings))
+    if layer is None or is_trained is None:
         raise UserError(
             "`prune_untrained` must come with a model that a lazy optimizer "
             "has trained, whose state shows which rows it has updated. "
             f"Received: {type(optimizer).__name__}.",
             argument="prune_untrained",
         )
-    if is_sharded(layer.embeddings):
-        raise UserError(OUTSIDE)
     vocabulary.check_may_change()
-    state = ops.convert_to_numpy(optimizer.state_of(layer.embeddings))
-    is_trained = state.any(axis=1)
     schema = vocabulary.schema
     sizes = schema.vocabulary_sizes
     stays: dict[str, Array] = {}

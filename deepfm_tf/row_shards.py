@@ -116,7 +116,9 @@ class RowReader:
         # then for the size itself, and for whole blocks.
         first = 1000 * table
         self._keys = first, first + 250, first + 500
-        self._size_key, self._block_key = first + 750, first + 751
+        self._size_key = first + 750
+        # Of values, and of what is said of rows: one shape each.
+        self._block_keys = first + 751, first + 752
 
         @tf.custom_gradient
         def swap(vectors: Any, kind: Any) -> Any:
@@ -174,22 +176,30 @@ class RowReader:
             tf.gather(cells, positions),
         )
 
-    def read_all(self, variable: Any) -> Iterator[tuple[int, Array]]:
+    def read_all(
+        self,
+        variable: Any,
+        told: Callable[[Any], Any] = tf.identity,
+        kind: int = 0,
+    ) -> Iterator[tuple[int, Array]]:
         """First row and values of each block of the table, on all workers.
 
         All of them must call this, and take all blocks.
 
         Args:
             variable: of the rows that are held here.
+            told: what is made of (rows, columns) before it is sent. Defaults
+                to the values themselves.
+            kind: 1 for another `told` than for 0.
         """
         strategy = variable.value.distribute_strategy
-        count, columns = self._shards.count, variable.shape[1]
+        count = self._shards.count
         size = min(_BLOCK_ROWS, variable.shape[0])
 
         def swap(start: Any) -> Any:
-            part = local_value(variable)[start : start + size]
+            part = told(local_value(variable)[start : start + size])
             parts = tf.tile(part[None], [count, 1, 1])
-            return all_to_all(parts, count, self._block_key)
+            return all_to_all(parts, count, self._block_keys[kind])
 
         run = tf.function(
             lambda start: strategy.run(swap, (start,)), autograph=False
@@ -198,7 +208,7 @@ class RowReader:
             # One shape for all: the last begins within the one before.
             start = min(start, variable.shape[0] - size)
             block = np.asarray(run(tf.constant(start)))
-            rows = block.swapaxes(0, 1).reshape(-1, columns)
+            rows = block.swapaxes(0, 1).reshape(-1, block.shape[-1])
             yield start * count, rows[: variable.num_rows - start * count]
 
     def _agree(self, num_wanted: Any) -> tuple[Any, Any]:
@@ -247,35 +257,6 @@ def all_to_all(tensor: Any, count: int, key: Any) -> Any:
         instance_key=key,
         ordering_token=[],
     )
-
-
-def copy_of(model: Any, is_chief: bool) -> Any:
-    """A copy of a model of several workers, for one alone; not compiled.
-
-    The table is copied in blocks, so that there are never two on a worker. If
-    it is sharded, all workers must call this.
-
-    Args:
-        model: Keras model.
-        is_chief: whether this worker gets the copy of a sharded table.
-
-    Returns:
-        The copy, or None.
-    """
-    alone = None
-    if is_chief or not any(map(is_sharded, model.weights)):
-        alone = type(model).from_config(model.get_config())
-    copies = [None] * len(model.weights) if alone is None else alone.weights
-    for weight, copy in zip(model.weights, copies, strict=True):
-        if not is_sharded(weight):
-            if copy is not None:
-                copy.assign(weight.numpy())
-            continue
-        for first_row, values in weight.reader.read_all(weight):
-            if copy is not None:
-                rows = np.arange(first_row, first_row + len(values))
-                copy.value.scatter_update(tf.IndexedSlices(values, rows))
-    return alone
 
 
 def current_row_shards() -> RowShards | None:

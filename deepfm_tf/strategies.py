@@ -13,11 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 from deepfm_tf.cluster import Cluster, read_cluster
+from deepfm_tf.copies import copy_of
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.meeting import wait_for_workers
 from deepfm_tf.row_shards import (
     RowShards,
-    copy_of,
     find_row_shards,
     refuse_other_updates,
 )

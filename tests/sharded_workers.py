@@ -9,6 +9,7 @@ import deepfm_tf
 from deepfm_tf import strategies
 from deepfm_tf.callbacks.checkpoints import Checkpoints
 from deepfm_tf.cluster import read_cluster
+from deepfm_tf.copies import TOUCHED
 from deepfm_tf.errors import UserError
 from tests.workers import BATCH_SIZE, trace_quickly
 
@@ -60,6 +61,7 @@ def fit(strategy, model, data, epochs, first_epoch=0, callbacks=()):
     return {
         "loss": history.history["loss"],
         "held": model.embedding_layer.embeddings.shape[0],
+        "touched": getattr(alone, TOUCHED, ()),
         "metrics": [metrics["auc"], metrics["log_loss"], metrics["rows"]],
         **{str(n): weight.numpy() for n, weight in enumerate(weights)},
     }

@@ -25,7 +25,7 @@ DOORS = {
     # How its workers find each other.
     "meeting": (("cluster",), ()),
     "strategies": (
-        ("cluster", "meeting", "row_shards"),
+        ("cluster", "copies", "meeting", "row_shards"),
         ("numpy", "tensorflow"),
     ),
     "options": ((), ()),
@@ -99,6 +99,7 @@ DOORS = {
     "kernels": ((), ("tensorflow",)),
     # Tables whose rows several workers share out.
     "row_shards": (("kernels",), ("numpy", "tensorflow")),
+    "copies": (("kernels", "row_shards"), ("numpy", "tensorflow")),
     # The private names of both.
     "keras_internals": (("kernels",), ("keras", "tensorflow")),
     # Kernels of our own; built, and found again, without TensorFlow's import.
@@ -219,8 +220,15 @@ DOORS = {
     ),
     # Rows that no step has touched, by the state of the optimizer.
     "pruning": (
-        ("models", "optimizers", "packed_layout", "row_shards", "vocabulary"),
-        ("keras", "numpy"),
+        (
+            "copies",
+            "models",
+            "optimizers",
+            "packed_layout",
+            "row_shards",
+            "vocabulary",
+        ),
+        ("numpy",),
     ),
     # Tomorrow's vocabulary and model.
     "growth": (

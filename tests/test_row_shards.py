@@ -92,6 +92,10 @@ def check_same(found, losses, model):
         np.testing.assert_allclose(each["loss"], losses, atol=1e-6)
     for place, weight in enumerate(model.get_weights()):
         np.testing.assert_allclose(found[0][str(place)], weight, atol=1e-6)
+    state = model.optimizer.state_of(model.embedding_layer.embeddings)
+    touched = state.numpy().any(axis=1)
+    np.testing.assert_array_equal(found[0]["touched"], touched)
+    assert 0 < touched.sum() < len(touched)
 
 
 @several

@@ -40,14 +40,6 @@ def check(settings: Settings, cluster: Cluster) -> None:
     """
     cluster.check_replicas(settings.replicas)
     cluster.check_sharding(settings.shard_tables)
-    if settings.prune_untrained and cluster.num_workers > 1:
-        raise UserError(
-            "--prune-untrained asks the optimizer which rows it has updated, "
-            f"but {cluster.source} names {cluster.num_workers} workers, "
-            "whose chief exports without the optimizer. Leave it out. Then "
-            "export again on one host: give --prune-untrained and --resume, "
-            f"set TF_CONFIG='{{}}', and leave out --shard-tables."
-        )
     if not settings.shard_tables:
         return
     if settings.optimizer not in LAZY_OPTIMIZERS:
@@ -61,11 +53,6 @@ def check(settings: Settings, cluster: Cluster) -> None:
             "--l2-mode table reads the whole table at each step, but with "
             "--shard-tables each worker holds only a part of it. Give "
             "--l2-mode batch."
-        )
-    if settings.embeddings:
-        raise UserError(
-            "--embeddings cannot be combined with --shard-tables yet. Leave "
-            "one of the two out."
         )
 
 

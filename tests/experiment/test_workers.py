@@ -7,6 +7,8 @@ import json
 import re
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
@@ -20,11 +22,18 @@ WORDS = (
     *("train", "--train", "clicks.csv", "--label", "clicked", "--run", "run"),
     *("--prepared", "prep", "--epochs", "3", "--batch-size", "64"),
     *("--hidden-units", "4", "--seed", "2", "--shard-tables"),
+    *("--embedding-dim", "2", "--freeze-embeddings", "ad"),
+    *("--embeddings", "ad=ad.parquet"),
 )
+VECTORS = {
+    "value": ["002", "000", "001"],
+    "vector": [[1.5, 2.0], [-3.0, 4.5], [0.5, 0.25]],
+}
 
 
 def write_clicks(folder):
-    """1200 clicks; the first 100 as text, to be asked for."""
+    """1200 clicks; and vectors of three of the four values of `ad`."""
+    pq.write_table(pa.table(VECTORS), folder / "ad.parquet")
     clicks = make_log(1200)[["site", "ad", "price", "clicked"]]
     clicks.to_csv(folder / "clicks.csv", index=False)
     return clicks
@@ -37,14 +46,6 @@ def write_clicks(folder):
         (
             ("--embedding-l2", "0.1", "--l2-mode", "table"),
             "--l2-mode table reads the whole table at each step",
-        ),
-        (
-            ("--embeddings", "ad=ad.parquet"),
-            "--embeddings cannot be combined with",
-        ),
-        (
-            ("--export", "models", "--prune-untrained"),
-            "but TF_CONFIG names 2 workers, whose chief exports without",
         ),
         (("--auto",), "trains many models"),
     ],
@@ -82,6 +83,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     write_clicks(folder)
     words = (*WORDS, "--export", "models/clicks", "--report", "report.json")
+    words += ("--prune-untrained",)
     with Workers(2, folder, workers.command, folder, *words) as processes:
         assert processes.statuses() == [0, 0], processes.texts()
         return folder, processes.texts()[0]
@@ -110,6 +112,22 @@ def test_the_export_predicts_what_the_best_epoch_does_on_one_host(trained):
     }
     found = served.signatures["serving_default"](**raw)["probability"]
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+
+
+@several
+def test_given_vectors_are_those_of_the_rows_that_each_worker_holds(trained):
+    folder, chief = trained
+    vocabulary = deepfm_tf.PreparedData.load(folder / "prep/train").vocabulary
+
+    found = deepfm_tf.models.embeddings_of(
+        best_model(folder), "ad", vocabulary, VECTORS["value"]
+    )
+
+    # Of rows that follow each other, each worker holds every second one.
+    assert {id_ % 2 for id_ in found.ids.tolist()} == {0, 1}
+    assert found.vectors.tolist() == VECTORS["vector"]
+    assert "'ad': 3 of 4 values have got their vector" in chief
+    assert re.search(r"rows of its table were (never )?trained", chief)
 
 
 @several
