@@ -114,7 +114,7 @@ def _results(report: Report) -> list[str]:
         heading("Results"),
         table([_without(row, _TRAINING) for row in rows], "Results", best=best),
         paragraph(about, "quiet"),
-        *map(paragraph, report.get("findings", ())),
+        *(paragraph(text, "note") for text in report.get("findings", ())),
         *_training(report, rows),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,9 @@ _SIZE = (5.2, 4.4)
 # How far, in ranges of the later ones, first evaluations may widen the axis.
 _FAR = 1.5
 _CURVES = ("auc", "log_loss")
+# Of the legend, in characters: a line, the sample of a model's line, and a
+# name; and the inches that a further line takes.
+_LEGEND_CHARACTERS, _SAMPLE, _LONGEST, _LINE = 78, 7, 60, 0.17
 
 
 def plot_learning_curves(
@@ -49,6 +53,8 @@ def plot_learning_curves(
             f"metric={metric!r}."
         )
     figure = new_figure(_SIZE)
+    from matplotlib.ticker import EngFormatter
+
     axes = figure.add_subplot()
     every: list[float] = []
     settled: list[float] = []
@@ -67,36 +73,26 @@ def plot_learning_curves(
         axes.plot(common, mean, label=model, marker=few, markersize=3, **look)
     if mark is not None:
         name, value = mark
-        axes.axhline(value, color="0.4", linewidth=0.9, linestyle=":")
-        axes.annotate(
-            name,
-            (0.0, value),  # where the curves have not come near it yet
-            xycoords=("axes fraction", "data"),
-            xytext=(3, 3),
-            textcoords="offset points",
-            fontsize="small",
-            color="0.3",
+        axes.axhline(
+            value, color="0.4", linewidth=0.9, linestyle=":", label=name
         )
         settled.append(value)
+    below = "training steps"
     low, high = min(settled), max(settled)
     farthest = max(every, key=lambda value: max(low - value, value - high))
     if max(low - farthest, farthest - high) <= _FAR * (high - low):
         low, high = min(low, *every), max(high, *every)
     else:
         # It starts from chance and would flatten all the rest.
-        axes.annotate(
-            f"first evaluations, from {farthest:.3f} on, not shown",
-            (0.02, 0.98 if farthest > high else 0.02),
-            xycoords="axes fraction",
-            verticalalignment="top" if farthest > high else "bottom",
-            fontsize="small",
-            color="0.3",
-        )
+        below += f" (first evaluations, from {farthest:.3f} on, not shown)"
     margin = 0.06 * (high - low) or 0.01
     axes.set_ylim(low - margin, high + margin)
     axes.set_xlim(left=0)
     axes.locator_params(axis="x", integer=True)
-    axes.set_xlabel("training steps")
+    # 20k, 1.5M: a factor beside the axis would stand on its title.
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.ticklabel_format(axis="y", useOffset=False)
+    axes.set_xlabel(below)
     axes.set_ylabel(f"validation {METRIC_TITLES[metric]}")
     better = "higher" if metric == "auc" else "lower"
     axes.set_title(f"Validation {METRIC_TITLES[metric]}, {better} is better")
@@ -175,7 +171,26 @@ def _finish(axes: Any) -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    # Below, where it covers no line.
-    axes.figure.legend(
-        loc="outside lower center", ncols=3, frameon=False, fontsize="small"
+    # Below, where it covers no line; as many columns as there is room for.
+    lines, labels = axes.get_legend_handles_labels()
+    labels = [_cut(label) for label in labels]
+    longest = max(map(len, labels))
+    columns = max(1, min(3, _LEGEND_CHARACTERS // (longest + _SAMPLE)))
+    figure = axes.figure
+    extra_lines = max(0, math.ceil(len(labels) / columns) - 2)
+    figure.set_figheight(figure.get_figheight() + _LINE * extra_lines)
+    figure.legend(
+        lines,
+        labels,
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize="small",
     )
+
+
+def _cut(label: str) -> str:
+    """A name that fits below a plot; its ends are kept."""
+    if len(label) <= _LONGEST:
+        return label
+    return f"{label[: _LONGEST - 16]}…{label[-15:]}"

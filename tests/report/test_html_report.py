@@ -82,10 +82,45 @@ def test_it_needs_nothing_from_outside(page, reader):
     for tag, attributes in reader.tags:
         assert tag not in ("script", "link", "iframe", "object", "embed")
         for name in ("src", "href"):
-            assert attributes.get(name, "data:").startswith("data:")
+            # An image inside the page, or a place on it.
+            assert attributes.get(name, "data:").startswith(("data:", "#"))
         assert not any(name.startswith("on") for name in attributes)
     outside_of_images = re.sub(r"data:image/[^\"]*", "", page)
     assert not re.search(r"https?:|//[a-z]|url\(|@import", outside_of_images)
+
+
+def test_its_contents_lead_to_every_part(page, reader):
+    places = [a["id"] for tag, a in reader.tags if tag == "h2"]
+    links = [a["href"] for tag, a in reader.tags if tag == "a"]
+
+    assert links == [f"#{place}" for place in places]
+    assert len(set(places)) == len(places) >= 7
+    assert page.index("deepfm wins.") < page.index("<nav") < page.index("<h2")
+
+
+def test_only_tables_scroll_and_print_shows_them_whole(page, reader):
+    style = page[page.index("<style>") : page.index("</style>")]
+    _, paper = style.split("@media print")
+    inside = [t for t, a in reader.tags if a.get("class") == "scroll"]
+
+    # Each in a box of its own.
+    assert len(inside) == len(reader.tables)
+    assert ".scroll { overflow-x: auto" in style
+    assert "size: A4" in paper and ".scroll { overflow: visible" in paper
+    assert "tr, figure, pre { break-inside: avoid" in paper
+
+
+def test_it_has_colours_for_dark_screens_and_no_others(page):
+    style = page[page.index("<style>") : page.index("</style>")]
+    light, dark = style.split("(prefers-color-scheme: dark)")
+    dark, rest = dark.split("\n}\n", 1)
+
+    def named(text):
+        return set(re.findall(r"(--[a-z]+):", text))
+
+    assert named(light) == named(dark) >= {"--ink", "--paper"}
+    # Plots are drawn on white; all else takes the named colours.
+    assert re.findall(r"#[0-9a-f]{3,8}", rest) == ["#fff"]
 
 
 def test_every_image_is_described_and_can_be_drawn(reader):

@@ -2,6 +2,7 @@
 
 import sys
 
+import matplotlib.text
 import numpy as np
 import pytest
 
@@ -26,13 +27,13 @@ def test_learning_curves_show_each_seed_and_the_mean():
         "logistic_regression",
         "fm",
         "deepfm",
+        "the mark",
     ]
     np.testing.assert_array_equal(thick[0].get_xdata(), [1, 2, 3, 4])
     # Seeds 1 and 2 have .51 and .52, each + 1 / step.
     np.testing.assert_allclose(
         thick[0].get_ydata(), 0.515 + 1 / np.array([1, 2, 3, 4])
     )
-    assert axes.texts[0].get_text() == "the mark"
 
 
 @pytest.mark.parametrize(
@@ -54,9 +55,71 @@ def test_first_evaluations_are_shown_or_said_not_to_be(
     low, high = axes.get_ylim()
     assert low < lowest and highest < high
     assert (low <= first <= high) != told
-    texts = [text.get_text() for text in axes.texts]
-    expected = f"first evaluations, from {first:.3f} on, not shown"
-    assert texts == [expected] * told
+    expected = f" (first evaluations, from {first:.3f} on, not shown)"
+    assert axes.get_xlabel() == "training steps" + expected * told
+
+
+def boxes(figure):
+    """The box of each text that is drawn: (x0, y0, x1, y1), and the text."""
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    # Ticks beyond the ends of an axis are there, but not drawn.
+    beyond = [
+        tick.label1
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in axis.majorTicks
+        if not min(axis.get_view_interval())
+        <= tick.get_loc()
+        <= max(axis.get_view_interval())
+    ]
+    return [
+        (*text.get_window_extent().extents, text.get_text())
+        for text in figure.findobj(matplotlib.text.Text)
+        if text.get_visible() and text.get_text().strip() and text not in beyond
+    ]
+
+
+def overlapping(found):
+    """Pairs of texts that touch, by brute force."""
+    return [
+        (one, other)
+        for number, (a, b, c, d, one) in enumerate(found)
+        for e, f, g, h, other in found[:number]
+        if min(c, g) > max(a, e) and min(d, h) > max(b, f)
+    ]
+
+
+@pytest.mark.parametrize("num_models", [1, 12])
+@pytest.mark.parametrize(
+    "name", ["m{}", "logistic_regression, platt {}", "x" * 90 + "{}"]
+)
+def test_no_text_of_a_plot_covers_another_or_is_cut(num_models, name):
+    # All models end at one value, the first evaluations are far away.
+    curve = [
+        {"step": 400_000 * s, "auc": a, "log_loss": 1 - a}
+        for s, a in enumerate((0.5, 0.7801, 0.7802, 0.7803, 0.7804, 0.7804))
+    ]
+    reliability = {"probability": [0.001, 0.3], "label": [0.002, 0.25]}
+    runs = [
+        {
+            "model": name.format(number),
+            "curve": curve,
+            "reliability": reliability,
+        }
+        for number in range(num_models)
+    ]
+
+    for figure in (
+        plot_learning_curves(runs, "auc", (f"best of {name}", 0.7801)),
+        plot_reliability(runs),
+    ):
+        found = boxes(figure)
+        width, height = figure.get_size_inches() * figure.dpi
+        assert len(found) > 8 + num_models
+        assert not overlapping(found)
+        for left, low, right, high, text in found:
+            assert min(left, low) >= 0, text
+            assert right <= width and high <= height, text
 
 
 def test_one_seed_is_one_line():
