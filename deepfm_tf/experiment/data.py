@@ -315,6 +315,12 @@ def _parts(
     return {**parts}
 
 
+def _shown_time(microseconds: int) -> str:
+    """As a person writes it: 2024-01-31 23:59:59."""
+    text = str(np.datetime64(microseconds, "us"))
+    return text.replace("T", " ").removesuffix(".000000")
+
+
 def _say_parts(
     settings: DataSettings,
     drawn: list[str],
@@ -326,7 +332,7 @@ def _say_parts(
     given = f"No --{' and no --'.join(drawn)} given: "
     if settings.split_by_time is not None:
         begins = " and ".join(
-            f"{name} from {np.datetime64(parts[name].start, 'us')}"
+            f"{name} from {_shown_time(parts[name].start)}"
             for name in drawn
         )
         print(

@@ -4,6 +4,7 @@ python -m tests.pages.reference runs/docs
 """
 
 import inspect
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -34,18 +35,53 @@ def public_names(room):
     }
 
 
+def show_methods_of_bases(kind):
+    """Give a class the methods of our bases that have no place of their own.
+
+    pdoc shows a method where it is defined: `predict` of a client nowhere.
+    """
+    for base in kind.__mro__[1:]:
+        if not base.__module__.startswith("deepfm_tf."):
+            continue
+        for name, value in vars(base).items():
+            if not name.startswith("_") and name not in vars(kind):
+                setattr(kind, name, value)
+
+
+def without_dead_links(text):
+    """A page whose links to places that it does not have are plain text.
+
+    pdoc makes a link of each name in backticks that an object has, also of
+    the attributes that Keras gives it.
+    """
+    places = set(re.findall(r'id="([^"]+)"', text))
+    return re.sub(
+        r'<a href="#([^"]+)">(.*?)</a>',
+        lambda link: link[0] if link[1] in places else link[2],
+        text,
+    )
+
+
 def main(folder):
     """Write the pages; returns how many there are."""
     import pdoc
 
     for room in rooms().values():
+        names = public_names(room)
         # What is loaded when it is asked for, pdoc would not see.
-        vars(room).update(public_names(room))
+        vars(room).update(names)
+        for value in names.values():
+            if inspect.isclass(value):
+                show_methods_of_bases(value)
     # Fields of a TypedDict are of no module, as pdoc sees it.
     warnings.simplefilter("ignore")
     pdoc.render.configure(docformat="google", search=True)
     pdoc.pdoc(*rooms(), output_directory=folder)
-    return len(list(folder.rglob("*.html")))
+    pages = list(folder.rglob("*.html"))
+    for page in pages:
+        text = without_dead_links(page.read_text("utf-8"))
+        page.write_text(text, "utf-8")
+    return len(pages)
 
 
 if __name__ == "__main__":
