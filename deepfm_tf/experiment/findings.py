@@ -278,7 +278,7 @@ def verdict(
         "confidence"
     )
     if equal is not None:
-        return f"{trust}. But {equal} may be at least as good."
+        return f"{trust}, but {equal} may be at least as good."
     return f"{trust}."
 
 

@@ -203,7 +203,7 @@ def test_times_of_one_day_have_no_weekday():
     schema = infer_schema(log(at=hours), "click")
 
     assert schema.field("at").parts == ("hour",)
-    assert "of which hour only, because all are on one day" in " ".join(
+    assert "the model gets hour only, because all are on one day" in " ".join(
         schema.notes
     )
 
@@ -285,7 +285,7 @@ def test_the_label_is_no_column_to_decide_on(argument, name, what):
 
     with pytest.raises(
         deepfm_tf.UserError,
-        match=f"`{argument}` must name.* '{name}', which is the {what} and nev",
+        match=f"`{argument}` must name.* '{name}', which is the {what}, not a",
     ) as caught:
         infer_schema(
             frame, "click", example_weight="w", **{argument: ["site", name]}
@@ -300,7 +300,7 @@ def test_columns_can_be_ignored():
     schema = infer_schema(frame, "click", ignore=["note"])
 
     assert kinds(schema) == {"site": "categorical"}
-    assert "'note': left out, you listed it in `ignore`." in schema.notes
+    assert "'note': left out, it is listed in `ignore`." in schema.notes
     with pytest.raises(ValueError, match="no column 'nota'.*'note'"):
         infer_schema(frame, "click", ignore="nota")
 

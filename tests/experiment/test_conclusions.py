@@ -124,7 +124,7 @@ def test_nothing_learnt_is_said():
     assert [text.split(" (")[0] for text in found["findings"][-3:]] == [
         "fm overfits after its first epoch",
         "deepfm is still improving at the last epoch allowed, 4",
-        "deepfm is not better than fm beyond noise",
+        "deepfm is not significantly better than fm",
     ]
     assert "fm is not better than a constant: its test log loss of 0.75" in told
     # It improves as it is: to hold it back would be wrong.

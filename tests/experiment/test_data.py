@@ -47,7 +47,7 @@ def write(name, devices, users):
     return frame
 
 
-@pytest.mark.filterwarnings("default:The values of test are not")
+@pytest.mark.filterwarnings("default:The values of test differ")
 def test_values_unlike_training_are_told_and_reported(begin, capsys):
     # With "x", the field is none of whole numbers: "7.0" is never "7".
     write("train.csv", ["7", "8", "9", "x"], range(600))
@@ -59,7 +59,7 @@ def test_values_unlike_training_are_told_and_reported(begin, capsys):
 
         said = capsys.readouterr()
         assert status == 0
-        assert "warning: The values of test are not those of the tra" in (
+        assert "warning: The values of test differ from those of the tra" in (
             said.err
         )
         assert "Field 'device': 67 % of the values are unseen" in said.err
@@ -75,7 +75,7 @@ def test_values_unlike_training_are_told_and_reported(begin, capsys):
     assert shares["device"]["unseen"] == pytest.approx(2 / 3)
 
 
-@pytest.mark.filterwarnings("default:The values of test are not")
+@pytest.mark.filterwarnings("default:The values of test differ")
 def test_data_prepared_once_are_used_by_the_training(
     tmp_path, monkeypatch, capsys
 ):
@@ -115,7 +115,7 @@ def test_data_prepared_once_are_used_by_the_training(
 
 @pytest.mark.filterwarnings("ignore:Field 'user_id' keeps no value")
 @pytest.mark.filterwarnings("ignore:--train and --valid both name train.csv")
-@pytest.mark.filterwarnings("ignore:.* of the rows of --valid stand in")
+@pytest.mark.filterwarnings("ignore:.* of the rows of --valid are also in")
 def test_parts_that_are_prepared_again_are_told(begin, capsys):
     write("train.csv", ["a", "b"], range(1200))
     write("test.csv", ["a"], [0])

@@ -135,8 +135,8 @@ def test_more_epochs_are_twice_as_many():
     ("first", "second", "p_value", "what"),
     [
         (0.44, 0.45, 0.049, None),
-        (0.44, 0.45, 0.05, "is not better than fm beyond noise"),
-        (0.46, 0.45, 0.3, "is not better than fm beyond noise"),
+        (0.44, 0.45, 0.05, "is not significantly better than fm"),
+        (0.46, 0.45, 0.3, "is not significantly better than fm"),
         (0.46, 0.45, 0.049, "is significantly worse than fm"),
         (0.46, 0.45, math.nan, None),
     ],
@@ -155,7 +155,7 @@ def test_a_lead_must_be_beyond_noise(first, second, p_value, what):
 def test_a_higher_auc_is_the_better_one():
     worse = findings.not_better("deepfm", "fm", "auc", 0.7, 0.71, 0.00001)
 
-    assert "worse than fm beyond noise (test AUC 0.7000" in worse
+    assert "significantly worse than fm (test AUC 0.7000" in worse
     assert "p < 0.001" in worse
     assert findings.not_better("deepfm", "fm", "auc", 0.71, 0.7, 0.01) is None
 
@@ -178,7 +178,7 @@ def verdict(gain=0.12, low=0.1, high=0.14, rarer=100, models=3, equal=None):
         (
             {"equal": "fm"},
             "is 12.0% lower.",
-            "though fm may be at least as good.",
+            "but fm may be at least as good.",
         ),
     ],
 )

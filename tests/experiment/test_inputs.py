@@ -148,7 +148,7 @@ def test_the_table_of_the_columns_is_printed(capsys):
     assert "  column   kind         reason\n" in out
     assert "  site     categorical  text of 4 different values\n" in out
     assert "  note     left out     it is always 'x'\n" in out
-    assert "  weekday  left out     you listed it in `ignore`\n" in out
+    assert "  weekday  left out     it is listed in `ignore`\n" in out
 
 
 @pytest.mark.filterwarnings("always")

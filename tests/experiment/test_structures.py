@@ -230,4 +230,4 @@ def test_the_best_is_told_by_its_mean():
 def test_nothing_beyond_the_seeds_is_said_too():
     text = lead({"structure": make_effects(depth=0.82), "best": ""})
 
-    assert "None of the 2 single changes goes beyond that. From" in text
+    assert "None of the 2 single changes goes beyond that. Difference" in text

@@ -69,7 +69,7 @@ def test_one_worker_alone_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     assert main(list(WORDS)) == 2
-    assert "error: --shard-tables shares out" in capsys.readouterr().err
+    assert "error: --shard-tables distributes" in capsys.readouterr().err
 
 
 def several(test):

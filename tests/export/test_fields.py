@@ -254,7 +254,7 @@ def test_the_command_compares_the_rows_with_training(
     assert predict_command.main(words) == 0
 
     told = capsys.readouterr().err
-    assert "r.csv are not those of the training data" in told
+    assert "r.csv differ from those of the training data" in told
     assert told.count("Field '") == 1
     assert "Field 'texts': 100 % of the values are unseen" in told
     assert "such as ' p', ' q', ' r'" in told
