@@ -17,6 +17,7 @@ from deepfm_tf.export.scoring import to_probability
 from deepfm_tf.export.signatures import (
     PREDICT,
     Defaults,
+    Encode,
     Signature,
     Tensors,
     column_specification,
@@ -25,7 +26,6 @@ from deepfm_tf.export.signatures import (
     to_matrices,
     traced,
 )
-from deepfm_tf.lookup import GraphLookup
 
 # Terms of fields or pairs in an answer, as far as the model has them.
 _TERMS = ("contributions", "first_order", "deep", "pairs")
@@ -40,7 +40,7 @@ _NOTE = (
 
 
 def explain_signature(
-    lookup: GraphLookup,
+    encode: Encode,
     explainer: Explainer,
     defaults: Defaults,
     calibration: Calibration | None = None,
@@ -48,7 +48,7 @@ def explain_signature(
     """`explain`: what `serving_default` takes to the terms of its logit.
 
     Args:
-        lookup: raw values to packed inputs.
+        encode: see `traced_encode`.
         explainer: of the model that is exported.
         defaults: field name -> value where a request leaves the field out.
         calibration: what the probability goes through, unlike the logit.
@@ -59,7 +59,7 @@ def explain_signature(
 
     @traced([matrix_specification(schema.fields)])
     def terms_of(raw: Tensors) -> Tensors:
-        terms = explainer(lookup.encode(raw.get("texts"), raw.get("numbers")))
+        terms = explainer(encode(raw))
         if not explainer.pair_names:
             terms.pop("pairs")
         if not model_terms.has_deep:

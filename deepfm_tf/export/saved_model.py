@@ -36,7 +36,7 @@ from deepfm_tf.export.requests import (
     make_unseen_request,
 )
 from deepfm_tf.export.scoring import Score, make_score
-from deepfm_tf.export.signatures import signatures, write
+from deepfm_tf.export.signatures import signatures, traced_encode, write
 from deepfm_tf.export.table_dtype import (
     check_table_dtype,
     cost_of_rounding,
@@ -235,17 +235,18 @@ def export_saved_model(
     with unpublished(directory) as temporary:
         saved_model = temporary / "saved_model"
         lookup = GraphLookup(vocabulary, temporary / "vocabulary.txt")
-        chosen = signatures(model, lookup, defaults, table, calibration)
+        encode = traced_encode(lookup, schema)
+        chosen = signatures(model, encode, defaults, table, calibration)
         if context_fields:
             chosen += rank_signatures(
                 model, lookup, context_fields, defaults, table, calibration
             )
         if explainer is not None:
             chosen.append(
-                explain_signature(lookup, explainer, defaults, calibration)
+                explain_signature(encode, explainer, defaults, calibration)
             )
         chosen += [
-            unseen_signature(lookup, vocabulary, defaults),
+            unseen_signature(encode, vocabulary, defaults),
             fields_signature(vocabulary, defaults),
         ]
         kept = table_of(model) if table is None else table

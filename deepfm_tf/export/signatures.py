@@ -23,6 +23,7 @@ from deepfm_tf.lookup import (
     text_fields,
 )
 from deepfm_tf.models import CTRModel
+from deepfm_tf.schema import Schema
 
 PREDICT, CLASSIFY, REGRESS = (
     f"tensorflow/serving/{method}"
@@ -36,6 +37,8 @@ TABLE = "table_of_model"
 Tensors = dict[str, tf.Tensor]
 # Field name -> the value that stands in where a request leaves it out.
 Defaults = Mapping[str, Any]
+# Raw `texts` and `numbers` -> the packed inputs of a model.
+Encode = Callable[[Mapping[str, Any]], Tensors]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Signature:
 
 def signatures(
     model: CTRModel,
-    lookup: GraphLookup,
+    encode: Encode,
     defaults: Defaults,
     table: Any = None,
     calibration: Calibration | None = None,
@@ -67,29 +70,30 @@ def signatures(
 
     Args:
         model: a trained model.
-        lookup: raw values to packed inputs.
+        encode: see `traced_encode`.
         defaults: field name -> value where a request leaves the field out.
         table: Variable to read instead of the model's table.
         calibration: what all probabilities go through. Optional.
     """
     schema = model.schema
     names = schema.signature_names
-    score = make_score(model, table, calibration=calibration)
-    score_looked_up = score
-    if is_always_present(schema):
-        score_looked_up = make_score(model, table, True, calibration)
     packed_specification = {
         name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=name)
         for name, tensor in model.input.items()
     }
+    score = traced([packed_specification])(
+        make_score(model, table, calibration=calibration)
+    )
+    score_looked_up = score
+    if is_always_present(schema):
+        score_looked_up = make_score(model, table, True, calibration)
     matrices = matrix_specification(schema.fields)
 
     examples = [tf.TensorSpec((None,), tf.string, name="inputs")]
 
     @traced([matrices])
     def score_raw(raw: Tensors) -> tf.Tensor:
-        packed = lookup.encode(raw.get("texts"), raw.get("numbers"))
-        return score_looked_up(packed)
+        return score_looked_up(encode(raw))
 
     @tf.function(
         input_signature=[column_specification(schema.fields, names)],
@@ -160,6 +164,20 @@ def traced(input_signature: Sequence[Any]) -> Callable[..., Any]:
         return call
 
     return trace
+
+
+def traced_encode(lookup: GraphLookup, schema: Schema) -> Encode:
+    """`lookup.encode`, traced once for all signatures that look up all fields.
+
+    Args:
+        lookup: raw values to packed inputs.
+        schema: of the model.
+    """
+
+    encode: Encode = traced([matrix_specification(schema.fields)])(
+        lambda raw: lookup.encode(raw.get("texts"), raw.get("numbers"))
+    )
+    return encode
 
 
 def column_specification(

@@ -13,14 +13,17 @@ from deepfm_tf.export.requests import Request
 from deepfm_tf.export.signatures import (
     PREDICT,
     Defaults,
+    Encode,
     Signature,
     Tensors,
     column_specification,
     fill_rows,
+    matrix_specification,
     to_matrices,
+    traced,
 )
 from deepfm_tf.fields import Field
-from deepfm_tf.lookup import GraphLookup
+from deepfm_tf.lookup import number_fields, text_fields
 from deepfm_tf.packed_layout import PackedLayout
 from deepfm_tf.vocabulary import OOV_ID, Vocabulary
 
@@ -29,49 +32,64 @@ VALUES, UNSEEN = "values", "unseen"
 
 
 def unseen_signature(
-    lookup: GraphLookup, vocabulary: Vocabulary, defaults: Defaults
+    encode: Encode, vocabulary: Vocabulary, defaults: Defaults
 ) -> Signature:
     """`unseen`: what a request holds that training did not.
 
     Args:
-        lookup: raw values to packed inputs.
+        encode: see `traced_encode`.
         vocabulary: the one that it looks up.
         defaults: field name -> value where a request leaves the field out.
     """
     schema = vocabulary.schema
     fields, names = schema.fields, schema.signature_names
-    layout = PackedLayout(fields)
+    texts, numbers = text_fields(fields), number_fields(fields)
+    order = np.argsort([fields.index(field) for field in (*texts, *numbers)])
 
-    def of_numbers(field: Field, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        low, high = _range(vocabulary, field)
+    def of_numbers(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        low, high = np.transpose([_range(vocabulary, f) for f in numbers])
         is_there = tf.math.is_finite(x)
-        return is_there, is_there & ((x < low) | (x > high))
+        is_unseen = is_there & ((x < low) | (x > high))
+        return tf.cast(is_there, tf.int32), tf.cast(is_unseen, tf.int32)
 
-    def of_ids(field: Field, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if field.is_time:  # whose every part is an id
-            ids = ids[:, :1]
+    def of_ids(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        places = PackedLayout(fields)
+        columns = [
+            np.arange(places.num_ids)[places.columns(field.name)["ids"]][
+                # Of a time every part is an id.
+                : 1 if field.is_time else None
+            ]
+            for field in texts
+        ]
+        owners = np.repeat(np.arange(len(texts)), [*map(len, columns)])
+        first = np.array([vocabulary.first_id(f) for f in texts], np.int32)
+        # (batch, columns that count)
+        ids = tf.gather(ids, np.concatenate(columns), axis=1)
         is_unseen = tf.equal(ids, OOV_ID)
-        is_known = ids >= vocabulary.first_id(field)
-        return is_unseen | is_known, is_unseen
+        is_there = is_unseen | (ids >= first[owners])
+        return _count(is_there, owners), _count(is_unseen, owners)
+
+    @traced([matrix_specification(fields)])
+    def count(raw: Tensors) -> Tensors:
+        found = []
+        if texts:
+            found.append(of_ids(encode(raw)["ids"]))
+        if numbers:
+            found.append(of_numbers(raw["numbers"]))
+        return {
+            name: tf.gather(tf.concat(counts, axis=1), order, axis=1)
+            for name, *counts in zip((VALUES, UNSEEN), *found, strict=True)
+        }
 
     @tf.function(
         input_signature=[column_specification(fields, names)], autograph=False
     )
     def unseen(raw: Tensors) -> Tensors:
         columns = {f.name: raw[names[f.name]] for f in fields}
-        columns = fill_rows(columns, defaults)
-        matrices = to_matrices(columns, fields)
-        packed = lookup.encode(matrices.get("texts"), matrices.get("numbers"))
-        counts = []
-        for field in fields:
-            if field.is_text:
-                ids = packed["ids"][:, layout.columns(field.name)["ids"]]
-                found = of_ids(field, ids)
-            else:
-                found = of_numbers(field, columns[field.name][:, None])
-            counts.append([_count(mask) for mask in found])
-        values, beyond = zip(*counts, strict=True)
-        return {VALUES: tf.stack(values, 1), UNSEEN: tf.stack(beyond, 1)}
+        counts: Tensors = count(
+            to_matrices(fill_rows(columns, defaults), fields)
+        )
+        return counts
 
     named = {names[name]: value for name, value in defaults.items()}
     return Signature("unseen", PREDICT, unseen, named)
@@ -117,5 +135,7 @@ def _range(vocabulary: Vocabulary, field: Field) -> tuple[Any, Any]:
     return np.float32(low), np.float32(statistics.get("maximum", np.inf))
 
 
-def _count(mask: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
+def _count(mask: tf.Tensor, owners: Array) -> tf.Tensor:
+    """(batch, fields): how many of each field's columns hold."""
+    columns = tf.transpose(tf.cast(mask, tf.int32))
+    return tf.transpose(tf.math.segment_sum(columns, owners))

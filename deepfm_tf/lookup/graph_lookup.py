@@ -287,8 +287,10 @@ class GraphLookup(tf.Module):
         self, field: MultiValuedField, column: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """(batch, max_length) values, "" where none; their weights, if any."""
-        parts = tf.strings.split(column, field.separator)
-        tokens, rows = parts.flat_values, parts.value_rowids()
+        # As `tf.strings.split` and `tf.RaggedTensor` do, without the row splits
+        # that they make of the row of each value: half of all operations here.
+        split = tf.raw_ops.StringSplitV2(input=column, sep=field.separator)
+        tokens, rows = split.values, split.indices[:, 0]
         weights = None
         if field.weight_separator:
             separator = re.escape(field.weight_separator)
@@ -315,10 +317,13 @@ class GraphLookup(tf.Module):
         rows = tf.gather(rows, kept)
 
         def pad(flat: tf.Tensor, default: str | float) -> tf.Tensor:
-            ragged = tf.RaggedTensor.from_value_rowids(
-                tf.gather(flat, kept), rows, parts.nrows(), validate=False
+            return tf.raw_ops.RaggedTensorToTensor(
+                shape=[-1, field.max_length],
+                values=tf.gather(flat, kept),
+                default_value=default,
+                row_partition_tensors=[split.shape[0], rows],
+                row_partition_types=["FIRST_DIM_SIZE", "VALUE_ROWIDS"],
             )
-            return ragged.to_tensor(default, shape=(None, field.max_length))
 
         return pad(tokens, ""), None if weights is None else pad(weights, 1.0)
 

@@ -8,6 +8,7 @@ import pytest
 import deepfm_tf
 from deepfm_tf.export import explain
 from deepfm_tf.export.requests import Request, Rows
+from deepfm_tf.export.signatures import traced_encode
 from deepfm_tf.lookup import GraphLookup
 from deepfm_tf.serving import PredictClient
 from deepfm_tf.serving.server.flags import Options
@@ -51,7 +52,8 @@ def small_signature(
     )
     lookup = GraphLookup(vocabulary, tmp_path / "values.txt")
     return model, explain.explain_signature(
-        lookup, explainer, defaults or {}, calibration
+        traced_encode(lookup, vocabulary.schema),
+        *(explainer, defaults or {}, calibration),
     )
 
 
