@@ -11,26 +11,11 @@ from deepfm_tf.callbacks.checkpoints import Checkpoints
 from deepfm_tf.cluster import read_cluster
 from deepfm_tf.copies import TOUCHED
 from deepfm_tf.errors import UserError
-from tests.workers import BATCH_SIZE, trace_quickly
+from tests.workers import BATCH_SIZE, model_of, trace_quickly
 
 # Optimizer, and the norm that gradients are clipped to.
 CASES = (("lazy_adam", None), ("lazy_ftrl", 0.1))
 SAVED = ("rowwise_adagrad", None)
-
-
-def model_of(schema, case):
-    """A small DeepFM, compiled."""
-    optimizer, clip_norm = case
-    deepfm_tf.set_seed(1)
-    model = deepfm_tf.DeepFM(
-        schema,
-        embedding_dim=4,
-        hidden_units=(8,),
-        dropout=0.0,
-        batch_normalization=False,
-    )
-    deepfm_tf.compile_model(model, optimizer, 0.05, clip_norm=clip_norm)
-    return model
 
 
 def begin(folder):
@@ -86,7 +71,7 @@ def learn(folder):
     index = strategy.cluster.index
     for number, case in enumerate(CASES):
         with strategy.scope():
-            model = model_of(data.schema, case)
+            model = model_of(data.schema, *case)
         kept = fit(strategy, model, data, 2)
         np.savez(folder / f"{number} {index}.npz", **kept)
     told = [refusal(strategy, model, data, kind) for kind in REFUSED]
@@ -112,7 +97,7 @@ def refusal(strategy, model, data, kind):
     try:
         with strategy.scope():
             if kind == "adam":
-                model_of(data.schema, ("adam", None))
+                model_of(data.schema, "adam", None)
             elif kind == "keras":
                 model.compile(keras.optimizers.SGD(), "binary_crossentropy")
             elif kind == "clipnorm":

@@ -9,7 +9,7 @@ import pytest
 import deepfm_tf
 from deepfm_tf.callbacks.checkpoints import Checkpoints
 from deepfm_tf.row_shards import RowShards
-from tests import sharded_workers
+from tests import sharded_workers, workers
 from tests.conftest import make_log
 from tests.sharded_workers import SAVED
 from tests.workers import NUM_ROWS, Workers, side_by_side
@@ -62,7 +62,7 @@ def folder(tmp_path_factory, small_vocabulary):
 def learn_alone(folder, case, *counts, callbacks=()):
     """One process, with a plain table, after epochs of so many workers."""
     data = deepfm_tf.PreparedData.load(folder / "train")
-    model = sharded_workers.model_of(data.schema, case)
+    model = workers.model_of(data.schema, *case)
     losses = []
     for count in counts:
         history = model.fit(

@@ -43,7 +43,7 @@ def alone(learnt):
     dataset = side_by_side(data, count)
     found = []
     for case in CASES:
-        model = workers.model_of(data.schema, case)
+        model = workers.model_of(data.schema, *case)
         history = model.fit(dataset, epochs=2, shuffle=False, verbose=0)
         last = model.fit(few.dataset(FEW_ROWS), shuffle=False, verbose=0)
         losses = history.history["loss"] + last.history["loss"]
@@ -54,7 +54,7 @@ def alone(learnt):
 @pytest.mark.parametrize("number", range(len(CASES)), ids=map(str, CASES))
 def test_workers_learn_what_one_does(number, learnt, alone):
     _, _, kept = learnt
-    optimizer, has_batch_norm = CASES[number]
+    optimizer, _, has_batch_norm = CASES[number]
     loss, weights = alone[number]
     # Adam divides by what may be nearly zero, and amplifies the last bits.
     limit = 1e-4 if optimizer == "lazy_adam" else 1e-6
@@ -80,7 +80,7 @@ def test_all_workers_have_the_same_weights_and_metrics(learnt):
 def test_all_rows_are_evaluated_in_their_order(learnt):
     _, folder, (chief, *_) = learnt
     data = deepfm_tf.PreparedData.load(folder / "train")
-    model = workers.model_of(data.schema, CASES[-1])
+    model = workers.model_of(data.schema, *CASES[-1])
     number = len(CASES) - 1
     model.set_weights(
         [

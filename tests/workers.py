@@ -155,12 +155,13 @@ def digest(folder):
     return hashlib.md5(b"".join(v.tobytes() for v in values)).hexdigest()
 
 
-# Name of the optimizer, and whether with batch normalization.
+# Name of the optimizer, the norm that gradients are clipped to, and whether
+# with batch normalization.
 CASES = (
-    ("sgd", False),
-    ("sgd", True),
-    ("rowwise_adagrad", False),
-    ("lazy_adam", False),
+    ("sgd", 1.0, False),
+    ("sgd", 1.0, True),
+    ("rowwise_adagrad", 1.0, False),
+    ("lazy_adam", 1.0, False),
 )
 BATCH_SIZE = 64
 
@@ -200,9 +201,8 @@ def side_by_side(data, num_workers):
     ).apply(tf.data.experimental.assert_cardinality(len(batches)))
 
 
-def model_of(schema, case):
+def model_of(schema, optimizer, clip_norm, batch_normalization=False):
     """A small DeepFM, compiled."""
-    optimizer, batch_normalization = case
     deepfm_tf.set_seed(1)
     model = deepfm_tf.DeepFM(
         schema,
@@ -213,7 +213,9 @@ def model_of(schema, case):
     )
     # A row that no example touches shows it: the penalty would shrink it.
     l2 = 0.01 if optimizer == "rowwise_adagrad" else None
-    deepfm_tf.compile_model(model, optimizer, 0.05, clip_norm=1.0, batch_l2=l2)
+    deepfm_tf.compile_model(
+        model, optimizer, 0.05, clip_norm=clip_norm, batch_l2=l2
+    )
     return model
 
 
@@ -227,7 +229,7 @@ def learn(folder):
     kept = {}
     for name, case in enumerate(CASES):
         with strategy.scope():
-            model = model_of(data.schema, case)
+            model = model_of(data.schema, *case)
         history = model.fit(
             data.distributed(strategy, BATCH_SIZE),
             epochs=2,
