@@ -101,6 +101,7 @@ def test_the_wheel_holds_the_package_alone(wheel):
     assert "deepfm_tf/data/preparation.py" in names
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not MYPY.exists(), reason="needs mypy: make lint")
 def test_a_users_script_is_checked_by_the_types_of_the_wheel(wheel, tmp_path):
     # An environment with the wheel and numpy, as far as mypy looks at it.

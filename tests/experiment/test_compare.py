@@ -235,6 +235,7 @@ def test_a_recipe_brings_its_own_options_and_defaults(capsys):
         assert refused not in text
 
 
+@pytest.mark.long
 def test_the_reference_benchmark_learns_from_the_same_rows(tmp_path):
     run = Path("runs") / "compare"
     data = bench_reference.read(run, tmp_path / "compare")

@@ -37,7 +37,10 @@ def data():
     return train, test, deepfm_tf.fit_vocabulary(train, schema)
 
 
-@pytest.fixture(scope="module", params=["FM", "DeepFM"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("FM", marks=pytest.mark.long), "DeepFM"],
+)
 def model(request, data):
     train, _, vocabulary = data
     deepfm_tf.set_seed(3)

@@ -26,6 +26,7 @@ def draw(num_rows, seed):
     return label, 1 / (1 + np.exp(-logit))
 
 
+@pytest.mark.long
 def test_intervals_hold_the_true_value_as_often_as_they_say():
     label, p = draw(1_000_000, 0)
     loss = -np.mean(np.log(np.where(label > 0, p, 1 - p)))

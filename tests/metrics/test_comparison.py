@@ -55,6 +55,7 @@ def test_auc_has_the_interval_that_delong_defines(decimals):
     assert result.p_value == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.long
 def test_intervals_hold_the_true_difference_as_often_as_they_say():
     noise = 0.5, 1.0
     areas = [NormalDist().cdf(1 / math.sqrt(2 * (1 + s * s))) for s in noise]

@@ -144,6 +144,9 @@ def test_the_planted_probabilities_are_those_of_the_labels():
         )
 
 
+# `experiment/test_run` trains and exports, `export/test_saved_model` runs the
+# script that scores.
+@pytest.mark.long
 @pytest.mark.slow_process
 @pytest.mark.filterwarnings("ignore:Field")
 def test_the_demo_runs_to_its_end(capsys, monkeypatch):
@@ -169,6 +172,7 @@ def test_the_demo_runs_to_its_end(capsys, monkeypatch):
     assert "deepfm-tf train --train clicks.csv" in out.splitlines()[-1]
 
 
+@pytest.mark.long
 @pytest.mark.real_data
 @pytest.mark.filterwarnings("ignore:Field")
 def test_census_is_learnt(real_data):
