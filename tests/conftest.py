@@ -48,6 +48,17 @@ def set_up_tensorflow() -> None:
     tf.config.optimizer.set_experimental_options(
         {"disable_meta_optimizer": True}
     )
+    # Each operation notes where Python made it, for messages; to walk pytest's
+    # frames for that is a twelfth of tracing.
+    try:
+        from tensorflow.python.client import pywrap_tf_session
+        from tensorflow.python.util import tf_stack
+
+        assert tf_stack.extract_stack and pywrap_tf_session.TF_SetOpStackTrace
+    except (ImportError, AttributeError):  # a release without the names
+        return
+    tf_stack.extract_stack = lambda *_, **__: None
+    pywrap_tf_session.TF_SetOpStackTrace = lambda *_: None
 
 
 def pytest_sessionstart(session):
