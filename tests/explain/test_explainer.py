@@ -134,7 +134,8 @@ def test_a_field_at_its_mean_gets_nothing_of_the_deep_part():
     assert np.abs(result["deep"][0, 3:]).min() > 1e-5
 
 
-@EVERY_MODEL
+# With a deep part and without; `export/test_explain` has graphs of all models.
+@pytest.mark.parametrize("name", ["DeepFM", "FM"])
 def test_in_a_graph_with_any_number_of_rows_it_says_the_same(name):
     _, packed, explainer, _ = explained(name)
     signature = {

@@ -137,9 +137,9 @@ def few_fields(num_rows):
     return deepfm_tf.Schema(fields, schema.label), {"ids": ids}, label
 
 
-# Two dozen steps are worth a graph, a few with a clipped gradient are not.
-@pytest.mark.parametrize(("clip_norm", "steps"), [(None, 30), (0.1, 6)])
-def test_with_l2_on_the_table_it_learns_as_in_plain_keras(clip_norm, steps):
+# Steps of a graph, whose trace takes longer than them, are the same.
+@pytest.mark.parametrize("clip_norm", [None, 0.1])
+def test_with_l2_on_the_table_it_learns_as_in_plain_keras(clip_norm):
     l2, batch = 0.05, 128
     schema, packed, label = few_fields(batch * 30)
     deepfm_tf.set_seed(1)
@@ -158,18 +158,18 @@ def test_with_l2_on_the_table_it_learns_as_in_plain_keras(clip_norm, steps):
         "binary_crossentropy",
         jit_compile=False,
     )
-    model.run_eagerly = twin.run_eagerly = steps < 30
+    model.run_eagerly = twin.run_eagerly = True
 
     data = deepfm_tf.dataset_from_ids(packed, label, schema, batch)
     losses = [
         (model.train_on_batch(*one), twin.train_on_batch(*one))
-        for one in data.take(steps)
+        for one in data.take(6)
     ]
 
     ours, theirs = np.array(losses, "float64").T
     # Adam takes the rounding of a gradient near zero for a whole step.
     np.testing.assert_allclose(ours, theirs, rtol=1e-4)
-    assert ours[-1] < (0.9 if steps == 30 else 1) * ours[0]
+    assert ours[-1] < ours[0]
     # Dense: rows that no batch held have moved too.
     after = model.shared_embedding.embeddings.numpy()
     assert np.all(np.any(after[:, :-1] != before[:, :-1], axis=1))
