@@ -181,10 +181,13 @@ def make_batches(
         with tf.control_dependencies(counter.count(epoch, step)):
             return split_rows(tf.identity(words), layout)
 
+    if seed is None and not passes.endless:
+        # All passes are the same one: no functions to trace for its number.
+        numbered = groups(tf.constant(passes.first_epoch, tf.int64))
+    else:
+        numbered = counter.epochs().flat_map(groups)
     return (
-        counter.epochs()
-        .flat_map(groups)
-        .map(load, num_parallel_calls=2, deterministic=True)
+        numbered.map(load, num_parallel_calls=2, deterministic=True)
         .flat_map(steps)
         .map(batch, num_parallel_calls=2, deterministic=True)
         .apply(
@@ -277,14 +280,16 @@ def with_options(dataset: tf.data.Dataset, auto_shard: bool) -> tf.data.Dataset:
 
 def split_rows(words: Tensor, layout: RowLayout) -> tuple[Any, ...]:
     """Packed rows to inputs, label and, where there is one, weight."""
-    inputs = {}
-    for name, place in layout.columns().items():
-        columns = words[:, place]
-        if name != "ids":
-            columns = tf.bitcast(columns, tf.float32)
-        width = place.stop - place.start
-        inputs[name] = tf.ensure_shape(columns, (None, width))
-    label = tf.bitcast(words[:, :1], tf.float32)
-    if not layout.num_example_weights:
+    columns = layout.columns()
+    widths = [place.stop - place.start for place in columns.values()]
+    words = tf.ensure_shape(words, (None, layout.width))
+    ends = [1] * layout.num_example_weights
+    label, *parts = tf.split(words, [1, *widths, *ends], axis=1)
+    inputs = {
+        name: part if name == "ids" else tf.bitcast(part, tf.float32)
+        for name, part in zip(columns, parts, strict=False)
+    }
+    label = tf.bitcast(label, tf.float32)
+    if not ends:
         return inputs, label
-    return inputs, label, tf.bitcast(words[:, -1], tf.float32)
+    return inputs, label, tf.bitcast(parts[-1][:, 0], tf.float32)
