@@ -9,6 +9,7 @@ import subprocess
 import xml.etree.ElementTree as ET
 
 import pytest
+from matplotlib.figure import Figure
 
 import deepfm_tf
 from tests.report.reports import MODELS, NASTY, make_report
@@ -63,6 +64,16 @@ def page():
 @pytest.fixture(scope="module")
 def reader(page):
     return read(page)
+
+
+@pytest.fixture
+def blank_figures(page, monkeypatch):
+    """Pages have their captions; what is drawn is the other tests' business."""
+    blank = Figure((1, 1))
+    for kind in ("learning_curves", "reliability", "field_strengths", "factor"):
+        monkeypatch.setattr(
+            f"deepfm_tf.report.figures.plot_{kind}", lambda *_: blank
+        )
 
 
 def test_it_is_one_document_for_any_screen(page, reader):
@@ -192,6 +203,7 @@ def test_it_opens_with_the_verdict_and_tells_findings_below_the_table():
     assert [row[0] for row in reader.tables[1][1:]] == list(MODELS)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_one_model_beside_the_constant_is_not_called_the_best():
     report = make_report(num_seeds=1)
     report["models"] = report["models"][:1]
@@ -248,6 +260,7 @@ def test_gauc_has_a_column_and_says_of_what():
     assert f"the mean AUC of the groups of {NASTY}" in "".join(reader.text)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_single_run_has_a_page_without_what_it_cannot_have():
     report = make_report(num_seeds=1)
     del report["lead"], report["comparisons"], report["next_command"]
@@ -265,6 +278,7 @@ def test_a_single_run_has_a_page_without_what_it_cannot_have():
     assert "Reliability" in text and report["command"] in text
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_calibration_is_shown_before_and_after():
     report = make_report(num_seeds=1)
     run = report["models"][2]
@@ -299,6 +313,7 @@ def test_a_calibration_is_shown_before_and_after():
     assert run["calibration"]["note"] in text
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_weights_are_named_wherever_they_count(reader):
     report = make_report()
     plain = "".join(reader.text)
@@ -317,6 +332,7 @@ def test_weights_are_named_wherever_they_count(reader):
         assert part in text
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_buckets_and_hidden_layers_have_their_word(reader):
     report = make_report()
     plain = "".join(reader.text)
