@@ -433,6 +433,14 @@ def test_what_windows_lacks_is_not_imported():
     assert not [path for path in SOURCES if posix & imports(path)]
 
 
+def is_own(node):
+    """Whether it is `self`, `cls` or `super()`; `ast.unparse` takes seconds."""
+    if isinstance(node, ast.Call) and not node.args:
+        node = node.func
+        return isinstance(node, ast.Name) and node.id == "super"
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")
+
+
 def private_names(path):
     """Private attributes that a file uses, and the names that it defines."""
     used, defined = set(), set()
@@ -442,8 +450,7 @@ def private_names(path):
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             defined.add(node.id)
         elif isinstance(node, ast.Attribute):
-            is_own = ast.unparse(node.value) in ("self", "cls")
-            if is_own and isinstance(node.ctx, ast.Store):
+            if is_own(node.value) and isinstance(node.ctx, ast.Store):
                 defined.add(node.attr)
             elif re.fullmatch(r"_[a-z]\w*|__internal__", node.attr):
                 used.add(node.attr)
@@ -469,7 +476,8 @@ def patched_names(node):
     """The last names in the texts that `setattr` and the like are given."""
     if not isinstance(node, ast.Call):
         return set()
-    if ast.unparse(node.func).split(".")[-1] not in PATCHES:
+    name = getattr(node.func, "attr", getattr(node.func, "id", None))
+    if name not in PATCHES:
         return set()
     texts = [a.value for a in node.args if isinstance(a, ast.Constant)]
     return {t.split(".")[-1] for t in texts if isinstance(t, str)}
@@ -483,7 +491,7 @@ def names_of_others(path):
         if isinstance(node, ast.ImportFrom):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.Attribute):
-            if ast.unparse(node.value) not in ("self", "cls", "super()"):
+            if not is_own(node.value):
                 names.add(node.attr)
     return names
 

@@ -227,7 +227,7 @@ def test_dense_weights_get_the_whole_rule_also_after_a_restart(name, rate):
     )
     random = np.random.default_rng(0)
 
-    for step in range(4):
+    for step in range(3):
         dense = [
             tf.constant(random.normal(size=w.shape), "float32")
             for w in weights[1:]
