@@ -332,8 +332,7 @@ def _say_parts(
     given = f"No --{' and no --'.join(drawn)} given: "
     if settings.split_by_time is not None:
         begins = " and ".join(
-            f"{name} from {_shown_time(parts[name].start)}"
-            for name in drawn
+            f"{name} from {_shown_time(parts[name].start)}" for name in drawn
         )
         print(
             f"{given}--train is split by {settings.split_by_time}: {begins} "

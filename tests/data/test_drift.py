@@ -20,7 +20,10 @@ from tests.catalogue import build
 # A false alarm is an error.
 pytestmark = pytest.mark.filterwarnings("error::UserWarning")
 
-MESSAGE = "(?s)differ from those of the training data.*Field 'device'.*'7.0' stands for"
+MESSAGE = (
+    "(?s)differ from those of the training data.*"
+    "Field 'device'.*'7.0' stands for"
+)
 
 
 def make_frame(device="{}"):

@@ -181,7 +181,10 @@ def test_rare_values_can_be_let_go_first():
         (["--model", "fm"], "What differs: --model fm (was logistic_regr"),
         (["--negative-sampling", "0.5"], "--negative-sampling 0.5 (was 1)"),
         (["--ignore", "ad"], "--ignore decides the fields, but --continue-"),
-        (["--label", "ad"], "--label must be clicked, as in the model of --continue-from"),
+        (
+            ["--label", "ad"],
+            "--label must be clicked, as in the model of --continue-from",
+        ),
         (["--schema", "other.json"], "without 'ad', 'price'; new 'os'"),
         (["--auto"], "--auto trains new models, but --continue-from"),
     ],

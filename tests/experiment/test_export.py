@@ -68,5 +68,7 @@ def test_numbers_of_values_of_a_schema_are_not_pruned(tmp_path):
     line = ["--train", "a.csv", "--label", "y", "--export", "models/a"]
     line += ["--schema", str(tmp_path / "schema.json"), "--prune-untrained"]
 
-    with pytest.raises(deepfm_tf.UserError, match="cannot be combined with --encodings"):
+    with pytest.raises(
+        deepfm_tf.UserError, match="cannot be combined with --encodings"
+    ):
         check_options(CommandLine().settings(line))
