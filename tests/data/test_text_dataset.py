@@ -142,9 +142,10 @@ def test_shuffling_is_new_each_epoch_and_repeatable(tmp_path, two_fields):
     epochs = [rows_of(first), rows_of(first)]
 
     np.testing.assert_array_equal(epochs, [rows_of(again), rows_of(again)])
-    assert (epochs[0] != epochs[1]).any()
+    # NaN is unequal to itself.
+    assert not np.array_equal(*epochs, equal_nan=True)
     for rows in epochs:
-        assert (rows != plain).any()
+        assert not np.array_equal(rows, plain, equal_nan=True)
         order, order_plain = (
             np.lexsort(np.nan_to_num(r).T) for r in (rows, plain)
         )
