@@ -8,6 +8,7 @@ import pytest
 import sklearn.metrics
 
 from deepfm_tf.metrics import Comparison, compare_models
+from deepfm_tf.metrics.comparison import paired_improvement
 from tests.metrics.rows import make_rows
 
 
@@ -193,3 +194,19 @@ def test_it_reads_as_a_sentence(improvement, margin, text):
     comparison = Comparison("auc", 0.8, 0.8, improvement, low, high, 0.01, 0.9)
 
     assert str(comparison).startswith(text)
+
+
+def test_the_paired_error_is_that_of_the_rows_and_of_delong():
+    label, first, second = two_models(150)
+    losses = [-np.log(np.where(label > 0, p, 1 - p)) for p in (first, second)]
+    less = losses[1] - losses[0]
+
+    gain, error = paired_improvement("log_loss", label, first, second)
+    higher, error_of_auc = paired_improvement("auc", label, first, second)
+
+    assert gain == pytest.approx(less.mean())
+    assert error == pytest.approx(less.std(ddof=1) / math.sqrt(len(label)))
+    areas = [sklearn.metrics.roc_auc_score(label, p) for p in (first, second)]
+    assert higher == pytest.approx(areas[0] - areas[1])
+    expected = math.sqrt(naive_delong(label, first, second))
+    assert error_of_auc == pytest.approx(expected, rel=1e-6)
