@@ -14,7 +14,7 @@ from deepfm_tf.row_shards import RowReader, is_sharded
 # On a copy: which rows of its table training has touched.
 TOUCHED = "deepfm_tf_touched_rows"
 # Rows of an optimizer's state that are looked at at once.
-_BLOCK_ROWS = 2**16
+BLOCK_ROWS = 2**16
 
 
 def copy_of(model: Any, is_chief: bool) -> Any:
@@ -45,7 +45,7 @@ def copy_of(model: Any, is_chief: bool) -> Any:
                 rows = np.arange(first_row, first_row + len(values))
                 copy.value.scatter_update(tf.IndexedSlices(values, rows))
     layer: Any = getattr(model, "embedding_layer", None)
-    state = None if layer is None else _state_of(model, layer.embeddings)
+    state = None if layer is None else state_of(model, layer.embeddings)
     if state is not None:
         reader = getattr(layer.embeddings, "reader", None)
         touched = touched_rows(state, reader)
@@ -69,10 +69,24 @@ def touched_rows(state: Any, reader: RowReader | None = None) -> Array:
         return found
     whole = local_value(state)
     blocks = [
-        _are_touched(whole[start : start + _BLOCK_ROWS])[:, 0] > 0
-        for start in range(0, whole.shape[0], _BLOCK_ROWS)
+        _are_touched(whole[start : start + BLOCK_ROWS])[:, 0] > 0
+        for start in range(0, whole.shape[0], BLOCK_ROWS)
     ]
     return np.concatenate(blocks)
+
+
+def state_of(model: Any, table: Any) -> Any:
+    """What a lazy optimizer keeps of a table; None of any other.
+
+    Args:
+        model: Keras model, compiled or not.
+        table: one of its variables.
+    """
+    optimizer = getattr(model, "optimizer", None)
+    # keras.optimizers.LossScaleOptimizer stands around another.
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    find = getattr(optimizer, "state_of", None)
+    return None if find is None else find(table)
 
 
 def _are_touched(state: Any) -> Any:
@@ -80,12 +94,3 @@ def _are_touched(state: Any) -> Any:
     # As floats, which collective operations take on all devices.
     touched = tf.reduce_any(state != 0, axis=1, keepdims=True)
     return tf.cast(touched, tf.float32)
-
-
-def _state_of(model: Any, table: Any) -> Any:
-    """What a lazy optimizer keeps of a table; None of any other."""
-    optimizer = getattr(model, "optimizer", None)
-    # keras.optimizers.LossScaleOptimizer stands around another.
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    state_of = getattr(optimizer, "state_of", None)
-    return None if state_of is None else state_of(table)

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.copies import TOUCHED, touched_rows
+from deepfm_tf.copies import TOUCHED, state_of, touched_rows
 from deepfm_tf.errors import UserError
 from deepfm_tf.models import CTRModel
 from deepfm_tf.models.other_rows import with_rows
-from deepfm_tf.optimizers import LazyOptimizer
 from deepfm_tf.packed_layout import PackedLayout
 from deepfm_tf.row_shards import OUTSIDE, is_sharded
 from deepfm_tf.vocabulary import OOV_ID, Vocabulary
@@ -69,18 +68,18 @@ def prune_untrained(model: CTRModel, vocabulary: Vocabulary) -> Pruned:
         UserError: nothing tells which rows were touched; or a field has
             `encodings`.
     """
-    layer, optimizer = model.embedding_layer, model.optimizer
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    layer = model.embedding_layer
     if layer is not None and is_sharded(layer.embeddings):
         raise UserError(OUTSIDE)
     is_trained = getattr(model, TOUCHED, None)
-    if layer is not None and isinstance(optimizer, LazyOptimizer):
-        is_trained = touched_rows(optimizer.state_of(layer.embeddings))
-    if layer is None or is_trained is None:
+    state = None if layer is None else state_of(model, layer.embeddings)
+    if state is not None:
+        is_trained = touched_rows(state)
+    if is_trained is None:
         raise UserError(
             "`prune_untrained` must come with a model that a lazy optimizer "
             "has trained, whose state shows which rows it has updated. "
-            f"Received: {type(optimizer).__name__}.",
+            f"Received: {_told(model)}.",
             argument="prune_untrained",
         )
     vocabulary.check_may_change()
@@ -103,3 +102,9 @@ def prune_untrained(model: CTRModel, vocabulary: Vocabulary) -> Pruned:
     smaller = vocabulary.reduced(stays)
     pruned = with_rows(model, smaller.schema, np.concatenate(rows))
     return Pruned(pruned, smaller, new_ids)
+
+
+def _told(model: CTRModel) -> str:
+    optimizer = getattr(model, "optimizer", None)
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return type(optimizer).__name__ if optimizer else "one without an optimizer"

@@ -223,7 +223,6 @@ DOORS = {
         (
             "copies",
             "models",
-            "optimizers",
             "packed_layout",
             "row_shards",
             "vocabulary",

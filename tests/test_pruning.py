@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import deepfm_tf
+from deepfm_tf.copies import copy_of
 from deepfm_tf.optimizers import RowwiseAdagrad
 from deepfm_tf.pruning import prune_untrained
 from tests.catalogue import build
@@ -56,6 +57,24 @@ def test_values_that_no_step_has_touched_are_as_unseen_ones(trained):
     )
 
 
+def test_a_copy_for_one_host_knows_what_training_has_touched(trained):
+    log, vocabulary, model, _ = trained
+    alone = copy_of(model, is_chief=True)
+
+    found, expected = (
+        prune_untrained(each, vocabulary) for each in (alone, model)
+    )
+
+    assert not alone.compiled
+    np.testing.assert_array_equal(
+        probabilities(found.model, deepfm_tf.encode(log, found.vocabulary)),
+        probabilities(
+            expected.model, deepfm_tf.encode(log, expected.vocabulary)
+        ),
+    )
+    assert "s 2" not in found.vocabulary.values["site"]
+
+
 def test_batches_of_the_larger_model_are_for_the_smaller_one(trained):
     log, vocabulary, model, packed = trained
     pruned = prune_untrained(model, vocabulary)
@@ -75,6 +94,9 @@ def test_what_cannot_be_pruned_is_refused(trained, tmp_path):
 
     with pytest.raises(deepfm_tf.UserError, match="lazy optimizer.*: SGD"):
         prune_untrained(other, vocabulary)
+    bare = build("FM", vocabulary.schema)
+    with pytest.raises(deepfm_tf.UserError, match="one without an optimizer"):
+        prune_untrained(bare, vocabulary)
     explainer = deepfm_tf.Explainer(model, [packed])
     with pytest.raises(deepfm_tf.UserError, match="Leave one of the two out"):
         deepfm_tf.export_saved_model(

@@ -84,6 +84,16 @@ class Origin:
                 "the folder of a model that deepfm-tf train has trained, or "
                 "an exported version."
             )
+        # Known now; to be read after the new data have been prepared.
+        name = state["best_checkpoint"] or state["checkpoint"]
+        shared = state.get("shared", {}).get(name, {}).get("files", ())
+        for each in (name, *shared):
+            if not (path / each).is_file():
+                raise UserError(
+                    f"--continue-from {path}: {each} is missing, which holds "
+                    "weights of the model. Bring it back, name another "
+                    "folder, or train from scratch."
+                )
         optimizer = config["compile_config"]["optimizer"]["config"]
         return cls(
             *(path, folders[0], config["class_name"], config["config"]),

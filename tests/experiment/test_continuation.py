@@ -214,7 +214,10 @@ def test_where_there_is_no_model_it_is_said(finished, tmp_path, capsys):
         for name, data in content.items():
             archive.writestr(name, data)
 
+    lost = shutil.copytree("runs/yesterday", tmp_path / "lost")
+    (lost / "logistic_regression" / "epoch-0001.npz").unlink()
     for path, told in (
+        (lost, "epoch-0001.npz is missing, which holds weights"),
         ("runs/nope", "there is no such folder. Name that of a model"),
         ("runs", f"one of these: .*, {YESTERDAY}"),
         (tmp_path / "run", "there is no run.toml in .*/run, which says how"),
@@ -275,6 +278,27 @@ def test_a_day_is_trained_on_once(finished, capsys):
     ]
     assert status == 2
     assert "--train must have a file that the mo" in capsys.readouterr().err
+    assert not Path("runs/again/prepared/train").exists()
+
+
+def test_a_vocabulary_that_is_another_one_is_told_before_any_work(
+    finished, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(finished / "runs/yesterday", "runs/yesterday")
+    shutil.copy(finished / "today.csv", "today.csv")
+    # As if other data had been prepared in their place.
+    folder = Path("runs/yesterday/prepared/train/vocabulary")
+    shutil.rmtree(folder)
+    today = finished / "runs/today/prepared/train/vocabulary"
+    shutil.copytree(today, folder)
+
+    status = main(tabular.RECIPE, [*TODAY, "--continue-from", YESTERDAY], begin)
+
+    assert status == 2
+    told = "must hold the vocabulary that the model was trained with"
+    assert told in capsys.readouterr().err
+    assert not Path("runs/today").exists()
 
 
 def test_a_column_that_is_gone_is_told_before_any_work(capsys):
