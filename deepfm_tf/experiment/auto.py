@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import deepfm_tf
+from deepfm_tf.cluster import read_cluster
+from deepfm_tf.experiment.command_line import words_of
 from deepfm_tf.experiment.forecast import Forecast, duration
-from deepfm_tf.experiment.settings import Settings
+from deepfm_tf.experiment.settings import WITH_PYRAMID, Settings
 from deepfm_tf.presets import CANDIDATES, PRESETS
 
 # Of a run, with a folder for each preset.
@@ -38,6 +40,33 @@ class Trial:
     value: float
     epochs: float
     seconds: float
+
+
+def improving_command(settings: Settings) -> str:
+    """What trains the same models with all presets.
+
+    Args:
+        settings: the options of the run that has ended.
+
+    Returns:
+        The command; empty where the options leave it no choice.
+    """
+    if (
+        settings.auto
+        or settings.origin is not None
+        or settings.preset != CANDIDATES[0]
+        or settings.embeddings
+        or read_cluster().num_workers > 1
+        or not set(settings.model) & set(WITH_PYRAMID)
+    ):
+        return ""
+    words = words_of(
+        settings,
+        auto=True,
+        run=settings.run.with_name(f"{settings.run.name}-auto"),
+        prepared=settings.prepared_folder,
+    )
+    return deepfm_tf.shell.command_line(*settings.recipe.command_words, *words)
 
 
 def candidates(

@@ -162,6 +162,11 @@ def export(
         f"Exported {', '.join(what)}{comma} to {path} in {seconds:.1f} s. "
         f"Look at it with:\n    {look}"
     )
+    serve = deepfm_tf.shell.command_line(
+        *("deepfm-tf", "serve", f"--model_name={path.parent.name}"),
+        *(f"--model_base_path={path.parent}", "--rest_api_port=8501"),
+    )
+    print(f"Serve it with:\n    {serve}")
     if not (settings.prune_untrained or settings.table_dtype):
         return path
     file = path / "assets.extra" / "model_card.json"

@@ -123,6 +123,7 @@ def run(
     if reference is not None:
         table.append(deepfm_tf.report.reference_row(*reference))
     print(f"\n{results_text(table, conclusions['findings'])}\n")
+    print(f"{conclusions['verdict']}\n")
     if settings.export is not None:
         (result,) = (r for r in results if r["model"] == best)
         calibration = calibrations.get(best)
@@ -136,6 +137,8 @@ def run(
     if settings.report is not None:
         with writing(settings.report, _again("--report", settings)):
             write_report(settings, data, results, conclusions)
+    if improve := auto.improving_command(settings):
+        print(f"To try more presets on the same data:\n    {improve}")
     # For which the others have waited: all end together.
     deepfm_tf.strategies.exchange(strategy, "")
     return Outcome(data, results, models, exported, best if exported else None)

@@ -108,6 +108,27 @@ def test_an_own_file_goes_all_the_way(finished_run):
     version = "saved_models/clicks/1"
     look = shell.command_line("saved_model_cli", "show", "--dir", version)
     assert look in out
+
+
+def test_it_ends_with_the_verdict_and_what_to_type_next(finished_run):
+    _, _, out = finished_run
+    serve = shell.command_line("deepfm-tf", "serve", "--model_name=clicks")
+    improve = shell.command_line("python", "-m", "pipelines.tabular")
+
+    places = [
+        out.index(text)
+        for text in (
+            *("Epoch 2/2", "test log loss", "on the test data is"),
+            *("Look at it with:", f"Serve it with:\n    {serve}"),
+            f"To try more presets on the same data:\n    {improve} --train",
+        )
+    ]
+
+    assert places == sorted(places)
+    assert " --model_base_path=saved_models/clicks --rest_api_port" in out
+    *_, last = out.strip().split("\n")
+    assert " --auto" in last and "-auto --prepared" in last
+    assert " --hidden-units 4 " in last
     assert ", the best on the validation data (log_loss), to" in out
 
 
