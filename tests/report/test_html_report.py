@@ -2,7 +2,6 @@
 
 import base64
 import html.parser
-import importlib
 import re
 import shutil
 import subprocess
@@ -397,15 +396,16 @@ def test_a_browser_shows_it_without_scrolling_sideways(page, tmp_path, width):
     assert (cut > 0) == (width == 390)
 
 
-def test_what_the_weights_are_of_is_said():
-    # Alone, without the plots of a whole page.
-    module = importlib.import_module("deepfm_tf.report.html_report")
-    rows = [{"model": "fm", "best epoch": "2"}]
+def test_what_the_weights_are_of_is_said(blank_figures):
+    report = make_report()
+    runs = report["models"]
+    for run in runs:
+        run["best_epoch"] = 2
+    report["summary"] = deepfm_tf.report.summarize_runs(runs)
 
-    *_, alone = module._training({"models": [{"model": "fm"}]}, rows)
-    *_, mean = module._training(
-        {"models": [{"model": "fm", "averaged": 3}]}, rows
-    )
+    alone = deepfm_tf.report.html_report(report)
+    runs[0]["averaged"] = 3
+    mean = deepfm_tf.report.html_report(report)
 
     assert "those of the best epoch on validation data.<" in alone
     assert "data. Where the findings say so, later ones are in a mean.<" in mean
