@@ -75,7 +75,7 @@ def test_a_process_is_alone_otherwise(environment):
         ),
         (
             config({"worker": HOSTS, "ps": ["d:1"]}, worker(0)),
-            r"\['ps'\] takes",
+            r"\['ps'\] is not used",
         ),
         (config({"worker": HOSTS}, None), 'say with "task" which'),
         (config({"worker": HOSTS}, {"index": 0}), 'say with "task" which'),
