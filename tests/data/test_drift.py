@@ -21,8 +21,8 @@ from tests.catalogue import build
 pytestmark = pytest.mark.filterwarnings("error::UserWarning")
 
 MESSAGE = (
-    "(?s)differ from those of the training data.*"
-    "Field 'device'.*'7.0' stands for"
+    "(?s)differ from those of the training data.*Field 'device'.*"
+    "'7.0' stands for"
 )
 
 
