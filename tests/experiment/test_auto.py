@@ -129,7 +129,7 @@ def test_the_time_is_told_within_the_first_preset(monkeypatch):
     [
         (
             *("deepfm", 3_999, ["gentle", "strong"]),
-            "deepfm: the preset default is gentle here, as there are only "
+            "deepfm: the preset default is gentle here, because there are only "
             "3,999 training rows (below 4,000).",
         ),
         ("deepfm", 4_000, ["default", "gentle", "strong"], None),
