@@ -17,6 +17,7 @@ from deepfm_tf.drift import (
     warn_of_drift,
 )
 from deepfm_tf.errors import UserError, UserTypeError, with_known_arguments
+from deepfm_tf.keras_internals import trace_prediction
 from deepfm_tf.metrics import (
     Metrics,
     SliceMetrics,
@@ -303,6 +304,7 @@ def _probability(model: keras.Model, inputs: Mapping[str, Array]) -> Array:
         return _only_column(output)
     # `predict` would first make a data set, which takes longer than a small
     # model needs for a few thousand rows.
+    trace_prediction(model, inputs)
     parts = []
     for start in range(0, len(inputs[next(iter(inputs))]), _PREDICT_ROWS):
         stop = start + _PREDICT_ROWS

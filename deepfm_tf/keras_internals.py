@@ -7,7 +7,7 @@ of each fails by its name if a release takes it away or means something else.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -16,6 +16,7 @@ from keras.src.backend.common import global_state
 from tensorflow.python import pywrap_tfe
 from tensorflow.python.ops.resource_variable_ops import variable_accessed
 
+from deepfm_tf.arrays import Array
 from deepfm_tf.kernels import tf_variable
 
 
@@ -106,6 +107,28 @@ def merged(function: Callable[..., None], *arguments: Any) -> None:
     tf.__internal__.distribute.interim.maybe_merge_call(
         function, tf.distribute.get_strategy(), *arguments
     )
+
+
+def trace_prediction(model: keras.Model, inputs: Mapping[str, Array]) -> None:
+    """Let `predict_on_batch` be traced once, for any number of rows.
+
+    `predict_function`, which Keras traces for the first batch as it is, and a
+    second time for one of another size.
+
+    Args:
+        model: any model.
+        inputs: of some rows.
+    """
+    if model.predict_function is not None:
+        return
+    model.make_predict_function()
+    trace = getattr(model.predict_function, "get_concrete_function", None)
+    if trace is not None:  # there is none with `run_eagerly`
+        any_rows = {
+            name: tf.TensorSpec((None, *array.shape[1:]), array.dtype)
+            for name, array in inputs.items()
+        }
+        trace([(any_rows,)])
 
 
 def skip_epochs(model: keras.Model) -> None:

@@ -164,7 +164,14 @@ DOORS = {
     ),
     "slicing": (("fields", "metrics", "schema"), ("numpy",)),
     "evaluation": (
-        ("drift", "metrics", "models", "packed_layout", "slicing"),
+        (
+            "drift",
+            "keras_internals",
+            "metrics",
+            "models",
+            "packed_layout",
+            "slicing",
+        ),
         ("keras", "numpy"),
     ),
     "explain": (

@@ -110,6 +110,27 @@ def test_should_use_adamw_tells_which_decay_of_muon_counts():
     assert keras_internals.weight_decay_of(rule, bias) == 0.2
 
 
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_predict_function_is_traced_once_for_any_number_of_rows(eagerly):
+    seen = []
+
+    class Doubling(keras.Model):
+        def predict_step(self, data):
+            seen.append(data[0]["x"].shape[0])
+            return {"y": keras.ops.multiply(data[0]["x"], 2)}
+
+    model = Doubling()
+    model.compile(run_eagerly=eagerly)
+    parts = [np.arange(n, dtype="float32")[:, None] for n in (3, 5, 2)]
+
+    keras_internals.trace_prediction(model, {"x": parts[0]})
+
+    for part in parts:
+        found = model.predict_on_batch({"x": part})["y"]
+        np.testing.assert_array_equal(found, 2 * part)
+    assert seen == ([3, 5, 2] if eagerly else [None])
+
+
 def test_maybe_merge_call_calls_once_for_all_replicas():
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     seen = []
