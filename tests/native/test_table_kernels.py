@@ -138,6 +138,24 @@ def test_what_another_has_read_stays_as_it_was():
     ]
 
 
+def test_a_table_of_several_large_pages_keeps_all_other_rows():
+    # Of 4 and 8 MB, where a large page has 2.
+    start = np.arange(2**20, dtype="float32").reshape(2**19, 2) * 2**-20
+    table, state = tf.Variable(start), tf.Variable(tf.zeros((2**19, 4)))
+
+    for _ in range(2):
+        kernels().update(
+            *(table, state, slices([7, 2**19 - 1], np.ones((2, 2)))),
+            Rule("adam", 0.5, RULES["adam"][1]),
+        )
+
+    # m is .1, then .19; v is .001, then .001999.
+    moved = 0.5 * (0.1 / np.sqrt(0.001) + 0.19 / np.sqrt(0.001999))
+    start[[7, -1]] -= moved
+    np.testing.assert_allclose(table.numpy(), start, rtol=1e-5)
+    assert np.count_nonzero(state.numpy()) == 8
+
+
 @pytest.mark.parametrize("row", [-1, ROWS])
 def test_a_row_that_is_not_there_is_an_error_and_nothing_moves(row):
     table, state = (tf.Variable(tf.ones((ROWS, n))) for n in (2, 4))

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "large_pages.h"
 #include "merge.h"
 #include "pool.h"
 #include "pool_gradient.h"
@@ -128,7 +129,7 @@ class Update : public OpKernel {
 
  private:
   template <typename Rule>
-  void Step(OpKernelContext* context) const {
+  void Step(OpKernelContext* context) {
     OP_REQUIRES(context, constants_.size() == Rule::kConstants,
                 InvalidArgument("The rule has other constants."));
     VarPtr table, state;
@@ -166,6 +167,8 @@ class Update : public OpKernel {
     }
     OP_REQUIRES_OK(context, MakeWritable(context, table.get()));
     OP_REQUIRES_OK(context, MakeWritable(context, state.get()));
+    table_pages_.Hold(*table->tensor());
+    state_pages_.Hold(*state->tensor());
     Apply<Rule>(context, row, rows.dim_size(0), gradients.flat<float>().data(),
                 table->tensor()->flat<float>().data(), columns,
                 state->tensor()->flat<float>().data(), state_columns);
@@ -212,6 +215,7 @@ class Update : public OpKernel {
   std::vector<float> constants_;
   // Whether the last column of the state counts the steps of a row.
   bool counts_;
+  LargePages table_pages_, state_pages_;
 };
 
 REGISTER_OP("DeepfmUpdate")
