@@ -45,8 +45,8 @@ def local_value(variable: Any, device: str | None = None) -> tf.Variable:
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` of tensors as one pass that XLA compiles, on a CPU.
 
-    TensorFlow's CPU kernels make a pass over memory for each operation. Where
-    there is a GPU, whose kernels do not need it, `function` stays as it is.
+    TensorFlow's CPU kernels make a pass over memory for each operation. On a
+    GPU, whose kernels do not need it, `function` stays as it is.
     """
     fused = tf.function(function, jit_compile=True, autograph=False)
 
@@ -71,8 +71,8 @@ def detached(function: Callable[..., Any]) -> Callable[..., Any]:
     return apart
 
 
-def row_dtype(num_rows: int) -> str:
-    """The integer type for the rows of a table.
+def row_dtype(num_rows: int = 0) -> str:
+    """The integer type for the rows of a table, and for ids and their masks.
 
     int32 is faster on a CPU; on a GPU TensorFlow computes int32 on the host.
     """
@@ -80,5 +80,27 @@ def row_dtype(num_rows: int) -> str:
 
 
 def has_gpu() -> bool:
-    """Whether TensorFlow has a GPU in this process."""
-    return bool(tf.config.list_logical_devices("GPU"))
+    """Whether what is run or traced here is for a GPU.
+
+    Where there is one, `tf.device` and strategies can choose the CPU all the
+    same.
+    """
+    return (
+        bool(tf.config.list_logical_devices("GPU"))
+        and "GPU" in current_device()
+    )
+
+
+def current_device() -> str:
+    """Where the step runs that is traced here; else, where operations run."""
+    with tf.init_scope():
+        return str(tf.zeros(()).device)
+
+
+def on_cpu() -> Any:
+    """A block that runs on the CPU, where there is a GPU too.
+
+    A GPU rounds the factors of its matrix products to ten bits (TF32), which
+    is too little to tell whether two ways to compute something agree.
+    """
+    return tf.device("CPU:0")

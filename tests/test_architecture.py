@@ -123,6 +123,7 @@ DOORS = {
             "fields",
             "files",
             "keras_internals",
+            "kernels",
             "layers",
             "models",
             "packed_layout",
@@ -248,6 +249,7 @@ DOORS = {
             "explain",
             "export",
             "fields",
+            "kernels",
             "lookup",
             "metrics",
             "models",
@@ -366,7 +368,7 @@ RECIPES = sorted((ROOT / "pipelines").glob("*.py"))
 USERS = sorted((ROOT / "deepfm_tf" / "experiment").rglob("*.py"))
 # Tests of no one file: of the whole package, of a served model as a whole.
 CROSSING = {"architecture", "conformance", "pages", "planted_pairs"}
-CROSSING |= {"fresh_process"}
+CROSSING |= {"fresh_process", "gpu_kernels"}
 CROSSING |= {"contract_grpc", "contract_rest", "contract_values"}
 CROSSING |= {"contract_versions", "hot_swap", "several_workers"}
 # What gets at an attribute by its name.

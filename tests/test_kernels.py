@@ -32,6 +32,37 @@ def test_rows_are_int32_where_that_is_fast_and_enough(monkeypatch):
     assert kernels.row_dtype(5) == "int64"
 
 
+def test_what_is_told_to_run_on_the_cpu_is_not_for_a_gpu(monkeypatch):
+    # The second of two CPUs plays the GPU.
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    current = kernels.current_device
+    monkeypatch.setattr(
+        kernels, "current_device", lambda: current().replace("CPU:1", "GPU:0")
+    )
+    one = tf.distribute.OneDeviceStrategy("CPU:0")
+    two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    found = {}
+
+    def note(name):
+        found.setdefault(name, []).append(kernels.has_gpu())
+
+    with tf.device("CPU:1"):
+        note("eager")
+        tf.function(note)("graph")
+        tf.function(lambda: one.run(note, ("on the CPU",)))()
+        with kernels.on_cpu():
+            tf.function(note)("in a block")
+    tf.function(lambda: two.run(note, ("replicas",)))()
+
+    assert found == {
+        "eager": [True],
+        "graph": [True],
+        "on the CPU": [False],
+        "in a block": [False],
+        "replicas": [False, True],
+    }
+
+
 def test_a_plain_variable_is_its_own_local_value():
     variable = tf.Variable(np.ones(3))
 

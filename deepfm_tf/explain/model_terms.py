@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, UserTypeError
-from deepfm_tf.kernels import has_gpu
+from deepfm_tf.kernels import on_cpu
 from deepfm_tf.models import CTRModel, packed_inputs
 from deepfm_tf.models.batches import check_dataset
 from deepfm_tf.packed_layout import PackedLayout
@@ -20,7 +20,7 @@ from deepfm_tf.packed_layout import PackedLayout
 # Floats that a step over all pairs of fields may take, 64 MB.
 MAX_PAIR_FLOATS = 2**24
 # What the declared terms may miss the logits by, of 1 + the size of all terms;
-# and where products are of 16 bits, or of a GPU's TF32, which has as few.
+# and where products are of 16 bits.
 _TOLERANCE, _ROUNDED_TOLERANCE = 1e-3, 5e-2
 # Rows that are made up to compare the two.
 _CHECK_ROWS = 16
@@ -84,23 +84,29 @@ class ModelTerms:
             },
         )
         self._logits = keras.Model(model.input, model.logits)
-        self._check_declaration()
+        with on_cpu():
+            self._check_declaration()
 
     def traced(
         self, function: Callable[[Mapping[str, Any]], Any]
     ) -> Callable[[Mapping[str, Any]], Any]:
         """`function` of packed inputs as a graph, for any number of rows.
 
-        What is called takes arrays or tensors.
+        What is called takes arrays or tensors, and computes on the CPU.
         """
         specs = {
             name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype)
             for name, tensor in self.model.input.items()
         }
         graph = tf.function(function, input_signature=[specs], autograph=False)
-        return lambda packed: graph(
-            {n: tf.cast(packed[n], spec.dtype) for n, spec in specs.items()}
-        )
+
+        def call(packed: Mapping[str, Any]) -> Any:
+            with on_cpu():
+                return graph(
+                    {n: tf.cast(packed[n], x.dtype) for n, x in specs.items()}
+                )
+
+        return call
 
     @property
     def bias(self) -> tf.Tensor:
@@ -240,8 +246,7 @@ class ModelTerms:
         # NaN, of a training that diverged, is no sign of a wrong declaration.
         difference = np.nan_to_num(np.abs(logits - total), posinf=0.0)
         is_half = self.is_half or tf.as_dtype(self.model.logits.dtype).size < 4
-        is_rounded = is_half or has_gpu()
-        tolerance = _ROUNDED_TOLERANCE if is_rounded else _TOLERANCE
+        tolerance = _ROUNDED_TOLERANCE if is_half else _TOLERANCE
         size = np.nan_to_num(1 + np.abs(columns).sum(axis=1))
         worst = np.argmax(difference / size)
         if difference[worst] <= tolerance * size[worst]:

@@ -49,6 +49,7 @@ from deepfm_tf.export.warm_up import (
     chosen_for_warm_up,
     write_warm_up,
 )
+from deepfm_tf.kernels import on_cpu
 from deepfm_tf.lookup import GraphLookup, raw_dtype
 from deepfm_tf.models import CTRModel
 from deepfm_tf.pruning import prune_untrained as without_untrained
@@ -126,11 +127,11 @@ def export_saved_model(
       unseen by training. `PredictClient` asks it once for each version.
 
     Before anything is published, the SavedModel is loaded again, and every
-    signature is compared with the model on rows with known, unseen and
-    missing values, in batches of 1, 10 and 100. Requests that were checked
-    lie beside it for TensorFlow Serving to warm up with. It appears under its
-    version number all at once, so that a server that polls the directory
-    never sees half of it.
+    signature is compared with the model, both on the CPU, on rows with known,
+    unseen and missing values, in batches of 1, 10 and 100. Requests that were
+    checked lie beside it for TensorFlow Serving to warm up with. It appears
+    under its version number all at once, so that a server that polls the
+    directory never sees half of it.
 
     `assets.extra/model_card.json` says what is in a version, and where it
     comes from.
@@ -232,7 +233,7 @@ def export_saved_model(
     directory = Path(directory)
     schema = vocabulary.schema
     table = None if table_dtype is None else rounded_table(model, table_dtype)
-    with unpublished(directory) as temporary:
+    with on_cpu(), unpublished(directory) as temporary:
         saved_model = temporary / "saved_model"
         lookup = GraphLookup(vocabulary, temporary / "vocabulary.txt")
         encode = traced_encode(lookup, schema)

@@ -143,7 +143,7 @@ class AttentiveEmbedding(SharedEmbedding):
         # Behind them, in training, stand the rows of the numeric fields.
         vectors = ops.reshape(vectors, (-1, self.num_columns))[: ops.size(ids)]
         vectors = ops.reshape(vectors, (-1, num_ids, self.num_columns))
-        present = ops.greater_equal(ids, 0)
+        present = ops.greater_equal(self._rows.cast(ids), 0)
         # (batch, num_fields, embedding_dim)
         embeddings = self.attend(embeddings, vectors, present)
         if self.factored:

@@ -4,7 +4,8 @@ A Keras initializer takes memory for the whole table three times over, and the
 allocator keeps it: with the state of an optimizer, a third of a training's.
 """
 
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -58,7 +59,12 @@ class FirstValues:
         # Keras may put the variable off; then it is drawn at once.
         self._may_be_empty = False
         if self._is_empty:
-            fill_in_blocks(table.value, self._initializer, self._num_columns)
+            strategy = tf.distribute.get_strategy()
+            fill_in_blocks(
+                strategy.experimental_local_results(table.value),
+                self._initializer,
+                self._num_columns,
+            )
 
 
 def must_fill_in_blocks(initializer: Any, num_rows: int) -> bool:
@@ -70,14 +76,17 @@ def must_fill_in_blocks(initializer: Any, num_rows: int) -> bool:
     """
     return (
         _goes_in_blocks(initializer, num_rows)
-        # A graph writes nothing yet, and replicas have copies.
+        # A graph writes nothing yet, and a replica knows no other's copy.
         and tf.executing_eagerly()
-        and not tf.distribute.has_strategy()
+        and (
+            not tf.distribute.has_strategy()
+            or tf.distribute.in_cross_replica_context()
+        )
     )
 
 
 def fill_in_blocks(
-    table: tf.Variable, initializer: Any, num_columns: int
+    copies: Sequence[tf.Variable], initializer: Any, num_columns: int
 ) -> None:
     """Draw the first columns of a table, block by block of rows.
 
@@ -85,26 +94,34 @@ def fill_in_blocks(
     others.
 
     Args:
-        table: (rows, columns), float32. Further columns become zero.
+        copies: (rows, columns) each, float32: the table, on each replica of
+            this worker. Further columns become zero.
         initializer: Keras initializer that `must_fill_in_blocks` found fit.
         num_columns: int.
     """
-    num_rows, padding = table.shape[0], table.shape[1] - num_columns
-    for first_row, block in drawn_blocks(initializer, num_rows, num_columns):
-        block = tf.pad(block, ((0, 0), (0, padding)))
+    num_rows, width = copies[0].shape
+    seed = _seed(initializer)
+    if seed is None and tf.distribute.has_strategy():
+        seed = _common_seed()
+    for first_row, block in drawn_blocks(
+        initializer, num_rows, num_columns, seed
+    ):
+        block = tf.pad(block, ((0, 0), (0, width - num_columns)))
         rows = tf.range(first_row, first_row + block.shape[0])
-        # In place, where an assignment to a slice may copy the table.
-        table.scatter_update(tf.IndexedSlices(block, rows))
+        for copy in copies:
+            # In place, where an assignment to a slice may copy the table.
+            copy.scatter_update(tf.IndexedSlices(block, rows))
 
 
 def drawn_blocks(
-    initializer: Any, num_rows: int, num_columns: int
+    initializer: Any, num_rows: int, num_columns: int, seed: int | None = None
 ) -> Iterator[tuple[int, Any]]:
     """First row and values of each block; one, where that is how to draw it.
 
     Args:
         initializer: Keras initializer, or any callable.
         num_rows, num_columns: int. Of all blocks.
+        seed: int. In place of the initializer's, for several blocks.
     """
     if not _goes_in_blocks(initializer, num_rows):
         if isinstance(initializer, keras.Initializer):
@@ -112,7 +129,7 @@ def drawn_blocks(
             initializer = initializer.clone()
         yield 0, initializer((num_rows, num_columns), dtype="float32")
         return
-    seed = _seed(initializer)
+    seed = _seed(initializer) if seed is None else seed
     for number, start in enumerate(range(0, num_rows, BLOCK_ROWS)):
         size = min(BLOCK_ROWS, num_rows - start)
         config = initializer.get_config()
@@ -139,6 +156,15 @@ def _goes_in_blocks(initializer: Any, num_rows: int) -> bool:
 
 def _seed(initializer: Any) -> Any:
     return initializer.get_config()["seed"]
+
+
+def _common_seed() -> int:
+    """A seed that all workers have: a variable starts as the chief's does.
+
+    As a float, which all devices exchange; each whole number up to 2^24 is one.
+    """
+    chosen = tf.Variable(float(random.randrange(2**24)), trainable=False)
+    return int(chosen.numpy())
 
 
 def _fan(mode: str, num_rows: int, num_columns: int) -> float:

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from deepfm_tf.errors import UserError, UserTypeError, refuse_unknown
+from deepfm_tf.errors import UserError, refuse_unknown
 from deepfm_tf.layers.frozen_columns import without_gradient
 from deepfm_tf.layers.id_range import check_ids
 from deepfm_tf.layers.native_pooling import pool_natively
@@ -259,8 +259,7 @@ class SharedEmbedding(keras.layers.Layer):
             (batch, num_fields, num_columns), the first-order weights, times
             x, behind the embeddings.
         """
-        if ids is not None and tf.executing_eagerly():
-            self.check_ids(ids)
+        ids = self._checked(ids)
         return self._pooling.pool_columns(
             self.read_rows(ids),
             None if values is None else self._read(self._rows.numeric),
@@ -284,6 +283,11 @@ class SharedEmbedding(keras.layers.Layer):
             ids: (batch, num_ids) of integers, not of a graph.
         """
         check_ids(ids, self._id_fields, self._id_sizes, self.field_names)
+
+    def _checked(self, ids: Any) -> Any:
+        if ids is not None and tf.executing_eagerly():
+            self.check_ids(ids)
+        return None if ids is None else self._rows.cast(ids)
 
     def _columns_per_field(self) -> Sequence[int]:
         return self.columns_per_field or [1] * self.num_fields
@@ -327,13 +331,7 @@ class SharedEmbedding(keras.layers.Layer):
 
     def pool(self, ids: Any, weights: Any, values: Any, training: Any) -> Any:
         """What `call` gives, uncast, and the rows of the ids, one by one."""
-        if ids is not None:
-            if not keras.backend.is_int_dtype(ids.dtype):
-                raise UserTypeError(
-                    f"`ids` must be integers. Received: {ids.dtype!r}."
-                )
-            if tf.executing_eagerly():
-                self.check_ids(ids)
+        ids = self._checked(ids)
         if training or is_sharded(self.embeddings):
             if not self.attention and not any(self._is_frozen_id):
                 by = (self._rows, self._pooling, self.embeddings)

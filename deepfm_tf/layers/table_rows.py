@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import keras
 from keras import ops
 
+from deepfm_tf.errors import UserTypeError
 from deepfm_tf.kernels import compiled, row_dtype
 
 
@@ -40,13 +42,24 @@ class TableRows:
 
         `assume_all_present` says that no id is.
         """
-        # `+`: the `BiasAdd` that `ops.add` makes of this has no kernel for
-        # integers on a GPU and would run on the host.
-        dtype = row_dtype(self._num_rows)
-        ids = ops.cast(ids, dtype)
+        ids = self.cast(ids)
         if not assume_all_present:
             ids = ops.maximum(ids, 0)
-        return ids + ops.convert_to_tensor(self.id_rows, dtype)
+        # `+`: the `BiasAdd` that `ops.add` makes of this has no kernel for
+        # integers on a GPU and would run on the host.
+        return ids + ops.convert_to_tensor(self.id_rows, ids.dtype)
+
+    def cast(self, ids: Any) -> Any:
+        """Ids in the type of rows, so that their masks run where they do.
+
+        Raises:
+            UserTypeError: they are not integers.
+        """
+        if not keras.backend.is_int_dtype(ids.dtype):
+            raise UserTypeError(
+                f"`ids` must be integers. Received: {ids.dtype!r}."
+            )
+        return ops.cast(ids, row_dtype(self._num_rows))
 
     def _contributing(self, ids: Any, values: Any) -> Any:
         """The rows of all id columns in turn, then those of the numeric fields.

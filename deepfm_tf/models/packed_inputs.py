@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from deepfm_tf.errors import UserTypeError
+from deepfm_tf.kernels import row_dtype
 from deepfm_tf.packed_layout import PackedLayout
 from deepfm_tf.schema import Schema
 
@@ -63,7 +64,8 @@ def check_schema(schema: Any) -> None:
 
 def _column_weights(layout: PackedLayout, inputs: Mapping[str, Any]) -> Any:
     """(batch, id columns): given weights, means divided out."""
-    present = ops.greater_equal(inputs["ids"], 0)
+    ids = ops.cast(inputs["ids"], row_dtype())
+    present = ops.greater_equal(ids, 0)
     weights: Any = 1.0
     if "weights" in inputs:
         # Id columns without a weight take the column of ones at the end.

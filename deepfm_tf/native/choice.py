@@ -42,6 +42,7 @@ def kernels_for(table: Any = None, *factors: Any) -> TableKernels | None:
             not isinstance(value, tf.Variable)
             or isinstance(value, tf.distribute.DistributedValues)
             or value.dtype != tf.float32
+            or "GPU" in value.device
             or (value.shape.rank and value.shape[0] >= 2**31)  # rows are int32
         ):
             return None

@@ -8,9 +8,10 @@ from typing import Any
 import tensorflow as tf
 
 from deepfm_tf.keras_internals import StepHooks, merged
-from deepfm_tf.kernels import compiled, local_value, tf_variable
+from deepfm_tf.kernels import compiled, has_gpu, local_value, tf_variable
 from deepfm_tf.native.choice import kernels_for
 from deepfm_tf.optimizers.frozen_rows import frozen_rows, keeping_frozen
+from deepfm_tf.optimizers.merged_shares import merge_shares
 from deepfm_tf.optimizers.sharded_tables import (
     clipped_together,
     refuse_sharded,
@@ -61,7 +62,12 @@ class MergedGradients(StepHooks):
         replica = tf.distribute.get_replica_context()
         if replica is not None and replica.num_replicas_in_sync > 1:
             grads = summed(replica, grads, self._are_sharded)
-            grads = [merge_duplicates(gradient, add_rows) for gradient in grads]
+            grads = [
+                merge_shares(gradient, replica.num_replicas_in_sync)
+                if has_gpu() and isinstance(gradient, tf.IndexedSlices)
+                else merge_duplicates(gradient, add_rows)
+                for gradient in grads
+            ]
         values = [getattr(gradient, "values", gradient) for gradient in grads]
         if self.global_clipnorm and any(self._are_sharded):
             clipped = clipped_together(

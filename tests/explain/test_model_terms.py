@@ -101,3 +101,14 @@ def test_a_model_of_16_bits_declares_its_own_terms(name):
 
     expected, _ = pooled(with_numbers, packed)
     np.testing.assert_allclose(vectors, expected, atol=1e-6)
+
+
+def test_terms_are_computed_on_the_cpu_wherever_the_model_is():
+    # The second of two CPUs plays a GPU, whose products are rounded.
+    with tf.device("CPU:1"):
+        parts = ModelTerms(small_model("DeepFM"))
+
+        here = parts.traced(parts.logits)(small_rows(2))
+
+    assert parts.model.weights[0].value.device.endswith("CPU:1")
+    assert here.device.endswith("CPU:0")

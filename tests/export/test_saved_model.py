@@ -343,3 +343,21 @@ def test_an_export_has_operations_of_tensorflow_alone(exported):
     assert b"ResourceGather" in graph
     for ours in (b"DeepfmPool", b"DeepfmMerge", b"DeepfmUpdate"):
         assert ours not in graph
+
+
+def test_signatures_are_made_and_checked_on_the_cpu(
+    model, vocabulary, tmp_path, monkeypatch
+):
+    # The second of two CPUs plays a GPU, whose products are rounded.
+    devices = []
+
+    def note(*_):
+        devices.append(tf.zeros(()).device[-5:])
+        raise RuntimeError("far enough")
+
+    monkeypatch.setattr(saved_model, "signatures", note)
+
+    with pytest.raises(RuntimeError, match="far enough"), tf.device("CPU:1"):
+        deepfm_tf.export_saved_model(model, vocabulary, tmp_path / "deepfm")
+
+    assert devices == ["CPU:0"]

@@ -99,14 +99,45 @@ def test_a_small_table_is_what_keras_draws(monkeypatch):
     )
 
 
-def test_replicas_and_graphs_draw_the_whole():
-    initializer = keras.initializers.GlorotUniform(seed=5)
-    expected = initializer((ROWS, COLUMNS))
+@pytest.mark.parametrize("seed", [None, 5])
+def test_replicas_get_the_same_blocks(seed, monkeypatch):
+    drawn = []
+    initializer = keras.initializers.RandomUniform(0.1, 0.2, seed=seed)
+    draw = keras.initializers.RandomUniform.__call__
+    monkeypatch.setattr(
+        keras.initializers.RandomUniform,
+        "__call__",
+        lambda self, shape, dtype=None: (
+            drawn.append(shape) or draw(self, shape, dtype)
+        ),
+    )
+    layer = SharedEmbedding(
+        [ROWS], COLUMNS, embeddings_initializer=initializer, first_order=True
+    )
 
-    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
-        np.testing.assert_array_equal(table(initializer), expected)
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        layer.build((None, 1))
+
+    first, second = (part.numpy() for part in layer.embeddings.value.values)
+    np.testing.assert_array_equal(first, second)
+    assert drawn == [(1_000, COLUMNS), (1_000, COLUMNS), (500, COLUMNS)]
+    assert ((first[:, :-1] >= 0.1) & (first[:, :-1] < 0.2)).all()
+    assert len(np.unique(first, axis=0)) == ROWS  # no block twice
+    assert not first[:, -1].any()
+
+
+def test_a_replica_and_a_graph_draw_the_whole():
+    initializer = keras.initializers.GlorotUniform(seed=5)
+    found = []
+
+    def note():
+        found.append(large_table.must_fill_in_blocks(initializer, ROWS))
+
+    tf.distribute.MirroredStrategy(["CPU:0"]).run(note)
     with tf.Graph().as_default():
-        assert not large_table.must_fill_in_blocks(initializer, ROWS)
+        note()
+
+    assert found == [False, False]
 
 
 def test_a_table_that_keras_puts_off_is_drawn():

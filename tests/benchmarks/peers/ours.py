@@ -21,10 +21,8 @@ def schema(vocabulary: int) -> deepfm_tf.Schema:
     return deepfm_tf.Schema((*numbers, *categories), label="label")
 
 
-def build(settings: dict) -> KerasTrainer:
-    keras.utils.set_random_seed(0)
-    if settings["policy"] != "float32":
-        keras.config.set_dtype_policy(settings["policy"])
+def model_of(settings: dict) -> deepfm_tf.DeepFM:
+    """The model, compiled."""
     model = deepfm_tf.DeepFM(
         schema(settings["vocabulary"]),
         embedding_dim=settings["embedding_dim"],
@@ -38,8 +36,15 @@ def build(settings: dict) -> KerasTrainer:
         optimizer=settings["optimizer"],
         learning_rate=settings["learning_rate"],
     )
+    return model
+
+
+def build(settings: dict) -> KerasTrainer:
+    keras.utils.set_random_seed(0)
+    if settings["policy"] != "float32":
+        keras.config.set_dtype_policy(settings["policy"])
     return KerasTrainer(
-        model,
+        model_of(settings),
         *packed_batches(settings),
         differs="numbers are embedded too: the pyramid's input is 39 k wide",
         packages=("deepfm_tf", "tensorflow", "keras"),
