@@ -44,6 +44,10 @@ ENVIRONMENTS = {
             "fuxictr==2.3.10",
         )
     ),
+    "fbgemm": Environment(
+        ("torch==2.13.0", "numpy==2.4.6", "fbgemm-gpu-cpu==1.8.0")
+    ),
+    "jax": Environment(("jax==0.10.2", "numpy==2.4.6")),
     "vowpal-wabbit": Environment(("vowpalwabbit==9.11.9",)),
     "plots": Environment(("matplotlib==3.10.6",)),
 }

@@ -24,8 +24,9 @@ class Implementation:
             the tables, Adam's two slots, a dense gradient, what building
             takes.
         environment: of `ENVIRONMENTS`; None is the one this runs in.
-        policy: Keras's dtype policy.
+        policy: Keras's dtype policy, or what a peer has for it.
         kernels: of ours: see `DEEPFM_TF_KERNELS`.
+        optimizer: of ours; None is the case's.
     """
 
     module: str
@@ -33,12 +34,19 @@ class Implementation:
     environment: str | None = None
     policy: str = "float32"
     kernels: str = "auto"
+    optimizer: str | None = None
+
+    @property
+    def is_peer(self) -> bool:
+        """Whether it is somebody else's, and the whole model."""
+        return self.module not in ("ours", "dense_only")
 
 
 IMPLEMENTATIONS = {
     "ours": Implementation("ours", 3.3),
     "ours_without_kernels": Implementation("ours", 3.3, kernels="off"),
     "ours_bfloat16": Implementation("ours", 3.3, policy="mixed_bfloat16"),
+    "ours_rowwise": Implementation("ours", 2, optimizer="rowwise_adagrad"),
     "dense_only": Implementation("dense_only", 0),
     "plain_keras": Implementation("plain_keras", 5.5),
     "plain_keras_bfloat16": Implementation(
@@ -49,6 +57,14 @@ IMPLEMENTATIONS = {
     "deepctr": Implementation("deepctr", 5.5, "deepctr"),
     "torch_sparse": Implementation("torch_sparse", 3, "torch"),
     "torch_joint": Implementation("torch_joint", 3, "torch"),
+    "torch_joint_bfloat16": Implementation(
+        "torch_joint", 3, "torch", policy="mixed_bfloat16"
+    ),
+    "fbgemm": Implementation("fbgemm", 2, "fbgemm"),
+    "fbgemm_bfloat16": Implementation(
+        "fbgemm", 2, "fbgemm", policy="mixed_bfloat16"
+    ),
+    "jax_joint": Implementation("jax_joint", 4, "jax"),
     "deepctr_torch": Implementation("deepctr_torch", 5.5, "torch"),
     "fuxictr": Implementation("fuxictr", 5.5, "torch"),
 }
@@ -127,8 +143,10 @@ class Worker:
                 text=True,
             )
         os.close(end)
-        settings = dataclasses.asdict(case)
-        self._tell(settings | {"policy": implementation.policy})
+        settings = dataclasses.asdict(case) | {"policy": implementation.policy}
+        if implementation.optimizer is not None:
+            settings["optimizer"] = implementation.optimizer
+        self._tell(settings)
 
     def wait_until_ready(self, timeout: float = 900) -> dict[str, Any]:
         """What was built, once it is warm; the worker is frozen then."""

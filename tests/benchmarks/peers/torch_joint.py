@@ -5,16 +5,21 @@ each of its rows once, and updates these rows alone; what it computes is
 compiled, the dense weights have torch's fused Adam.
 """
 
-from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import nn
 
-from tests.benchmarks.data import NUM_CATEGORICAL, NUM_NUMERIC, field_sizes
+from tests.benchmarks.data import field_sizes
 from tests.benchmarks.peers.serve import serve
-from tests.benchmarks.peers.torch_loop import TorchTrainer, tensor_batches
+from tests.benchmarks.peers.torch_loop import (
+    DIFFERS,
+    Head,
+    TorchTrainer,
+    precision,
+    tensor_batches,
+)
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 
@@ -22,24 +27,14 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 class DeepFM(nn.Module):
     """All but the table, whose rows it is given."""
 
-    def __init__(self, width: int, hidden_units: Sequence[int]) -> None:
+    def __init__(self, head: Head) -> None:
         super().__init__()
-        self.linear = nn.Linear(NUM_NUMERIC, 1)
-        layers: list[nn.Module] = []
-        features = NUM_CATEGORICAL * width + NUM_NUMERIC
-        for units in hidden_units:
-            layers += [nn.Linear(features, units), nn.ReLU()]
-            features = units
-        self.pyramid = nn.Sequential(*layers, nn.Linear(features, 1))
+        self.head = head
 
     def forward(self, rows: Any, places: Any, values: Any) -> Any:
         # (batch, fields, k + 1)
         found = rows[places]
-        factors, weights = found[..., :-1], found[..., -1]
-        second = factors.sum(1).square() - factors.square().sum(1)
-        deep = self.pyramid(torch.cat([factors.flatten(1), values], 1))
-        first = weights.sum(1, keepdim=True) + self.linear(values)
-        return first + 0.5 * second.sum(1, keepdim=True) + deep
+        return self.head(found[..., :-1], found[..., -1], values)
 
 
 def adam(rate: Any, gradient: Any, rows: Any, m: Any, v: Any) -> Any:
@@ -49,7 +44,7 @@ def adam(rate: Any, gradient: Any, rows: Any, m: Any, v: Any) -> Any:
 
 
 class Trainer(TorchTrainer):
-    differs = "numbers go raw to the pyramid, which is 26 k + 13 wide"
+    differs = DIFFERS
 
     def __init__(self, settings: dict) -> None:
         super().__init__(tensor_batches(settings))
@@ -60,11 +55,12 @@ class Trainer(TorchTrainer):
         self.table = torch.empty(sum(sizes), width + 1).uniform_(-0.05, 0.05)
         self.m, self.v = (torch.zeros_like(self.table) for _ in range(2))
         self.rate, self.steps = settings["learning_rate"], 0
-        self.model = DeepFM(width, settings["hidden_units"])
+        self.model = DeepFM(Head(width, settings["hidden_units"]))
         self.dense = torch.optim.Adam(
             self.model.parameters(), lr=self.rate, fused=True
         )
         self.loss = nn.BCEWithLogitsLoss()
+        self.precision = precision(settings)
         self.run = torch.compile(self.model, dynamic=True)
         self.adam = torch.compile(adam, dynamic=True)
 
@@ -72,7 +68,9 @@ class Trainer(TorchTrainer):
         ids, values, label = batch
         unique, places = torch.unique(ids + self.offsets, return_inverse=True)
         rows = self.table[unique].requires_grad_()
-        loss = self.loss(self.run(rows, places, values), label)
+        with self.precision:
+            logits = self.run(rows, places, values)
+        loss = self.loss(logits.float(), label)
         self.dense.zero_grad()
         loss.backward()
         self.dense.step()

@@ -1,10 +1,15 @@
-"""What the torch workers share: batches that are tensors, and a loss kept."""
+"""What the torch workers share: batches that are tensors, a DeepFM's head."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
-from tests.benchmarks.data import make_batches
+from tests.benchmarks.data import NUM_CATEGORICAL, NUM_NUMERIC, make_batches
+from tests.benchmarks.peers.loop import LoopTrainer
+
+DIFFERS = "numbers go raw to the pyramid, which is 26 k + 13 wide"
 
 
 def tensor_batches(settings: dict) -> list[tuple[Any, Any, Any]]:
@@ -16,31 +21,37 @@ def tensor_batches(settings: dict) -> list[tuple[Any, Any, Any]]:
     return list(zip(ids.long(), values, label, strict=True))
 
 
-class TorchTrainer:
-    """Cycles through batches; a subclass says how to train on one.
+def precision(settings: dict) -> Any:
+    """A block whose matrix products are of the precision asked for."""
+    is_half = settings["policy"] == "mixed_bfloat16"
+    return torch.autocast("cpu", torch.bfloat16, enabled=is_half)
 
-    Args:
-        batches: what `train` takes, one by one.
-    """
 
-    differs = ""
+class TorchTrainer(LoopTrainer):
     packages = ("torch",)
 
-    def __init__(self, batches: list) -> None:
-        self._batches = batches
-        self._losses: list[float] = []
-        self._next = 0
 
-    def train(self, batch: Any) -> float:
-        """One step; returns the mean loss of the batch."""
-        raise NotImplementedError
+class Head(nn.Module):
+    """DeepFM from the rows of its tables on.
 
-    def step(self) -> None:
-        batch = self._batches[self._next % len(self._batches)]
-        self._next += 1
-        self._losses.append(self.train(batch))
+    Call arguments:
+        factors: (batch, fields, k).
+        weights: (batch, fields), first order.
+        values: (batch, 13).
+    """
 
-    def take_loss(self) -> float:
-        loss = sum(self._losses) / len(self._losses)
-        self._losses.clear()
-        return loss
+    def __init__(self, width: int, hidden_units: Sequence[int]) -> None:
+        super().__init__()
+        self.linear = nn.Linear(NUM_NUMERIC, 1)
+        layers: list[nn.Module] = []
+        features = NUM_CATEGORICAL * width + NUM_NUMERIC
+        for units in hidden_units:
+            layers += [nn.Linear(features, units), nn.ReLU()]
+            features = units
+        self.pyramid = nn.Sequential(*layers, nn.Linear(features, 1))
+
+    def forward(self, factors: Any, weights: Any, values: Any) -> Any:
+        second = factors.sum(1).square() - factors.square().sum(1)
+        deep = self.pyramid(torch.cat([factors.flatten(1), values], 1))
+        first = weights.sum(1, keepdim=True) + self.linear(values)
+        return first + 0.5 * second.sum(1, keepdim=True) + deep
