@@ -44,9 +44,13 @@ def test_the_chief_goes_on_first_and_the_others_when_it_listens():
 def test_a_worker_that_does_not_come_is_named():
     chief, other = pair()
 
-    with pytest.raises(ValueError, match=rf"0 s for {chief.addresses[1]}, in"):
+    with pytest.raises(
+        ValueError, match=rf"0 s for {chief.addresses[1]}, without"
+    ):
         wait_for_workers(chief, 0)
-    with pytest.raises(ValueError, match=rf"0 s for {chief.addresses[0]}, in"):
+    with pytest.raises(
+        ValueError, match=rf"0 s for {chief.addresses[0]}, without"
+    ):
         wait_for_workers(other, 0)
 
 
@@ -54,7 +58,9 @@ def test_a_host_that_nobody_knows_is_told():
     names = ("localhost:1", "nohost.invalid:20000")
 
     with (
-        pytest.raises(ValueError, match="for nohost.invalid:20000, in vain"),
+        pytest.raises(
+            ValueError, match="for nohost.invalid:20000, without success"
+        ),
         pytest.warns(
             UserWarning, match="the host nohost.invalid is not known here"
         ),

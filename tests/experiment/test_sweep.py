@@ -141,7 +141,7 @@ def test_changes_are_measured_by_what_the_seed_does(report):
     assert [row["beyond_seeds"] for row in rows] == [True, False, False]
     assert "1 of the 2 single changes goes beyond" in report["lead"]
     assert "width 6 (worse by 0.2400)" in report["lead"]
-    assert "worst: width 0.2400, shape 0.0200." in report["lead"]
+    assert "factor: width 0.2400, shape 0.0200." in report["lead"]
     assert " 3 structures besides the base were tried" in report["lead"]
     assert "The best on the validation data (6-6, tanh" in report["lead"]
 
