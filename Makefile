@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 COMMA := ,
 # What other versions of Python, numpy, pandas and Arrow read otherwise.
 FAST := deepfm_tf tests/drift tests/files tests/metrics tests/raw_values \
-	tests/data/test_inference.py tests/data/test_time_split.py \
+	tests/data/test_inference.py tests/data/reading/test_time_split.py \
 	tests/test_timestamps.py tests/vocabulary/test_vocabulary.py
 # Sources are compiled once, not by each process that a test starts; and the
 # last files are the smallest, so that both workers end together.

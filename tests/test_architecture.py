@@ -110,8 +110,19 @@ DOORS = {
     "native.cache": ((), ()),
     "native.build": (("native", "native.cache", "storage"), ("tensorflow",)),
     "native.command": (("backend", "native.build", "options"), ()),
+    "layers.table": (
+        ("keras_internals", "kernels", "layers.table", "native", "row_shards"),
+        ("keras", "numpy", "tensorflow"),
+    ),
     "layers": (
-        ("keras_internals", "kernels", "layers", "native", "row_shards"),
+        (
+            "keras_internals",
+            "kernels",
+            "layers",
+            "layers.table",
+            "native",
+            "row_shards",
+        ),
         ("keras", "numpy", "tensorflow"),
     ),
     "optimizers": (
@@ -125,6 +136,7 @@ DOORS = {
             "keras_internals",
             "kernels",
             "layers",
+            "layers.table",
             "models",
             "packed_layout",
             "presets",
@@ -137,11 +149,58 @@ DOORS = {
         ("files", "options", "raw_values", "storage"),
         ("numpy", "pandas", "pyarrow"),
     ),
+    "data.reading": (
+        (
+            "cpus",
+            "data.reading",
+            "drift",
+            "fields",
+            "files",
+            "raw_values",
+            "schema",
+            "seeds",
+            "storage",
+            "timestamps",
+            "vocabulary",
+        ),
+        ("numpy", "pyarrow", "tqdm"),
+    ),
+    "data.prepared": (
+        (
+            "data.prepared",
+            "data.reading",
+            "drift",
+            "files",
+            "packed_layout",
+            "schema",
+            "seeds",
+            "strategies",
+            "vocabulary",
+        ),
+        ("numpy", "tensorflow", "xxhash"),
+    ),
+    "data.preparing": (
+        (
+            "counting",
+            "data.prepared",
+            "data.preparing",
+            "data.reading",
+            "drift",
+            "files",
+            "schema",
+            "storage",
+            "vocabulary",
+        ),
+        ("numpy",),
+    ),
     "data": (
         (
             "counting",
             "cpus",
             "data",
+            "data.prepared",
+            "data.preparing",
+            "data.reading",
             "drift",
             "fields",
             "files",
@@ -205,6 +264,7 @@ DOORS = {
             "keras_internals",
             "kernels",
             "layers",
+            "layers.table",
             "metrics",
             "models",
             "row_shards",
@@ -228,13 +288,7 @@ DOORS = {
     ),
     # Rows that no step has touched, by the state of the optimizer.
     "pruning": (
-        (
-            "copies",
-            "models",
-            "packed_layout",
-            "row_shards",
-            "vocabulary",
-        ),
+        ("copies", "models", "packed_layout", "row_shards", "vocabulary"),
         ("numpy",),
     ),
     # Tomorrow's vocabulary and model.
@@ -335,12 +389,52 @@ DOORS = {
     ),
     # One experiment after the other; it knows the package by its public face,
     # and what a command needs before TensorFlow is imported.
+    "experiment.run_folder": (
+        ("", "experiment.run_folder", "storage"),
+        ("tomli",),
+    ),
+    "experiment.options": (
+        (
+            "",
+            "experiment.options",
+            "experiment.run_folder",
+            "fields",
+            "files",
+            "options",
+            "presets",
+            "storage",
+        ),
+        ("pandas",),
+    ),
+    "experiment.fitting": (
+        (
+            "",
+            "cluster",
+            "experiment.options",
+            "experiment.run_folder",
+            "storage",
+        ),
+        ("numpy",),
+    ),
+    "experiment.conclusions": (
+        (
+            "",
+            "experiment.conclusions",
+            "experiment.fitting",
+            "experiment.options",
+        ),
+        ("numpy",),
+    ),
     "experiment": (
         (
             "",
             "backend",
             "cluster",
             "experiment",
+            "experiment.conclusions",
+            "experiment.fitting",
+            "experiment.options",
+            "experiment.run_folder",
             "extras",
             "fields",
             "files",
@@ -352,6 +446,19 @@ DOORS = {
             "storage",
         ),
         ("distributed", "numpy", "optuna", "pandas", "tomli"),
+    ),
+    "experiment.studies": (
+        (
+            "",
+            "experiment",
+            "experiment.conclusions",
+            "experiment.fitting",
+            "experiment.options",
+            "experiment.run_folder",
+            "experiment.studies",
+            "storage",
+        ),
+        ("numpy", "optuna"),
     ),
     "__main__": ((), ()),
 }

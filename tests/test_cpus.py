@@ -6,7 +6,7 @@ import os
 import pytest
 
 from deepfm_tf.cpus import has_bfloat16, num_cpus
-from deepfm_tf.data import stream
+from deepfm_tf.data.reading import stream
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 
 import deepfm_tf
 from deepfm_tf.experiment import main
-from deepfm_tf.experiment.arguments import seed as seed_of_text
+from deepfm_tf.experiment.options.arguments import seed as seed_of_text
 from deepfm_tf.seeds import check_seed
 
 LABEL, PROBABILITY = np.array([0, 1] * 20), np.linspace(0.1, 0.9, 40)

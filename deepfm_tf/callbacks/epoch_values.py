@@ -17,7 +17,7 @@ from deepfm_tf.callbacks.shard_files import (
     write_shard,
 )
 from deepfm_tf.kernels import local_value
-from deepfm_tf.layers.stored_rows import write_rows
+from deepfm_tf.layers.table.stored_rows import write_rows
 from deepfm_tf.row_shards import RowShards, is_sharded
 from deepfm_tf.strategies import exchange
 

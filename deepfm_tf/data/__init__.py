@@ -8,25 +8,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from deepfm_tf.data.derived import UnreadableRows, write_derived
-from deepfm_tf.data.digests import file_digests
 from deepfm_tf.data.drift import compare_with_training
-from deepfm_tf.data.file_counts import fit_vocabulary
 from deepfm_tf.data.inference import infer_schema, label_counts
-from deepfm_tf.data.part import Part
-from deepfm_tf.data.raw_column import raw_column
-from deepfm_tf.data.stream import encode
-from deepfm_tf.data.time_split import TimePart, split_by_time
+from deepfm_tf.data.preparing.file_counts import fit_vocabulary
+from deepfm_tf.data.reading.digests import file_digests
+from deepfm_tf.data.reading.part import Part
+from deepfm_tf.data.reading.raw_column import raw_column
+from deepfm_tf.data.reading.stream import encode
+from deepfm_tf.data.reading.time_split import TimePart, split_by_time
 from deepfm_tf.files.readers import check_headers, column_names, list_files
 from deepfm_tf.files.text_format import TextFormat
 
 if TYPE_CHECKING:
-    from deepfm_tf.data.dataset import (
+    from deepfm_tf.data.overlap import Overlap, shared_rows
+    from deepfm_tf.data.preparation import prepare
+    from deepfm_tf.data.prepared.dataset import (
         PreparedData,
         dataset_from_ids,
         dataset_from_memory,
     )
-    from deepfm_tf.data.overlap import Overlap, shared_rows
-    from deepfm_tf.data.preparation import prepare
     from deepfm_tf.data.text_dataset import dataset_from_text
     from deepfm_tf.data.trained_files import TrainedAlreadyWarning
 
@@ -58,7 +58,7 @@ __all__ = [
 ]
 
 _LATER = {
-    "dataset": "PreparedData dataset_from_ids dataset_from_memory",
+    "prepared.dataset": "PreparedData dataset_from_ids dataset_from_memory",
     "overlap": "Overlap shared_rows",
     "preparation": "prepare",
     "text_dataset": "dataset_from_text",

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from deepfm_tf.data.columns import flatten
-from deepfm_tf.data.on_error import check_on_error
-from deepfm_tf.data.rejected import RejectedWriter
+from deepfm_tf.data.prepared.rejected import RejectedWriter
+from deepfm_tf.data.reading.columns import flatten
+from deepfm_tf.data.reading.on_error import check_on_error
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.readers import Block, column_names, read_blocks

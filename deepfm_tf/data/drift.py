@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepfm_tf.data.stream import Reading
+from deepfm_tf.data.reading.stream import Reading
 from deepfm_tf.drift import DataCounts, Drift, compare_counts
 from deepfm_tf.files.readers import Source
 from deepfm_tf.files.text_format import TextFormat

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepfm_tf.data.column_kinds import Decision, decide, without_folders
-from deepfm_tf.data.columns import flatten
+from deepfm_tf.data.reading.columns import flatten
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.fields import CategoricalField
 from deepfm_tf.files.bad_row import BadRow

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.data.dataset import PreparedData
+from deepfm_tf.data.prepared.dataset import PreparedData
 from deepfm_tf.vocabulary import OOV_ID
 
 # Rows are compared by 64 random bits, and about this many of each data set:

@@ -14,25 +14,29 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-from deepfm_tf.data.dataset import PreparedData
-from deepfm_tf.data.file_counts import FileCounts
-from deepfm_tf.data.inputs import Inputs
-from deepfm_tf.data.manifest import (
+from deepfm_tf.data.prepared.dataset import PreparedData
+from deepfm_tf.data.prepared.manifest import (
     CHECKSUMS_FILE,
     VOCABULARY_DIRECTORY,
     is_prepared,
     write_manifest,
 )
-from deepfm_tf.data.maps import Maps
-from deepfm_tf.data.out_of_fold import OutOfFold, TrainingRows
-from deepfm_tf.data.packing import RowLayout
-from deepfm_tf.data.part import Part
-from deepfm_tf.data.rejected import RejectedWriter
-from deepfm_tf.data.reuse import known_digests, load_if_same, write_stamps
-from deepfm_tf.data.shard_writer import Encoder, shard_tasks
-from deepfm_tf.data.spill import SpilledBlocks
-from deepfm_tf.data.stream import Reading
-from deepfm_tf.data.time_split import TimePart
+from deepfm_tf.data.prepared.packing import RowLayout
+from deepfm_tf.data.prepared.rejected import RejectedWriter
+from deepfm_tf.data.preparing.file_counts import FileCounts
+from deepfm_tf.data.preparing.inputs import Inputs
+from deepfm_tf.data.preparing.maps import Maps
+from deepfm_tf.data.preparing.reuse import (
+    known_digests,
+    load_if_same,
+    write_stamps,
+)
+from deepfm_tf.data.preparing.shard_writer import Encoder, shard_tasks
+from deepfm_tf.data.reading.out_of_fold import OutOfFold, TrainingRows
+from deepfm_tf.data.reading.part import Part
+from deepfm_tf.data.reading.spill import SpilledBlocks
+from deepfm_tf.data.reading.stream import Reading
+from deepfm_tf.data.reading.time_split import TimePart
 from deepfm_tf.data.trained_files import warn_of_known_files, warn_of_same_day
 from deepfm_tf.drift import (
     DataCounts,

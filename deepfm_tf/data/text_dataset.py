@@ -15,10 +15,14 @@ import tensorflow as tf
 from tensorflow import Tensor
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.data.batches import shuffle_groups, split_rows, with_options
-from deepfm_tf.data.out_of_fold import TrainingRows, check_may_train
-from deepfm_tf.data.packing import RowLayout
-from deepfm_tf.data.stream import Reading
+from deepfm_tf.data.prepared.batches import (
+    shuffle_groups,
+    split_rows,
+    with_options,
+)
+from deepfm_tf.data.prepared.packing import RowLayout
+from deepfm_tf.data.reading.out_of_fold import TrainingRows, check_may_train
+from deepfm_tf.data.reading.stream import Reading
 from deepfm_tf.drift import DataCounts, compare_counts, warn_of_drift
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.files.header import check_columns

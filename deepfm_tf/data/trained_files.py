@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 
-from deepfm_tf.data.dataset import PreparedData
-from deepfm_tf.data.inputs import Inputs
+from deepfm_tf.data.prepared.dataset import PreparedData
+from deepfm_tf.data.preparing.inputs import Inputs
 from deepfm_tf.vocabulary import Vocabulary
 
 

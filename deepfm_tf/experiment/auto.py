@@ -10,8 +10,8 @@ from typing import Any
 import deepfm_tf
 from deepfm_tf.cluster import read_cluster
 from deepfm_tf.experiment.command_line import words_of
-from deepfm_tf.experiment.forecast import Forecast, duration
-from deepfm_tf.experiment.settings import WITH_PYRAMID, Settings
+from deepfm_tf.experiment.fitting.forecast import Forecast, duration
+from deepfm_tf.experiment.options.settings import WITH_PYRAMID, Settings
 from deepfm_tf.presets import CANDIDATES, PRESETS
 
 # Of a run, with a folder for each preset.

@@ -9,9 +9,9 @@ from typing import Any
 import deepfm_tf
 from deepfm_tf.errors import Argument, UserError, did_you_mean
 from deepfm_tf.experiment.auto import Trial, choose, forget
-from deepfm_tf.experiment.recipe import OWN_FILES
-from deepfm_tf.experiment.settings import MODELS, Settings
-from deepfm_tf.experiment.workers import check_alone
+from deepfm_tf.experiment.fitting.workers import check_alone
+from deepfm_tf.experiment.options.recipe import OWN_FILES
+from deepfm_tf.experiment.options.settings import MODELS, Settings
 from deepfm_tf.presets import CANDIDATES
 
 

@@ -7,19 +7,15 @@ from typing import TYPE_CHECKING
 
 from deepfm_tf import seeds
 from deepfm_tf.cluster import read_cluster
-from deepfm_tf.experiment import (
-    continuation,
-    export as exporting,
-    training as learning,
-    workers,
-)
-from deepfm_tf.experiment.arguments import split_field_file
-from deepfm_tf.experiment.commands import SWEPT
-from deepfm_tf.experiment.files import check_file, check_folder
+from deepfm_tf.experiment import continuation, export as exporting
+from deepfm_tf.experiment.fitting import training as learning, workers
+from deepfm_tf.experiment.fitting.training import UserError, user_errors
+from deepfm_tf.experiment.options.arguments import split_field_file
+from deepfm_tf.experiment.options.commands import SWEPT
+from deepfm_tf.experiment.options.settings import WITH_PYRAMID
+from deepfm_tf.experiment.options.structures import Space
 from deepfm_tf.experiment.report import check_extra, check_plots, check_report
-from deepfm_tf.experiment.settings import WITH_PYRAMID
-from deepfm_tf.experiment.structures import Space
-from deepfm_tf.experiment.training import UserError, user_errors
+from deepfm_tf.experiment.run_folder.files import check_file, check_folder
 from deepfm_tf.files.content import is_parquet
 from deepfm_tf.files.header import check_plain_headers
 from deepfm_tf.files.paths import expanded
@@ -27,9 +23,12 @@ from deepfm_tf.files.urls import open_binary
 from deepfm_tf.presets import CANDIDATES
 
 if TYPE_CHECKING:
-    from deepfm_tf.experiment.commands import CompareSettings, SweepSettings
-    from deepfm_tf.experiment.data_settings import DataSettings
-    from deepfm_tf.experiment.settings import Settings
+    from deepfm_tf.experiment.options.commands import (
+        CompareSettings,
+        SweepSettings,
+    )
+    from deepfm_tf.experiment.options.data_settings import DataSettings
+    from deepfm_tf.experiment.options.settings import Settings
 
 
 def check(settings: Settings) -> None:

@@ -14,20 +14,24 @@ from typing import Any
 from deepfm_tf import shell
 from deepfm_tf.cluster import Cluster, read_cluster
 from deepfm_tf.errors import UserError, wrapped_user_error
-from deepfm_tf.experiment.arguments import path
-from deepfm_tf.experiment.commands import (
+from deepfm_tf.experiment.continuation import carried
+from deepfm_tf.experiment.fitting.workers import check_alone, lost_worker
+from deepfm_tf.experiment.options.arguments import path
+from deepfm_tf.experiment.options.commands import (
     COMMANDS,
     RECIPE,
     Command,
     options_for,
 )
-from deepfm_tf.experiment.config import values_of_config
-from deepfm_tf.experiment.config_file import read_config
-from deepfm_tf.experiment.continuation import carried
-from deepfm_tf.experiment.data_settings import GROUPS, DataSettings
-from deepfm_tf.experiment.files import check_begun, is_begun, run_folder
-from deepfm_tf.experiment.recipe import OWN_FILES, Recipe
-from deepfm_tf.experiment.workers import check_alone, lost_worker
+from deepfm_tf.experiment.options.config import values_of_config
+from deepfm_tf.experiment.options.data_settings import GROUPS, DataSettings
+from deepfm_tf.experiment.options.recipe import OWN_FILES, Recipe
+from deepfm_tf.experiment.run_folder.config_file import read_config
+from deepfm_tf.experiment.run_folder.files import (
+    check_begun,
+    is_begun,
+    run_folder,
+)
 from deepfm_tf.options import Option, Parser, flags_of, options_of
 from deepfm_tf.version import __version__
 

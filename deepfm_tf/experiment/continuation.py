@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from deepfm_tf.cluster import read_cluster
 from deepfm_tf.errors import UserError
-from deepfm_tf.experiment.config import differences, key_of, values_of_config
-from deepfm_tf.experiment.config_file import read_config
-from deepfm_tf.experiment.continue_settings import CONTINUE
-from deepfm_tf.experiment.files import RUN_FILE, is_begun
-from deepfm_tf.experiment.origin import Origin
-from deepfm_tf.experiment.settings import MODELS
+from deepfm_tf.experiment.options.config import (
+    differences,
+    key_of,
+    values_of_config,
+)
+from deepfm_tf.experiment.options.continue_settings import CONTINUE
+from deepfm_tf.experiment.options.settings import MODELS
+from deepfm_tf.experiment.run_folder.config_file import read_config
+from deepfm_tf.experiment.run_folder.files import RUN_FILE, is_begun
+from deepfm_tf.experiment.run_folder.origin import Origin
 from deepfm_tf.options import Option
 
 if TYPE_CHECKING:
-    from deepfm_tf.experiment.settings import Settings
+    from deepfm_tf.experiment.options.settings import Settings
 
 # What the vocabulary decides.
 _OF_FIELDS = (

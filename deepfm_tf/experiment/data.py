@@ -12,11 +12,10 @@ import numpy as np
 
 import deepfm_tf
 from deepfm_tf.backend import import_tensorflow
-from deepfm_tf.experiment import trained_files
 from deepfm_tf.experiment.command_line import words_of
-from deepfm_tf.experiment.config import write_config
 from deepfm_tf.experiment.dask import dask_executor
-from deepfm_tf.experiment.files import writing
+from deepfm_tf.experiment.fitting import trained_files
+from deepfm_tf.experiment.fitting.training import user_errors
 from deepfm_tf.experiment.inputs import (
     check_columns,
     check_headers,
@@ -25,14 +24,15 @@ from deepfm_tf.experiment.inputs import (
     load_schema,
     say_shared_rows,
 )
+from deepfm_tf.experiment.options.config import write_config
 from deepfm_tf.experiment.report import summary
-from deepfm_tf.experiment.training import user_errors
+from deepfm_tf.experiment.run_folder.files import writing
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
     from pathlib import Path
 
-    from deepfm_tf.experiment.data_settings import DataSettings
+    from deepfm_tf.experiment.options.data_settings import DataSettings
 
 # Where --split-by-time cut, beside the parts that it made.
 _CUTS_FILE = "cuts.json"

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import deepfm_tf
-from deepfm_tf.experiment.export_settings import ExportSettings
+from deepfm_tf.experiment.fitting.trained_files import digests_of
+from deepfm_tf.experiment.options.export_settings import ExportSettings
+from deepfm_tf.experiment.options.settings import LAZY_OPTIMIZERS
 from deepfm_tf.experiment.report import check_extra
-from deepfm_tf.experiment.settings import LAZY_OPTIMIZERS
-from deepfm_tf.experiment.trained_files import digests_of
 from deepfm_tf.options import options_of
 
 if TYPE_CHECKING:
-    from deepfm_tf.experiment.settings import Settings
+    from deepfm_tf.experiment.options.settings import Settings
 
 # Validation rows, about, that make the mean that `explain` starts from.
 _BACKGROUND_ROWS = 100_000

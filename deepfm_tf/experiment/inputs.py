@@ -20,7 +20,7 @@ from deepfm_tf.files.urls import identity_of, is_url
 from deepfm_tf.schema import labels
 
 if TYPE_CHECKING:
-    from deepfm_tf.experiment.data_settings import DataSettings
+    from deepfm_tf.experiment.options.data_settings import DataSettings
 
 Derive = Callable[[pd.DataFrame], pd.DataFrame]
 # Of the files that are made: those of another are made anew.

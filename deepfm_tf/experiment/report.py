@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import deepfm_tf
 from deepfm_tf import extras
-from deepfm_tf.experiment.training import num_steps
+from deepfm_tf.experiment.fitting.training import num_steps
 from deepfm_tf.storage import write_text
 
 if TYPE_CHECKING:
-    from deepfm_tf.experiment.settings import Settings
+    from deepfm_tf.experiment.options.settings import Settings
 
 # Columns that a terminal has no room for.
 _PAGE_ONLY = ("calibration", "calibration error")

@@ -9,7 +9,7 @@ import deepfm_tf
 from deepfm_tf.experiment.data import evaluation_dataset
 
 if TYPE_CHECKING:
-    from deepfm_tf.experiment.settings import Settings
+    from deepfm_tf.experiment.options.settings import Settings
 
 # Test rows, about, that the strengths of the pairs are means over.
 _STRENGTH_ROWS = 200_000

@@ -18,32 +18,32 @@ import deepfm_tf
 from deepfm_tf.arrays import Array
 from deepfm_tf.backend import import_tensorflow
 from deepfm_tf.cluster import read_cluster
-from deepfm_tf.experiment import (
-    auto,
-    progressive,
-    trained_files,
-    training as learning,
-)
+from deepfm_tf.experiment import auto
 from deepfm_tf.experiment.checks import check
-from deepfm_tf.experiment.conclusions import Predicted, conclude
-from deepfm_tf.experiment.config import changed_options, write_config
+from deepfm_tf.experiment.conclusions.conclusions import Predicted, conclude
 from deepfm_tf.experiment.data import (
     evaluation_dataset,
     prepare,
     read_schema,
 )
 from deepfm_tf.experiment.export import check_context, export
-from deepfm_tf.experiment.files import is_begun, writing
+from deepfm_tf.experiment.fitting import (
+    progressive,
+    trained_files,
+    training as learning,
+)
+from deepfm_tf.experiment.fitting.training import UserError, user_errors
+from deepfm_tf.experiment.fitting.workers import load_prepared, say_part
 from deepfm_tf.experiment.inputs import (
     check_columns,
     check_headers,
     check_targets,
 )
+from deepfm_tf.experiment.options.config import changed_options, write_config
+from deepfm_tf.experiment.options.settings import Settings
 from deepfm_tf.experiment.report import results_text, write_report
 from deepfm_tf.experiment.results import calibrate, check_classes, insight
-from deepfm_tf.experiment.settings import Settings
-from deepfm_tf.experiment.training import UserError, user_errors
-from deepfm_tf.experiment.workers import load_prepared, say_part
+from deepfm_tf.experiment.run_folder.files import is_begun, writing
 from deepfm_tf.storage import write_text
 
 

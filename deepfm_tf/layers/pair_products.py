@@ -9,7 +9,7 @@ from keras import ops
 
 from deepfm_tf.errors import UserError
 from deepfm_tf.kernels import compiled, detached
-from deepfm_tf.layers.known_products import known_products
+from deepfm_tf.layers.table.known_products import known_products
 
 
 def check_embeddings_shape(shape: Any) -> None:

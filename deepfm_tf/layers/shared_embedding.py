@@ -9,13 +9,13 @@ import tensorflow as tf
 from keras import ops
 
 from deepfm_tf.errors import UserError, refuse_unknown
-from deepfm_tf.layers.frozen_columns import without_gradient
-from deepfm_tf.layers.id_range import check_ids
-from deepfm_tf.layers.native_pooling import pool_natively
-from deepfm_tf.layers.row_pooling import shared_pooling
-from deepfm_tf.layers.table_arguments import check_table_arguments
-from deepfm_tf.layers.table_rows import shared_rows
-from deepfm_tf.layers.table_variable import (
+from deepfm_tf.layers.table.arguments import check_table_arguments
+from deepfm_tf.layers.table.frozen_columns import without_gradient
+from deepfm_tf.layers.table.id_range import check_ids
+from deepfm_tf.layers.table.native_pooling import pool_natively
+from deepfm_tf.layers.table.row_pooling import shared_pooling
+from deepfm_tf.layers.table.rows import shared_rows
+from deepfm_tf.layers.table.variable import (
     add_table,
     gather_rows,
     whole_table,

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from deepfm_tf.errors import UserError, refuse_unknown
-from deepfm_tf.layers.id_range import are_integers
+from deepfm_tf.layers.table.id_range import are_integers
 
 
 @keras.saving.register_keras_serializable("deepfm_tf")

@@ -15,7 +15,7 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.fields import Field
 from deepfm_tf.files.frames import to_arrow
-from deepfm_tf.layers.stored_rows import read_rows, write_first_columns
+from deepfm_tf.layers.table.stored_rows import read_rows, write_first_columns
 from deepfm_tf.models.batches import check_model
 from deepfm_tf.models.ctr_model import CTRModel
 from deepfm_tf.raw_values import Bad, missing_to_null, to_texts

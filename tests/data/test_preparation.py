@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 import deepfm_tf
-from deepfm_tf.data import preparation, shard_writer
+from deepfm_tf.data import preparation
+from deepfm_tf.data.preparing import shard_writer
 from deepfm_tf.files import text
 from tests.conftest import make_log, make_schema
 
@@ -224,8 +225,8 @@ def test_skipped_rows_are_counted_and_written(csv_file, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "stage",
     [
-        "spill.SpilledBlocks.write",
-        "shard_writer.ShardWriter",
+        "reading.spill.SpilledBlocks.write",
+        "preparing.shard_writer.ShardWriter",
         "preparation.sync_tree",
     ],
 )

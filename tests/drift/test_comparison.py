@@ -7,7 +7,7 @@ import pytest
 
 import deepfm_tf
 from deepfm_tf import CategoricalField, MultiValuedField, NumericField, Schema
-from deepfm_tf.data.columns import check_columns
+from deepfm_tf.data.reading.columns import check_columns
 from deepfm_tf.drift import FieldShares, expected_notes, field_shares
 from deepfm_tf.drift.counts import DataCounts
 from deepfm_tf.shares import percent

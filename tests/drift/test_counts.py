@@ -12,7 +12,7 @@ from deepfm_tf import (
     Schema,
     TimestampField,
 )
-from deepfm_tf.data.stream import Part
+from deepfm_tf.data.reading.stream import Part
 from deepfm_tf.drift.counts import DataCounts
 
 # A false alarm is an error.

@@ -7,7 +7,7 @@ import pytest
 
 import deepfm_tf
 from deepfm_tf.experiment import OWN_FILES, Settings, auto
-from deepfm_tf.experiment.forecast import Forecast
+from deepfm_tf.experiment.fitting.forecast import Forecast
 
 
 def settings_for(run, **options):

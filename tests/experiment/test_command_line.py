@@ -18,8 +18,8 @@ from deepfm_tf.backend import import_tensorflow
 from deepfm_tf.errors import Argument
 from deepfm_tf.experiment import command_line
 from deepfm_tf.experiment.command_line import told
-from deepfm_tf.experiment.settings import MODELS, OPTIMIZERS
-from deepfm_tf.experiment.training import UserError, user_errors
+from deepfm_tf.experiment.fitting.training import UserError, user_errors
+from deepfm_tf.experiment.options.settings import MODELS, OPTIMIZERS
 from deepfm_tf.metrics import NotANumberError
 from pipelines import tabular
 from pipelines.recipes import RECIPES

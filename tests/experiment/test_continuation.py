@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 import deepfm_tf
-from deepfm_tf.experiment import progressive, training as learning
 from deepfm_tf.experiment.command_line import CommandLine, main
+from deepfm_tf.experiment.fitting import progressive, training as learning
 from deepfm_tf.experiment.run import begin
 from pipelines import tabular
 from tests.conftest import make_log
@@ -115,7 +115,7 @@ def test_new_rows_are_predicted_before_they_are_learnt_from(finished):
 def test_negatives_that_were_left_out_count_before_training(
     finished, monkeypatch
 ):
-    from deepfm_tf.experiment import progressive
+    from deepfm_tf.experiment.fitting import progressive
 
     label = np.array([0, 1], "float32")
     odds = np.array([0.25, 0.5], "float32")

@@ -8,10 +8,10 @@ import pytest
 
 import deepfm_tf
 from deepfm_tf.__main__ import main
-from deepfm_tf.data import shard_writer
+from deepfm_tf.data.preparing import shard_writer
 from deepfm_tf.experiment import dask
 from deepfm_tf.files import readers, text
-from tests.data.test_maps import (
+from tests.data.preparing.test_maps import (
     LATE,
     SAMPLED,
     SCHEMA,
@@ -162,8 +162,8 @@ def test_a_worker_needs_no_tensorflow(cluster):
     def modules():
         import sys
 
-        from deepfm_tf.data.file_counts import count_file
-        from deepfm_tf.data.shard_writer import write_shard
+        from deepfm_tf.data.preparing.file_counts import count_file
+        from deepfm_tf.data.preparing.shard_writer import write_shard
 
         return count_file, write_shard, "tensorflow" in sys.modules
 

@@ -16,12 +16,12 @@ import pytest
 
 import deepfm_tf
 from deepfm_tf import shell
-from deepfm_tf.experiment import training as learning
 from deepfm_tf.experiment.command_line import CommandLine, main
 from deepfm_tf.experiment.export import export
-from deepfm_tf.experiment.files import run_folder
+from deepfm_tf.experiment.fitting import training as learning
 from deepfm_tf.experiment.results import calibrate
 from deepfm_tf.experiment.run import begin, run
+from deepfm_tf.experiment.run_folder.files import run_folder
 from pipelines import tabular
 from tests.conftest import make_log
 

@@ -4,9 +4,9 @@ python -m tests.pages.options
 """
 
 from deepfm_tf.experiment.command_line import CommandLine
-from deepfm_tf.experiment.commands import COMMANDS, RECIPE
-from deepfm_tf.experiment.data_settings import GROUPS
-from deepfm_tf.experiment.recipe import OWN_FILES
+from deepfm_tf.experiment.options.commands import COMMANDS, RECIPE
+from deepfm_tf.experiment.options.data_settings import GROUPS
+from deepfm_tf.experiment.options.recipe import OWN_FILES
 from tests.pages.blocks import ROOT, text_of
 
 PAGE = "pipelines/README.md"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import deepfm_tf
-from tests.data.test_maps import SCHEMA, tree, write_parquet
+from tests.data.preparing.test_maps import SCHEMA, tree, write_parquet
 
 pyspark = pytest.importorskip("pyspark")
 pytestmark = [

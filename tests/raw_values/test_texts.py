@@ -18,7 +18,7 @@ import tensorflow as tf
 from hypothesis import strategies as st
 
 import deepfm_tf
-from deepfm_tf.data.columns import check_columns
+from deepfm_tf.data.reading.columns import check_columns
 from deepfm_tf.files.frames import to_arrow
 from deepfm_tf.lookup import GraphLookup
 from deepfm_tf.raw_values import (

@@ -1,0 +1,1 @@
+"""Prepared data: shards on the disk, and what reads them."""

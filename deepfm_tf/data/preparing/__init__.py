@@ -1,0 +1,1 @@
+"""The two passes over the files that prepare them."""

@@ -1,0 +1,1 @@
+"""Raw columns, from files and tables, chunk by chunk."""

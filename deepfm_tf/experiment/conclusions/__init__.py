@@ -1,0 +1,1 @@
+"""What an experiment says about its models, in sentences."""

@@ -1,0 +1,1 @@
+"""Commands that train many models and compare them."""

@@ -1,0 +1,1 @@
+"""The table that the layers share: its variable, and what is read of it."""
