@@ -25,7 +25,7 @@ KERNELS := $(BIN)/python -m deepfm_tf build-kernels || true
 
 help:
 	@echo "make demo    train LR, FM and DeepFM on made-up clicks, export, serve"
-	@echo "make test    lint and the whole test suite"
+	@echo "make test    lint, types and the test suite"
 	@echo "make test-fast    lint, docstrings, and the tests of reading and metrics"
 	@echo "make lint    lint and types only"
 	@echo "make docs    the reference of all public names, in runs/docs"

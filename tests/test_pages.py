@@ -41,7 +41,7 @@ MANUAL = [page for page in PAGES if page not in ELSEWHERE]
 MANUAL = ["README.md", *(page for page in MANUAL if page != "README.md")]
 # Why a block of the manual is not run -> how many there are.
 NOT_RUN = {"needs Node 18 or later": 1, "needs Go": 1}
-# Of the README in make test: most of the time is tracing anyway.
+# Of the README, where its numbers do not matter.
 NUM_ROWS = 2_000
 
 
@@ -77,6 +77,7 @@ def quickstart(tmp_path_factory):
     reader.turn_the_page()
 
 
+@pytest.mark.long
 def test_what_the_readme_serves_is_what_its_model_predicts(
     quickstart, monkeypatch
 ):

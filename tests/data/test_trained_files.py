@@ -58,7 +58,7 @@ def test_a_day_that_comes_twice_is_told_before_it_is_prepared(days, tmp_path):
 def test_days_that_come_again_with_a_new_one_are_told(days, tmp_path):
     files = [days / "day1.csv", days / "day2.csv"]
 
-    with pytest.warns(UserWarning, match=r"day1\.csv already: of the 2 files"):
+    with pytest.warns(UserWarning, match=r"day1\.csv already: these of the 2"):
         deepfm_tf.prepare(files, tmp_path / "day", extends=yesterday(days))
 
 
@@ -67,7 +67,7 @@ def test_test_rows_of_an_earlier_day_are_told(days, tmp_path):
         days / "day2.csv", tmp_path / "two", extends=yesterday(days)
     )
 
-    with pytest.warns(UserWarning, match=r"on .*day1\.csv: the metrics tell"):
+    with pytest.warns(UserWarning, match=r"on .*day1\.csv: the metrics meas"):
         deepfm_tf.prepare(
             days / "day1.csv", tmp_path / "test", vocabulary=today.vocabulary
         )

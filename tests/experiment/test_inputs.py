@@ -189,7 +189,7 @@ def test_times_split_the_rows_of_a_recipe(capsys):
     out = capsys.readouterr().out
     # 480 and 540 hours after the first.
     assert "valid from 2024-01-21 00:00:00" in out
-    assert "test from 2024-01-23T12:00:00.000000" in out
+    assert "test from 2024-01-23 12:00:00 on" in out
     for part, rows in (("train", 480), ("valid", 60), ("test", 60)):
         assert f"\n{part}: {rows} rows" in out
     assert start("--split-by-time", "att") == 2
@@ -218,8 +218,8 @@ def test_rows_without_a_time_are_rejected_by_a_recipe(capsys):
     assert "rows have no readable time in 'at'" in captured.err
     assert ", 6 rejected (" in captured.out
     # Of the 594 others, the 476th and the 536th: hours 481 and 541.
-    assert "valid from 2024-01-21T01" in captured.out
-    assert "test from 2024-01-23T13" in captured.out
+    assert "valid from 2024-01-21 01" in captured.out
+    assert "test from 2024-01-23 13" in captured.out
     for part, rows in (("train", 475), ("valid", 60), ("test", 59)):
         assert f"\n{part}: {rows} rows" in captured.out
 

@@ -272,7 +272,9 @@ def _of_training(
         for name, text in (
             (
                 "averaged",
-                findings.averaged(
+                None
+                if num_averaged == 1
+                else findings.averaged(
                     model, metric, num_averaged, run["best_epoch"]
                 ),
             ),

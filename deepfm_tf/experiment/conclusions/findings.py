@@ -113,19 +113,15 @@ def overfits(
     )
 
 
-def averaged(
-    model: str, metric: str, evaluations: int, epoch: float
-) -> str | None:
+def averaged(model: str, metric: str, evaluations: int, epoch: float) -> str:
     """The weights are a mean, since validation cannot tell which are best.
 
     Args:
         model: str.
         metric: `"log_loss"` or `"auc"`.
-        evaluations: int. Those whose weights are in the mean.
+        evaluations: int. Those whose weights are in the mean; at least 2.
         epoch: float. The best, with which they begin.
     """
-    if evaluations == 1:
-        return None
     return (
         f"{model} has the mean of the weights at {evaluations} evaluations, "
         f"the best, after epoch {epoch:g}, and later ones: their validation "

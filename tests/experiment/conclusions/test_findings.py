@@ -101,7 +101,6 @@ def test_a_mean_of_weights_is_told():
         "epoch 2, and later ones: their validation log loss is not worse"
     )
     assert text.endswith("alone, give --no-average-weights.")
-    assert findings.averaged("deepfm", "log_loss", 1, 2.0) is None
 
 
 @pytest.mark.parametrize(
