@@ -57,7 +57,7 @@ docs: $(VENV)/installed
 		--editable '.[docs]'
 	@$(BIN)/python -m tests.pages.reference runs/docs
 
-# Installs the peers first, once: some minutes and 5 GB, all under runs/.
+# Installs the peers first, once: some minutes and 6.5 GB, all under runs/.
 bench: $(VENV)/installed
 	@$(BIN)/python -m tests.benchmarks
 

@@ -126,7 +126,7 @@ def test_given_vectors_are_those_of_the_rows_that_each_worker_holds(trained):
     # Of rows that follow each other, each worker holds every second one.
     assert {id_ % 2 for id_ in found.ids.tolist()} == {0, 1}
     assert found.vectors.tolist() == VECTORS["vector"]
-    assert "'ad': 3 of 4 values have got their vector" in chief
+    assert "'ad': 3 of 4 values received a pretrained vector" in chief
     assert re.search(r"rows of its table were (never )?trained", chief)
 
 
