@@ -81,9 +81,13 @@ class AveragingStopping(keras.callbacks.EarlyStopping):
                 "be compared row by row, but two passes differ. Make the data "
                 "set with shuffle=False."
             )
-        if self.wait == 0 or self.best_probability is None:
+        if self.wait == 0:
             self.best_probability = probability
             self.num_averaged = 1
+            return
+        if self.best_probability is None:
+            # Resumed where nothing was averaged: what the best epoch predicts
+            # is not known, so it stays alone.
             return
         gain, error = paired_improvement(
             self.monitor.removeprefix("val_"),

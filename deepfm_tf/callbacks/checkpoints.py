@@ -187,9 +187,11 @@ class Checkpoints(keras.callbacks.Callback):
         stopping = self.early_stopping
         if not isinstance(stopping, AveragingStopping):
             return {}
+        if stopping.best_probability is None:
+            return {}
         name = _BEST_FILE.format(epoch + 1)
         with replacing(self.directory / name) as path, open(path, "wb") as file:
-            np.save(file, np.asarray(stopping.best_probability))
+            np.save(file, stopping.best_probability)
         return {"best_rows": name, "num_averaged": stopping.num_averaged}
 
     def _write_log(self, path: Path) -> None:

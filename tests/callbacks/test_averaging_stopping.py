@@ -135,6 +135,30 @@ def test_a_resumed_run_goes_on_with_the_mean(tmp_path):
     assert float(model.layers[-1].bias[0]) == pytest.approx(mean)
 
 
+def test_a_run_resumed_from_one_without_a_mean_keeps_the_best_alone(tmp_path):
+    plain = keras.callbacks.EarlyStopping(
+        "val_log_loss", patience=3, mode="min", restore_best_weights=True
+    )
+    plain.validation = types.SimpleNamespace()
+    before = [plain, Checkpoints(tmp_path, plain)]
+    model = begin(before)
+    for epoch, probability in enumerate([BEST, WITHIN]):
+        run_epoch(model, before, epoch, probability)
+
+    # Twice: nothing is known of the best epoch's rows the second time either.
+    for epoch in (2, 3):
+        model, _ = deepfm_tf.load_checkpoint(tmp_path)
+        averaging = stopping()
+        after = [averaging, Checkpoints(tmp_path, averaging)]
+        for callback in after:
+            callback.set_model(model)
+            callback.on_train_begin()
+        run_epoch(model, after, epoch, WITHIN)
+
+    averaging.on_train_end()
+    assert float(model.layers[-1].bias[0]) == 0
+
+
 def test_training_callbacks_average_where_they_are_told_to():
     _, plain = deepfm_tf.training_callbacks([])
     validation, aware = deepfm_tf.training_callbacks(
