@@ -20,9 +20,9 @@ class TrainedAlreadyWarning(UserWarning):
     def __init__(self, names: str) -> None:
         self.names = names
         super().__init__(
-            f"The model was trained on {names} already, and no file of the "
-            "further day is another: their rows are trained on, and their "
-            "values counted, once more. Name the files of a new day."
+            f"The model was trained on {names} already, and the new day has "
+            "no other file: the rows are trained on, and their values "
+            "counted, once more. Name the files of a new day."
         )
 
 

@@ -131,7 +131,7 @@ def _training(report: Report, rows: Sequence[Mapping[str, str]]) -> list[str]:
     if "best epoch" in trained[0]:
         text = "The weights are those of the best epoch on validation data."
         if any("averaged" in run for run in report["models"]):
-            text += " Where the findings say so, later ones are in a mean."
+            text += " If a finding says so, they are a mean of several epochs."
         sections.append(paragraph(text, "quiet"))
     return sections
 

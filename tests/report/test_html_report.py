@@ -408,4 +408,7 @@ def test_what_the_weights_are_of_is_said(blank_figures):
     mean = deepfm_tf.report.html_report(report)
 
     assert "those of the best epoch on validation data.<" in alone
-    assert "data. Where the findings say so, later ones are in a mean.<" in mean
+    assert (
+        "data. If a finding says so, they are a mean of several epochs.<"
+        in mean
+    )

@@ -123,10 +123,10 @@ def averaged(model: str, metric: str, evaluations: int, epoch: float) -> str:
         epoch: float. The best, with which they begin.
     """
     return (
-        f"{model} has the mean of the weights at {evaluations} evaluations, "
-        f"the best, after epoch {epoch:g}, and later ones: their validation "
-        f"{_title(metric)} is not worse beyond noise, for positives are few. "
-        "For the best alone, give --no-average-weights."
+        f"{model} uses the mean of the weights of {evaluations} evaluations: "
+        f"the best one, after epoch {epoch:g}, and later ones whose validation "
+        f"{_title(metric)} is not significantly worse, because one label is "
+        "rare. To use the best one alone, give --no-average-weights."
     )
 
 

@@ -196,9 +196,9 @@ class Settings(ExportSettings, ContinueSettings):
         **_chosen,
     )
     average_weights: bool | None = switch(
-        "go back to the mean of the weights of the best epoch and of the later "
-        "ones that are not worse beyond noise; --no-average-weights for the "
-        "best alone",
+        "restore the mean of the weights of the best epoch and of the later "
+        "epochs that are not significantly worse; --no-average-weights "
+        "restores the best one alone",
         None,
         group="training",
         decides="training",

@@ -106,7 +106,7 @@ def test_a_mean_that_later_epochs_are_in_does_not_overfit():
     (mean,) = conclusions([run | {"averaged": 3}], rows, label)["findings"]
 
     assert best.startswith("fm overfits after its first epoch")
-    assert mean.startswith("fm has the mean of the weights at 3 evaluations")
+    assert mean.startswith("fm uses the mean of the weights of 3 evaluations")
 
 
 def test_nothing_learnt_is_said():

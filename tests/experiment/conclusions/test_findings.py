@@ -97,10 +97,10 @@ def test_a_mean_of_weights_is_told():
     text = findings.averaged("deepfm", "log_loss", 8, 2.0)
 
     assert text.startswith(
-        "deepfm has the mean of the weights at 8 evaluations, the best, after "
-        "epoch 2, and later ones: their validation log loss is not worse"
+        "deepfm uses the mean of the weights of 8 evaluations: the best one, "
+        "after epoch 2, and later ones whose validation log loss is not "
     )
-    assert text.endswith("alone, give --no-average-weights.")
+    assert text.endswith("best one alone, give --no-average-weights.")
 
 
 @pytest.mark.parametrize(
