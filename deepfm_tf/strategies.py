@@ -16,6 +16,7 @@ from deepfm_tf.cluster import Cluster, read_cluster
 from deepfm_tf.copies import copy_of
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.meeting import wait_for_workers
+from deepfm_tf.native.choice import kernels_key
 from deepfm_tf.row_shards import (
     RowShards,
     find_row_shards,
@@ -109,6 +110,7 @@ class WorkersStrategy(tf.distribute.MultiWorkerMirroredStrategy):
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.row_shards: RowShards | None = None
+        self.has_kernels = False  # until all are known to have the same
         resolvers = tf.distribute.cluster_resolver
         super().__init__(
             resolvers.SimpleClusterResolver(
@@ -315,6 +317,8 @@ def _workers_strategy(cluster: Cluster, shard_tables: bool) -> WorkersStrategy:
     agree(strategy, str(shard_tables), "`shard_tables`")
     if shard_tables:
         strategy.row_shards = find_row_shards(strategy)
+    keys = exchange(strategy, kernels_key())
+    strategy.has_kernels = bool(keys[0]) and len(set(keys)) == 1
     return strategy
 
 

@@ -25,7 +25,7 @@ DOORS = {
     # How its workers find each other.
     "meeting": (("cluster",), ()),
     "strategies": (
-        ("cluster", "copies", "meeting", "row_shards"),
+        ("cluster", "copies", "meeting", "native", "row_shards"),
         ("numpy", "tensorflow"),
     ),
     "options": ((), ()),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import deepfm_tf
 from tests import workers
@@ -73,7 +74,7 @@ def test_all_workers_have_the_same_weights_and_metrics(learnt):
     assert len(others) == learnt[0] - 1
     for other in others:
         assert set(other) == set(chief)
-        for name in set(chief) - {"refused"}:
+        for name in set(chief) - {"kernels", "refused"}:
             np.testing.assert_array_equal(other[name], chief[name])
 
 
@@ -99,6 +100,23 @@ def test_all_rows_are_evaluated_in_their_order(learnt):
     (inputs, *_), *_ = few
     expected = model(inputs)["probability"].numpy().ravel()
     np.testing.assert_allclose(chief["few"], expected, atol=1e-6)
+
+
+def test_kernels_are_taken_only_if_all_workers_have_them(learnt):
+    count, _, kept = learnt
+    here = tf.distribute.get_strategy()
+    alone = deepfm_tf.training.kernels_told(here)
+    if not alone.endswith("our own"):
+        pytest.skip(alone)
+
+    told = [str(each["kernels"]) for each in kept]
+
+    if count == 2:
+        assert told == [alone] * 2
+    else:
+        assert "not all workers" in told[0]
+        assert told[1] == told[0]
+        assert "DEEPFM_TF_KERNELS=off" in told[workers.WITHOUT_KERNELS]
 
 
 def test_workers_tell_each_other_a_text(learnt):

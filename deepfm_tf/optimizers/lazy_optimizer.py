@@ -294,7 +294,7 @@ class LazyOptimizer(MergedGradients):
             next(kind for kind in type(self).__mro__ if name in vars(kind))
             for name in ("kernel_rule", "update_rows")
         ]
-        kernels = kernels_for(table)
+        kernels = None if is_sharded(variable) else kernels_for(table)
         if kernels is None or owners[0] is not owners[1]:
             return False
         rule = self.kernel_rule(learning_rate)

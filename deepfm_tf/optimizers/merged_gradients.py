@@ -43,19 +43,16 @@ class MergedGradients(StepHooks):
         """Note which gradients of this step are of sharded tables."""
         self._are_sharded = tuple(map(is_sharded, variables))
         # Our kernels number rows by int32.
-        self._adds = [
-            _add_rows_of_batch if max(v.shape, default=0) >= 2**31 else None
-            for v in variables
-        ]
+        self._are_small = [max(v.shape, default=0) < 2**31 for v in variables]
 
     def clip(self, grads: Sequence[Any]) -> list[Any]:
         """Add up equal rows and the replicas, and clip the sums."""
         # Before they are exchanged: each replica tells of a row once. Those of
         # a sharded table have been exchanged.
         grads = [
-            gradient if is_own else merge_duplicates(gradient, add)
-            for gradient, is_own, add in zip(
-                grads, self._are_sharded, self._adds, strict=True
+            gradient if is_own else merge_duplicates(gradient, by_kernels)
+            for gradient, is_own, by_kernels in zip(
+                grads, self._are_sharded, self._are_small, strict=True
             )
         ]
         # Keras adds up the replicas after clipping; clipping is not linear.
@@ -65,8 +62,10 @@ class MergedGradients(StepHooks):
             grads = [
                 merge_shares(gradient, replica.num_replicas_in_sync)
                 if has_gpu() and isinstance(gradient, tf.IndexedSlices)
-                else merge_duplicates(gradient, add_rows)
-                for gradient in grads
+                else merge_duplicates(gradient, by_kernels, add_rows)
+                for gradient, by_kernels in zip(
+                    grads, self._are_small, strict=True
+                )
             ]
         values = [getattr(gradient, "values", gradient) for gradient in grads]
         if self.global_clipnorm and any(self._are_sharded):
@@ -133,22 +132,23 @@ _add_rows_of_batch = compiled(add_rows)
 
 def merge_duplicates(
     gradient: Any,
-    add: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
+    by_kernels: bool = True,
+    add: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = _add_rows_of_batch,
 ) -> Any:
     """The same gradient, each row of it named once.
 
     Args:
         gradient: dense ones stay as they are.
-        add: what adds up rows, such as `add_rows` where their number changes
-            from step to step: XLA would compile each anew. Defaults to `None`:
-            the kernels, or XLA where there are none.
+        by_kernels: whether our kernels may do it, where there are any.
+        add: what adds up rows where they do not. Defaults to what XLA
+            compiles; it would compile anew where the number of rows changes
+            from step to step, for which `add_rows` is.
     """
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
-    kernels = kernels_for() if add is None else None
+    kernels = kernels_for() if by_kernels else None
     if kernels is not None and kernels.can_merge(gradient):
         return kernels.merge(gradient)
-    add = add or _add_rows_of_batch
     rows, positions = tf.unique(gradient.indices)
     # XLA wants the number of sums beforehand: as many as there are gradients.
     values = add(gradient.values, positions)[: tf.size(rows)]

@@ -70,7 +70,10 @@ def exchange_occurrences() -> None:
     def clip(self, grads):
         replica = tf.distribute.get_replica_context()
         grads = replica.all_reduce(tf.distribute.ReduceOp.SUM, list(grads))
-        return [merged_gradients.merge_duplicates(g) for g in grads]
+        return [
+            merged_gradients.merge_duplicates(g, by_kernels=False)
+            for g in grads
+        ]
 
     MergedGradients.clip = clip
 

@@ -33,21 +33,43 @@ def test_a_table_of_another_precision_is_none_of_theirs():
     assert choice.kernels_for(new_table("bfloat16")) is None
 
 
-def test_several_replicas_take_tensorflows():
+def test_replicas_in_one_process_take_them_for_their_copies():
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
         table = new_table()
-        assert choice.kernels_for() is None
+        assert choice.kernels_for() is not None
+        for copy in strategy.experimental_local_results(table):
+            assert choice.kernels_for(copy) is not None
 
     assert choice.kernels_for(table) is None
-    assert "several replicas or a GPU" in choice.told(strategy)
+    assert choice.told(strategy) == "Kernels: our own"
+
+
+class Workers:
+    """What is asked of a strategy of several workers."""
+
+    num_replicas_in_sync = 2
+    has_kernels = False
+
+
+def test_workers_take_them_only_if_all_have_them(monkeypatch):
+    strategy = Workers()
+    monkeypatch.setattr(tf.distribute, "get_strategy", lambda: strategy)
+
+    assert choice.kernels_for(new_table()) is None
+    assert "not all workers have the same" in choice.told(strategy)
+
+    strategy.has_kernels = True
+
+    assert choice.kernels_for(new_table()) is not None
+    assert choice.told(strategy) == "Kernels: our own"
 
 
 def test_a_gpu_takes_tensorflows(monkeypatch):
     monkeypatch.setattr(kernels, "has_gpu", lambda: True)
 
     assert choice.kernels_for(new_table()) is None
-    assert "several replicas or a GPU" in choice.told(ONE)
+    assert choice.told(ONE) == "Kernels: TensorFlow's, because there is a GPU"
 
 
 @pytest.mark.parametrize("by_xla", [False, True])
