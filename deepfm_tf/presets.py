@@ -40,6 +40,9 @@ _PATIENCE_OF_FEW = 7
 _L2_EXAMPLES = 3.0
 _LEAST_L2, _MOST_L2 = 5e-4, 0.05
 _FIRST_ORDER_EXAMPLES, _MOST_FIRST_ORDER_L2 = 1e-3, 2e-5
+# Over all examples. As a prior: numbers of vectors have a standard deviation
+# of 5,000^-1/2 = .014, where they start with .01; those of first order, .45.
+_MOST_L2_IN_ALL, _MOST_FIRST_ORDER_IN_ALL = 5_000, 5
 
 # Of the pyramid; `auto` is one of the others.
 PRECISIONS = ("float32", "mixed_bfloat16", "auto")
@@ -68,9 +71,12 @@ class Preset:
             128 steps of an epoch, from 32 to 2048.
         batch_l2: float or None. L2 penalty on the rows of a batch: 3 over the
             mean number of examples that have a feature, from 5e-4 to .05. The
-            fewer examples a feature has, the more it is held back.
+            fewer examples a feature has, the more it is held back. At most
+            5,000 over the number of all examples: the loss is a mean, in
+            which each example counts less the more there are.
         first_order_l2: float or None. The same of the first-order weights, of
-            which a feature has but one: .001 over that number, at most 2e-5.
+            which a feature has but one: .001 over that number, at most 2e-5,
+            and at most 5 over the number of all examples.
             Of logistic regression and FM it is `batch_l2`, of all weights.
         base_rate: float or None. The share of positives that training starts
             from.
@@ -234,13 +240,17 @@ def choose_preset(
         rate = share if schema.example_weight is None else None
     l2 = _L2_EXAMPLES / examples_of_feature
     first_order_l2 = min(
-        _FIRST_ORDER_EXAMPLES / examples_of_feature, _MOST_FIRST_ORDER_L2
+        _FIRST_ORDER_EXAMPLES / examples_of_feature,
+        _MOST_FIRST_ORDER_L2,
+        _MOST_FIRST_ORDER_IN_ALL / num_examples,
     )
     preset = Preset(
         model=model,
         learning_rate=usual_rate(model, "lazy_adam"),
         batch_size=min(max(batch, _SMALLEST_BATCH), _LARGEST_BATCH),
-        batch_l2=min(max(l2, _LEAST_L2), _MOST_L2),
+        batch_l2=min(
+            max(l2, _LEAST_L2), _MOST_L2, _MOST_L2_IN_ALL / num_examples
+        ),
         first_order_l2=first_order_l2,
         base_rate=rate,
         chosen=name,

@@ -36,6 +36,8 @@ def test_an_epoch_has_about_128_steps(num_examples, batch_size):
         ((500, 24), 60_000, 3 / (60_000 * 2 / 524)),
         ((20_000, 30_000), 50_000, 0.05),  # 2 of a feature
         ((2, 2), 1_000_000, 5e-4),
+        ((400_000, 40_000), 2_000_000, 0.0025),  # 5,000 over all examples
+        ((2, 2), 10**9, 5e-6),
     ],
 )
 def test_rare_features_are_held_back_more(sizes, num_examples, l2):
@@ -108,6 +110,7 @@ def test_a_preset_says_which_it_is_and_why(num_examples, size, name, chosen):
         # 60,000 examples x 2 fields / 524 features = 229 of a feature.
         ((500, 24), 60_000, 1e-3 / (60_000 * 2 / 524)),
         ((20_000, 30_000), 50_000, 2e-5),  # 2 of a feature
+        ((400_000, 40_000), 2_000_000, 2.5e-6),  # 5 over all examples
     ],
 )
 def test_first_order_weights_are_held_back_less(sizes, num_examples, l2):
