@@ -32,6 +32,9 @@ _FEW_OF_A_FEATURE = 1_300_000
 # Steps in an epoch, where the batch may be as large as that makes it.
 _STEPS = 128
 _SMALLEST_BATCH, _LARGEST_BATCH = 32, 2048
+# With so many steps or more between two of them, an epoch has up to four
+# evaluations: of many examples, half may be enough to overfit.
+_STEPS_OF_EVALUATION, _MOST_EVALUATIONS = 250, 4
 # Below this many positives, or negatives, the tenth of them that is usual for
 # validation cannot tell an epoch from the next one. Tried where they are rare.
 _FEW_LABELS, _RARE = 500, 0.05
@@ -80,6 +83,8 @@ class Preset:
             Of logistic regression and FM it is `batch_l2`, of all weights.
         base_rate: float or None. The share of positives that training starts
             from.
+        evaluations: int. In an epoch: 1, but 2 to 4 where it has 500 steps or
+            more. Patience and the learning rate count these.
         reduce_lr: bool. A tenth of the learning rate after each evaluation
             that brings no improvement, or after each `patience - 2`.
         patience: int. Evaluations without improvement before training stops:
@@ -104,6 +109,7 @@ class Preset:
     batch_l2: float | None = None
     first_order_l2: float | None = None
     base_rate: float | None = None
+    evaluations: int = 1
     reduce_lr: bool = True
     patience: int = 2
     average_weights: bool = False
@@ -127,6 +133,8 @@ class Preset:
             parts.append(f"L2 {self.batch_l2:.2g}")
         if self.first_order_l2:
             parts[-1] += f" (first order {self.first_order_l2:.2g})"
+        if self.evaluations > 1:
+            parts.append(f"{self.evaluations} evaluations an epoch")
         return ", ".join(parts)
 
     def model_arguments(self) -> dict[str, Any]:
@@ -230,12 +238,16 @@ def choose_preset(
         num_examples * len(schema.fields) / sum(schema.vocabulary_sizes)
     )
     batch = 2 ** round(math.log2(max(1, num_examples) / _STEPS))
+    batch = min(max(batch, _SMALLEST_BATCH), _LARGEST_BATCH)
+    evaluations = num_examples // batch // _STEPS_OF_EVALUATION
     rate, telling, is_rare = None, num_examples, False
     if num_positives and num_positives < num_examples:
         share = num_positives / num_examples
         telling = round(4 * share * (1 - share) * num_examples)
         rare = min(num_positives, num_examples - num_positives)
         is_rare = rare < min(_FEW_LABELS, _RARE * num_examples)
+        if is_rare:
+            evaluations = 1
         # Weights may even out what is rare.
         rate = share if schema.example_weight is None else None
     l2 = _L2_EXAMPLES / examples_of_feature
@@ -247,12 +259,13 @@ def choose_preset(
     preset = Preset(
         model=model,
         learning_rate=usual_rate(model, "lazy_adam"),
-        batch_size=min(max(batch, _SMALLEST_BATCH), _LARGEST_BATCH),
+        batch_size=batch,
         batch_l2=min(
             max(l2, _LEAST_L2), _MOST_L2, _MOST_L2_IN_ALL / num_examples
         ),
         first_order_l2=first_order_l2,
         base_rate=rate,
+        evaluations=min(max(evaluations, 1), _MOST_EVALUATIONS),
         chosen=name,
     )
     if model in ("LogisticRegression", "FM"):

@@ -30,6 +30,28 @@ def test_an_epoch_has_about_128_steps(num_examples, batch_size):
 
 
 @pytest.mark.parametrize(
+    ("num_examples", "num_positives", "evaluations"),
+    [
+        (1_000_000, 70_000, 1),  # 488 steps
+        (1_100_000, 70_000, 2),
+        (2_400_000, 70_000, 4),
+        (10**9, 10**8, 4),
+        (2_400_000, 400, 1),  # of which 40 or so are for validation
+    ],
+)
+def test_many_examples_are_evaluated_within_an_epoch(
+    num_examples, num_positives, evaluations
+):
+    for model in ("DeepFM", "LogisticRegression"):
+        preset = choose_preset(
+            *(model, schema_of(10, 20), num_examples),
+            num_positives=num_positives,
+        )
+        assert preset.evaluations == evaluations
+        assert ("evaluations" in str(preset)) == (evaluations > 1)
+
+
+@pytest.mark.parametrize(
     ("sizes", "num_examples", "l2"),
     [
         # 60,000 examples x 2 fields / 524 features = 229 of a feature.

@@ -17,11 +17,16 @@ class EpochEnds(keras.callbacks.Callback):
 
     Args:
         function: called without arguments.
+        num_parts: int. What Keras calls epochs, of which one is made.
     """
 
-    def __init__(self, function: Callable[[], None]) -> None:
+    def __init__(
+        self, function: Callable[[], None], num_parts: int = 1
+    ) -> None:
         super().__init__()
         self._function = function
+        self._num_parts = num_parts
+        self._num_ended = 0
         self._is_running = False
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -37,9 +42,12 @@ class EpochEnds(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """End the last epoch, if there was one."""
-        self._end()
+        self._end(is_last=True)
         self._is_running = False
 
-    def _end(self) -> None:
-        if self._is_running:
+    def _end(self, is_last: bool = False) -> None:
+        if not self._is_running:
+            return
+        self._num_ended += 1
+        if is_last or self._num_ended % self._num_parts == 0:
             self._function()

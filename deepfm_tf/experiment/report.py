@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import deepfm_tf
 from deepfm_tf import extras
-from deepfm_tf.experiment.fitting.training import num_steps
+from deepfm_tf.experiment.fitting.training import steps_between
 from deepfm_tf.storage import write_text
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def with_curve(
     preset = settings.preset_for(
         result["model"], data["train"], result["preset"]
     )
-    steps = settings.evaluate_every or num_steps(preset, data["train"])
+    steps = steps_between(settings, preset, data["train"])
     history = result["history"]
     values = zip(history["val_auc"], history["val_log_loss"], strict=True)
     curve = [

@@ -304,7 +304,9 @@ def fit(
     if curve is not None:
         callbacks.insert(1, curve)
     if end_epoch is not None:
-        callbacks.append(deepfm_tf.callbacks.EpochEnds(end_epoch))
+        callbacks.append(
+            deepfm_tf.callbacks.EpochEnds(end_epoch, preset.evaluations)
+        )
     every = math.gcd(stretch["steps_per_epoch"], curve.every if curve else 0)
     begin = time.perf_counter()
     with (

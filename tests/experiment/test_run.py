@@ -472,12 +472,17 @@ def test_all_epochs_are_one_data_set_each_in_its_order(clicks):
     settings = argparse.Namespace(seed=3, epochs=3, evaluate_every=None)
     preset = deepfm_tf.Preset(model="DeepFM", batch_size=300)
 
+    strategy = deepfm_tf.create_strategy()
     dataset, stretch = learning.training_data(
-        *(settings, preset, data, 1, deepfm_tf.create_strategy())
+        *(settings, preset, data, 1, strategy)
     )
+    often = deepfm_tf.Preset(model="DeepFM", batch_size=100, evaluations=3)
+    _, stretches = learning.training_data(settings, often, data, 0, strategy)
 
     # Two batches of 300, and the 200 rows that are left.
     assert stretch == {"epochs": 3, "steps_per_epoch": 3}
+    # A third of 8 steps is 2, of which 24 have 12.
+    assert stretches == {"epochs": 12, "steps_per_epoch": 2}
     epochs = [
         data.dataset(300, shuffle=True, seed=3, first_epoch=epoch)
         for epoch in (1, 2)

@@ -15,7 +15,7 @@ from deepfm_tf.experiment.conclusions.constant import (
     base_rate,
     constant_metrics,
 )
-from deepfm_tf.experiment.fitting.training import num_steps
+from deepfm_tf.experiment.fitting.training import num_steps, steps_between
 from deepfm_tf.experiment.options.settings import LAZY_OPTIMIZERS, MODELS
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ def conclude(
         own = [run for run in runs if run["model"] == model]
         steps = num_steps(preset, data["train"])
         courses[model] = _of_training(
-            *(settings, model, own, steps, flags[model]),
+            *(settings, model, own, flags[model], steps),
+            steps_between(settings, preset, data["train"]),
             _rarer(data["valid"]),
         )
         if "still" in courses[model]:  # nothing to hold back yet
@@ -255,12 +256,13 @@ def _of_training(
     settings: Settings,
     model: str,
     runs: Sequence[Any],
-    steps: int,
     flags: str,
+    steps: int,
+    every: int,
     rarer: int,
 ) -> dict[str, str]:
     """What the course of the training says, in most of a model's runs."""
-    metric, every = settings.monitor, settings.evaluate_every or steps
+    metric = settings.monitor
     found: dict[str, list[str]] = {"overfits": [], "still": [], "averaged": []}
     for run in runs:
         values = run["history"][f"val_{metric}"]

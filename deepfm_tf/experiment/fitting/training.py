@@ -155,9 +155,9 @@ def training_data(
     of a set with an end it makes two for each epoch, which takes as long as
     some 40 steps of a small model.
 
-    With `--evaluate-every`, what Keras calls an epoch is a stretch of so many
-    steps, and what follows an epoch (evaluation, patience, checkpoints)
-    follows it.
+    Where an epoch has several evaluations, what Keras calls an epoch is the
+    stretch up to the next one, and what follows an epoch (evaluation,
+    patience, checkpoints) follows it.
 
     Args:
         settings: the options.
@@ -171,7 +171,7 @@ def training_data(
     size = min(preset.batch_size, max(train.num_rows, num_workers))
     order: dict[str, Any] = {"shuffle": True, "seed": settings.seed}
     steps = num_steps(preset, train)
-    every = settings.evaluate_every or steps
+    every = steps_between(settings, preset, train)
     if every > settings.epochs * steps:
         raise UserError(
             f"--evaluate-every {every} must not exceed the {steps} steps of "
@@ -191,6 +191,14 @@ def training_data(
         "epochs": settings.epochs * steps // every,
         "steps_per_epoch": every,
     }
+
+
+def steps_between(
+    settings: Settings, preset: deepfm_tf.Preset, train: deepfm_tf.PreparedData
+) -> int:
+    """Steps from one evaluation to the next."""
+    steps = num_steps(preset, train)
+    return settings.evaluate_every or max(1, steps // preset.evaluations)
 
 
 def num_steps(preset: deepfm_tf.Preset, train: deepfm_tf.PreparedData) -> int:

@@ -242,10 +242,11 @@ class Settings(ExportSettings, ContinueSettings):
     )
     evaluate_every: int | None = _training(
         None,
-        "evaluate every STEPS training steps instead of after each epoch; "
-        "--patience, --reduce-lr and checkpoints then count these evaluations",
+        "evaluate every STEPS training steps; --patience, --reduce-lr and "
+        "checkpoints count evaluations",
         positive_int,
         "STEPS",
+        default_text="once an epoch; up to 4 times in one of 500 steps or more",
     )
     replicas: int | None = _training(
         None,
@@ -337,7 +338,8 @@ class Settings(ExportSettings, ContinueSettings):
             given["batch_l2"] = self.embedding_l2 if is_batch else None
             given["first_order_l2"] = None
         if self.origin is not None:
-            given |= self.origin.built_with
+            # A further day is learnt from once, and to its end.
+            given |= self.origin.built_with | {"evaluations": 1}
         return dataclasses.replace(preset, **given)
 
     @property

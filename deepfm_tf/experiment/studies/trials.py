@@ -10,7 +10,7 @@ from typing import Any
 
 import deepfm_tf
 from deepfm_tf.experiment.data import evaluation_dataset
-from deepfm_tf.experiment.fitting.training import num_steps
+from deepfm_tf.experiment.fitting.training import steps_between
 from deepfm_tf.experiment.options.settings import Settings
 from deepfm_tf.experiment.options.structures import Structure
 from deepfm_tf.experiment.run import fit
@@ -98,7 +98,7 @@ class Trials:
         self.total = total
         self.finished: dict[str, dict[str, Any]] = {}
         preset = settings.preset_for(settings.model[0], data["train"])
-        self.every = settings.evaluate_every or num_steps(preset, data["train"])
+        self.every = steps_between(settings, preset, data["train"])
         self._valid = evaluation_dataset(
             data["valid"], settings.evaluation_batch_size
         )
