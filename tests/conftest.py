@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import os
@@ -87,6 +88,9 @@ def pytest_collection_finish():
     """A full collection need not walk what the imports made each time."""
     gc.collect()
     gc.freeze()
+    # Graphs are many objects that live on: with the usual thresholds the
+    # collector walks them for a twelfth of all time. Each module's end does it.
+    gc.set_threshold(50_000, 20, 100)
     gc.enable()
 
 
@@ -119,6 +123,17 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"real data is not there: {REAL_DATA}")
     return REAL_DATA
+
+
+@contextlib.contextmanager
+def unchecked():
+    """Exports are not compared with the model, which is half of their time.
+
+    For tests of what is around an export; `tests/export` has the comparison.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deepfm_tf.export.saved_model.check", lambda *_: None)
+        yield
 
 
 def make_log(num_rows: int, seed: int = 0) -> pd.DataFrame:

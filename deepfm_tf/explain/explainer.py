@@ -196,6 +196,9 @@ class Explainer:
             "rows with deepfm_tf.encode(rows, vocabulary)."
         )
 
+    # It has no Python control flow of tensors to convert, which would take a
+    # `tf.function` of yours longer than the rest of its trace.
+    @tf.autograph.experimental.do_not_convert
     def __call__(self, packed: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         model_terms = self.model_terms
         vectors, first_order = model_terms.pooled(packed)

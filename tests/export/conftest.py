@@ -70,8 +70,12 @@ def expected(odd_log, model, vocabulary):
 
 
 @pytest.fixture(scope="session")
-def calibrated(model, vocabulary, expected, tmp_path_factory):
+def calibrated(small_vocabulary, odd_log, tmp_path_factory):
     """An export with an isotonic calibration, and what it should say."""
+    model = build("FM", small_vocabulary.schema)
+    randomize(model)
+    packed = deepfm_tf.encode(odd_log, small_vocabulary)
+    expected = model(packed, training=False)["probability"].numpy()[:, 0]
     x = np.quantile(expected, [0.1, 0.3, 0.301, 0.8]).astype(np.float32)
     y = [0.001, 0.05, 0.2, 0.7]
     calibration = deepfm_tf.calibration.Calibration(
@@ -79,9 +83,9 @@ def calibrated(model, vocabulary, expected, tmp_path_factory):
     )
     path = deepfm_tf.export_saved_model(
         model,
-        vocabulary,
+        small_vocabulary,
         tmp_path_factory.mktemp("calibrated"),
-        context_fields=CONTEXT,
+        context_fields=["tags", "price"],
         calibration=calibration,
     )
     return path, np.interp(expected, x, y)

@@ -10,9 +10,9 @@ import tensorflow as tf
 import deepfm_tf
 from deepfm_tf.export import check as checking
 from deepfm_tf.export.requests import Request, Rows
+from deepfm_tf.export.signatures import signatures, traced_encode
 from deepfm_tf.lookup import GraphLookup
 from tests.catalogue import build
-from tests.export.conftest import definitions
 from tests.test_conformance import randomize
 
 
@@ -156,17 +156,19 @@ def test_odd_columns_are_read_as_training_does(
     model = deepfm_tf.LogisticRegression(vocabulary.schema)
     randomize(model)
 
-    path = deepfm_tf.export_saved_model(model, vocabulary, tmp_path)
+    encode = traced_encode(GraphLookup(vocabulary, tmp_path / "v"), schema)
+    serve, packed_signature, *_ = signatures(model, encode, {})
 
-    serve = tf.saved_model.load(path).signatures["serving_default"]
     dtype = "float32" if isinstance(values[0], float) else object
-    served = serve(a=tf.constant(np.array(values, dtype)))["probability"]
+    served = serve.function({"a": tf.constant(np.array(values, dtype))})
     packed = deepfm_tf.encode({"a": values}, vocabulary)
     expected = model(packed)["probability"][:, 0]
-    np.testing.assert_allclose(served, expected, atol=1e-6)
+    np.testing.assert_allclose(served["probability"], expected, atol=1e-6)
     # There is no input for what the schema does not have.
-    (matrix,) = definitions(path)["packed"].inputs
-    assert matrix == ("texts" if dtype is object else "numbers")
+    ((matrices,), _) = (
+        packed_signature.function.get_concrete_function().structured_input_signature
+    )
+    assert [*matrices] == ["texts" if dtype is object else "numbers"]
 
 
 @pytest.mark.parametrize(("off", "agrees"), [(2e-5, True), (2e-4, False)])
@@ -190,6 +192,7 @@ def test_a_model_less_exact_than_that_may_be_further_off(off, agrees):
         checking.compare(*arguments)
 
 
+@pytest.mark.long
 def test_large_weights_that_cancel_are_no_disagreement(tmp_path):
     random = np.random.default_rng(0)
     data = {f"x{i}": random.normal(0, 30, 200) for i in range(12)}
@@ -224,6 +227,7 @@ def test_half_precision_may_round_another_way(vocabulary, model):
     assert checking.tolerance_of(model) == 1e-6
 
 
+@pytest.mark.long
 def test_a_model_in_half_precision_is_exported(small_vocabulary, tmp_path):
     deepfm_tf.set_precision("mixed_bfloat16")
     model = build("DeepFM", small_vocabulary.schema, hidden_units=(64, 32))
