@@ -1,5 +1,7 @@
 """Small models with every kind of field, and their terms by plain loops."""
 
+import functools
+
 import numpy as np
 
 from tests import reference
@@ -21,6 +23,12 @@ def small_model(name, seed=0):
     randomize(model, seed)
     model.set_weights([2 * weight for weight in model.get_weights()])
     return model
+
+
+@functools.cache
+def shared_model(name):
+    """That model, one for all tests that leave its weights as they are."""
+    return small_model(name)
 
 
 def small_rows(num_rows, seed=0):

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorboard.plugins.projector import projector_plugin
 
 import deepfm_tf
-from tests.explain.small import small_model, small_rows
+from tests.explain.small import shared_model, small_rows
 
 NAMES = {
     "a": ["(OOV)", "tab\there", "line\nbreak"],
@@ -18,7 +18,7 @@ NAMES = {
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     directory = tmp_path_factory.mktemp("embeddings") / "new"
-    model = small_model("DeepFM")
+    model = shared_model("DeepFM")
     data = tf.data.Dataset.from_tensor_slices(small_rows(30)).batch(8)
     deepfm_tf.explain.export_embeddings(
         model, directory, NAMES, dataset=data, projector_rows=2
@@ -95,7 +95,7 @@ def test_without_a_data_set_counts_are_unknown(tmp_path, vocabulary):
 
 
 def test_a_logistic_regression_has_weights_alone(tmp_path):
-    model = small_model("LogisticRegression")
+    model = shared_model("LogisticRegression")
 
     deepfm_tf.explain.export_embeddings(model, tmp_path)
 
@@ -108,7 +108,7 @@ def test_a_logistic_regression_has_weights_alone(tmp_path):
 
 def test_large_tables_are_written_block_by_block(tmp_path, monkeypatch):
     monkeypatch.setattr("deepfm_tf.explain.embeddings.BLOCK_ROWS", 2)
-    model = small_model("FM")
+    model = shared_model("FM")
 
     deepfm_tf.explain.export_embeddings(model, tmp_path)
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import deepfm_tf
-from tests.explain.small import FIELDS, small_model, small_rows
+from tests.explain.small import FIELDS, shared_model, small_rows
 from tests.models.test_ctr_model import SCHEMA
 from tests.test_conformance import expected_features
 
@@ -50,7 +50,7 @@ def data(num_rows=60):
 @pytest.mark.parametrize("name", ["FM", "DeepFM"])
 def test_pairs_are_those_of_loops_over_all_features(name, monkeypatch):
     monkeypatch.setattr("deepfm_tf.explain.feature_pairs.MERGE_AT", 40)
-    model, (packed, dataset) = small_model(name), data()
+    model, (packed, dataset) = shared_model(name), data()
 
     pairs = deepfm_tf.explain.top_feature_pairs(
         model, dataset, NAMES, top=1000, min_rows=1
@@ -68,7 +68,7 @@ def test_pairs_are_those_of_loops_over_all_features(name, monkeypatch):
 
 
 def test_rare_pairs_and_other_fields_can_be_left_out():
-    model, (packed, dataset) = small_model("FM"), data()
+    model, (packed, dataset) = shared_model("FM"), data()
 
     pairs = deepfm_tf.explain.top_feature_pairs(
         model,
@@ -89,7 +89,7 @@ def test_rare_pairs_and_other_fields_can_be_left_out():
 
 
 def test_without_names_ids_stand_for_themselves():
-    model, (_, dataset) = small_model("FM"), data()
+    model, (_, dataset) = shared_model("FM"), data()
 
     pairs = deepfm_tf.explain.top_feature_pairs(
         model, dataset, field_pairs=[("a", "u")], min_rows=1
@@ -100,7 +100,7 @@ def test_without_names_ids_stand_for_themselves():
 
 def test_the_rarest_pairs_go_when_there_are_too_many(monkeypatch):
     monkeypatch.setattr("deepfm_tf.explain.feature_pairs.MAX_PAIRS", 4)
-    model, (packed, dataset) = small_model("FM"), data()
+    model, (packed, dataset) = shared_model("FM"), data()
 
     pairs = deepfm_tf.explain.top_feature_pairs(
         model, dataset, NAMES, field_pairs=[("a", "z")], min_rows=1
@@ -119,7 +119,7 @@ def test_the_rarest_pairs_go_when_there_are_too_many(monkeypatch):
 
 def test_a_model_without_pair_terms_is_refused():
     with pytest.raises(ValueError, match="must have pair terms.*NFM"):
-        deepfm_tf.explain.top_feature_pairs(small_model("NFM"), data()[1])
+        deepfm_tf.explain.top_feature_pairs(shared_model("NFM"), data()[1])
 
 
 def test_a_field_that_attends_is_in_no_pair():
@@ -151,5 +151,5 @@ def test_a_field_that_attends_is_in_no_pair():
 def test_pairs_of_fields_are_checked(pair, message):
     with pytest.raises(ValueError, match=message):
         deepfm_tf.explain.top_feature_pairs(
-            small_model("FM"), data()[1], field_pairs=[pair]
+            shared_model("FM"), data()[1], field_pairs=[pair]
         )

@@ -1,6 +1,7 @@
 """The field report: gaps, untrained ids, verdicts."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -8,7 +9,13 @@ import tensorflow as tf
 
 import deepfm_tf
 from deepfm_tf.explain import Importance
-from tests.explain.small import FIELDS, pair_terms, pooled, small_model
+from tests.explain.small import (
+    FIELDS,
+    pair_terms,
+    pooled,
+    shared_model,
+    small_model,
+)
 from tests.models.test_ctr_model import SCHEMA, packed
 
 
@@ -40,8 +47,13 @@ def importance(rise, margin, auc_drop=0.0, auc_margin=0.1):
     )
 
 
+@functools.cache
+def plain_report():
+    return deepfm_tf.explain.field_report(shared_model("FM"), THREE)
+
+
 def test_shares_of_oov_and_missing_are_counted_by_field():
-    report = deepfm_tf.explain.field_report(small_model("FM"), THREE)
+    report = plain_report()
 
     assert report.fields == FIELDS
     # Of a: ids 0 and 1; of t: 0, 2 and 3; of u: 0, 0 and 1.
@@ -65,11 +77,11 @@ def test_where_missing_is_a_value_it_is_counted_as_missing():
 
 
 def test_strengths_are_first_order_and_the_sum_of_a_fields_pairs():
-    model = small_model("FM")
+    model = shared_model("FM")
     data = next(iter(THREE))
     arrays = {name: value.numpy() for name, value in data.items()}
 
-    report = deepfm_tf.explain.field_report(model, THREE)
+    report = plain_report()
 
     vectors, first_order = pooled(model, arrays)
     np.testing.assert_allclose(
@@ -84,7 +96,7 @@ def test_strengths_are_first_order_and_the_sum_of_a_fields_pairs():
 
 def test_with_the_training_data_untrained_ids_are_those_it_lacks():
     report = deepfm_tf.explain.field_report(
-        small_model("FM"), THREE, training=THREE
+        shared_model("FM"), THREE, training=THREE
     )
 
     # Of a id 2; t and u share ids 0-3, all there; z is there and missing.
@@ -144,7 +156,7 @@ def test_verdicts_follow_the_intervals():
 
 def test_an_auc_that_drops_helps_where_the_log_loss_is_unsure():
     report = deepfm_tf.explain.field_report(
-        small_model("FM"),
+        shared_model("FM"),
         THREE,
         importance=importance([0.0] * 5, [0.1] * 5, auc_drop=0.2),
     )
@@ -154,7 +166,7 @@ def test_an_auc_that_drops_helps_where_the_log_loss_is_unsure():
 
 def test_of_one_class_the_log_loss_decides_alone():
     report = deepfm_tf.explain.field_report(
-        small_model("FM"),
+        shared_model("FM"),
         THREE,
         importance=importance(
             [0.0, 0.2, 0.2, 0.2, 0.2], [0.1] * 5, np.nan, np.nan
@@ -165,7 +177,7 @@ def test_of_one_class_the_log_loss_decides_alone():
 
 
 def test_without_an_importance_there_is_no_verdict():
-    report = deepfm_tf.explain.field_report(small_model("FM"), THREE)
+    report = plain_report()
 
     assert report.verdicts == ("",) * 5
     assert np.isnan(report.auc_drop).all()
@@ -176,5 +188,5 @@ def test_an_importance_of_another_model_is_refused():
 
     with pytest.raises(ValueError, match="`importance` must be.*fields b"):
         deepfm_tf.explain.field_report(
-            small_model("FM"), THREE, importance=other
+            shared_model("FM"), THREE, importance=other
         )

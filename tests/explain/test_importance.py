@@ -7,7 +7,13 @@ import tensorflow as tf
 
 import deepfm_tf
 from deepfm_tf.explain.importance import Drops
-from tests.explain.small import FIELDS, logits, small_model, small_rows
+from tests.explain.small import (
+    FIELDS,
+    logits,
+    shared_model,
+    small_model,
+    small_rows,
+)
 
 
 def data(model, num_rows=200, batch=64, weight=None):
@@ -37,7 +43,7 @@ COLUMNS = {
 
 @pytest.mark.parametrize("weight", [None, WEIGHT])
 def test_drops_are_those_of_rows_dealt_out_anew(weight):
-    model = small_model("DeepFM")
+    model = shared_model("DeepFM")
     packed, label, dataset = data(model, weight=weight)
 
     result = deepfm_tf.explain.permutation_importance(
@@ -113,7 +119,7 @@ def test_the_margins_of_weighted_drops_are_as_wide_as_drops_scatter():
 
 
 def test_rows_of_weight_one_are_rows_without_weights():
-    model = small_model("FM")
+    model = shared_model("FM")
     plain, weighted = (
         deepfm_tf.explain.permutation_importance(
             model, data(model, weight=weight)[2], repeats=2
@@ -128,7 +134,7 @@ def test_rows_of_weight_one_are_rows_without_weights():
 
 
 def test_weights_of_nothing_are_refused():
-    model = small_model("FM")
+    model = shared_model("FM")
 
     with pytest.raises(ValueError, match="`weight` must be above 0 for some"):
         deepfm_tf.explain.permutation_importance(
@@ -137,7 +143,7 @@ def test_weights_of_nothing_are_refused():
 
 
 def test_the_table_is_sorted_by_its_first_column():
-    model = small_model("FM")
+    model = shared_model("FM")
     table = deepfm_tf.explain.permutation_importance(
         model, data(model)[2]
     ).table(3)
@@ -162,7 +168,7 @@ def test_permutations_that_differ_widen_the_interval():
 
 
 def test_the_seed_decides_and_the_batch_size_does_not():
-    model = small_model("FM")
+    model = shared_model("FM")
     _, _, dataset = data(model)
 
     def drops(**arguments):
@@ -192,7 +198,7 @@ def test_a_field_the_model_ignores_has_no_importance():
 
 
 def test_of_one_class_only_the_log_loss_says_something():
-    model = small_model("FM")
+    model = shared_model("FM")
     packed = small_rows(20)
     dataset = tf.data.Dataset.from_tensors((packed, np.ones((20, 1))))
 
@@ -204,7 +210,7 @@ def test_of_one_class_only_the_log_loss_says_something():
 
 @pytest.mark.parametrize("name", ["repeats", "batch_size"])
 def test_counts_must_be_positive(name):
-    model = small_model("FM")
+    model = shared_model("FM")
 
     with pytest.raises(ValueError, match=f"`{name}` must be.*{name}=0"):
         deepfm_tf.explain.permutation_importance(
@@ -213,7 +219,7 @@ def test_counts_must_be_positive(name):
 
 
 def test_no_rows_are_refused():
-    model = small_model("FM")
+    model = shared_model("FM")
 
     with pytest.raises(ValueError, match="to permute has no rows"):
         deepfm_tf.explain.permutation_importance(model, data(model)[2].take(0))

@@ -13,6 +13,7 @@ from tests.explain.small import (
     logits,
     pair_terms,
     pooled,
+    shared_model,
     small_model,
     small_rows,
 )
@@ -20,7 +21,7 @@ from tests.explain.small import (
 
 @pytest.mark.parametrize("name", MODELS)
 def test_vectors_and_first_order_are_sums_over_the_features(name):
-    model, packed = small_model(name), small_rows(40)
+    model, packed = shared_model(name), small_rows(40)
 
     vectors, first_order = ModelTerms(model).pooled(packed)
 
@@ -31,7 +32,7 @@ def test_vectors_and_first_order_are_sums_over_the_features(name):
 
 @pytest.mark.parametrize("name", ["DeepFM", "WideAndDeep", "NFM"])
 def test_pairs_and_pyramid_are_those_of_the_papers(name):
-    model, packed = small_model(name), small_rows(9)
+    model, packed = shared_model(name), small_rows(9)
     parts = ModelTerms(model)
     vectors, _ = pooled(model, packed)
 
@@ -55,14 +56,14 @@ def test_logits_are_those_of_the_model_even_where_probabilities_saturate():
 
 
 def test_fields_come_in_the_order_of_the_packed_inputs():
-    assert ModelTerms(small_model("FM")).fields == FIELDS
+    assert ModelTerms(shared_model("FM")).fields == FIELDS
 
 
 def test_a_batch_that_pairs_too_many_floats_is_cut(monkeypatch):
     monkeypatch.setattr(
         "deepfm_tf.explain.model_terms.MAX_PAIR_FLOATS", 10 * 2 * 4
     )
-    parts = ModelTerms(small_model("FM"))  # 10 pairs, k = 2
+    parts = ModelTerms(shared_model("FM"))  # 10 pairs, k = 2
 
     batches = list(parts.batches([small_rows(9)]))
 
@@ -75,7 +76,7 @@ def test_a_model_from_elsewhere_is_refused():
 
 
 def test_a_data_set_without_rows_is_refused():
-    parts = ModelTerms(small_model("FM"))
+    parts = ModelTerms(shared_model("FM"))
 
     with pytest.raises(ValueError, match="has no rows"):
         list(parts.batches([small_rows(0)]))
@@ -83,7 +84,7 @@ def test_a_data_set_without_rows_is_refused():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_of_16_bits_declares_its_own_terms(name):
-    with_numbers, packed = small_model(name), small_rows(5)
+    with_numbers, packed = shared_model(name), small_rows(5)
     config = {
         **with_numbers.get_config(),
         "dtype": "mixed_bfloat16",

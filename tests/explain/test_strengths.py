@@ -11,7 +11,7 @@ from tests.explain.small import (
     FIELDS,
     pair_terms,
     pooled,
-    small_model,
+    shared_model,
     small_rows,
 )
 
@@ -23,7 +23,7 @@ def test_strengths_are_mean_absolute_terms_whatever_the_batch(
     monkeypatch.setattr(
         "deepfm_tf.explain.model_terms.MAX_PAIR_FLOATS", 10 * 2 * 6
     )
-    model, packed = small_model(name), small_rows(33)
+    model, packed = shared_model(name), small_rows(33)
     data = tf.data.Dataset.from_tensor_slices((packed, np.ones((33, 1))))
 
     result = deepfm_tf.explain.field_strengths(model, data.batch(10))
