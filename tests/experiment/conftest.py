@@ -7,6 +7,8 @@ import json
 
 import pytest
 
+from tests.report.reports import blank_figures
+
 
 def stop_and_resume(run, directory, *replaced):
     """Run a command that is interrupted the first time.
@@ -17,7 +19,7 @@ def stop_and_resume(run, directory, *replaced):
         replaced: (module, function) pairs; the function takes the place of
             the one that is called as it is.
     """
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, blank_figures():
         patch.chdir(directory)
         for module, function in replaced:
             patch.setattr(module, function.__name__, function)

@@ -17,7 +17,7 @@ from deepfm_tf.experiment.command_line import CommandLine, main
 from deepfm_tf.experiment.fitting import progressive, training as learning
 from deepfm_tf.experiment.run import begin
 from pipelines import tabular
-from tests.conftest import make_log
+from tests.conftest import make_log, unchecked
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is ill-defined")
 YESTERDAY = "runs/yesterday/logistic_regression"
@@ -36,7 +36,7 @@ def write_days():
 def finished(tmp_path_factory):
     """Where a model was trained on one day, and then on the next."""
     directory = tmp_path_factory.mktemp("days")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, unchecked():
         patch.chdir(directory)
         write_days()
         first = ["--train", "yesterday.csv", "--label", "clicked"]

@@ -14,6 +14,7 @@ from deepfm_tf.experiment.command_line import main
 from deepfm_tf.experiment.run import begin
 from pipelines import tabular
 from tests.conftest import make_log
+from tests.report.reports import blank_figures
 from tests.report.test_html_report import read
 
 # Three whole batches of 627 rows: each other size is traced and compiled.
@@ -29,7 +30,11 @@ def finished(tmp_path_factory):
     directory = tmp_path_factory.mktemp("report")
     write_clicks(directory)
     out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        warnings.catch_warnings(),
+        blank_figures(),
+    ):
         warnings.filterwarnings("default", "An isotonic calibration needs")
         patch.chdir(directory)
         patch.setattr(sys, "stdout", out)

@@ -1,6 +1,10 @@
 """A small report with everything in it, for the tests of this room."""
 
+import contextlib
+
 import numpy as np
+import pytest
+from matplotlib.figure import Figure
 
 import deepfm_tf
 
@@ -17,6 +21,20 @@ DRIFT = {
     "cause": "type",
     "text": f"Field '{NASTY}': 25 % are others.",
 }
+
+
+@contextlib.contextmanager
+def blank_figures():
+    """Pages have their captions; what is drawn, other tests look at."""
+    blank = Figure((1, 1))
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (
+            *("learning_curves", "reliability", "field_strengths", "factor"),
+        ):
+            patch.setattr(
+                f"deepfm_tf.report.figures.plot_{kind}", lambda *_: blank
+            )
+        yield
 
 
 def make_runs(num_seeds=2):

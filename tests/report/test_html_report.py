@@ -8,10 +8,9 @@ import subprocess
 import xml.etree.ElementTree as ET
 
 import pytest
-from matplotlib.figure import Figure
 
 import deepfm_tf
-from tests.report.reports import MODELS, NASTY, make_report
+from tests.report.reports import MODELS, NASTY, blank_figures, make_report
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -65,14 +64,10 @@ def reader(page):
     return read(page)
 
 
-@pytest.fixture
-def blank_figures(page, monkeypatch):
-    """Pages have their captions; what is drawn is the other tests' business."""
-    blank = Figure((1, 1))
-    for kind in ("learning_curves", "reliability", "field_strengths", "factor"):
-        monkeypatch.setattr(
-            f"deepfm_tf.report.figures.plot_{kind}", lambda *_: blank
-        )
+@pytest.fixture(name="blank_figures")
+def without_plots(page):
+    with blank_figures():
+        yield
 
 
 def test_it_is_one_document_for_any_screen(page, reader):

@@ -20,6 +20,7 @@ from pipelines.recipes import RECIPES
 from tests.benchmarks import bench_reference
 from tests.conftest import make_log
 from tests.experiment.conftest import stop_and_resume
+from tests.report.reports import blank_figures
 from tests.report.test_html_report import read
 
 ARGUMENTS = [
@@ -77,7 +78,8 @@ def test_more_can_be_asked_for_and_nothing_is_trained_twice(
 ):
     monkeypatch.setattr(many_runs, "train", None)
 
-    status = run_compare([*ARGUMENTS, "--seeds", "1", "--report", "one"])
+    with blank_figures():
+        status = run_compare([*ARGUMENTS, "--seeds", "1", "--report", "one"])
 
     out = capsys.readouterr().out
     assert status == 0
