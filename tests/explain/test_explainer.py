@@ -211,9 +211,9 @@ def test_half_precision_adds_up_to_a_few_hundredths():
     assert np.abs(result.deep).max() > 0.1
 
 
-def test_batch_normalization_and_tanh_add_up_too(vocabulary):
+def test_batch_normalization_and_tanh_add_up_too(small_vocabulary):
     model = deepfm_tf.DeepFM(
-        vocabulary.schema,
+        small_vocabulary.schema,
         embedding_dim=3,
         hidden_units=(6,),
         activation="tanh",

@@ -196,13 +196,13 @@ def test_wrong_terms_are_not_published(term, explainer, vocabulary):
         explain.check_terms(explainer, request, outputs)
 
 
-def test_an_explainer_of_another_model_is_refused(vocabulary, tmp_path):
-    models = [build("FM", vocabulary.schema) for _ in range(2)]
+def test_an_explainer_of_another_model_is_refused(small_vocabulary, tmp_path):
+    models = [build("FM", small_vocabulary.schema) for _ in range(2)]
     explainer = deepfm_tf.Explainer(models[0])
 
     with pytest.raises(ValueError, match="must explain the model that is exp"):
         deepfm_tf.export_saved_model(
-            models[1], vocabulary, tmp_path, explainer=explainer
+            models[1], small_vocabulary, tmp_path, explainer=explainer
         )
 
 

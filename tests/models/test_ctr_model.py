@@ -346,16 +346,16 @@ class Attentive(CTRModel):
 
 
 @pytest.fixture(scope="module")
-def own_model(vocabulary):
+def own_model(small_vocabulary):
     keras.utils.set_random_seed(0)
-    model = Attentive(vocabulary.schema)
+    model = Attentive(small_vocabulary.schema)
     randomize(model)
     return model
 
 
 @pytest.fixture(scope="module")
-def encoded(vocabulary):
-    return deepfm_tf.encode(make_log(30, seed=4), vocabulary)
+def encoded(small_vocabulary):
+    return deepfm_tf.encode(make_log(30, seed=4), small_vocabulary)
 
 
 def logits(own_model, encoded):
@@ -407,9 +407,9 @@ def test_a_model_of_ones_own_is_loaded_without_help(
     )
 
 
-def test_a_model_that_declares_nothing_is_not_explained(vocabulary):
-    fm = deepfm_tf.FM(vocabulary.schema, embedding_dim=2)
-    whole = CTRModel(vocabulary.schema, fm.input, fm.logits)
+def test_a_model_that_declares_nothing_is_not_explained(small_vocabulary):
+    fm = deepfm_tf.FM(small_vocabulary.schema, embedding_dim=2)
+    whole = CTRModel(small_vocabulary.schema, fm.input, fm.logits)
 
     with pytest.raises(TypeError, match="a CTRModel that declares the"):
         deepfm_tf.Explainer(whole)
@@ -462,9 +462,9 @@ class UnusedDeep(Misdeclared):
     ],
 )
 def test_terms_that_are_not_those_of_the_logits_are_refused(
-    wrong, declared, vocabulary, encoded
+    wrong, declared, small_vocabulary, encoded
 ):
-    model = wrong(vocabulary.schema)
+    model = wrong(small_vocabulary.schema)
     randomize(model)
 
     with pytest.raises(ValueError) as refused:
@@ -474,18 +474,20 @@ def test_terms_that_are_not_those_of_the_logits_are_refused(
     assert f"({declared})" in str(refused.value)
 
 
-def test_a_wrong_declaration_is_refused_before_an_export(vocabulary, tmp_path):
-    model = Doubled(vocabulary.schema)
+def test_a_wrong_declaration_is_refused_before_an_export(
+    small_vocabulary, tmp_path
+):
+    model = Doubled(small_vocabulary.schema)
     randomize(model)
 
     with pytest.raises(ValueError, match="Doubled's logits are not those"):
         deepfm_tf.export_saved_model(
-            model, vocabulary, tmp_path / "own", table_dtype="float16"
+            model, small_vocabulary, tmp_path / "own", table_dtype="float16"
         )
 
 
-def test_the_declaration_that_lacks_is_named(vocabulary):
-    model = UnusedDeep(vocabulary.schema)
+def test_the_declaration_that_lacks_is_named(small_vocabulary):
+    model = UnusedDeep(small_vocabulary.schema)
     model.linear_term = None
 
     with pytest.raises(
