@@ -150,6 +150,7 @@ def test_a_field_with_a_default_may_be_left_out(small_vocabulary, tmp_path):
     np.testing.assert_array_equal(left_out, given)
 
 
+@pytest.mark.long
 def test_the_local_server_serves_it_over_grpc_and_rest(
     exported, odd_log, answer, tmp_path
 ):
