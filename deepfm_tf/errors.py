@@ -157,6 +157,7 @@ def _names_below(kind: type[UserError]) -> list[str]:
     return names
 
 
+@functools.cache
 def arguments_of(owner: type, stop: type = object) -> set[str]:
     """What the constructors of a class and of its bases call their arguments.
 

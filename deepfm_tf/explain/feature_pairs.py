@@ -11,7 +11,7 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.explain.model_terms import ModelTerms
 from deepfm_tf.explain.names import FeatureNames
-from deepfm_tf.explain.strengths import field_strengths
+from deepfm_tf.explain.strengths import strengths_of
 from deepfm_tf.models import CTRModel
 
 # Pairs of fields that are looked into unless the caller names some.
@@ -92,7 +92,7 @@ def top_feature_pairs(
             f"{type(model).__name__}."
         )
     if field_pairs is None:
-        strengths = field_strengths(model, dataset).pairs[
+        strengths = strengths_of(model_terms, dataset).pairs[
             tuple(
                 np.transpose(model_terms.pair_fields or np.empty((0, 2), int))
             )

@@ -11,7 +11,7 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
 from deepfm_tf.explain.importance import Importance
 from deepfm_tf.explain.model_terms import ModelTerms
-from deepfm_tf.explain.strengths import field_strengths
+from deepfm_tf.explain.strengths import strengths_of
 from deepfm_tf.html_table import html_table
 from deepfm_tf.models import CTRModel
 from deepfm_tf.text_table import text_table
@@ -135,7 +135,7 @@ def field_report(
     """
     model_terms = ModelTerms(model)
     num_fields = len(model_terms.fields)
-    strengths = field_strengths(model, dataset)
+    strengths = strengths_of(model_terms, dataset)
     oov_share, missing_share = _gaps(model_terms, dataset)
     untrained = _untrained(model_terms, training)
     num_ids, untrained_ids = [], []

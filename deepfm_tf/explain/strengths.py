@@ -121,7 +121,11 @@ def field_strengths(model: CTRModel, dataset: Any) -> FieldStrengths:
     site         first order    0.5000
     hour         first order    0.0000
     """
-    model_terms = ModelTerms(model)
+    return strengths_of(ModelTerms(model), dataset)
+
+
+def strengths_of(model_terms: ModelTerms, dataset: Any) -> FieldStrengths:
+    """`field_strengths` of a model that is taken apart already."""
     has_pairs = model_terms.has_pairs and bool(model_terms.pair_fields)
 
     def sums(packed: Any) -> list[tf.Tensor]:

@@ -227,8 +227,9 @@ def export_saved_model(
             "the terms of its logits (see CTRModel). Received: "
             f"{type(model).__name__}{missing_declarations(model)}."
         )
-    if model.can_be_taken_apart:
-        # Refuses one whose declared terms are not those of its logits.
+    if model.can_be_taken_apart and explainer is None:
+        # Refuses one whose declared terms are not those of its logits, as the
+        # explainer did.
         ModelTerms(model)
     directory = Path(directory)
     schema = vocabulary.schema
