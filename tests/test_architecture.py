@@ -1,6 +1,7 @@
 """The rooms of the package, and which of them may import which."""
 
 import ast
+import dataclasses
 import functools
 import graphlib
 import inspect
@@ -481,19 +482,111 @@ CROSSING |= {"contract_versions", "hot_swap", "several_workers"}
 # What gets at an attribute by its name.
 PATCHES = {"setattr", "getattr", "hasattr", "delattr", "object"}
 FACE = re.compile(r"deepfm_tf(\.\w+)+")
+PRIVATE = re.compile(r"_[a-z]\w*|__internal__")
+# Calls that wait; without an argument, or a keyword, for ever.
+WAITS = {"join", "wait", "acquire", "communicate"}
+COMMANDS = {"run", "call", "check_call", "check_output"}
+
+
+@dataclasses.dataclass
+class Facts:
+    """What the tests below ask of a file."""
+
+    # Every module that it imports, inside functions too.
+    imports: set = dataclasses.field(default_factory=set)
+    # Private attributes that it uses, and the names that it defines.
+    private: set = dataclasses.field(default_factory=set)
+    defined: set = dataclasses.field(default_factory=set)
+    # What it takes from, or patches in, something other than itself.
+    of_others: set = dataclasses.field(default_factory=set)
+    # What it takes of the package: "Schema", "metrics", "metrics.auc".
+    of_the_package: set = dataclasses.field(default_factory=set)
+    # The classes of the exceptions that it makes.
+    raised: set = dataclasses.field(default_factory=set)
+    # Where it may wait for ever.
+    waits: list = dataclasses.field(default_factory=list)
+
+
+def is_own(node):
+    """Whether it is `self`, `cls` or `super()`."""
+    if isinstance(node, ast.Call) and not node.args:
+        node = node.func
+        return isinstance(node, ast.Name) and node.id == "super"
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")
+
+
+def dotted(node):
+    """`a.b.c` as a text; "" if it is none. `ast.unparse` takes seconds."""
+    names = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return ""
+    return ".".join((node.id, *reversed(names)))
+
+
+def patched_names(node):
+    """The last names in the texts that `setattr` and the like are given."""
+    name = getattr(node.func, "attr", getattr(node.func, "id", None))
+    if name not in PATCHES:
+        return set()
+    texts = [a.value for a in node.args if isinstance(a, ast.Constant)]
+    return {t.split(".")[-1] for t in texts if isinstance(t, str)}
+
+
+def waits_for_ever(node):
+    """Whether a call of an attribute has no limit of time."""
+    name, keywords = node.func.attr, {word.arg for word in node.keywords}
+    of = dotted(node.func.value)
+    if name in WAITS and not (node.args or keywords):
+        return True
+    if of == "subprocess" and name in COMMANDS:
+        return "timeout" not in keywords
+    if of == "socket" and name == "create_connection":
+        return len(node.args) < 2 and "timeout" not in keywords
+    return False
 
 
 @functools.cache
-def imports(path):
-    """Every module that a file imports, inside functions too."""
-    found = set()
+def facts(path):
+    """Of one walk through a file."""
+    found = Facts()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            found.imports |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"relative import in {path}"
-            found.add(str(node.module))
+            found.imports.add(str(node.module))
+            found.of_others |= {alias.name for alias in node.names}
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.defined.add(node.name)
+        elif isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Store):
+                found.defined.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            own = is_own(node.value)
+            if not own:
+                found.of_others.add(node.attr)
+            if own and isinstance(node.ctx, ast.Store):
+                found.defined.add(node.attr)
+            elif PRIVATE.fullmatch(node.attr):
+                found.private.add(node.attr)
+            text = dotted(node)
+            if FACE.fullmatch(text):
+                found.of_the_package.add(text.removeprefix("deepfm_tf."))
+        elif isinstance(node, ast.Call):
+            found.of_others |= patched_names(node)
+            if isinstance(node.func, ast.Attribute) and waits_for_ever(node):
+                found.waits.append(node.lineno)
+        elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            if isinstance(node.exc.func, ast.Name):
+                found.raised.add(node.exc.func.id)
     return found
+
+
+def imports(path):
+    return facts(path).imports
 
 
 def room_of(parts):
@@ -509,21 +602,25 @@ def parts_of(path):
     return path.relative_to(ROOT / "deepfm_tf").with_suffix("").parts
 
 
-@pytest.mark.parametrize(
-    "path", SOURCES, ids=lambda p: str(p.relative_to(ROOT))
-)
-def test_rooms_keep_to_their_doors(path):
-    if parts_of(path) == ("__init__",):
-        return
-    ours, others = DOORS[room_of(parts_of(path))]
+def is_behind_a_door(name, room):
+    """Whether a file of the room may import a module of that name."""
+    ours, others = DOORS[room]
+    top, *rest = name.split(".")
+    if top == "deepfm_tf":
+        return room_of(tuple(rest)) in (*ours, "arrays", "errors", "version")
+    return top in STDLIB or top in others
 
-    for name in imports(path):
-        top, *rest = name.split(".")
-        if top == "deepfm_tf":
-            allowed = (*ours, "arrays", "errors", "version")
-            assert room_of(tuple(rest)) in allowed, f"{path} imports {name}"
-        else:
-            assert top in STDLIB or top in others, f"{path} imports {name}"
+
+def test_rooms_keep_to_their_doors():
+    wrong = {
+        f"{path} imports {name}"
+        for path in SOURCES
+        if parts_of(path) != ("__init__",)
+        for name in imports(path)
+        if not is_behind_a_door(name, room_of(parts_of(path)))
+    }
+
+    assert not wrong
 
 
 def test_no_room_imports_itself_in_a_circle():
@@ -548,67 +645,19 @@ def test_what_windows_lacks_is_not_imported():
     assert not [path for path in SOURCES if posix & imports(path)]
 
 
-def is_own(node):
-    """Whether it is `self`, `cls` or `super()`; `ast.unparse` takes seconds."""
-    if isinstance(node, ast.Call) and not node.args:
-        node = node.func
-        return isinstance(node, ast.Name) and node.id == "super"
-    return isinstance(node, ast.Name) and node.id in ("self", "cls")
-
-
-def private_names(path):
-    """Private attributes that a file uses, and the names that it defines."""
-    used, defined = set(), set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            defined.add(node.name)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            defined.add(node.id)
-        elif isinstance(node, ast.Attribute):
-            if is_own(node.value) and isinstance(node.ctx, ast.Store):
-                defined.add(node.attr)
-            elif re.fullmatch(r"_[a-z]\w*|__internal__", node.attr):
-                used.add(node.attr)
-    return used, defined
-
-
 def test_private_names_of_keras_and_tensorflow_are_in_one_file():
-    names = {path: private_names(path) for path in SOURCES}
     # Of os, named tuples and argparse; and what we note on a model.
     known = {"_exit", "_asdict", "_fields", "_actions"}
     known |= {"_option_string_actions", "_deepfm_tf_resumed"}
-    known.update(*(defined for _, defined in names.values()))
+    known.update(*(facts(path).defined for path in SOURCES))
 
-    for path, (used, _) in names.items():
+    for path in SOURCES:
+        used = facts(path).private
         # The engine of serving has public ways beside its private names.
         if parts_of(path)[0] not in ("keras_internals", "serving"):
             assert not used - known, f"{path} uses {used - known}"
             assert not [n for n in imports(path) if ".src" in n], path
             assert not [n for n in imports(path) if ".python" in n], path
-
-
-def patched_names(node):
-    """The last names in the texts that `setattr` and the like are given."""
-    if not isinstance(node, ast.Call):
-        return set()
-    name = getattr(node.func, "attr", getattr(node.func, "id", None))
-    if name not in PATCHES:
-        return set()
-    texts = [a.value for a in node.args if isinstance(a, ast.Constant)]
-    return {t.split(".")[-1] for t in texts if isinstance(t, str)}
-
-
-def names_of_others(path):
-    """What a file takes from, or patches in, something other than itself."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names |= patched_names(node)
-        if isinstance(node, ast.ImportFrom):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.Attribute):
-            if not is_own(node.value):
-                names.add(node.attr)
-    return names
 
 
 def test_a_private_name_is_seen_however_it_is_used(tmp_path):
@@ -622,17 +671,17 @@ def test_a_private_name_is_seen_however_it_is_used(tmp_path):
         "'_g'\n"
     )
 
-    private = {n for n in names_of_others(path) if n.startswith("_")}
+    private = {n for n in facts(path).of_others if n.startswith("_")}
 
     assert private == {"_a", "_b", "_d", "_e"}
 
 
 def test_no_test_uses_a_private_name_of_ours():
-    ours = set().union(*(private_names(path)[1] for path in SOURCES))
+    ours = set().union(*(facts(path).defined for path in SOURCES))
     ours = {name for name in ours if re.match("_[^_]", name)}
     ours -= {"_repr_html_"}  # what notebooks call
 
-    used = {str(path): ours & names_of_others(path) for path in TESTS}
+    used = {str(path): ours & facts(path).of_others for path in TESTS}
 
     assert not {path: names for path, names in used.items() if names}
 
@@ -655,16 +704,6 @@ def test_recipes_use_public_names_only(path):
             assert name.startswith("deepfm_tf.experiment"), f"imports {name}"
 
 
-def used_names(path):
-    """What a file takes of the package: "Schema", "metrics", "metrics.auc"."""
-    texts = {
-        ast.unparse(node)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Attribute)
-    }
-    return {t.removeprefix("deepfm_tf.") for t in texts if FACE.fullmatch(t)}
-
-
 def public_names(room):
     if hasattr(room, "__all__"):
         return room.__all__
@@ -677,17 +716,25 @@ def public_names(room):
     ]
 
 
-@pytest.mark.parametrize(
-    "path", USERS + RECIPES, ids=lambda p: str(p.relative_to(ROOT))
-)
-def test_what_recipes_use_of_the_package_is_public(path):
-    for name in used_names(path):
-        top, _, below = name.partition(".")
-        assert top in deepfm_tf.__all__, f"{path} uses deepfm_tf.{name}"
-        if below and inspect.ismodule(getattr(deepfm_tf, top)):
-            first = below.split(".")[0]
-            names = public_names(getattr(deepfm_tf, top))
-            assert first in names, f"{path} uses deepfm_tf.{name}"
+def is_public(name):
+    """Whether "Schema", or "metrics.auc", is for users."""
+    top, _, below = name.partition(".")
+    if top not in deepfm_tf.__all__:
+        return False
+    if below and inspect.ismodule(getattr(deepfm_tf, top)):
+        return below.split(".")[0] in public_names(getattr(deepfm_tf, top))
+    return True
+
+
+def test_what_recipes_use_of_the_package_is_public():
+    wrong = {
+        f"{path} uses deepfm_tf.{name}"
+        for path in USERS + RECIPES
+        for name in facts(path).of_the_package
+        if not is_public(name)
+    }
+
+    assert not wrong
 
 
 def test_a_private_name_of_a_room_is_not_public():
@@ -710,16 +757,9 @@ def test_what_users_can_fix_is_raised_as_an_error_of_theirs():
     # A command line tells these in a line; all others are faults, and keep
     # their traceback.
     bare = {"ValueError", "TypeError", "FileNotFoundError", "ImportError"}
-    raised = [
-        (path, node.exc.func.id)
-        for path in SOURCES + RECIPES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Raise)
-        and isinstance(node.exc, ast.Call)
-        and isinstance(node.exc.func, ast.Name)
-    ]
+    raised = {path: bare & facts(path).raised for path in SOURCES + RECIPES}
 
-    assert not [place for place in raised if place[1] in bare]
+    assert not {path: names for path, names in raised.items() if names}
 
 
 def test_the_public_face_is_small():
@@ -752,29 +792,10 @@ def test_a_test_stands_where_its_source_does():
         assert (ROOT / folder / f"{name}.py").is_file(), path
 
 
-# Calls that wait; without an argument, or a keyword, for ever.
-WAITS = {"join", "wait", "acquire", "communicate"}
-COMMANDS = {"run", "call", "check_call", "check_output"}
-
-
 def test_no_test_waits_without_a_limit():
-    calls = [
-        (node, f"{path}, line {node.lineno}")
-        for path in TESTS
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-    ]
-    for node, place in calls:
-        name, keywords = node.func.attr, {word.arg for word in node.keywords}
-        if name in WAITS:
-            assert node.args or keywords, place
-        if name not in COMMANDS and name != "create_connection":
-            continue
-        of = ast.unparse(node.func.value)
-        if of == "subprocess" and name in COMMANDS:
-            assert "timeout" in keywords, place
-        if of == "socket" and name == "create_connection":
-            assert len(node.args) > 1 or "timeout" in keywords, place
+    waits = {str(path): facts(path).waits for path in TESTS}
+
+    assert not {path: lines for path, lines in waits.items() if lines}
 
 
 @pytest.mark.parametrize("name", ["fit.py", "spark_prepare.py"])
