@@ -48,8 +48,8 @@ def test_intervals_hold_the_true_value_as_often_as_they_say():
 
 
 def test_the_interval_of_a_mean_is_the_normal_one():
-    label, p = make_rows(20_000, rate=0.1)
-    margin = 1.96 * math.sqrt(label.mean() * (1 - label.mean()) / 20_000)
+    label, p = make_rows(4_000, rate=0.1)
+    margin = 1.96 * math.sqrt(label.mean() * (1 - label.mean()) / 4_000)
 
     low, high = bootstrap_intervals(label, p)["mean_label"]
 

@@ -49,7 +49,7 @@ def test_all_but_the_auc_is_exact(rate, weighted):
     ("rate", "spread"), [(0.3, 1.0), (0.001, 1.5), (0.03, 0.25), (0.5, 6.0)]
 )
 def test_the_auc_is_within_its_bound_and_that_within_1e_4(rate, spread):
-    label, p = make_rows(300_000, 3, rate, spread)
+    label, p = make_rows(100_000, 3, rate, spread)
     p = p.astype(np.float32)  # as models answer
 
     result = stream(label, p, batch=20_000).result()
@@ -146,10 +146,10 @@ def test_the_curve_is_that_of_all_rows():
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_intervals_agree_with_the_bootstrap(weighted):
-    label, p = make_rows(20_000, rate=0.05)
+    label, p = make_rows(6_000, rate=0.1)
     weight = None
     if weighted:
-        weight = np.random.default_rng(1).exponential(size=20_000)
+        weight = np.random.default_rng(1).exponential(size=6_000)
 
     intervals = stream(label, p, weight).result()["intervals"]
 
