@@ -2,7 +2,9 @@
 
 import contextlib
 import importlib.util
+import json
 import os
+import queue
 import re
 import select
 import signal
@@ -11,6 +13,7 @@ import sys
 import threading
 import types
 from pathlib import Path
+from unittest import mock
 
 import grpc
 import pytest
@@ -126,29 +129,53 @@ def test_without_the_extra_its_packages_are_named(monkeypatch, capsys):
     assert error.endswith("pip install grpcio-health-checking uvicorn\n")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "status"),
-    [
-        (["--help"], 0),
-        (["--prot=1"], 2),
-        (["predct"], 2),
-        (["predict", "--help"], 0),
-        (["predict", "--input=nope.csv"], 1),
-        (["--model_config_file=nope.config"], 1),
-        (["config", "--help"], 0),
-    ],
-)
-def test_a_command_line_is_read_before_tensorflow_is_imported(
-    arguments, status
-):
+# Runs command lines; the status of each, and what it has imported by then.
+READ_LINES = """
+import json, sys
+from deepfm_tf.serving import __main__ as command
+
+heavy = {"tensorflow", "keras", "pandas", "pyarrow"}
+found = []
+for arguments in json.loads(sys.argv[1]):
+    try:
+        status = command.main(arguments)
+    except SystemExit as end:
+        status = end.code
+    found.append([arguments, status or 0, sorted(heavy & set(sys.modules))])
+with open(sys.argv[2], "w") as file:
+    json.dump(found, file)
+"""
+
+
+def test_a_command_line_is_read_before_tensorflow_is_imported(tmp_path):
+    expected = [
+        [["--help"], 0, []],
+        [["--prot=1"], 2, []],
+        [["predct"], 2, []],
+        [["predict", "--help"], 0, []],
+        [["predict", "--input=nope.csv"], 1, []],
+        [["--model_config_file=nope.config"], 1, []],
+        [["config", "--help"], 0, []],
+    ]
+    lines = json.dumps([arguments for arguments, _, _ in expected])
+
+    process = subprocess.run(
+        [sys.executable, "-c", READ_LINES, lines, tmp_path / "found.json"],
+        cwd=Path(command.__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+
+    assert process.returncode == 0, process.stderr
+    assert json.loads((tmp_path / "found.json").read_text()) == expected
+
+
+def test_as_a_module_it_reads_its_command_line_first():
     process = subprocess.run(
         [
-            sys.executable,
-            "-X",
-            "importtime",
-            "-m",
-            "deepfm_tf.serving",
-            *arguments,
+            *(sys.executable, "-X", "importtime"),
+            *("-m", "deepfm_tf.serving", "--prot=1"),
         ],
         cwd=Path(command.__file__).parents[2],
         capture_output=True,
@@ -156,7 +183,7 @@ def test_a_command_line_is_read_before_tensorflow_is_imported(
         timeout=SECONDS,
     )
 
-    assert process.returncode == status
+    assert process.returncode == 2
     imported = set(re.findall(r"\| +([\w.]+)$", process.stderr, re.MULTILINE))
     assert "deepfm_tf.backend" in imported
     assert not imported & {"tensorflow", "keras", "pandas", "pyarrow"}
@@ -272,6 +299,7 @@ def process(toy_path, tmp_path_factory):
     process.stdout.close()
 
 
+@pytest.mark.long
 @pytest.mark.slow_process
 def test_the_log_has_no_line_of_tensorflows_own(process):
     lines = process.log.read_text().splitlines()
@@ -285,9 +313,9 @@ def test_the_log_has_no_line_of_tensorflows_own(process):
         assert re.match(r"\d{4}-\d\d-\d\d .* deepfm_tf", line), line
 
 
-@pytest.mark.slow_process
-def test_sigterm_finishes_the_requests_under_way(process):
-    with grpc.insecure_channel(f"localhost:{process.port}") as channel:
+def check_the_request_under_way_is_answered(port, send_sigterm):
+    """While the server stops, which says so to all who watch it."""
+    with grpc.insecure_channel(f"localhost:{port}") as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         watch = health_pb2_grpc.HealthStub(channel).Watch(
             health_pb2.HealthCheckRequest(), timeout=SECONDS
@@ -307,11 +335,54 @@ def test_sigterm_finishes_the_requests_under_way(process):
         ).future(late(), timeout=SECONDS)
         stub.Predict(predict_request(), timeout=SECONDS)
 
-        process.send_signal(signal.SIGTERM)
+        send_sigterm()
 
         assert next(watch).status == serving.NOT_SERVING
         send.set()
         assert under_way.result(SECONDS).outputs["ctr"].float_val
         watch.cancel()
+
+
+def test_the_handler_of_sigterm_finishes_the_requests_under_way(
+    toy_path, monkeypatch, capsys
+):
+    handlers, started, statuses = {}, queue.Queue(), []
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    monkeypatch.setattr(command, "logging", mock.Mock())  # the other tests'
+    monkeypatch.setattr(command, "gc", mock.Mock())
+    announce = command.announcement
+    monkeypatch.setattr(
+        command,
+        "announcement",
+        lambda server, word: (started.put(server), announce(server, word))[1],
+    )
+    arguments = [
+        *("--port=0", "--enable_grpc_healthcheck_service"),
+        *("--model_name=toy", f"--model_base_path={toy_path.parent}"),
+    ]
+    thread = threading.Thread(
+        target=lambda: statuses.append(command.main(arguments)), daemon=True
+    )
+    thread.start()
+    port = started.get(timeout=SECONDS).port
+
+    check_the_request_under_way_is_answered(
+        port, lambda: handlers[signal.SIGTERM](signal.SIGTERM, None)
+    )
+
+    thread.join(SECONDS)
+    assert statuses == [command.EXIT_OK]
+    text = capsys.readouterr().out
+    assert text.startswith(f"Serving toy\n  gRPC  localhost:{port}\n")
+    assert text.endswith("Stopped.\n")
+
+
+@pytest.mark.long
+@pytest.mark.slow_process
+def test_sigterm_finishes_the_requests_under_way(process):
+    check_the_request_under_way_is_answered(
+        process.port, lambda: process.send_signal(signal.SIGTERM)
+    )
+
     assert process.wait(SECONDS) == command.EXIT_OK
     assert process.stdout.read().endswith("Stopped.\n")

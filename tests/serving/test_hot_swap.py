@@ -113,7 +113,7 @@ def wait_for(server, **states):
 
 
 @pytest.mark.parametrize(
-    ("last", "corrupt"), [(4, 3), pytest.param(11, 6, marks=pytest.mark.long)]
+    ("last", "corrupt"), [(3, 2), pytest.param(11, 6, marks=pytest.mark.long)]
 )
 def test_no_request_fails_over_switches(
     server, tmp_path, toy_versions, last, corrupt

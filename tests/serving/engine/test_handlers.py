@@ -198,14 +198,21 @@ def test_an_answer_takes_no_longer_than_its_timeout(toy_models, kind):
     assert raised.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-@pytest.fixture
-def servable(tmp_path, toy_path):
-    """A copy of the toy to put records beside."""
-    path = tmp_path / "1"
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory, toy_path):
+    """A copy of the toy, loaded."""
+    path = tmp_path_factory.mktemp("copied") / "1"
     shutil.copytree(toy_path, path)
     servable = Servable(path)
     yield servable
     servable.close()
+
+
+@pytest.fixture
+def servable(copied):
+    """One to put records beside."""
+    yield copied
+    (copied.path / handlers.WARM_UP_FILE).unlink(missing_ok=True)
 
 
 def write(servable, *records):

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 
 import numpy as np
@@ -129,6 +130,7 @@ def test_the_first_wrong_value_is_shown(place):
         tensor_from_json(values, INT64)
 
 
+EXAMPLES = int(os.environ.get("DEEPFM_TF_EXAMPLES", "1"))
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
@@ -149,7 +151,7 @@ def is_taken(value, dtype):
     return True
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40 * EXAMPLES, deadline=None)
 @given(
     st.lists(SCALARS, min_size=1, max_size=4),
     st.sampled_from([FLOAT, DOUBLE, INT32, INT64, STRING, BOOL]),
@@ -160,7 +162,7 @@ def test_a_list_is_taken_if_all_of_its_values_are(values, dtype):
 
 @pytest.mark.parametrize("dtype", [FLOAT, DOUBLE, INT64, STRING])
 @given(st.recursive(st.none(), lambda inner: st.lists(inner, max_size=3)))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10 * EXAMPLES, deadline=None)
 def test_lists_of_unequal_lengths_are_refused(dtype, nested):
     def filled(value):
         if value is None:

@@ -6,6 +6,7 @@ import gzip
 import http.client
 import json
 import logging
+import os
 import socket
 import threading
 import time
@@ -33,6 +34,7 @@ def zipped(data, level=9):
 
 PREDICT = "/v1/models/toy:predict"
 MAX_BODY_BYTES = 100_000
+EXAMPLES = int(os.environ.get("DEEPFM_TF_EXAMPLES", "1"))
 PREDICTION = json.dumps({"inputs": COLUMNS}).encode()
 
 
@@ -316,7 +318,7 @@ BODIES = st.one_of(
 
 
 @settings(
-    max_examples=120,
+    max_examples=30 * EXAMPLES,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
@@ -328,7 +330,7 @@ def test_no_body_is_the_servers_fault(port, method, body):
     assert status == 200 or isinstance(answer["error"], str)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30 * EXAMPLES, deadline=None)
 @given(
     st.sampled_from(["GET", "POST", "PUT", "HEAD", "OPTIONS"]),
     st.text("%/:.~0fav1model\\", max_size=20),
