@@ -224,16 +224,22 @@ class _Parser:
         places: Tensor,
         num_columns: Tensor,
     ) -> Tensor:
-        lines = tf.strings.split(data, "\n")
-        lines = tf.boolean_mask(lines, tf.not_equal(lines, ""))
-        cells = tf.strings.split(
-            lines, tf.where(tf.equal(separator, ""), "\n", separator)
+        # The ragged tensors of `tf.strings.split` take longer to trace than all
+        # that follows.
+        lines = tf.raw_ops.StringSplitV2(input=data[None], sep="\n").values
+        lines = tf.gather(lines, tf.where(tf.not_equal(lines, ""))[:, 0])
+        cells = tf.raw_ops.StringSplitV2(
+            input=lines, sep=tf.where(tf.equal(separator, ""), "\n", separator)
         )
-        is_whole = tf.reduce_all(tf.equal(cells.row_lengths(), num_columns))
+        # No line has more values than that, and all together as many.
+        is_whole = (cells.shape[1] <= num_columns) & tf.equal(
+            tf.size(cells.values, tf.int64),
+            tf.size(lines, tf.int64) * num_columns,
+        )
         # (rows, columns of the file); nothing if the lines are not whole.
         table = tf.cond(
             is_whole,
-            lambda: tf.reshape(cells.flat_values, [-1, num_columns]),
+            lambda: tf.reshape(cells.values, [-1, num_columns]),
             lambda: tf.fill([1, num_columns], ""),
         )
         columns = [
