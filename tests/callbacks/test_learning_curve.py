@@ -1,5 +1,7 @@
 """Validation metrics between epochs."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -24,11 +26,28 @@ def make_schema():
     return deepfm_tf.Schema(fields, label="y")
 
 
-def fit(callbacks, epochs=2, model=None, initial_epoch=0):
-    if model is None:
-        keras.utils.set_random_seed(3)
-        model = deepfm_tf.DeepFM(make_schema(), hidden_units=(4,), dropout=0.5)
-        deepfm_tf.compile_model(model)
+@pytest.fixture(scope="module")
+def new_model():
+    """Gives a compiled model as it was when new, but traced only once."""
+    keras.utils.set_random_seed(3)
+    model = deepfm_tf.DeepFM(make_schema(), hidden_units=(4,), dropout=0.5)
+    deepfm_tf.compile_model(model)
+    model.optimizer.build(model.trainable_variables)
+    # Those that dropout draws from are among them.
+    variables = [
+        (variable, variable.numpy())
+        for variable in (*model.variables, *model.optimizer.variables)
+    ]
+
+    def new_model():
+        for variable, value in variables:
+            variable.assign(value)
+        return model
+
+    return new_model
+
+
+def fit(model, callbacks, epochs=2, initial_epoch=0):
     model.fit(
         make_data(10),  # 7 steps
         epochs=epochs,
@@ -37,7 +56,6 @@ def fit(callbacks, epochs=2, model=None, initial_epoch=0):
         shuffle=False,
         verbose=0,
     )
-    return model
 
 
 def untraced():
@@ -49,8 +67,8 @@ def untraced():
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory):
-    """A curve with the file that it wrote, and the model."""
+def fitted(new_model, tmp_path_factory):
+    """A curve with the file that it wrote, and what was known at its end."""
     path = tmp_path_factory.mktemp("curve") / "curve.json"
     valid = make_data(32, seed=1)
     curve = LearningCurve(valid, every=3, path=path)
@@ -61,59 +79,66 @@ def fitted(tmp_path_factory):
             on_epoch_end=lambda epoch, logs: history.update({epoch: {**logs}})
         )
     )
-    return curve, fit(callbacks), history
+    model = new_model()
+    fit(model, callbacks)
+    return types.SimpleNamespace(
+        curve=curve,
+        history=history,
+        metrics=deepfm_tf.evaluate(model, valid),
+        weights=model.get_weights(),
+    )
 
 
 def test_points_lie_at_every_third_step_and_at_the_ends_of_epochs(fitted):
-    curve, _, history = fitted
+    points = fitted.curve.points
 
-    assert [(p["step"], p["epoch"]) for p in curve.points] == [
+    assert [(p["step"], p["epoch"]) for p in points] == [
         *((3, 1), (6, 1), (7, 1)),
         *((9, 2), (12, 2), (14, 2)),
     ]
-    assert [curve.points[n]["auc"] for n in (2, 5)] == [
-        history[epoch]["val_auc"] for epoch in (0, 1)
+    assert [points[n]["auc"] for n in (2, 5)] == [
+        fitted.history[epoch]["val_auc"] for epoch in (0, 1)
     ]
 
 
 def test_each_point_is_what_evaluate_says_of_the_model_then(fitted):
-    curve, model, _ = fitted
+    *_, last = fitted.curve.points
 
-    found = deepfm_tf.evaluate(model, make_data(32, seed=1))
-
-    assert curve.points[-1]["auc"] == found["auc"]
-    assert curve.points[-1]["log_loss"] == found["log_loss"]
-    assert len({p["log_loss"] for p in curve.points}) == 6
+    assert last["auc"] == fitted.metrics["auc"]
+    assert last["log_loss"] == fitted.metrics["log_loss"]
+    assert len({p["log_loss"] for p in fitted.curve.points}) == 6
 
 
 def test_example_weights_count_between_epochs_too():
     valid = make_data(32, seed=1).map(lambda x, y: (x, y, 1.0 + 4.0 * y))
-    curve = LearningCurve(valid, every=7)
+    curve, model = LearningCurve(valid, every=7), untraced()
 
-    model = fit([curve], epochs=2, model=untraced())
+    fit(model, [curve], epochs=1)
 
     found = deepfm_tf.evaluate(model, valid)
     assert curve.points[-1]["auc"] == found["auc"]
     assert curve.points[-1]["log_loss"] == found["log_loss"]
 
 
-def test_it_does_not_change_the_training(fitted):
-    _, model, _ = fitted
+def test_it_does_not_change_the_training(fitted, new_model):
+    undisturbed = new_model()
 
-    undisturbed = fit([])
+    fit(undisturbed, [])
 
     for one, other in zip(
-        model.get_weights(), undisturbed.get_weights(), strict=True
+        fitted.weights, undisturbed.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_resumed_run_goes_on_with_the_points_of_whole_epochs(fitted):
-    first, model, _ = fitted
+def test_a_resumed_run_goes_on_with_the_points_of_whole_epochs(
+    fitted, new_model
+):
+    first = fitted.curve
     curve = LearningCurve(make_data(32, seed=1), 3, first.path)
 
     # As if it was stopped after the first epoch's checkpoint was written.
-    fit([curve], epochs=2, model=model, initial_epoch=1)
+    fit(new_model(), [curve], epochs=2, initial_epoch=1)
 
     assert curve.points[:3] == first.points[:3]
     assert [p["step"] for p in curve.points] == [3, 6, 7, 9, 12, 14]
@@ -124,7 +149,7 @@ def test_an_auc_that_is_undefined_is_none():
     data = deepfm_tf.dataset_from_ids(rows, np.ones(4), make_schema(), 4)
     curve = LearningCurve(data, every=7)
 
-    fit([curve], epochs=1, model=untraced())
+    fit(untraced(), [curve], epochs=1)
 
     assert [p["auc"] for p in curve.points] == [None]
 
@@ -134,7 +159,7 @@ def test_points_lie_where_steps_that_are_taken_together_end():
     model = untraced()
     model.steps_per_execution = 3
 
-    fit([curve], epochs=2, model=model)
+    fit(model, [curve], epochs=2)
 
     # Of the 7 steps of an epoch: 3, 3 and 1. 8 of all is within the fourth.
     assert [p["step"] for p in curve.points] == [3, 6, 7, 10, 13, 14]

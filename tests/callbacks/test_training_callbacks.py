@@ -75,8 +75,8 @@ def test_early_stopping_brings_the_best_weights_back(monitor, new_model, data):
     assert deepfm_tf.evaluate(model, data[1])[monitor] == pytest.approx(best)
 
 
-# That dropout draws on is in the next one, whose graphs take longer to make
-# than all epochs of these.
+# Stopped between two epochs; within one, and with dropout, in the next.
+@pytest.mark.long
 def test_resuming_equals_never_having_stopped(small_vocabulary, data, tmp_path):
     def train(name, epochs, model=None, first=0):
         if model is None:
@@ -303,17 +303,15 @@ def test_a_checkpoint_of_an_earlier_version_is_refused(tmp_path):
         deepfm_tf.load_checkpoint(tmp_path)
 
 
-def test_a_checkpoint_of_another_directory_does_not_count(
-    new_model, data, tmp_path
-):
+def test_a_checkpoint_of_another_directory_does_not_count(data, tmp_path):
+    model = any_model()
     for name in ("a", "b"):
         callbacks = deepfm_tf.training_callbacks(data[1], tmp_path / name)
-        fit(new_model(), data, 1, callbacks)
+        fit_on_plateau(model, [0.5], callbacks, 1)
 
     model, _ = deepfm_tf.load_checkpoint(tmp_path / "a")
-    model.run_eagerly = True  # an epoch of five steps
     callbacks = deepfm_tf.training_callbacks(data[1], tmp_path / "b")
-    fit(model, data, 1, callbacks)
+    fit_on_plateau(model, [0.5], callbacks, 1)
 
     assert len(read_state(tmp_path / "b")["history"]["loss"]) == 1
 
@@ -408,7 +406,8 @@ class Plateau(keras.callbacks.Callback):
 def any_model():
     """What the losses are, they say themselves; the model is no matter."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(0.05), "mse")
+    # An epoch of one step.
+    model.compile(keras.optimizers.SGD(0.05), "mse", run_eagerly=True)
     return model
 
 
