@@ -159,7 +159,9 @@ def test_predictions_run_on_the_gpu(kind, model):
 def test_what_replicas_exchange_is_summed_on_the_gpu(model):
     specification = tf.IndexedSlicesSpec([100, 4], tf.float32)
 
-    merge = tf.function(lambda shares: merge_shares(shares, 4).values)
+    merge = tf.function(
+        lambda shares: merge_shares(shares, 4).values, autograph=False
+    )
 
     check(merge.get_concrete_function(specification).graph)
 

@@ -65,7 +65,7 @@ def value_and_gradients(layer, ids, weights, training=False):
 def operations(layer):
     """Returns the operations in the layer's graph."""
     ids = tf.TensorSpec((None, layer.num_ids), "int32")
-    graph = tf.function(layer).get_concrete_function(ids).graph
+    graph = tf.function(layer, autograph=False).get_concrete_function(ids).graph
     return graph.get_operations()
 
 
@@ -88,15 +88,15 @@ def test_output_matches_loop_over_id_columns(fields, batch, weighted):
 
 
 @LAYOUTS
-@pytest.mark.parametrize("training", [False, True])
-def test_gradients_match_central_difference(fields, training):
+def test_gradients_match_central_difference(fields):
     layer = build(fields, dtype="float64")
     ids, weights = draw(fields, 5, dtype="float64")
     table = layer.embeddings.numpy()
 
-    _, table_gradient, weights_gradient = value_and_gradients(
-        layer, ids, weights, training
-    )
+    found = {
+        training: value_and_gradients(layer, ids, weights, training)[1:]
+        for training in (False, True)
+    }
 
     def loss(table, weights):
         return np.sum(
@@ -111,8 +111,14 @@ def test_gradients_match_central_difference(fields, training):
     by_weights = reference.central_difference(
         lambda array: loss(table, array), weights, 1e-4
     )
-    np.testing.assert_allclose(table_gradient, by_table, atol=1e-8)
-    np.testing.assert_allclose(weights_gradient, by_weights, atol=1e-8)
+    for training, (table_gradient, weights_gradient) in found.items():
+        message = f"training={training}"
+        np.testing.assert_allclose(
+            table_gradient, by_table, atol=1e-8, err_msg=message
+        )
+        np.testing.assert_allclose(
+            weights_gradient, by_weights, atol=1e-8, err_msg=message
+        )
 
 
 @LAYOUTS
@@ -181,17 +187,19 @@ def test_numeric_fields_and_first_order_match_a_loop(training):
         np.testing.assert_allclose(actual, by_hand, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_gradients_of_numeric_fields_match_central_difference(training):
+def test_gradients_of_numeric_fields_match_central_difference():
     layer = mixed_layer("float64")
     table = layer.embeddings.numpy()
     values = tf.constant(MIXED_VALUES)
 
-    with tf.GradientTape() as tape:
-        tape.watch(values)
-        embeddings, linear = layer(MIXED_IDS, None, values, training=training)
-        loss = tf.reduce_sum(embeddings**2) + tf.reduce_sum(linear**3)
-    actual = tape.gradient(loss, [layer.embeddings.value, values])
+    def gradients(training):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            embeddings, linear = layer(
+                MIXED_IDS, None, values, training=training
+            )
+            loss = tf.reduce_sum(embeddings**2) + tf.reduce_sum(linear**3)
+        return tape.gradient(loss, [layer.embeddings.value, values])
 
     def loss_of(table, values):
         embeddings, linear = mixed_by_hand(table, values=values)
@@ -207,10 +215,18 @@ def test_gradients_of_numeric_fields_match_central_difference(training):
         np.where(present, MIXED_VALUES, 0.0),
         1e-5,
     )
-    np.testing.assert_allclose(
-        tf.convert_to_tensor(actual[0]), by_table, atol=1e-7
-    )
-    np.testing.assert_allclose(actual[1], by_values, atol=1e-7)
+    for training in (False, True):
+        of_table, of_values = gradients(training)
+        message = f"training={training}"
+        np.testing.assert_allclose(
+            tf.convert_to_tensor(of_table),
+            by_table,
+            atol=1e-7,
+            err_msg=message,
+        )
+        np.testing.assert_allclose(
+            of_values, by_values, atol=1e-7, err_msg=message
+        )
 
 
 def test_the_gradient_in_training_names_touched_rows_alone():
@@ -392,9 +408,9 @@ def test_compiled_value_and_gradients_equal_eager_ones(fields):
     layer = build(fields)
     ids, weights = draw(fields, 5)
 
-    compiled = tf.function(value_and_gradients, jit_compile=True)(
-        layer, tf.constant(ids), tf.constant(weights)
-    )
+    compiled = tf.function(
+        value_and_gradients, jit_compile=True, autograph=False
+    )(layer, tf.constant(ids), tf.constant(weights))
 
     # XLA may sum in another order.
     eager = value_and_gradients(layer, ids, weights)
@@ -511,6 +527,8 @@ def test_keras_layer_contract_holds(fields):
         expected_output_shape=(2, 3, DIM),
         expected_num_trainable_weights=1,
         expected_num_non_trainable_weights=0,
+        # It fits a model, which takes longest.
+        run_training_check=fields is COMMON_BLOCK,
     )
 
 

@@ -67,7 +67,7 @@ def test_the_interaction_takes_what_is_known():
         embeddings, _ = layer(IDS, None, VALUES, training=True)
         return FMInteraction()(embeddings, training=True)
 
-    graph = tf.function(logits).get_concrete_function().graph
+    graph = tf.function(logits, autograph=False).get_concrete_function().graph
 
     calls = [op for op in graph.get_operations() if "Call" in op.type]
     assert not calls  # of what XLA compiles
@@ -78,7 +78,7 @@ def test_inference_has_none_of_ours():
     layer = build()
 
     graph = (
-        tf.function(lambda: layer(IDS, None, VALUES))
+        tf.function(lambda: layer(IDS, None, VALUES), autograph=False)
         .get_concrete_function()
         .graph
     )
@@ -90,7 +90,8 @@ def test_inference_has_none_of_ours():
 def test_the_gradient_of_weights_from_outside_is_an_error():
     layer, weights = build(), tf.constant(WEIGHTS)
     compiled = tf.function(
-        lambda weights: layer(IDS, weights, VALUES, training=True)[0]
+        lambda weights: layer(IDS, weights, VALUES, training=True)[0],
+        autograph=False,
     )
     compiled(weights)
 
