@@ -83,10 +83,12 @@ def wheel(tmp_path_factory):
         folder / "source",
         ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "runs"),
     )
-    process = run(
-        *("-m", "pip", "wheel", source, "--no-deps", "--quiet"),
-        *("--no-build-isolation", "--wheel-dir", folder),
+    # As pip does, which starts three processes for it.
+    build = (
+        "import os, sys; from setuptools.build_meta import __legacy__\n"
+        "os.chdir(sys.argv[1]); __legacy__.build_wheel(sys.argv[2])\n"
     )
+    process = run("-c", build, source, folder)
     assert process.returncode == 0, process.stderr
     return next(folder.glob("*.whl"))
 
