@@ -297,15 +297,6 @@ def test_arguments_are_checked(csv_file, tmp_path):
         )
 
 
-def test_one_label_only_is_warned_of(tmp_path):
-    schema = deepfm_tf.Schema((deepfm_tf.NumericField("a"),), "y")
-
-    with pytest.warns(UserWarning, match="Every label is 0 in the 2 rows"):
-        deepfm_tf.prepare(
-            {"a": [1, 2], "y": [0, 0]}, tmp_path / "p", schema=schema
-        )
-
-
 @pytest.mark.parametrize(
     ("ids", "label", "message"),
     [
@@ -388,19 +379,27 @@ def test_every_source_gives_the_example_weights(tmp_path):
             )
 
 
+@pytest.fixture(scope="module")
+def rewritten(tmp_path_factory):
+    """A file, and the data set of what it holds whenever that is read."""
+    path = tmp_path_factory.mktemp("rewritten") / "weighted.csv"
+    pd.DataFrame(WEIGHTED).to_csv(path, index=False)
+    vocabulary = deepfm_tf.fit_vocabulary(WEIGHTED, weighted_schema())
+    return path, vocabulary, deepfm_tf.dataset_from_text(path, vocabulary)
+
+
 @pytest.mark.parametrize("value", ["-1", "", "heavy", "inf"])
-def test_an_example_weight_is_a_number_of_at_least_0(value, tmp_path):
-    path = tmp_path / "weighted.csv"
+def test_an_example_weight_is_a_number_of_at_least_0(value, rewritten):
+    path, vocabulary, dataset = rewritten
     text = pd.DataFrame(WEIGHTED).to_csv(index=False)
     path.write_text(text.replace("0.25", value))
-    vocabulary = deepfm_tf.fit_vocabulary(WEIGHTED, weighted_schema())
 
     with pytest.raises(ValueError, match="weighted.csv, line 4.*'importance'"):
         deepfm_tf.dataset_from_memory(path, vocabulary)
     with pytest.raises(
         tf.errors.InvalidArgumentError, match="line 4.*'importance'"
     ):
-        list(deepfm_tf.dataset_from_text(path, vocabulary))
+        list(dataset)
 
 
 def test_weights_of_your_own_are_checked():

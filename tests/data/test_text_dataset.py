@@ -54,21 +54,17 @@ def in_python(monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize(
-    ("separator", "newline", "block_bytes"),
-    [(",", "\n", 2**20), ("\t", "\r\n", 7000)],
-)
 def test_all_kinds_of_fields_are_read_in_the_graph(
-    tmp_path, vocabulary, monkeypatch, separator, newline, block_bytes
+    tmp_path, vocabulary, monkeypatch
 ):
-    monkeypatch.setattr(text_dataset, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(text_dataset, "BLOCK_BYTES", 7000)
     calls = in_python(monkeypatch)
     path = tmp_path / "log.txt"
     make_log(1000, seed=4).to_csv(
-        path, index=False, sep=separator, lineterminator=newline
+        path, index=False, sep="\t", lineterminator="\r\n"
     )
 
-    check_equal(path, vocabulary, deepfm_tf.TextFormat(separator))
+    check_equal(path, vocabulary, deepfm_tf.TextFormat("\t"))
 
     assert not calls
 
@@ -78,22 +74,21 @@ def test_quotes_blanks_and_odd_numbers_are_left_to_python(
 ):
     calls = in_python(monkeypatch)
     log = make_log(500, seed=4)
-    quoted, blanks, odd = (tmp_path / f"{n}.csv" for n in "abc")
-    log.assign(site='a "b",\nc').to_csv(quoted, index=False)
+    log.assign(site='a "b",\nc').to_csv(tmp_path / "quoted.csv", index=False)
+    log.assign(price=" +3.0e1 ").to_csv(tmp_path / "odd.csv", index=False)
     text = log.to_csv(index=False)
-    blanks.write_text(text.replace(",", ",  "))
-    log.assign(price=" +3.0e1 ").to_csv(odd, index=False)
+    (tmp_path / "blanks.txt").write_text(text.replace(",", ",  "))
 
-    check_equal(quoted, two_fields)
-    check_equal(blanks, two_fields, deepfm_tf.TextFormat(", "))
-    check_equal(odd, two_fields)
+    check_equal(str(tmp_path / "*.csv"), two_fields)
+    check_equal(tmp_path / "blanks.txt", two_fields, deepfm_tf.TextFormat(", "))
 
     assert len(calls) == 3
 
 
 def test_files_may_be_many_gzipped_and_of_other_column_orders(
-    tmp_path, two_fields
+    tmp_path, two_fields, monkeypatch
 ):
+    calls = in_python(monkeypatch)
     log = make_log(600, seed=5)
     log.to_csv(tmp_path / "1.csv", index=False)
     log[log.columns[::-1]].assign(more=1).to_csv(
@@ -101,6 +96,8 @@ def test_files_may_be_many_gzipped_and_of_other_column_orders(
     )
 
     check_equal(str(tmp_path / "*"), two_fields)
+
+    assert not calls
 
 
 def test_a_file_without_header_and_missing_values_are_read(tmp_path):
@@ -216,9 +213,10 @@ def test_what_is_not_text_is_refused(tmp_path, vocabulary):
 def test_fit_learns_from_text(tmp_path, two_fields):
     path = tmp_path / "log.csv"
     make_log(2000).to_csv(path, index=False)
-    dataset = deepfm_tf.dataset_from_text(path, two_fields, 100, shuffle=True)
+    dataset = deepfm_tf.dataset_from_text(path, two_fields, 500, shuffle=True)
     model = deepfm_tf.LogisticRegression(two_fields.schema)
     deepfm_tf.compile_model(model)
+    model.run_eagerly = True  # four steps an epoch
 
     # Keras cannot know beforehand how many batches there are.
     with pytest.warns(UserWarning, match="ran out of data"):

@@ -53,7 +53,9 @@ def test_a_pass_that_is_abandoned_does_not_count(numbers):
     assert [first, values(dataset)] == expected
 
 
-@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize(
+    "shuffle", [True, pytest.param(False, marks=pytest.mark.long)]
+)
 def test_the_rest_of_an_epoch_begins_at_any_step(numbers, shuffle):
     arguments = {"shuffle": shuffle, "seed": 7, "first_epoch": 1}
     epoch = values(numbers.dataset(96, **arguments))
@@ -116,9 +118,9 @@ def test_each_shard_reads_its_own_rows(numbers):
 
 
 def test_shards_have_equally_many_whole_batches(numbers):
-    # The shards have 1,666, 1,667 and 1,667 rows.
-    for size, whole, all_rows in ((833, 2, [2, 3, 3]), (1666, 1, [1, 2, 2])):
-        for index in range(3):
+    # Of the three shards, these have 1,666 and 1,667 rows.
+    for size, whole, all_rows in ((833, 2, [2, 3]), (1666, 1, [1, 2])):
+        for index in range(2):
             shard = (index, 3)
             even = numbers.dataset(size, shard=shard, drop_remainder=True)
             uneven = numbers.dataset(size, shard=shard)

@@ -64,7 +64,9 @@ def test_workers_share_each_batch(num_rows, batch_size, shares):
     assert found == shares
 
 
-@pytest.mark.parametrize("num_rows", [300, 301, 299])
+@pytest.mark.parametrize(
+    "num_rows", [301, 299, pytest.param(300, marks=pytest.mark.long)]
+)
 def test_all_rows_are_read_once_in_equally_many_steps(num_rows, folder):
     data = prepared(folder / str(num_rows), num_rows)
 

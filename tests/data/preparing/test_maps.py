@@ -70,8 +70,17 @@ LATE = deepfm_tf.TimePart("at", 12 * 10**14, None)
 
 @pytest.mark.parametrize(
     ("write", "part"),
-    [(write_text, None), (write_text, SAMPLED), (write_parquet, LATE)],
-    ids=["text", "a sample of text", "the end of Parquet"],
+    [
+        pytest.param(write_text, None, id="text"),
+        *(
+            # Parquet is in the test of tasks that run twice.
+            pytest.param(*case, id=name, marks=pytest.mark.long)
+            for name, case in (
+                ("a sample of text", (write_text, SAMPLED)),
+                ("the end of Parquet", (write_parquet, LATE)),
+            )
+        ),
+    ],
 )
 def test_tasks_done_elsewhere_make_the_same_directory(
     write, part, tmp_path, monkeypatch
