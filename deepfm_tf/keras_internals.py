@@ -97,6 +97,18 @@ def weight_decay_of(
     return decay if used else None
 
 
+def adam_moments(
+    optimizer: keras.optimizers.Adam, variable: Any
+) -> tuple[Any, Any] | None:
+    """The variables of Adam's two moments; None for one that has none.
+
+    `_momentums`, `_velocities` and `_get_variable_index`.
+    """
+    index = optimizer._get_variable_index(variable)
+    m, v = optimizer._momentums[index], optimizer._velocities[index]
+    return None if m is None else (m, v)
+
+
 def merged(function: Callable[..., None], *arguments: Any) -> None:
     """Call a function once for all replicas, with the strategy first.
 

@@ -230,3 +230,17 @@ def test_what_a_tape_watches_is_watched():
         assert keras_internals.is_watched(None, one)
         assert not keras_internals.is_watched(other, None)
     assert not keras_internals.is_watched(one)
+
+
+def test_adam_s_moments_are_found_by_their_variable():
+    optimizer = keras.optimizers.Adam(beta_1=0.5, beta_2=0.75)
+    variables = [keras.Variable([0.0]), keras.Variable([[0.0]])]
+    optimizer.apply([tf.constant([4.0]), tf.constant([[8.0]])], variables)
+
+    found = [keras_internals.adam_moments(optimizer, v) for v in variables]
+
+    # (1 - .5) g and (1 - .75) g^2.
+    assert [[part.numpy().item() for part in pair] for pair in found] == [
+        [2.0, 4.0],
+        [4.0, 16.0],
+    ]

@@ -95,6 +95,32 @@ class TableKernels:
             counts=counts,
         )
 
+    def update_dense(
+        self,
+        gradients: Sequence[Any],
+        weights: Sequence[tf.Variable],
+        m: Sequence[tf.Variable],
+        v: Sequence[tf.Variable],
+        rate: Any,
+        constants: Sequence[float],
+    ) -> None:
+        """Change dense weights and their moments in place, by Adam's rule.
+
+        Args:
+            gradients: of all weights.
+            weights, m, v: float32, none of them twice.
+            rate: scalar. With the correction of the moments' start.
+            constants: as of a `Rule` named `"adam"`.
+        """
+        self._operations.deepfm_update_dense(
+            weights=[variable.handle for variable in weights],
+            m=[variable.handle for variable in m],
+            v=[variable.handle for variable in v],
+            gradients=list(gradients),
+            rate=rate,
+            constants=[float(constant) for constant in constants],
+        )
+
     def pool(
         self,
         table: tf.Variable,

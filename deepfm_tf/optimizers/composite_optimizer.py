@@ -13,6 +13,7 @@ from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError, UserTypeError
 from deepfm_tf.keras_internals import merged, update_with, weight_decay_of
 from deepfm_tf.kernels import tf_variable
+from deepfm_tf.optimizers.dense_adam import update_dense
 from deepfm_tf.optimizers.lazy_optimizer import (
     LazyOptimizer,
     is_table,
@@ -213,7 +214,11 @@ class CompositeOptimizer(LazyOptimizer):
             num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
             gradients = [gradient / num_replicas for gradient in gradients]
         rate = rate * tf.cast(self.dense.learning_rate, "float32")
-        update_with(self.dense, gradients, variables, rate)
+        pairs = list(zip(gradients, variables, strict=True))
+        pairs = update_dense(self.dense, pairs, rate)
+        if pairs:
+            gradients, variables = map(list, zip(*pairs, strict=True))
+            update_with(self.dense, gradients, variables, rate)
 
     def decay(self, variables: Sequence[Any]) -> None:
         """As `dense` would, but by the product of both learning rates."""

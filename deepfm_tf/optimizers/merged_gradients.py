@@ -10,6 +10,7 @@ import tensorflow as tf
 from deepfm_tf.keras_internals import StepHooks, merged
 from deepfm_tf.kernels import compiled, has_gpu, local_value, tf_variable
 from deepfm_tf.native.choice import kernels_for
+from deepfm_tf.optimizers.dense_adam import update_dense
 from deepfm_tf.optimizers.frozen_rows import frozen_rows, keeping_frozen
 from deepfm_tf.optimizers.merged_shares import merge_shares
 from deepfm_tf.optimizers.sharded_tables import (
@@ -93,7 +94,11 @@ class MergedGradients(StepHooks):
         others = [pair for pair in pairs if not is_sharded(pair[1])]
 
         def update_all(strategy: Any, grads: Sequence[Any], rate: Any) -> None:
-            for gradient, (_, variable) in zip(grads, others, strict=True):
+            pairs = [
+                (gradient, variable)
+                for gradient, (_, variable) in zip(grads, others, strict=True)
+            ]
+            for gradient, variable in update_dense(self, pairs, rate):
                 strategy.extended.update(
                     tf_variable(variable),
                     self._step_of(variable),

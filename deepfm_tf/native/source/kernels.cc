@@ -1,5 +1,6 @@
-// TensorFlow operations on embedding tables, for CPUs.
+// TensorFlow operations on embedding tables and dense weights, for CPUs.
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -53,10 +54,9 @@ absl::Status CheckTable(const Tensor& table) {
   return absl::OkStatus();
 }
 
-// Makes a variable, whose lock is held, one that can be written in place: a
-// tensor that some read gave out keeps what it had, and later reads copy.
-absl::Status MakeWritable(OpKernelContext* context, Var* variable) {
-  variable->copy_on_read_mode.store(true);
+// Gives a variable, whose lock is held, a tensor of its own to be written in
+// place: one that some read gave out keeps what it had.
+absl::Status Unshare(OpKernelContext* context, Var* variable) {
   Tensor* tensor = variable->tensor();
   if (tensor->RefCountIsOne()) return absl::OkStatus();
   Tensor copy;
@@ -65,6 +65,12 @@ absl::Status MakeWritable(OpKernelContext* context, Var* variable) {
   std::memcpy(copy.data(), tensor->data(), tensor->TotalBytes());
   *tensor = copy;
   return absl::OkStatus();
+}
+
+// The same of a table, which is seldom read as a whole: later reads copy.
+absl::Status MakeWritable(OpKernelContext* context, Var* variable) {
+  variable->copy_on_read_mode.store(true);
+  return Unshare(context, variable);
 }
 
 // ---- The sums of equal rows ----
@@ -233,6 +239,82 @@ REGISTER_OP("DeepfmUpdate")
     .SetShapeFn(tensorflow::shape_inference::NoOutputs);
 REGISTER_KERNEL_BUILDER(Name("DeepfmUpdate").Device(tensorflow::DEVICE_CPU),
                         Update);
+
+// Adam's step for any number of dense weights, none of them twice.
+class UpdateDense : public OpKernel {
+ public:
+  explicit UpdateDense(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("N", &num_));
+    OP_REQUIRES_OK(context, context->GetAttr("constants", &constants_));
+    OP_REQUIRES(context, constants_.size() == Adam::kConstants,
+                InvalidArgument("Adam has other constants."));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    // The weights, then m, then v, as the inputs.
+    std::vector<VarPtr> variables(3 * num_);
+    for (int i = 0; i < 3 * num_; ++i) {
+      OP_REQUIRES_OK(context, LookUp(context, i, &variables[i]));
+    }
+    // In the order of TensorFlow's own operations; see `Update`.
+    std::vector<tensorflow::mutex*> order;
+    for (const VarPtr& variable : variables) order.push_back(variable->mu());
+    std::sort(order.begin(), order.end());
+    OP_REQUIRES(
+        context,
+        std::adjacent_find(order.begin(), order.end()) == order.end(),
+        InvalidArgument("A variable must not be given twice."));
+    std::vector<tensorflow::mutex_lock> locks;
+    for (tensorflow::mutex* mutex : order) locks.emplace_back(*mutex);
+    for (int i = 0; i < 3 * num_; ++i) {
+      const Tensor& tensor = *variables[i]->tensor();
+      OP_REQUIRES(context,
+                  tensor.dtype() == tensorflow::DT_FLOAT &&
+                      tensor.shape() == Gradient(context, i % num_).shape(),
+                  InvalidArgument("A gradient has another shape than its ",
+                                  "float32 weights or their moments."));
+    }
+    for (const VarPtr& variable : variables) {
+      OP_REQUIRES_OK(context, Unshare(context, variable.get()));
+    }
+    const Adam adam{context->input(4 * num_).scalar<float>()(),
+                    constants_.data()};
+    for (int i = 0; i < num_; ++i) {
+      const float* gradient = Gradient(context, i).flat<float>().data();
+      float* parts[3];
+      for (int part = 0; part < 3; ++part) {
+        parts[part] =
+            variables[part * num_ + i]->tensor()->flat<float>().data();
+      }
+      ForParts(context, Gradient(context, i).NumElements(), 2,
+               [&](int64_t begin, int64_t end) {
+                 adam.Step(gradient + begin, parts[0] + begin,
+                           parts[1] + begin, parts[2] + begin, end - begin);
+               });
+    }
+  }
+
+ private:
+  const Tensor& Gradient(OpKernelContext* context, int i) const {
+    return context->input(3 * num_ + i);
+  }
+
+  int num_;
+  std::vector<float> constants_;
+};
+
+REGISTER_OP("DeepfmUpdateDense")
+    .Input("weights: N * resource")
+    .Input("m: N * resource")
+    .Input("v: N * resource")
+    .Input("gradients: N * float")
+    .Input("rate: float")
+    .Attr("N: int >= 1")
+    .Attr("constants: list(float)")
+    .SetIsStateful()
+    .SetShapeFn(tensorflow::shape_inference::NoOutputs);
+REGISTER_KERNEL_BUILDER(Name("DeepfmUpdateDense").Device(tensorflow::DEVICE_CPU),
+                        UpdateDense);
 
 // ---- Look-up, interaction of pairs, and their gradients ----
 

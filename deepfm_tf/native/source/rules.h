@@ -2,7 +2,8 @@
 //
 // The equations stand in the docstrings of the classes in `optimizers`. Each
 // rule is called with the sum of the row's gradients, its weights and its
-// state, which it changes in place.
+// state, which it changes in place. Adam's moments may also lie apart, as those
+// of dense weights do.
 
 #ifndef DEEPFM_TF_RULES_H_
 #define DEEPFM_TF_RULES_H_
@@ -20,9 +21,13 @@ struct Adam {
 
   void operator()(const float* __restrict gradient, float* __restrict weights,
                   float* __restrict state, int64_t columns) const {
-    float* __restrict m = state;
-    float* __restrict v = state + columns;
-    for (int64_t c = 0; c < columns; ++c) {
+    Step(gradient, weights, state, state + columns, columns);
+  }
+
+  // Keras's operations in Keras's order: the same numbers, bit for bit.
+  void Step(const float* __restrict gradient, float* __restrict weights,
+            float* __restrict m, float* __restrict v, int64_t num) const {
+    for (int64_t c = 0; c < num; ++c) {
       m[c] += constants[0] * (gradient[c] - m[c]);
       v[c] += constants[1] * (gradient[c] * gradient[c] - v[c]);
       weights[c] -= rate * m[c] / (std::sqrt(v[c]) + constants[2]);
