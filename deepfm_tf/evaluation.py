@@ -17,8 +17,10 @@ from deepfm_tf.drift import (
     warn_of_drift,
 )
 from deepfm_tf.errors import UserError, UserTypeError, with_known_arguments
+from deepfm_tf.html_table import html_table
 from deepfm_tf.keras_internals import trace_prediction
 from deepfm_tf.metrics import (
+    METRIC_TITLES,
     Metrics,
     SliceMetrics,
     StreamingMetrics,
@@ -176,12 +178,14 @@ def evaluate(
         groups = group_by
     metrics = cast(
         Evaluation,
-        binary_metrics(
-            rows.label,
-            probability,
-            rows.weight,
-            groups=groups,
-            confidence=confidence,
+        _Shown(
+            binary_metrics(
+                rows.label,
+                probability,
+                rows.weight,
+                groups=groups,
+                confidence=confidence,
+            )
         ),
     )
     if isinstance(group_by, str) and "grouped_left_out" in metrics:
@@ -239,7 +243,37 @@ def evaluate_stream(
     metrics = StreamingMetrics()
     for inputs, label, weight in _chunks(dataset):
         metrics.update(label, _probability(model, inputs), weight)
-    return metrics.result(confidence)
+    return cast(StreamMetrics, _Shown(metrics.result(confidence)))
+
+
+class _Shown(dict[str, Any]):
+    """Metrics that a notebook shows as a table, with a line for each slice."""
+
+    def _repr_html_(self) -> str:
+        lines = [{"data": "all rows", **_texts(self)}]
+        for slice_ in self.get("slices", ()):
+            name = f"{slice_['field']} = {slice_['value']}"
+            lines.append({"data": name, **_texts(slice_)})
+        drift = [
+            {"field": entry["field"], "warning": entry["text"]}
+            for entry in self.get("drift", ())
+        ]
+        below = html_table(drift, wide=["warning"]) if drift else ""
+        return html_table(lines) + below
+
+
+def _texts(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Title -> number, with its interval if there is one."""
+    texts: dict[str, Any] = {}
+    for key, value in metrics.items():
+        if isinstance(value, int | float):
+            title = METRIC_TITLES.get(key, key.replace("_", " "))
+            low_high = metrics.get("intervals", {}).get(key)
+            texts[title] = value
+            if low_high is not None:
+                low, high = low_high
+                texts[title] = f"{value:.4f} ({low:.4f} to {high:.4f})"
+    return texts
 
 
 class _Rows(NamedTuple):

@@ -227,6 +227,7 @@ DOORS = {
     "evaluation": (
         (
             "drift",
+            "html_table",
             "keras_internals",
             "metrics",
             "models",

@@ -358,3 +358,20 @@ def test_evaluating_leaves_a_compiled_model_trainable(small_vocabulary):
     )
 
     assert fresh.optimizer.iterations == 4
+
+
+def test_a_notebook_shows_metrics_slices_and_intervals(mild, vocabulary):
+    log = make_log(64, 6)
+    dataset = deepfm_tf.dataset_from_memory(log, vocabulary, 64)
+
+    metrics = deepfm_tf.evaluate(
+        mild, dataset, slice_by={"<b>": np.array(["x"] * 64)}, confidence=0.9
+    )
+    stream = deepfm_tf.evaluation.evaluate_stream(mild, dataset)
+
+    shown = metrics._repr_html_()
+    low, high = metrics["intervals"]["auc"]
+    assert f'<td class="number">{metrics["auc"]:.4f} ({low:.4f} to ' in shown
+    assert '<th scope="row">&lt;b&gt; = x</th>' in shown
+    assert shown.count("<tr>") == 3
+    assert f">{stream['log_loss']:.4f} (" in stream._repr_html_()

@@ -22,6 +22,7 @@ from deepfm_tf.experiment.inputs import (
     check_targets,
     derived_files,
     load_schema,
+    opening,
     say_shared_rows,
 )
 from deepfm_tf.experiment.options.config import write_config
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from deepfm_tf.experiment.options.data_settings import DataSettings
 
+_SCHEMA_FILE = "schema.json"
 # Where --split-by-time cut, beside the parts that it made.
 _CUTS_FILE = "cuts.json"
 _REUSED = "reused"
@@ -83,11 +85,7 @@ def read_schema(settings: DataSettings) -> deepfm_tf.Schema:
     )
     schema = settings.encode(schema)
     settings.run.mkdir(parents=True, exist_ok=True)
-    path = settings.run / "schema.json"
-    schema.save(path)
-    print(f"Schema: {summary(schema)}, inferred.")
-    print(textwrap.indent(schema.summary(), "  "))
-    print(f"  Written to {path}: edit it and give it back with --schema.")
+    schema.save(settings.run / _SCHEMA_FILE)
     return schema
 
 
@@ -161,6 +159,11 @@ def _prepare(
     schema: deepfm_tf.Schema,
     executor: Executor | None,
 ) -> dict[str, deepfm_tf.PreparedData]:
+    print(f"{opening(settings)} · {summary(schema)}")
+    if settings.fixed_schema is None and settings.schema_file is None:
+        print(textwrap.indent(schema.summary(), "  "))
+        path = settings.run / _SCHEMA_FILE
+        print(f"  Written to {path}: edit it and give it back with --schema.")
     sources = {
         "train": settings.train,
         "valid": settings.valid,
@@ -231,7 +234,7 @@ def _prepare(
             print(f"  {note}")
     data["test"].groups = groups
     sizes = data["train"].schema.vocabulary_sizes
-    print(f"{summary(schema)}, {sum(sizes):,} rows in the shared table")
+    print(f"{sum(sizes):,} rows in the shared table")
     for line in _encodings(data["train"].schema):
         print(line)
     if schema.example_weight is not None:
@@ -329,20 +332,14 @@ def _say_parts(
 ) -> None:
     if not drawn:
         return
-    given = f"No --{' and no --'.join(drawn)} given: "
     if settings.split_by_time is not None:
         begins = " and ".join(
             f"{name} from {_shown_time(parts[name].start)}" for name in drawn
         )
         print(
-            f"{given}--train is split by {settings.split_by_time}: {begins} "
-            "on (UTC)."
+            f"--train is split by {settings.split_by_time}: {begins} on (UTC)."
         )
         return
-    print(
-        f"{given}a random tenth of the rows of --train is used "
-        f"{'for each ' * (len(drawn) > 1)}instead (seed {settings.seed})."
-    )
     times = [field.name for field in schema.fields if field.is_time]
     if times and "test" in drawn:
         option = deepfm_tf.shell.option("--split-by-time", times[0])

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -290,3 +290,37 @@ def _derived_digest(settings: DataSettings, derive: Derive, file: str) -> str:
     # The whole module: what `derive` calls stands there too.
     code = Path(inspect.getfile(derive)).read_bytes()
     return hashlib.blake2b(key.encode() + code, digest_size=8).hexdigest()
+
+
+def opening(settings: DataSettings) -> str:
+    """The first line of a run: on what, how it is split, which models.
+
+    Args:
+        settings: the options.
+    """
+    parts = {name: _shown(files) for name, files in _sources(settings).items()}
+    drawn = [name for name in ("valid", "test") if name not in parts]
+    if drawn:
+        each = "each " * (len(drawn) > 1)
+        parts[" and ".join(drawn)] = (
+            f"{each}a random tenth of its rows (seed {settings.seed})"
+            if settings.split_by_time is None
+            else f"{each}the latest tenth by {settings.split_by_time}"
+        )
+    models = getattr(settings, "model", ())  # not of `prepare`
+    if models:
+        parts["model" if len(models) == 1 else "models"] = ", ".join(models)
+    shown = " · ".join(f"{name}: {text}" for name, text in parts.items())
+    return f"deepfm_tf {deepfm_tf.__version__} · {shown}"
+
+
+def _shown(files: Sequence[str]) -> str:
+    """The names, or how many there are; their size if it is known."""
+    paths = expanded(files)
+    text = ", ".join(Path(path).name for path in paths)
+    if len(paths) > 3:
+        text = f"{len(paths)} files"
+    if any(map(is_url, paths)):
+        return text
+    size = sum(Path(path).stat().st_size for path in paths)
+    return f"{text} ({size / 1e6:,.1f} MB)"

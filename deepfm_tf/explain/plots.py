@@ -35,10 +35,19 @@ def plot_field_strengths(strengths: FieldStrengths, top: int = 40) -> Any:
     strengths = strengths.strongest(top)
     num_fields = len(strengths.fields)
     size = max(4.0, 1.8 + 0.32 * num_fields)
-    figure = new_figure((size + 1.0, size))
+    figure = new_figure((size + 2.0, size))
     axes = figure.add_subplot()
     values = strengths.pairs + np.diag(strengths.first_order)
-    image = axes.imshow(values, cmap="viridis", vmin=0.0)
+    # A scale each: first order is often ten times as strong as any pair.
+    on_diagonal = np.eye(num_fields, dtype=bool)
+    scales = {
+        "pairs, logits": ("viridis", on_diagonal),
+        "first order, logits": ("Greys_r", ~on_diagonal),
+    }
+    for title, (colours, hidden) in scales.items():
+        shown = np.where(hidden, np.nan, values)
+        image = axes.imshow(shown, cmap=colours, vmin=0.0)
+        figure.colorbar(image, shrink=0.8, label=title)
     names = [_cut(name, 30) for name in strengths.fields]
     axes.set_xticks(range(num_fields), names, rotation=90)
     axes.set_yticks(range(num_fields), names)
@@ -50,9 +59,9 @@ def plot_field_strengths(strengths: FieldStrengths, top: int = 40) -> Any:
         fontsize="medium",
     )
     if num_fields <= 12:
-        middle = values.max() / 2
         for (i, j), value in np.ndenumerate(values):
-            colour = "black" if value > middle else "white"
+            alike = values[on_diagonal == (i == j)]
+            colour = "black" if value > alike.max() / 2 else "white"
             axes.text(
                 j,
                 i,
@@ -62,7 +71,6 @@ def plot_field_strengths(strengths: FieldStrengths, top: int = 40) -> Any:
                 color=colour,
                 fontsize="small",
             )
-    figure.colorbar(image, shrink=0.8, label="logits")
     return figure
 
 

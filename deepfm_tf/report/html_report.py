@@ -301,14 +301,18 @@ def _data(report: Report) -> list[str]:
         for name, part in report["data"].items()
     ]
     schema = report["schema"]
-    fields = [
-        {
-            "field": field["name"],
-            "type": field["type"].replace("_", "-"),
-            "ids": number(field.get("vocabulary_size")),
-        }
-        for field in schema["fields"]
-    ]
+    notes = list(schema.get("notes", ()))
+    fields = []
+    for field in schema["fields"]:
+        kind = field["type"].replace("_", "-")
+        row = {"field": field["name"], "type": kind}
+        row["ids"] = number(field.get("vocabulary_size"))
+        # What `infer_schema` notes of a field stands in the field's line.
+        opening = f"{field['name']!r}: {kind}, "
+        own = [note for note in notes if note.startswith(opening)]
+        row["reason"] = " ".join(own)[len(opening) : -1]
+        notes = [note for note in notes if note not in own]
+        fields.append(row)
     sections = [
         heading("Data"),
         table(parts, "Parts of the data"),
@@ -321,8 +325,11 @@ def _data(report: Report) -> list[str]:
             "share of unweighted rows."
         )
         sections.append(paragraph(text))
-    sections += [paragraph(note, "quiet") for note in schema.get("notes", ())]
-    return [*sections, table(fields, "Fields"), *_drift(report)]
+    if not any(row["reason"] for row in fields):
+        fields = [_without(row, ["reason"]) for row in fields]
+    sections.append(table(fields, "Fields", wide=["reason"]))
+    sections += [paragraph(note, "quiet") for note in notes]
+    return [*sections, *_drift(report)]
 
 
 def _drift(report: Report) -> list[str]:

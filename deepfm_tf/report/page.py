@@ -14,6 +14,8 @@ from deepfm_tf.html_table import classes, html_table
 
 _COLUMN_INCHES = 8.0
 _HEADING = re.compile(r'^<h2 id="([^"]*)">(.*)</h2>$')
+# An option, which a browser would break behind its hyphens.
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 # No scripts, no fonts, no links to anything outside.
 _PAGE = string.Template("""\
 <!DOCTYPE html>
@@ -61,6 +63,8 @@ nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; margin: 0;
 .note { border-left: 3px solid var(--link); padding-left: .7rem; }
 .lead { font-size: 1.1rem; }
 .quiet, figcaption { color: var(--quiet); font-size: .875rem; }
+figcaption { margin-top: .4rem; }
+.option { white-space: nowrap; }
 /* A shadow at the right as long as there is more of a table to scroll to. */
 .scroll { overflow-x: auto; background:
   linear-gradient(to left, var(--paper) 45%, transparent) right / 3rem 100%
@@ -109,6 +113,9 @@ pre { background: var(--fill); border: 1px solid var(--line); padding: .7rem;
   th, td { padding: 2pt 3pt; }
   thead { display: table-header-group; }
   tr, figure, pre { break-inside: avoid; }
+  /* No fewer than three rows of a table alone on a page. */
+  tbody tr:nth-child(-n+3), tbody tr:nth-last-child(-n+2) {
+    break-before: avoid; }
   h2, h3 { break-after: avoid; }
   tbody th, thead th:first-child { position: static; min-width: 0; }
   .figures { grid-template-columns: 1fr 1fr; }
@@ -163,12 +170,17 @@ def paragraph(text: str, kind: str = "") -> str:
     '<p>a &lt; b</p>'
     """
     attribute = f' class="{kind}"' if kind else ""
-    return f"<p{attribute}>{html.escape(text)}</p>"
+    return f"<p{attribute}>{_escaped(text)}</p>"
 
 
 def command(text: str) -> str:
     """Something to type, wrapped but not changed."""
-    return f"<pre><code>{html.escape(text)}</code></pre>"
+    return f"<pre><code>{_escaped(text)}</code></pre>"
+
+
+def _escaped(text: str) -> str:
+    whole = r'<span class="option">\g<0></span>'
+    return _OPTION.sub(whole, html.escape(text))
 
 
 def table(
@@ -210,7 +222,7 @@ def figure(plot: Any, description: str, caption: str = "") -> str:
     with matplotlib.rc_context({"svg.hashsalt": "deepfm_tf"}):
         plot.savefig(image, format="svg", metadata={"Date": None})
     data = base64.b64encode(image.getvalue()).decode("ascii")
-    below = f"<figcaption>{html.escape(caption)}</figcaption>"
+    below = f"<figcaption>{_escaped(caption)}</figcaption>"
     # What is large, such as a heat map of many fields, has a line to itself.
     wide = ["wide"] if plot.get_figwidth() > _COLUMN_INCHES else []
     return (

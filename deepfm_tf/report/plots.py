@@ -127,7 +127,8 @@ def plot_reliability(runs: Sequence[Mapping[str, Any]]) -> Any:
             **_look(number),
         )
         end = max(end, *curve["probability"], *curve["label"])
-    end = min(1.0, 1.05 * end)
+    # The whole square, unless the rates are low: plots of one page compare.
+    end = 1.0 if end > 0.75 else 1.05 * end
     axes.plot([0, end], [0, end], color="0.5", linewidth=0.9, zorder=0)
     axes.set_xlim(0, end)
     axes.set_ylim(0, end)

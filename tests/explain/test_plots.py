@@ -1,5 +1,6 @@
 """Plots: what is on them, and the word about the extra."""
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -22,13 +23,22 @@ def test_the_heat_map_shows_pairs_and_first_order(tmp_path):
 
     figure.savefig(tmp_path / "heat.png")
     axes = figure.axes[0]
-    image = np.array(axes.images[0].get_array())
+    pairs, first_order = (image.get_array() for image in axes.images)
     np.testing.assert_allclose(
-        image, [[0.25, 0.1, 0.2], [0.1, 0.25, 0.3], [0.2, 0.3, 0.25]]
+        pairs.filled(9), [[9, 0.1, 0.2], [0.1, 9, 0.3], [0.2, 0.3, 9]]
     )
+    np.testing.assert_allclose(first_order.filled(9)[0], [0.25, 9, 9])
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert labels == ["field 0", "field 1", "field 2"]
     assert len(axes.texts) == 9
+
+
+def test_strong_first_order_terms_do_not_darken_the_pairs():
+    terms = dataclasses.replace(strengths(), first_order=np.full(3, 9.0))
+
+    axes = deepfm_tf.explain.plot_field_strengths(terms).axes[0]
+
+    assert [image.get_clim() for image in axes.images] == [(0, 0.3), (0, 9)]
 
 
 def test_a_heat_map_of_many_fields_leaves_the_numbers_out():

@@ -407,3 +407,28 @@ def test_what_the_weights_are_of_is_said(blank_figures):
         "data. If a finding says so, they are a mean of several epochs.<"
         in mean
     )
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_the_reason_for_a_kind_stands_in_the_line_of_the_field():
+    report = make_report()
+    report["schema"]["notes"] = [
+        "'price': numeric, 9 numbers.",
+        "'id': left out, unique.",
+    ]
+
+    reader = read(deepfm_tf.report.html_report(report))
+
+    fields = next(table for table in reader.tables if table[0][0] == "field")
+    assert fields[0] == ["field", "type", "ids", "reason"]
+    assert fields[2] == ["price", "numeric", "–", "9 numbers"]
+    assert "'id': left out, unique." in reader.text
+
+
+def test_no_option_is_broken_behind_its_hyphens():
+    from deepfm_tf.report.page import command, paragraph
+
+    whole = '<span class="option">--l2-mode</span>'
+    assert paragraph("give --l2-mode batch") == f"<p>give {whole} batch</p>"
+    assert command("a --l2-mode b") == f"<pre><code>a {whole} b</code></pre>"
+    assert "span" not in paragraph("a -- b, x--y")
