@@ -34,16 +34,20 @@ def columns_of(schema, names):
     return {name: np.array(mask) for name, mask in chosen.items()}
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("num_candidates", [0, 1, 30])
-def test_one_context_and_many_candidates(name, num_candidates, vocabulary):
+@pytest.fixture(scope="module", params=MODELS)
+def model(request, vocabulary):
     arguments = {}
-    if name in ("DeepFM", "WideAndDeep", "NFM"):
+    if request.param in ("DeepFM", "WideAndDeep", "NFM"):
         arguments["batch_normalization"] = True
-    model = build(name, vocabulary.schema, **arguments)
+    model = build(request.param, vocabulary.schema, **arguments)
     randomize(model)
     for weight in model.non_trainable_weights:  # variances
         weight.assign(np.abs(weight) + 0.5)
+    return model
+
+
+@pytest.mark.parametrize("num_candidates", [0, 1, 30])
+def test_one_context_and_many_candidates(model, num_candidates, vocabulary):
     packed = deepfm_tf.encode(make_log(30, seed=4), vocabulary)
     others = [f.name for f in vocabulary.schema.fields if f.name not in CONTEXT]
     in_context = columns_of(vocabulary.schema, CONTEXT)
