@@ -78,6 +78,7 @@ def test_intervals_hold_the_true_difference_as_often_as_they_say():
     assert 360 <= held["log_loss"] <= 394
 
 
+@pytest.mark.long
 def test_equal_models_differ_significantly_no_more_often_than_said():
     p_values = {"auc": [], "log_loss": []}
     for trial in range(400):

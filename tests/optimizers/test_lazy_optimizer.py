@@ -20,6 +20,15 @@ RULES = {
     LazyFTRL: rules.FTRL,
 }
 EVERY = pytest.mark.parametrize("optimizer", RULES, ids=lambda c: c.__name__)
+# What all have from one base: of one of them here, of all where CI runs.
+OF_THE_BASE = pytest.mark.parametrize(
+    "optimizer",
+    [
+        rule if rule is LazyAdam else pytest.param(rule, marks=pytest.mark.long)
+        for rule in RULES
+    ],
+    ids=lambda c: c.__name__,
+)
 # Rows 1 and 4 come twice, row 3 and row 0 never.
 STEPS = [[1, 4, 1, 2], [4, 5], [2, 4, 4]]
 
@@ -309,7 +318,11 @@ def train(model, batch_size):
 
 @pytest.mark.parametrize(
     ("optimizer", "steps_per_execution"),
-    [(LazyAdam, 1), (RowwiseAdagrad, 2), (LazyFTRL, 1)],
+    [
+        (LazyAdam, 2),
+        pytest.param(RowwiseAdagrad, 1, marks=pytest.mark.long),
+        pytest.param(LazyFTRL, 1, marks=pytest.mark.long),
+    ],
 )
 def test_any_keras_model_trains(optimizer, steps_per_execution):
     keras.utils.set_random_seed(0)
@@ -348,7 +361,7 @@ def test_a_regularized_table_gets_the_dense_rule():
     np.testing.assert_allclose(*tables, rtol=1e-4, atol=1e-6)
 
 
-@EVERY
+@OF_THE_BASE
 def test_training_goes_on_from_a_file_as_if_undisturbed(optimizer, tmp_path):
     keras.utils.set_random_seed(0)
     model = embedding_model()
@@ -384,7 +397,7 @@ def test_a_tensorflow_checkpoint_keeps_the_state(tmp_path):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
-@EVERY
+@OF_THE_BASE
 def test_dynamic_loss_scaling_changes_nothing_but_the_rounding(optimizer):
     tables = []
     for scaled in (False, True):

@@ -65,7 +65,11 @@ def test_workers_share_each_batch(num_rows, batch_size, shares):
 
 
 @pytest.mark.parametrize(
-    "num_rows", [301, 299, pytest.param(300, marks=pytest.mark.long)]
+    "num_rows",
+    [
+        301,
+        *(pytest.param(n, marks=pytest.mark.long) for n in (299, 300)),
+    ],
 )
 def test_all_rows_are_read_once_in_equally_many_steps(num_rows, folder):
     data = prepared(folder / str(num_rows), num_rows)
