@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -46,7 +47,8 @@ class ValueCounts:
         """Add the counts of another."""
         for part in other._parts or [other]:
             for table in (part._merged, *part._waiting):
-                self._append(table)
+                if table.num_rows:
+                    self._append(table)
 
     def drop_point_zero(self, missing_values: Sequence[str]) -> None:
         """Count `7.0` as `7`; marks of missing values are no values."""
@@ -84,7 +86,7 @@ class ValueCounts:
         return table
 
     def _clear(self) -> None:
-        self._merged = count_table(pa.array([], pa.string()))
+        self._merged = _nothing()
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
         self._parts: list[ValueCounts] = []
@@ -131,6 +133,11 @@ class ValueCounts:
             )
             self._waiting, self._waiting_rows = [], 0
         return self._merged
+
+
+@functools.cache
+def _nothing() -> pa.Table:
+    return count_table(pa.array([], pa.string()))
 
 
 def _by_hash(table: pa.Table, num_parts: int) -> Iterator[pa.Table]:

@@ -60,6 +60,9 @@ class FieldCounts:
         self.values += other.values
         self.unseen += other.unseen
         self.clocks.merge(other.clocks)
+        if not self.texts:
+            self.texts = dict(other.texts)
+            return
         for text, count in other.texts.items():
             if text in self.texts or len(self.texts) < _MOST_TEXTS:
                 self.texts[text] = self.texts.get(text, 0) + count

@@ -220,13 +220,13 @@ def to_matrices(columns: Mapping[str, Any], fields: Iterable[Field]) -> Tensors:
 
 def fill_rows(columns: Tensors, defaults: Defaults) -> Tensors:
     """Repeats the one value of a default for all rows of the request."""
-    sizes = [
-        tf.shape(column)[:1]
-        for name, column in columns.items()
-        if name not in defaults
-    ]
+    if not defaults.keys() & columns.keys():
+        return columns
+    # Of one: a size of each column is three operations a field in the export.
+    given = next(name for name in columns if name not in defaults)
+    size = tf.shape(columns[given])[:1]
     return {
-        name: tf.broadcast_to(column, sizes[0]) if name in defaults else column
+        name: tf.broadcast_to(column, size) if name in defaults else column
         for name, column in columns.items()
     }
 

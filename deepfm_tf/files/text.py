@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,10 @@ _LONGEST_RECORD_BLOCKS = 4
 _ESCAPED = (
     'The text has \\" in it, but a quote inside a value must be written ""'
 )
-# Each distinct value of a block is kept, and looked at, once.
 _CELLS = pa.dictionary(pa.int32(), pa.binary())
+# What Arrow parses at a time: what stays in a processor's cache takes half as
+# long as a block as a whole.
+_PARSED_BYTES = 2**20
 
 
 class TextBlock:
@@ -78,12 +80,8 @@ class TextBlock:
         return self._scanner.records(self.data)
 
     def _parse(self, places: Sequence[int]) -> tuple[pa.Table, list[BadRow]]:
-        scanner, invalid = self._scanner, []
-
-        def skip(row: Any) -> str:
-            invalid.append(row)
-            return "skip"
-
+        scanner = self._scanner
+        invalid: list[Any] = []
         data = scanner.without_blanks(self.data)
         if not data[:1].strip(b"\r\n") and not data.strip(b"\r\n"):
             empty = pa.array([], _CELLS)
@@ -91,7 +89,7 @@ class TextBlock:
         if data.startswith(codecs.BOM_UTF8):
             # pyarrow drops the first one, and this one belongs to a value.
             data = codecs.BOM_UTF8 + data
-        table = self._parse_csv(data, places, skip)
+        table = self._parse_csv(data, places, invalid)
         bad = {
             row.number - 1: f"{row.expected_columns} values expected, "
             f"{row.actual_columns} found"
@@ -120,9 +118,12 @@ class TextBlock:
         return rows
 
     def _parse_csv(
-        self, data: bytes, places: Sequence[int], skip: Callable[[Any], str]
+        self, data: bytes, places: Sequence[int], invalid: list[Any]
     ) -> pa.Table:
-        try:
+        """The columns; `invalid` gets the rows of another length."""
+
+        def parse(block_size: int) -> pa.Table:
+            invalid.clear()
             # Bytes first: text that is not UTF-8 is then found cell by cell.
             return pa.csv.read_csv(
                 pa.BufferReader(data),
@@ -133,7 +134,7 @@ class TextBlock:
                     column_names=[
                         str(n) for n in range(len(self._column_names))
                     ],
-                    block_size=len(data) + 1,
+                    block_size=block_size,
                 ),
                 parse_options=pa.csv.ParseOptions(
                     delimiter=self._scanner.separator,
@@ -142,16 +143,32 @@ class TextBlock:
                     invalid_row_handler=skip,
                 ),
                 convert_options=pa.csv.ConvertOptions(
-                    column_types={str(place): _CELLS for place in places},
+                    column_types={str(place): pa.binary() for place in places},
                     include_columns=[str(place) for place in places],
                     strings_can_be_null=False,
                 ),
             )
+
+        def skip(row: Any) -> str:
+            invalid.append(row)
+            return "skip"
+
+        try:
+            try:
+                table = parse(_PARSED_BYTES)
+            except pa.ArrowInvalid:
+                table = parse(len(data) + 1)  # a record longer than that
         except pa.ArrowInvalid as error:
             raise UserError(
                 f"{self.source}, from line {self.first_line} on: the text "
                 f"cannot be parsed ({error})."
             ) from error
+        # Each distinct value is kept, and looked at, once.
+        cells = [
+            column.combine_chunks().dictionary_encode()
+            for column in table.columns
+        ]
+        return pa.table(cells, names=table.column_names)
 
     def _likely_cause(self, text: str) -> str:
         """Why a row has too few or too many values."""

@@ -168,6 +168,7 @@ class Vocabulary(GrowingVocabulary):
             fields, `"values"` (rows, numeric fields) float32 with NaN where
             missing and `"weights"` (rows, weighted id columns) float32.
         """
+        # (columns, rows)
         packed: dict[str, list[Array]] = {
             name: [] for name in ("ids", "values", "weights")
         }
@@ -178,16 +179,16 @@ class Vocabulary(GrowingVocabulary):
                 continue
             column = columns[field.name]
             if isinstance(field, NumericField):
-                packed["values"].append(self._scale(field, column)[:, None])
+                packed["values"].append(self._scale(field, column)[None])
             elif isinstance(field, TimestampField):
                 first, missing = self.first_id(field), self.missing_id(field)
                 ids = time_ids(column, field.parts, first, missing)
-                packed["ids"].append(ids)
+                packed["ids"].append(ids.T)
             elif isinstance(field, MultiValuedField):
                 ids, weights = self._encode_values(field, column)
-                packed["ids"].append(ids)
+                packed["ids"].append(ids.T)
                 if field.weight_separator:
-                    packed["weights"].append(weights)
+                    packed["weights"].append(weights.T)
             else:
                 column = self.column_texts(field, column)
                 if field.encodings:
@@ -196,12 +197,13 @@ class Vocabulary(GrowingVocabulary):
                     ids = self._ids_of_places(field, places)[rows]
                 else:
                     ids = self.look_up(field, column)
-                packed["ids"].append(ids[:, None])
+                packed["ids"].append(ids[None])
         packed["values"] += [
-            encoded[f.name] for f in self.schema.fields if f.encodings
+            encoded[f.name].T for f in self.schema.fields if f.encodings
         ]
+        # A column lies together: to mix them takes ten times as long.
         return {
-            name: np.concatenate(parts, axis=1)
+            name: np.concatenate(parts).T
             for name, parts in packed.items()
             if parts
         }

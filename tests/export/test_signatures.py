@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 import deepfm_tf
+from deepfm_tf.export.signatures import fill_rows
 from tests import saved_model_c_api
 from tests.conftest import make_log, unchecked
 from tests.export.conftest import (
@@ -267,3 +268,17 @@ def test_only_operations_known_to_the_older_release_are_used(
     assert new_among(found) == {}
     # The list is looked at: the look-up and the parser are in it.
     assert {"LookupTableFindV2", "ParseExampleV2"} <= found.keys()
+
+
+def test_rows_are_counted_once_however_many_columns_there_are():
+    def kinds(defaults):
+        columns = {f"c{n}": tf.TensorSpec((None,)) for n in range(9)}
+        columns["given"] = tf.TensorSpec((1,))
+        traced = tf.function(lambda raw: fill_rows(raw, defaults))
+        operations = traced.get_concrete_function(
+            columns
+        ).graph.get_operations()
+        return [operation.type for operation in operations]
+
+    assert kinds({"given": 1.0}).count("Shape") == 1
+    assert set(kinds({})) == {"Placeholder", "Identity"}

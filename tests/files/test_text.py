@@ -177,6 +177,23 @@ def test_a_quote_that_stays_open_is_named_by_its_line(
     assert path in str(error.value)
 
 
+def test_lines_of_broken_rows_are_counted_over_all_that_is_parsed(
+    path, monkeypatch
+):
+    # Records longer than what is parsed at a time, and shorter ones.
+    monkeypatch.setattr(text, "_PARSED_BYTES", 32)
+    lines = ["1,2"] * 30
+    lines[9], lines[28] = "1", "1,2,3"
+    short = write(path, "\n".join(lines) + "\n")
+    assert read(short) == ([("1", "2")] * 28, [(10, "1"), (29, "1,2,3")])
+
+    lines[15] = "1," + "x" * 100
+    rows, bad = read(write(path, "\n".join(lines) + "\n"))
+
+    assert rows == [("1", "2")] * 14 + [("1", "x" * 100)] + [("1", "2")] * 13
+    assert bad == [(10, "1"), (29, "1,2,3")]
+
+
 def test_the_longest_record_is_the_same_for_any_block(path, monkeypatch):
     monkeypatch.setattr(text, "BLOCK_BYTES", 16)
     value = "\n" * 59  # the record has 64 bytes with its line break

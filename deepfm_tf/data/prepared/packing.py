@@ -92,8 +92,7 @@ class RowLayout:
         rows = np.empty((len(label), self.width), dtype="<i4")
         rows[:, 0] = label.astype("<f4").view("<i4")
         for name, columns in self.columns().items():
-            numbers = np.ascontiguousarray(packed[name])
-            rows[:, columns] = numbers.view("<i4")
+            rows[:, columns] = packed[name].view("<i4")
         if weight is not None:
             rows[:, -1] = weight.astype("<f4").view("<i4")
         return rows
