@@ -88,6 +88,11 @@ def check_columns(
             hint = (
                 " Is it a file of JSON lines? Then its name must end in .jsonl."
             )
+        elif text_format is not None and any(map(_is_number, present)):
+            hint += (
+                " If its first line is data, name the columns yourself: "
+                "`column_names` (--no-header --columns A,B,C)."
+            )
         raise UserError(
             f"{before}{source} has no column '{name}'.{hint} Its columns are: "
             f"{_shown(present)}."
@@ -123,6 +128,10 @@ def header_names(
             f"first line of {len(header):,} bytes that cannot be read "
             f"({error}). Is the file text, with line breaks?"
         ) from error
+
+
+def _is_number(name: str) -> bool:
+    return name.strip().replace(".", "", 1).isdecimal()
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -78,3 +78,10 @@ def test_nothing_is_said_of_parquet(tmp_path):
     pyarrow.parquet.write_table(pa.table({"a": [1]}), tmp_path / "rows")
 
     check_plain_headers([str(tmp_path / "rows")], ["absent"], TextFormat())
+
+
+def test_a_first_line_of_data_is_told():
+    with pytest.raises(UserError, match=r"If its first line is data, name .*"):
+        check_columns(["income"], ["39", " Male"], "a.csv", TextFormat())
+    with pytest.raises(UserError, match=r"no column 'income'. Its columns"):
+        check_columns(["income"], ["c39", "sex"], "a.csv", TextFormat())
