@@ -194,11 +194,11 @@ def evaluate(
             f"{metrics['rows']:,} rows, whose '{group_by}' is missing, or "
             "unseen or rare in training (OOV): their group is unknown. Give "
             f"the raw column: group_by=frame['{group_by}'].",
-            stacklevel=2,
+            stacklevel=3,
         )
     if counts is not None:
         found = compare_counts(counts)
-        warn_of_drift(found, "the data set")
+        warn_of_drift(found, "the data set", stacklevel=3)
         metrics["drift"] = [drift.to_dict() for drift in found]
     if not slice_by:
         return metrics

@@ -65,7 +65,7 @@ def plot_field_strengths(strengths: FieldStrengths, top: int = 40) -> Any:
             axes.text(
                 j,
                 i,
-                f"{value:.2f}",
+                f"{value:.3f}".removeprefix("0"),
                 ha="center",
                 va="center",
                 color=colour,

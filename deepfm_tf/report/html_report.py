@@ -351,7 +351,7 @@ def _drift(report: Report) -> list[str]:
     if not rows:
         return []
     title = "Values that differ from the training data"
-    wide = ("what it means",)
+    wide = ("examples", "what it means")
     return [heading(title, 3), table(rows, title, wide=wide)]
 
 

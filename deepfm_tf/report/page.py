@@ -77,7 +77,7 @@ table { border-collapse: collapse; font-size: .875rem; margin: .4rem 0;
 th, td { padding: .3rem .7rem; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); }
 td { white-space: nowrap; }
-td.text { white-space: normal; min-width: 17rem; }
+td.text { white-space: normal; min-width: 13rem; }
 thead th { vertical-align: bottom; background: var(--fill); }
 tbody th { font-weight: 600; position: sticky; left: 0;
   background: var(--paper);
@@ -117,6 +117,7 @@ pre { background: var(--fill); border: 1px solid var(--line); padding: .7rem;
   tbody tr:nth-child(-n+3), tbody tr:nth-last-child(-n+2) {
     break-before: avoid; }
   h2, h3 { break-after: avoid; }
+  pre + p { break-before: avoid; }
   tbody th, thead th:first-child { position: static; min-width: 0; }
   .figures { grid-template-columns: 1fr 1fr; }
 }"""
