@@ -29,7 +29,7 @@ _ESCAPED = (
 _CELLS = pa.dictionary(pa.int32(), pa.binary())
 # What Arrow parses at a time: what stays in a processor's cache takes half as
 # long as a block as a whole.
-_PARSED_BYTES = 2**20
+PARSED_BYTES = 2**20
 
 
 class TextBlock:
@@ -155,7 +155,7 @@ class TextBlock:
 
         try:
             try:
-                table = parse(_PARSED_BYTES)
+                table = parse(PARSED_BYTES)
             except pa.ArrowInvalid:
                 table = parse(len(data) + 1)  # a record longer than that
         except pa.ArrowInvalid as error:

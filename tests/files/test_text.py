@@ -181,7 +181,7 @@ def test_lines_of_broken_rows_are_counted_over_all_that_is_parsed(
     path, monkeypatch
 ):
     # Records longer than what is parsed at a time, and shorter ones.
-    monkeypatch.setattr(text, "_PARSED_BYTES", 32)
+    monkeypatch.setattr(text, "PARSED_BYTES", 32)
     lines = ["1,2"] * 30
     lines[9], lines[28] = "1", "1,2,3"
     short = write(path, "\n".join(lines) + "\n")
