@@ -27,8 +27,8 @@ FACTORED_UNITS = 100
 class DeepFM(PyramidModel):
     """DeepFM, for when both simple and complex interactions matter.
 
-    `p = sigmoid(w_0 + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j
-    + MLP([v_1 x_1, ..., v_f x_f]))`
+    `p = sigmoid(w_0 + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j +
+    MLP([v_1 x_1, ..., v_f x_f]))`
 
     with a first-order weight `w_i` and a latent vector `v_i` per feature. The
     same vectors feed the factorization machine and the pyramid.
