@@ -360,14 +360,14 @@ def test_evaluating_leaves_a_compiled_model_trainable(small_vocabulary):
     assert fresh.optimizer.iterations == 4
 
 
-def test_a_notebook_shows_metrics_slices_and_intervals(mild, vocabulary):
+def test_a_notebook_shows_metrics_slices_and_intervals(model, vocabulary):
     log = make_log(64, 6)
     dataset = deepfm_tf.dataset_from_memory(log, vocabulary, 64)
 
     metrics = deepfm_tf.evaluate(
-        mild, dataset, slice_by={"<b>": np.array(["x"] * 64)}, confidence=0.9
+        model, dataset, slice_by={"<b>": np.array(["x"] * 64)}, confidence=0.9
     )
-    stream = deepfm_tf.evaluation.evaluate_stream(mild, dataset)
+    stream = deepfm_tf.evaluation.evaluate_stream(model, dataset)
 
     shown = metrics._repr_html_()
     low, high = metrics["intervals"]["auc"]

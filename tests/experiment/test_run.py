@@ -82,7 +82,7 @@ def finished(finished_run, tmp_path):
 def test_an_own_file_goes_all_the_way(finished_run):
     directory, _, out = finished_run
     report = json.loads((directory / "out" / "report.json").read_text())
-    assert "instead (seed 1)" in out
+    assert "each a random tenth of its rows (seed 1)" in out
     card = directory / "saved_models/clicks/1/assets.extra/model_card.json"
     assert "site" in json.loads(card.read_text())["explain"]["fields"]
     assert sum(part["rows"] for part in report["data"].values()) == 800
