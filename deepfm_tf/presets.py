@@ -84,7 +84,8 @@ class Preset:
         base_rate: float or None. The share of positives that training starts
             from.
         evaluations: int. In an epoch: 1, but 2 to 4 where it has 500 steps or
-            more. Patience and the learning rate count these.
+            more. Patience and the learning rate count these. `deepfm-tf train`
+            and `train_best` do so; Keras's `fit` evaluates once an epoch.
         reduce_lr: bool. A tenth of the learning rate after each evaluation
             that brings no improvement, or after each `patience - 2`.
         patience: int. Evaluations without improvement before training stops:
