@@ -8,6 +8,7 @@ import pytest
 
 import deepfm_tf
 from deepfm_tf.callbacks import LearningCurve, ValidationMetrics
+from tests.callbacks.as_when_new import as_when_new
 
 
 def make_data(batch_size, seed=0):
@@ -32,19 +33,7 @@ def new_model():
     keras.utils.set_random_seed(3)
     model = deepfm_tf.DeepFM(make_schema(), hidden_units=(4,), dropout=0.5)
     deepfm_tf.compile_model(model)
-    model.optimizer.build(model.trainable_variables)
-    # Those that dropout draws from are among them.
-    variables = [
-        (variable, variable.numpy())
-        for variable in (*model.variables, *model.optimizer.variables)
-    ]
-
-    def new_model():
-        for variable, value in variables:
-            variable.assign(value)
-        return model
-
-    return new_model
+    return as_when_new(model)
 
 
 def fit(model, callbacks, epochs=2, initial_epoch=0):

@@ -13,6 +13,7 @@ import tensorflow as tf
 import deepfm_tf
 from deepfm_tf.callbacks.checkpoints import Checkpoints, read_state
 from deepfm_tf.evaluation import predict_with_labels
+from tests.callbacks.as_when_new import as_when_new
 from tests.catalogue import build
 from tests.conftest import make_log
 
@@ -35,18 +36,7 @@ def new_model(small_vocabulary):
     # What dropout draws must go on after a resumption, too.
     model = build("DeepFM", small_vocabulary.schema, dropout=0.3)
     deepfm_tf.compile_model(model, learning_rate=0.05)
-    model.optimizer.build(model.trainable_variables)
-    variables = [
-        (variable, variable.numpy())
-        for variable in (*model.variables, *model.optimizer.variables)
-    ]
-
-    def new_model():
-        for variable, value in variables:
-            variable.assign(value)
-        return model
-
-    return new_model
+    return as_when_new(model)
 
 
 def fit(model, data, epochs, callbacks, first=0):
