@@ -48,6 +48,9 @@ IMPLEMENTATIONS = {
     "ours_bfloat16": Implementation("ours", 3.3, policy="mixed_bfloat16"),
     "ours_rowwise": Implementation("ours", 2, optimizer="rowwise_adagrad"),
     "dense_only": Implementation("dense_only", 0),
+    "dense_only_bfloat16": Implementation(
+        "dense_only", 0, policy="mixed_bfloat16"
+    ),
     "plain_keras": Implementation("plain_keras", 5.5),
     "plain_keras_bfloat16": Implementation(
         "plain_keras", 5.5, policy="mixed_bfloat16"
