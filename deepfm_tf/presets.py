@@ -39,6 +39,8 @@ _STEPS_OF_EVALUATION, _MOST_EVALUATIONS = 250, 4
 # validation cannot tell an epoch from the next one. Tried where they are rare.
 _FEW_LABELS, _RARE = 500, 0.05
 _PATIENCE_OF_FEW = 7
+# Of the log loss of the share of positives: see `Preset.min_delta`.
+_LEAST_GAIN = 1e-4
 # Of the penalties: see `Preset.batch_l2` and `Preset.first_order_l2`.
 _L2_EXAMPLES = 3.0
 _LEAST_L2, _MOST_L2 = 5e-4, 0.05
@@ -91,6 +93,9 @@ class Preset:
         patience: int. Evaluations without improvement before training stops:
             2, but 7 where less than 500 labels, and less than one in 20,
             differ from the others: one evaluation then says little.
+        min_delta: float. A smaller gain of an evaluation is none: a
+            ten-thousandth of the log loss of a constant prediction, the
+            entropy of the share of positives.
         average_weights: bool. Average the best epoch and later ones that are
             not worse beyond noise: where patience is 7.
         chosen: str. The name of the preset and, where `"default"` became
@@ -113,6 +118,7 @@ class Preset:
     evaluations: int = 1
     reduce_lr: bool = True
     patience: int = 2
+    min_delta: float = 0.0
     average_weights: bool = False
     # What it says is how the others came about, not one more of them.
     chosen: str = dataclasses.field(default="", repr=False, compare=False)
@@ -157,7 +163,7 @@ class Preset:
 
     def callback_arguments(self) -> dict[str, Any]:
         """What `training_callbacks` takes besides the data, by name."""
-        names = ("patience", "reduce_lr", "average_weights")
+        names = ("patience", "min_delta", "reduce_lr", "average_weights")
         return {name: getattr(self, name) for name in names}
 
 
@@ -242,6 +248,7 @@ def choose_preset(
     batch = min(max(batch, _SMALLEST_BATCH), _LARGEST_BATCH)
     evaluations = num_examples // batch // _STEPS_OF_EVALUATION
     rate, telling, is_rare = None, num_examples, False
+    share = 0.5
     if num_positives and num_positives < num_examples:
         share = num_positives / num_examples
         telling = round(4 * share * (1 - share) * num_examples)
@@ -251,6 +258,7 @@ def choose_preset(
             evaluations = 1
         # Weights may even out what is rare.
         rate = share if schema.example_weight is None else None
+    entropy = -share * math.log(share) - (1 - share) * math.log1p(-share)
     l2 = _L2_EXAMPLES / examples_of_feature
     first_order_l2 = min(
         _FIRST_ORDER_EXAMPLES / examples_of_feature,
@@ -267,6 +275,7 @@ def choose_preset(
         first_order_l2=first_order_l2,
         base_rate=rate,
         evaluations=min(max(evaluations, 1), _MOST_EVALUATIONS),
+        min_delta=_LEAST_GAIN * entropy,
         chosen=name,
     )
     if model in ("LogisticRegression", "FM"):

@@ -1,3 +1,3 @@
 """The version: here, and nowhere else."""
 
-__version__ = "0.10.0"
+__version__ = "0.11.0"

@@ -1,6 +1,7 @@
 """What a model is built and trained with where nobody says otherwise."""
 
 import dataclasses
+import math
 
 import pytest
 
@@ -190,6 +191,19 @@ def test_few_and_rare_labels_need_patience(
     assert preset.patience == patience
     # Few labels do not tell the best epoch from the next one either.
     assert preset.callback_arguments()["average_weights"] == (patience == 7)
+
+
+@pytest.mark.parametrize(
+    ("num_positives", "bits"),
+    # Of entropy: log2(2) for a coin, 2 - 0.75 log2(3) for one in four.
+    [(None, 1.0), (25_000, 1.0), (12_500, 2 - 0.75 * math.log2(3))],
+)
+def test_a_ten_thousandth_of_the_entropy_is_no_gain(num_positives, bits):
+    preset = choose_preset(
+        *("FM", schema_of(10), 50_000), num_positives=num_positives
+    )
+    assert preset.min_delta == pytest.approx(1e-4 * math.log(2) * bits)
+    assert preset.callback_arguments()["min_delta"] == preset.min_delta
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ def training_callbacks(
     directory: str | Path | None = None,
     *,
     patience: int = 2,
+    min_delta: float = 0.0,
     monitor: str = "log_loss",
     reduce_lr: bool = False,
     average_weights: bool = False,
@@ -37,6 +38,8 @@ def training_callbacks(
             from `load_checkpoint`. `None` keeps nothing on disk. Of several
             workers, the chief alone writes there.
         patience: int. Epochs without improvement before training stops.
+        min_delta: float. What the monitored metric must gain on the best epoch
+            for an improvement. Defaults to 0: any gain is one.
         monitor: `"log_loss"` or `"auc"`, of the validation data.
         reduce_lr: bool. Multiply the learning rate by 0.1 after each
             `patience - 2` epochs without improvement, or after each one
@@ -69,6 +72,7 @@ def training_callbacks(
         "monitor": f"val_{monitor}",
         "mode": MONITORS[monitor],
         "patience": patience,
+        "min_delta": min_delta,
     }
     stopping = (
         AveragingStopping(metrics, **how)
@@ -84,7 +88,7 @@ def training_callbacks(
             factor=0.1,
             patience=max(1, patience - 2),
             # What counts as better is the same as for `stopping`.
-            min_delta=0.0,
+            min_delta=min_delta,
         )
         callbacks.append(plateau)
     if directory is None:

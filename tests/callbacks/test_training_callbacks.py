@@ -430,6 +430,27 @@ def test_the_learning_rate_falls_at_each_miss_and_two_end_training(data):
     np.testing.assert_allclose(rates[1], [high] * 6, rtol=1e-6)
 
 
+def test_a_gain_below_the_least_one_is_none(data):
+    # The second and third gain 9e-5 and 2e-5 on the first, the fourth 1.2e-4.
+    losses = [0.5, 0.49991, 0.49998, 0.49988, 0.4998, 0.1]
+    first, second = (
+        fit_on_plateau(
+            any_model(),
+            part,
+            deepfm_tf.training_callbacks(
+                data[1], patience=3, reduce_lr=True, min_delta=1e-4
+            ),
+            len(part),
+        )
+        for part in (losses[:3] * 2, losses)
+    )
+
+    high, low, lowest = 0.05, 0.005, 0.0005
+    np.testing.assert_allclose(first, [high, high, low, lowest], rtol=1e-5)
+    expected = [high, high, low, lowest, lowest, lowest / 10]
+    np.testing.assert_allclose(second, expected, rtol=1e-5)
+
+
 def test_who_waits_longer_reduces_the_learning_rate_later(data):
     losses = [0.6, 0.5, 0.51, 0.52, 0.49, 0.51, 0.52, 0.53, 0.54, 0.1]
     callbacks = deepfm_tf.training_callbacks(
