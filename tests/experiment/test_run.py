@@ -100,8 +100,10 @@ def test_an_own_file_goes_all_the_way(finished_run):
         assert {"auc", "log_loss", "rows"} < set(result["test"])
         assert len(result["history"]["loss"]) == 2
         assert "learning_rate" in result["history"]  # as of --reduce-lr
-        losses = result["history"]["val_log_loss"]
-        assert result["best_epoch"] == 1 + losses.index(min(losses))
+        first, second = result["history"]["val_log_loss"]
+        # Half of the labels are 1: of log 2, a ten-thousandth is no gain.
+        gains = first - second > 0.69e-4
+        assert result["best_epoch"] == 1 + gains
     assert {"tensorflow", "keras"} <= set(report["versions"])
     command = shell.command_line("python", "-m", "pipelines.tabular", "--train")
     assert report["command"].startswith(command)
