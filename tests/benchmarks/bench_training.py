@@ -28,10 +28,22 @@ def main() -> None:
         default=",".join(IMPLEMENTATIONS),
         help="the first one is in every group",
     )
+    parser.add_argument(
+        "--batches",
+        type=int,
+        default=32,
+        help="in memory, cycled: the more, the colder the rows of the table",
+    )
     options = parser.parse_args()
     for vocabulary in options.vocabulary:
         cases = [
-            Case(name, vocabulary, options.hidden_units, options.optimizer)
+            Case(
+                name,
+                vocabulary,
+                options.hidden_units,
+                options.optimizer,
+                num_batches=options.batches,
+            )
             for name in options.implementations
         ]
         groups = measure(
