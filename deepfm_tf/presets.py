@@ -42,7 +42,7 @@ _PATIENCE_OF_FEW = 7
 # Of the log loss of the share of positives: see `Preset.min_delta`.
 _LEAST_GAIN = 1e-4
 # Of the penalties: see `Preset.batch_l2` and `Preset.first_order_l2`.
-_L2_EXAMPLES = 3.0
+_L2_EXAMPLES, _L2_EXAMPLES_OF_FM = 3.0, 0.03
 _LEAST_L2, _MOST_L2 = 5e-4, 0.05
 _FIRST_ORDER_EXAMPLES, _MOST_FIRST_ORDER_L2 = 1e-3, 2e-5
 # Over all examples. As a prior: numbers of vectors have a standard deviation
@@ -78,11 +78,13 @@ class Preset:
             mean number of examples that have a feature, from 5e-4 to .05. The
             fewer examples a feature has, the more it is held back. At most
             5,000 over the number of all examples: the loss is a mean, in
-            which each example counts less the more there are.
+            which each example counts less the more there are. Of FM, whose
+            vectors have no hidden layers beside them: .03 over the first
+            number, and no least one.
         first_order_l2: float or None. The same of the first-order weights, of
             which a feature has but one: .001 over that number, at most 2e-5,
-            and at most 5 over the number of all examples.
-            Of logistic regression and FM it is `batch_l2`, of all weights.
+            and at most 5 over the number of all examples. Of logistic
+            regression it is `batch_l2`.
         base_rate: float or None. The share of positives that training starts
             from.
         evaluations: int. In an epoch: 1, but 2 to 4 where it has 500 steps or
@@ -259,7 +261,9 @@ def choose_preset(
         # Weights may even out what is rare.
         rate = share if schema.example_weight is None else None
     entropy = -share * math.log(share) - (1 - share) * math.log1p(-share)
-    l2 = _L2_EXAMPLES / examples_of_feature
+    l2 = max(_L2_EXAMPLES / examples_of_feature, _LEAST_L2)
+    if model == "FM":
+        l2 = _L2_EXAMPLES_OF_FM / examples_of_feature
     first_order_l2 = min(
         _FIRST_ORDER_EXAMPLES / examples_of_feature,
         _MOST_FIRST_ORDER_L2,
@@ -269,19 +273,19 @@ def choose_preset(
         model=model,
         learning_rate=usual_rate(model, "lazy_adam"),
         batch_size=batch,
-        batch_l2=min(
-            max(l2, _LEAST_L2), _MOST_L2, _MOST_L2_IN_ALL / num_examples
-        ),
+        batch_l2=min(l2, _MOST_L2, _MOST_L2_IN_ALL / num_examples),
         first_order_l2=first_order_l2,
         base_rate=rate,
         evaluations=min(max(evaluations, 1), _MOST_EVALUATIONS),
         min_delta=_LEAST_GAIN * entropy,
         chosen=name,
     )
-    if model in ("LogisticRegression", "FM"):
+    if model == "LogisticRegression":
         return dataclasses.replace(
             preset, batch_l2=first_order_l2, first_order_l2=None
         )
+    if model == "FM":
+        return preset
     if is_rare:
         preset = dataclasses.replace(
             preset, patience=_PATIENCE_OF_FEW, average_weights=True
