@@ -143,6 +143,15 @@ def trace_prediction(model: keras.Model, inputs: Mapping[str, Array]) -> None:
         trace([(any_rows,)])
 
 
+def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """A model, its layers, and the layers within them.
+
+    `_flatten_layers`; the public `layers` has none that are within others.
+    """
+    layers: list[keras.layers.Layer] = model._flatten_layers()
+    return layers
+
+
 def skip_epochs(model: keras.Model) -> None:
     """Let the `fit` that has just begun do no epoch.
 

@@ -58,14 +58,16 @@ def set_seed(seed: int) -> None:
 
 
 def set_precision(precision: str, hidden_units: Sequence[int] = ()) -> str:
-    """Compute the pyramids of models built from now on in this precision.
+    """Train the pyramids of models built from now on in this precision.
+
+    Evaluation, predictions, explanations and exports are in float32 always.
 
     Args:
-        precision: str. `"float32"`; `"mixed_bfloat16"`: matrix products in
-            bfloat16, which pays for wide hidden layers on hardware that has it
-            and costs for narrow ones; or `"auto"`: the second where it pays.
-            Weights, tables, the optimizer's state, first and second order and
-            the logits stay in float32.
+        precision: str. `"float32"`; `"mixed_bfloat16"`: matrix products of
+            training in bfloat16, which pays for wide hidden layers on hardware
+            that has it and costs for narrow ones; or `"auto"`: the second
+            where it pays. Weights, tables, the optimizer's state, first and
+            second order and the logits stay in float32.
         hidden_units: widths of the hidden layers, which `"auto"` goes by: the
             first must be 200 wide, and the GPU, or the CPU if there is none,
             must compute in bfloat16. Where it must emulate it, a step takes

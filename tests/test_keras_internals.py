@@ -157,6 +157,17 @@ def test_maybe_merge_call_calls_without_a_strategy_too():
     assert seen == [5]
 
 
+def test_flatten_layers_has_those_within_others():
+    inner = keras.layers.Dense(1)
+    outer = keras.layers.TimeDistributed(inner)
+    model = keras.Sequential([keras.Input((2, 1)), outer])
+
+    layers = keras_internals.all_layers(model)
+
+    assert inner not in model.layers
+    assert layers[0] is model and {outer, inner} < set(layers)
+
+
 def test_initial_epoch_lets_fit_do_no_epoch_or_all():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")

@@ -57,9 +57,7 @@ class Explainer:
             now: make an Explainer of a trained model.
         steps: int. Pieces of the line, for a start. Defaults to 64.
         tolerance: float. What the terms of the pyramid may miss its value by,
-            in logits. Defaults to 1e-4, or to 1e-2 if the pyramid computes in
-            half precision (`mixed_bfloat16`), which makes it no better than
-            that however short the steps. Float32 cannot keep less than 1e-5.
+            in logits. Defaults to 1e-4. Float32 cannot keep less than 1e-5.
 
     Call arguments:
         packed: the packed inputs, see `CTRModel`. A graph function: usable
@@ -111,22 +109,20 @@ class Explainer:
         model: CTRModel,
         background: Any = None,
         steps: int = 64,
-        tolerance: float | None = None,
+        tolerance: float = 1e-4,
     ) -> None:
         if not isinstance(steps, int) or steps < 1:
             raise UserError(
                 f"`steps` must be a positive integer. Received: steps={steps}."
             )
-        if tolerance is not None and not tolerance > 0:
+        if not tolerance > 0:
             raise UserError(
                 "`tolerance` must be positive. Received: "
                 f"tolerance={tolerance}."
             )
         self.model_terms = ModelTerms(model)
         self.steps = steps
-        self.tolerance = tolerance or (
-            1e-2 if self.model_terms.is_half else 1e-4
-        )
+        self.tolerance = tolerance
         self.mean_vectors: Array | None = None
         if self.model_terms.has_deep:
             if background is None:

@@ -19,9 +19,8 @@ from deepfm_tf.packed_layout import PackedLayout
 
 # Floats that a step over all pairs of fields may take, 64 MB.
 MAX_PAIR_FLOATS = 2**24
-# What the declared terms may miss the logits by, of 1 + the size of all terms;
-# and where products are of 16 bits.
-_TOLERANCE, _ROUNDED_TOLERANCE = 1e-3, 5e-2
+# What the declared terms may miss the logits by, of 1 + the size of all terms.
+_TOLERANCE = 1e-3
 # Rows that are made up to compare the two.
 _CHECK_ROWS = 16
 
@@ -44,7 +43,6 @@ class ModelTerms:
         pair_fields: list of (i, j), i < j. Positions of the fields of a pair.
         has_pairs, has_deep: bool. Whether the logit has pair terms, a deep
             part.
-        is_half: bool. Whether the deep part is computed in 16 bits.
     """
 
     def __init__(self, model: CTRModel) -> None:
@@ -62,10 +60,6 @@ class ModelTerms:
         self.has_pairs, self.has_deep = model.has_pairs, model.has_deep
         self._table = model.embedding_layer.embeddings
         self.embedding_dim = self._table.shape[1] - 1
-        self.is_half = False
-        if self.has_deep:
-            zeros = tf.zeros((1, len(self.fields), self.embedding_dim))
-            self.is_half = tf.as_dtype(model.deep_logits(zeros).dtype).size < 4
         self.first_rows = [0, *accumulate(schema.vocabulary_sizes)]
         starts = [self.first_rows[table] for table in schema.field_tables]
         # For each column of `features`: its field, and the field's first row.
@@ -245,11 +239,9 @@ class ModelTerms:
         total = columns.sum(axis=1)
         # NaN, of a training that diverged, is no sign of a wrong declaration.
         difference = np.nan_to_num(np.abs(logits - total), posinf=0.0)
-        is_half = self.is_half or tf.as_dtype(self.model.logits.dtype).size < 4
-        tolerance = _ROUNDED_TOLERANCE if is_half else _TOLERANCE
         size = np.nan_to_num(1 + np.abs(columns).sum(axis=1))
         worst = np.argmax(difference / size)
-        if difference[worst] <= tolerance * size[worst]:
+        if difference[worst] <= _TOLERANCE * size[worst]:
             return
         declared = f"`linear_term`, `has_pairs`={self.has_pairs}"
         declared += ", `deep_logits`" * self.has_deep

@@ -23,9 +23,8 @@ from deepfm_tf.vocabulary import Vocabulary
 # How far the two may be apart: float32 sums in another order. A wrong id
 # shows in the first digits.
 _TOLERANCE = 1e-6
-# In half precision, sums in another order may be rounded to another number:
-# one hidden unit in thousands is then 2^-8 off.
-_HALF_TOLERANCE = 1e-2
+# What it may become where the model itself is less exact than that.
+_LARGEST_TOLERANCE = 1e-2
 # One other order of the sums tells the size of the rounding, not its bound:
 # a graph of 24 fields with large weights was 8 times as far off.
 _ORDERS = 32
@@ -38,7 +37,6 @@ def check(
     reference: Reference,
     requests: Iterable[Request],
     saved_model: Path,
-    tolerance: float = _TOLERANCE,
     calibration: Calibration | None = None,
     explainer: Explainer | None = None,
     vocabulary: Vocabulary | None = None,
@@ -49,7 +47,6 @@ def check(
         reference: packed inputs to the probabilities that are expected.
         requests: those of the warm-up file, in its order.
         saved_model: the directory of the version.
-        tolerance: float. How far a probability may be off.
         calibration: what the reference's probabilities go through to be what
             is served. Optional.
         explainer: what the signature `explain` is compared with.
@@ -69,7 +66,7 @@ def check(
             check_unseen(vocabulary, request, outputs)
             continue
         served = _probability(outputs)
-        compare(reference, request, served, tolerance, calibration)
+        compare(reference, request, served, calibration)
         if explainer is not None and request.signature == "explain":
             check_terms(explainer, request, outputs)
 
@@ -104,28 +101,20 @@ def _probability(outputs: Mapping[str, Array]) -> Array:
     return probability
 
 
-def tolerance_of(model: keras.Model) -> float:
-    """How far apart sums in another order may come out in this model."""
-    dtypes = {layer.compute_dtype for layer in model.layers}
-    is_half = dtypes & {"bfloat16", "float16"}
-    return _HALF_TOLERANCE if is_half else _TOLERANCE
-
-
 def compare(
     reference: Reference,
     request: Request,
     served: Any,
-    tolerance: float = _TOLERANCE,
     calibration: Calibration | None = None,
 ) -> None:
     """Raise RuntimeError unless the probabilities are those expected."""
     rows = request.rows
     expected = reference(rows.packed)
-    if _agree(served, expected, tolerance, calibration):
+    if _agree(served, expected, _TOLERANCE, calibration):
         return
-    # Where large terms cancel, the model itself is less exact than that.
+    # As where large terms cancel.
     rounding = np.abs(_one_by_one(reference, rows) - expected).max()
-    rounding = min(_ORDERS * rounding, _HALF_TOLERANCE)
+    rounding = min(_ORDERS * rounding, _LARGEST_TOLERANCE)
     if _agree(served, expected, rounding, calibration):
         return
     if calibration is not None:

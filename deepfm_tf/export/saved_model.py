@@ -20,7 +20,6 @@ from deepfm_tf.export.check import (
     check,
     compare,
     probabilities,
-    tolerance_of,
 )
 from deepfm_tf.export.explain import check_explainer, explain_signature
 from deepfm_tf.export.fields import fields_signature, make_fields_request
@@ -266,13 +265,12 @@ def export_saved_model(
                 requests.append(make_explain_request(rows, schema, size))
         write_warm_up(requests, directory.name, saved_model)
         reference: Reference = functools.partial(probabilities, model)
-        tolerance = tolerance_of(model)
         card_of_table: dict[str, Any] = {"dtype": table_dtype or "float32"}
         if table is not None:
             # The same sums from the exact table must be the model's.
             exact = _eager(make_score(model))
             last = requests[-1]
-            compare(reference, last, exact(last.rows.packed), tolerance)
+            compare(reference, last, exact(last.rows.packed))
             reference = _eager(make_score(model, table))
             batches = evaluation_data
             if batches is None:
@@ -283,7 +281,7 @@ def export_saved_model(
                 exact, reference, batches, calibration
             )
         check(
-            *(reference, requests, saved_model, tolerance),
+            *(reference, requests, saved_model),
             *(calibration, explainer, vocabulary),
         )
         warm_up = chosen_for_warm_up(requests, warm_up_rows, warm_up_rank)

@@ -21,6 +21,10 @@ from deepfm_tf.keras_internals import is_saving_hdf5
 from deepfm_tf.layers import SamplingOffset
 from deepfm_tf.layers.pair_products import field_sums, products_of_sums
 from deepfm_tf.models.shared_table import freeze_fields
+from deepfm_tf.models.training_precision import (
+    in_training,
+    keep_for_training,
+)
 from deepfm_tf.schema import Schema
 
 # Keras's own arguments of a model.
@@ -36,6 +40,11 @@ class CTRModel(keras.Model):
     float32, each only where the schema needs it; `Vocabulary.encode` says what
     they hold. The output is `{"probability": (batch, 1)}`. The sigmoid comes
     last and in float32, so that Keras computes the loss from the logits.
+
+    Under `mixed_bfloat16` its layers compute in 16 bits in training,
+    `model(x, training=True)`, and there alone. `model(x)`, `evaluate`,
+    `predict`, validation, explanations and exports are those of a float32
+    model with the same weights; see `TrainingPrecision`.
 
     A model of your own is trained, evaluated and exported as it is. It can
     also be explained, exported with a context (`rank`) or with a table in 16
@@ -151,6 +160,7 @@ class CTRModel(keras.Model):
         super().__init__(
             inputs=inputs, outputs={"probability": probability}, **kwargs
         )
+        keep_for_training(self)
         self.schema = schema
         self.logits = logits
         self.negative_sampling = negative_sampling
@@ -163,6 +173,17 @@ class CTRModel(keras.Model):
         start = shift + math.log(rate / (1 - rate))
         if start and self.linear_term is not None:
             self.linear_term.bias.assign(start)
+
+    def call(
+        self,
+        inputs: Any,
+        training: bool | None = None,
+        mask: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Keras's `call`, of which all layers know whether it is training."""
+        with in_training(training):
+            return super().call(inputs, training=training, mask=mask, **kwargs)
 
     @property
     def embedding_layer(self) -> Any:
@@ -193,7 +214,7 @@ class CTRModel(keras.Model):
             embeddings: (batch, fields, embedding_dim), all fields.
 
         Returns:
-            (batch, 1) logits, in the precision that they are computed in.
+            (batch, 1) logits.
         """
         raise NotImplementedError(
             f"{type(self).__name__} defines no `deep_logits`."

@@ -382,10 +382,10 @@ def test_l2_of_a_batch_and_bfloat16_reach_the_model(clicks, finished_run):
     assert asked.optimizer.batch_l2 == 0.05
     # The pyramid alone is for bfloat16, and only if asked for.
     plain = finished_run[1].models["deepfm"]
-    assert asked.dense_pyramid.compute_dtype == "bfloat16"
-    assert asked.shared_embedding.compute_dtype == "float32"
-    assert plain.dense_pyramid.compute_dtype == "float32"
-    assert plain.shared_embedding.compute_dtype == "float32"
+    assert asked.dense_pyramid.dtype_policy.name == "mixed_bfloat16"
+    assert asked.shared_embedding.dtype_policy.name == "float32"
+    assert plain.dense_pyramid.dtype_policy.name == "float32"
+    assert plain.shared_embedding.dtype_policy.name == "float32"
 
 
 @pytest.fixture(scope="module")

@@ -537,9 +537,10 @@ def test_mixed_precision_keeps_table_and_state_in_float32(small_vocabulary):
         if "int" not in v.dtype
     ]
     assert {v.dtype for v in floats} == {"float32"}
-    assert model.dense_pyramid.compute_dtype == "bfloat16"
+    # Outside of training it computes in float32.
+    assert model.dense_pyramid.dtype_policy.name == "mixed_bfloat16"
     others = (model.shared_embedding, model.fm_interaction, model.linear_term)
-    assert {layer.compute_dtype for layer in others} == {"float32"}
+    assert {layer.dtype_policy.name for layer in others} == {"float32"}
 
 
 def test_a_config_of_a_version_before_05_is_read():

@@ -159,7 +159,8 @@ class Settings(ExportSettings, ContinueSettings):
     )
     precision: str = _training(
         "float32",
-        "number format for the matrix products of the hidden layers; auto: "
+        "number format for the matrix products of the hidden layers in "
+        "training (evaluation and exports are in float32); auto: "
         "mixed_bfloat16 if the hardware computes in bfloat16 and "
         "--hidden-units begins with 200 or more, else float32",
         choices=PRECISIONS,
