@@ -84,17 +84,30 @@ def set_precision(precision: str, hidden_units: Sequence[int] = ()) -> str:
     >>> set_precision("auto", hidden_units=(30, 20, 10))
     'float32'
     """
+    precision = choose_precision(precision, hidden_units)
+    keras.config.set_dtype_policy(precision)
+    return precision
+
+
+def choose_precision(precision: str, hidden_units: Sequence[int] = ()) -> str:
+    """What `set_precision` would set: the `dtype` of one model.
+
+    Args:
+        precision, hidden_units: as there.
+
+    Raises:
+        UserError: there is no such precision.
+    """
     if precision not in PRECISIONS:
         raise UserError(
             f"`precision` must be one of {', '.join(PRECISIONS)}. Received: "
             f"precision={precision!r}."
         )
-    if precision == "auto":
-        is_wide = bool(hidden_units) and hidden_units[0] >= _WIDE
-        pays = is_wide and _computes_in_bfloat16()
-        precision = "mixed_bfloat16" if pays else "float32"
-    keras.config.set_dtype_policy(precision)
-    return precision
+    if precision != "auto":
+        return precision
+    is_wide = bool(hidden_units) and hidden_units[0] >= _WIDE
+    pays = is_wide and _computes_in_bfloat16()
+    return "mixed_bfloat16" if pays else "float32"
 
 
 def _computes_in_bfloat16() -> bool:

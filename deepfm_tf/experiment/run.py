@@ -168,11 +168,6 @@ def begin(
     with user_errors():
         check_headers(settings)
         import_tensorflow()
-        chosen = deepfm_tf.set_precision(
-            settings.precision, hidden_units=settings.hidden_units or ()
-        )
-        if settings.precision == "auto":
-            print(f"Precision: {chosen}")
         say_part(read_cluster())
         strategy = deepfm_tf.create_strategy(
             settings.replicas, shard_tables=settings.shard_tables

@@ -10,6 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -377,7 +378,6 @@ def test_l2_of_a_batch_and_bfloat16_reach_the_model(clicks, finished_run):
     )
     asked = learning.build(settings, "deepfm", begin(settings)[1]["train"])
 
-    deepfm_tf.set_precision("float32")
     assert asked.embedding_layer.embeddings_regularizer is None
     assert asked.optimizer.batch_l2 == 0.05
     # The pyramid alone is for bfloat16, and only if asked for.
@@ -386,6 +386,30 @@ def test_l2_of_a_batch_and_bfloat16_reach_the_model(clicks, finished_run):
     assert asked.shared_embedding.dtype_policy.name == "float32"
     assert plain.dense_pyramid.dtype_policy.name == "float32"
     assert plain.shared_embedding.dtype_policy.name == "float32"
+    # That of the next model is its own affair.
+    assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "expected"),
+    [
+        ((), "deepfm", "float32"),  # 128-64
+        (("--preset", "strong"), "deepfm", "mixed_bfloat16"),  # 256-128
+        (("--preset", "strong"), "fm", "float32"),
+        (("--hidden-units", "400,30"), "deepfm", "mixed_bfloat16"),
+        (("--hidden-units", "30,400"), "deepfm", "float32"),
+    ],
+)
+def test_auto_takes_the_precision_for_the_layers_that_there_are(
+    options, name, expected, clicks, finished_run, monkeypatch, capsys
+):
+    monkeypatch.setattr("deepfm_tf.training.has_bfloat16", lambda: True)
+    settings = settings_of(*OWN, "--precision", "auto", *options)
+
+    model = learning.build(settings, name, finished_run[1].data["train"])
+
+    assert model.dtype_policy.name == expected
+    assert f"Precision of training: {expected}\n" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")

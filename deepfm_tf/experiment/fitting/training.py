@@ -113,8 +113,16 @@ def build(
         )
         # Keras's L2 has no half.
         arguments[penalized] = {"class_name": "L2", "config": {"l2": l2 / 2}}
+    precision = deepfm_tf.training.choose_precision(
+        settings.precision, arguments.get("hidden_units", ())
+    )
+    if settings.precision == "auto":
+        print(f"Precision of training: {precision}")
     model = getattr(deepfm_tf, MODELS[name])(
-        schema, negative_sampling=train.negative_sampling, **arguments
+        schema,
+        negative_sampling=train.negative_sampling,
+        dtype=precision,
+        **arguments,
     )
     for each in vectors:
         field, file = split_field_file(each)

@@ -161,8 +161,8 @@ class Settings(ExportSettings, ContinueSettings):
         "float32",
         "number format for the matrix products of the hidden layers in "
         "training (evaluation and exports are in float32); auto: "
-        "mixed_bfloat16 if the hardware computes in bfloat16 and "
-        "--hidden-units begins with 200 or more, else float32",
+        "mixed_bfloat16 if the hardware computes in bfloat16 and the first "
+        "hidden layer is at least 200 wide, else float32",
         choices=PRECISIONS,
         argument="precision",
     )
