@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from deepfm_tf.arrays import Array
-from deepfm_tf.kernels import local_value
+from deepfm_tf.kernels import local_value, rows_between
 from deepfm_tf.row_shards import RowReader, is_sharded
 
 # On a copy: which rows of its table training has touched.
@@ -68,9 +68,13 @@ def touched_rows(state: Any, reader: RowReader | None = None) -> Array:
             found[first_row : first_row + len(touched)] = touched[:, 0] > 0
         return found
     whole = local_value(state)
+    num_rows = whole.shape[0]
     blocks = [
-        _are_touched(whole[start : start + BLOCK_ROWS])[:, 0] > 0
-        for start in range(0, whole.shape[0], BLOCK_ROWS)
+        _are_touched(
+            rows_between(whole, start, min(start + BLOCK_ROWS, num_rows))
+        )[:, 0]
+        > 0
+        for start in range(0, num_rows, BLOCK_ROWS)
     ]
     return np.concatenate(blocks)
 

@@ -42,6 +42,15 @@ def local_value(variable: Any, device: str | None = None) -> tf.Variable:
     return next(part for part in parts if part.device == device)
 
 
+def rows_between(variable: Any, start: Any, stop: Any) -> Any:
+    """Rows that follow each other, of the `tf.Variable` of one replica.
+
+    `variable[start:stop]` would copy the whole table first, once an optimizer
+    has updated rows of it.
+    """
+    return tf.gather(variable, tf.range(start, stop))
+
+
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` of tensors as one pass that XLA compiles, on a CPU.
 

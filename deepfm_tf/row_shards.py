@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import UserError
-from deepfm_tf.kernels import detached, local_value
+from deepfm_tf.kernels import detached, local_value, rows_between
 
 # Collective operations of one group and key meet; those of TensorFlow's own
 # strategy have groups that count from 1.
@@ -197,7 +197,8 @@ class RowReader:
         size = min(_BLOCK_ROWS, variable.shape[0])
 
         def swap(start: Any) -> Any:
-            part = told(local_value(variable)[start : start + size])
+            table = local_value(variable)
+            part = told(rows_between(table, start, start + size))
             parts = tf.tile(part[None], [count, 1, 1])
             return all_to_all(parts, count, self._block_keys[kind])
 

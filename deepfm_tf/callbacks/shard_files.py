@@ -17,6 +17,7 @@ import numpy as np
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.errors import MissingFileError, UserError
+from deepfm_tf.kernels import rows_between
 from deepfm_tf.row_shards import RowShards
 from deepfm_tf.storage import replacing
 
@@ -31,6 +32,20 @@ def _header(shape: tuple[int, int]) -> bytes:
     about = {"descr": "<f4", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(header, about)  # type: ignore[no-untyped-call]
     return header.getvalue()
+
+
+def blocks_of(values: Any) -> Iterator[Array]:
+    """The rows of an array or of a `tf.Variable`, some at a time.
+
+    A variable is nowhere copied as a whole.
+    """
+    num_rows = values.shape[0]
+    for start in range(0, num_rows, BLOCK_ROWS):
+        stop = min(start + BLOCK_ROWS, num_rows)
+        if isinstance(values, np.ndarray):
+            yield values[start:stop]
+        else:
+            yield np.asarray(rows_between(values, start, stop))
 
 
 def shard_name(checkpoint: str, number: int, count: int) -> str:
@@ -50,7 +65,7 @@ def write_shard(path: Path, columns: Sequence[Any]) -> int:
     Args:
         path: of the file.
         columns: (rows, columns) float32 arrays or `tf.Variable`s, to stand
-            side by side. They are read in blocks.
+            side by side.
 
     Returns:
         A checksum of the file.
@@ -60,10 +75,8 @@ def write_shard(path: Path, columns: Sequence[Any]) -> int:
     checksum = 0
     with replacing(path) as temporary, open(temporary, "wb") as file:
         blocks = (
-            np.concatenate(
-                [each[start : start + BLOCK_ROWS] for each in columns], axis=1
-            ).tobytes()
-            for start in range(0, num_rows, BLOCK_ROWS)
+            np.concatenate(parts, axis=1).tobytes()
+            for parts in zip(*map(blocks_of, columns), strict=True)
         )
         for block in itertools.chain([header], blocks):
             file.write(block)
