@@ -42,6 +42,17 @@ def local_value(variable: Any, device: str | None = None) -> tf.Variable:
     return next(part for part in parts if part.device == device)
 
 
+def has_equal_copies(variable: Any) -> bool:
+    """Whether `local_value` is a variable's value on each replica.
+
+    The others, of moving averages, are made one when they are read.
+    """
+    value = tf_variable(variable)
+    return bool(
+        value.synchronization != tf.VariableSynchronization.ON_READ
+    ) or not isinstance(value, tf.distribute.DistributedValues)
+
+
 def rows_between(variable: Any, start: Any, stop: Any) -> Any:
     """Rows that follow each other, of the `tf.Variable` of one replica.
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import keras
 import numpy as np
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.callbacks.shard_files import (
+    BLOCK_ROWS,
+    HINT,
+    blocks_of,
+    numpy_header,
     read_shards,
     shard_name,
     write_shard,
 )
-from deepfm_tf.kernels import local_value
+from deepfm_tf.errors import MissingFileError, UserError
+from deepfm_tf.kernels import has_equal_copies, local_value
 from deepfm_tf.layers.table.stored_rows import write_rows
 from deepfm_tf.row_shards import RowShards, is_sharded
 from deepfm_tf.strategies import exchange
@@ -39,7 +45,7 @@ def write_values(
 ) -> None:
     """Write all variables but those that the workers have shared out.
 
-    As `np.savez`, which would hold all of them in memory at once.
+    As `np.savez` would, but of a table only some rows are in memory twice.
 
     Args:
         path: of the file.
@@ -51,8 +57,12 @@ def write_values(
             if is_sharded(variable):
                 continue
             with archive.open(f"{number}.npy", "w", force_zip64=True) as file:
-                is_own = number >= len(weights)
-                np.save(file, variable.numpy() if is_own else weights[number])
+                if number < len(weights):
+                    _write(file, weights[number])
+                elif has_equal_copies(variable):
+                    _write(file, local_value(variable))
+                else:
+                    _write(file, variable.numpy())
 
 
 def write_shared(
@@ -116,25 +126,32 @@ def read_values(
         targets: of the first variables: themselves, or arrays like them.
 
     Raises:
-        UserError: rows are missing, or damaged.
+        UserError: a file is missing, or damaged.
     """
     numbers = shared["variables"] if shared else []
     variables = variables_of(model)
     others = [n for n in range(len(variables)) if n not in numbers]
-    with np.load(path) as file:
-        for name, number in zip(file.files, others, strict=True):
-            if number >= len(targets):
-                break
-            target = targets[number]
-            # Numpy writes what it does not know, bfloat16, as mere bytes.
-            value = file[name].view(target.dtype)
-            if is_sharded(variables[number]):  # by workers that shared nothing
-                places, value = variables[number].row_shards.held(0, value)
-                _put(target, places, value)
-            elif isinstance(target, np.ndarray):
-                target[...] = value
-            else:
-                target.assign(value)
+    for place, shape, first_row, values in _stored(path, len(others)):
+        number = others[place]
+        if number >= len(targets):
+            break
+        target, variable = targets[number], variables[number]
+        # Numpy writes what it does not know, bfloat16, as mere bytes.
+        values = values.view(target.dtype)
+        if is_sharded(variable):  # by workers that shared nothing
+            _put(target, *variable.row_shards.held(first_row, values))
+        elif shape != tuple(target.shape):
+            raise UserError(
+                f"{path} must hold the values of this model. Received: shape "
+                f"{shape} for a variable of shape {tuple(target.shape)}."
+            )
+        elif values.shape != shape:
+            places = np.arange(first_row, first_row + len(values))
+            _put(target, places, values)
+        elif isinstance(target, np.ndarray):
+            target[...] = values
+        else:
+            target.assign(values)
     if not shared:
         return
     widths = [variables[number].shape[1] for number in numbers]
@@ -150,6 +167,61 @@ def read_values(
         for number, part in zip(numbers, parts, strict=True):
             if number < len(targets):
                 _put(targets[number], places, part)
+
+
+def _write(file: IO[bytes], values: Any) -> None:
+    """As `np.save`, without a copy of all of it."""
+    shape = tuple(values.shape)
+    if not shape or shape[0] <= BLOCK_ROWS:
+        whole = values if isinstance(values, np.ndarray) else values.numpy()
+        np.save(file, whole)
+        return
+    for number, block in enumerate(blocks_of(values)):
+        if not number:
+            file.write(numpy_header(shape, block.dtype))
+        file.write(block.tobytes())
+
+
+def _stored(
+    path: Path, count: int
+) -> Iterator[tuple[int, tuple[int, ...], int, Array]]:
+    """Place, shape, first row and some rows of each array in a file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if len(names) != count:
+                raise zipfile.BadZipFile(
+                    f"{len(names)} arrays in place of {count}"
+                )
+            for place, name in enumerate(names):
+                with archive.open(name) as file:
+                    for shape, first_row, values in _rows_of(file):
+                        yield place, shape, first_row, values
+    except FileNotFoundError as error:
+        raise MissingFileError(
+            f"{path} is missing. It holds the weights of an epoch. {HINT}"
+        ) from error
+    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+        raise UserError(
+            f"{path} must hold what was written after an epoch. Received: "
+            f"other bytes, so the file is damaged ({error}). {HINT}"
+        ) from error
+
+
+def _rows_of(
+    file: IO[bytes],
+) -> Iterator[tuple[tuple[int, ...], int, Array]]:
+    np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)  # type: ignore[no-untyped-call]
+    if not shape:
+        yield shape, 0, np.frombuffer(file.read(), dtype).reshape(shape)
+        return
+    row_bytes = dtype.itemsize * math.prod(shape[1:])
+    # At least one read, which finds out at its end whether the sum is right.
+    for start in range(0, max(1, shape[0]), BLOCK_ROWS):
+        num_rows = min(BLOCK_ROWS, shape[0] - start)
+        values = np.frombuffer(file.read(num_rows * row_bytes), dtype)
+        yield shape, start, values.reshape(num_rows, *shape[1:])
 
 
 def _put(target: Any, places: Array, values: Array) -> None:

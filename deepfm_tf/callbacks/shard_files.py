@@ -23,13 +23,14 @@ from deepfm_tf.storage import replacing
 
 # Rows that are read or written at once.
 BLOCK_ROWS = 2**16
-_HINT = "Restore it, or start without resuming."
+HINT = "Restore it, or start without resuming."
 
 
-def _header(shape: tuple[int, int]) -> bytes:
+def numpy_header(shape: tuple[int, ...], dtype: Any = "<f4") -> bytes:
     """What a file of numpy's begins with."""
     header = io.BytesIO()
-    about = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))  # type: ignore[no-untyped-call]
+    about = {"descr": descr, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(header, about)  # type: ignore[no-untyped-call]
     return header.getvalue()
 
@@ -71,7 +72,7 @@ def write_shard(path: Path, columns: Sequence[Any]) -> int:
         A checksum of the file.
     """
     num_rows = columns[0].shape[0]
-    header = _header((num_rows, sum(each.shape[1] for each in columns)))
+    header = numpy_header((num_rows, sum(each.shape[1] for each in columns)))
     checksum = 0
     with replacing(path) as temporary, open(temporary, "wb") as file:
         blocks = (
@@ -123,11 +124,11 @@ def _blocks(
     """First place and values of each block of a file."""
     if not path.is_file():
         raise MissingFileError(
-            f"{path} is missing. It holds the table rows of one worker. {_HINT}"
+            f"{path} is missing. It holds the table rows of one worker. {HINT}"
         )
     row_bytes = 4 * shape[1]
     with open(path, "rb") as file:
-        found = zlib.crc32(file.read(len(_header(shape))))
+        found = zlib.crc32(file.read(len(numpy_header(shape))))
         for start in range(0, shape[0], BLOCK_ROWS):
             size = min(BLOCK_ROWS, shape[0] - start)
             block = file.read(size * row_bytes)
@@ -138,5 +139,5 @@ def _blocks(
         if found != checksum or file.read(1):
             raise UserError(
                 f"{path} must hold the rows that one of the workers wrote. "
-                f"Received: different bytes, so the file is damaged. {_HINT}"
+                f"Received: different bytes, so the file is damaged. {HINT}"
             )
