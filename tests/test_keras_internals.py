@@ -255,3 +255,35 @@ def test_adam_s_moments_are_found_by_their_variable():
         [2.0, 4.0],
         [4.0, 16.0],
     ]
+
+
+class OwnVariables(keras.layers.Dense):
+    """A layer that reads something of its own."""
+
+    def load_own_variables(self, store):
+        super().load_own_variables(store)
+        self.read = True
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (keras.layers.Dense(2), True),
+        (keras.layers.BatchNormalization(), True),
+        (keras.layers.Normalization(), False),
+        (OwnVariables(2), False),
+    ],
+)
+def test_layers_that_keep_more_than_variables_are_found_in_others(
+    layer, expected
+):
+    inner = keras.Sequential([keras.Input((3,)), layer])
+    model = keras.Sequential([keras.Input((3,)), inner])
+
+    assert keras_internals.is_config_and_variables(model) == expected
+
+
+def test_a_layer_that_writes_texts_keeps_more_than_variables():
+    model = keras.Sequential([keras.layers.StringLookup(vocabulary=["a"])])
+
+    assert not keras_internals.is_config_and_variables(model)

@@ -24,7 +24,11 @@ from deepfm_tf.callbacks.epoch_values import (
     write_values,
 )
 from deepfm_tf.errors import MissingFileError, UserError
-from deepfm_tf.keras_internals import skip_epochs, skip_no_epochs
+from deepfm_tf.keras_internals import (
+    is_config_and_variables,
+    skip_epochs,
+    skip_no_epochs,
+)
 from deepfm_tf.row_shards import current_row_shards
 from deepfm_tf.storage import replacing, write_text
 from deepfm_tf.strategies import agree, is_chief
@@ -36,9 +40,9 @@ _STATE_FILE = "state.json"
 _LOG_FILE = "log.csv"
 # What changes from epoch to epoch; and all the rest, once for each `fit`.
 _EPOCH_FILE = "epoch-{:04d}.npz"
-_MODEL_FILE = "model-{:04d}.keras"
-# Of a model whose table is shared out; its first weights are of no use.
 _CONFIG_FILE = "model-{:04d}.json"
+# Of a model with layers that keep something else, such as looked-up texts.
+_MODEL_FILE = "model-{:04d}.keras"
 # Of an `AveragingStopping`: what it compares with, and its mean so far.
 _BEST_FILE = "epoch-{:04d}-best.npy"
 _MEAN_FILE = "epoch-{:04d}-mean.npz"
@@ -51,9 +55,9 @@ class Checkpoints(keras.callbacks.Callback):
 
     Every file is written beside its place and then renamed, and
     `state.json`, written last, says which of them count: a run killed at any
-    moment can be resumed from its last whole epoch. Keras takes as long to
-    write a small model as to train it for an epoch, so it does that once, and
-    the variables alone follow each epoch. `log.csv` holds the logs of all
+    moment can be resumed from its last whole epoch. What the model is made of
+    is written once, and the variables alone follow each epoch, of which 65,536
+    rows at a time are in memory besides. `log.csv` holds the logs of all
     epochs, resumed ones included. Of several workers, the chief alone writes,
     but for the rows of a table that they share out; all read, so that the
     directory must be one that they share.
@@ -143,7 +147,8 @@ class Checkpoints(keras.callbacks.Callback):
         if not is_chief(self.model.distribute_strategy):
             return
         if self._model_file is None:
-            name = _CONFIG_FILE if self._shared else _MODEL_FILE
+            is_enough = self._shared or is_config_and_variables(self.model)
+            name = _CONFIG_FILE if is_enough else _MODEL_FILE
             self._model_file = name.format(epoch + 1)
             with replacing(self.directory / self._model_file) as path:
                 _write_model(path, self.model)

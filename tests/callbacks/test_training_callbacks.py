@@ -129,8 +129,8 @@ def test_an_interrupted_run_goes_on_as_if_undisturbed(
     for state in states:
         del state["history"]["train_seconds"]
     # Each `fit` writes its own.
-    assert states[0].pop("model") == "model-0001.keras"
-    assert states[1].pop("model") == f"model-{first + 1:04d}.keras"
+    assert states[0].pop("model") == "model-0001.json"
+    assert states[1].pop("model") == f"model-{first + 1:04d}.json"
     assert states[0].keys() == states[1].keys()
     for key, values in states[0].pop("history").items():
         # One instruction path or another, through some 50 steps of Adam.
@@ -264,7 +264,7 @@ def test_a_new_run_in_an_old_directory_starts_afresh(new_model, data, tmp_path):
 
     assert read_state(tmp_path)["epoch"] == 1
     assert [p.name for p in tmp_path.glob("epoch-*")] == ["epoch-0001.npz"]
-    assert [p.name for p in tmp_path.glob("*.keras")] == ["model-0001.keras"]
+    assert [p.name for p in tmp_path.glob("model-*")] == ["model-0001.json"]
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 2
 
 

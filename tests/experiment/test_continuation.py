@@ -203,16 +203,19 @@ def test_what_another_day_cannot_change_is_refused(words, told, capsys):
 
 
 def test_where_there_is_no_model_it_is_said(finished, tmp_path, capsys):
-    bare = shutil.copytree(YESTERDAY, tmp_path / "run" / "bare")
+    shutil.copytree(YESTERDAY, tmp_path / "run" / "bare")
     without = shutil.copytree("runs/yesterday", tmp_path / "without")
-    (file,) = without.glob("logistic_regression/*.keras")
-    with zipfile.ZipFile(file) as archive:
-        content = {n: archive.read(n) for n in archive.namelist()}
-    config = json.loads(content["config.json"]) | {"compile_config": None}
-    content["config.json"] = json.dumps(config).encode()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, data in content.items():
-            archive.writestr(name, data)
+    (file,) = without.glob("logistic_regression/model-*.json")
+    config = json.loads(file.read_text()) | {"compile_config": None}
+    file.write_text(json.dumps(config))
+    # As versions before 0.11 wrote it.
+    earlier = shutil.copytree(without, tmp_path / "earlier")
+    file = earlier / file.relative_to(without)
+    with zipfile.ZipFile(file.with_suffix(".keras"), "w") as archive:
+        archive.write(file, "config.json")
+    state = file.with_name("state.json")
+    state.write_text(state.read_text().replace(file.name, file.stem + ".keras"))
+    file.unlink()
 
     lost = shutil.copytree("runs/yesterday", tmp_path / "lost")
     (lost / "logistic_regression" / "epoch-0001.npz").unlink()
@@ -221,7 +224,8 @@ def test_where_there_is_no_model_it_is_said(finished, tmp_path, capsys):
         ("runs/nope", "there is no such folder. Name that of a model"),
         ("runs", f"one of these: .*, {YESTERDAY}"),
         (tmp_path / "run", "there is no run.toml in .*/run, which says how"),
-        (bare.parent.parent / "without", "holds no optimizer state"),
+        (without, "model-0001.json holds no optimizer state"),
+        (earlier, "model-0001.keras holds no optimizer state"),
         ("models/clicks", "must name one version. Give the newest, .*/2"),
         ("models", "there must be one model to continue. Received: a fol"),
     ):

@@ -272,10 +272,14 @@ def _read_json(folder: Path, name: str | Path) -> Any:
 
 
 def _read_config(file: Path) -> dict[str, Any]:
-    """The class, the arguments and the compilation that a .keras file tells."""
+    """The class, the arguments and the compilation that a file tells."""
     try:
-        with zipfile.ZipFile(file) as archive:
-            config: dict[str, Any] = json.loads(archive.read("config.json"))
+        if file.suffix == ".json":
+            text = file.read_bytes()
+        else:  # .keras
+            with zipfile.ZipFile(file) as archive:
+                text = archive.read("config.json")
+        config: dict[str, Any] = json.loads(text)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(
             f"--continue-from {file.parent}: {file.name} cannot be read "

@@ -164,7 +164,7 @@ def test_the_page_says_what_the_report_says(finished, report):
 
 
 def test_what_was_kept_is_small(finished):
-    for pattern in ("epoch-*", "*.keras"):
+    for pattern in ("epoch-*", "model-*"):
         assert not list(finished[0].rglob(pattern))
 
 
