@@ -1,6 +1,7 @@
 """Callbacks for Keras `fit`: exact validation, checkpoints, curves."""
 
 from deepfm_tf.callbacks.averaging_stopping import AveragingStopping
+from deepfm_tf.callbacks.checkpoint_stopping import CheckpointStopping
 from deepfm_tf.callbacks.checkpoints import (
     Checkpoints,
     drop_checkpoints,
@@ -17,6 +18,7 @@ from deepfm_tf.callbacks.validation_metrics import ValidationMetrics
 
 __all__ = [
     "MONITORS",
+    "CheckpointStopping",
     "Checkpoints",
     "EpochEnds",
     "LearningCurve",

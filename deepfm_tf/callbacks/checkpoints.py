@@ -16,6 +16,7 @@ import numpy as np
 
 from deepfm_tf.arrays import Array
 from deepfm_tf.callbacks.averaging_stopping import AveragingStopping
+from deepfm_tf.callbacks.checkpoint_stopping import CheckpointStopping
 from deepfm_tf.callbacks.epoch_values import (
     Shared,
     read_values,
@@ -31,7 +32,7 @@ from deepfm_tf.keras_internals import (
 )
 from deepfm_tf.row_shards import current_row_shards
 from deepfm_tf.storage import replacing, write_text
-from deepfm_tf.strategies import agree, is_chief
+from deepfm_tf.strategies import agree, exchange, is_chief
 
 # TensorBoard's files, in the directory of the checkpoints.
 TENSORBOARD = "tensorboard"
@@ -65,7 +66,8 @@ class Checkpoints(keras.callbacks.Callback):
     Args:
         directory: where to keep them.
         early_stopping: the `EarlyStopping` whose patience and best epoch are
-            kept too. Give it to `fit` before this callback. Optional.
+            kept too: a `CheckpointStopping`, or one that keeps the best
+            weights in memory. Give it to `fit` before this callback. Optional.
         plateau: the `ReduceLROnPlateau`, of the same monitor, that is to
             remember the best epoch too. Give it to `fit` before this
             callback. Optional.
@@ -83,12 +85,15 @@ class Checkpoints(keras.callbacks.Callback):
         self.plateau = plateau
         self.history: dict[str, list[float]] = {}
         self._model_file: str | None = None
+        self._best_file = ""
         self._shared: dict[str, Shared] = {}
+        if isinstance(early_stopping, CheckpointStopping):
+            early_stopping.restore = self._restore_best
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Start afresh, or where the loaded checkpoint stopped."""
         self.history, self._shared = {}, {}
-        self._model_file = None
+        self._model_file, self._best_file = None, ""
         resumed = getattr(self.model, "_deepfm_tf_resumed", None)
         writes = is_chief(self.model.distribute_strategy)
         if writes:
@@ -107,16 +112,22 @@ class Checkpoints(keras.callbacks.Callback):
         stopping = self.early_stopping
         if stopping is None or state["best_checkpoint"] is None:
             return
+        self._best_file = state["best_checkpoint"]
         stopping.best = state["best"]
         stopping.best_epoch = state["best_epoch"]
         stopping.wait = state["wait"]
         if self.plateau is not None:
             self.plateau.best = state["best"]
             self.plateau.wait = state["wait"] % self.plateau.patience
-        best = self.directory / state["best_checkpoint"]
-        values = [np.zeros(v.shape, v.dtype) for v in self.model.weights]
-        read_values(best, self._shared.get(best.name), self.model, values)
-        stopping.best_weights = values
+        weights = self.model.weights
+        if isinstance(stopping, CheckpointStopping):
+            # Damage is told now, not at the end of the training.
+            self._read_best([None] * len(weights))
+        else:
+            stopping.best_weights = [
+                np.zeros(w.shape, w.dtype) for w in weights
+            ]
+            self._read_best(stopping.best_weights)
         if isinstance(stopping, AveragingStopping) and "best_rows" in state:
             rows = np.load(self.directory / state["best_rows"])
             stopping.best_probability = rows
@@ -144,6 +155,10 @@ class Checkpoints(keras.callbacks.Callback):
             shared = write_shared(self.directory, name, self.model, weights)
             if shared is not None:
                 self._shared[name] = shared
+        if stopping is not None and stopping.best_epoch == epoch:
+            self._best_file = checkpoint
+        elif mean_file is not None:
+            self._best_file = mean_file
         if not is_chief(self.model.distribute_strategy):
             return
         if self._model_file is None:
@@ -159,10 +174,9 @@ class Checkpoints(keras.callbacks.Callback):
             "epoch": epoch + 1,
             "history": self.history,
         }
-        if stopping is not None and stopping.best_weights is not None:
-            best_file = _EPOCH_FILE.format(stopping.best_epoch + 1)
+        if stopping is not None and _knows_best(stopping):
             state |= {
-                "best_checkpoint": mean_file or best_file,
+                "best_checkpoint": self._best_file,
                 "best": stopping.best,
                 "best_epoch": stopping.best_epoch,
                 "wait": stopping.wait,
@@ -187,6 +201,16 @@ class Checkpoints(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Leave the model as any other."""
         skip_no_epochs(self.model)
+
+    def _restore_best(self) -> None:
+        # The chief may still be writing.
+        exchange(self.model.distribute_strategy, self._best_file)
+        self._read_best(self.model.weights)
+
+    def _read_best(self, targets: Sequence[Any]) -> None:
+        shared = self._shared.get(self._best_file)
+        path = self.directory / self._best_file
+        read_values(path, shared, self.model, targets)
 
     def _write_best_rows(self, epoch: int) -> dict[str, Any]:
         stopping = self.early_stopping
@@ -276,6 +300,12 @@ def drop_checkpoints(directory: Path, kept: Container[str] = ()) -> None:
         for path in directory.glob(pattern):
             if path.name not in kept:
                 path.unlink()
+
+
+def _knows_best(stopping: keras.callbacks.EarlyStopping) -> bool:
+    if isinstance(stopping, CheckpointStopping):
+        return stopping.best is not None
+    return stopping.best_weights is not None
 
 
 def _write_model(path: Path, model: keras.Model) -> None:

@@ -123,7 +123,8 @@ def read_values(
         path: what `write_values` wrote.
         shared: what `write_shared` gave. Optional.
         model: of which the files are, on any number of workers.
-        targets: of the first variables: themselves, or arrays like them.
+        targets: of the first variables: themselves, arrays like them, or None
+            for one that is only to be checked.
 
     Raises:
         UserError: a file is missing, or damaged.
@@ -136,6 +137,8 @@ def read_values(
         if number >= len(targets):
             break
         target, variable = targets[number], variables[number]
+        if target is None:
+            continue
         # Numpy writes what it does not know, bfloat16, as mere bytes.
         values = values.view(target.dtype)
         if is_sharded(variable):  # by workers that shared nothing
@@ -165,7 +168,7 @@ def read_values(
     for places, values in blocks:
         parts = np.split(values, np.cumsum(widths)[:-1], axis=1)
         for number, part in zip(numbers, parts, strict=True):
-            if number < len(targets):
+            if number < len(targets) and targets[number] is not None:
                 _put(targets[number], places, part)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from deepfm_tf.callbacks.averaging_stopping import AveragingStopping
+from deepfm_tf.callbacks.checkpoint_stopping import CheckpointStopping
 from deepfm_tf.callbacks.checkpoints import TENSORBOARD, Checkpoints
 from deepfm_tf.callbacks.validation_metrics import ValidationMetrics
 from deepfm_tf.cluster import read_cluster
@@ -31,12 +32,16 @@ def training_callbacks(
 ) -> list[keras.callbacks.Callback]:
     """Early stopping with the best weights restored, checkpoints, logs.
 
+    The best weights come back from their checkpoint. Without a directory a
+    copy of them is kept in memory, as by Keras; with `average_weights` a mean
+    of that size.
+
     Args:
         validation: `tf.data.Dataset` to monitor.
         directory: where checkpoints, `log.csv` and TensorBoard's files go.
             Those of an earlier run there are removed, unless the model comes
             from `load_checkpoint`. `None` keeps nothing on disk. Of several
-            workers, the chief alone writes there.
+            workers, the chief alone writes there, and all read.
         patience: int. Epochs without improvement before training stops.
         min_delta: float. What the monitored metric must gain on the best epoch
             for an improvement. Defaults to 0: any gain is one.
@@ -74,11 +79,15 @@ def training_callbacks(
         "patience": patience,
         "min_delta": min_delta,
     }
-    stopping = (
-        AveragingStopping(metrics, **how)
-        if average_weights
-        else keras.callbacks.EarlyStopping(restore_best_weights=True, **how)
-    )
+    stopping: keras.callbacks.EarlyStopping
+    if average_weights:
+        stopping = AveragingStopping(metrics, **how)
+    elif directory is not None:
+        stopping = CheckpointStopping(**how)
+    else:
+        stopping = keras.callbacks.EarlyStopping(
+            restore_best_weights=True, **how
+        )
     callbacks = [metrics, stopping]
     plateau = None
     if reduce_lr:
