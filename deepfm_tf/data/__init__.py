@@ -21,16 +21,18 @@ from deepfm_tf.files.text_format import TextFormat
 
 if TYPE_CHECKING:
     from deepfm_tf.data.overlap import Overlap, shared_rows
-    from deepfm_tf.data.preparation import prepare
+    from deepfm_tf.data.preparation import prepare, prepare_part
     from deepfm_tf.data.prepared.dataset import (
         PreparedData,
         dataset_from_ids,
         dataset_from_memory,
     )
+    from deepfm_tf.data.preparing.other_parts import OtherParts
     from deepfm_tf.data.text_dataset import dataset_from_text
     from deepfm_tf.data.trained_files import TrainedAlreadyWarning
 
 __all__ = [
+    "OtherParts",
     "Overlap",
     "Part",
     "PreparedData",
@@ -51,6 +53,7 @@ __all__ = [
     "label_counts",
     "list_files",
     "prepare",
+    "prepare_part",
     "shared_rows",
     "split_by_time",
     "raw_column",
@@ -60,7 +63,8 @@ __all__ = [
 _LATER = {
     "prepared.dataset": "PreparedData dataset_from_ids dataset_from_memory",
     "overlap": "Overlap shared_rows",
-    "preparation": "prepare",
+    "preparation": "prepare prepare_part",
+    "preparing.other_parts": "OtherParts",
     "text_dataset": "dataset_from_text",
     "trained_files": "TrainedAlreadyWarning",
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import functools
 import itertools
 import json
 import os
@@ -15,38 +14,24 @@ from pathlib import Path
 from typing import Any
 
 from deepfm_tf.data.prepared.dataset import PreparedData
-from deepfm_tf.data.prepared.manifest import (
-    CHECKSUMS_FILE,
-    VOCABULARY_DIRECTORY,
-    is_prepared,
-    write_manifest,
-)
-from deepfm_tf.data.prepared.packing import RowLayout
-from deepfm_tf.data.prepared.rejected import RejectedWriter
-from deepfm_tf.data.preparing.file_counts import FileCounts
+from deepfm_tf.data.prepared.manifest import is_prepared, write_manifest
 from deepfm_tf.data.preparing.inputs import Inputs
 from deepfm_tf.data.preparing.maps import Maps
+from deepfm_tf.data.preparing.other_parts import OtherParts
+from deepfm_tf.data.preparing.passes import write_data
 from deepfm_tf.data.preparing.reuse import (
     known_digests,
     load_if_same,
     write_stamps,
 )
-from deepfm_tf.data.preparing.shard_writer import Encoder, shard_tasks
-from deepfm_tf.data.reading.out_of_fold import OutOfFold, TrainingRows
 from deepfm_tf.data.reading.part import Part
-from deepfm_tf.data.reading.spill import SpilledBlocks
 from deepfm_tf.data.reading.stream import Reading
 from deepfm_tf.data.reading.time_split import TimePart
 from deepfm_tf.data.trained_files import warn_of_known_files, warn_of_same_day
-from deepfm_tf.drift import (
-    DataCounts,
-    plain_comparison,
-    warn_of_blanks,
-    warn_of_drift,
-)
-from deepfm_tf.errors import Argument, ExistingFileError, UserError
+from deepfm_tf.drift import warn_of_blanks, warn_of_drift
+from deepfm_tf.errors import ExistingFileError, UserError
 from deepfm_tf.files.folders import partition_of
-from deepfm_tf.files.readers import Source, check_headers, list_files
+from deepfm_tf.files.readers import Source, list_files
 from deepfm_tf.files.text_format import TextFormat
 from deepfm_tf.files.urls import is_url
 from deepfm_tf.schema import Schema
@@ -121,6 +106,39 @@ def prepare(
     >>> prepared.num_rows, prepared.num_positives
     (3, 1)
     """
+    return prepare_part(
+        source,
+        directory,
+        schema=schema,
+        vocabulary=vocabulary,
+        extends=extends,
+        text_format=text_format,
+        part=part,
+        on_error=on_error,
+        executor=executor,
+    )
+
+
+def prepare_part(
+    source: Source,
+    directory: str | Path,
+    *,
+    schema: Schema | None = None,
+    vocabulary: Vocabulary | None = None,
+    extends: Vocabulary | None = None,
+    text_format: TextFormat | None = None,
+    part: Part | TimePart | None = None,
+    on_error: str = "raise",
+    executor: Executor | None = None,
+    others: OtherParts | None = None,
+) -> PreparedData:
+    """`prepare`, of a source that other parts are prepared of next.
+
+    Args:
+        source, directory, schema, vocabulary, extends, text_format, part,
+            on_error, executor: as of `prepare`.
+        others: read with the first part, and taken from here afterwards.
+    """
     given = [each for each in (schema, vocabulary, extends) if each is not None]
     if len(given) != 1:
         raise UserError(
@@ -146,7 +164,7 @@ def prepare(
     _check_replaceable(directory)
     recipe = _recipe(reading, vocabulary, extends)
     maps = Maps(executor)
-    inputs = Inputs(
+    inputs = (others.inputs if others else None) or Inputs(
         reading.by_file(maps.is_elsewhere),
         files,
         known_digests(directory),
@@ -164,8 +182,8 @@ def prepare(
         with unpublished(place.parent, f".{place.name}.", ".tmp") as temporary:
             new = temporary / "new"
             new.mkdir()
-            manifest = _write(
-                *(new, reading, inputs, vocabulary, extends, maps)
+            manifest = write_data(
+                *(new, reading, inputs, vocabulary, extends, maps, others)
             )
             manifest |= {"recipe": recipe, "sources": inputs.digests()}
             inputs.check_unchanged()
@@ -217,128 +235,6 @@ def _recipe(
     return dict(json.loads(json.dumps(recipe)))
 
 
-def _write(
-    directory: Path,
-    reading: Reading,
-    inputs: Inputs,
-    vocabulary: Vocabulary | None,
-    extends: Vocabulary | None,
-    maps: Maps,
-) -> dict[str, Any]:
-    """Fill a directory, and say what is in it.
-
-    Args:
-        directory: an empty one; what is needed for a while is put beside it.
-        reading: Reading of all rows.
-        inputs: of the same; learns their digests.
-        vocabulary: None if it is to be fitted.
-        extends: what the fitted one goes on from, or None.
-        maps: Maps.
-    """
-    spilled = SpilledBlocks(directory.with_name("blocks"))
-    spilled.directory.mkdir()
-    is_counted = vocabulary is None
-    total = _count(directory, reading, inputs, spilled, is_counted, maps)
-    encodings = folds = None
-    if vocabulary is None:
-        vocabulary = total.counts.finish()
-        days = [[entry["digest"] for entry in inputs.digests()]]
-        vocabulary.files_of_days = days
-        if extends is not None:
-            vocabulary = extends.extended(vocabulary)
-        if any(field.encodings for field in reading.schema.fields):
-            read = functools.partial(spilled.map_blocks, total.rows)
-            encodings = OutOfFold.count(vocabulary, read)
-            vocabulary = encodings.vocabulary
-            vocabulary.files_of_days = days
-            folds = directory.with_name("folds")
-            encodings.save(folds)
-    elif vocabulary.value_encodings:
-        known = TrainingRows(vocabulary)
-        for sums in spilled.map_blocks(total.rows, known.count):
-            known.add(sums)
-        known.refuse()
-    num_rows = sum(total.rows.values())
-    if total.num_sampled_out and total.num_positives == num_rows:
-        raise _no_negatives(
-            reading.part, total.num_positives, total.num_sampled_out
-        )
-    if not num_rows:
-        share = f" in the part {reading.part}" if reading.part else ""
-        num_rejected = total.num_rejected
-        left_out = f"; {num_rejected} rows were rejected" * bool(num_rejected)
-        name = ", ".join(list_files(reading.source) or ["the data"])
-        raise UserError(
-            f"The data must have at least one row{share}. Received: none in "
-            f"{name}{left_out}."
-        )
-    vocabulary.save(directory / VOCABULARY_DIRECTORY, with_seen=is_counted)
-    if is_counted:
-        vocabulary.seen = None  # on the disk, no longer in memory
-    counts = DataCounts(vocabulary, reading.negative_sampling)
-    encoder = Encoder(vocabulary, encodings)
-    tasks = shard_tasks(total.rows, spilled, directory, folds)
-    sizes = {}
-    with open(directory / CHECKSUMS_FILE, "wb") as checksums:
-        shards = maps.write(tasks, encoder, num_rows)
-        for task, shard in zip(tasks, shards, strict=True):
-            sizes[shard.name] = shard.size
-            checksums.write(shard.checksums)
-            counts.add(shard.counts)
-            for piece in task.pieces:
-                if piece.stop == total.rows[piece.block]:
-                    spilled.path(piece.block).unlink()
-    return {
-        "num_rows": num_rows,
-        "num_positives": total.num_positives,
-        "num_rejected": total.num_rejected,
-        "shards": sizes,
-        "layout": dataclasses.asdict(RowLayout.of(vocabulary.schema)),
-        **plain_comparison(counts),
-    }
-
-
-def _count(
-    directory: Path,
-    reading: Reading,
-    inputs: Inputs,
-    spilled: SpilledBlocks,
-    is_counted: bool,
-    maps: Maps,
-) -> FileCounts:
-    """All that the inputs hold; rows that cannot be read are written."""
-    if list_files(reading.source) is not None:
-        # Of all of them: the last may be hours away.
-        check_headers(reading.source, reading.columns, reading.text_format)
-    tasks = inputs.tasks(spilled, is_counted)
-    total, digests = FileCounts.of(reading), []
-    with RejectedWriter(directory) as rejected:
-        for found in maps.count(tasks, reading):
-            rejected.write(found.rejected)
-            found.rejected = []  # on the disk; there may be very many
-            digests.append(found.digest)
-            total.merge(found)
-    inputs.add_digests(digests)
-    return total
-
-
-def _no_negatives(
-    part: Any, num_positives: int, num_negatives: int
-) -> UserError:
-    share = min(num_positives / num_negatives, 1.0)
-    advice = ""
-    if share:
-        advice = f"{share:.2g} keeps about as many as there are positives; "
-    return UserError(
-        Argument("negative_sampling"),
-        " must leave at least one row whose label is 0. Received: ",
-        Argument("negative_sampling", part.negative_sampling),
-        f", which keeps none of {num_negatives:,}, beside {num_positives:,} "
-        f"rows whose label is 1. Pass a larger share: {advice}1 keeps all.",
-        argument="negative_sampling",
-    )
-
-
 def _warn(
     prepared: PreparedData,
     schema: Schema | None,
@@ -352,11 +248,11 @@ def _warn(
         warnings.warn(
             f"Every label is {int(prepared.num_positives > 0)} in the "
             f"{prepared.num_rows:,} rows: there is nothing to tell apart.",
-            stacklevel=3,
+            stacklevel=4,
         )
     if schema is not None:
-        warn_of_blanks(prepared.vocabulary, stacklevel=3)
-    warn_of_drift(prepared.drift, prepared.directory.name, stacklevel=3)
+        warn_of_blanks(prepared.vocabulary, stacklevel=4)
+    warn_of_drift(prepared.drift, prepared.directory.name, stacklevel=4)
 
 
 def _check_replaceable(directory: Path) -> None:

@@ -35,7 +35,7 @@ def warn_of_same_day(inputs: Inputs, extends: Vocabulary) -> None:
     """
     known = _joined(extends.files_of_days)
     if known and inputs.are_all_among(known):
-        warnings.warn(TrainedAlreadyWarning(_shown(inputs.paths)), stacklevel=3)
+        warnings.warn(TrainedAlreadyWarning(_shown(inputs.paths)), stacklevel=4)
 
 
 def warn_of_known_files(prepared: PreparedData, is_training: bool) -> None:
@@ -56,13 +56,13 @@ def warn_of_known_files(prepared: PreparedData, is_training: bool) -> None:
         warnings.warn(
             f"{told}: the metrics measure how well it remembers rows, not how "
             "well it predicts new ones.",
-            stacklevel=4,
+            stacklevel=5,
         )
     elif len(again) < len(files):
         warnings.warn(
             f"{told} already: these of the {len(files):,} files of training "
             "data are trained on, and their values counted, once more.",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -190,48 +190,42 @@ def _prepare(
             part=parts.get("test"),
             on_error=settings.on_error,
         )
-    for name, files in sources.items():
-        fitted = data["train"].vocabulary if data else None
-        extends = None if fitted else settings.extends
-        source = train_source
-        if name != "train" and files:
-            source = files
-            if settings.derive is not None:
-                source = derived_files(settings, settings.derive, files)
-        before = _identity(directory / name)
-        with contextlib.ExitStack() as stack:
-            if extends is not None:
-                own: Any = settings  # none but a Settings extends any
-                stack.enter_context(trained_files.refusing_same_day(own))
-            hint = "Or keep prepared data elsewhere: --prepared DIR."
-            stack.enter_context(writing(directory / name, hint))
-            data[name] = deepfm_tf.prepare(
-                source,
-                directory / name,
-                schema=None if fitted or extends else schema,
-                vocabulary=fitted,
-                extends=extends,
-                text_format=settings.text_format,
-                part=parts.get(name),
-                on_error=settings.on_error,
-                executor=executor,
-            )
-        prepared = data[name]
-        positive = prepared.num_positives / prepared.num_rows
-        line = f"{name}: {prepared.num_rows:,} rows, {positive:.1%} positive"
-        if prepared.negative_sampling < 1:
-            line += f", {prepared.negative_sampling:.3g} of the negatives"
-        if prepared.num_rejected:
-            rejected = prepared.directory / "rejected.csv"
-            line += f", {prepared.num_rejected:,} rejected ({rejected})"
-        if before is not None:
-            is_same = before == _identity(directory / name)
-            line += f", {_REUSED if is_same else _PREPARED_AGAIN}"
-        print(line)
-        if name != "train" and files:
-            say_shared_rows(data["train"], prepared, f"--{name}")
-        for note in notes(prepared, name):
-            print(f"  {note}")
+    # Those that are drawn of the training files are read with these.
+    in_train = [parts[name] for name in drawn]
+    with deepfm_tf.data.OtherParts(directory, in_train) as others:
+        for name, files in sources.items():
+            fitted = data["train"].vocabulary if data else None
+            extends = None if fitted else settings.extends
+            source = train_source
+            is_drawn = name == "train" or not files
+            if files and not is_drawn:
+                source = files
+                if settings.derive is not None:
+                    source = derived_files(settings, settings.derive, files)
+            before = _identity(directory / name)
+            with contextlib.ExitStack() as stack:
+                if extends is not None:
+                    own: Any = settings  # none but a Settings extends any
+                    stack.enter_context(trained_files.refusing_same_day(own))
+                hint = "Or keep prepared data elsewhere: --prepared DIR."
+                stack.enter_context(writing(directory / name, hint))
+                data[name] = deepfm_tf.data.prepare_part(
+                    source,
+                    directory / name,
+                    schema=None if fitted or extends else schema,
+                    vocabulary=fitted,
+                    extends=extends,
+                    text_format=settings.text_format,
+                    part=parts.get(name),
+                    on_error=settings.on_error,
+                    executor=executor,
+                    others=others if is_drawn else None,
+                )
+            _say_prepared(name, data[name], before)
+            if not is_drawn:
+                say_shared_rows(data["train"], data[name], f"--{name}")
+            for note in notes(data[name], name):
+                print(f"  {note}")
     data["test"].groups = groups
     sizes = data["train"].schema.vocabulary_sizes
     print(f"{sum(sizes):,} rows in the shared table")
@@ -243,6 +237,23 @@ def _prepare(
             "metrics."
         )
     return data
+
+
+def _say_prepared(
+    name: str, prepared: deepfm_tf.PreparedData, before: int | None
+) -> None:
+    """The line of a part; `before` is the identity of an earlier folder."""
+    positive = prepared.num_positives / prepared.num_rows
+    line = f"{name}: {prepared.num_rows:,} rows, {positive:.1%} positive"
+    if prepared.negative_sampling < 1:
+        line += f", {prepared.negative_sampling:.3g} of the negatives"
+    if prepared.num_rejected:
+        rejected = prepared.directory / "rejected.csv"
+        line += f", {prepared.num_rejected:,} rejected ({rejected})"
+    if before is not None:
+        is_same = before == _identity(prepared.directory)
+        line += f", {_REUSED if is_same else _PREPARED_AGAIN}"
+    print(line)
 
 
 def _encodings(schema: deepfm_tf.Schema) -> list[str]:

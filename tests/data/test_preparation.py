@@ -10,8 +10,7 @@ import pytest
 import tensorflow as tf
 
 import deepfm_tf
-from deepfm_tf.data import preparation
-from deepfm_tf.data.preparing import shard_writer
+from deepfm_tf.data.preparing import passes, shard_writer
 from deepfm_tf.files import text
 from tests.conftest import make_log, make_schema
 
@@ -115,7 +114,7 @@ def test_preparing_again_does_nothing(csv_file, tmp_path, monkeypatch):
     target = tmp_path / "p"
     deepfm_tf.prepare(csv_file, target, schema=make_schema())
     os.utime(csv_file)
-    monkeypatch.setattr(preparation, "shard_tasks", None)
+    monkeypatch.setattr(passes, "shard_tasks", None)
 
     prepared = deepfm_tf.prepare(csv_file, target, schema=make_schema())
 

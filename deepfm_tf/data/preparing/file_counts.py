@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,8 @@ class FileTask:
         digest: str or None. Of the file, where it is known.
         name: str or None. What rejected rows call the file, where the reader
             may be in another folder than the one who named it.
+        others: of other parts of the same input: each block is read once for
+            all of them.
     """
 
     reading: Reading
@@ -42,6 +45,7 @@ class FileTask:
     is_counted: bool = True
     digest: str | None = None
     name: str | None = None
+    others: tuple[FileTask, ...] = ()
 
 
 @dataclasses.dataclass
@@ -57,6 +61,7 @@ class FileCounts:
         num_positives: int. Rows that are kept whose label is 1.
         num_sampled_out: int. Negatives that the part does not keep.
         digest: str. Of its contents.
+        others: what was found for each of the task's `others`.
     """
 
     counts: VocabularyCounts
@@ -67,12 +72,14 @@ class FileCounts:
     num_positives: int = 0
     num_sampled_out: int = 0
     digest: str = ""
+    others: list[FileCounts] = dataclasses.field(default_factory=list)
 
     @classmethod
-    def of(cls, reading: Reading) -> FileCounts:
+    def of(cls, task: FileTask) -> FileCounts:
         """What is found in nothing."""
-        sampling = reading.negative_sampling
-        return cls(VocabularyCounts(reading.schema, sampling))
+        sampling = task.reading.negative_sampling
+        counts = VocabularyCounts(task.reading.schema, sampling)
+        return cls(counts, others=[cls.of(other) for other in task.others])
 
     def merge(self, other: FileCounts) -> None:
         """Add what was found in later rows."""
@@ -83,6 +90,8 @@ class FileCounts:
         self.num_rejected += other.num_rejected
         self.num_positives += other.num_positives
         self.num_sampled_out += other.num_sampled_out
+        for own, more in zip(self.others, other.others, strict=True):
+            own.merge(more)
 
 
 def fit_vocabulary(
@@ -151,25 +160,18 @@ def count_files(
     def work(item: tuple[int, int, Block]) -> tuple[int, FileCounts]:
         place, number, block = item
         task = tasks[place]
-        checked = task.reading.check(number, block)
-        found = FileCounts.of(task.reading)
-        found.size = block.size
-        found.rows[number] = checked.num_rows
-        found.rejected += checked.rejected
-        found.num_rejected = len(checked.rejected)
-        found.num_positives += int(np.count_nonzero(np.asarray(checked.label)))
-        found.num_sampled_out += checked.num_sampled_out
-        if task.is_counted:
-            found.counts.count(checked.columns, number, checked.label)
-        if task.spilled is not None:
-            task.spilled.write(checked)
+        read = block.read(task.reading.columns)
+        found = _count_block(task, number, block, read)
+        found.others = [
+            _count_block(other, number, block, read) for other in task.others
+        ]
         return place, found
 
     with _digesting(tasks) as digests:
         done = ordered_map(work, blocks(), workers)
         waiting = next(done, None)
         for place, task in enumerate(tasks):
-            result = FileCounts.of(task.reading)
+            result = FileCounts.of(task)
             while waiting is not None and waiting[0] == place:
                 found = waiting[1]
                 result.merge(found)
@@ -177,6 +179,25 @@ def count_files(
                 waiting = next(done, None)
             result.digest = digests[place].result()
             yield result
+
+
+def _count_block(
+    task: FileTask, number: int, block: Block, read: Any
+) -> FileCounts:
+    """What a task finds in a block, of which `read` was read."""
+    checked = task.reading.check_rows(number, block, read)
+    found = FileCounts.of(dataclasses.replace(task, others=()))
+    found.size = block.size
+    found.rows[number] = checked.num_rows
+    found.rejected += checked.rejected
+    found.num_rejected = len(checked.rejected)
+    found.num_positives += int(np.count_nonzero(np.asarray(checked.label)))
+    found.num_sampled_out += checked.num_sampled_out
+    if task.is_counted:
+        found.counts.count(checked.columns, number, checked.label)
+    if task.spilled is not None:
+        task.spilled.write(checked)
+    return found
 
 
 @contextlib.contextmanager

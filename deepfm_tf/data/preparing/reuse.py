@@ -73,7 +73,7 @@ def load_if_same(
         check_files(directory, manifest, names)
         _check_shards(directory, manifest)
     except UserError as error:
-        warnings.warn(f"{error} It is prepared again.", stacklevel=4)
+        warnings.warn(f"{error} It is prepared again.", stacklevel=5)
         return None
     # What was read for its digest need not be read the next time.
     write_stamps(directory, manifest, inputs)

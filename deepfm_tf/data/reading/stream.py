@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
 import tqdm
 
 from deepfm_tf.arrays import Array
@@ -144,7 +145,14 @@ class Reading:
     ) -> CheckedBlock:
         """Read and check a block; of `names`, if they are not our columns."""
         names = self.columns if names is None else names
-        table, rejected = block.read(names)
+        return self.check_rows(number, block, block.read(names))
+
+    def check_rows(
+        self, number: int, block: Block, read: tuple[pa.Table, list[BadRow]]
+    ) -> CheckedBlock:
+        """Check what `block.read` gave, which other parts may need too."""
+        table, broken = read
+        rejected = list(broken)
         rows: Array = np.arange(table.num_rows)
         cells: Bad = {}
         if self.part is not None:

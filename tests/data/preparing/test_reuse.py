@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import deepfm_tf
-from deepfm_tf.data import preparation
+from deepfm_tf.data.preparing import passes
 from deepfm_tf.data.reading import stamps
 
 SCHEMA = deepfm_tf.Schema(
@@ -186,7 +186,7 @@ def test_a_touched_file_is_read_once_more_only(
 def test_a_file_that_changes_while_it_is_read_is_refused(
     is_settled, log, tmp_path, monkeypatch
 ):
-    status, tasks_of = log.stat(), preparation.shard_tasks
+    status, tasks_of = log.stat(), passes.shard_tasks
     if is_settled:
         monkeypatch.setattr(stamps, "SETTLED_NANOSECONDS", -(10**12))
 
@@ -198,7 +198,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
         os.utime(log, ns=(status.st_atime_ns, status.st_mtime_ns))
         return tasks_of(*arguments)
 
-    monkeypatch.setattr(preparation, "shard_tasks", change)
+    monkeypatch.setattr(passes, "shard_tasks", change)
 
     with pytest.raises(ValueError, match="log.csv changed while it was read"):
         deepfm_tf.prepare(log, tmp_path / "p", schema=SCHEMA)
