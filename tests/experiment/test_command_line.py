@@ -351,6 +351,8 @@ def test_keras_is_imported_without_what_no_command_needs(tmp_path):
     (tmp_path / "sklearn.py").write_text("print('sklearn', end=' ')\n")
     (tmp_path / "matplotlib.py").write_text("print('matplotlib', end=' ')\n")
     (tmp_path / "keras.py").write_text(
+        "import gc\n"
+        "print('collected' if gc.isenabled() else 'uncollected', end=' ')\n"
         "for name in ('sklearn', 'matplotlib'):\n"
         "    try:\n"
         "        __import__(name)\n"
@@ -365,6 +367,9 @@ def test_keras_is_imported_without_what_no_command_needs(tmp_path):
         "from deepfm_tf.backend import import_tensorflow\n"
         "try:\n    import_tensorflow()\nexcept ImportError:\n"
         "    import sklearn, matplotlib\n"
+        # What is there stays, and what comes later is collected.
+        "import gc\n"
+        "print(gc.isenabled(), gc.get_freeze_count() > 1000)\n"
     )
 
     process = subprocess.run(
@@ -376,7 +381,9 @@ def test_keras_is_imported_without_what_no_command_needs(tmp_path):
         timeout=240,
     )
 
-    assert process.stdout == "no sklearn no matplotlib sklearn matplotlib "
+    assert process.stdout == (
+        "uncollected no sklearn no matplotlib sklearn matplotlib True True\n"
+    )
 
 
 def test_the_options_name_what_the_package_has():
