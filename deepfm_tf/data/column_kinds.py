@@ -85,6 +85,18 @@ class _Values:
     counts: Array
     num_rows: int
 
+    @classmethod
+    def of(cls, texts: pa.DictionaryArray) -> _Values:
+        """Those of a column, in the order of the dictionary."""
+        codes = pc.fill_null(texts.indices, len(texts.dictionary))
+        rows = np.bincount(codes, minlength=len(texts.dictionary))
+        # Values that were not the same may be so as texts: 0.0 and -0.0.
+        distinct = texts.dictionary.dictionary_encode()
+        counts = np.zeros(len(distinct.dictionary), np.int64)
+        np.add.at(counts, np.asarray(distinct.indices), rows[: len(distinct)])
+        values = cls(distinct.dictionary, counts, len(texts))
+        return values.where(counts > 0)
+
     @property
     def num_present(self) -> int:
         return int(self.counts.sum())
@@ -113,12 +125,12 @@ def decide(name: str, texts: pa.Array, is_list: bool = False) -> Decision:
 
     Args:
         name: str. The column.
-        texts: text array of its first rows, null where missing.
+        texts: its first rows as a dictionary array of texts, null where
+            missing.
         is_list: bool. Whether it held lists, now joined by `|`.
     """
-    counted = pc.value_counts(texts.drop_null())
-    counts = counted.field("counts").to_numpy(zero_copy_only=False)
-    values = _Values(counted.field("values"), counts, len(texts))
+    values = _Values.of(texts)
+    counts = values.counts
     if not len(counts):
         return _left_out(name, "it is always missing")
     if len(counts) == 1 and not texts.null_count:
@@ -287,6 +299,8 @@ def _texts(name: str, values: _Values, is_number: Array) -> Decision:
         )
     unique = values.texts
     for separator in _SEPARATORS:
+        if not pc.any(pc.match_substring(unique, separator)).as_py():
+            continue
         parts = pc.split_pattern(unique, separator)
         lengths = pc.list_value_length(parts).to_numpy(zero_copy_only=False)
         # Parts must recur: otherwise the separator is only punctuation.

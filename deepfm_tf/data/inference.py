@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from deepfm_tf.data.column_kinds import Decision, decide, without_folders
-from deepfm_tf.data.reading.columns import flatten
+from deepfm_tf.data.head import Head
 from deepfm_tf.errors import Argument, UserError
 from deepfm_tf.fields import CategoricalField
-from deepfm_tf.files.bad_row import BadRow
 from deepfm_tf.files.frames import columns_of, slicer
-from deepfm_tf.files.json_lines import JsonBlock
 from deepfm_tf.files.readers import (
-    Block,
     Source,
     check_headers,
     column_names,
     folder_columns,
     list_files,
-    read_blocks,
 )
 from deepfm_tf.files.text_format import TextFormat
-from deepfm_tf.raw_values import (
-    Bad,
-    is_list,
-    may_be_lists,
-    missing_to_null,
-    to_texts,
-)
 from deepfm_tf.schema import Schema
 from deepfm_tf.schema.labels import (
     NEGATIVE_LABELS,
@@ -44,11 +30,6 @@ from deepfm_tf.schema.labels import (
 )
 from deepfm_tf.shell import option
 
-# Enough rows to tell a column's kind, few enough to take a second.
-_MAX_ROWS = 200_000
-_MAX_BLOCKS = 64
-# A column of which more rows cannot be read is left out.
-_MOSTLY_REFUSED = 0.5
 # Odd texts that are shown.
 _NUM_SHOWN = 3
 
@@ -119,7 +100,7 @@ def infer_schema(
     columns = [n for n in names if n and n not in (*targets, *ignore)]
     unfit = _unfit(source, columns)
     fit = [name for name in columns if name not in unfit]
-    head = _Head(source, [*fit, label], text_format)
+    head = Head(source, [*fit, label], text_format)
     if not head.num_rows:
         files = ", ".join(list_files(source) or ["the data"])
         first = f" {head.bad[0]}" if head.bad else ""
@@ -190,91 +171,10 @@ def label_counts(
         label: str. The label column.
         text_format: layout of text files.
     """
-    return _Head(source, [label], text_format).labels(label)
+    return Head(source, [label], text_format).labels(label)
 
 
-class _Head:
-    """The first rows of a source, and where they stand."""
-
-    def __init__(
-        self,
-        source: Source,
-        names: Sequence[str],
-        text_format: TextFormat | None,
-    ) -> None:
-        wanted = list(dict.fromkeys(names))
-        self.num_rows = 0
-        self.bad: list[BadRow] = []
-        self._blocks: list[Block] = []
-        self._starts: list[int] = []
-        self._tables: list[pa.Table] = []
-        blocks = read_blocks(source, wanted, text_format)
-        for block in itertools.islice(blocks, _MAX_BLOCKS):
-            table, bad = _read(block, wanted)
-            self.bad += bad[:1]
-            self._blocks.append(block)
-            self._starts.append(self.num_rows)
-            self._tables.append(table)
-            self.num_rows += table.num_rows
-            if self.num_rows >= _MAX_ROWS:
-                break
-
-    def texts(self, name: str, missing_values: Sequence[str] = ()) -> pa.Array:
-        """A column as text; files of one source may store it differently."""
-        texts = [
-            _texts(table.column(name), name, missing_values)
-            for table in self._tables
-        ]
-        return pa.concat_arrays(texts) if texts else pa.array([], pa.string())
-
-    def holds_lists(self, name: str) -> bool:
-        """Whether any file has lists in a column."""
-        kinds = [table.schema.field(name).type for table in self._tables]
-        return any(is_list(kind) or may_be_lists(kind) for kind in kinds)
-
-    def labels(self, label: str) -> dict[str, int]:
-        """Each label, without blanks around it, and its number of rows."""
-        texts = pc.fill_null(self.texts(label), "")
-        counted = pc.value_counts(pc.utf8_trim_whitespace(texts))
-        return {
-            entry["values"]: entry["counts"] for entry in counted.to_pylist()
-        }
-
-    def place(self, texts: pa.Array, value: str) -> str:
-        """Where a text stands first."""
-        row = pc.index(texts, value).as_py()
-        number = int(np.searchsorted(self._starts, row, side="right")) - 1
-        block = self._blocks[number]
-        ((line, _),) = block.locate([row - self._starts[number]])
-        return f"{block.source}, {block.unit} {line}"
-
-
-def _read(block: Block, names: Sequence[str]) -> tuple[pa.Table, list[BadRow]]:
-    # A column of objects must not cost the others their rows.
-    if isinstance(getattr(block, "block", block), JsonBlock):  # in folders
-        return block.read(names, with_objects=True)  # type: ignore[call-arg]
-    return block.read(names)
-
-
-def _texts(
-    column: pa.ChunkedArray, name: str, missing_values: Sequence[str]
-) -> pa.Array:
-    array = flatten(column)
-    bad: Bad = {}
-    texts = to_texts(array, name, bad, separator="|")
-    texts = missing_to_null(texts, missing_values)
-    if pa.types.is_floating(array.type):
-        # Those too large for ids have no text; numbers they are.
-        numbers = pc.cast(array, pa.float64())
-        is_large = pc.greater_equal(pc.abs(numbers), 2.0**53)
-        written = pc.cast(numbers, pa.string())
-        return pc.if_else(pc.fill_null(is_large, False), written, texts)
-    if len(bad) > _MOSTLY_REFUSED * len(texts):
-        raise UserError(next(iter(bad.values()))[2])
-    return texts
-
-
-def _decide(head: _Head, name: str, missing_values: Sequence[str]) -> Decision:
+def _decide(head: Head, name: str, missing_values: Sequence[str]) -> Decision:
     try:
         texts = head.texts(name, missing_values)
     except (UserError, pa.ArrowException) as error:
@@ -335,7 +235,7 @@ def _check_labels(
 
 
 def _doubts(
-    decision: Decision, head: _Head, missing_values: Sequence[str]
+    decision: Decision, head: Head, missing_values: Sequence[str]
 ) -> list[str]:
     """What somebody must do about texts among numbers, or among times."""
     messages = []
@@ -376,7 +276,7 @@ def _doubts(
 
 def _shown(
     texts: Mapping[str, int],
-    head: _Head,
+    head: Head,
     name: str,
     missing_values: Sequence[str],
 ) -> tuple[str, int]:

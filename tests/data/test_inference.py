@@ -444,3 +444,11 @@ def test_a_blank_before_whole_numbers_changes_no_kind(tmp_path):
     )
     assert padded.fields == plain.fields
     assert [f.type_name for f in plain.fields] == ["categorical"] * 3
+
+
+def test_a_zero_with_a_sign_is_the_same_whole_number():
+    log = {"level": [0.0, -0.0, 1.0] * 50, "click": [0, 1] * 75}
+
+    schema = infer_schema(log, "click")
+
+    assert "only 2 different whole numbers" in schema.notes[0]

@@ -60,7 +60,7 @@ def check_columns(
     bad: Bad = {}
     columns: dict[str, Any] = {}
     for field in schema.fields:
-        raw = _distinct(flatten(table.column(field.name)), not field.is_text)
+        raw = distinct(flatten(table.column(field.name)), not field.is_text)
         wrong: Bad = {}
         if not field.is_text:
             numbers = to_numbers(
@@ -79,12 +79,12 @@ def check_columns(
         raw.report(wrong, bad)
     label = weight = None
     if with_label:
-        raw = _distinct(flatten(table.column(schema.label)))
+        raw = distinct(flatten(table.column(schema.label)))
         wrong = {}
         label = raw.expand(_labels(raw.values, schema, wrong))
         raw.report(wrong, bad)
     if with_label and schema.example_weight is not None:
-        raw = _distinct(flatten(table.column(schema.example_weight)))
+        raw = distinct(flatten(table.column(schema.example_weight)))
         wrong = {}
         weight = raw.expand(_example_weights(raw.values, schema, wrong))
         raw.report(wrong, bad)
@@ -92,7 +92,7 @@ def check_columns(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Distinct:
+class Distinct:
     """Distinct values of a column, so that each is checked once.
 
     Args:
@@ -130,12 +130,18 @@ class _Distinct:
             bad.setdefault(int(row), wrong[int(codes[row])])
 
 
-def _distinct(array: pa.Array, is_number: bool = False) -> _Distinct:
+def distinct(array: pa.Array, is_number: bool = False) -> Distinct:
+    """The distinct values of an array; row by row where it has none.
+
+    Args:
+        array: Arrow array of any type.
+        is_number: bool. Whether numbers that are stored as such are wanted.
+    """
     kind = array.type
     if kind == ELEMENTS:
         texts, refused = array.field(0), array.field(1)
         if refused.null_count < len(refused):
-            return _Distinct(array, None)
+            return Distinct(array, None)
         array = texts
     elif not pa.types.is_dictionary(kind):
         # Arrow before 26 cannot encode float16.
@@ -143,7 +149,7 @@ def _distinct(array: pa.Array, is_number: bool = False) -> _Distinct:
             is_number or pa.types.is_float16(kind)
         )
         if not is_text(kind) and not is_single:
-            return _Distinct(array, None)
+            return Distinct(array, None)
     if not pa.types.is_dictionary(kind):
         array = array.dictionary_encode()
     values = array.dictionary
@@ -152,7 +158,7 @@ def _distinct(array: pa.Array, is_number: bool = False) -> _Distinct:
         codes = pc.fill_null(codes, len(values))
         values = pa.concat_arrays([values, pa.nulls(1, values.type)])
     codes = pc.cast(codes, pa.int32())
-    return _Distinct(values, codes.to_numpy(zero_copy_only=False))
+    return Distinct(values, codes.to_numpy(zero_copy_only=False))
 
 
 def flatten(column: pa.ChunkedArray) -> pa.Array:
