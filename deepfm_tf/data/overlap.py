@@ -14,7 +14,8 @@ from deepfm_tf.vocabulary import OOV_ID
 # a row is in the sample if its bits are, in both sets alike.
 SAMPLE_ROWS = 500_000
 _MAX_ROWS = 20_000_000
-_BATCH = 65_536
+# Rows that are read together: they fit a processor's cache.
+_AT_ONCE = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,31 +67,25 @@ def _hashes(data: PreparedData, modulus: int) -> tuple[Array, Array]:
 
     Rows with an unseen value look alike whatever that value is.
     """
-    chosen, known, num_rows = [np.empty(0, np.uint64)], [np.empty(0, bool)], 0
+    chosen, known = [np.empty(0, np.uint64)], [np.empty(0, bool)]
+    layout = data.files.layout
+    columns = layout.columns()
+    factors = np.random.default_rng(layout.width).integers(
+        0, 2**64, layout.width, np.uint64
+    ) | np.uint64(1)
+    # A training row's `encodings` are not those of the same row elsewhere.
     num_values = sum(field.is_numeric for field in data.schema.fields)
-    for inputs, label, *_ in data.dataset(_BATCH).as_numpy_iterator():
-        # A training row's `encodings` are not those of the same row elsewhere.
-        inputs["values"] = inputs.get("values", label)[:, :num_values]
-        parts = [label, *(inputs[name] for name in sorted(inputs))]
-        words = np.concatenate(
-            [np.ascontiguousarray(part).view(np.uint32) for part in parts],
-            axis=1,
-        )
-        factors = np.random.default_rng(words.shape[1]).integers(
-            0, 2**64, words.shape[1], np.uint64
-        )
+    factors[columns.get("values", slice(1, 1))][num_values:] = 0
+    if layout.num_example_weights:
+        factors[-1] = 0
+    ids = columns.get("ids", slice(0))
+    for rows in data.files.rows(min(data.num_rows, _MAX_ROWS), _AT_ONCE):
         # Multilinear, with odd factors, modulo 2^64; the upper bits are mixed.
-        hashes = (words.astype(np.uint64) * (factors | np.uint64(1))).sum(
-            axis=1, dtype=np.uint64
-        )
+        hashes = rows.view("<u4").astype(np.uint64) @ factors
         hashes ^= hashes >> np.uint64(32)
         hashes *= np.uint64(0x9E3779B97F4A7C15)
         hashes ^= hashes >> np.uint64(29)
         is_chosen = hashes % np.uint64(modulus) == 0
         chosen.append(hashes[is_chosen])
-        ids = inputs.get("ids", np.ones((len(hashes), 1)))
-        known.append((ids != OOV_ID).all(axis=1)[is_chosen])
-        num_rows += len(hashes)
-        if num_rows >= _MAX_ROWS:
-            break
+        known.append((rows[is_chosen, ids] != OOV_ID).all(axis=1))
     return np.concatenate(chosen), np.concatenate(known)

@@ -75,3 +75,17 @@ def test_numbers_of_values_do_not_hide_copies(tmp_path):
     # A copy of a row whose item has no id is not told from others.
     known = train["item"].isin(first.vocabulary.values["item"].astype(int))
     assert found.shared == known[:500].sum()
+
+
+def test_example_weights_do_not_hide_copies(tmp_path):
+    log = make(1000, 1).assign(mass=1.0)
+    fields = (deepfm_tf.CategoricalField("item", min_count=1),)
+    schema = deepfm_tf.Schema(fields, "click", example_weight="mass")
+    first = deepfm_tf.prepare(log, tmp_path / "train", schema=schema)
+    second = deepfm_tf.prepare(
+        log[:300].assign(mass=2.0),
+        tmp_path / "other",
+        vocabulary=first.vocabulary,
+    )
+
+    assert shared_rows(first, second).shared == 300

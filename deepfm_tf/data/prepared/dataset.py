@@ -63,9 +63,9 @@ class PreparedData:
         shares: tuple of FieldShares, of all fields.
         groups: (num_rows,) or None. A raw column to group metrics by, such
             as `raw_column` gives. `prepare` knows of none: set it yourself.
-        negative_sampling: float. The share of the negatives that was kept
-            (see `Part`); give it to the model.
+        negative_sampling: float. As of `Part`; give it to the model too.
         sources: dict. Digest of each file -> its path, `""` if in memory.
+        files: ShardFiles. The rows as they are stored.
     """
 
     def __init__(self, directory: Path, manifest: Mapping[str, Any]) -> None:
@@ -85,7 +85,7 @@ class PreparedData:
         self.shares = tuple(FieldShares(**s) for s in manifest["shares"])
         self.groups: Array | None = None
         self._layout = RowLayout(**manifest["layout"])
-        self._files = ShardFiles(
+        self.files = ShardFiles(
             {directory / name: n for name, n in manifest["shards"].items()},
             np.fromfile(directory / CHECKSUMS_FILE, "<u8"),
             self._layout,
@@ -173,7 +173,7 @@ class PreparedData:
                 f"{self.num_rows} rows."
             )
         rows = ShardRows(
-            self._files,
+            self.files,
             self._layout,
             self.num_rows * index // count,
             self.num_rows * (index + 1) // count,
@@ -235,7 +235,7 @@ class PreparedData:
         )
 
         def rows(start: int, stop: int) -> ShardRows:
-            return ShardRows(self._files, self._layout, start, stop)
+            return ShardRows(self.files, self._layout, start, stop)
 
         return distributed_batches(
             strategy, rows, self.num_rows, self._layout, passes

@@ -34,6 +34,7 @@ class ShardFiles:
 
     Attributes:
         ends: (shards,) int64. The row behind each shard, among all.
+        layout: as given.
     """
 
     def __init__(
@@ -48,10 +49,27 @@ class ShardFiles:
         )
         self._paths = list(sizes)
         self._checksums = checksums
-        self._layout = layout
+        self.layout = layout
         # A file, as it looked -> which of its blocks were right.
         self._right: dict[tuple[int, Stamp], bytearray] = {}
         self._is_local: dict[int, bool] = {}
+
+    def rows(self, num_rows: int, at_once: int) -> Iterator[Array]:
+        """(rows, width) int32: the first rows, some at a time.
+
+        Args:
+            num_rows: int. How many; not the padding of the last shard.
+            at_once: int. How many of a shard are read together.
+        """
+        first = 0
+        for number, behind in enumerate(self.ends.tolist()):
+            count = min(behind, num_rows) - first
+            for begin in range(0, count, at_once):
+                end = min(begin + at_once, count)
+                rows = np.empty((end - begin, self.layout.width), "<i4")
+                self.read(number, begin, end, rows.reshape(-1).view(np.uint8))
+                yield rows
+            first = behind
 
     def read(self, number: int, begin: int, end: int, target: Array) -> None:
         """Read some rows of one shard.
@@ -118,7 +136,7 @@ class ShardFiles:
             return
         before = int(self.ends[number - 1]) // BLOCK_ROWS if number else 0
         expected = self._checksums[before + first : before + stop]
-        found = block_checksums(target, self._layout)
+        found = block_checksums(target, self.layout)
         if found.tobytes() != expected.tobytes():
             last = stop * BLOCK_ROWS - 1
             self._refuse(

@@ -49,6 +49,15 @@ def test_any_stretch_is_read_across_files(files, start, stop):
     assert load(rows, None, start, stop) == list(range(start, stop))
 
 
+def test_the_first_rows_are_read_as_they_are_stored(files):
+    for num_rows in (1, 1536, 1600, NUM_ROWS):
+        parts = list(files.rows(num_rows, at_once=500))
+
+        rows = np.concatenate(parts)[:, 0].tolist()
+        assert rows == list(range(num_rows))
+        assert max(map(len, parts)) <= 500
+
+
 def test_a_part_of_the_rows_counts_from_its_own_first(files):
     rows = ShardRows(files, LAYOUT, 1400, 3600)
 
