@@ -211,12 +211,10 @@ class ShardWriter:
         rows = np.concatenate([self._rest, rows])
         whole = len(rows) - len(rows) % BLOCK_ROWS
         self._rest = rows[whole:].copy()
-        data = rows[:whole].tobytes()
-        self._file.write(data)
+        data = rows[:whole].reshape(-1).view(np.uint8)
+        self._file.write(data.data)
         self.size += len(data)
-        self.checksums += block_checksums(
-            np.frombuffer(data, np.uint8), self._layout
-        ).tobytes()
+        self.checksums += block_checksums(data, self._layout).tobytes()
 
     def __exit__(self, kind: Any, *_: Any) -> None:
         with self._file:
