@@ -170,14 +170,13 @@ def is_config_and_variables(model: keras.Model) -> bool:
     """Whether a model made anew of its config lacks its variables alone.
 
     Layers that adapt to data, or that write assets or variables in a way of
-    their own, keep more. `_flatten_layers`, which finds all layers, however
-    deep.
+    their own, keep more.
     """
     return not any(
         hasattr(layer, "adapt")
         or hasattr(layer, "save_assets")
         or not type(layer).load_own_variables.__module__.startswith("keras.")
-        for layer in model._flatten_layers()
+        for layer in all_layers(model)
     )
 
 
