@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from deepfm_tf.data.derived import UnreadableRows, write_derived
 from deepfm_tf.data.drift import compare_with_training
-from deepfm_tf.data.inference import infer_schema, label_counts
+from deepfm_tf.data.head import Head
+from deepfm_tf.data.inference import infer_schema
 from deepfm_tf.data.preparing.file_counts import fit_vocabulary
 from deepfm_tf.data.reading.digests import file_digests
 from deepfm_tf.data.reading.part import Part
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from deepfm_tf.data.trained_files import TrainedAlreadyWarning
 
 __all__ = [
+    "Head",
     "OtherParts",
     "Overlap",
     "Part",
@@ -50,7 +52,6 @@ __all__ = [
     "file_digests",
     "fit_vocabulary",
     "infer_schema",
-    "label_counts",
     "list_files",
     "prepare",
     "prepare_part",

@@ -31,7 +31,13 @@ _MOSTLY_REFUSED = 0.5
 
 
 class Head:
-    """The first rows of a source, and where they stand."""
+    """The first rows of a source, and where they stand.
+
+    Args:
+        source: file name(s), DataFrame, Arrow table or dict of arrays.
+        names: the columns that are read.
+        text_format: layout of text files.
+    """
 
     def __init__(
         self,
@@ -39,6 +45,7 @@ class Head:
         names: Sequence[str],
         text_format: TextFormat | None,
     ) -> None:
+        self.source, self.text_format = source, text_format
         wanted = list(dict.fromkeys(names))
         self.num_rows = 0
         self.bad: list[BadRow] = []

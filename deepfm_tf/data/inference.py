@@ -35,7 +35,7 @@ _NUM_SHOWN = 3
 
 
 def infer_schema(
-    source: Source,
+    source: Source | Head,
     label: str,
     *,
     text_format: TextFormat | None = None,
@@ -61,7 +61,8 @@ def infer_schema(
     time. The day of a folder's name is left out beside a time in the rows.
 
     Args:
-        source: a file, a list of files, a DataFrame or a dict of arrays.
+        source: a file, a list of files, a DataFrame or a dict of arrays; or
+            its Head, where the columns have been read.
         label: str. The label column.
         text_format: of text files, as for `prepare`.
         positive_labels: as for `Schema`, like the next three.
@@ -80,6 +81,10 @@ def infer_schema(
     >>> type(schema.field("slot")).__name__
     'CategoricalField'
     """
+    head = source if isinstance(source, Head) else None
+    if isinstance(source, Head):
+        text_format = source.text_format
+        source = source.source
     names = column_names(source, text_format)
     categorical, ignore = (
         (chosen,) if isinstance(chosen, str) else tuple(chosen)
@@ -100,7 +105,7 @@ def infer_schema(
     columns = [n for n in names if n and n not in (*targets, *ignore)]
     unfit = _unfit(source, columns)
     fit = [name for name in columns if name not in unfit]
-    head = Head(source, [*fit, label], text_format)
+    head = head or Head(source, [*fit, label], text_format)
     if not head.num_rows:
         files = ", ".join(list_files(source) or ["the data"])
         first = f" {head.bad[0]}" if head.bad else ""
@@ -159,19 +164,6 @@ def infer_schema(
         for message in _doubts(decision, head, missing_values):
             warnings.warn(message, stacklevel=2)
     return schema
-
-
-def label_counts(
-    source: Source, label: str, text_format: TextFormat | None = None
-) -> dict[str, int]:
-    """How often each label stands in the first rows, "" where it is missing.
-
-    Args:
-        source: file name(s), DataFrame, Arrow table or dict of arrays.
-        label: str. The label column.
-        text_format: layout of text files.
-    """
-    return Head(source, [label], text_format).labels(label)
 
 
 def _decide(head: Head, name: str, missing_values: Sequence[str]) -> Decision:

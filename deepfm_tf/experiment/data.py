@@ -17,6 +17,7 @@ from deepfm_tf.experiment.dask import dask_executor
 from deepfm_tf.experiment.fitting import trained_files
 from deepfm_tf.experiment.fitting.training import user_errors
 from deepfm_tf.experiment.inputs import (
+    FirstRows,
     check_columns,
     check_headers,
     check_targets,
@@ -47,15 +48,20 @@ _PREPARED_AGAIN = (
 _FEW_ROWS = 2**17
 
 
-def read_schema(settings: DataSettings) -> deepfm_tf.Schema:
+def read_schema(
+    settings: DataSettings, first_rows: FirstRows
+) -> deepfm_tf.Schema:
     """The recipe's schema, that of `--schema`, or the inferred one.
 
     Args:
         settings: the options.
+        first_rows: of its files.
 
     Raises:
-        UserError: options contradict it; or the data have no such schema.
+        UserError: options contradict it; the data have no such schema; or
+            the labels cannot be read.
     """
+    check_targets(settings, first_rows)
     if settings.fixed_schema is not None:
         return settings.fixed_schema
     if settings.schema_file is not None:
@@ -73,9 +79,8 @@ def read_schema(settings: DataSettings) -> deepfm_tf.Schema:
             )
         return settings.encode(schema)
     schema = deepfm_tf.infer_schema(
-        settings.train,
+        first_rows.take_training(),
         settings.label,
-        text_format=settings.text_format,
         positive_labels=settings.positive_label,
         negative_labels=settings.negative_label,
         missing_values=settings.missing,
@@ -115,9 +120,9 @@ def prepare_and_say(settings: DataSettings) -> dict[str, Any]:
     """
     with user_errors():
         check_headers(settings)
+        first_rows = FirstRows(settings)
         import_tensorflow()
-        check_targets(settings)
-        schema = read_schema(settings)
+        schema = read_schema(settings, first_rows)
         check_columns(settings, schema)
         write_config(settings)
         data = prepare(settings, schema)

@@ -7,6 +7,7 @@ import inspect
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import pandas as pd
 
 import deepfm_tf
 from deepfm_tf import shell
+from deepfm_tf.cluster import read_cluster
 from deepfm_tf.files import readers
 from deepfm_tf.files.paths import expanded
 from deepfm_tf.files.urls import identity_of, is_url
@@ -55,20 +57,54 @@ def check_headers(settings: DataSettings) -> None:
         readers.check_headers(files, columns, settings.text_format)
 
 
-def check_targets(settings: DataSettings) -> None:
+class FirstRows:
+    """The first rows of all files, read while TensorFlow is imported.
+
+    Args:
+        settings: the options.
+    """
+
+    def __init__(self, settings: DataSettings) -> None:
+        self._heads: dict[str, Future[deepfm_tf.data.Head]] = {}
+        if settings.fixed_schema is not None or not read_cluster().is_chief:
+            return  # nobody asks
+        pool = ThreadPoolExecutor(1, thread_name_prefix="deepfm_tf-first-rows")
+        text_format = settings.text_format
+        for part, files in _sources(settings).items():
+            columns = [settings.label]
+            if part == "train" and settings.schema_file is None:
+                left_out = ("", settings.example_weight, *settings.ignore)
+                names = deepfm_tf.data.column_names(files, text_format)
+                columns += [name for name in names if name not in left_out]
+            self._heads[part] = pool.submit(
+                deepfm_tf.data.Head, files, columns, text_format
+            )
+        pool.shutdown(wait=False)
+
+    def labels(self, label: str) -> list[dict[str, int]]:
+        """How often each label stands in each part, "" where it is missing."""
+        return [head.result().labels(label) for head in self._heads.values()]
+
+    def take_training(self) -> deepfm_tf.data.Head:
+        """Those of the training files, which are not kept any longer."""
+        return self._heads.pop("train").result()
+
+
+def check_targets(settings: DataSettings, first_rows: FirstRows) -> None:
     """Raise UserError unless the labels can be read.
 
     Also warns where one file is given twice.
 
     Args:
         settings: the options.
+        first_rows: of its files.
     """
     sources = _sources(settings)
     for name in ("valid", "test"):
         if name in sources:
             _say_same_files(sources["train"], sources[name], f"--{name}")
     if settings.fixed_schema is None:
-        _check_labels(settings, sources)
+        _check_labels(settings, first_rows)
 
 
 def check_columns(settings: DataSettings, schema: deepfm_tf.Schema) -> None:
@@ -121,9 +157,7 @@ def _sources(settings: DataSettings) -> dict[str, list[str]]:
     return {name: files for name, files in parts.items() if files}
 
 
-def _check_labels(
-    settings: DataSettings, sources: dict[str, list[str]]
-) -> None:
+def _check_labels(settings: DataSettings, first_rows: FirstRows) -> None:
     positive, negative = labels.explicit_labels(
         tuple(settings.positive_label or labels.POSITIVE_LABELS),
         tuple(settings.negative_label or labels.NEGATIVE_LABELS),
@@ -137,10 +171,7 @@ def _check_labels(
         return  # the schema will say so
     counts: dict[str, int] = {}
     is_readable = True
-    for files in sources.values():
-        found = deepfm_tf.data.label_counts(
-            files, settings.label, settings.text_format
-        )
+    for found in first_rows.labels(settings.label):
         known = [v for v in found if v in positive or v in negative]
         is_readable &= bool(known)
         for value, count in found.items():

@@ -35,9 +35,9 @@ from deepfm_tf.experiment.fitting import (
 from deepfm_tf.experiment.fitting.training import UserError, user_errors
 from deepfm_tf.experiment.fitting.workers import load_prepared, say_part
 from deepfm_tf.experiment.inputs import (
+    FirstRows,
     check_columns,
     check_headers,
-    check_targets,
 )
 from deepfm_tf.experiment.options.config import changed_options, write_config
 from deepfm_tf.experiment.options.settings import Settings
@@ -167,6 +167,7 @@ def begin(
     check(settings)
     with user_errors():
         check_headers(settings)
+        first_rows = FirstRows(settings)
         import_tensorflow()
         say_part(read_cluster())
         strategy = deepfm_tf.create_strategy(
@@ -175,7 +176,7 @@ def begin(
         # Before any work: a wrong DEEPFM_TF_KERNELS is refused.
         kernels = deepfm_tf.training.kernels_told(strategy)
         data = deepfm_tf.strategies.on_chief(
-            strategy, lambda: _prepared(settings)
+            strategy, lambda: _prepared(settings, first_rows)
         )
         if data is None:
             data = load_prepared(settings)
@@ -184,9 +185,10 @@ def begin(
     return strategy, data
 
 
-def _prepared(settings: Settings) -> dict[str, deepfm_tf.PreparedData]:
-    check_targets(settings)
-    schema = read_schema(settings)
+def _prepared(
+    settings: Settings, first_rows: FirstRows
+) -> dict[str, deepfm_tf.PreparedData]:
+    schema = read_schema(settings, first_rows)
     check_context(settings, schema)
     check_columns(settings, schema)
     if settings.derive is None:

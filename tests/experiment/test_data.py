@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from deepfm_tf.experiment import run as experiment
 from deepfm_tf.experiment.command_line import main
 from deepfm_tf.experiment.data import evaluation_dataset
 from deepfm_tf.experiment.report import report_content
+from deepfm_tf.files.text import TextBlock
 from pipelines import tabular
 
 
@@ -285,3 +287,24 @@ def test_data_to_evaluate_on_are_read_once_for_all_models(tmp_path):
         shutil.rmtree(tmp_path, ignore_errors=True)
 
     assert passes == [[[1, 0], [0, 1], [0]]] * 2
+
+
+def test_a_file_is_read_for_its_schema_and_once_for_all_parts(
+    begin, monkeypatch
+):
+    write("train.csv", ["a", "b", "c"], range(600))
+    reads, read = [], TextBlock.read
+
+    def counted(block, columns):
+        reads.append((threading.current_thread().name, sorted(columns)))
+        return read(block, columns)
+
+    monkeypatch.setattr(TextBlock, "read", counted)
+
+    status, _, data = begin()
+
+    assert status == 0 and data.keys() == {"train", "valid", "test"}
+    threads, columns = zip(*reads, strict=True)
+    assert columns == (["click", "device", "user_id"],) * 2
+    # While TensorFlow is imported by the main one.
+    assert threads[0].startswith("deepfm_tf-first-rows")
