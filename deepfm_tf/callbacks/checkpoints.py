@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import itertools
 import json
 import shutil
+import threading
 import zipfile
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +23,12 @@ from deepfm_tf.callbacks.checkpoint_stopping import CheckpointStopping
 from deepfm_tf.callbacks.epoch_values import (
     Shared,
     read_values,
+    small_values,
     variables_of,
     write_shared,
     write_values,
 )
+from deepfm_tf.callbacks.validation_metrics import ValidationMetrics
 from deepfm_tf.errors import MissingFileError, UserError
 from deepfm_tf.keras_internals import (
     is_config_and_variables,
@@ -31,7 +36,7 @@ from deepfm_tf.keras_internals import (
     skip_no_epochs,
 )
 from deepfm_tf.row_shards import current_row_shards
-from deepfm_tf.storage import replacing, write_text
+from deepfm_tf.storage import replacing, sync, write_text
 from deepfm_tf.strategies import agree, exchange, is_chief
 
 # TensorBoard's files, in the directory of the checkpoints.
@@ -71,6 +76,10 @@ class Checkpoints(keras.callbacks.Callback):
         plateau: the `ReduceLROnPlateau`, of the same monitor, that is to
             remember the best epoch too. Give it to `fit` before this
             callback. Optional.
+        validation: the `ValidationMetrics` that evaluates an epoch. On one
+            replica, the epoch is written meanwhile, by a thread that has ended
+            when the evaluation has. Give it to `fit` before this callback,
+            with none in between that changes a table. Optional.
     """
 
     def __init__(
@@ -78,6 +87,7 @@ class Checkpoints(keras.callbacks.Callback):
         directory: str | Path,
         early_stopping: keras.callbacks.EarlyStopping | None = None,
         plateau: keras.callbacks.ReduceLROnPlateau | None = None,
+        validation: ValidationMetrics | None = None,
     ) -> None:
         super().__init__()
         self.directory = Path(directory)
@@ -87,6 +97,10 @@ class Checkpoints(keras.callbacks.Callback):
         self._model_file: str | None = None
         self._best_file = ""
         self._shared: dict[str, Shared] = {}
+        # Of the epoch that is on the disk already.
+        self._small_values: list[bytes] | None = None
+        if validation is not None:
+            validation.meanwhile = self._writing_ahead
         if isinstance(early_stopping, CheckpointStopping):
             early_stopping.restore = self._restore_best
 
@@ -94,6 +108,7 @@ class Checkpoints(keras.callbacks.Callback):
         """Start afresh, or where the loaded checkpoint stopped."""
         self.history, self._shared = {}, {}
         self._model_file, self._best_file = None, ""
+        self._small_values = None
         resumed = getattr(self.model, "_deepfm_tf_resumed", None)
         writes = is_chief(self.model.distribute_strategy)
         if writes:
@@ -183,6 +198,9 @@ class Checkpoints(keras.callbacks.Callback):
                 "ended": 0 < epoch == stopping.stopped_epoch,
             }
             state |= self._write_best_rows(epoch)
+        if self._small_values == small_values(self.model):
+            del weights_of[checkpoint]
+        self._small_values = None
         for name, weights in weights_of.items():
             with replacing(self.directory / name) as path:
                 write_values(path, self.model, weights)
@@ -201,6 +219,31 @@ class Checkpoints(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Leave the model as any other."""
         skip_no_epochs(self.model)
+
+    @contextlib.contextmanager
+    def _writing_ahead(self, epoch: int) -> Iterator[None]:
+        """Write an epoch during the block, and to the end."""
+        # What the replicas of a variable are together, they say together.
+        if self.model.distribute_strategy.num_replicas_in_sync > 1:
+            yield
+            return
+        values, stopped = small_values(self.model), threading.Event()
+        path = self.directory / _EPOCH_FILE.format(epoch + 1)
+        with replacing(path) as temporary, ThreadPoolExecutor(1) as pool:
+
+            def write() -> None:
+                write_values(temporary, self.model, (), stopped)
+                sync(temporary)
+
+            written = pool.submit(write)
+            try:
+                yield
+                written.result()
+            except BaseException:
+                stopped.set()
+                raise
+        # The plateau may yet change the learning rate.
+        self._small_values = values
 
     def _restore_best(self) -> None:
         # The chief may still be writing.

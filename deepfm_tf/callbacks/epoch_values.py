@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,8 +42,20 @@ def variables_of(model: keras.Model) -> list[Any]:
     return [*weights, *others, *model.optimizer.variables]
 
 
+def small_values(model: keras.Model) -> list[bytes]:
+    """The values of all variables but tables, to compare them later."""
+    return [
+        variable.numpy().tobytes()
+        for variable in variables_of(model)
+        if not is_sharded(variable) and not _is_large(variable)
+    ]
+
+
 def write_values(
-    path: Path, model: keras.Model, weights: Sequence[Array] = ()
+    path: Path,
+    model: keras.Model,
+    weights: Sequence[Array] = (),
+    stopped: threading.Event | None = None,
 ) -> None:
     """Write all variables but those that the workers have shared out.
 
@@ -51,18 +65,24 @@ def write_values(
         path: of the file.
         model: the model.
         weights: in the place of the model's own. Optional.
+        stopped: once it is set, the rest is not written. Optional.
     """
+    stopped = stopped or threading.Event()
     with zipfile.ZipFile(path, "w") as archive:
         for number, variable in enumerate(variables_of(model)):
             if is_sharded(variable):
                 continue
             with archive.open(f"{number}.npy", "w", force_zip64=True) as file:
                 if number < len(weights):
-                    _write(file, weights[number])
+                    values = weights[number]
                 elif has_equal_copies(variable):
-                    _write(file, local_value(variable))
+                    values = local_value(variable)
                 else:
-                    _write(file, variable.numpy())
+                    values = variable.numpy()
+                for data in _written(values):
+                    if stopped.is_set():
+                        return
+                    file.write(data)
 
 
 def write_shared(
@@ -172,17 +192,23 @@ def read_values(
                 _put(targets[number], places, part)
 
 
-def _write(file: IO[bytes], values: Any) -> None:
-    """As `np.save`, without a copy of all of it."""
+def _is_large(values: Any) -> bool:
     shape = tuple(values.shape)
-    if not shape or shape[0] <= BLOCK_ROWS:
-        whole = values if isinstance(values, np.ndarray) else values.numpy()
-        np.save(file, whole)
+    return bool(shape) and shape[0] > BLOCK_ROWS
+
+
+def _written(values: Any) -> Iterator[bytes]:
+    """What `np.save` would write, without a copy of all of it."""
+    if not _is_large(values):
+        file = io.BytesIO()
+        is_array = isinstance(values, np.ndarray)
+        np.save(file, values if is_array else values.numpy())
+        yield file.getvalue()
         return
     for number, block in enumerate(blocks_of(values)):
         if not number:
-            file.write(numpy_header(shape, block.dtype))
-        file.write(block.tobytes())
+            yield numpy_header(tuple(values.shape), block.dtype)
+        yield block.tobytes()
 
 
 def _stored(

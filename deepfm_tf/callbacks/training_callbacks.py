@@ -102,7 +102,7 @@ def training_callbacks(
         callbacks.append(plateau)
     if directory is None:
         return callbacks
-    callbacks.append(Checkpoints(directory, stopping, plateau))
+    callbacks.append(Checkpoints(directory, stopping, plateau, metrics))
     if tensorboard:
         if missing("tensorboard"):
             raise MissingPackageError(

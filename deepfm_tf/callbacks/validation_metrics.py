@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
@@ -32,6 +35,9 @@ class ValidationMetrics(keras.callbacks.Callback):
     Attributes:
         rows: label, probability and weight (or None) of each row, as the last
             epoch left them.
+        meanwhile: a context manager of an epoch's number, in which it is
+            evaluated. Defaults to one that does nothing; a `Checkpoints` that
+            is given this callback writes the epoch in it.
 
     Raises:
         NotANumberError: at the end of an epoch that left the model with
@@ -44,6 +50,9 @@ class ValidationMetrics(keras.callbacks.Callback):
         self.dataset = dataset
         self.monitor = monitor
         self.rows: tuple[Array, Array, Array | None]
+        self.meanwhile: Callable[[int], AbstractContextManager[Any]] = (
+            contextlib.nullcontext
+        )
         self._begin = 0.0
 
     def on_epoch_begin(
@@ -58,8 +67,9 @@ class ValidationMetrics(keras.callbacks.Callback):
         """Evaluate, and put the metrics into `logs`."""
         seconds = time.perf_counter() - self._begin
         try:
-            self.rows = predict_unordered(self.model, self.dataset)
-            metrics = binary_metrics(*self.rows)
+            with self.meanwhile(epoch):
+                self.rows = predict_unordered(self.model, self.dataset)
+                metrics = binary_metrics(*self.rows)
         except NotANumberError as error:
             raise NotANumberError(
                 f"The validation loss after epoch {epoch + 1} is not a number: "
