@@ -123,6 +123,8 @@ class Checkpoints(keras.callbacks.Callback):
             if writes:
                 self._remove_old_run()
             return
+        if writes:
+            self._remove_unfinished()
         self.history, self._shared = state["history"], state.get("shared", {})
         stopping = self.early_stopping
         if stopping is None or state["best_checkpoint"] is None:
@@ -273,13 +275,17 @@ class Checkpoints(keras.callbacks.Callback):
             writer.writerow(["epoch", *self.history])
             writer.writerows((n, *row) for n, row in enumerate(rows, 1))
 
+    def _remove_unfinished(self) -> None:
+        """What a kill has left of the files that were being written."""
+        for path in self.directory.glob(".tmp-*"):
+            path.unlink()
+
     def _remove_old_run(self) -> None:
         # First what says that the rest counts.
         (self.directory / _STATE_FILE).unlink()
         drop_checkpoints(self.directory)
-        for pattern in (_LOG_FILE, ".tmp-*"):
-            for path in self.directory.glob(pattern):
-                path.unlink()
+        (self.directory / _LOG_FILE).unlink(missing_ok=True)
+        self._remove_unfinished()
         shutil.rmtree(self.directory / TENSORBOARD, ignore_errors=True)
 
 

@@ -53,6 +53,7 @@ def test_the_best_weights_come_back_and_are_nowhere_in_memory(
 
 def test_a_resumed_run_goes_back_to_an_epoch_before_its_resumption(tmp_path):
     run(*begin(tmp_path), [0.3, 0.2, 0.25])
+    (tmp_path / ".tmp-1-epoch-0004.npz").write_text("of the kill")
     model, epoch = deepfm_tf.load_checkpoint(tmp_path)
     assert float(model.layers[-1].bias[0]) == 2
 
@@ -62,6 +63,7 @@ def test_a_resumed_run_goes_back_to_an_epoch_before_its_resumption(tmp_path):
     callbacks[0].on_train_end()
 
     assert float(model.layers[-1].bias[0]) == 1
+    assert not list(tmp_path.glob(".tmp-*"))
 
 
 def test_a_best_epoch_that_is_damaged_is_told_when_a_run_goes_on(tmp_path):
