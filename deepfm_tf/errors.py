@@ -115,6 +115,11 @@ class UserTypeError(UserError, TypeError):
 class MissingFileError(UserError, FileNotFoundError):
     """A file or folder that is not there."""
 
+    # Who looks for `__new__`, as those who pickle for Dask do, would find that
+    # of ValueError, which cannot make an OSError.
+    def __new__(cls, *_: object, **__: object) -> MissingFileError:
+        return OSError.__new__(cls)
+
     def __str__(self) -> str:
         # OSError's own text has an error number in it.
         return str(self.args[0]) if self.args else ""
@@ -122,6 +127,9 @@ class MissingFileError(UserError, FileNotFoundError):
 
 class ExistingFileError(UserError, FileExistsError):
     """A file or folder that is there, and must not be replaced."""
+
+    def __new__(cls, *_: object, **__: object) -> ExistingFileError:
+        return OSError.__new__(cls)
 
     __str__ = MissingFileError.__str__
 

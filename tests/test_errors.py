@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from deepfm_tf.errors import (
     Argument,
+    ExistingFileError,
     MissingFileError,
     MissingPackageError,
     UserError,
@@ -56,6 +57,7 @@ def test_the_option_stands_before_a_text_that_does_not_name_it():
         (UserError, ValueError),
         (UserTypeError, TypeError),
         (MissingFileError, FileNotFoundError),
+        (ExistingFileError, FileExistsError),
         (MissingPackageError, ImportError),
     ],
 )
@@ -66,6 +68,8 @@ def test_errors_are_also_those_that_python_code_catches(kind, builtin):
     assert str(error) == "No `path`."
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.argument) == ("No `path`.", "path")
+    # So do those who pickle for other processes, such as Dask's tblib.
+    assert type(kind.__new__(kind)) is kind
 
 
 def test_an_argument_that_was_renamed_has_its_new_name():
