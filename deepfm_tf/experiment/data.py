@@ -202,11 +202,11 @@ def _prepare(
             fitted = data["train"].vocabulary if data else None
             extends = None if fitted else settings.extends
             source = train_source
-            is_drawn = name == "train" or not files
-            if files and not is_drawn:
-                source = files
+            own_files = None if name == "train" else files
+            if own_files:
+                source = own_files
                 if settings.derive is not None:
-                    source = derived_files(settings, settings.derive, files)
+                    source = derived_files(settings, settings.derive, own_files)
             before = _identity(directory / name)
             with contextlib.ExitStack() as stack:
                 if extends is not None:
@@ -224,10 +224,10 @@ def _prepare(
                     part=parts.get(name),
                     on_error=settings.on_error,
                     executor=executor,
-                    others=others if is_drawn else None,
+                    others=None if own_files else others,
                 )
             _say_prepared(name, data[name], before)
-            if not is_drawn:
+            if own_files:
                 say_shared_rows(data["train"], data[name], f"--{name}")
             for note in notes(data[name], name):
                 print(f"  {note}")

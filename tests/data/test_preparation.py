@@ -495,3 +495,13 @@ def test_what_cannot_be_extended_is_refused_before_it_is_read(tmp_path):
         deepfm_tf.prepare(
             data, tmp_path / "p", extends=vocabulary, vocabulary=vocabulary
         )
+
+
+def test_a_warning_is_of_the_line_that_prepares(tmp_path):
+    schema = deepfm_tf.Schema((deepfm_tf.CategoricalField("a"),), "y")
+    log = {"a": ["b", "c"] * 50, "y": [1] * 100}
+
+    with pytest.warns(UserWarning, match="Every label is 1") as told:
+        deepfm_tf.prepare(log, tmp_path / "p", schema=schema)
+
+    assert told[0].filename == __file__
